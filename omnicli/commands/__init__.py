@@ -1,0 +1,1 @@
+"""What the user types: parse, open, call one stage, write."""

@@ -1,0 +1,29 @@
+"""How many cores this process may really use."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
+
+
+def available_cores() -> int:
+    """Cores of the affinity mask, cut to the control group's quota; at least 1.
+
+    ``os.cpu_count`` sees the whole machine, so a job given 2 of 64 cores by Slurm or a container would start 64 threads.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, _cgroup_cores()))
+
+
+def _cgroup_cores() -> int:
+    """Whole cores of the quota, rounded up; a very large number where there is none."""
+    unified, quota_us = CGROUP_LIMITS
+    try:
+        if unified.exists():
+            quota, period = unified.read_text().split()
+        else:
+            quota, period = quota_us.read_text().strip(), quota_us.with_name("cpu.cfs_period_us").read_text().strip()
+        return math.ceil(int(quota) / int(period)) if int(quota) > 0 else 1_000_000
+    except (OSError, ValueError):  # no control group, or "max": no quota
+        return 1_000_000

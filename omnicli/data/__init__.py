@@ -1,0 +1,1 @@
+"""Records to batches: which frames, which pixels, in which order."""

@@ -1,0 +1,1 @@
+"""Files to arrays: pictures, videos and folders of frames."""

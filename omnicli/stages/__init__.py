@@ -1,0 +1,1 @@
+"""What the paper says: one file per step; records in, records out."""

@@ -1,0 +1,1 @@
+"""Records on the move: inputs, outputs and their journal, sharding, HDF5 shards."""

@@ -1,0 +1,185 @@
+"""Record: the one type that flows between stages, and its line of JSON."""
+
+import math
+import posixpath
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from omnicli.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Fields(msgspec.Struct):
+    """The fields that stages agree on, with their types; everything else in a record travels unread."""
+
+    id: str | None = None
+    parent: str | None = None
+    path: str | None = None
+    row: int | None = None
+    media: str | None = None
+    source: str | None = None
+    query: str | None = None
+    queries: list[str] | None = None
+    label: int | list[int] | None = None
+    class_name: str | list[str] | None = None
+    pseudo_label: int | None = None
+    pseudo_class: str | None = None
+    confidence: float | None = None
+    top_scores: list[tuple[int, float]] | None = None
+    query_score: float | None = None
+    start_sec: float | None = None
+    end_sec: float | None = None
+    positive_sec: list[float] | None = None
+    negative_sec: list[float] | None = None
+    inflation: dict[str, Any] | None = None
+    weight: float | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    num_frames: int | None = None
+    duration_sec: float | None = None
+    reason: str | None = None
+    match: dict[str, Any] | None = None
+
+
+MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
+REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
+
+
+class Record(dict[str, Any]):
+    """One JSON object of a stream, with where it came from.
+
+    Unknown keys are kept, whatever they hold. The attributes never reach the output:
+
+    Attributes:
+        origin: file or stream it was read from, for messages; "" for made records.
+        line: 1-based line (or row) in ``origin``; 0 where lines mean nothing.
+        position: 0-based place in the command's whole input. Stages resolve positions in ascending order: each position
+            is yielded (once or more) or dropped, never neither. Derived records inherit it.
+        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``.
+    """
+
+    __slots__ = ("arrays", "line", "origin", "position")
+
+    def __init__(
+        self, fields: Mapping[str, Any] | None = None, *, origin: str = "", line: int = 0, position: int = 0
+    ) -> None:
+        super().__init__(fields or {})
+        self.origin = origin
+        self.line = line
+        self.position = position
+        self.arrays: dict[str, np.ndarray] | None = None
+
+    @property
+    def where(self) -> str:
+        """``FILE:LINE`` for messages, or the id of a record that was never read from a file.
+
+        >>> Record({"id": "a.jpg"}, origin="web.jsonl", line=31).where
+        'web.jsonl:31'
+        """
+        if not self.origin:
+            return str(self.get("id", "record"))
+        return f"{self.origin}:{self.line}" if self.line else self.origin
+
+    def derive(self, **fields: Any) -> Self:
+        """A copy with ``fields`` set over it, at the same position: stages never change the record they were given."""
+        made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
+        made.arrays = self.arrays
+        made.update(fields)
+        return made
+
+    def require(self, field: str) -> Any:
+        """The value of a field the stage cannot do without.
+
+        Raises:
+            InputError: "web.jsonl:31: no field 'path'; has id, query".
+        """
+        value = self.get(field)
+        if value is None:
+            has = ", ".join(sorted(self)) or "nothing"
+            raise InputError(f"{self.where}: no field '{field}'; has {has}")
+        return value
+
+
+_decode_any = msgspec.json.Decoder().decode
+_check_fields = msgspec.json.Decoder(Fields).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 0) -> Record:
+    """One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` are taken off.
+
+    Raises:
+        InputError: not JSON, not an object, or a known field of the wrong type; names file, line and what was expected.
+    """
+    where = f"{origin}:{line_number}"
+    try:
+        fields = _decode_any(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        shown = line[:60].decode("utf-8", "backslashreplace").strip()
+        raise InputError(f"{where}: not JSON ({_lower_first(str(error))}): {shown!r}; expected one object a line") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: expected a JSON object, got {type(fields).__name__}: {str(fields)[:60]!r}")
+    try:
+        _check_fields(line)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {_field_message(str(error))}") from None
+    for field in REJECT_FIELDS:
+        fields.pop(field, None)
+    return Record(fields, origin=origin, line=line_number, position=position)
+
+
+def format_record(record: Mapping[str, Any]) -> bytes:
+    r"""One line of JSON, UTF-8, ending in a newline.
+
+    Raises:
+        ValueError: a value is NaN or infinite, which JSON cannot hold; names the field.
+
+    >>> format_record({"id": "é.jpg", "confidence": 0.5})
+    b'{"id":"\xc3\xa9.jpg","confidence":0.5}\n'
+    """
+    for key, value in record.items():
+        if not _is_finite(value):
+            raise ValueError(f"{record.get('id', 'record')}: field '{key}' is not finite: {value!r}")
+    return _encode(record) + b"\n"
+
+
+def normalise_id(path: str) -> str:
+    """The id of a file: its path as given, POSIX slashes, ``.`` and ``..`` resolved in the text, links not followed.
+
+    >>> normalise_id("./web//a/../b.jpg")
+    'web/b.jpg'
+    """
+    return posixpath.normpath(path)
+
+
+def shard_key(record: Mapping[str, Any]) -> str:
+    """What sharding follows: the first ancestor, so that the pieces of a video stay together, else the record itself."""
+    return str(record.get("parent") or record.get("id") or record.get("path") or "")
+
+
+def _is_finite(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list or kind is tuple:
+        return all(_is_finite(item) for item in value)
+    if kind is dict:
+        return all(_is_finite(item) for item in value.values())
+    return True
+
+
+def _field_message(message: str) -> str:
+    """``Expected `float`, got `str` - at `$.confidence``` → ``field 'confidence': expected float, got str``."""
+    text, _, place = message.partition(" - at ")
+    name = place.strip("`").removeprefix("$.").removeprefix("$")
+    text = _lower_first(text.replace("`", ""))
+    return f"field '{name}': {text}" if name else text
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
