@@ -2,7 +2,7 @@
 
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -103,6 +103,12 @@ class Record(dict[str, Any]):
             has = ", ".join(sorted(self)) or "nothing"
             raise InputError(f"{self.where}: no field '{field}'; has {has}")
         return value
+
+
+OnDrop = Callable[[Record, str], None]
+"""How a record leaves a stage: ``on_drop(record, reason)``, the reason being "category" or "category: detail".
+
+"unreadable: <why>" is kept for media that cannot be read; it is counted apart and limited by ``--max-bad``."""
 
 
 _decode_any = msgspec.json.Decoder().decode
