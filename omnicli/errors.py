@@ -53,6 +53,10 @@ class OutputError(OmniError):
 
 
 class Interrupted(OmniError):
-    """Stopped by a signal with the state saved: the same command goes on from there."""
+    """Stopped by a signal. ``resumable``: the state is saved, the same command goes on from there; else exit 143."""
 
     exit_code = 75
+
+    def __init__(self, message: str, *, resumable: bool = True) -> None:
+        super().__init__(message)
+        self.resumable = resumable

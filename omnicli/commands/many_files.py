@@ -1,0 +1,87 @@
+"""``-o DIR/``: the stage over many input files, one output file each; a rerun does only what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnicli.commands.running import Books, StageRun, StreamOptions, run_file, stopping_on_sigterm
+from omnicli.console import Console
+from omnicli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.streams.folders import Job
+    from omnicli.streams.sharding import Shard
+
+
+def run_folder(
+    run: StageRun,
+    streams: StreamOptions,
+    shard: "Shard | None",
+    deciding: Mapping[str, Any],
+    console: Console,
+    books: Books,
+) -> bool:
+    """Run the stage over every input file that is not done; ``--missing`` only prints which shards have work.
+
+    Returns:
+        False if nothing was run because it was only asked.
+
+    Raises:
+        OmniError: an output there was made with other options, or an input has changed.
+    """
+    from omnicli.streams.folders import is_done, mark_done, missing_array, plan_jobs
+
+    folder = Path(streams.out or ".")
+    jobs = plan_jobs(_all_inputs(streams), folder, shard=None if streams.missing else shard)
+    if streams.missing:
+        array = missing_array(jobs, deciding, shards_total=streams.shards_total or 1)
+        if array:
+            print(array)  # noqa: T201 (what was asked for)
+        return False
+    left = [job for job in jobs if not streams.resume or not is_done(job, deciding)]
+    if len(left) < len(jobs):
+        console.say(f"{len(jobs) - len(left):,} of {len(jobs):,} files were done before")
+    stage = run.make() if left else None
+    for job in left:
+        one = _one_file(job, streams)
+        num_bad_before = len(books.too_many_bad)
+        with stopping_on_sigterm(resumable=True):
+            counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=f"{job.out.stem}-")
+        if len(books.too_many_bad) == num_bad_before:
+            mark_done(job, options=deciding, counters=counters)
+        console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
+    return True
+
+
+def _all_inputs(streams: StreamOptions) -> list[str]:
+    from omnicli.streams.inputs import read_file_list
+
+    inputs = list(streams.inputs or [])
+    if streams.files_from:
+        inputs += read_file_list(streams.files_from, null_separated=streams.null_separated)
+    if not inputs:
+        raise UsageError("-o DIR/ makes one output file an input file: name the input files")
+    return inputs
+
+
+def _one_file(job: "Job", streams: StreamOptions) -> StreamOptions:
+    """The options for one job. ``--shard`` has picked the file: its records are not sharded again."""
+    rejects = None
+    try:
+        job.out.parent.mkdir(parents=True, exist_ok=True)
+        if streams.rejects:
+            rejects_path = Path(streams.rejects) / job.out.relative_to(Path(streams.out or "."))
+            rejects_path.parent.mkdir(parents=True, exist_ok=True)
+            rejects = str(rejects_path)
+    except OSError as error:
+        raise OutputError(f"{error.filename}: cannot write: {error.strerror}") from None
+    return replace(
+        streams,
+        inputs=[str(job.source)],
+        files_from=None,
+        null_separated=False,
+        shard=None,
+        out=str(job.out),
+        rejects=rejects,
+    )

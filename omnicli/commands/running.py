@@ -1,0 +1,345 @@
+"""How every stage runs: inputs in, one stage over them, outputs, books, exit code."""
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnicli import __version__
+from omnicli.console import Console, closing_line, rejected_by_reason
+from omnicli.errors import Interrupted, TooManyBad, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.streams.flow import Flow, Observe, Stage
+    from omnicli.streams.shards import ShardWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """The options of ``commands.options`` that say what flows in and out; the same for every stage."""
+
+    inputs: list[str] | None = None
+    files_from: str | None = None
+    null_separated: bool = False
+    root: str | None = None
+    limit: int | None = None
+    shard: str | None = None
+    out: str | None = None
+    rejects: str | None = None
+    summary: Path | None = None
+    shards_dir: Path | None = None
+    resume: bool = True
+    max_bad: str | None = None
+    missing: bool = False
+    shards_total: int | None = None
+    dry_run: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+def nothing_more(counters: Mapping[str, int]) -> list[str]:
+    """No lines beyond the closing line."""
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """What the runner has to know of a stage.
+
+    Attributes:
+        name: the subcommand.
+        make: loads what the stage needs and returns it; called after the options are checked.
+        options: everything that changes the output, as JSON values; for the journal, markers, shards and summary.
+        whole_stream: the option that makes the stage decide over the whole stream, or None.
+        pieces: one input may become several records.
+        shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
+        observe: counts more of each record than kept or rejected.
+        closing: lines after the closing line, from the counters.
+    """
+
+    name: str
+    make: "Callable[[], Stage]"
+    options: Mapping[str, Any]
+    whole_stream: str | None = None
+    pieces: bool = False
+    shard_kind: str | None = None
+    observe: "Observe | None" = None
+    closing: Callable[[Mapping[str, int]], list[str]] = nothing_more
+
+
+@dataclass
+class Books:
+    """What a whole command counted, over one or many output files."""
+
+    counters: Counter[str] = field(default_factory=Counter)
+    num_resumed: int = 0
+    too_many_bad: list[str] = field(default_factory=list)
+    started_at: float = field(default_factory=time.monotonic)
+
+    def closing_line(self) -> str:
+        """The sum so far."""
+        seconds = time.monotonic() - self.started_at
+        return closing_line(self.counters, seconds=seconds, num_now=self.counters["in"] - self.num_resumed)
+
+
+def run_stage(run: StageRun, streams: StreamOptions) -> None:
+    """Run one stage from INPUTs to outputs.
+
+    Raises:
+        OmniError: whatever ended it; ``app`` turns it into a line and an exit code.
+    """
+    from omnicli.streams.sharding import parse_shard
+
+    _check(run, streams)
+    shard = parse_shard(streams.shard) if streams.shard else None
+    deciding = {"omni": __version__, "command": run.name, **run.options, "limit": streams.limit}
+    if streams.dry_run:
+        print_options(deciding | {"inputs": streams.inputs or ["-"], "shard": streams.shard, "out": streams.out})
+        return
+    console = Console(run.name, quiet=streams.quiet, verbose=streams.verbose)
+    books = Books()
+    if _is_folder(streams.out):
+        from omnicli.commands.many_files import run_folder
+
+        finished = run_folder(run, streams, shard, deciding, console, books)
+    else:
+        with stopping_on_sigterm(resumable=bool(streams.out) and not run.whole_stream):
+            run_file(run, streams, deciding | {"shard": streams.shard}, console, books)
+        finished = True
+    if finished:
+        close_books(run, streams, books, console)
+
+
+def run_file(
+    run: StageRun,
+    streams: StreamOptions,
+    deciding: Mapping[str, Any],
+    console: Console,
+    books: Books,
+    *,
+    stage: "Stage | None" = None,
+    shard_prefix: str = "",
+) -> Counter[str]:
+    """Run the stage once, from the inputs of ``streams`` to its output; adds to the books.
+
+    Returns:
+        The counters of this run.
+    """
+    from omnicli.streams.flow import Flow, observe_nothing
+    from omnicli.streams.inputs import read_records
+    from omnicli.streams.sharding import parse_shard
+
+    stage = stage or run.make()
+    with contextlib.ExitStack() as stack:
+        kept, rejects, journal = _open_outputs(run, streams, deciding, stack)
+        first_shard = journal.resumed.shards if journal and journal.resumed else 0
+        shards = _open_shards(run, streams, deciding, shard_prefix, first_shard)
+        if shards is not None:
+            stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
+        flow = Flow(
+            kept=kept,
+            rejects=rejects,
+            journal=journal,
+            shards=shards,
+            pieces=run.pieces,
+            observe=run.observe or observe_nothing,
+        )
+        records = read_records(
+            streams.inputs or [],
+            files_from=streams.files_from,
+            null_separated=streams.null_separated,
+            root=streams.root,
+            shard=parse_shard(streams.shard) if streams.shard else None,
+            limit=streams.limit,
+            on_drop=flow.reject_early,
+            on_wait=kept.flush,
+        )
+        with console.progress(lambda: _describe(flow, books)):
+            flow.run(stage, records)
+        kept.flush()
+        if journal:
+            journal.publish()
+    books.counters += flow.counters
+    books.num_resumed += flow.num_resumed
+    _note_bad(streams, flow.counters, books, streams.out or "stdout")
+    return flow.counters
+
+
+def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Console) -> None:
+    """Say the closing line, write ``--summary``, and judge ``--max-bad``."""
+    console.say(books.closing_line())
+    for line in run.closing(books.counters):
+        console.say(line)
+    if streams.summary:
+        _write_summary(streams.summary, run, books)
+    if books.too_many_bad:
+        raise TooManyBad("; ".join(books.too_many_bad))
+
+
+def print_options(options: Mapping[str, Any]) -> None:
+    """``--dry-run``: the resolved options, as one JSON object."""
+    print(json.dumps(options, ensure_ascii=False, indent=2, default=str))  # noqa: T201 (what was asked for)
+
+
+@contextlib.contextmanager
+def stopping_on_sigterm(*, resumable: bool) -> Iterator[None]:
+    """Let SIGTERM end the block as an exception, so that files are closed and the state stays good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        what = "run the same command again to go on" if resumable else "nothing to go on from without -o"
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; {what}", resumable=resumable)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check(run: StageRun, streams: StreamOptions) -> None:
+    """Options that contradict each other. Raises UsageError."""
+    if run.whole_stream and (streams.shard or _is_folder(streams.out)):
+        clash = "--shard" if streams.shard else "-o DIR/"
+        raise UsageError(
+            f"{run.whole_stream} decides over the whole stream and cannot go with {clash}: "
+            "score in shards with --score-only, cat the results, then decide"
+        )
+    if streams.missing and not (_is_folder(streams.out) and streams.shards_total):
+        raise UsageError("--missing needs -o DIR/ and --shards-total N")
+    if streams.shards_total and not streams.missing:
+        raise UsageError("--shards-total goes with --missing")
+    if _is_folder(streams.out) and streams.rejects and not _is_folder(streams.rejects):
+        raise UsageError("with -o DIR/ the rejects are one file an input file too: --rejects OTHERDIR/")
+    if streams.null_separated and not streams.files_from:
+        raise UsageError("-0 goes with --files-from")
+    if streams.rejects and streams.out and os.path.realpath(streams.rejects) == os.path.realpath(streams.out):
+        raise UsageError(f"--rejects and -o are the same file: {streams.out}")
+    _parse_max_bad(streams.max_bad, 0)
+
+
+def _open_outputs(
+    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], stack: contextlib.ExitStack
+) -> Any:
+    """Writers of the kept and the rejected lines, and the journal of ``-o FILE``."""
+    from omnicli.streams.journal import Journal
+    from omnicli.streams.outputs import StreamWriter, is_special, open_atomic, open_stdout
+
+    live = _is_live(streams)
+    if streams.out and not is_special(Path(streams.out)):
+        rejects_path = Path(streams.rejects) if streams.rejects else None
+        resume = streams.resume and not run.whole_stream  # a decision over the whole stream starts over
+        journal = Journal.open(Path(streams.out), rejects=rejects_path, options=deciding, resume=resume)
+        stack.callback(journal.close)
+        return journal.kept, journal.rejects, journal
+    kept = open_stdout(live=live)
+    if streams.out:
+        kept = StreamWriter(stack.enter_context(open_atomic(Path(streams.out))), name=streams.out, live=live)
+    rejects = None
+    if streams.rejects:
+        rejects = StreamWriter(
+            stack.enter_context(open_atomic(Path(streams.rejects))), name=streams.rejects, live=False
+        )
+    return kept, rejects, None
+
+
+def _open_shards(
+    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], prefix: str, first_index: int
+) -> "ShardWriter | None":
+    if run.shard_kind is None or streams.shards_dir is None:
+        return None
+    from omnicli.streams.shards import ShardWriter
+    from omnicli.streams.sharding import parse_shard
+
+    if streams.shard:
+        shard = parse_shard(streams.shard)
+        prefix = f"{prefix}{shard.index}of{shard.total}-"
+    return ShardWriter(
+        streams.shards_dir,
+        stage=run.name,
+        kind=run.shard_kind,
+        provenance=dict(deciding),
+        prefix=prefix,
+        first_index=first_index,
+    )
+
+
+def _is_folder(path: str | None) -> bool:
+    return path is not None and (path.endswith("/") or Path(path).is_dir())
+
+
+def _is_live(streams: StreamOptions) -> bool:
+    """True if somebody may be waiting for each line: an input is a pipe."""
+    names = streams.inputs or ([] if streams.files_from else ["-"])
+    return any(name == "-" or _is_fifo(name) for name in names)
+
+
+def _is_fifo(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(name).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _describe(flow: "Flow", books: Books) -> str:
+    counters = flow.counters
+    seconds = time.monotonic() - books.started_at
+    rate = (counters["in"] - flow.num_resumed) / seconds if seconds > 0 else 0.0
+    rejected = sum(rejected_by_reason(dict(counters)).values())
+    bad = counters["unreadable"]
+    return f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, {bad:,} unreadable, {rate:,.0f}/s"
+
+
+def _parse_max_bad(text: str | None, num_in: int) -> float | None:
+    """``N`` or ``P%`` of the input as a number of records; None without the option. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        limit = float(text.removesuffix("%")) / 100 * num_in if text.endswith("%") else float(int(text))
+    except ValueError:
+        raise UsageError(f"--max-bad: expected a number or a percentage such as 100 or 2%, got {text!r}") from None
+    if limit < 0:
+        raise UsageError(f"--max-bad: must not be negative, got {text!r}")
+    return limit
+
+
+def _note_bad(streams: StreamOptions, counters: Mapping[str, int], books: Books, name: str) -> None:
+    limit = _parse_max_bad(streams.max_bad, counters.get("in", 0))
+    bad = counters.get("unreadable", 0)
+    if limit is not None and bad > limit:
+        books.too_many_bad.append(f"{name}: {bad:,} unreadable, more than --max-bad {streams.max_bad}")
+
+
+def _write_summary(path: Path, run: StageRun, books: Books) -> None:
+    from omnicli.streams.outputs import open_atomic
+
+    counters = books.counters
+    extra = {key: count for key, count in counters.items() if key.startswith(f"{run.name}: ")}
+    seconds = time.monotonic() - books.started_at
+    summary = {
+        "omni": __version__,
+        "command": run.name,
+        "in": counters["in"],
+        "kept": counters["kept"],
+        "out": counters["out"],
+        "rejected": rejected_by_reason(counters),
+        "unreadable": counters["unreadable"],
+        "resumed": books.num_resumed,
+        "seconds": round(seconds, 3),
+        "options": dict(run.options),
+        **({"counts": extra} if extra else {}),
+        "python": sys.version.split()[0],
+    }
+    with open_atomic(path) as file:
+        file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")

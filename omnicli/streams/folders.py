@@ -1,0 +1,153 @@
+"""Many input files to a folder: one output file each, and a marker that says it is done.
+
+The marker ``NAME.done.json`` is written last. It holds the digest of the input and every deciding option, so a rerun does
+exactly what is missing, and refuses to mix the results of two different runs in one folder.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from omnicli.errors import InputError, OmniError, UsageError
+from omnicli.streams.outputs import open_atomic
+from omnicli.streams.sharding import Shard
+
+JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+RECORD_SUFFIXES = (*JSONL_SUFFIXES, ".h5", ".tar")
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file and where its output goes. ``key``: path below the common parent, what ``--shard`` hashes."""
+
+    source: Path
+    out: Path
+    key: str
+
+    @property
+    def marker(self) -> Path:
+        """The file that says this job is done."""
+        return self.out.with_name(f"{self.out.name}.done.json")
+
+
+def plan_jobs(inputs: Sequence[str], folder: Path, *, shard: Shard | None) -> list[Job]:
+    """One job an input file: files as given, folders walked for record files, sorted.
+
+    Raises:
+        UsageError: an input is a stream, a folder holds no record file, or two inputs would write one output.
+        InputError: an input does not exist.
+    """
+    sources = [source for name in inputs for source in _record_files(name)]
+    if not sources:
+        raise UsageError(
+            "-o DIR/ makes one output file an input file: give .jsonl, .h5 or .tar files, or folders of them"
+        )
+    absolute = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (links are not followed)
+    common = Path(os.path.commonpath([source.parent for source in absolute]))
+    jobs: dict[Path, Job] = {}
+    for source, full in zip(sources, absolute, strict=True):
+        key = full.relative_to(common).as_posix()
+        out = folder / _output_name(key)
+        if out in jobs and jobs[out].source != source:
+            raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
+        jobs[out] = Job(source, out, key)
+    return [job for job in jobs.values() if shard is None or shard.holds_key(job.key)]
+
+
+def is_done(job: Job, options: Mapping[str, Any]) -> bool:
+    """True if the job's output is complete and was made from this input with these options.
+
+    Raises:
+        OmniError: it was made with other options (names them), or the input has changed since.
+    """
+    try:
+        marker = msgspec.json.decode(job.marker.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return False
+    if not job.out.exists():
+        return False
+    ours = msgspec.json.decode(msgspec.json.encode(dict(options)))
+    theirs = marker.get("options", {})
+    changed = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if changed:
+        what = ", ".join(f"{key} {theirs.get(key)!r} then, {ours.get(key)!r} now" for key in changed)
+        raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
+    stat = job.source.stat()
+    same_file = marker.get("size") == stat.st_size and marker.get("mtime_ns") == stat.st_mtime_ns
+    if not same_file and marker.get("digest") != file_digest(job.source):
+        raise OmniError(f"{job.source}: has changed since {job.out} was made of it; use --no-resume to make it again")
+    return True
+
+
+def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, int]) -> None:
+    """Write the marker, last of all. Raises OutputError."""
+    stat = job.source.stat()
+    marker = {
+        "input": str(job.source),
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "digest": file_digest(job.source),
+        "options": dict(options),
+        "counts": dict(counters),
+    }
+    with open_atomic(job.marker) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n")
+
+
+def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, shards_total: int) -> str:
+    """The shards that still have work, as Slurm writes them: ``--array=0,3-5``; empty when all is done.
+
+    Raises:
+        OmniError: as ``is_done``.
+    """
+    open_jobs = [job for job in jobs if not is_done(job, options)]
+    indices = [i for i in range(shards_total) if any(Shard(i, shards_total).holds_key(job.key) for job in open_jobs)]
+    return f"--array={_ranges(indices)}" if indices else ""
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, hex."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _record_files(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        files = (Path(folder, file) for folder, _, files in os.walk(path) for file in files)
+        return sorted(file for file in files if file.name.endswith(RECORD_SUFFIXES) and not file.name.startswith("."))
+    if name == "-" or (path.exists() and not path.is_file()):
+        raise UsageError(f"-o DIR/ makes one output file an input file; {name} is a stream")
+    if not path.exists():
+        raise InputError(f"{name}: no such file or directory")
+    return [path]
+
+
+def _output_name(key: str) -> str:
+    if key.endswith(JSONL_SUFFIXES):
+        return key
+    return str(Path(key).with_suffix(".jsonl"))
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Whole numbers as Slurm writes them.
+
+    >>> _ranges([0, 3, 4, 5, 9])
+    '0,3-5,9'
+    """
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
