@@ -1,0 +1,156 @@
+"""Checkpoints: weights and what is needed to use them, in one file that cannot run code.
+
+A zip that ``torch.load(..., weights_only=True)`` reads, holding
+``{"format": "omni-checkpoint", "version": 1, "meta": <JSON>, "state_dict": {name: tensor}}``. The same weights and meta
+give the same bytes, so a checkpoint's SHA-256 names it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+
+from omnicli.errors import ModelError, OutputError
+
+FORMAT = "omni-checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        meta: JSON object: ``model`` (a ``ModelSpec``), ``temperature`` (number or null), ``provenance``, ``metrics``.
+        state_dict: tensors by name, on the CPU.
+        sha256: digest of the file, 64 hex digits.
+        path: where it was read from, as given.
+    """
+
+    meta: dict[str, Any]
+    state_dict: dict[str, Tensor]
+    sha256: str
+    path: str
+
+
+def save_checkpoint(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
+    """Write a checkpoint whole or not at all (temporary name beside it, fsync, rename).
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    content = {"format": FORMAT, "version": VERSION, "meta": json.dumps(meta, allow_nan=False), "state_dict": tensors}
+    return write_whole(path, content)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint of ours.
+
+    Raises:
+        ModelError: missing, truncated, not a checkpoint of ours, of a later version, or holding anything but data.
+    """
+    content, sha256 = read_whole(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: not a checkpoint of omni; bare weights are for --init, with --model naming the architecture"
+        )
+    if content.get("version") != VERSION:
+        raise ModelError(f"{path}: checkpoint version {content.get('version')}, this omni reads version {VERSION}")
+    try:
+        meta = json.loads(content["meta"])
+        state_dict = dict(content["state_dict"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})") from None
+    if not isinstance(meta, dict):
+        raise ModelError(f"{path}: damaged checkpoint (meta is {type(meta).__name__}, expected an object)")
+    return Checkpoint(meta=meta, state_dict=state_dict, sha256=sha256, path=str(path))
+
+
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors by name from any file of weights: ours, ``.safetensors``, or a ``.pth`` without code.
+
+    Nested under ``state_dict`` or ``model``, and a prefix ``module.`` of data-parallel training, are taken off.
+
+    Raises:
+        ModelError: missing, truncated, holding code, or without tensors.
+    """
+    data = _read_bytes(path)
+    if Path(path).suffix == ".safetensors":
+        try:
+            return dict(load_safetensors(data))
+        except SafetensorError as error:
+            raise ModelError(f"{path}: not a safetensors file ({error})") from None
+    content = _unpickle(path, data)
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = content.items() if isinstance(content, dict) else ()
+    weights = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, Tensor)}
+    if not weights:
+        raise ModelError(f"{path}: holds no weights; expected names mapped to tensors")
+    return weights
+
+
+def write_whole(path: str | Path, content: Any) -> str:
+    """``torch.save`` of plain data under a temporary name beside ``path``, then fsync and rename; gives the SHA-256.
+
+    Raises:
+        OutputError: the file cannot be written; nothing is left behind.
+    """
+    buffer = io.BytesIO()  # given a path, torch.save writes the file's name into it, and the bytes would differ
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    final = Path(os.path.realpath(path))
+    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(final)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror})") from None
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_whole(path: str | Path) -> tuple[Any, str]:
+    """What ``write_whole`` wrote, and its SHA-256.
+
+    Raises:
+        ModelError: missing, truncated or holding code.
+    """
+    data = _read_bytes(path)
+    return _unpickle(path, data), hashlib.sha256(data).hexdigest()
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from None
+
+
+def _unpickle(path: str | Path, data: bytes) -> Any:
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(f"{path}: refused: damaged, or holds more than tensors and plain data") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise ModelError(f"{path}: truncated or not a checkpoint ({reason})") from None

@@ -1,0 +1,64 @@
+"""A trained model ready to score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from omnicli.errors import ModelError
+from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.factory import ModelSpec, build_model
+from omnicli.models.tsn import TSN
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model in ``eval`` mode on its device, with all that scoring takes.
+
+    Attributes:
+        model: maps clips (N, C, S, H, W) to logits (N, K) float32.
+        spec: input, normalisation, classes.
+        temperature: logits are divided by it before the softmax; 1.0 where none was fitted.
+        sha256: digest of the checkpoint.
+        name: the checkpoint's path as given.
+        device: where ``model`` is.
+        precision: dtype its backbone computes in.
+    """
+
+    model: TSN
+    spec: ModelSpec
+    temperature: float
+    sha256: str
+    name: str
+    device: torch.device
+    precision: torch.dtype
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """(K,) class names, in the order of the logits."""
+        return self.spec.classes
+
+
+def load_teacher(
+    path: str | Path, device: torch.device | None = None, precision: torch.dtype = torch.float32
+) -> Teacher:
+    """Read a checkpoint and make it ready to score.
+
+    Raises:
+        ModelError: the file is missing, damaged, holds code, or its weights do not fit.
+    """
+    device = device or torch.device("cpu")
+    checkpoint = load_checkpoint(path)
+    model, spec = build_model(checkpoint)
+    temperature = checkpoint.meta.get("temperature")
+    if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
+        raise ModelError(f"{path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)")
+    return Teacher(
+        model=model.to(device).set_precision(precision),
+        spec=spec,
+        temperature=1.0 if temperature is None else float(temperature),
+        sha256=checkpoint.sha256,
+        name=str(path),
+        device=device,
+        precision=precision,
+    )
