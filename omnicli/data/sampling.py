@@ -2,8 +2,8 @@
 
 Only integers come out, so every choice here can be tested without a video. All functions need ``num_frames >= 1``.
 
-Two generations of the released code choose test frames differently, ``"1.x"`` (mmaction2 1.x, the default) and ``"0.x"``
-(the one behind the published numbers). They agree for segments and differ for clips.
+Two generations of the released code choose test frames differently: ``"1.x"`` (mmaction2 1.x, the default) and
+``"0.x"`` (the one behind the published numbers). They agree for segments and differ for clips.
 """
 
 from typing import Literal
@@ -85,7 +85,7 @@ def clip_indices_train(
     """Dense clips at random, one in each of ``num_clips`` equal parts, as the released code draws them.
 
     Four cases by the number of possible first frames, N - frames·interval + 1: room for a draw in every part; room for
-    draws anywhere; fewer starts than clips (evenly spread, nothing drawn); a video shorter than a clip (all start at 0).
+    draws anywhere; fewer starts than clips (evenly spread, nothing drawn); a video shorter than a clip (all from 0).
 
     Returns:
         (num_clips, clip_frames) int64 in [0, num_frames); indices past the end start again at frame 0. Clips ascend by
@@ -95,6 +95,7 @@ def clip_indices_train(
     clip_span = clip_frames * frame_interval
     num_starts = num_frames - clip_span + 1
     part = num_starts // num_clips
+    starts: np.ndarray
     if part > 0:
         starts = np.arange(num_clips) * part + rng.integers(part, size=num_clips)
     elif num_frames > max(num_clips, clip_span):

@@ -1,8 +1,8 @@
 """Frames → what a model eats: resize, crop, flip, normalise; the same for every frame of a clip.
 
-Frames are (T, H, W, 3) uint8 RGB until ``normalise``, the one place where pixels become (N, C, T, H, W) floats. Resizing is
-cv2 bilinear without antialias, because the released models were trained on it. Crops are views: nothing is copied until
-``to_clip``.
+Frames are (T, H, W, 3) uint8 RGB until ``normalise``, the one place where pixels become (N, C, T, H, W) floats.
+Resizing is cv2 bilinear without antialias, because the released models were trained on it. Crops are views: nothing is
+copied until ``to_clip``.
 """
 
 import math
@@ -46,7 +46,7 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def centre_crop(frames: np.ndarray, crop_size: int) -> np.ndarray:
-    """The square in the middle, (T, crop_size, crop_size, 3); an odd remainder leaves the extra pixel right and below."""
+    """The square in the middle, (T, crop_size, crop_size, 3); an odd remainder is left at the right and below."""
     height, width = frames.shape[1:3]
     return _crop(frames, (height - crop_size) // 2, (width - crop_size) // 2, crop_size, crop_size)
 
@@ -55,7 +55,7 @@ def three_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
     """Three squares along the long side: first end, last end, middle (the 3D test protocol).
 
     The ends are 0 and twice the half distance, rounded down, so an odd remainder leaves one pixel at the last end.
-    Ours: across the short side the squares are centred, where the released code accepts only ``crop_size`` = short side.
+    Ours: across the short side the squares are centred; the released code accepts only ``crop_size`` = short side.
 
     Args:
         frames: (T, H, W, 3) uint8, both sides at least ``crop_size``.
@@ -117,7 +117,7 @@ def random_resized_crop(
     Returns:
         (T, crop_size, crop_size, 3) uint8.
     """
-    top, left, height, width = _random_box(*frames.shape[1:3], area_range, aspect_range, rng)
+    top, left, height, width = _random_box(frames.shape[1], frames.shape[2], area_range, aspect_range, rng)
     return resize(_crop(frames, top, left, height, width), crop_size, crop_size)
 
 

@@ -25,7 +25,7 @@ class LegacyDraws:
     """The generator of the released code behind the two names that our functions call."""
 
     def __init__(self, seed):
-        self.state = np.random.RandomState(seed)  # noqa: NPY002  the reference was drawn with it
+        self.state = np.random.RandomState(seed)
 
     def integers(self, high, size):
         return self.state.randint(high, size=size)

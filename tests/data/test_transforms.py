@@ -30,7 +30,7 @@ class LegacyDraws:
     """What the released code draws with: NumPy's old generator for floats, Python's for integers."""
 
     def __init__(self, seed):
-        self.floats = np.random.RandomState(seed)  # noqa: NPY002  the reference was drawn with it
+        self.floats = np.random.RandomState(seed)
         self.whole = random.Random(seed)
 
     def uniform(self, low, high, size):
