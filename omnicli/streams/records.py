@@ -1,5 +1,6 @@
 """Record: the one type that flows between stages, and its line of JSON."""
 
+import json
 import math
 import posixpath
 from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ class Fields(msgspec.Struct):
     match: dict[str, Any] | None = None
 
 
+JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
 
@@ -111,31 +113,35 @@ OnDrop = Callable[[Record, str], None]
 "unreadable: <why>" is kept for media that cannot be read; it is counted apart and limited by ``--max-bad``."""
 
 
-_decode_any = msgspec.json.Decoder().decode
-_check_fields = msgspec.json.Decoder(Fields).decode
+_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
 def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 0) -> Record:
-    """One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` are taken off.
+    r"""One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` are taken off.
+
+    Ours: half a surrogate pair (an emoji that a crawler cut in two), which UTF-8 cannot hold, becomes U+FFFD.
 
     Raises:
         InputError: not JSON, not an object, or a known field of the wrong type; names file, line and what was expected.
+
+    >>> parse_record(b'{"id": "a", "reason": "low confidence"}', origin="web.jsonl", line_number=1)
+    {'id': 'a'}
     """
-    where = f"{origin}:{line_number}"
     try:
-        fields = _decode_any(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        shown = line[:60].decode("utf-8", "backslashreplace").strip()
-        raise InputError(f"{where}: not JSON ({_lower_first(str(error))}): {shown!r}; expected one object a line") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{where}: expected a JSON object, got {type(fields).__name__}: {str(fields)[:60]!r}")
+        fields = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields = _decode_surrogates(line, error, f"{origin}:{line_number}")
+    if type(fields) is not dict:
+        kind = JSON_KINDS.get(type(fields), "a number")
+        raise InputError(f"{origin}:{line_number}: expected a JSON object, got {kind}: {str(fields)[:60]!r}")
     try:
-        _check_fields(line)
+        msgspec.convert(fields, Fields)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {_field_message(str(error))}") from None
-    for field in REJECT_FIELDS:
-        fields.pop(field, None)
+        raise InputError(f"{origin}:{line_number}: {_field_message(str(error))}") from None
+    if "reason" in fields or "match" in fields:
+        for field in REJECT_FIELDS:
+            fields.pop(field, None)
     return Record(fields, origin=origin, line=line_number, position=position)
 
 
@@ -177,6 +183,27 @@ def _is_finite(value: Any) -> bool:
     if kind is dict:
         return all(_is_finite(item) for item in value.values())
     return True
+
+
+def _decode_surrogates(line: bytes, error: Exception, where: str) -> Any:
+    r"""The line read once more if what stopped the fast decoder may be half of a surrogate pair (``\ud83d``)."""
+    if b"\\ud" in line.lower():
+        try:
+            decoded = json.loads(line, parse_constant=_refuse_constant)
+            return _decode(
+                json.dumps(decoded, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            )
+        except (ValueError, RecursionError):
+            pass
+    shown = line[:60].decode("utf-8", "backslashreplace").strip()
+    why = (
+        "nested too deeply" if isinstance(error, RecursionError) else _lower_first(str(error).removeprefix("JSON is "))
+    )
+    raise InputError(f"{where}: not JSON ({why}): {shown!r}; expected one object a line") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _field_message(message: str) -> str:
