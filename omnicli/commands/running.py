@@ -259,8 +259,8 @@ def _open_shards(
 ) -> "ShardWriter | None":
     if run.shard_kind is None or streams.shards_dir is None:
         return None
-    from omnicli.streams.shards import ShardWriter
     from omnicli.streams.sharding import parse_shard
+    from omnicli.streams.shards import ShardWriter
 
     if streams.shard:
         shard = parse_shard(streams.shard)

@@ -1,9 +1,9 @@
 """One run of a stage over a stream: every record is accounted for, in order, and a killed run can go on.
 
-The stage is a generator: records in, records out, ``on_drop(record, reason)`` for those that leave. The flow checks what
-DESIGN promises of it: each input position is yielded or dropped, exactly once (``pieces``: at least once), in ascending
-order. So kept + rejected + unreadable always add up to the records read, and a point in the outputs always corresponds to
-a point in the input, which is what makes resuming exact.
+The stage is a generator: records in, records out, ``on_drop(record, reason)`` for those that leave. The flow checks
+that each input position is yielded or dropped, exactly once (``pieces``: at least once), in ascending order. So kept +
+rejected + unreadable always add up to the records read, and a point in the outputs always corresponds to a point in
+the input, which is what makes resuming exact.
 """
 
 import threading

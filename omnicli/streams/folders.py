@@ -1,7 +1,7 @@
 """Many input files to a folder: one output file each, and a marker that says it is done.
 
-The marker ``NAME.done.json`` is written last. It holds the digest of the input and every deciding option, so a rerun does
-exactly what is missing, and refuses to mix the results of two different runs in one folder.
+The marker ``NAME.done.json`` is written last. It holds the digest of the input and every deciding option, so a rerun
+does exactly what is missing, and refuses to mix the results of two different runs in one folder.
 """
 
 import hashlib

@@ -1,0 +1,56 @@
+"""One record as the views a model is tested on: which frames, which crops."""
+
+from typing import Literal
+
+import numpy as np
+
+from omnicli.data.sampling import Generation, segment_indices_test
+from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
+from omnicli.media.source import MediaSource
+
+Crops = Literal["centre", "three", "ten"]
+
+
+def snippet_views(
+    source: MediaSource,
+    *,
+    num_segments: int,
+    short_side: int,
+    crop_size: int,
+    crops: Crops = "centre",
+    generation: Generation = "1.x",
+) -> np.ndarray:
+    """Views of a 2D model: every crop of one snippet a segment.
+
+    A picture is a video of one frame, so it has one segment (Sec. 3.4: images go to 2D teachers as they are).
+
+    Args:
+        source: an open picture, video or folder of frames.
+        num_segments: equal parts of a video; one snippet each (CHECKPOINTS section 4).
+        short_side: pixels the short side is resized to.
+        crop_size: pixels of each square.
+        crops: the middle; three along the long side; or corners, middle and their mirrors.
+        generation: which released code's choice of frames.
+
+    Returns:
+        (V, 1, crop_size, crop_size, 3) uint8 RGB, V = segments x crops.
+
+    Raises:
+        MediaError: a wanted frame does not decode.
+    """
+    num_frames = source.num_frames
+    indices = (
+        np.zeros(1, dtype=np.int64)
+        if num_frames == 1
+        else segment_indices_test(num_frames, num_segments=num_segments, generation=generation)
+    )
+    unique, inverse = np.unique(indices, return_inverse=True)  # short videos repeat frames: decode each once
+    frames = resize_short_side(source.read(unique.tolist(), short_side=short_side), short_side)[inverse]  # (S, H, W, 3)
+    match crops:
+        case "three":
+            cropped = three_crops(frames, crop_size)
+        case "ten":
+            cropped = ten_crops(frames, crop_size)
+        case _:
+            cropped = centre_crop(frames, crop_size)[None]
+    return cropped.reshape(-1, 1, crop_size, crop_size, 3)  # (crops * S, 1, H, W, 3)

@@ -1,0 +1,199 @@
+"""Records to scores: media, views, models and batches joined. What filter, eval, features and segment have in common."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omnicli.cores import available_cores
+from omnicli.data.sampling import Generation
+from omnicli.data.transforms import normalise
+from omnicli.data.views import Crops, snippet_views
+from omnicli.engine.predict import Forward, predict
+from omnicli.errors import MediaError, ModelError
+from omnicli.media.prefetch import Lull, map_ahead
+from omnicli.media.source import open_media
+from omnicli.models.teacher import Teacher
+from omnicli.streams.records import OnDrop, Record
+
+READ_AHEAD = 4  # records a worker may be ahead of the model
+ReadViews = Callable[[Record], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """How a teacher looks at media; what is None is the teacher's own."""
+
+    num_segments: int | None = None
+    short_side: int | None = None
+    crop_size: int | None = None
+    crops: Crops = "centre"
+    generation: Generation = "1.x"
+    root: str | None = None
+
+
+def score_records(
+    records: Iterable[Record],
+    *,
+    teachers: Sequence[Teacher],
+    views: ViewOptions,
+    batch_size: int,
+    workers: int | None = None,
+    passes: Callable[[Record], bool] | None = None,
+    on_drop: OnDrop,
+) -> Iterator[tuple[Record, np.ndarray | None]]:
+    """Class scores of every record, in order: the mean over teachers of their softmax (Sec. 3.4).
+
+    Args:
+        records: pictures, videos or folders of frames.
+        teachers: one or more, with the same classes in the same order (see ``align_classes``).
+        views: how each looks at media.
+        batch_size: views in one forward pass.
+        workers: threads that read and decode; default all cores.
+        passes: records for which it is true keep their place in the stream, unread and unscored.
+        on_drop: takes what cannot be read, as ``unreadable: why``.
+
+    Yields:
+        (record, scores): (K,) float64 that sum to 1; None for records that pass.
+    """
+    read = partial(_read_views, teachers=teachers, views=views)
+    forwards = [forward_of(teacher.model, teacher) for teacher in teachers]
+    for record, outputs in predict_records(
+        records,
+        read=read,
+        forwards=forwards,
+        batch_size=batch_size,
+        workers=workers,
+        passes=passes,
+        on_drop=on_drop,
+        keep_in_flight=int(teachers[0].device.type == "cuda"),
+    ):
+        if outputs is None:
+            yield record, None
+            continue
+        scores = np.mean(
+            [teacher_scores(logits, teacher) for logits, teacher in zip(outputs, teachers, strict=True)], 0
+        )
+        if not np.isfinite(scores).all():
+            raise ModelError(
+                f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?"
+            )
+        yield record, scores
+
+
+def predict_records(
+    records: Iterable[Record],
+    *,
+    read: ReadViews,
+    forwards: Sequence[Forward],
+    batch_size: int,
+    workers: int | None = None,
+    passes: Callable[[Record], bool] | None = None,
+    on_drop: OnDrop,
+    keep_in_flight: int = 0,
+) -> Iterator[tuple[Record, list[np.ndarray] | None]]:
+    """Decode in threads, run in batches, give back in order; unreadable media leave through ``on_drop``.
+
+    Yields:
+        (record, outputs): for each forward (V, K) float32; None for records that ``passes`` lets through.
+    """
+    num_workers = workers or available_cores()
+    bad: dict[int, str] = {}  # position → why, for records in flight
+    passed: set[int] = set()
+    nothing = [np.empty((0, 0, 0, 0, 0), dtype=np.uint8)] * len(forwards)
+
+    def try_read(record: Record) -> tuple[Record, Sequence[np.ndarray]]:
+        if passes is not None and passes(record):
+            passed.add(record.position)
+            return record, nothing
+        try:
+            return record, read(record)
+        except MediaError as error:
+            bad[record.position] = str(error)
+            return record, nothing
+
+    items: Iterator[tuple[Record, Sequence[np.ndarray]] | Lull] = map_ahead(
+        try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
+    )
+    for record, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
+        if record.position in bad:
+            on_drop(record, f"unreadable: {bad.pop(record.position)}")
+        elif record.position in passed:
+            passed.remove(record.position)
+            yield record, None
+        else:
+            yield record, outputs
+
+
+def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
+    """Scores (K,) float64 of one teacher from the logits (V, K) of its views, at its temperature.
+
+    2D: logits are averaged over views, then the softmax; 3D: softmax of each view, then the mean (CHECKPOINTS 4).
+    """
+    wide = logits.astype(np.float64) / teacher.temperature
+    if teacher.model.average_views == "logits":
+        return softmax(wide.mean(axis=0))
+    return softmax(wide).mean(axis=0)  # type: ignore[no-any-return]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Scores that sum to 1 along the last axis; same shape."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: Teacher) -> Forward:
+    """Views (B, T, H, W, 3) uint8 on the host → outputs (B, K) on the teacher's device."""
+
+    def forward(views: Tensor) -> Tensor:
+        clips = normalise(
+            views, mean=teacher.spec.mean, std=teacher.spec.std, dtype=teacher.precision, device=teacher.device
+        )
+        return model(clips)  # type: ignore[no-any-return]
+
+    return forward
+
+
+def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
+    """The classes of all teachers.
+
+    Raises:
+        ModelError: two teachers do not share the same class names in the same order.
+    """
+    first = teachers[0]
+    for other in teachers[1:]:
+        if other.classes != first.classes:
+            pairs = zip(first.classes, other.classes, strict=False)
+            index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first.classes), len(other.classes)))
+            ours, theirs = ((*classes, "nothing")[index] for classes in (first.classes, other.classes))
+            raise ModelError(f"{other.name}: class {index} is {theirs!r}, but {ours!r} in {first.name}")
+    return first.classes
+
+
+def _read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
+    """The views of every teacher; teachers that look the same way share them."""
+    made: dict[tuple[int, int, int], np.ndarray] = {}
+    looks = [_look(teacher, views) for teacher in teachers]
+    with open_media(record, root=views.root) as source:
+        for num_segments, short_side, crop_size in set(looks):
+            made[num_segments, short_side, crop_size] = snippet_views(
+                source,
+                num_segments=num_segments,
+                short_side=short_side,
+                crop_size=crop_size,
+                crops=views.crops,
+                generation=views.generation,
+            )
+    return [made[look] for look in looks]
+
+
+def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, int, int]:
+    spec = teacher.spec
+    return (
+        views.num_segments or spec.num_segments,
+        views.short_side or spec.short_side,
+        views.crop_size or spec.crop_size,
+    )
