@@ -170,7 +170,7 @@ def normalise_id(path: str) -> str:
 
 
 def shard_key(record: Mapping[str, Any]) -> str:
-    """What sharding follows: the first ancestor, so that the pieces of a video stay together, else the record itself."""
+    """What sharding follows: the first ancestor, so that the pieces of a video stay together; else the id."""
     return str(record.get("parent") or record.get("id") or record.get("path") or "")
 
 
