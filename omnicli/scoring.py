@@ -1,17 +1,19 @@
-"""Records to scores: media, views, models and batches joined. What filter, eval, features and segment have in common."""
+"""Records to scores: media, views, models and batches joined.
+
+What filter, eval and features have in common.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from omnicli.cores import available_cores
 from omnicli.data.sampling import Generation
-from omnicli.data.transforms import normalise
-from omnicli.data.views import Crops, snippet_views
+from omnicli.data.transforms import centre_crop, normalise, resize_short_side
+from omnicli.data.views import Crops, frames_at_rate, snippet_views
 from omnicli.engine.predict import Forward, predict
 from omnicli.errors import MediaError, ModelError
 from omnicli.media.prefetch import Lull, map_ahead
@@ -82,6 +84,55 @@ def score_records(
                 f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?"
             )
         yield record, scores
+
+
+def extract_features(
+    records: Iterable[Record],
+    *,
+    teacher: Teacher,
+    fps: float,
+    root: str | None,
+    batch_size: int,
+    workers: int | None = None,
+    on_drop: OnDrop,
+) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
+    """Pooled features of every frame at ``fps``, before the classifier.
+
+    Args:
+        records: pictures (one frame, at 0 s), videos or folders of frames.
+        teacher: whose backbone; its classifier plays no part.
+        fps: frames a second of a video.
+        root: folder that relative paths start from.
+        batch_size: frames in one forward pass.
+        workers: threads that read and decode.
+        on_drop: takes what cannot be read, as ``unreadable: why``.
+
+    Yields:
+        (record, features (F, D) float32, times (F,) float64 in seconds).
+    """
+    times_of: dict[int, np.ndarray] = {}  # position → times, for records in flight
+    spec = teacher.spec
+
+    def read(record: Record) -> list[np.ndarray]:
+        with open_media(record, root=root) as source:
+            indices = frames_at_rate(source.times, source.duration_sec, fps=fps)
+            frames = resize_short_side(source.read(indices.tolist(), short_side=spec.short_side), spec.short_side)
+            times_of[record.position] = np.asarray(source.times)[indices]
+        return [centre_crop(frames, spec.crop_size)[:, None]]  # (F, 1, H, W, 3)
+
+    forward = forward_of(teacher.model.features, teacher)
+    for record, outputs in predict_records(
+        records,
+        read=read,
+        forwards=[forward],
+        batch_size=batch_size,
+        workers=workers,
+        on_drop=on_drop,
+        keep_in_flight=int(teacher.device.type == "cuda"),
+    ):
+        times = times_of.pop(record.position)
+        if outputs is not None:
+            yield record, outputs[0], times
 
 
 def predict_records(

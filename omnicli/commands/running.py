@@ -1,6 +1,7 @@
 """How every stage runs: inputs in, one stage over them, outputs, books, exit code."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from omnicli import __version__
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import Interrupted, TooManyBad, UsageError
+from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
 
 if TYPE_CHECKING:
     from omnicli.streams.flow import Flow, Observe, Stage
@@ -63,6 +64,7 @@ class StageRun:
         pieces: one input may become several records.
         shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
         observe: counts more of each record than kept or rejected.
+        check: looks at the counters before an output appears, and raises what is wrong with the whole of it.
         closing: lines after the closing line, from the counters.
     """
 
@@ -73,6 +75,7 @@ class StageRun:
     pieces: bool = False
     shard_kind: str | None = None
     observe: "Observe | None" = None
+    check: Callable[[Mapping[str, int]], None] | None = None
     closing: Callable[[Mapping[str, int]], list[str]] = nothing_more
 
 
@@ -166,6 +169,8 @@ def run_file(
         with console.progress(lambda: _describe(flow, books)):
             flow.run(stage, records)
         kept.flush()
+        if run.check:
+            run.check(flow.counters)
         if journal:
             journal.publish()
     books.counters += flow.counters
@@ -188,6 +193,15 @@ def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Co
 def print_options(options: Mapping[str, Any]) -> None:
     """``--dry-run``: the resolved options, as one JSON object."""
     print(json.dumps(options, ensure_ascii=False, indent=2, default=str))  # noqa: T201 (what was asked for)
+
+
+def digest_of(path: Path, error: type[OmniError]) -> str:
+    """SHA-256 of a file that decides the output, hex; ``error`` is raised if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise error(f"{path}: {problem.strerror or problem}".replace("No such file", "no such file")) from None
 
 
 @contextlib.contextmanager

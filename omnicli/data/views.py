@@ -54,3 +54,22 @@ def snippet_views(
         case _:
             cropped = centre_crop(frames, crop_size)[None]
     return cropped.reshape(-1, 1, crop_size, crop_size, 3)  # (crops * S, 1, H, W, 3)
+
+
+def frames_at_rate(times: np.ndarray, duration_sec: float, *, fps: float) -> np.ndarray:
+    """Frames on screen at 0, 1/fps, 2/fps, ... seconds after the first (Sec. 3.5: 1 FPS for untrimmed videos).
+
+    Args:
+        times: (N,) presentation times, ascending, seconds.
+        duration_sec: how long the video is on screen; the last wanted time lies before its end.
+        fps: wanted frames a second, > 0.
+
+    Returns:
+        (F,) int64 frame indices, F >= 1; a frame is repeated where the video is slower than ``fps``.
+
+    >>> frames_at_rate(np.arange(50) / 25, 2.0, fps=2)
+    array([ 0, 12, 25, 37])
+    """
+    count = max(1, int(np.ceil(duration_sec * fps - 1e-9)))
+    wanted = times[0] + np.arange(count) / fps
+    return np.clip(np.searchsorted(times, wanted + 1e-6, side="right") - 1, 0, len(times) - 1).astype(np.int64)

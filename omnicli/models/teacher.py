@@ -7,7 +7,7 @@ import torch
 
 from omnicli.errors import ModelError
 from omnicli.models.checkpoint import load_checkpoint
-from omnicli.models.factory import ModelSpec, build_model
+from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.tsn import TSN
 
 
@@ -59,6 +59,38 @@ def load_teacher(
         temperature=1.0 if temperature is None else float(temperature),
         sha256=checkpoint.sha256,
         name=str(path),
+        device=device,
+        precision=precision,
+    )
+
+
+def load_extractor(
+    backbone: str,
+    weights: str | Path | None,
+    device: torch.device | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Teacher:
+    """A timm backbone alone, ready to give features; it has no classes and its classifier means nothing.
+
+    Args:
+        backbone: timm's name, such as ``resnet50``.
+        weights: a file of its weights; None downloads those of ImageNet.
+        device: where it will run; default CPU.
+        precision: dtype it will compute in.
+
+    Raises:
+        UsageError: timm has no such backbone.
+        ModelError: the weights cannot be read or downloaded, or do not fit.
+    """
+    device = device or torch.device("cpu")
+    name = f"tsn-{backbone}"
+    model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
+    return Teacher(
+        model=model.to(device).set_precision(precision),
+        spec=model_spec(name, classes=()),
+        temperature=1.0,
+        sha256="",
+        name=str(weights or backbone),
         device=device,
         precision=precision,
     )

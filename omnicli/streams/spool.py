@@ -10,14 +10,17 @@ from omnicli.streams.records import Record, format_record, parse_record
 
 
 class Spool:
-    """Records put aside in TMPDIR, given back in the order they came; 8 bytes of memory each.
+    """Records put aside in TMPDIR, given back in the order they came; 16 bytes of memory each.
 
-    The file has no name (it is gone when the process is, however it ends).
+    Those that leave the stream are put aside too, with their reason, so that they leave in their place. The file has no
+    name: it is gone when the process is, however it ends.
     """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="omni-spool-")  # noqa: SIM115 (lives as long as the object)
         self._positions = array("Q")
+        self._reason_numbers = array("Q")
+        self._reasons: dict[str, int] = {"": 0}
 
     def __enter__(self) -> Self:
         return self
@@ -30,13 +33,16 @@ class Spool:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, record: Record) -> None:
-        """Put one record aside; its arrays are not kept."""
+    def add(self, record: Record, reason: str = "") -> None:
+        """Put one record aside, without its arrays; with a reason if it is leaving."""
         self._file.write(format_record(record))
         self._positions.append(record.position)
+        self._reason_numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[tuple[Record, str]]:
+        """Give back (record, reason), reason "" for those that stay."""
         self._file.flush()
         self._file.seek(0)
-        for line, position in zip(self._file, self._positions, strict=True):
-            yield parse_record(line, origin="", line_number=0, position=position)
+        reasons = list(self._reasons)
+        for line, position, number in zip(self._file, self._positions, self._reason_numbers, strict=True):
+            yield parse_record(line, origin="", line_number=0, position=position), reasons[number]

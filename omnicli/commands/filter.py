@@ -1,0 +1,242 @@
+"""Keep the web pictures and videos a teacher believes, and label them.
+
+    omni filter --teacher tsn.pth web_imgs/ > kept.jsonl
+
+    omni filter --teacher tsn.pth --score-only web.jsonl -o scored.jsonl
+    omni filter --keep-fraction 0.3 --per query --label-by query --classes classes.txt scored.jsonl > kept.jsonl
+
+Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. Without --teacher, the scores
+that an earlier run wrote decide again, at no cost.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicli.commands import options as o
+from omnicli.commands.running import StageRun, StreamOptions, digest_of, run_stage
+from omnicli.errors import InputError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.stages.filter import Score
+    from omnicli.streams.flow import Stage
+    from omnicli.streams.records import Record
+
+DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
+DECIDE = "Who is kept"
+
+
+class LabelBy(StrEnum):
+    """Where the pseudo-label comes from."""
+
+    teacher = "teacher"
+    query = "query"
+
+
+class Per(StrEnum):
+    """What makes a group for --keep-fraction and --top."""
+
+    klass = "class"
+    query = "query"
+    source = "source"
+
+
+def command(
+    inputs: o.Inputs = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher; several vote.",
+                     rich_help_panel=DECIDE),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, max=1.0, help="Keep confidence at or above this.",
+                     show_default=str(DEFAULT_THRESHOLD), rich_help_panel=DECIDE),
+    ] = None,
+    keep_fraction: Annotated[
+        float | None,
+        typer.Option("--keep-fraction", min=0.0, max=1.0, metavar="F",
+                     help="Instead: keep this share, the most confident.", rich_help_panel=DECIDE),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=0, metavar="K", help="Instead: keep the K most confident.", rich_help_panel=DECIDE),
+    ] = None,
+    per: Annotated[
+        Per | None,
+        typer.Option("--per", help="Share or number of each of these, not of the whole stream.",
+                     rich_help_panel=DECIDE),
+    ] = None,
+    score_only: Annotated[
+        bool, typer.Option("--score-only", help="Instead: keep all, decide later from the written scores.",
+                           rich_help_panel=DECIDE)
+    ] = False,
+    label_by: Annotated[
+        LabelBy | None,
+        typer.Option("--label-by", help="teacher: label = best class (the paper). query: label = the class searched for, "
+                     "confidence = the teacher's score for it.", show_default="teacher", rich_help_panel=DECIDE),
+    ] = None,
+    agree: Annotated[
+        bool, typer.Option("--agree", help="Besides, keep only where the best class is the one searched for.",
+                           rich_help_panel=DECIDE)
+    ] = False,
+    query_map: Annotated[
+        Path | None,
+        typer.Option("--query-map", metavar="FILE", help="Lines `query<TAB>class name`, for queries that are no class "
+                     "name.", rich_help_panel=DECIDE),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line, to label again without a teacher.",
+                     rich_help_panel=DECIDE),
+    ] = None,
+    num_segments: Annotated[
+        int | None,
+        typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a video that a 2D teacher looks at.",
+                     show_default="as in training", rich_help_panel=o.COMPUTE),
+    ] = None,
+    batch_size: o.BatchSize = 32,
+    workers: o.Workers = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    seed: o.Seed = 0,
+    files_from: o.FilesFrom = None,
+    null_separated: o.NullSeparated = False,
+    root: o.Root = None,
+    limit: o.Limit = None,
+    shard: o.ShardOption = None,
+    out: o.Out = None,
+    rejects: o.Rejects = None,
+    summary: o.Summary = None,
+    resume: o.Resume = True,
+    max_bad: o.MaxBad = None,
+    missing: o.Missing = False,
+    shards_total: o.ShardsTotal = None,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:  # fmt: skip
+    teachers = teacher or []
+    _check_rule(threshold, keep_fraction, top, score_only, per)
+    _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments)
+    decides_alone = keep_fraction is None and top is None and not score_only
+    rule = {
+        "label_by": (label_by or LabelBy.teacher).value if teachers or classes else "stored",
+        "threshold": (DEFAULT_THRESHOLD if threshold is None else threshold) if decides_alone else None,
+        "keep_fraction": keep_fraction,
+        "top": top,
+        "per": per.value if per else None,
+        "agree": agree,
+        "score_only": score_only,
+    }
+    scoring = {"num_segments": num_segments, "batch_size": batch_size, "device": device, "precision": precision}
+    deciding = {
+        **rule,
+        "teacher": [digest_of(path, ModelError) for path in teachers],
+        **(scoring if teachers else {}),
+        "classes": digest_of(classes, InputError) if classes else None,
+        "query_map": digest_of(query_map, InputError) if query_map else None,
+        "seed": seed,
+    }
+
+    def make() -> "Stage":
+        from omnicli.stages.filter import Queries, Rule, filter_records, read_query_map
+        from omnicli.streams.classes import ClassIndex, read_classes
+
+        score, names = None, read_classes(classes) if classes else ()
+        if teachers:
+            score, names = _load_scorer(teachers, num_segments, batch_size, workers, device, precision, root)
+        queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
+        return lambda records, on_drop: filter_records(
+            records, score=score, queries=queries, rule=Rule(**rule), on_drop=on_drop
+        )
+
+    whole_stream = "--keep-fraction" if keep_fraction is not None else "--top" if top is not None else None
+    run = StageRun(name="filter", make=make, options=deciding, whole_stream=whole_stream, observe=_count_confidence,
+                   check=_check_queries if agree or label_by == LabelBy.query else None, closing=_keep_curve)  # fmt: skip
+    run_stage(run, StreamOptions(
+        inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
+        out=out, rejects=rejects, summary=summary, resume=resume, max_bad=max_bad, missing=missing,
+        shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
+    ))  # fmt: skip
+
+
+def _check_rule(
+    threshold: float | None, keep_fraction: float | None, top: int | None, score_only: bool, per: Per | None
+) -> None:
+    """One way to decide. Raises UsageError."""
+    given = {
+        "--threshold": threshold is not None,
+        "--keep-fraction": keep_fraction is not None,
+        "--top": top is not None,
+        "--score-only": score_only,
+    }
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} decide in different ways: give one")
+    if per and not (given["--keep-fraction"] or given["--top"]):
+        raise UsageError("--per goes with --keep-fraction or --top")
+
+
+def _check_labels(
+    has_teacher: bool,
+    label_by: LabelBy | None,
+    agree: bool,
+    classes: Path | None,
+    query_map: Path | None,
+    num_segments: int | None,
+) -> None:
+    """Labels come from somewhere. Raises UsageError."""
+    if has_teacher and classes:
+        raise UsageError("--classes is for deciding again without --teacher; a teacher knows its own classes")
+    if not has_teacher and num_segments:
+        raise UsageError("--num-segments goes with --teacher")
+    if not has_teacher and not classes:
+        for name, is_given in (("--label-by", label_by), ("--agree", agree), ("--query-map", query_map)):
+            if is_given:
+                raise UsageError(f"{name} needs class names: give --teacher, or --classes with stored scores")
+
+
+def _load_scorer(
+    paths: Sequence[Path],
+    num_segments: int | None,
+    batch_size: int,
+    workers: int | None,
+    device: str,
+    precision: str,
+    root: str | None,
+) -> "tuple[Score, tuple[str, ...]]":
+    """``score_records`` with its teachers, and their classes."""
+    from omnicli.engine.device import pick_device, pick_precision, set_threads
+    from omnicli.models.teacher import load_teacher
+    from omnicli.scoring import ViewOptions, align_classes, score_records
+
+    where = pick_device(device)
+    set_threads()
+    teachers = [load_teacher(path, where, pick_precision(precision, where)) for path in paths]
+    views = ViewOptions(num_segments=num_segments, root=root)
+    score = partial(score_records, teachers=teachers, views=views, batch_size=batch_size, workers=workers)
+    return score, align_classes(teachers)
+
+
+def _count_confidence(record: "Record", counters: "Counter[str]") -> None:
+    from omnicli.stages.filter import count_confidence
+
+    count_confidence(record, counters)
+
+
+def _check_queries(counts: Mapping[str, int]) -> None:
+    from omnicli.stages.filter import check_queries
+
+    check_queries(counts)
+
+
+def _keep_curve(counts: Mapping[str, int]) -> list[str]:
+    from omnicli.stages.filter import keep_curve
+
+    return keep_curve(counts)

@@ -1,0 +1,338 @@
+"""Teacher filtering (Sec. 3.2, 3.4).
+
+    in    web records: pictures, videos, folders of frames; any label they carry is not looked at
+    out   the same records in the same order, minus those the teacher doubts; each gains `pseudo_label`, `pseudo_class`,
+          `confidence`, `top_scores` (best 5) and, where its query names a class, `query_score`
+
+A teacher M trained on the target dataset scores every record, ŷ = PseudoLabel(M(x)); records with low confidence are
+dropped. Several teachers vote: their scores are averaged, each at its own temperature.
+
+Paper: ŷ = argmax, 2D teachers for images, 70-80 % of the crawl is rejected.
+Ours: the threshold (0.5; the paper gives none), the best share or number of each class, query or source instead of a
+threshold, labels by query (a weak teacher then only ranks what the search engine proposed), scores rounded to 6
+decimals before any decision, so that deciding again from the written line gives the same verdict.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from omnicli.data.keyed_random import keyed_rng
+from omnicli.errors import InputError
+from omnicli.streams.classes import ClassIndex, normalise_class
+from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.spool import Spool
+
+NUM_TOP_SCORES = 5
+DECIMALS = 6
+LOW_CONFIDENCE = "low confidence"
+LOW_RANK = "low rank"
+NO_CLASS = "no class"
+DISAGREES = "teacher disagrees"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Who keeps what. Exactly one of threshold, keep_fraction, top and score_only decides.
+
+    Attributes:
+        label_by: "teacher": ŷ = argmax, confidence its score (the paper). "query": ŷ = the class the record was
+            searched for, confidence the teacher's score for it (Ours). "stored": as an earlier run decided.
+        threshold: keep if confidence >= threshold.
+        keep_fraction: keep this share of each group, the most confident; n records keep floor(n * fraction + 0.5).
+        top: keep this many of each group.
+        per: what makes a group: "class" (the pseudo-label), "query", "source"; None: the whole stream.
+        agree: besides, keep only where argmax is the query's class.
+        score_only: keep all, decide later from the stored scores.
+    """
+
+    label_by: Literal["teacher", "query", "stored"] = "teacher"
+    threshold: float | None = 0.5
+    keep_fraction: float | None = None
+    top: int | None = None
+    per: Literal["class", "query", "source"] | None = None
+    agree: bool = False
+    score_only: bool = False
+
+    @property
+    def needs_whole_stream(self) -> bool:
+        """True if no record can be judged alone."""
+        return self.keep_fraction is not None or self.top is not None
+
+    @property
+    def needs_query(self) -> bool:
+        """True if a record without a known class in its query cannot be judged."""
+        return self.label_by == "query" or self.agree
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Which class a record was searched for.
+
+    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M, Sec. 3.3).
+    """
+
+    classes: ClassIndex
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    def find(self, record: Record) -> tuple[int, str] | None:
+        """(class index, query) of the record; None if no query of it names a class."""
+        queries = record.get("queries") or [record.get("query")]
+        found = [(index, query) for query in queries if query and (index := self._class_of(query)) is not None]
+        if len(found) < 2:
+            return found[0] if found else None
+        rng = keyed_rng(self.seed, "filter", str(record.get("id")), 0, 0)
+        return found[int(rng.integers(len(found)))]
+
+    def _class_of(self, query: str) -> int | None:
+        return self.classes.find(self.query_map.get(normalise_class(query), query))
+
+
+class Evidence(NamedTuple):
+    """What the teachers say of one record: best classes, and the class it was searched for."""
+
+    top_scores: list[list[int | float]]
+    query_score: float | None
+
+
+Score = Callable[..., Iterator[tuple[Record, np.ndarray | None]]]
+
+
+def filter_records(
+    records: Iterable[Record], *, score: Score | None, queries: Queries, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """Keep what the teachers believe (Sec. 3.4).
+
+    Args:
+        records: the crawl.
+        score: ``scoring.score_records`` with its teachers; None: records carry the scores of an earlier run.
+        queries: the class each record was searched for.
+        rule: who keeps what.
+        on_drop: takes what leaves: low confidence, low rank, no class, teacher disagrees, unreadable.
+
+    Yields:
+        Kept records, in order.
+
+    Raises:
+        InputError: without ``score``, a record has no stored scores, or not those this rule needs.
+    """
+
+    def believe(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
+        if rule.label_by == "stored":
+            return _as_stored(records)
+        weighed = (
+            _weigh(records, score, queries, rule, on_drop) if score else _weigh_again(records, queries, rule, on_drop)
+        )
+        return _pseudo_label(weighed, queries, rule, on_drop)
+
+    if rule.needs_whole_stream:
+        yield from _keep_best(records, believe, rule, on_drop)
+        return
+    # "Samples under certain threshold are dropped" (Table 1)
+    for record in believe(records, on_drop):
+        if rule.score_only or record["confidence"] >= (rule.threshold or 0.0):
+            yield record
+        else:
+            on_drop(record, LOW_CONFIDENCE)
+
+
+def read_query_map(path: Path) -> dict[str, str]:
+    """Queries that are no class name, from lines ``query<TAB>class name``: normalised query → class name.
+
+    Raises:
+        InputError: a line without exactly one tab, or a query given twice.
+    """
+    query_map: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        query, tab, name = line.partition("\t")
+        if not tab or "\t" in name or not query.strip() or not name.strip():
+            raise InputError(f"{path}:{number}: expected query<TAB>class name, got {line!r}")
+        if query_map.setdefault(normalise_class(query), name.strip()) != name.strip():
+            raise InputError(f"{path}:{number}: query {query!r} is mapped twice")
+    return query_map
+
+
+def check_queries(counts: Mapping[str, int]) -> None:
+    """Stop a run in which no query named a class: the labels it would lack are all of them.
+
+    Raises:
+        InputError: every readable record left for want of a class.
+    """
+    num_readable = counts.get("in", 0) - counts.get("unreadable", 0)
+    if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
+        raise InputError(
+            f"none of {num_readable:,} records has a query that names a class of the teacher; "
+            "compare `query` with the class names, or give --query-map"
+        )
+
+
+def count_confidence(record: Record, counters: dict[str, int]) -> None:
+    """Keep curve: how many records of the stream have confidence >= 0.1 ... 0.9."""
+    confidence = record.get("confidence")
+    if confidence is None:
+        return
+    counters["filter: scored"] += 1
+    for tenth in range(1, 10):
+        if confidence >= tenth / 10:
+            counters[f"filter: confidence >= 0.{tenth}"] += 1
+
+
+def keep_curve(counts: Mapping[str, int]) -> list[str]:
+    """The closing line that helps to choose a threshold; nothing if nothing was scored."""
+    num_scored = counts.get("filter: scored", 0)
+    if not num_scored:
+        return []
+    shares = (counts.get(f"filter: confidence >= 0.{tenth}", 0) / num_scored for tenth in range(1, 10))
+    curve = ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))
+    return [f"share with confidence at or above a threshold: {curve}"]
+
+
+def _weigh(
+    records: Iterable[Record], score: Score, queries: Queries, rule: Rule, on_drop: OnDrop
+) -> Iterator[tuple[Record, Evidence]]:
+    """Score every record with the teachers; what this rule cannot judge is not even read."""
+
+    def has_no_class(record: Record) -> bool:
+        return rule.needs_query and queries.find(record) is None
+
+    for record, scores in score(records, passes=has_no_class, on_drop=on_drop):
+        if scores is None:
+            on_drop(record, NO_CLASS)
+            continue
+        best = np.argsort(-scores, kind="stable")[:NUM_TOP_SCORES]
+        found = queries.find(record)
+        query_score = None if found is None else round(float(scores[found[0]]), DECIMALS)
+        yield record, Evidence([[int(k), round(float(scores[k]), DECIMALS)] for k in best], query_score)
+
+
+def _weigh_again(
+    records: Iterable[Record], queries: Queries, rule: Rule, on_drop: OnDrop
+) -> Iterator[tuple[Record, Evidence]]:
+    """The scores an earlier run stored."""
+    for record in records:
+        if rule.needs_query and queries.find(record) is None:
+            on_drop(record, NO_CLASS)
+            continue
+        top_scores = record.require("top_scores")
+        highest = max((index for index, _ in top_scores), default=len(queries.classes))
+        if highest >= len(queries.classes):
+            raise InputError(
+                f"{record.where}: top_scores names class {highest}, but --classes has {len(queries.classes)} names"
+            )
+        yield record, Evidence(top_scores, record.get("query_score"))
+
+
+def _as_stored(records: Iterable[Record]) -> Iterator[Record]:
+    for record in records:
+        record.require("confidence")
+        record.require("pseudo_label")
+        yield record
+
+
+def _pseudo_label(
+    weighed: Iterable[tuple[Record, Evidence]], queries: Queries, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """ŷ = PseudoLabel(M(x)) (Sec. 3.2)."""
+    for record, evidence in weighed:
+        label, confidence = evidence.top_scores[0]
+        found = queries.find(record)
+        agrees = found is not None and label == found[0]
+        fields = {"top_scores": evidence.top_scores}
+        if found is not None and evidence.query_score is not None:
+            fields |= {"query_score": evidence.query_score}
+        if rule.label_by == "query" and found is not None:
+            label, confidence = found[0], record.derive(**fields).require("query_score")
+        labelled = record.derive(
+            pseudo_label=label, pseudo_class=queries.classes.names[int(label)], confidence=confidence, **fields
+        )
+        if rule.agree and not agrees:
+            on_drop(labelled, DISAGREES)
+        else:
+            yield labelled
+
+
+def _keep_best(
+    records: Iterable[Record],
+    believe: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
+    rule: Rule,
+    on_drop: OnDrop,
+) -> Iterator[Record]:
+    """The best share or number of each group. All records wait on disk; 40 bytes of each in memory."""
+    confidences, groups, ties = array("d"), array("q"), array("Q")
+    group_numbers: dict[str, int] = {}
+    with Spool() as spool:
+        leaving: list[tuple[Record, str]] = []
+        for record in believe(records, lambda record, reason: leaving.append((record, reason))):
+            _spool_leaving(spool, leaving)
+            spool.add(record)
+            confidences.append(record["confidence"])
+            groups.append(group_numbers.setdefault(_group(record, rule), len(group_numbers)))
+            ties.append(_tie_breaker(record))
+        _spool_leaving(spool, leaving)
+        is_kept = iter(best_of_groups(np.array(confidences), np.array(groups), np.array(ties), rule))
+        for record, reason in spool:
+            if reason:
+                on_drop(record, reason)
+            elif next(is_kept):
+                yield record
+            else:
+                on_drop(record, LOW_RANK)
+
+
+def _spool_leaving(spool: Spool, leaving: list[tuple[Record, str]]) -> None:
+    for record, reason in leaving:
+        spool.add(record, reason)
+    leaving.clear()
+
+
+def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray, rule: Rule) -> np.ndarray:
+    """Which records are among the best of their group.
+
+    Args:
+        confidences: (N,) float64.
+        groups: (N,) group numbers.
+        ties: (N,) uint64, decides between equal confidences; then the earlier record wins.
+        rule: ``keep_fraction`` or ``top`` is set.
+
+    Returns:
+        (N,) bool.
+
+    >>> best_of_groups(np.array([0.9, 0.2, 0.5]), np.array([0, 0, 1]), np.zeros(3, np.uint64), Rule(top=1))
+    array([ True, False,  True])
+    """
+    order = np.lexsort((ties, -confidences, groups))  # best first, group by group
+    sorted_groups = groups[order]
+    starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1)) if len(groups) else np.empty(0, dtype=np.int64)
+    sizes = np.diff(starts, append=len(groups))
+    if rule.top is not None:
+        quotas = np.minimum(sizes, rule.top)
+    else:
+        quotas = np.floor(sizes * (rule.keep_fraction or 0.0) + 0.5)
+    ranks = np.arange(len(groups)) - np.repeat(starts, sizes)
+    kept = np.zeros(len(groups), dtype=bool)
+    kept[order] = ranks < np.repeat(quotas, sizes)
+    return kept
+
+
+def _group(record: Record, rule: Rule) -> str:
+    match rule.per:
+        case "class":
+            return str(record["pseudo_label"])
+        case "query":
+            return str(record.get("query") or record.get("queries") or "")
+        case "source":
+            return str(record.get("source") or "")
+        case _:
+            return ""
+
+
+def _tie_breaker(record: Record) -> int:
+    return int.from_bytes(hashlib.blake2b(str(record.get("id")).encode(), digest_size=8).digest(), "big")
