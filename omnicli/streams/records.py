@@ -4,14 +4,11 @@ import json
 import math
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 
 from omnicli.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Fields(msgspec.Struct):
@@ -62,7 +59,8 @@ class Record(dict[str, Any]):
         line: 1-based line (or row) in ``origin``; 0 where lines mean nothing.
         position: 0-based place in the command's whole input. Stages resolve positions in ascending order: each position
             is yielded (once or more) or dropped, never neither. Derived records inherit it.
-        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``.
+        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``; the
+            kinds and their shapes are those of ``streams.shards``.
     """
 
     __slots__ = ("arrays", "line", "origin", "position")
@@ -74,7 +72,7 @@ class Record(dict[str, Any]):
         self.origin = origin
         self.line = line
         self.position = position
-        self.arrays: dict[str, np.ndarray] | None = None
+        self.arrays: dict[str, Any] | None = None
 
     @property
     def where(self) -> str:

@@ -113,7 +113,7 @@ class _Headers:
     def _read_member(self, header: bytes, kind: bytes, size: int, content: int) -> tuple[Member | None, int]:
         """The member (None for folders and devices) and where the next header begins."""
         fields = self._global_pax | self._pax
-        name = fields.get("path") or self._long_name or _ustar_name(header)
+        name = fields.get("GNU.sparse.name") or fields.get("path") or self._long_name or _ustar_name(header)
         self._pax, self._long_name = {}, b""
         if kind in (b"1", b"2"):  # their size field counts nothing that is stored
             return Member(os.fsdecode(name), content, 0, "link in a tar"), content

@@ -1,0 +1,298 @@
+"""HDF5 shards: records with arrays beside them, each file complete in itself.
+
+    records    (R,) variable-length UTF-8, the JSON lines in order
+    counts     (R,) int64, frames of each record            (kinds features and frames)
+    features   (ΣF, D) float16, times (ΣF,) float64 seconds (kind features)
+    scores     (R, K) float32                               (kind scores)
+    frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64 (kind frames)
+
+Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance (options
+as JSON text, seed, checkpoint's SHA-256). A shard is written under a temporary name and renamed when it is closed: a
+killed HDF5 writer leaves a file that cannot be read, so nobody may ever see one.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from omnicli.errors import InputError, OutputError
+from omnicli.streams.records import Record, parse_record
+from omnicli.streams.shard_file import FORMAT, VERSION, OpenShard
+
+KINDS = ("features", "scores", "frames")
+MAGIC = b"\x89HDF\r\n\x1a\n"
+ROWS_PER_SHARD = 10_000
+BYTES_PER_SHARD = 1 << 30
+READ_ROWS = 1000
+ARRAYS_OF_KIND = {"features": ("features", "times"), "scores": ("scores",), "frames": ("frames", "offsets")}
+MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
+
+
+class ShardWriter:
+    """Records with arrays into ``DIRECTORY/PREFIX00000.h5``, ``...00001.h5``, ..., each closed when it is full.
+
+    Args:
+        directory: made if missing.
+        stage: the subcommand, for the attributes.
+        kind: which array ``record.arrays`` holds: "features" with ``features`` (F, D) and ``times`` (F,); "scores" with
+            ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes.
+        provenance: written as attributes; dicts and lists as JSON text.
+        prefix: of the file names.
+        rows_per_shard: a shard is closed after so many records.
+        bytes_per_shard: or when its arrays reach so many bytes.
+        first_index: number of the first file; a resumed run goes on where it stopped.
+
+    Raises:
+        OutputError: the directory cannot be made or written.
+        ValueError: arrays of the wrong shape or kind (our bug).
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        stage: str,
+        kind: str,
+        provenance: Mapping[str, Any],
+        prefix: str = "",
+        rows_per_shard: int = ROWS_PER_SHARD,
+        bytes_per_shard: int = BYTES_PER_SHARD,
+        first_index: int = 0,
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        self.num_closed = first_index
+        self._directory = Path(directory)
+        self._attributes = {"stage": stage, "kind": kind} | _plain_attributes(provenance)
+        self._kind = kind
+        self._prefix = prefix
+        self._rows_per_shard = rows_per_shard
+        self._bytes_per_shard = bytes_per_shard
+        self._open: OpenShard | None = None
+        with _named_errors(self._directory):
+            self._directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """True while no shard is open: everything added so far is safe on disk."""
+        return self._open is None
+
+    def add(self, record: Record) -> Record:
+        """Store one record.
+
+        Returns:
+            The record without arrays. Features and frames: ``path`` (the shard's final name) and ``row`` say where they
+            lie and ``media`` what they are; a record of kind scores keeps ``path`` and ``media`` as they are.
+        """
+        with _named_errors(self._directory):
+            if self._open is None:
+                self._open = OpenShard(self._path(self.num_closed), self._attributes)
+            shard = self._open
+            row = shard.add(record)
+            if shard.num_rows >= self._rows_per_shard or shard.num_bytes >= self._bytes_per_shard:
+                self.close()
+        return _as_row(record, self._kind, str(shard.path), row)
+
+    def close(self) -> None:
+        """Finish the open shard, if there is one; the writer can go on with the next."""
+        if self._open is not None:
+            with _named_errors(self._directory):
+                self._open.finish()
+            self._open = None
+            self.num_closed += 1
+
+    def abort(self) -> None:
+        """Leave nothing of the open shard; the closed ones stay."""
+        if self._open is not None:
+            self._open.discard()
+            self._open = None
+
+    def _path(self, index: int) -> Path:
+        return self._directory / f"{self._prefix}{index:05d}.h5"
+
+
+class ShardReader:
+    """One shard, opened for reading; can be read from many threads.
+
+    Attributes:
+        path: as given.
+        kind: "features", "scores" or "frames".
+        attributes: stage, kind, options and the rest, as they were written.
+
+    Raises:
+        InputError: missing, unreadable, or not a shard of this version; names the file and what is wrong.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise InputError(f"{path}: {_why_not_opened(path, error)}") from None
+        try:
+            self.attributes = _checked_attributes(self._file, path)
+            self.kind: str = self.attributes["kind"]
+            self._records = self._file["records"]
+            self._counts = self._file["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
+            self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
+            self._arrays = {name: self._file[name] for name in ARRAYS_OF_KIND[self.kind]}
+        except (KeyError, OSError, RuntimeError) as error:
+            self._file.close()
+            raise InputError(f"{path}: damaged shard: {error.args[0]}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self._records)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Every record, from the first; ``path``, ``row`` and ``media`` say where its arrays lie (not for scores)."""
+        for start in range(0, len(self), READ_ROWS):
+            with _damage(self.path):
+                lines = self._records[start : start + READ_ROWS]
+            for row, line in enumerate(lines, start):
+                record = parse_record(line, origin=self.path, line_number=row + 1)
+                yield _as_row(record, self.kind, self.path, row)
+
+    def num_frames(self, row: int) -> int:
+        """Frames the record has: of features or of pictures."""
+        return int(self._counts[row])
+
+    def features(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """(F, D) float16 features and (F,) float64 times of one record."""
+        start, stop = self._range(row, "features")
+        with _damage(self.path):
+            return self._arrays["features"][start:stop], self._arrays["times"][start:stop]
+
+    def feature_blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Features of many records at once, ``num_rows`` at a time.
+
+        Yields:
+            (first row, (ΣF, D) float16, (ΣF,) times, (rows,) counts).
+        """
+        for row in range(0, len(self), num_rows):
+            counts = self._counts[row : row + num_rows]
+            start, stop = int(self._starts[row]), int(self._starts[row + len(counts)])
+            with _damage(self.path):
+                yield row, self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
+
+    def scores(self, row: int) -> np.ndarray:
+        """(K,) float32 scores of one record."""
+        self._range(row, "scores")
+        with _damage(self.path):
+            scores: np.ndarray = self._arrays["scores"][row]
+        return scores
+
+    def frames(self, row: int) -> list[bytes]:
+        """The JPEG files of one record, in order."""
+        start, stop = self._range(row, "frames")
+        if start == stop:
+            return []
+        with _damage(self.path):
+            offsets = self._arrays["offsets"][start : stop + 1]
+            packed = self._arrays["frames"][offsets[0] : offsets[-1]].tobytes()
+        bounds = (offsets - offsets[0]).tolist()
+        return [packed[begin:end] for begin, end in pairwise(bounds)]
+
+    def _range(self, row: int, kind: str) -> tuple[int, int]:
+        """First and last + 1 frame of the row. Raises InputError."""
+        if kind != self.kind:
+            raise InputError(f"{self.path}: holds {self.kind}, not {kind}")
+        if not 0 <= row < len(self):
+            raise InputError(f"{self.path}: no row {row}; it has rows 0 to {len(self) - 1}")
+        return int(self._starts[row]), int(self._starts[row + 1])
+
+
+def read_shard(path: str) -> Iterator[Record]:
+    """The records of a shard, closed at the end; see ``ShardReader.records``."""
+    with ShardReader(path) as reader:
+        yield from reader.records
+
+
+@lru_cache(maxsize=64)
+def open_shard(path: str) -> ShardReader:
+    """A reader that stays open for this process, for rows asked for one at a time."""
+    return ShardReader(path)
+
+
+def _as_row(record: Record, kind: str, path: str, row: int) -> Record:
+    """The record, pointing at its arrays; a picture stays a picture when its pixels are packed."""
+    if kind == "scores":
+        made = record.derive()
+    else:
+        is_packed_image = kind == "frames" and record.get("media") == "image"
+        made = record.derive(path=path, row=row, media="image" if is_packed_image else MEDIA_OF_KIND[kind])
+    made.arrays = None
+    return made
+
+
+def _checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
+    """Attributes as Python values. Raises InputError."""
+    if "records" not in file:
+        raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
+    attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    if attributes.get("format") != FORMAT:
+        raise InputError(f"{path}: not an omni shard (format is {attributes.get('format')!r}, expected {FORMAT!r})")
+    if attributes.get("version") != VERSION:
+        raise InputError(f"{path}: shard version {attributes.get('version')!r}, this omni reads {VERSION}")
+    if attributes.get("kind") not in KINDS:
+        raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
+    return attributes
+
+
+def _plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
+    plain: dict[str, Any] = {}
+    for name, value in provenance.items():
+        if value is not None:
+            is_plain = isinstance(value, str | int | float)
+            plain[name] = value if is_plain else json.dumps(value, ensure_ascii=False, default=str)
+    return plain
+
+
+def _why_not_opened(path: str, error: OSError) -> str:
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(len(MAGIC))
+    except OSError as inner:
+        return (inner.strerror or str(inner)).lower()
+    return "truncated or damaged HDF5 file" if head == MAGIC else "not an HDF5 file"
+
+
+@contextlib.contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Errors of HDF5 while reading as InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged shard: {str(error).splitlines()[0]}") from None
+
+
+@contextlib.contextmanager
+def _named_errors(directory: Path) -> Iterator[None]:
+    """Errors of writing as OutputError; HDF5 reports a full disk as RuntimeError too."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OutputError(f"{directory}: cannot write shards: {why}") from None
