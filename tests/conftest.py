@@ -1,0 +1,67 @@
+"""What every test may use: a small world of real media, a shell as users have it, and repeatable surroundings."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tests import torch and numpy in their own modules, after this one
+for _name in [name for name in os.environ if name.startswith("OMNI_")]:
+    del os.environ[_name]  # a developer's own settings must not decide a test
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class Shell(Protocol):
+    """``sh(script)`` runs ``script`` as users do; see the fixture."""
+
+    def __call__(
+        self, script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small made world (examples/make_world.py, seed 0), made once; read it, never write into it."""
+    root = tmp_path_factory.mktemp("world") / "world"
+    script = REPOSITORY / "examples" / "make_world.py"
+    subprocess.run([sys.executable, str(script), str(root), "--scale", "small"], check=True, timeout=120)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shell_environment() -> dict[str, str]:
+    """The environment of a user's shell in which ``omni`` is the one under test."""
+    # PYTHONUNBUFFERED would hide a missing flush from the streaming tests.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment |= {"NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return environment
+
+
+@pytest.fixture(scope="session")
+def sh(shell_environment: dict[str, str]) -> Shell:
+    """Bash, stop at the first failure, pipes included: ``sh("omni index web | head -1", cwd=world).stdout``."""
+
+    def run(
+        script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        return subprocess.run(
+            command, input=stdin, text=True, capture_output=True, env=shell_environment, cwd=cwd, timeout=timeout
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    """Results and times that do not depend on the machine's cores; torch is not imported for tests that need none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    yield
