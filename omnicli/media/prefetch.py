@@ -1,0 +1,143 @@
+"""Work ahead of the consumer in threads, in order, without holding back what is ready."""
+
+import enum
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+JOIN_SEC = 5.0  # a decoder that hangs on a dead network disk must not hang the exit
+
+
+class Lull(enum.Enum):
+    """The type of ``LULL``, so that a type checker can tell it from a result."""
+
+    LULL = "lull"
+
+
+LULL: Final = Lull.LULL
+
+
+def map_ahead(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, lull_sec: float = 0.2
+) -> Iterator[R | Lull]:
+    """``function`` of each item, computed in threads, yielded in the order of the items.
+
+    Items are read in a thread of their own, so an iterable that waits for a pipe does not hold back results that are
+    ready. Nothing starts before the first ``next``. Decoders leave the interpreter lock, so threads do scale.
+
+    Args:
+        function: called from several threads at once.
+        items: read by one thread only.
+        workers: threads that call ``function``.
+        ahead: items read and not yet yielded, at most.
+        lull_sec: quiet time after which ``LULL`` is yielded.
+
+    Yields:
+        Results in order, and ``LULL`` once a quiet spell: everything read so far has been yielded and no item came for
+        ``lull_sec``, so a batcher should run the batch it has. A spell ends with the next result.
+
+    Raises:
+        Exception: what ``function`` or the iterable raised, at its place: all results before it have been yielded.
+    """
+    if workers < 1 or ahead < 1:
+        raise ValueError(f"workers and ahead must be at least 1, got {workers} and {ahead}")
+    crew = _Crew(function, items, workers, ahead)
+    try:
+        yield from crew.results(lull_sec)
+    finally:
+        crew.stop()
+
+
+class _Slot(Generic[T, R]):
+    """One item on its way: waiting, done, or failed."""
+
+    __slots__ = ("done", "error", "item", "result")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+        self.result: R
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.done.set()
+
+
+class _Crew(Generic[T, R]):
+    """The reader, the workers, and the two queues between them and the consumer."""
+
+    def __init__(self, function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> None:
+        self.function = function
+        self.ordered: queue.SimpleQueue[_Slot[T, R] | None] = queue.SimpleQueue()  # None: the items have ended
+        self.waiting: queue.SimpleQueue[_Slot[T, R] | None] = queue.SimpleQueue()  # None: go home
+        self.room = threading.Semaphore(ahead)
+        self.stopped = False
+        # Daemons: a reader that is blocked in a pipe could not be joined when the program ends.
+        self.workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for worker in self.workers:
+            worker.start()
+        threading.Thread(target=self._read, args=(items,), daemon=True).start()
+
+    def results(self, lull_sec: float) -> Iterator[R | Lull]:
+        is_quiet = True  # nothing to run before the first result
+        while True:
+            try:
+                slot = self.ordered.get(timeout=None if is_quiet else lull_sec)
+            except queue.Empty:
+                is_quiet = True
+                yield LULL
+                continue
+            if slot is None:
+                return
+            slot.done.wait()
+            if slot.error is not None:
+                raise slot.error
+            is_quiet = False
+            self.room.release()
+            yield slot.result
+
+    def stop(self) -> None:
+        """Ends the threads; waits for calls in progress, since a thread that is inside a codec must not outlive us."""
+        self.stopped = True
+        self.room.release()
+        for _ in self.workers:
+            self.waiting.put(None)
+        for worker in self.workers:
+            worker.join(JOIN_SEC)
+
+    def _read(self, items: Iterable[T]) -> None:
+        iterator = iter(items)
+        try:
+            while True:
+                self.room.acquire()
+                if self.stopped:
+                    break
+                try:
+                    slot: _Slot[T, R] = _Slot(next(iterator))
+                except StopIteration:
+                    break
+                self.ordered.put(slot)
+                self.waiting.put(slot)
+        except BaseException as error:  # handed over: the consumer raises it
+            failed: _Slot[Any, R] = _Slot(None)
+            failed.fail(error)
+            self.ordered.put(failed)
+        finally:
+            self.ordered.put(None)
+            close = getattr(iterator, "close", None)
+            if self.stopped and close is not None:
+                close()
+
+    def _work(self) -> None:
+        while (slot := self.waiting.get()) is not None and not self.stopped:
+            try:
+                slot.result = self.function(slot.item)
+            except BaseException as error:  # handed over: the consumer raises it
+                slot.fail(error)
+            else:
+                slot.done.set()
