@@ -6,6 +6,7 @@ replaced only after the parts are synced, so it never promises bytes that are no
 is cut off on the next start.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -100,19 +101,23 @@ class Journal:
         kept_path, rejects_path, state_path = (
             final.with_name(f".{final.name}.{suffix}") for suffix in ("part", "rejects.part", "state")
         )
-        kept = _open_part(kept_path, out)
-        state = _read_state(state_path, out, options) if resume else None
-        if state is None:
-            state_path.unlink(missing_ok=True)
-        if rejects is None:
-            rejects_path.unlink(missing_ok=True)
-        rejects_part = _open_part(rejects_path, out) if rejects else None
-        journal = cls(out, rejects, dict(options), kept, rejects_part, state_path, state)
-        if state is None or not state.finished:
-            _cut(kept, state.kept_bytes if state else 0)
+        with contextlib.ExitStack() as on_error:
+            kept = _open_part(kept_path, out)
+            on_error.callback(kept.file.close)
+            state = _read_state(state_path, out, options) if resume else None
+            rejects_part = _open_part(rejects_path, out) if rejects else None
             if rejects_part:
-                _cut(rejects_part, state.rejects_bytes if state else 0)
-        return journal
+                on_error.callback(rejects_part.file.close)
+            else:
+                rejects_path.unlink(missing_ok=True)
+            if state is None:
+                state_path.unlink(missing_ok=True)
+            if state is None or not state.finished:
+                _cut(kept, state.kept_bytes if state else 0)
+                if rejects_part:
+                    _cut(rejects_part, state.rejects_bytes if state else 0)
+            on_error.pop_all()
+        return cls(out, rejects, dict(options), kept, rejects_part, state_path, state)
 
     def save(
         self, *, consumed: int, digest: str, shards: int, counters: Mapping[str, int], finished: bool = False
