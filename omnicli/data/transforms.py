@@ -8,41 +8,14 @@ copied until ``to_clip``.
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from omnicli.media.resizing import resize
+from omnicli.media.resizing import resize_short_side as resize_short_side  # part of this module's interface
+
 MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)  # the TSN recipe
-
-
-def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Frames whose short side is ``short_side``, the long side int(long·s + 0.5).
-
-    Args:
-        frames: (T, H, W, 3) uint8.
-        short_side: pixels, at least 1.
-
-    Returns:
-        (T, H', W', 3) uint8; the same array if it already fits.
-    """
-    height, width = frames.shape[1:3]
-    scale = short_side / min(height, width)
-    return resize(frames, max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1))
-
-
-def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Frames stretched to ``height`` x ``width`` pixels, cv2 bilinear.
-
-    Returns:
-        (T, height, width, 3) uint8; the same array if it already fits.
-    """
-    if frames.shape[1:3] == (height, width):
-        return frames
-    resized = np.empty((len(frames), height, width, 3), np.uint8)
-    for frame, target in zip(frames, resized, strict=True):
-        cv2.resize(frame, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
-    return resized
 
 
 def centre_crop(frames: np.ndarray, crop_size: int) -> np.ndarray:

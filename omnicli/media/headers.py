@@ -1,0 +1,231 @@
+"""What a picture says of itself: its size, its orientation, and whether all of it is there. No decoder runs here.
+
+Pixels are only allocated after the size has been read, so a 100-byte file cannot claim gigabytes; and a file that was
+cut short is told from a whole one by its structure, because some decoders pad what is missing with grey.
+"""
+
+import re
+import struct
+from typing import NamedTuple
+
+from omnicli.errors import MediaError
+
+EXIF_ORIENTATION = 0x0112
+_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+class Header(NamedTuple):
+    """What is known before decoding.
+
+    Attributes:
+        height: pixels as stored, before the orientation is applied.
+        width: pixels as stored.
+        orientation: 1-8 as in Exif.
+        end: bytes that hold the whole picture; what lies behind them does not matter. None: the file stops before its
+            end mark.
+        complete: up to here everything is whole; what is behind it is the end mark or a broken piece.
+        num_channels: of a JPEG; 4 is CMYK.
+        progressive: of a JPEG.
+    """
+
+    height: int
+    width: int
+    orientation: int = 1
+    end: int | None = None
+    complete: int = 0
+    num_channels: int = 3
+    progressive: bool = False
+
+
+def read_header(data: bytes, kind: str) -> Header:
+    """Size, orientation and extent of a picture.
+
+    Args:
+        data: the whole file.
+        kind: as ``streams.content.sniff`` calls it: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF.
+
+    Raises:
+        MediaError: the file ends, or breaks, before its size.
+    """
+    readers = {
+        "JPEG": _read_jpeg,
+        "PNG": _read_png,
+        "GIF": _read_gif,
+        "WebP": _read_webp,
+        "BMP": _read_bmp,
+        "TIFF": _read_tiff,
+        "AVIF": _read_avif,
+    }
+    if kind not in readers:
+        raise MediaError(f"{kind} pictures are not supported")
+    try:
+        header = readers[kind](data)
+    except (struct.error, IndexError):
+        raise MediaError(f"truncated {kind}") from None
+    if header.height < 1 or header.width < 1:
+        raise MediaError(f"{kind} of {header.width} x {header.height} pixels")
+    return header
+
+
+def _read_jpeg(data: bytes) -> Header:
+    """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: the search skips it."""
+    header, place = Header(0, 0), 2
+    while (found := _JPEG_MARKER.search(data, place)) is not None:
+        place, marker = found.start(), data[found.end() - 1]
+        if marker == 0xD9 and header.height:
+            return header._replace(end=place + 2, complete=place)
+        if marker in (0xD8, 0xD9):
+            place += 2
+            continue
+        if place + 4 > len(data):
+            break
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if marker in _JPEG_SIZES and not header.height:
+            _, height, width, num_channels = struct.unpack_from(">BHHB", data, place + 4)
+            progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            header = header._replace(height=height, width=width, num_channels=num_channels, progressive=progressive)
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0", place + 4):
+            header = header._replace(orientation=exif_orientation(data[place + 10 : place + 2 + length]))
+        place += 2 + max(length, 2)
+    if not header.height:
+        raise MediaError("truncated JPEG")
+    return header._replace(complete=len(data))
+
+
+def _read_png(data: bytes) -> Header:
+    width, height = struct.unpack_from(">II", data, 16)
+    orientation, place = 1, 8
+    while place + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        following = place + 12 + length
+        if following > len(data):
+            break
+        if name == b"eXIf":
+            orientation = exif_orientation(data[place + 8 : place + 8 + length])
+        if name == b"IEND":
+            return Header(height, width, orientation, following, place)
+        place = following
+    return Header(height, width, orientation, None, place)
+
+
+def _read_gif(data: bytes) -> Header:
+    """The canvas; the extent reaches to the end of the first frame, since only that is shown."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    place = 13 + _palette_bytes(flags)
+    while place < len(data):
+        block = data[place]
+        if block == 0x2C:
+            _check_frame(*struct.unpack_from("<HHHH", data, place + 1))
+            place += 10 + _palette_bytes(data[place + 9])
+            end = _sub_blocks_end(data, place + 1)  # behind the byte with the code size
+            return Header(height, width, 1, end, place)
+        if block == 0x21:
+            following = _sub_blocks_end(data, place + 2)
+            if following is None:
+                break
+            place = following
+        else:
+            raise MediaError("GIF without a frame")
+    return Header(height, width, 1, None, place)
+
+
+def _check_frame(left: int, top: int, width: int, height: int) -> None:
+    if not width or not height:
+        raise MediaError(f"GIF frame of {width} x {height} pixels at {left}, {top}")
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _sub_blocks_end(data: bytes, place: int) -> int | None:
+    """Behind the empty sub-block that ends a chain, or None if the file ends first."""
+    while place < len(data):
+        if data[place] == 0:
+            return place + 1
+        place += 1 + data[place]
+    return None
+
+
+def _read_webp(data: bytes) -> Header:
+    (riff_bytes,) = struct.unpack_from("<I", data, 4)
+    (name,) = struct.unpack_from("4s", data, 12)
+    end = 8 + riff_bytes if 8 + riff_bytes <= len(data) else None
+    if name == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+        return Header(height, width, 1, end, len(data))
+    if name == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 1, end, len(data))
+    if name != b"VP8X":
+        raise MediaError("WebP without a picture")
+    low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
+    width, height = (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
+    return Header(height, width, _webp_orientation(data), end, len(data))
+
+
+def _webp_orientation(data: bytes) -> int:
+    place = 12
+    while place + 8 <= len(data):
+        name, length = struct.unpack_from("<4sI", data, place)
+        if name == b"EXIF":
+            return exif_orientation(data[place + 8 : place + 8 + length].removeprefix(b"Exif\0\0"))
+        place += 8 + length + length % 2
+    return 1
+
+
+def _read_bmp(data: bytes) -> Header:
+    (second,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if second == 12 else "<ii", data, 18)
+    return Header(abs(height), abs(width), 1, len(data), len(data))
+
+
+def _read_tiff(data: bytes) -> Header:
+    tags = _tiff_tags(data)
+    if 0x0100 not in tags or 0x0101 not in tags:
+        raise MediaError("truncated TIFF")
+    orientation = tags.get(EXIF_ORIENTATION, 1)
+    return Header(tags[0x0101], tags[0x0100], orientation if 1 <= orientation <= 8 else 1, len(data), len(data))
+
+
+def _read_avif(data: bytes) -> Header:
+    """The largest ``ispe`` (image spatial extents) of the file: tiles and thumbnails have smaller ones."""
+    sizes, place = [], data.find(b"ispe")
+    while place >= 0:
+        width, height = struct.unpack_from(">II", data, place + 8)
+        sizes.append((width * height, height, width))
+        place = data.find(b"ispe", place + 4, 1 << 16)
+    if not sizes:
+        raise MediaError("truncated AVIF")
+    _, height, width = max(sizes)
+    return Header(height, width, 1, len(data), len(data))
+
+
+def exif_orientation(block: bytes) -> int:
+    """Orientation 1-8 of an Exif block that starts with its TIFF header; 1 where it is absent or nonsense.
+
+    >>> exif_orientation(b"MM\\0*\\0\\0\\0\\x08\\0\\x01\\x01\\x12\\0\\x03\\0\\0\\0\\x01\\0\\x06\\0\\0\\0\\0\\0\\0")
+    6
+    """
+    try:
+        orientation = _tiff_tags(block).get(EXIF_ORIENTATION, 1)
+    except struct.error:
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _tiff_tags(block: bytes) -> dict[int, int]:
+    """First values of the first directory's whole-number tags. Raises struct.error where the block is cut."""
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        raise struct.error("no byte order")
+    (directory,) = struct.unpack_from(order + "I", block, 4)
+    (count,) = struct.unpack_from(order + "H", block, directory)
+    tags = {}
+    for place in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(order + "HH", block, place)
+        if kind in (1, 3, 4):
+            (tags[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], block, place + 8)
+    return tags
