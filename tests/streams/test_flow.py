@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnicli.errors import OmniError
@@ -158,6 +158,7 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
     return (folder / "out.jsonl").read_bytes(), (folder / "rejects.jsonl").read_bytes(), flow.counters
 
 
+@settings(max_examples=20)  # each saves, with two fsyncs, many times
 @given(kills=st.lists(st.integers(0, 12), max_size=5), num_records=st.integers(0, 25))
 @pytest.mark.parametrize(("stage", "pieces"), [(keep_even, False), (keep_all, False), (cuts_in_two, True)])
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes_and_counts(
