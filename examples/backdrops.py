@@ -14,9 +14,15 @@ Image = np.ndarray  # (H, W, 3) uint8 RGB
 SUBPIXEL_BITS = 4
 
 
-def colour(rng: np.random.Generator, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    """A random hue within the given ranges of saturation and brightness (HSV, [0, 1])."""
-    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+def colour(
+    rng: np.random.Generator,
+    *,
+    saturation: tuple[float, float],
+    value: tuple[float, float],
+    hue: tuple[float, float] = (0.0, 1.0),
+) -> Colour:
+    """A random colour within the given ranges (HSV, [0, 1])."""
+    red, green, blue = colorsys.hsv_to_rgb(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value))
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
@@ -176,8 +182,10 @@ BACKDROPS: tuple[Callable[[np.random.Generator, int, int], Image], ...] = (hills
 
 
 def backdrop(rng: np.random.Generator, height: int, width: int) -> Image:
-    """One of the five backdrops, sometimes out of focus."""
+    """One of the five backdrops, paler than what moves before it, sometimes out of focus."""
     image = BACKDROPS[int(rng.integers(len(BACKDROPS)))](rng, height, width)
+    grey = image.mean(axis=2, keepdims=True)
+    image = (grey + (image - grey) * rng.uniform(0.2, 0.7)).astype(np.uint8)
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), 0.008 * height * rng.uniform(0.5, 1.5))
     return image

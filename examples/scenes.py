@@ -12,6 +12,11 @@ import numpy as np
 from backdrops import NOISE_PICTURES, Canvas, Colour, Image, backdrop, clutter, colour, shade
 
 CLASSES = ("falling rain", "rolling wheel", "spinning fan", "swinging pendulum")
+WARM, COOL, PINK = (
+    (-0.03, 0.17),
+    (0.4, 0.66),
+    (0.72, 0.96),
+)  # hues that hint at an action, as yellow hints at a school bus
 MARGIN = 1.3  # the set is this much larger than what the camera sees
 
 Actor = Callable[[Canvas, float], None]  # draws itself at a time in seconds
@@ -75,10 +80,10 @@ class Scene:
 
 def rolling_wheel(rng: np.random.Generator) -> Actor:
     """A spoked wheel that rolls along the ground without slipping."""
-    radius, floor = rng.uniform(0.16, 0.3), rng.uniform(0.7, 0.86)
+    radius, floor = rng.uniform(0.2, 0.33), rng.uniform(0.7, 0.86)
     start, speed = rng.uniform(0, 1), rng.choice([-1, 1]) * rng.uniform(0.12, 0.4)
     tyre = colour(rng, saturation=(0, 0.5), value=(0.05, 0.4))
-    metal = colour(rng, saturation=(0.1, 0.9), value=(0.6, 1.0))
+    metal = colour(rng, saturation=(0.5, 1.0), value=(0.65, 1.0), hue=WARM)
     spokes, thick = int(rng.integers(6, 13)), rng.uniform(0.006, 0.018)
     ground = colour(rng, saturation=(0.1, 0.5), value=(0.2, 0.6))
 
@@ -101,9 +106,9 @@ def rolling_wheel(rng: np.random.Generator) -> Actor:
 
 def spinning_fan(rng: np.random.Generator) -> Actor:
     """Broad blades behind a wire guard on a stand."""
-    radius = rng.uniform(0.17, 0.3)
+    radius = rng.uniform(0.22, 0.34)
     x_part, y = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.5)
-    blade = colour(rng, saturation=(0.1, 0.9), value=(0.4, 1.0))
+    blade = colour(rng, saturation=(0.5, 1.0), value=(0.5, 1.0), hue=COOL)
     body = colour(rng, saturation=(0, 0.4), value=(0.15, 0.9))
     blades, speed = int(rng.integers(3, 6)), rng.choice([-1, 1]) * rng.uniform(3, 14)
     rings, sway = int(rng.integers(1, 5)), rng.uniform(0, 0.06)
@@ -134,7 +139,7 @@ def swinging_pendulum(rng: np.random.Generator) -> Actor:
     length, beam = rng.uniform(0.4, 0.62), rng.uniform(0.1, 0.2)
     reach, rate = rng.uniform(0.35, 0.9), rng.uniform(2.2, 4.5)
     phases = rng.uniform(0, 2 * math.pi) + np.arange(count) * rng.uniform(0, 0.8)
-    bob, size = colour(rng, saturation=(0.2, 0.9), value=(0.35, 1.0)), rng.uniform(0.055, 0.1)
+    bob, size = colour(rng, saturation=(0.5, 1.0), value=(0.4, 0.9), hue=PINK), rng.uniform(0.07, 0.12)
     wood = colour(rng, saturation=(0.2, 0.7), value=(0.15, 0.6))
     rod = colour(rng, saturation=(0, 0.4), value=(0.1, 0.9))
     centre = rng.uniform(0.42, 0.58)
@@ -159,7 +164,7 @@ def swinging_pendulum(rng: np.random.Generator) -> Actor:
 
 def falling_rain(rng: np.random.Generator) -> Actor:
     """Slanted streaks at three depths over a darkened place, with rings on the ground."""
-    drops = rng.random((int(rng.integers(90, 220)), 3))  # x, y, depth in [0, 1)
+    drops = rng.random((int(rng.integers(130, 260)), 3))  # x, y, depth in [0, 1)
     slant, speed = rng.uniform(-0.35, 0.35), rng.uniform(1.2, 2.4)
     tint = np.array(colour(rng, saturation=(0.05, 0.35), value=(0.3, 0.6)), np.float32)
     gloom = rng.uniform(0.25, 0.6)
@@ -175,8 +180,8 @@ def falling_rain(rng: np.random.Generator) -> Actor:
             near = 0.5 + depth
             fall = (y + time_sec * speed * near) % 1.2 - 0.1
             left = (x * 1.4 - 0.2) * canvas.aspect + slant * fall
-            end = (left + slant * 0.09 * near, fall + 0.09 * near)
-            canvas.line((left, fall), end, shade(pale, 0.55 + 0.45 * depth), thickness=0.004 * near)
+            end = (left + slant * 0.1 * near, fall + 0.1 * near)
+            canvas.line((left, fall), end, shade(pale, 0.55 + 0.45 * depth), thickness=0.006 * near)
 
     return draw
 

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Everything a change has to pass: lint, format, types, import layers, tests. Extra arguments go to pytest:
+#
+#     bash tests/run.sh                     all of it
+#     bash tests/run.sh tests/media -k exif
+#
+# Makes .venv where there is none; needs the network only for that.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+find_python() {
+    local name
+    for name in python3.11 python3.12 python3.13 python3; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "tests/run.sh: Python 3.11 or newer is needed" >&2
+    return 1
+}
+
+is_installed() { # every requirement of pyproject.toml, and omnicli from this folder
+    .venv/bin/python - <<'PYTHON' 2>/dev/null
+import pathlib, sys, tomllib
+from importlib import metadata
+from packaging.requirements import Requirement
+
+import omnicli
+
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+wanted = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+met = all(need.specifier.contains(metadata.version(need.name), prereleases=True) for need in wanted)
+here = pathlib.Path(omnicli.__file__).resolve().parents[1] == pathlib.Path.cwd().resolve()
+sys.exit(not (met and here and pathlib.Path(".venv/bin/omni").exists()))
+PYTHON
+}
+
+failed=()
+step() { # step NAME COMMAND...: run it, tell how long it took, go on if it fails
+    local name=$1 started=$SECONDS
+    shift
+    printf -- '--- %s\n' "$name"
+    if "$@"; then
+        printf -- '--- %s: ok, %d s\n' "$name" $((SECONDS - started))
+    else
+        printf -- '--- %s: FAILED, %d s\n' "$name" $((SECONDS - started))
+        failed+=("$name")
+    fi
+}
+
+[ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
+is_installed || .venv/bin/python -m pip install --quiet -e '.[dev]'
+if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && ! command -v chromium google-chrome >/dev/null && command -v apt-get >/dev/null; then
+    (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true # its tests are skipped without
+fi
+
+bin=.venv/bin
+step lint $bin/ruff check .
+step format $bin/ruff format --check .
+step types $bin/mypy
+step layers $bin/lint-imports
+step tests $bin/python -m pytest "$@"
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed after $SECONDS s: ${failed[*]}"
+    exit 1
+fi
+echo "all passed in $SECONDS s"

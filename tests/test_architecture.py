@@ -1,0 +1,173 @@
+"""The house rules that a machine can check: imports point down, files stay short, every module has its test."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "omnicli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+LAYERS = next(contract["layers"] for contract in CONTRACTS if contract["type"] == "layers")
+RANK = {name.strip(): rank for rank, layer in enumerate(LAYERS) for name in layer.split("|")}
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+LONG_FILES: dict[str, int] = {}
+LONG_FUNCTIONS: set[str] = set()
+UNTESTED: set[str] = {"omnicli.__main__"}
+BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
+BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
+HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "av", "h5py")
+
+
+def module_name(path: Path) -> str:
+    name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def layer_of(module: str) -> str | None:
+    return next((name for name in RANK if module == name or module.startswith(name + ".")), None)
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Every omnicli module a file imports, wherever the import stands; for type checking alone does not count."""
+    tree = ast.parse(path.read_text())
+    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(inner) for block in for_types for inner in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = (REPOSITORY / Path(*inner.split("."))).with_suffix(".py").exists()
+                yield (inner if is_module else node.module), node.lineno
+
+
+def test_imports_point_down():
+    upward = []
+    for path in MODULES:
+        here = layer_of(module_name(path))
+        for imported, line in imports_of(path):
+            there = layer_of(imported)
+            if here and there and here != there and RANK[there] <= RANK[here]:
+                upward.append(f"{path.relative_to(REPOSITORY)}:{line} imports {imported}")
+    assert upward == []
+
+
+def test_stages_do_not_know_each_other():
+    sideways = [
+        f"{path.name}:{line} imports {imported}"
+        for path in (PACKAGE / "stages").rglob("*.py")
+        for imported, line in imports_of(path)
+        if imported.startswith("omnicli.stages.")
+    ]
+    assert sideways == []
+
+
+def test_every_module_has_its_place_in_the_layers():
+    top = {module_name(path) for path in MODULES} - {"omnicli", "omnicli.__main__"}
+    assert [name for name in sorted(top) if layer_of(name) is None] == []
+
+
+def test_every_module_has_a_test_of_the_same_name():
+    missing = []
+    for path in MODULES:
+        inside = path.relative_to(PACKAGE)
+        if path.name == "__init__.py" or module_name(path) in UNTESTED:
+            continue
+        if not (REPOSITORY / "tests" / inside.parent / f"test_{inside.name}").exists():
+            missing.append(str(inside))
+    assert missing == []
+
+
+def test_every_test_file_is_collected():
+    stray = [
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "tests").rglob("*.py")
+        if "def test_" in path.read_text() and not path.name.startswith("test_")
+    ]
+    assert stray == []
+
+
+def test_init_files_import_nothing():
+    busy = [str(path) for path in MODULES if path.name == "__init__.py" and list(imports_of(path))]
+    assert busy == []
+
+
+def test_files_are_short():
+    long = {}
+    for path in [*MODULES, *sorted((REPOSITORY / "examples").glob("*.py"))]:
+        lines = len(path.read_text().splitlines())
+        name = str(path.relative_to(REPOSITORY))
+        if lines > LONG_FILES.get(name, MAX_FILE_LINES):
+            long[name] = lines
+    assert long == {}
+
+
+def test_functions_are_short():
+    long = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                name = f"{module_name(path)}.{node.name}"
+                lines = body_lines(node)
+                if lines > MAX_FUNCTION_LINES and name not in LONG_FUNCTIONS:
+                    long[name] = lines
+    assert long == {}
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines after the signature and the docstring: a command's options are a table, not code."""
+    has_docstring = ast.get_docstring(node, clean=False) is not None
+    body = node.body[1:] if has_docstring else node.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_names_say_what_a_file_is_for():
+    assert [str(path) for path in MODULES if path.stem in BANNED_FILE_NAMES] == []
+
+
+def test_nothing_is_left_half_done():
+    here = Path(__file__).resolve()
+    files = [path for folder in ("omnicli", "tests", "examples") for path in (REPOSITORY / folder).rglob("*")]
+    files += [REPOSITORY / "pyproject.toml", REPOSITORY / "README.md"]
+    found = []
+    for path in files:
+        if path.suffix not in {".py", ".sh", ".toml", ".md", ".jinja"} or path == here or not path.exists():
+            continue
+        text = path.read_text(encoding="utf-8")
+        found += [f"{path.relative_to(REPOSITORY)}: {word}" for word in BANNED_WORDS if word in text]
+    assert found == []
+
+
+def test_no_function_passes_unknown_keywords_on():
+    found = [
+        f"{module_name(path)}.{node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.args.kwarg is not None and "kwargs" in node.args.kwarg.arg
+    ]
+    assert found == []
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return set(done.stdout.splitlines()[-1].split()) if done.stdout.strip() else set()
+
+
+def test_help_loads_no_heavy_library():
+    run = "from typer.testing import CliRunner; from omnicli.app import app; "
+    assert loaded_by(run + "assert CliRunner().invoke(app, ['--help']).exit_code == 0") == set()
+
+
+def test_stages_without_a_model_load_no_torch():
+    for stage in ("index", "report"):
+        assert "torch" not in loaded_by(f"import omnicli.stages.{stage}, omnicli.streams.inputs, omnicli.media.source")
