@@ -1,0 +1,45 @@
+"""How good predictions are. Everything in [0, 1]; percent only when printed."""
+
+import numpy as np
+
+
+def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Share of samples whose label is among their k best classes; all of them where K <= k.
+
+    Equal scores count against the label, so that a constant output earns nothing it has not chosen.
+
+    Args:
+        scores: (N, K) logits or scores, N >= 1.
+        labels: (N,) class indices.
+        k: 1 for top-1.
+    """
+    own = scores[np.arange(len(labels)), labels][:, None]  # (N, 1)
+    ahead = (scores > own).sum(axis=1) + (scores == own).sum(axis=1) - 1  # (N,) classes at or above the label's
+    return float((ahead < k).mean())
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """(K, K) int64: rows are true classes, columns predicted ones.
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    return np.bincount(labels * num_classes + predictions, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def mean_class_acc(confusion: np.ndarray) -> float:
+    """Mean over classes of the share that was recognised; classes without a sample do not count."""
+    totals = confusion.sum(axis=1)
+    seen = totals > 0
+    return float((np.diag(confusion)[seen] / totals[seen]).mean())
+
+
+def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """``top1_acc``, ``top5_acc`` and ``mean_class_acc`` of scores (N, K) and labels (N,), N >= 1."""
+    confusion = confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])
+    return {
+        "top1_acc": top_k_acc(scores, labels, 1),
+        "top5_acc": top_k_acc(scores, labels, 5),
+        "mean_class_acc": mean_class_acc(confusion),
+    }

@@ -1,0 +1,82 @@
+"""SGD with groups, and learning rates over time (CHECKPOINTS section 5)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor on the learning rate for every moment of training.
+
+    Attributes:
+        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (to 0), or ``constant``.
+        epochs: of the whole training, warm-up included.
+        milestones: epochs, for ``step``.
+        warmup_epochs: linear rise at the start.
+        warmup_from: factor the rise begins at.
+    """
+
+    kind: Literal["step", "cosine", "constant"]
+    epochs: int
+    milestones: tuple[int, ...] = ()
+    warmup_epochs: float = 0.0
+    warmup_from: float = 0.1
+
+    def factor(self, epoch: float) -> float:
+        """The factor at ``epoch`` (a fraction inside an epoch), in [0, 1].
+
+        >>> Schedule("step", 100, milestones=(40, 80)).factor(40)
+        0.1
+        """
+        if epoch < self.warmup_epochs:
+            return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
+        if self.kind == "cosine":
+            share = (epoch - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1e-9)
+            return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        if self.kind == "step":
+            return float(10.0 ** -sum(epoch >= milestone for milestone in self.milestones))
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate, relative to the training's, and a weight decay."""
+
+    parameters: Sequence[nn.Parameter]
+    lr_scale: float
+    weight_decay: float
+
+
+def make_sgd(groups: Sequence[Group]) -> torch.optim.SGD:
+    """SGD with momentum 0.9; parameters that need no gradient, and groups left empty by that, are left out."""
+    rows = [
+        {
+            "params": [parameter for parameter in group.parameters if parameter.requires_grad],
+            "lr_scale": group.lr_scale,
+            "weight_decay": group.weight_decay,
+        }
+        for group in groups
+    ]
+    return torch.optim.SGD([row for row in rows if row["params"]], lr=0.0, momentum=MOMENTUM)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every group, scaled by its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def scaled_lr(lr: float, *, batch_size: int, reference_batch_size: int) -> float:
+    """Linear scaling: the learning rate for a batch other than the one it was given for.
+
+    >>> scaled_lr(0.01, batch_size=32, reference_batch_size=256)
+    0.00125
+    """
+    return lr * batch_size / reference_batch_size
