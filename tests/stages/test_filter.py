@@ -1,0 +1,204 @@
+"""Who is kept, why the others leave, and that nobody is lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.errors import InputError
+from omnicli.stages.filter import (
+    Queries,
+    Rule,
+    best_of_groups,
+    check_queries,
+    count_confidence,
+    filter_records,
+    keep_curve,
+    read_query_map,
+)
+from omnicli.streams.classes import ClassIndex
+from omnicli.streams.records import Record
+
+CLASSES = ("Archery", "Horse Race", "Playing_Piano", "Surfing", "Dancing", "Diving")
+QUERIES = Queries(ClassIndex(CLASSES))
+
+
+def fake_score(records, *, passes, on_drop):
+    """The teacher's scores are the record's ``scores``; "bad" cannot be read."""
+    for record in records:
+        if passes(record):
+            yield record, None
+        elif record.get("bad"):
+            on_drop(record, "unreadable: empty file")
+        else:
+            yield record, np.array(record["scores"])
+
+
+def crawl(rows):
+    return [Record({"id": str(i), **row}, origin="web.jsonl", line=i + 1, position=i) for i, row in enumerate(rows)]
+
+
+def run(records, rule, *, score=fake_score, queries=QUERIES):
+    """(kept records, [(dropped record, reason)])"""
+    dropped = []
+    kept = list(
+        filter_records(
+            iter(records), score=score, queries=queries, rule=rule, on_drop=lambda *leaving: dropped.append(leaving)
+        )
+    )
+    return kept, dropped
+
+
+def peaked(label, height=0.9):
+    scores = np.full(len(CLASSES), (1 - height) / (len(CLASSES) - 1))
+    scores[label] = height
+    return scores.tolist()
+
+
+scored = st.builds(
+    lambda raw, query: {"scores": (np.array(raw) / sum(raw)).tolist(), "query": query},
+    st.lists(st.floats(0.01, 1), min_size=6, max_size=6),
+    st.sampled_from([*CLASSES, "horse-race", "something else"]),
+)
+streams = st.lists(st.one_of(scored, st.just({"bad": True, "query": "Archery"})), max_size=15)
+
+
+def test_the_papers_rule_labels_by_argmax_and_keeps_what_reaches_the_threshold():
+    kept, dropped = run(crawl([{"scores": peaked(3)}, {"scores": peaked(1, 0.4)}]), Rule(threshold=0.5))
+    assert [(r["pseudo_label"], r["pseudo_class"], r["confidence"]) for r in kept] == [(3, "Surfing", 0.9)]
+    assert [(r["id"], reason, r["pseudo_class"]) for r, reason in dropped] == [("1", "low confidence", "Horse Race")]
+    assert kept[0]["top_scores"][0] == [3, 0.9]
+    assert len(kept[0]["top_scores"]) == 5
+    assert "query_score" not in kept[0]
+
+
+def test_a_threshold_is_inclusive():
+    kept, _ = run(crawl([{"scores": peaked(0, 0.5)}]), Rule(threshold=0.5))
+    assert len(kept) == 1
+
+
+def test_by_query_the_teacher_only_ranks_what_was_searched_for():
+    kept, dropped = run(
+        crawl([{"scores": peaked(3, 0.6), "query": "archery"}, {"scores": peaked(3), "query": "chess"}]),
+        Rule(label_by="query", threshold=0.05),
+    )
+    assert [(r["pseudo_class"], r["confidence"], r["query_score"]) for r in kept] == [("Archery", 0.08, 0.08)]
+    assert [reason for _, reason in dropped] == ["no class"]
+
+
+def test_agree_wants_the_best_class_to_be_the_one_searched_for():
+    rows = [{"scores": peaked(3), "query": "surfing"}, {"scores": peaked(2), "query": "surfing"}]
+    kept, dropped = run(crawl(rows), Rule(agree=True))
+    assert [r["id"] for r in kept] == ["0"]
+    assert [(r["id"], reason) for r, reason in dropped] == [("1", "teacher disagrees")]
+
+
+def test_a_query_map_names_the_class_of_a_query(tmp_path):
+    path = tmp_path / "map.tsv"
+    path.write_text("Bogenschießen\tArchery\n\nwave  riding\tSurfing\n", encoding="utf-8")
+    queries = Queries(ClassIndex(CLASSES), read_query_map(path))
+    rows = [{"scores": peaked(0), "query": "bogenschiessen"}, {"scores": peaked(0), "query": "Wave_Riding"}]
+    kept, _ = run(crawl(rows), Rule(label_by="query", threshold=0.0), queries=queries)
+    assert [r["pseudo_class"] for r in kept] == ["Archery", "Surfing"]
+
+
+@pytest.mark.parametrize("line", ["no tab", "two\ttabs\there", "\tArchery"])
+def test_a_bad_line_of_the_query_map_is_named(tmp_path, line):
+    path = tmp_path / "map.tsv"
+    path.write_text(f"fine\tArchery\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"map.tsv:2: expected query<TAB>class name"):
+        read_query_map(path)
+
+
+def test_one_of_several_queries_is_drawn_by_the_id_alone():
+    rows = [{"scores": peaked(0), "queries": ["archery", "surfing", "chess"]} for _ in range(60)]
+    rule = Rule(label_by="query", threshold=0.0)
+    kept, _ = run(crawl(rows), rule)
+    backwards, _ = run(crawl(rows)[::-1], rule)
+    drawn = {r["id"]: r["pseudo_class"] for r in kept}
+    assert drawn == {r["id"]: r["pseudo_class"] for r in backwards}
+    assert 15 < sum(name == "Archery" for name in drawn.values()) < 45
+    assert set(drawn.values()) == {"Archery", "Surfing"}
+
+
+@given(streams, st.floats(0, 1))
+def test_the_output_is_an_ordered_subsequence_and_nobody_is_lost(rows, threshold):
+    records = crawl(rows)
+    for rule in (Rule(threshold=threshold), Rule(threshold=None, keep_fraction=0.5, per="query"), Rule(agree=True)):
+        kept, dropped = run(records, rule)
+        assert sorted(r.position for r in kept) == [r.position for r in kept]
+        assert sorted([r.position for r in kept] + [r.position for r, _ in dropped]) == list(range(len(records)))
+
+
+@given(streams, st.floats(0, 1), st.floats(0, 1))
+def test_raising_the_threshold_never_keeps_more(rows, one, other):
+    low, high = sorted([one, other])
+    ids = [{r["id"] for r in run(crawl(rows), Rule(threshold=threshold))[0]} for threshold in (low, high)]
+    assert ids[1] <= ids[0]
+
+
+@given(streams, st.sampled_from(["teacher", "query"]), st.booleans(), st.floats(0, 1))
+def test_deciding_again_from_the_written_scores_gives_the_same_verdicts(rows, label_by, agree, threshold):
+    rows = [row for row in rows if not row.get("bad")]
+    rule = Rule(label_by=label_by, agree=agree, threshold=threshold)
+    direct, _ = run(crawl(rows), rule)
+    scored_only, _ = run(crawl(rows), Rule(threshold=None, score_only=True))
+    again, _ = run([r.derive() for r in scored_only], rule, score=None)
+    assert [(r["id"], r["pseudo_label"], r["confidence"]) for r in again] == [
+        (r["id"], r["pseudo_label"], r["confidence"]) for r in direct
+    ]
+
+
+def test_without_stored_scores_the_line_is_named():
+    with pytest.raises(InputError, match=r"web.jsonl:1: no field 'top_scores'"):
+        run(crawl([{}]), Rule(), score=None)
+
+
+def test_stored_scores_of_another_class_list_are_refused():
+    with pytest.raises(InputError, match=r"web.jsonl:1: top_scores names class 6, but --classes has 6 names"):
+        run(crawl([{"top_scores": [[6, 0.9]]}]), Rule(), score=None)
+
+
+def test_keep_fraction_keeps_the_best_of_each_query_whatever_is_unreadable():
+    rows = [{"scores": peaked(0, 0.2 + 0.05 * i), "query": CLASSES[i % 2]} for i in range(12)]
+    rows.insert(3, {"bad": True, "query": "Archery"})
+    kept, dropped = run(crawl(rows), Rule(threshold=None, keep_fraction=0.5, per="query"))
+    best = sorted((r for r in crawl(rows) if "scores" in r), key=lambda r: -r["scores"][0])
+    expected = {r["id"] for query in CLASSES[:2] for r in [r for r in best if r["query"] == query][:3]}
+    assert {r["id"] for r in kept} == expected
+    assert sorted({reason for _, reason in dropped}) == ["low rank", "unreadable: empty file"]
+    assert [r.position for r, _ in dropped] == sorted(r.position for r, _ in dropped)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3), st.integers(0, 5)), max_size=30),
+    st.one_of(st.integers(0, 5), st.floats(0, 1)),
+)
+def test_the_best_of_each_group_equal_a_plain_loop(rows, quota):
+    confidences, groups, ties = (np.array([row[i] for row in rows]) for i in range(3))
+    rule = Rule(threshold=None, **({"top": quota} if isinstance(quota, int) else {"keep_fraction": quota}))
+    kept = best_of_groups(confidences, groups.astype(np.int64), ties.astype(np.uint64), rule)
+    for group in set(groups.tolist()):
+        members = sorted((-c, t, i) for i, (c, g, t) in enumerate(rows) if g == group)
+        count = quota if isinstance(quota, int) else int(len(members) * quota + 0.5)
+        assert {i for _, _, i in members[:count]} == {i for _, _, i in members if kept[i]}
+
+
+def test_a_stream_in_which_no_query_names_a_class_is_an_error():
+    check_queries({"in": 3, "rejected: no class": 2})
+    check_queries({"in": 2, "unreadable": 2})
+    with pytest.raises(InputError, match="none of 3 records has a query that names a class"):
+        check_queries({"in": 4, "unreadable": 1, "rejected: no class": 3})
+
+
+def test_the_keep_curve_counts_all_that_was_scored():
+    from collections import Counter
+
+    counters = Counter()
+    for confidence in (0.95, 0.5, 0.3, None):
+        count_confidence(Record({"confidence": confidence}), counters)
+    line = keep_curve(counters)[0]
+    assert line.endswith(
+        "100% at 0.1, 100% at 0.2, 100% at 0.3, 67% at 0.4, 67% at 0.5, 33% at 0.6, 33% at 0.7, 33% at 0.8, 33% at 0.9"
+    )
+    assert keep_curve({}) == []
