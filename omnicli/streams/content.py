@@ -2,6 +2,13 @@
 
 HEAD_BYTES = 512  # three packets of an MPEG transport stream; a page's <html> is within it
 
+# Only to tell a list or JSONL from a page saved as x.jpg, never to tell what a medium is.
+MEDIA_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".asf", ".mpg", ".mpeg", ".ts", ".m2ts"),
+    *(".mts", ".ogv", ".ogg", ".3gp", ".vob", ".rm"),
+)
+
 _FIXED = (
     (b"\xff\xd8\xff", "image", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "image", "PNG"),
@@ -109,6 +116,8 @@ def _describe_rest(head: bytes) -> str:
     if not head.strip(b"\0"):
         return "zero bytes"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] in (b"{", b"[") and is_text(head):
+        return "JSON"
     lowered = text[:HEAD_BYTES].lower()
     if lowered.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in lowered:
         return "HTML page"
@@ -116,9 +125,7 @@ def _describe_rest(head: bytes) -> str:
         return "SVG"
     if lowered.startswith((b"<?xml", b"<!doctype")):
         return "XML"
-    if is_text(head):
-        return "JSON" if text[:1] in (b"{", b"[") else "text"
-    return "unknown binary data"
+    return "text" if is_text(head) else "unknown binary data"
 
 
 def is_text(head: bytes) -> bool:

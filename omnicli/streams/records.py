@@ -59,8 +59,8 @@ class Record(dict[str, Any]):
         line: 1-based line (or row) in ``origin``; 0 where lines mean nothing.
         position: 0-based place in the command's whole input. Stages resolve positions in ascending order: each position
             is yielded (once or more) or dropped, never neither. Derived records inherit it.
-        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``; the
-            kinds and their shapes are those of ``streams.shards``.
+        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``;
+            names and shapes are those of ``streams.shards``.
     """
 
     __slots__ = ("arrays", "line", "origin", "position")

@@ -6,9 +6,9 @@
     scores     (R, K) float32                               (kind scores)
     frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64 (kind frames)
 
-Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance (options
-as JSON text, seed, checkpoint's SHA-256). A shard is written under a temporary name and renamed when it is closed: a
-killed HDF5 writer leaves a file that cannot be read, so nobody may ever see one.
+Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance:
+options as JSON text, seed, checkpoint's SHA-256. A shard is written under a temporary name and renamed when it is
+closed: a killed HDF5 writer leaves a file that cannot be read, so nobody may ever see one.
 """
 
 import contextlib
