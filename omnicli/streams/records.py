@@ -4,6 +4,7 @@ import json
 import math
 import posixpath
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -46,6 +47,7 @@ class Fields(msgspec.Struct):
 
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
+NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
 
 
@@ -61,9 +63,11 @@ class Record(dict[str, Any]):
             is yielded (once or more) or dropped, never neither. Derived records inherit it.
         arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``;
             names and shapes are those of ``streams.shards``.
+        verdict: the ``reason`` and ``match`` an earlier ``--rejects`` wrote, which the record itself has lost again;
+            empty for all others, and for derived records.
     """
 
-    __slots__ = ("arrays", "line", "origin", "position")
+    __slots__ = ("arrays", "line", "origin", "position", "verdict")
 
     def __init__(
         self, fields: Mapping[str, Any] | None = None, *, origin: str = "", line: int = 0, position: int = 0
@@ -73,6 +77,7 @@ class Record(dict[str, Any]):
         self.line = line
         self.position = position
         self.arrays: dict[str, Any] | None = None
+        self.verdict: Mapping[str, Any] = NO_VERDICT
 
     @property
     def where(self) -> str:
@@ -116,7 +121,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 0) -> Record:
-    r"""One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` are taken off.
+    r"""One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` become its verdict.
 
     Ours: half a surrogate pair (an emoji that a crawler cut in two), which UTF-8 cannot hold, becomes U+FFFD.
 
@@ -137,10 +142,12 @@ def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 
         msgspec.convert(fields, Fields)
     except msgspec.ValidationError as error:
         raise InputError(f"{origin}:{line_number}: {_field_message(str(error))}") from None
-    if "reason" in fields or "match" in fields:
-        for field in REJECT_FIELDS:
-            fields.pop(field, None)
-    return Record(fields, origin=origin, line=line_number, position=position)
+    if "reason" not in fields and "match" not in fields:
+        return Record(fields, origin=origin, line=line_number, position=position)
+    verdict = {field: fields.pop(field) for field in REJECT_FIELDS if field in fields}
+    record = Record(fields, origin=origin, line=line_number, position=position)
+    record.verdict = verdict
+    return record
 
 
 def format_record(record: Mapping[str, Any]) -> bytes:
