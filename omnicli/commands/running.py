@@ -33,6 +33,8 @@ class StreamOptions:
     null_separated: bool = False
     root: str | None = None
     limit: int | None = None
+    list_format: str | None = None
+    frames: bool = False
     shard: str | None = None
     out: str | None = None
     rejects: str | None = None
@@ -163,6 +165,8 @@ def run_file(
             root=streams.root,
             shard=parse_shard(streams.shard) if streams.shard else None,
             limit=streams.limit,
+            list_format=streams.list_format,
+            frames=streams.frames,
             on_drop=flow.reject_early,
             on_wait=kept.flush,
         )

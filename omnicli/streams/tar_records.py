@@ -11,7 +11,7 @@ from omnicli.streams.content import HEAD_BYTES, sniff
 from omnicli.streams.files import reason_of
 from omnicli.streams.placing import placed_fields, shown_name, unreadable
 from omnicli.streams.records import Record, parse_record
-from omnicli.streams.tar import Member, walk_members
+from omnicli.streams.tar_headers import Member, walk_members
 
 _SIDECARS = (".json", ".txt", ".cls")
 MAX_SIDECAR_BYTES = 64 << 20

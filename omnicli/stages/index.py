@@ -1,0 +1,118 @@
+"""Media files and annotation lists as records: the first stage of every pipe.
+
+    in    records as the reader finds them: id, path, media, query
+    out   the same, in the same order, with source, human labels and media facts as asked for
+
+The reader has already told media from pages; here names become labels. Names rule over integers: a label is written
+only where a classes file fixes the order, so that train and val cannot disagree.
+
+Ours: all of it; the paper begins with data that is indexed already.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from omnicli.errors import InputError, MediaError
+from omnicli.media.prefetch import Lull, map_ahead
+from omnicli.streams.classes import ClassIndex
+from omnicli.streams.records import OnDrop, Record
+
+Measure = Callable[[Record], Mapping[str, Any]]
+AHEAD_PER_WORKER = 8
+
+
+def index_records(
+    records: Iterable[Record],
+    *,
+    labels: bool = False,
+    classes: ClassIndex | None = None,
+    source: str | None = None,
+    measure: Measure | None = None,
+    workers: int = 1,
+    on_drop: OnDrop,
+) -> Iterator[Record]:
+    """The records with source, labels and media facts.
+
+    Args:
+        records: as the reader gives them.
+        labels: ``query``, the name of the folder, becomes ``class_name``; a record without either leaves ("no class").
+        classes: gives ``label`` to names and names to labels, and the file's spelling to both.
+        source: the crawl they come from; replaces what a record says.
+        measure: media facts of one record; MediaError makes it a counted reject.
+        workers: threads that call ``measure``.
+        on_drop: told of "no class" and "unreadable: ...".
+
+    Raises:
+        InputError: a class that ``classes`` does not know, or a label that contradicts its name; names file and line.
+    """
+    named = _name(records, labels=labels, classes=classes, source=source, on_drop=on_drop)
+    if measure is None:
+        yield from named
+    else:
+        yield from _measure_all(named, measure, workers, on_drop)
+
+
+def _name(
+    records: Iterable[Record], *, labels: bool, classes: ClassIndex | None, source: str | None, on_drop: OnDrop
+) -> Iterator[Record]:
+    for record in records:
+        made = record.derive() if source is None else record.derive(source=source)
+        if labels:
+            folder = made.pop("query", None)
+            if made.get("class_name") is None and folder is not None:
+                made["class_name"] = folder
+            if made.get("class_name") is None and made.get("label") is None:
+                on_drop(record, "no class")
+                continue
+        yield made if classes is None else _resolve(made, classes)
+
+
+def _resolve(record: Record, classes: ClassIndex) -> Record:
+    """``label`` and ``class_name`` as the classes file has them; a record with neither stays. Raises InputError."""
+    names, labels = record.get("class_name"), record.get("label")
+    if names is None and labels is None:
+        return record
+    is_list = isinstance(names if names is not None else labels, list)
+    given: list[int] | None = None if labels is None else labels if isinstance(labels, list) else [labels]
+    if names is None:
+        found = given or []
+        for label in found:
+            if not 0 <= label < len(classes):
+                raise InputError(f"{record.where}: label {label} is outside the {len(classes)} classes (0-based)")
+    else:
+        found = [_find(name, classes, record.where) for name in (names if is_list else [names])]
+        if given is not None and given != found:
+            expected = found if is_list else found[0]
+            raise InputError(
+                f"{record.where}: label {labels} contradicts class {names!r}, label {expected} of the classes file"
+            )
+    spelled = [classes.names[label] for label in found]
+    return record.derive(label=found if is_list else found[0], class_name=spelled if is_list else spelled[0])
+
+
+def _find(name: str, classes: ClassIndex, where: str) -> int:
+    label = classes.find(name)
+    if label is None:
+        nearest = ", ".join(classes.nearest(name))
+        hint = f"; nearest: {nearest}" if nearest else ""
+        raise InputError(f"{where}: class {name!r} is not in the classes file{hint}")
+    return label
+
+
+def _measure_all(records: Iterator[Record], measure: Measure, workers: int, on_drop: OnDrop) -> Iterator[Record]:
+    """The records with their media facts, in order, measured in threads."""
+
+    def measure_one(record: Record) -> tuple[Record, str]:
+        try:
+            return record.derive(**measure(record)), ""
+        except MediaError as error:
+            return record, str(error)
+
+    for measured in map_ahead(measure_one, records, workers=workers, ahead=workers * AHEAD_PER_WORKER):
+        if isinstance(measured, Lull):
+            continue
+        record, problem = measured
+        if problem:
+            on_drop(record, f"unreadable: {problem}")
+        else:
+            yield record
