@@ -25,8 +25,8 @@ def quiet_codecs() -> None:
 def muted_c() -> Iterator[None]:
     """Silence for libjpeg and libpng, which print to C's ``stderr`` and offer no switch through OpenCV.
 
-    Meanwhile that variable points at nothing. Python's own ``sys.stderr`` writes to the descriptor and is not touched, nor is anything written outside the block.
-    Blocks may overlap in several threads; the last one out puts ``stderr`` back.
+    Meanwhile that variable points at nothing. Python's own ``sys.stderr`` writes to the descriptor and is not touched,
+    nor is anything written outside the block. Blocks may overlap in several threads; the last one out puts it back.
     """
     with _lock:
         _enter()

@@ -70,7 +70,7 @@ def read_header(data: bytes, kind: str) -> Header:
 
 
 def _read_jpeg(data: bytes) -> Header:
-    """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: the search skips it."""
+    """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: skipped."""
     header, place = Header(0, 0), 2
     while (found := _JPEG_MARKER.search(data, place)) is not None:
         place, marker = found.start(), data[found.end() - 1]

@@ -1,0 +1,145 @@
+"""A directory of numbered pictures as a video, and a picture as a video of one frame."""
+
+import os
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from omnicli.errors import MediaError
+from omnicli.media.image import image_size, read_image
+from omnicli.media.resizing import resize, resize_short_side
+from omnicli.streams.files import read_bytes, reason_of
+
+FRAMES_FPS = 25.0  # Ours: what a directory of frames does not say; mmaction2 extracts at the video's own rate
+FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
+RGB_PREFIXES = ("img_", "image_", "frame_", "frame", "")
+
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.[a-z]+)", re.IGNORECASE)
+
+
+class FramesSource:
+    """Encoded pictures in the order they are shown; each is decoded when it is read.
+
+    Attributes:
+        times: (N,) float64 seconds, frame i at i/fps.
+        num_frames: N.
+        fps: frames a second; 0 for a single picture.
+        duration_sec: num_frames / fps; 0 for a single picture.
+    """
+
+    def __init__(self, paths: Sequence[str], *, fps: float) -> None:
+        if not paths:
+            raise MediaError("no numbered pictures")
+        self._paths = paths
+        self.num_frames = len(paths)
+        self.fps = fps
+        self.times: np.ndarray = np.arange(len(paths)) / fps if fps else np.zeros(len(paths))
+        self.duration_sec = len(paths) / fps if fps else 0.0
+        self._size: tuple[int, int] | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels of the first picture, as shown."""
+        return self._first_size()[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels of the first picture, as shown."""
+        return self._first_size()[0]
+
+    def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+        """The wanted frames in the order given; repeats are decoded once.
+
+        Frames of another size than the first of them are stretched to it.
+
+        Args:
+            frame_indices: T indices in [0, num_frames).
+            short_side: resize to it; a larger JPEG is decoded at a reduced scale first.
+
+        Returns:
+            (T, H, W, 3) uint8 RGB.
+
+        Raises:
+            MediaError: a picture cannot be read.
+            IndexError: an index outside the frames.
+        """
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of {self.num_frames}")
+        decoded = {int(index): self._read_one(int(index), short_side) for index in dict.fromkeys(frame_indices)}
+        if not decoded:
+            return np.empty((0, 0, 0, 3), np.uint8)
+        height, width = next(iter(decoded.values())).shape[1:3]
+        return np.concatenate([resize(decoded[int(index)], height, width) for index in frame_indices])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _encoded(self, index: int) -> bytes:
+        return read_bytes(self._paths[index])
+
+    def _read_one(self, index: int, short_side: int | None) -> np.ndarray:
+        """(1, H, W, 3)."""
+        frame = read_image(self._encoded(index), short_side=short_side)[None]
+        return frame if short_side is None else resize_short_side(frame, short_side)
+
+    def _first_size(self) -> tuple[int, int]:
+        if self._size is None:
+            self._size = image_size(self._encoded(0))
+        return self._size
+
+
+class ImageSource(FramesSource):
+    """A picture as a video of one frame at time 0, without rate or duration."""
+
+    def __init__(self, data: bytes) -> None:
+        """Reads the header.
+
+        Args:
+            data: the encoded picture.
+
+        Raises:
+            MediaError: it is none.
+        """
+        super().__init__([""], fps=0.0)
+        self._data = data
+        self._size = image_size(data)
+
+    def _encoded(self, index: int) -> bytes:
+        return self._data
+
+
+def list_frames(directory: str) -> list[str]:
+    """Paths of the numbered pictures of a directory, by number.
+
+    Optical flow may lie beside the frames (``img_00001.jpg``, ``flow_x_00001.jpg``): the series named like pictures is
+    taken.
+
+    Raises:
+        MediaError: no such directory, or several series and none is called ``img_``, ``image_`` or ``frame_``.
+    """
+    series: dict[str, list[tuple[int, str]]] = {}
+    try:
+        names = [entry.name for entry in os.scandir(directory)]
+    except OSError as error:
+        raise MediaError(reason_of(error)) from None
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match and match[3].lower() in FRAME_SUFFIXES:
+            series.setdefault(match[1], []).append((int(match[2]), name))
+    if len(series) > 1:
+        known = [prefix for prefix in RGB_PREFIXES if prefix in series]
+        if not known:
+            raise MediaError(f"several series of frames: {', '.join(sorted(series))}")
+        series = {known[0]: series[known[0]]}
+    return [os.path.join(directory, name) for _, name in sorted(*series.values())] if series else []  # noqa: PTH118

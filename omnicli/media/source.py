@@ -1,0 +1,156 @@
+"""Any record's media behind one interface: pictures, videos, directories of frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from omnicli.errors import MediaError
+from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
+from omnicli.media.video import VideoSource
+from omnicli.streams.content import HEAD_BYTES, sniff
+from omnicli.streams.files import media_path, open_binary
+from omnicli.streams.records import Record
+
+SLACK_SEC = 1e-6  # times go through JSON, milliseconds and floats
+
+
+class MediaSource(Protocol):
+    """Open media. Not to be shared between threads.
+
+    Attributes:
+        num_frames: N >= 1.
+        times: (N,) float64 seconds, ascending; 0 is the first frame of the file, also where only a part is exposed.
+        fps: average frames a second; 0 for a picture.
+        duration_sec: how long the frames are on screen; 0 for a picture.
+        width: pixels, as shown.
+        height: pixels, as shown.
+    """
+
+    num_frames: int
+    times: np.ndarray
+    fps: float
+    duration_sec: float
+
+    @property
+    def width(self) -> int: ...  # noqa: D102
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
+    def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB of the wanted frames, in the order given; with ``short_side`` resized to it."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+def open_media(record: Record, *, root: str | None = None) -> MediaSource:
+    """The record's picture, video or frames; of a video only the part that ``start_sec`` and ``end_sec`` name.
+
+    The content decides between picture and video, since names and fields of a crawl are often wrong; ``media`` decides
+    only that a directory or an animation is meant to be played.
+
+    Args:
+        record: its ``path``, ``media``, ``start_sec``, ``end_sec``, and ``num_frames`` and ``fps`` of frames are read.
+        root: put in front of a relative path.
+
+    Raises:
+        MediaError: whatever is wrong with the media, in a few words without the path.
+        InputError: the record has no path.
+    """
+    source = _open_whole(record, media_path(record, root))
+    start_sec, end_sec = record.get("start_sec"), record.get("end_sec")
+    if isinstance(source, ImageSource) or (start_sec is None and end_sec is None):
+        return source
+    try:
+        return _Part(source, start_sec, end_sec)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _open_whole(record: Mapping[str, Any], path: str) -> MediaSource:
+    media = record.get("media")
+    if media == "frames" or (media is None and Path(path).is_dir()):
+        return _open_frames(record, path)
+    file = open_binary(path)
+    try:
+        found, kind = sniff(file.read(HEAD_BYTES))
+        if found == "video" or (media == "video" and kind == "GIF"):
+            return VideoSource(file)
+        if found is None:
+            raise MediaError(f"not media ({kind})")
+        file.seek(0)
+        source = ImageSource(file.read())
+    except OSError as error:
+        file.close()
+        raise MediaError(error.strerror or "read error") from None
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return source
+
+
+def _open_frames(record: Mapping[str, Any], path: str) -> FramesSource:
+    """Ours: a list that names more frames than there are is wrong, one that names fewer is obeyed."""
+    paths = list_frames(path)
+    expected = record.get("num_frames")
+    if expected is not None and len(paths) < expected:
+        raise MediaError(f"{expected} frames expected, {len(paths)} found")
+    return FramesSource(paths[:expected], fps=record.get("fps") or FRAMES_FPS)
+
+
+class _Part:
+    """The frames of a source that appear in [start_sec, end_sec), counted from 0; their times stay those of the file.
+
+    An interval between two frames holds the frame that is on screen then.
+    """
+
+    def __init__(self, source: MediaSource, start_sec: float | None, end_sec: float | None) -> None:
+        start_sec = max(start_sec or 0.0, 0.0)
+        end_sec = source.duration_sec if end_sec is None else min(end_sec, source.duration_sec)
+        if end_sec <= start_sec:
+            raise MediaError(f"{start_sec:g} s is not before the end at {end_sec:g} s")
+        self._source = source
+        first, last = np.searchsorted(source.times, [start_sec - SLACK_SEC, end_sec - SLACK_SEC], side="left").tolist()
+        self._first = min(first, len(source.times) - 1) if last > first else max(first - 1, 0)
+        self.times = source.times[self._first : max(last, self._first + 1)]
+        self.num_frames = len(self.times)
+        self.fps = source.fps
+        self.duration_sec = float(end_sec - start_sec)
+
+    @property
+    def width(self) -> int:
+        return self._source.width
+
+    @property
+    def height(self) -> int:
+        return self._source.height
+
+    def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a part of {self.num_frames}")
+        return self._source.read([int(index) + self._first for index in frame_indices], short_side=short_side)
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
