@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import av
 import numpy as np
 
 from omnicli.errors import MediaError
 
-Packet: TypeAlias = "av.packet.Packet[av.video.stream.VideoStream]"  # in words: older PyAV has no generic packets
+if TYPE_CHECKING:
+    Packet: TypeAlias = av.packet.Packet[av.video.stream.VideoStream]
+else:  # older PyAV has no generic packets
+    Packet = av.packet.Packet
 
 # Containers whose packets are whole frames with honest time stamps, if they have any
 _REGULAR_FORMATS = frozenset(("mov", "mp4", "matroska", "webm", "flv", "avi"))
@@ -100,13 +103,14 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     is_vp8 = stream.codec_context.name == "vp8"
     shown: list[_Packet] = []
     starts: list[Keyframe] = []
+    first_stamp = 0
     for ordinal, packet in enumerate(whole_packets(container, stream)):
         stamp = packet.pts
         if stamp is None or (is_avi and stamp != packet.dts):  # AVI stores no order: FFmpeg guesses, often wrong
             return None
         if packet.is_keyframe:
+            first_stamp = first_stamp if starts else stamp
             starts.append(Keyframe(ordinal, 0, stamp, packet.dts, packet.pos))
-            first_stamp = starts[0].pts
         if starts and stamp >= first_stamp and not packet.is_discard and not (is_vp8 and _is_hidden(packet)):
             shown.append(_Packet(stamp, ordinal, packet.duration or 0))
     shown.sort()
