@@ -27,9 +27,17 @@ EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
 
 EPILOG = """[bold]Exit codes[/bold]
 
-0 done · 1 an error you can act on · 2 usage · 3 more unreadable media than --max-bad (the output is complete) ·
-65 bad input · 66 bad checkpoint · 70 our bug (a log is named) · 73 cannot write · 75 interrupted, run the same command
-again to go on (143 without -o) · 130 Ctrl-C · 141 the reader closed the pipe
+  0   done
+  1   an error you can act on
+  2   usage
+  3   more unreadable media than --max-bad; the output is complete
+ 65   bad input
+ 66   bad checkpoint
+ 70   a bug of ours; a log is named
+ 73   an output cannot be written
+ 75   interrupted: run the same command again to go on (143 without -o)
+130   Ctrl-C
+141   the reader closed the pipe
 
 [bold]Environment[/bold]
 
@@ -68,6 +76,17 @@ class OmniGroup(TyperGroup):
             raise typer.Exit(EXIT_BUG) from None
 
 
+def _help_text(docstring: str) -> str:
+    """A module's docstring as help: prose flows, indented examples keep their lines and gain a prompt."""
+    paragraphs = (
+        "\n".join(f"$ {line.strip()}" for line in paragraph.splitlines())
+        if paragraph.startswith("    ")
+        else " ".join(paragraph.split())
+        for paragraph in docstring.strip().split("\n\n")
+    )
+    return "\n\n".join(paragraphs)
+
+
 app = typer.Typer(
     cls=OmniGroup,
     help="Webly-supervised video recognition (OmniSource), one shell stage at a time: JSON lines in, JSON lines out.",
@@ -88,7 +107,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("report", report.command, SUPPORT),
 ]
 for _name, _command, _panel in COMMANDS:
-    app.command(_name, rich_help_panel=_panel, help=sys.modules[_command.__module__].__doc__)(_command)
+    app.command(_name, rich_help_panel=_panel, help=_help_text(sys.modules[_command.__module__].__doc__ or ""))(_command)
 
 
 @app.callback(invoke_without_command=True)

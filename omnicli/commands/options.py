@@ -22,7 +22,7 @@ TALK = "Talk"
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[INPUT]...",
+        metavar="INPUT",
         help="Media files, folders, .jsonl[.gz|.zst], .h5 shards, .tar shards, annotation lists, or - for stdin. "
         "None: stdin, if it is a pipe.",
         show_default=False,

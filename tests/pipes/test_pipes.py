@@ -1,0 +1,263 @@
+"""The contracts of the streams, in real shells with real pipes.
+
+Commands without a model carry most of them: they run the same runner and start in a tenth of a second.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+
+def ids(text):
+    return [json.loads(line)["id"] for line in text.splitlines()]
+
+
+def lines_file(path, count, **fields):
+    with path.open("w") as file:
+        for i in range(count):
+            record = {"id": f"web/{i:07d}.jpg", "path": f"web/{i:07d}.jpg", "note": "ünbekannt", **fields}
+            file.write(json.dumps(record | {"confidence": (i * 37 % 100) / 100, "pseudo_label": 0}) + "\n")
+    return path
+
+
+def test_stdout_holds_json_lines_only_and_stderr_the_closing_line(sh, world):
+    run = sh("omni index web/image", cwd=world)
+    assert [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.stderr.count("\n") == 1
+    assert run.stderr.startswith("index: ")
+
+
+def test_a_closed_reader_ends_the_command_quietly_with_141(sh, tmp_path):
+    lines_file(tmp_path / "many.jsonl", 20_000)
+    run = sh("set +e; omni filter many.jsonl | head -1 > first; echo ${PIPESTATUS[0]}", cwd=tmp_path)
+    assert run.stdout.strip() == "141"
+    assert run.stderr == ""
+    assert len(ids((tmp_path / "first").read_text())) == 1
+
+
+def test_an_empty_stream_is_legal(sh):
+    run = sh("omni filter -", stdin="")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert run.stderr.startswith("filter: 0 in = 0 kept + 0 rejected + 0 unreadable")
+
+
+def test_no_input_on_a_terminal_is_a_usage_error_not_a_hang():
+    pid, terminal = os.forkpty()
+    if pid == 0:  # pragma: no cover (the child)
+        os.execvpe("bash", ["bash", "-c", "omni filter; echo status $?"], os.environ | {"TERM": "dumb"})
+    output = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            output += chunk
+    except OSError:  # the terminal closes with the child
+        pass
+    os.waitpid(pid, 0)
+    assert b"status 2" in output
+
+
+def test_a_record_streamed_in_is_answered_before_stdin_closes(shell_environment):
+    process = subprocess.Popen(
+        ["omni", "filter", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shell_environment
+    )
+    try:
+        for i in range(3):
+            process.stdin.write(json.dumps({"id": str(i), "confidence": 0.9, "pseudo_label": 0}).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == str(i)
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
+def test_a_hundred_thousand_lines_pass_in_flat_memory(sh, tmp_path):
+    lines_file(tmp_path / "many.jsonl", 100_000)
+    lines_file(tmp_path / "few.jsonl", 1_000)
+    peaks = {}
+    for name in ("few", "many"):
+        script = (
+            "import resource, subprocess, sys;"
+            f"subprocess.run(['omni', 'filter', '-q', '{name}.jsonl', '--rejects', '{name}.rejects', '-o', '{name}.out'], check=True);"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        peaks[name] = int(sh(f'python -c "{script}"', cwd=tmp_path).stdout)
+    kept, rejected = (ids((tmp_path / f"many.{name}").read_text()) for name in ("out", "rejects"))
+    assert len(kept) + len(rejected) == 100_000
+    assert peaks["many"] < peaks["few"] * 1.15
+
+
+def test_the_whole_stream_decided_at_once_stays_flat_too(sh, tmp_path):
+    lines_file(tmp_path / "many.jsonl", 100_000, padding="x" * 300)
+    run = sh("omni filter --keep-fraction 0.25 many.jsonl | wc -l", cwd=tmp_path)
+    assert int(run.stdout) == 25_000
+
+
+def test_unknown_keys_pass_untouched(sh):
+    line = (
+        '{"id":"a","confidence":0.9,"pseudo_label":1,"nested":{"α":[1,null,"☃"]},"big":123456789012345678901234567890}'
+    )
+    assert json.loads(sh("omni filter -", stdin=line).stdout) == json.loads(line)
+
+
+def test_a_broken_line_stops_with_file_and_line(sh, tmp_path):
+    lines_file(tmp_path / "web.jsonl", 30)
+    with (tmp_path / "web.jsonl").open("a") as file:
+        file.write('{"id": "half a li')
+    run = sh("set +e; omni filter web.jsonl -o out.jsonl; echo $?", cwd=tmp_path)
+    assert run.stdout.strip() == "65"
+    assert run.stderr.startswith("omni filter: web.jsonl:31: not JSON")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_seven_shards_together_are_the_whole(sh, tmp_path):
+    lines_file(tmp_path / "web.jsonl", 500)
+    script = "for i in 0 1 2 3 4 5 6; do omni filter web.jsonl --shard $i/7 -q; done | sort > union; omni filter -q web.jsonl | sort > whole"
+    sh(script, cwd=tmp_path)
+    assert (tmp_path / "union").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert (tmp_path / "whole").stat().st_size > 0
+
+
+def test_rejects_are_a_valid_input(sh, tmp_path):
+    lines_file(tmp_path / "web.jsonl", 100)
+    sh("omni filter web.jsonl --rejects rejects.jsonl -q > kept.jsonl", cwd=tmp_path)
+    run = sh("omni filter --threshold 0 rejects.jsonl -q", cwd=tmp_path)
+    assert len(run.stdout.splitlines()) == 50
+    assert not any("reason" in json.loads(line) for line in run.stdout.splitlines())
+
+
+def test_compressed_files_go_in_and_out(sh, tmp_path):
+    lines_file(tmp_path / "web.jsonl", 100)
+    sh(
+        "gzip -k web.jsonl; omni filter web.jsonl.gz -o kept.jsonl.zst -q; omni filter kept.jsonl.zst -q > again.jsonl",
+        cwd=tmp_path,
+    )
+    direct = sh("omni filter web.jsonl -q", cwd=tmp_path).stdout
+    assert (tmp_path / "again.jsonl").read_text() == direct
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("replay", ["file", "pipe"])
+def test_killed_at_random_output_sizes_and_resumed_gives_the_same_bytes(
+    sh, shell_environment, tmp_path, replay, suffix
+):
+    """SIGKILL while it writes, from files and from a replayed pipe, with --rejects and --summary."""
+    lines_file(tmp_path / "web.jsonl", 60_000)
+    sh(f"omni filter web.jsonl -q -o whole.jsonl{suffix} --rejects whole.rejects --summary whole.json", cwd=tmp_path)
+    source = "web.jsonl" if replay == "file" else "-"
+    command = f"cat web.jsonl | omni filter {source} -q -o out.jsonl{suffix} --rejects rejects --summary summary.json"
+    part = tmp_path / f".out.jsonl{suffix}.part"
+    num_killed = 0
+    for size in (1, 300_000, 1_500_000, 2_900_000):
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command}" if replay == "file" else command],
+            cwd=tmp_path, env=shell_environment, start_new_session=True,
+        )  # fmt: skip
+        while process.poll() is None and not (part.exists() and part.stat().st_size >= size):
+            time.sleep(0.001)
+        if process.poll() is None:
+            num_killed += 1
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert num_killed > 0
+    sh(command, cwd=tmp_path)
+    assert (tmp_path / f"out.jsonl{suffix}").read_bytes() == (tmp_path / f"whole.jsonl{suffix}").read_bytes()
+    assert (tmp_path / "rejects").read_bytes() == (tmp_path / "whole.rejects").read_bytes()
+    summaries = [json.loads((tmp_path / name).read_text()) for name in ("summary.json", "whole.json")]
+    for key in ("in", "kept", "out", "rejected", "unreadable", "counts"):
+        assert summaries[0][key] == summaries[1][key]
+    left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def test_sigterm_saves_and_says_so(shell_environment, tmp_path):
+    lines_file(tmp_path / "web.jsonl", 10)
+    for out, status in ((["-o", "out.jsonl"], 75), ([], 143)):
+        process = subprocess.Popen(
+            ["omni", "filter", *out], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=tmp_path, env=shell_environment,
+        )  # fmt: skip
+        process.stdin.write((tmp_path / "web.jsonl").read_bytes())
+        process.stdin.flush()
+        if not out:
+            process.stdout.readline()
+        else:
+            while not (tmp_path / ".out.jsonl.part").exists():
+                time.sleep(0.01)
+            time.sleep(0.3)
+        process.terminate()
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == status
+        assert b"stopped by SIGTERM" in error
+        assert b"Traceback" not in error
+
+
+def test_ctrl_c_is_130_without_a_traceback(shell_environment, tmp_path):
+    process = subprocess.Popen(
+        ["omni", "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell_environment
+    )
+    process.stdin.write(b'{"id":"a","confidence":0.9,"pseudo_label":0}\n')
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in error
+
+
+def test_a_folder_of_outputs_does_only_what_is_missing(sh, tmp_path):
+    for name in "abc":
+        lines_file(tmp_path / f"{name}.jsonl", 20)
+    script = "omni filter {a,b,c}.jsonl -o out/ --rejects gone/"
+    sh(script, cwd=tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.jsonl")}
+    (tmp_path / "out" / "b.jsonl.done.json").unlink()
+    run = sh(script, cwd=tmp_path)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.jsonl")}
+    assert {name for name in before if before[name] != after[name]} == {"b.jsonl"}
+    assert "2 of 3 files were done before" in run.stderr
+    assert sorted(path.name for path in (tmp_path / "gone").iterdir()) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    missing = sh(f"{script} --missing --shards-total 4", cwd=tmp_path)
+    assert missing.stdout == ""
+    refused = sh(f"set +e; {script} --threshold 0.9; echo $?", cwd=tmp_path)
+    assert refused.stdout.strip() == "1"
+    assert "threshold 0.5 then, 0.9 now" in refused.stderr
+
+
+def test_more_bad_media_than_allowed_is_exit_3_with_complete_output(sh, world, tmp_path):
+    script = f"set +e; omni index {world}/web/image --max-bad %s -o out.jsonl -q; echo $?"
+    assert sh(script % "100%", cwd=tmp_path).stdout.strip() == "0"
+    whole = (tmp_path / "out.jsonl").read_bytes()
+    (tmp_path / "out.jsonl").unlink()
+    run = sh(script % "0", cwd=tmp_path)
+    assert run.stdout.strip() == "3"
+    assert "unreadable, more than --max-bad 0" in run.stderr
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--threshold 0.3 --top 2", "--threshold and --top decide in different ways: give one"),
+        ("--per class", "--per goes with --keep-fraction or --top"),
+        ("--top 2 --shard 0/2", "--top decides over the whole stream and cannot go with --shard"),
+        ("--label-by query", "--label-by needs class names"),
+        ("--missing", "--missing needs -o DIR/ and --shards-total N"),
+        ("-0", "-0 goes with --files-from"),
+        ("--max-bad many", "--max-bad: expected a number or a percentage such as 100 or 2%, got 'many'"),
+        ("-o x.jsonl --rejects x.jsonl", "--rejects and -o are the same file: x.jsonl"),
+    ],
+)
+def test_options_that_contradict_each_other_are_usage_errors(sh, tmp_path, options, message):
+    run = sh(f"set +e; omni filter {options} -; echo $?", cwd=tmp_path)
+    assert run.stdout.strip() == "2"
+    assert message in run.stderr
+
+
+def test_a_dry_run_prints_the_resolved_options_and_reads_nothing(sh):
+    run = sh("omni filter --keep-fraction 0.3 --per query -n -")
+    assert json.loads(run.stdout) | {"keep_fraction": 0.3, "per": "query", "threshold": None} == json.loads(run.stdout)
