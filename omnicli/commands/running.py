@@ -244,7 +244,7 @@ def _check(run: StageRun, streams: StreamOptions) -> None:
         raise UsageError("-0 goes with --files-from")
     if streams.rejects and streams.out and os.path.realpath(streams.rejects) == os.path.realpath(streams.out):
         raise UsageError(f"--rejects and -o are the same file: {streams.out}")
-    _parse_max_bad(streams.max_bad, 0)
+    parse_max_bad(streams.max_bad, 0)
 
 
 def _open_outputs(
@@ -319,7 +319,7 @@ def _describe(flow: "Flow", books: Books) -> str:
     return f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, {bad:,} unreadable, {rate:,.0f}/s"
 
 
-def _parse_max_bad(text: str | None, num_in: int) -> float | None:
+def parse_max_bad(text: str | None, num_in: int) -> float | None:
     """``N`` or ``P%`` of the input as a number of records; None without the option. Raises UsageError."""
     if text is None:
         return None
@@ -333,7 +333,7 @@ def _parse_max_bad(text: str | None, num_in: int) -> float | None:
 
 
 def _note_bad(streams: StreamOptions, counters: Mapping[str, int], books: Books, name: str) -> None:
-    limit = _parse_max_bad(streams.max_bad, counters.get("in", 0))
+    limit = parse_max_bad(streams.max_bad, counters.get("in", 0))
     bad = counters.get("unreadable", 0)
     if limit is not None and bad > limit:
         books.too_many_bad.append(f"{name}: {bad:,} unreadable, more than --max-bad {streams.max_bad}")
