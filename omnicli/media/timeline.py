@@ -135,7 +135,7 @@ def count_timeline(container: av.container.InputContainer, stream: av.video.stre
     for ordinal, packet in enumerate(_packets_and_end(container, stream)):
         if packet is not None and packet.is_keyframe:
             starts.append(Keyframe(ordinal, 0, packet.pts, packet.dts, packet.pos))
-        for frame in decode(stream, packet):
+        for frame in decode(stream, packet) or ():
             if frame.key_frame:
                 key_frames.append(len(stamps))
             stamps.append(frame.pts)
@@ -166,15 +166,16 @@ def whole_packets(container: av.container.InputContainer, stream: av.video.strea
         return
 
 
-def decode(stream: av.video.stream.VideoStream, packet: Packet | None) -> list[av.video.frame.VideoFrame]:
+def decode(stream: av.video.stream.VideoStream, packet: Packet | None) -> list[av.video.frame.VideoFrame] | None:
     """Frames that come out after a packet goes in; None at the end brings out the last ones.
 
-    A packet that does not decode gives no frame; whoever wants that frame will miss it and say so.
+    Returns:
+        None if the packet does not decode.
     """
     try:
         return stream.codec_context.decode(packet)
     except (av.error.FFmpegError, OSError, ValueError):
-        return []
+        return None
 
 
 def _packets_and_end(

@@ -1,9 +1,9 @@
 """Videos → the wanted frames, exact to a frame, decoding no more than needed.
 
 Ours, where papers say nothing: time 0 is the first frame; a file that was cut short is the shorter video it still
-holds; a frame in the middle that does not decode is an error, never replaced by a neighbour; mirrored and turned videos
-are shown as their display matrix says; pixels are taken as square; frames whose size changes on the way are stretched
-to the size of the video.
+holds; a frame that does not decode, or whose references did not, is an error, never replaced by a neighbour; mirrored
+and turned videos are shown as their display matrix says; pixels are taken as square; frames whose size changes on the
+way are stretched to the size of the video.
 """
 
 import itertools
@@ -76,6 +76,7 @@ class VideoSource:
         self._packets: Iterator[Packet] = iter(())
         self._ready: deque[tuple[int, av.video.frame.VideoFrame]] = deque()  # decoded and not yet wanted
         self._next_packet: int | None = None  # ordinal of the packet to be fed next; None: begin at a keyframe
+        self._errors: set[int] = set()  # packets that did not decode; where frames are counted, the frames then due
         self._is_counting = False  # frames that come out belong to the video, where they are counted
         self._next_frame = self._count = 0  # index of the next frame to come out, where frames are counted
         self._orientation: int | None = None
@@ -178,12 +179,18 @@ class VideoSource:
             while self._ready:
                 shown, frame = self._ready.popleft()
                 self._next_frame = shown + 1
-                if shown == index and not frame.is_corrupt:
+                if shown == index and not self._is_damaged(index):
                     return frame
                 if shown >= index:
                     self._ready.clear()
                     self._next_packet = None
         raise MediaError(f"decode error at {self.times[index]:.1f} s")
+
+    def _is_damaged(self, index: int) -> bool:
+        """True if something from its keyframe to the frame did not decode: the frame was made from what is missing."""
+        keyframe = self._timeline.keyframe_before(index)
+        first, last = (keyframe.frame, index) if self._is_counted else (keyframe.packet, self._timeline.packets[index])
+        return any(first <= error <= last for error in self._errors)
 
     def _last_packet(self, index: int, following: int | None) -> int | None:
         """The last packet that a frame needs, if decoding will not go on from there; None if it will.
@@ -203,10 +210,16 @@ class VideoSource:
             return False
         is_enough = last_packet is not None and self._next_packet > last_packet
         packet = None if is_enough else next(self._packets, None)
-        for frame in decode(self._stream, packet):
+        frames = decode(self._stream, packet)
+        if frames is None:
+            self._errors.add(self._count if self._is_counted else self._next_packet)
+        for frame in frames or ():
             index = self._identify(frame)
-            if index is not None:
-                self._ready.append((index, frame))
+            if index is None:
+                continue
+            self._ready.append((index, frame))
+            if frame.is_corrupt:
+                self._errors.add(index if self._is_counted else self._timeline.packets[index])
         self._next_packet = None if packet is None else self._next_packet + 1
         return True
 
