@@ -100,14 +100,33 @@ def iterate_batches(
 
 
 def feature_batches(
-    features: Tensor, examples: Sequence[Example], order: np.ndarray, *, batch_size: int, first_step: int = 0
+    features: Tensor,
+    examples: Sequence[Example],
+    order: np.ndarray,
+    *,
+    batch_size: int,
+    is_bad: Callable[[Example], bool],
+    first_step: int = 0,
+    bad: tuple[tuple[Example, str], ...] = (),
 ) -> Iterator[Batch]:
-    """Batches of ready features (M, D), row for row those of ``examples``; rows of NaN are bad and leave a gap."""
-    is_good = ~torch.isnan(features[:, 0])
+    """The same batches of ready features (M, D), row for row those of ``examples``.
+
+    Args:
+        features: of every example; rows of bad ones hold anything.
+        examples: all of them.
+        order: indices into ``examples``.
+        batch_size: places in a batch.
+        is_bad: examples that leave a gap.
+        first_step: batches to skip.
+        bad: goes with the first batch.
+    """
+    gone = {id(example) for example, _ in bad}
     for start in range(first_step * batch_size, len(order), batch_size):
-        rows = [int(index) for index in order[start : start + batch_size] if is_good[index]]
+        places = (int(index) for index in order[start : start + batch_size])
+        rows = [row for row in places if id(examples[row]) not in gone and not is_bad(examples[row])]
         chosen = tuple(examples[row] for row in rows)
-        yield Batch(features[rows], torch.tensor([example.label for example in chosen], dtype=torch.int64), chosen)
+        labels = torch.tensor([example.label for example in chosen], dtype=torch.int64)
+        yield Batch(features[rows], labels, chosen, bad if start == first_step * batch_size else ())
 
 
 def _collate(items: Iterable[tuple[Example, np.ndarray | None, str]]) -> Batch:
