@@ -1,0 +1,124 @@
+"""Make one HTML page of what was kept and what was rejected: counts, plots, pictures. Opens anywhere, needs no network.
+
+    omni filter --teacher tsn.pth --rejects left.jsonl web/ -o kept.jsonl
+    omni report kept.jsonl --rejects left.jsonl -o report.html
+
+    omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
+
+Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
+evaluation a confusion matrix.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicli.commands import options as o
+from omnicli.commands.running import print_options
+from omnicli.console import Console
+from omnicli.errors import UsageError
+
+if TYPE_CHECKING:
+    from omnicli.pages.tally import Tally
+
+PAGE = "Page"
+
+
+class GroupBy(StrEnum):
+    """What pictures and bars are grouped by."""
+
+    query = "query"
+    class_ = "class"
+
+
+def command(
+    inputs: o.Inputs = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="The page.", rich_help_panel=o.STREAMS),
+    ] = None,
+    rejects: Annotated[
+        list[str] | None,
+        typer.Option("--rejects", metavar="FILE", help="What a stage wrote with its own --rejects; may be repeated.",
+                     rich_help_panel=o.STREAMS),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="Heading.", show_default="the inputs", rich_help_panel=PAGE)
+    ] = None,
+    group_by: Annotated[
+        GroupBy, typer.Option("--by", help="Group pictures and bars by what was searched for, or by class.",
+                              rich_help_panel=PAGE)
+    ] = GroupBy.query,
+    per_class: Annotated[
+        int, typer.Option("--per-class", metavar="N", min=0, help="Pictures of each kind and group.",
+                          rich_help_panel=PAGE)
+    ] = 8,
+    max_groups: Annotated[
+        int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with pictures, the largest first.",
+                          rich_help_panel=PAGE)
+    ] = 24,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, max=1.0, help="The filter's, to mark it.",
+                     show_default="read off the records", rich_help_panel=PAGE),
+    ] = None,
+    workers: o.Workers = None,
+    files_from: o.FilesFrom = None,
+    null_separated: o.NullSeparated = False,
+    root: o.Root = None,
+    limit: o.Limit = None,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:  # fmt: skip
+    if out is None and not dry_run:
+        raise UsageError("a page is a file: give -o report.html")
+    if null_separated and not files_from:
+        raise UsageError("-0 goes with --files-from")
+    names = list(inputs or []) or ([] if files_from else ["-"])
+    heading = title or ", ".join("records" if name == "-" else name for name in names) or str(files_from)
+    if dry_run:
+        print_options({
+            "command": "report", "inputs": names, "rejects": rejects or [], "out": str(out), "title": heading,
+            "by": group_by.value, "per_class": per_class, "max_groups": max_groups, "threshold": threshold,
+        })  # fmt: skip
+        return
+    from omnicli.cores import available_cores
+    from omnicli.pages.tally import Tally
+    from omnicli.stages.report import render_report
+    from omnicli.streams.inputs import read_records
+    from omnicli.streams.outputs import open_atomic
+
+    console = Console("report", quiet=quiet, verbose=verbose)
+    tally = Tally(group_by=group_by.value, size=per_class)
+    with console.progress(lambda: _describe(tally)):
+        records = read_records(
+            inputs or [],
+            files_from=files_from,
+            null_separated=null_separated,
+            root=root,
+            limit=limit,
+            on_drop=tally.add,
+        )
+        for record in records:
+            tally.add(record, record.verdict.get("reason"))
+        for record in read_records(rejects, on_drop=tally.add) if rejects else []:
+            tally.add(record, record.verdict.get("reason") or "rejected")
+        page = render_report(
+            tally, title=heading, root=root, threshold=threshold, max_groups=max_groups,
+            workers=workers or available_cores(),
+        )  # fmt: skip
+        with open_atomic(out or Path()) as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
+    console.say(f"{_describe(tally)} → {out} ({len(page) / 1e6:.1f} MB)")
+
+
+def _describe(tally: "Tally") -> str:
+    counts = tally.counts
+    extra = len(tally.metrics) + len(tally.summaries)
+    return (
+        f"{counts.total():,} records = {counts['kept']:,} kept + {counts['rejected']:,} rejected + "
+        f"{counts['unreadable']:,} unreadable" + (f", {extra:,} lines of metrics" if extra else "")
+    )

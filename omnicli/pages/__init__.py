@@ -1,0 +1,1 @@
+"""What a page for people is made of: counts, thumbnails, plots."""

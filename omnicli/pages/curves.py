@@ -1,0 +1,66 @@
+"""Curves of training and tables of evaluation, from the lines that those commands print."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from omnicli.pages import plots
+
+LOSS, ACCURACY = ("loss",), ("acc", "top1", "top5", "map")
+MAX_CONFUSION = 80  # classes drawn
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot with its legend."""
+
+    title: str
+    plot: Markup
+    legend: list[str]
+
+
+def metric_charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Curves of training: losses together, accuracies together, every other number for itself."""
+    x_label = "epoch" if any("epoch" in record for record in metrics) else "step"
+    series: dict[str, list[tuple[float, float]]] = {}
+    for record in metrics:
+        at = record.get(x_label)
+        prefix = f"{record['source']} " if isinstance(record.get("source"), str) else ""
+        for name, value in record.items():
+            if name not in ("epoch", "step") and _is_number(value) and _is_number(at):
+                series.setdefault(prefix + name, []).append((float(at or 0), float(value)))
+    families: dict[str, list[str]] = {}
+    for name in series:
+        families.setdefault(_family(name), []).append(name)
+    return [
+        Chart(
+            title=family,
+            plot=plots.line_chart({name: series[name] for name in names}, x_label=x_label),
+            legend=names if len(names) > 1 else [],
+        )
+        for family, names in families.items()
+    ]
+
+
+def _family(name: str) -> str:
+    if any(part in name for part in LOSS):
+        return "loss"
+    return "accuracy" if any(part in name for part in ACCURACY) else name
+
+
+def summary_of(record: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
+    """Numbers of an evaluation, and its confusion as a heat map (rows: truth)."""
+    confusion = record.get("confusion")
+    plot = None
+    if isinstance(confusion, list) and confusion and len(confusion) <= MAX_CONFUSION:
+        classes = record.get("classes")
+        labels = classes if isinstance(classes, list) else [names.get(i, str(i)) for i in range(len(confusion))]
+        plot = plots.heat_map(confusion, [str(name) for name in labels])
+    numbers = {name: value for name, value in record.items() if _is_number(value)}
+    return {"numbers": numbers, "confusion": plot}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
