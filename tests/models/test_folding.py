@@ -1,0 +1,73 @@
+"""Folding changes the work, not the function; where it would, nothing is changed."""
+
+import pytest
+import torch
+from torch import nn
+
+from omnicli.models.folding import fold_batch_norms
+
+
+def made_norms(model):
+    """Batch-norms with statistics as after training."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("backbone", ["resnet10t", "tf_efficientnet_lite0", "mobilenetv3_small_050"])
+def test_a_folded_backbone_computes_the_same(backbone):
+    import timm
+
+    model = made_norms(timm.create_model(backbone, num_classes=0))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = model(x)
+    folded = fold_batch_norms(model, torch.randn(1, 3, 64, 64))
+    assert any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.modules())
+    with torch.inference_mode():
+        after = folded(x)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
+class ReadTwice(nn.Module):
+    """The convolution's output is also used as it is: folding would change that."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return (self.norm(y) + y).mean((2, 3))
+
+
+class NormFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(self.norm(x))
+
+
+@pytest.mark.parametrize("kind", [ReadTwice, NormFirst])
+def test_a_model_that_folding_would_change_is_left_as_it_was(kind):
+    model = made_norms(kind())
+    assert fold_batch_norms(model, torch.randn(2, 3, 8, 8)) is model
+
+
+def test_three_dimensional_convolutions_fold_too():
+    model = made_norms(nn.Sequential(nn.Conv3d(3, 4, 3, bias=False), nn.BatchNorm3d(4, eps=1e-3), nn.ReLU()))
+    x = torch.randn(1, 3, 5, 6, 7)
+    with torch.inference_mode():
+        folded = fold_batch_norms(model, x)
+        assert not isinstance(folded[1], nn.BatchNorm3d)
+        torch.testing.assert_close(folded(x), model(x), rtol=1e-5, atol=1e-5)
