@@ -146,18 +146,22 @@ class Flow:
         self._settle_early()
         if position != self._next:
             raise RuntimeError(f"position {position} where {self._next} was due: a record was lost, repeated or moved")
-        self._save_if_due()
-        self._next += 1
-        self.counters["in"] += 1
+        self._advance()
         return False
 
     def _settle_early(self) -> None:
         while self._next in self._early:
-            self._save_if_due()
             record, reason = self._early.pop(self._next)
-            self._next += 1
-            self.counters["in"] += 1
+            self._advance()
             self._write_reject(record, reason)
+
+    def _advance(self) -> None:
+        """Go on to the next position; everything before it is written, nothing of it is."""
+        while self._digests and self._digests[0][0] < self._next:
+            self._digests.popleft()
+        self._save_if_due()
+        self._next += 1
+        self.counters["in"] += 1
 
     def _write_reject(self, record: Record, reason: str) -> None:
         category = reason.partition(":")[0]
@@ -170,7 +174,6 @@ class Flow:
             self._rejects.write(format_record(record.derive(reason=reason)))
 
     def _save_if_due(self) -> None:
-        """Save the state when everything before ``_next`` is written and nothing after it."""
         if self._journal is None or time.monotonic() - self._saved_at < SAVE_SEC:
             return
         if self._shards is not None and not self._shards.is_at_boundary:

@@ -45,10 +45,10 @@ def test_an_empty_stream_is_legal(sh):
     assert run.stderr.startswith("filter: 0 in = 0 kept + 0 rejected + 0 unreadable")
 
 
-def test_no_input_on_a_terminal_is_a_usage_error_not_a_hang():
+def test_no_input_on_a_terminal_is_a_usage_error_not_a_hang(shell_environment):
     pid, terminal = os.forkpty()
     if pid == 0:  # pragma: no cover (the child)
-        os.execvpe("bash", ["bash", "-c", "omni filter; echo status $?"], os.environ | {"TERM": "dumb"})
+        os.execvpe("bash", ["bash", "-c", "omni filter; echo status $?"], shell_environment | {"TERM": "dumb"})
     output = b""
     try:
         while chunk := os.read(terminal, 4096):
