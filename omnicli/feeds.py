@@ -21,7 +21,7 @@ from omnicli.models.teacher import Teacher
 from omnicli.scoring import forward_of, predict_records
 from omnicli.streams.records import OnDrop, Record
 
-NUM_FROZEN_VIEWS = 10
+NUM_FROZEN_VIEWS = 5
 MAX_CACHED_BYTES = 2 << 30
 READ_VIEWS = 32  # snippets in one forward pass without gradients
 
@@ -96,7 +96,7 @@ class ClipFeed:
 
 
 class FrozenFeed(ClipFeed):
-    """Batches of the frozen trunk's features: each of ten augmented views of a clip is computed once."""
+    """Batches of the frozen trunk's features: each of five augmented views of a clip is computed once."""
 
     def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[Batch]:
         """The batches of an epoch from ``first_step`` on; unreadable clips come with the first of them."""

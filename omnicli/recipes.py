@@ -2,7 +2,7 @@
 
 | name | expected on the real data (top-1/top-5) | cost |
 |---|---|---|
-| few-clips | Ours, the default, trunk frozen: 6 UCF-101 actions, 55 clips, EfficientNet-Lite0: 0.92 | a minute on two cores |
+| few-clips | Ours, the default, trunk frozen: 6 UCF-101 actions, 55 clips: 0.93 | a minute on two cores |
 | few-clips-finetune | Ours, the default with --freeze batch-norm: 0.91 | minutes on two cores |
 | few-clips-scratch | Ours, the default with --init scratch: for tests and made data | seconds to minutes |
 | tsn-r50-3seg | Kinetics-400 70.6/89.4, with OmniSource 73.6/91.0 | 100 epochs, days on 8 GPUs |
@@ -71,7 +71,7 @@ class TeacherRecipe:
 
 
 FEW_CLIPS = TeacherRecipe(
-    min_area=0.3,
+    min_area=0.5,
     epochs=50,
     batch_size=8,
     reference_batch_size=8,
@@ -84,7 +84,9 @@ FEW_CLIPS = TeacherRecipe(
 
 TEACHER_RECIPES = {
     "few-clips": FEW_CLIPS,
-    "few-clips-finetune": replace(FEW_CLIPS, epochs=10, freeze="batch-norm"),
+    "few-clips-finetune": replace(
+        FEW_CLIPS, epochs=8, backbone_lr_scale=0.05, label_smoothing=0.1, freeze="batch-norm"
+    ),
     "few-clips-scratch": replace(
         FEW_CLIPS, init="scratch", epochs=60, lr=0.05, backbone_lr_scale=1.0, classifier_prior=0.0, freeze="nothing"
     ),

@@ -12,30 +12,26 @@ it, --init scratch trains all of it. A killed training goes on with the same com
 import contextlib
 import signal
 import threading
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from omnicli import __version__
 from omnicli.commands import options as o
+from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import print_options
 from omnicli.console import Console
-from omnicli.errors import TooManyBad, UsageError
+from omnicli.errors import UsageError
 from omnicli.recipes import TEACHER_RECIPES, TeacherRecipe, default_teacher_recipe
-
-if TYPE_CHECKING:
-    from omnicli.streams.records import Record
 
 MODEL = "The model"
 LEARNING = "How it learns"
 
-Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]
+Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
 
 
 class Freeze(StrEnum):
@@ -248,62 +244,40 @@ def _train(
     rejects: str | None,
     max_bad: str | None,
 ) -> None:
-    from omnicli.commands.running import parse_max_bad
     from omnicli.cores import available_cores
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.feeds import Setting
     from omnicli.stages.teacher_train import train_teacher
     from omnicli.streams.classes import read_classes
-    from omnicli.streams.inputs import read_records
-    from omnicli.streams.outputs import open_atomic, open_stdout
+    from omnicli.streams.outputs import open_stdout
     from omnicli.streams.records import format_record
 
-    parse_max_bad(max_bad, 0)
     device = pick_device(where["device"])
     set_threads()
-    counts: Counter[str] = Counter()
     last: dict[str, Any] = {}
-    started_at, root = time.monotonic(), where["root"]
-    with contextlib.ExitStack() as stack:
-        gone = stack.enter_context(open_atomic(Path(rejects))) if rejects else None
-
-        def on_drop(record: "Record", reason: str) -> None:
-            counts["unreadable"] += 1
-            if gone:
-                gone.write(format_record(record.derive(reason=reason)))
-            console.detail(f"{record.get('id')}: {reason}")
-
-        def read(names: list[str], **more: Any) -> "Iterator[Record]":
-            for record in read_records(names, root=root, on_drop=on_drop, **more):
-                counts["in"] += 1
-                yield record
-
+    with Ledger(console, rejects=rejects, max_bad=max_bad) as ledger, stopping_when_asked() as asked:
         setting = Setting(
             device=device,
             precision=pick_precision(where["precision"], device),
             workers=where["workers"] or available_cores(),
-            root=root,
-            should_stop=stack.enter_context(stopping_when_asked()),
+            root=where["root"],
+            should_stop=asked,
         )
         metrics = train_teacher(
-            read(inputs, **streams),
-            val=read(val) if val else None,
+            ledger.read(inputs, root=where["root"], **streams),
+            val=ledger.read(val, root=where["root"]) if val else None,
             classes=read_classes(classes) if classes else None,
             out=out,
             setting=setting,
-            on_drop=on_drop,
+            on_drop=ledger.on_drop,
             **learning,
         )
         stdout = open_stdout(live=True)
-        stack.enter_context(console.progress(lambda: f"{counts['in']:,} in, {_shown(last)}"))
-        for line in metrics:
-            stdout.write(format_record(line))
-            last.update(line)
-    bad = counts["unreadable"]
-    console.say(f"{_shown(last)}, {bad:,} unreadable, {time.monotonic() - started_at:.0f} s → {out}")
-    limit = parse_max_bad(max_bad, counts["in"])
-    if limit is not None and bad > limit:
-        raise TooManyBad(f"{bad:,} unreadable, more than --max-bad {max_bad}")
+        with console.progress(lambda: f"{ledger.num_in:,} in, {_shown(last)}"):
+            for line in metrics:
+                stdout.write(format_record(line))
+                last.update(line)
+        console.say(f"{ledger.sums()}; {_shown(last)} → {out}")
 
 
 @contextlib.contextmanager

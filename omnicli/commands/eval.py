@@ -1,0 +1,171 @@
+"""Test a model on labelled records: top-1, top-5, mean-class accuracy, confusion.
+
+    omni eval --checkpoint tsn.pth target/val | tail -1 | jq .top1_acc
+
+    omni eval --checkpoint tsn.pth --num-segments 25 --crops ten k400_val.jsonl -o scores.jsonl
+
+Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary. With --shards
+the scores of all classes go to HDF5.
+"""
+
+import contextlib
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicli import __version__
+from omnicli.commands import options as o
+from omnicli.commands.ledger import Ledger
+from omnicli.commands.running import digest_of, print_options
+from omnicli.console import Console
+from omnicli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.streams.outputs import LineWriter
+    from omnicli.streams.shards import ShardWriter
+
+VIEWS = "Views"
+
+
+class Crops(StrEnum):
+    """Squares of each frame."""
+
+    centre = "centre"
+    three = "three"
+    ten = "ten"
+
+
+class Generation(StrEnum):
+    """Which released code chooses the frames."""
+
+    v1 = "1.x"
+    v0 = "0.x"
+
+
+def command(
+    inputs: o.Inputs = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="The model to test.", rich_help_panel=VIEWS)
+    ] = None,
+    num_segments: Annotated[
+        int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a video; the papers use 25.",
+                                 show_default="as in training", rich_help_panel=VIEWS)
+    ] = None,
+    crops: Annotated[
+        Crops, typer.Option("--crops", help="Squares of each frame: the middle, three along the long side, or corners, "
+                            "middle and mirrors.", rich_help_panel=VIEWS)
+    ] = Crops.centre,
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
+                                 show_default="as in training", rich_help_panel=VIEWS)
+    ] = None,
+    crop_size: Annotated[
+        int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="The square the model sees.",
+                                 show_default="as in training", rich_help_panel=VIEWS)
+    ] = None,
+    generation: Annotated[
+        Generation, typer.Option("--generation", help="Frames as mmaction2 1.x or 0.x chooses them.",
+                                 rich_help_panel=VIEWS)
+    ] = Generation.v1,
+    shards_dir: o.ShardsDir = None,
+    batch_size: o.BatchSize = 32,
+    workers: o.Workers = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    files_from: o.FilesFrom = None,
+    null_separated: o.NullSeparated = False,
+    root: o.Root = None,
+    limit: o.Limit = None,
+    out: o.Out = None,
+    rejects: o.Rejects = None,
+    max_bad: o.MaxBad = None,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:  # fmt: skip
+    if checkpoint is None:
+        raise UsageError("nothing to test: give --checkpoint FILE")
+    if out is not None and (out.endswith("/") or Path(out).is_dir()):
+        raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
+    views: dict[str, Any] = {
+        "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
+        "generation": generation.value,
+    }  # fmt: skip
+    options = {
+        "omni": __version__, "command": "eval", "checkpoint": digest_of(checkpoint, ModelError), **views,
+        "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
+    }  # fmt: skip
+    if dry_run:
+        print_options({**options, "inputs": inputs or ["-"], "out": out, "shards": shards_dir})
+        return
+    console = Console("eval", quiet=quiet, verbose=verbose)
+    with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(console, rejects=rejects, max_bad=max_bad))
+        writer, shards = _open_outputs(out, shards_dir, options, stack)
+        records = ledger.read(
+            inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
+        )
+        from omnicli.stages.eval import evaluate
+
+        score, classes = _load(checkpoint, views, batch_size, workers, device, precision, root)
+        with console.progress(lambda: ledger.sums()):
+            for record in evaluate(records, score=score, classes=classes, on_drop=ledger.on_drop):
+                summary = _write(record, writer, shards)
+        if shards is not None:
+            shards.close()
+        writer.flush()
+        console.say(
+            f"{ledger.sums()}; top-1 {100 * summary['top1_acc']:.2f} %, top-5 {100 * summary['top5_acc']:.2f} %, "
+            f"mean-class {100 * summary['mean_class_acc']:.2f} %"
+        )
+
+
+def _open_outputs(
+    out: str | None, shards_dir: Path | None, options: dict[str, Any], stack: contextlib.ExitStack
+) -> "tuple[LineWriter, ShardWriter | None]":
+    from omnicli.streams.outputs import StreamWriter, open_atomic, open_stdout
+    from omnicli.streams.shards import ShardWriter
+
+    writer: LineWriter = open_stdout(live=False)
+    if out is not None:
+        writer = StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
+    if shards_dir is None:
+        return writer, None
+    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=options)
+    stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
+    return writer, shards
+
+
+def _load(
+    checkpoint: Path,
+    views: dict[str, Any],
+    batch_size: int,
+    workers: int | None,
+    device: str,
+    precision: str,
+    root: str | None,
+) -> tuple[Any, tuple[str, ...]]:
+    """``score_records`` with the model, and its classes."""
+    from omnicli.engine.device import pick_device, pick_precision, set_threads
+    from omnicli.models.teacher import load_teacher
+    from omnicli.scoring import ViewOptions, score_records
+
+    where = pick_device(device)
+    set_threads()
+    teacher = load_teacher(checkpoint, where, pick_precision(precision, where))
+    look = ViewOptions(root=root, **views)
+    score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
+    return score, teacher.classes
+
+
+def _write(record: Any, writer: "LineWriter", shards: "ShardWriter | None") -> Any:
+    """One line, and its scores; gives the record back."""
+    from omnicli.streams.records import Record, format_record
+
+    if shards is not None and isinstance(record, Record):
+        record = shards.add(record)
+    writer.write(format_record(record))
+    return record

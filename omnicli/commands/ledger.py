@@ -1,0 +1,97 @@
+"""The books of a command that reads records but is no stage: training and testing, which end in one result."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from omnicli.commands.running import parse_max_bad
+from omnicli.console import Console
+from omnicli.errors import TooManyBad
+
+if TYPE_CHECKING:
+    from omnicli.streams.records import Record
+
+
+class Ledger:
+    """Counts what is read and what leaves; writes ``--rejects`` and judges ``--max-bad`` at the end.
+
+    Args:
+        console: told of each record that leaves, under ``-v``.
+        rejects: file for the records that leave, or None.
+        max_bad: ``N``, ``P%`` or None.
+
+    Attributes:
+        num_in: records read.
+        num_unreadable: of them.
+    """
+
+    def __init__(self, console: Console, *, rejects: str | None = None, max_bad: str | None = None) -> None:
+        parse_max_bad(max_bad, 0)
+        self.num_in = 0
+        self.num_unreadable = 0
+        self._console = console
+        self._rejects = rejects
+        self._max_bad = max_bad
+        self._file: BinaryIO | None = None
+        self._stack = contextlib.ExitStack()
+        self._started_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        from omnicli.streams.outputs import open_atomic
+
+        if self._rejects:
+            self._file = self._stack.enter_context(open_atomic(Path(self._rejects)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        limit = parse_max_bad(self._max_bad, self.num_in)
+        if error is None and limit is not None and self.num_unreadable > limit:
+            raise TooManyBad(f"{self.num_unreadable:,} unreadable, more than --max-bad {self._max_bad}")
+
+    def read(
+        self,
+        inputs: Sequence[str],
+        *,
+        root: str | None,
+        files_from: str | None = None,
+        null_separated: bool = False,
+        limit: int | None = None,
+    ) -> "Iterator[Record]":
+        """The records of INPUTs, counted; what the reader drops is counted too."""
+        from omnicli.streams.inputs import read_records
+
+        for record in read_records(
+            inputs,
+            files_from=files_from,
+            null_separated=null_separated,
+            root=root,
+            limit=limit,
+            on_drop=self._drop_early,
+        ):
+            self.num_in += 1
+            yield record
+
+    def on_drop(self, record: "Record", reason: str) -> None:
+        """Take note of a record that leaves."""
+        from omnicli.streams.records import format_record
+
+        self.num_unreadable += 1
+        self._console.detail(f"{record.get('id')}: {reason}")
+        if self._file:
+            self._file.write(format_record(record.derive(reason=reason)))
+
+    def sums(self) -> str:
+        """``57 in = 55 used + 2 unreadable, 31 s``."""
+        used = self.num_in - self.num_unreadable
+        seconds = time.monotonic() - self._started_at
+        return f"{self.num_in:,} in = {used:,} used + {self.num_unreadable:,} unreadable, {seconds:.0f} s"
+
+    def _drop_early(self, record: "Record", reason: str) -> None:
+        self.num_in += 1
+        self.on_drop(record, reason)
