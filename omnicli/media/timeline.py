@@ -25,6 +25,7 @@ else:  # older PyAV has no generic packets
 # Containers whose packets are whole frames with honest time stamps, if they have any
 _REGULAR_FORMATS = frozenset(("mov", "mp4", "matroska", "webm", "flv", "avi"))
 _CODECS_WITH_ODD_PACKETS = frozenset(("theora", "rv10", "rv20", "rv30", "rv40"))
+MAX_REORDER = 16  # H.264 and HEVC allow no more
 
 
 class Keyframe(NamedTuple):
@@ -78,6 +79,15 @@ class Timeline:
             place -= 1
         return self.keyframes[max(place, 0)]
 
+    def settled_with(self, index: int) -> int:
+        """The last shown of the frames stored up to this one: until it is out, nobody knows if it was damaged.
+
+        A B-frame is stored after the later frame it leans on, and shown before it.
+        """
+        place = self.packets[index]
+        nearby = range(index + 1, min(index + 1 + MAX_REORDER, len(self.packets)))
+        return max((later for later in nearby if self.packets[later] < place), default=index)
+
 
 class _Packet(NamedTuple):
     stamp: int
@@ -88,8 +98,8 @@ class _Packet(NamedTuple):
 def read_timeline(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Timeline | None:
     """The timeline from packets alone, by reading the file once without decoding.
 
-    What cannot be shown is no frame: packets that an edit list cuts away, that were cut short at the end of the file,
-    that are hidden (VP8), or that come before the first keyframe.
+    What cannot be shown is no frame: packets that an edit list cuts away, that the end of the file cuts short, that are
+    hidden (VP8), or that come before the first keyframe.
 
     Returns:
         None if the packets do not tell: ``count_timeline`` must decode.
@@ -104,14 +114,15 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     shown: list[_Packet] = []
     starts: list[Keyframe] = []
     first_stamp = 0
-    for ordinal, packet in enumerate(whole_packets(container, stream)):
+    for ordinal, packet in enumerate(read_packets(container, stream)):
         stamp = packet.pts
         if stamp is None or (is_avi and stamp != packet.dts):  # AVI stores no order: FFmpeg guesses, often wrong
             return None
         if packet.is_keyframe:
             first_stamp = first_stamp if starts else stamp
             starts.append(Keyframe(ordinal, 0, stamp, packet.dts, packet.pos))
-        if starts and stamp >= first_stamp and not packet.is_discard and not (is_vp8 and _is_hidden(packet)):
+        is_whole = not packet.is_corrupt and not packet.is_discard
+        if starts and stamp >= first_stamp and is_whole and not (is_vp8 and _is_hidden(packet)):
             shown.append(_Packet(stamp, ordinal, packet.duration or 0))
     shown.sort()
     stamps = [packet.stamp for packet in shown]
@@ -129,6 +140,7 @@ def count_timeline(container: av.container.InputContainer, stream: av.video.stre
     Ours: where the decoder gives no ascending times either, frames are evenly spaced at the stream's average rate.
     """
     stamps: list[int | None] = []
+    num_whole = 0
     key_frames: list[int] = []
     starts: list[Keyframe] = []
     last_duration = 0
@@ -139,7 +151,9 @@ def count_timeline(container: av.container.InputContainer, stream: av.video.stre
             if frame.key_frame:
                 key_frames.append(len(stamps))
             stamps.append(frame.pts)
+            num_whole = num_whole if frame.is_corrupt else len(stamps)
             last_duration = frame.duration or 0
+    del stamps[num_whole:]  # the end of the file cuts them short
     if len(starts) == len(key_frames):
         keyframes = [start._replace(frame=index) for start, index in zip(starts, key_frames, strict=True)]
     else:  # which packet begins which frame is unknown: always begin at the first
@@ -154,12 +168,10 @@ def count_timeline(container: av.container.InputContainer, stream: av.video.stre
     return Timeline(times, duration_sec, [], list(range(len(stamps))), keyframes, frames)
 
 
-def whole_packets(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[Packet]:
-    """The stream's packets to the end of the file; a file cut short ends at its last whole packet."""
+def read_packets(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[Packet]:
+    """The stream's packets as far as the file can be read."""
     try:
         for packet in container.demux(stream):
-            if packet.is_corrupt and packet.size:
-                return
             if packet.size:
                 yield packet
     except (av.error.FFmpegError, OSError):
@@ -181,7 +193,7 @@ def decode(stream: av.video.stream.VideoStream, packet: Packet | None) -> list[a
 def _packets_and_end(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> Iterator[Packet | None]:
-    yield from whole_packets(container, stream)
+    yield from read_packets(container, stream)
     yield None
 
 

@@ -1,0 +1,177 @@
+"""From the index of a frame to the decoded frame, feeding the decoder no more packets than it takes."""
+
+import itertools
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import av
+
+from omnicli.errors import MediaError
+from omnicli.media.container import open_container
+from omnicli.media.timeline import Keyframe, Packet, Timeline, count_timeline, decode, read_packets, read_timeline
+
+SEEK_PACKETS = 3  # Ours: a seek costs about as much as decoding so many frames
+
+
+class FrameDecoder:
+    """A video file and the place its decoder has reached.
+
+    Attributes:
+        timeline: the frames and their times.
+        stream: the video stream.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Reads the packets once, without decoding where they tell enough.
+
+        Raises:
+            MediaError: no video, or no frame of it.
+        """
+        self._file = file
+        self._container, self.stream = open_container(file)
+        self.timeline = self._read_timeline()
+        self._packets: Iterator[Packet] = iter(())
+        self._next_packet: int | None = None  # ordinal of the packet to be fed next; None: begin at a keyframe
+        self._next_frame = 0  # frames before it are gone
+        self._first_frame = 0  # frames before it come out broken, since the seek left out what they lean on
+        self._ready: dict[int, av.video.frame.VideoFrame] = {}  # decoded, by index, and perhaps wanted next
+        self._errors: set[int] = set()  # packets that did not decode; where frames are counted, the frames then due
+        self._count = 0  # where frames are counted: the index of the next to come out,
+        self._is_counting = False  # and whether it has begun
+
+    def close(self) -> None:
+        """Closes the container, not the file."""
+        self._container.close()
+
+    def _read_timeline(self) -> Timeline:
+        timeline = read_timeline(self._container, self.stream)
+        self._is_counted = timeline is None
+        if timeline is None:
+            self._reopen()
+            timeline = count_timeline(self._container, self.stream)
+        return timeline
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._container, self.stream = open_container(self._file)
+
+    def frame(self, index: int, following: int | None) -> av.video.frame.VideoFrame:
+        """One frame, by going on decoding or by seeking to the keyframe before, whichever decodes fewer frames.
+
+        Args:
+            index: of the frame, in [0, N).
+            following: the next one that will be wanted, if that is known; None: probably none.
+
+        Raises:
+            MediaError: "decode error at 12.3 s".
+        """
+        keyframe = self.timeline.keyframe_before(index)
+        at = self._next_packet
+        if at is None or index < self._next_frame or keyframe.packet - at >= SEEK_PACKETS:
+            self._seek(keyframe)
+        frame = self._decode_to(index, following)
+        if frame is None and keyframe.frame > 0:
+            # Where pictures are refreshed piece by piece, the first frames after a keyframe need the one before it too.
+            self._seek(self.timeline.keyframe_before(keyframe.frame - 1))
+            frame = self._decode_to(index, following)
+        if frame is None or self._is_damaged(index):
+            self._next_packet = None
+            raise MediaError(f"decode error at {self.timeline.times[index]:.1f} s")
+        return frame
+
+    def _decode_to(self, index: int, following: int | None) -> av.video.frame.VideoFrame | None:
+        """Feeds the decoder until a frame has come out, and those it leans on; None if it does not come."""
+        self._next_frame = index + 1
+        last_packet = self._last_packet(index, following)
+        last_frame = self.timeline.settled_with(index)
+        while max(self._ready, default=-1) < last_frame and self._feed(last_packet):
+            for shown in [shown for shown in self._ready if shown < index]:
+                del self._ready[shown]
+        return self._ready.pop(index, None)
+
+    def _is_damaged(self, index: int) -> bool:
+        """True if something from its keyframe to the frame did not decode: the frame was made from what is missing."""
+        keyframe = self.timeline.keyframe_before(index)
+        first, last = (keyframe.frame, index) if self._is_counted else (keyframe.packet, self.timeline.packets[index])
+        return any(first <= error <= last for error in self._errors)
+
+    def _last_packet(self, index: int, following: int | None) -> int | None:
+        """The last packet that a frame needs, if decoding will not go on from there; None if it will.
+
+        There the decoder can be drained, instead of being fed until it gives the frame up.
+        """
+        if self._is_counted:
+            return None
+        last = self.timeline.packets[index]
+        if following is None or self.timeline.keyframe_before(following).packet - last - 1 >= SEEK_PACKETS:
+            return last
+        return None
+
+    def _feed(self, last_packet: int | None) -> bool:
+        """Feeds one packet, or drains the decoder; False if it is drained already."""
+        if self._next_packet is None:
+            return False
+        is_enough = last_packet is not None and self._next_packet > last_packet
+        packet = None if is_enough else next(self._packets, None)
+        frames = decode(self.stream, packet)
+        if frames is None or (packet is not None and packet.is_corrupt):
+            self._errors.add(self._count if self._is_counted else self._next_packet)
+        for frame in frames or ():
+            index = self._identify(frame)
+            if index is None:
+                continue
+            self._ready[index] = frame
+            if frame.is_corrupt and index >= self._first_frame:  # before it, references were left out by the seek
+                self._errors.add(index if self._is_counted else self.timeline.packets[index])
+        self._next_packet = None if packet is None else self._next_packet + 1
+        return True
+
+    def _identify(self, frame: av.video.frame.VideoFrame) -> int | None:
+        if not self._is_counted:
+            return self.timeline.index_of(frame.pts)
+        self._is_counting = self._is_counting or frame.key_frame
+        if not self._is_counting:
+            return None
+        self._count += 1
+        return self._count - 1
+
+    def _seek(self, keyframe: Keyframe) -> None:
+        """Makes the keyframe's packet the next to be fed."""
+        self._ready.clear()
+        self._next_packet = keyframe.packet
+        self._next_frame = self._first_frame = self._count = keyframe.frame
+        self._is_counting = keyframe.packet == 0  # what comes before a counted keyframe is left over from earlier ones
+        for stamp in dict.fromkeys((keyframe.pts, keyframe.dts)):
+            if stamp is None:
+                continue
+            try:
+                self._container.seek(stamp, stream=self.stream)
+            except (av.error.FFmpegError, OSError):
+                continue
+            packets = read_packets(self._container, self.stream)
+            first = next((packet for packet in packets if _reaches(packet, keyframe)), None)
+            if first is not None and _is_packet_of(first, keyframe):
+                self.stream.codec_context.flush_buffers()
+                self._packets = itertools.chain((first,), packets)
+                return
+        # a container that cannot seek to it: read on from the beginning, which decodes nothing
+        self._reopen()
+        self._packets = itertools.islice(read_packets(self._container, self.stream), keyframe.packet, None)
+
+
+def _reaches(packet: Packet, keyframe: Keyframe) -> bool:
+    """True at the keyframe's packet and behind it."""
+    if _is_packet_of(packet, keyframe):
+        return True
+    if keyframe.dts is not None and packet.dts is not None:
+        return packet.dts > keyframe.dts
+    if not packet.is_keyframe or packet.pts is None or keyframe.pts is None:
+        return False
+    return packet.pts > keyframe.pts
+
+
+def _is_packet_of(packet: Packet, keyframe: Keyframe) -> bool:
+    """By time stamp and, where time stamps are missing, by place; the decoding time may differ after a seek."""
+    if not packet.is_keyframe or packet.pts != keyframe.pts:
+        return False
+    return keyframe.pts is not None or (packet.dts, packet.pos) == (keyframe.dts, keyframe.pos)

@@ -1,0 +1,76 @@
+"""Films whose every frame is known."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+
+def moving_picture(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """(T, H, W, 3) uint8: a window that slides over a random picture, so that no two frames are alike."""
+    picture = np.random.default_rng(0).integers(0, 256, (height + num_frames, width + 2 * num_frames, 3), np.uint8)
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.5)
+    return np.stack([picture[i : i + height, 2 * i : 2 * i + width] for i in range(num_frames)])
+
+
+def write_film(
+    path: Path,
+    frames: np.ndarray,
+    *,
+    codec: str = "libx264rgb",
+    gop: int = 12,
+    b_frames: int = 2,
+    fps: int = 25,
+    stamps: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    options: dict[str, str] | None = None,
+    container: str | None = None,
+    rotation: int | None = None,
+) -> Path:
+    """Encodes RGB frames, without loss by default; ``stamps`` in units of ``time_base`` make the rate vary."""
+    lossless = codec == "libx264rgb"
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=fps, options=options or ({"crf": "0"} if lossless else {}))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.max_b_frames = b_frames
+        if time_base is not None:
+            stream.codec_context.time_base = time_base
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=stream.pix_fmt)
+            frame.pts = index if stamps is None else stamps[index]
+            frame.time_base = time_base or Fraction(1, fps)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def decode_all(path: Path) -> np.ndarray:
+    """(T, H, W, 3): every frame by decoding from end to end, the slow and obvious way."""
+    with av.open(str(path)) as file:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+@pytest.fixture
+def film():
+    """``film(path, frames, **options)`` writes a video and returns its path."""
+    return write_film
+
+
+@pytest.fixture
+def moving():
+    """``moving(num_frames)`` makes frames that are all different."""
+    return moving_picture
+
+
+@pytest.fixture
+def decoded():
+    """``decoded(path)`` are all frames of a video, decoded one after the other."""
+    return decode_all

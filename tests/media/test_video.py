@@ -1,0 +1,202 @@
+import io
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from omnicli.media import video
+from omnicli.media.resizing import resize_short_side
+from omnicli.media.video import VideoSource, frames_at
+
+NUM_FRAMES = 60
+
+
+def random_requests(num_frames, seed=0, count=12):
+    """Requests of all kinds: one frame, a few sparse ones, dense clips, backwards, repeats."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield rng.integers(num_frames, size=rng.integers(1, 6)).tolist()
+    start = int(rng.integers(max(num_frames - 8, 1)))
+    yield list(range(start, min(start + 8, num_frames)))
+    yield [num_frames - 1, 0, num_frames - 1]
+
+
+def assert_exact(path, truth):
+    with VideoSource(str(path)) as source:
+        assert source.num_frames == len(truth)
+        for request in random_requests(len(truth)):
+            assert np.array_equal(source.read(request), truth[request]), request
+        assert np.array_equal(source.read(range(len(truth))), truth)
+
+
+@pytest.mark.parametrize("gop", [1, 2, 12, 250])
+@pytest.mark.parametrize("b_frames", [0, 1, 3])
+def test_frames_of_any_group_size_are_exact_bit_for_bit(tmp_path, film, moving, gop, b_frames):
+    frames = moving(NUM_FRAMES)
+    assert_exact(film(tmp_path / "a.mp4", frames, gop=gop, b_frames=b_frames), frames)
+
+
+@pytest.mark.parametrize(
+    "params", ["open-gop=1:bframes=3:b-adapt=0", "bframes=3:b-pyramid=normal:ref=4", "intra-refresh=1", "bframes=16"]
+)
+def test_frames_that_lean_on_the_group_before_are_exact(tmp_path, film, moving, params):
+    frames = moving(NUM_FRAMES)
+    options = {"crf": "0", "x264-params": params}
+    assert_exact(film(tmp_path / "a.mp4", frames, gop=10, b_frames=3, options=options), frames)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "b_frames"),
+    [
+        ("a.mkv", "libx264", 3),
+        ("a.flv", "libx264", 2),
+        ("a.mov", "mpeg4", 2),
+        ("a.avi", "mpeg4", 0),
+        ("a.avi", "mpeg4", 2),
+        ("a.avi", "libx264", 2),
+        ("a.ts", "libx264", 2),
+        ("a.ts", "mpeg2video", 2),
+        ("a.mpg", "mpeg2video", 2),
+        ("a.mpg", "mpeg1video", 0),
+        ("a.webm", "libvpx", 0),
+        ("a.webm", "libvpx-vp9", 0),
+        ("a.mp4", "libx265", 2),
+        ("a.wmv", "wmv2", 0),
+        ("a.mov", "mjpeg", 0),
+        ("a.webm", "libsvtav1", 0),
+    ],
+)
+def test_frames_of_every_container_are_those_of_decoding_from_end_to_end(
+    tmp_path, film, moving, decoded, name, codec, b_frames
+):
+    try:
+        path = film(tmp_path / name, moving(NUM_FRAMES, 96, 128), codec=codec, b_frames=b_frames)
+    except (av.error.FFmpegError, ValueError):
+        pytest.skip(f"this build cannot write {codec}")
+    assert_exact(path, decoded(path))
+    with VideoSource(str(path)) as source:
+        assert source.num_frames == NUM_FRAMES
+        assert np.allclose(source.times, np.arange(NUM_FRAMES) / 25, atol=2e-3)
+        assert source.fps == pytest.approx(25, rel=0.01)
+        assert (source.height, source.width) == (96, 128)
+
+
+def test_hidden_frames_of_vp8_are_no_frames(tmp_path, film, moving, decoded):
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good"}
+    path = film(tmp_path / "a.webm", moving(NUM_FRAMES, 96, 128), codec="libvpx", b_frames=0, options=options, gop=30)
+    assert_exact(path, decoded(path))
+
+
+def test_frames_that_an_edit_list_cuts_away_are_not_counted(tmp_path, film, moving, decoded):
+    frames = moving(NUM_FRAMES)
+    whole, cut = film(tmp_path / "whole.mp4", frames, gop=30), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source, av.open(str(cut), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                shift = int(Fraction(10, 25) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    truth = decoded(cut)
+    assert len(truth) == NUM_FRAMES - 10
+    assert np.array_equal(truth, frames[10:])
+    assert_exact(cut, truth)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turned_videos_are_shown_upright(tmp_path, film, moving, degrees):
+    frames = moving(6)
+    path = film(tmp_path / "a.mp4", frames, rotation=degrees)
+    upright = np.rot90(frames, degrees // 90, axes=(1, 2))
+    with VideoSource(str(path)) as source:
+        assert (source.height, source.width) == upright.shape[1:3]
+        assert np.array_equal(source.read([4, 1]), upright[[4, 1]])
+        assert np.array_equal(source.read([2], short_side=32), resize_short_side(upright[[2]], 32))
+
+
+def test_display_matrices_of_all_eight_orientations_are_told_apart():
+    pixels = np.arange(6).reshape(2, 3)
+    for orientation, (a, b, c, d) in video._MATRICES.items():
+        shown = {}
+        for y in range(2):
+            for x in range(3):
+                shown[a * x + c * y, b * x + d * y] = pixels[y, x]
+        left, top = min(x for x, _ in shown), min(y for _, y in shown)
+        turned = video.orient(np.repeat(pixels[..., None], 3, axis=2), orientation)[..., 0]
+        for (x, y), value in shown.items():
+            assert turned[y - top, x - left] == value, orientation
+
+
+def test_short_side_is_resized_exactly_as_the_transform_does(tmp_path, film, moving):
+    frames = moving(10, 90, 122)
+    with VideoSource(str(film(tmp_path / "a.mp4", frames))) as source:
+        assert np.array_equal(source.read([7, 2], short_side=40), resize_short_side(frames[[7, 2]], 40))
+        assert np.array_equal(source.read([3], short_side=120), resize_short_side(frames[[3]], 120))
+
+
+def test_the_nearest_keyframes_are_found(tmp_path, film, moving):
+    path = film(tmp_path / "a.mp4", moving(100, 16, 16), gop=25, b_frames=0)
+    with VideoSource(str(path)) as source:
+        assert source.keyframes_near([0.0, 0.49, 0.51, 1.2, 99]).tolist() == [0, 0, 25, 25, 75]
+
+
+def test_walking_gives_one_frame_at_a_time(tmp_path, film, moving):
+    frames = moving(NUM_FRAMES)
+    with VideoSource(str(film(tmp_path / "a.mp4", frames))) as source:
+        walked = list(source.walk([2, 3, 30, 59]))
+    assert [index for index, _ in walked] == [2, 3, 30, 59]
+    assert all(np.array_equal(frame, frames[index]) for index, frame in walked)
+
+
+def test_frames_outside_the_video_are_an_error_of_the_caller(tmp_path, film, moving):
+    with VideoSource(str(film(tmp_path / "a.mp4", moving(5)))) as source:
+        for request in ([5], [-1], [0, 99]):
+            with pytest.raises(IndexError, match="of a video of 5"):
+                source.read(request)
+        assert source.read([]).shape == (0, 0, 0, 3)
+
+
+def test_an_open_file_is_read_and_closed_with_the_source(tmp_path, film, moving):
+    frames = moving(5)
+    file = io.BytesIO(film(tmp_path / "a.mp4", frames).read_bytes())
+    with VideoSource(file) as source:
+        assert np.array_equal(source.read([4, 0]), frames[[4, 0]])
+    assert file.closed
+
+
+def test_a_frame_on_screen_is_found_in_spite_of_rounding():
+    times = np.arange(100) * 1001 / 30000
+    rounded = np.round(times, 6)
+    assert frames_at(times, rounded).tolist() == list(range(100))
+    assert frames_at(times, times + 0.03).tolist() == list(range(100))
+
+
+def test_codecs_print_nothing_for_broken_videos(tmp_path, film, moving):
+    good = film(tmp_path / "a.avi", moving(NUM_FRAMES, 96, 128), codec="mpeg4")
+    data = bytearray(good.read_bytes())
+    for place in range(6000, len(data), 900):
+        data[place : place + 30] = struct.pack("30B", *range(200, 230))
+    (tmp_path / "bad.avi").write_bytes(data)
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    script = """
+import sys
+from omnicli.errors import MediaError
+from omnicli.media.video import VideoSource
+for path in sys.argv[1:]:
+    try:
+        with VideoSource(path) as source:
+            for index in range(source.num_frames):
+                try:
+                    source.read([index])
+                except MediaError:
+                    pass
+    except MediaError:
+        pass
+"""
+    paths = [str(tmp_path / name) for name in ("bad.avi", "cut.avi")]
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, timeout=60)
+    assert done.stderr == b"" and done.stdout == b""
