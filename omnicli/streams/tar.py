@@ -1,5 +1,6 @@
 """Members of tars by name, read in place: a table by offset, no unpacking."""
 
+import errno
 import io
 import os
 import threading
@@ -87,7 +88,9 @@ class _MemberFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._member.size}[whence]
-        self._at = max(0, start + offset)
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = start + offset
         return self._at
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]

@@ -90,6 +90,8 @@ class _Headers:
                 raise InputError(f"{self._path}: damaged tar: bad header at byte {at:,}; re-create the file") from None
             if member is not None:
                 yield member
+        if self._pax or self._long_name:  # a header that spoke of a member, and no member
+            yield Member("", at, 0, CUT)
 
     def _read_extension(self, kind: bytes, size: int, content: int) -> bool:
         """Note what a long name or PAX header says of the next member; False if it is cut."""

@@ -74,7 +74,7 @@ def test_nan_and_infinity_are_no_json_on_input(line):
 
 
 def test_bytes_that_are_not_utf8_and_bottomless_nesting_are_messages_not_tracebacks():
-    with pytest.raises(InputError, match="web.jsonl:3: not JSON"):
+    with pytest.raises(InputError, match=r"web\.jsonl:3: not JSON"):
         parse(b'{"caption": "\xff"}')
     with pytest.raises(InputError, match="nested too deeply"):
         parse("[" * 100_000)
