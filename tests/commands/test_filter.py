@@ -1,0 +1,174 @@
+"""``omni filter`` with a real teacher on real files."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+
+
+def omni(*arguments, stdin=None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def parsed(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def scored(teacher, world, tmp_path_factory):
+    """Every web picture and video with its scores, and what could not be read."""
+    folder = tmp_path_factory.mktemp("scored")
+    result = omni(
+        "filter", "--teacher", teacher, world / "web" / "image", world / "web" / "video", "--score-only",
+        "-o", folder / "scored.jsonl", "--rejects", folder / "rejects.jsonl", "--precision", "float32",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    return folder
+
+
+def test_every_file_is_scored_or_rejected_with_an_honest_reason(scored, world):
+    kept, rejected = (parsed((scored / name).read_text()) for name in ("scored.jsonl", "rejects.jsonl"))
+    files = [path for kind in ("image", "video") for path in (world / "web" / kind).rglob("*") if path.is_file()]
+    assert sorted(record["path"] for record in kept + rejected) == sorted(str(path) for path in files)
+    assert all(record["reason"].startswith("unreadable: ") for record in rejected)
+    assert {record["media"] for record in kept} == {"image", "video"}
+    for record in kept:
+        label, confidence = record["top_scores"][0]
+        assert (record["pseudo_label"], record["confidence"]) == (label, confidence)
+        assert 0 < sum(score for _, score in record["top_scores"]) <= 1.00001
+
+
+def test_deciding_again_equals_deciding_at_once(scored, teacher, world):
+    again = omni("filter", "--threshold", 0.6, scored / "scored.jsonl")
+    direct = omni(
+        "filter", "--teacher", teacher, "--threshold", 0.6, "--precision", "float32",
+        world / "web" / "image", world / "web" / "video",
+    )  # fmt: skip
+    assert again.stdout == direct.stdout
+    assert len(again.stdout.splitlines()) > 0
+
+
+def test_deciding_again_by_query_needs_only_the_class_names(scored, world):
+    result = omni(
+        "filter", "--label-by", "query", "--keep-fraction", 0.5, "--per", "query", "--classes", world / "classes.txt",
+        scored / "scored.jsonl",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    kept = parsed(result.stdout)
+    normal = [name.casefold().replace("_", " ") for name in (record["query"] for record in kept)]
+    assert [record["pseudo_class"].casefold().replace("_", " ") for record in kept] == normal
+    assert all(record["confidence"] == record["query_score"] for record in kept)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_confidences_do_not_depend_on_the_batch_size_nor_on_neighbours(scored, teacher, world, batch_size):
+    result = omni(
+        "filter", "--teacher", teacher, "--score-only", "--precision", "float32", "--batch-size", batch_size,
+        "--shard", "1/3", "--workers", 3, world / "web" / "image", world / "web" / "video",
+    )  # fmt: skip
+    whole = {record["id"]: record["confidence"] for record in parsed((scored / "scored.jsonl").read_text())}
+    part = parsed(result.stdout)
+    assert 0 < len(part) < len(whole)
+    for record in part:
+        assert record["confidence"] == pytest.approx(whole[record["id"]], abs=1e-4)
+
+
+def test_the_same_batch_size_gives_the_same_bytes_in_any_shards(scored, teacher, world):
+    lines = []
+    for index in range(3):
+        result = omni(
+            "filter", "--teacher", teacher, "--score-only", "--precision", "float32", "--shard", f"{index}/3",
+            world / "web" / "image", world / "web" / "video",
+        )  # fmt: skip
+        lines += result.stdout.splitlines()
+    assert sorted(lines) == sorted((scored / "scored.jsonl").read_text().splitlines())
+
+
+def test_two_teachers_vote_by_their_mean(scored, teacher, world):
+    result = omni(
+        "filter", "--teacher", teacher, "--teacher", teacher, "--score-only", "--precision", "float32",
+        world / "web" / "image", world / "web" / "video",
+    )  # fmt: skip
+    assert result.stdout == (scored / "scored.jsonl").read_text()
+
+
+def test_teachers_of_different_classes_are_refused(teacher, tmp_path):
+    from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+
+    other = load_checkpoint(teacher)
+    meta = json.loads(json.dumps(other.meta))
+    meta["model"]["classes"][1] = "chess"
+    save_checkpoint(tmp_path / "other.pth", meta=meta, state_dict=other.state_dict)
+    result = omni("filter", "--teacher", teacher, "--teacher", tmp_path / "other.pth", "-", stdin='{"path":"a.jpg"}\n')
+    assert result.exit_code == 66
+    assert "other.pth: class 1 is 'chess', but " in result.stderr
+    assert result.stdout == ""
+
+
+def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teacher, world, tmp_path):
+    records = "".join(json.dumps({"id": str(i), "path": "gone.jpg", "query": "chess"}) + "\n" for i in range(4))
+    result = omni(
+        "filter", "--teacher", teacher, "--label-by", "query", "-o", tmp_path / "kept.jsonl", "-", stdin=records
+    )
+    assert result.exit_code == 65
+    assert "none of 4 records has a query that names a class" in result.stderr
+    assert not (tmp_path / "kept.jsonl").exists()
+
+
+@pytest.mark.parametrize("missing", ["gone.pth", "text.pth"])
+def test_a_bad_teacher_is_66_and_named(tmp_path, missing):
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    result = omni("filter", "--teacher", tmp_path / missing, "-", stdin='{"path":"a.jpg"}\n')
+    assert result.exit_code == 66
+    assert missing in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_record_without_a_path_stops_with_file_and_line(teacher):
+    result = omni("filter", "--teacher", teacher, "-", stdin='{"id":"a"}\n')
+    assert result.exit_code == 65
+    assert "1: no field 'path'" in result.stderr
+
+
+def test_a_picture_streamed_in_is_answered_before_stdin_closes(shell_environment, teacher, world):
+    picture = sorted((world / "web" / "image").rglob("*.jpg"))[0]
+    process = subprocess.Popen(
+        ["omni", "filter", "-q", "--teacher", teacher, "--score-only"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shell_environment,
+    )  # fmt: skip
+    try:
+        for _ in range(2):
+            process.stdin.write(json.dumps({"path": str(picture)}).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["path"] == str(picture)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_scoring_run_killed_and_resumed_gives_the_same_bytes(shell_environment, scored, teacher, world, tmp_path):
+    command = [
+        "omni", "filter", "-q", "--teacher", str(teacher), str(world / "web" / "image"), str(world / "web" / "video"),
+        "--score-only", "-o", "scored.jsonl", "--rejects", "rejects.jsonl", "--precision", "float32",
+    ]  # fmt: skip
+    environment = shell_environment | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    state = tmp_path / ".scored.jsonl.state"
+    while process.poll() is None and not state.exists():
+        time.sleep(0.002)
+    was_running = process.poll() is None
+    if was_running:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "scored.jsonl").read_bytes() == (scored / "scored.jsonl").read_bytes()
+    assert (tmp_path / "rejects.jsonl").read_bytes() == (scored / "rejects.jsonl").read_bytes()
