@@ -8,9 +8,9 @@
     OUT/web/image/<query>/*                pictures that a search for the class name brought: right ones, pictures of
                                            another class or of nothing, copies of validation frames, broken files
     OUT/web/video/<query>/*.mp4            the same for short videos
-    OUT/web/untrimmed/<query>/long_*.mp4   long videos, the action between other footage; web/untrimmed/truth.jsonl
-                                           says when
-    OUT/truth.jsonl                        what each web file really shows: for judging a filter, never for training one
+    OUT/web/untrimmed/<query>/long_*.mp4   long videos, the action between other footage
+    OUT/truth.jsonl                        what each web file really shows, and when (shots_sec): for judging a filter,
+                                           never for training one
 
 The same seed and scale give the same bytes (with the same versions of OpenCV and FFmpeg).
 """
@@ -83,16 +83,10 @@ class World:
         self.truth.append({"path": name, "query": query, "kind": kind, "class_name": class_name, **more})
 
     def finish(self) -> None:
-        """Writes classes.txt and the two truth files."""
+        """Writes classes.txt and truth.jsonl."""
         (self.root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-        write_jsonl(self.root / "truth.jsonl", self.truth)
-        untrimmed = [line for line in self.truth if line["kind"] == "untrimmed"]
-        write_jsonl(self.root / "web/untrimmed/truth.jsonl", untrimmed)
-
-
-def write_jsonl(path: Path, lines: list[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.truth)
+        (self.root / "truth.jsonl").write_text(lines, encoding="utf-8")
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], *, crf: int = 23, gop: int = 24, bframes: int = 2) -> None:
@@ -234,8 +228,8 @@ def make_untrimmed(world: World, scale: Scale) -> None:
             shots.append((clock, end, str(class_name)))
             clock = end
         write_video(world.path(name), _cut(rng, shots), gop=125)
-        positive = [[start, end] for start, end, shown in shots if shown == query]
-        world.tell(name, "untrimmed", query, positive_sec=positive, duration_sec=float(scale.long_sec))
+        shown_sec = [[start, end] for start, end, shown in shots if shown == query]
+        world.tell(name, "untrimmed", query, shots_sec=shown_sec, duration_sec=float(scale.long_sec))
 
 
 def _cut(rng: np.random.Generator, shots: list[tuple[float, float, str]]) -> Iterator[np.ndarray]:

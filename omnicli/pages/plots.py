@@ -54,20 +54,20 @@ def nice_ticks(low: float, high: float, *, most: int = 6) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (power * factor) <= most - 1)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
 def short_number(value: float) -> str:
     """A number for an axis or a label.
 
     >>> [short_number(value) for value in (0.0, 0.25, 3.0, 12_345.0, 3.5e6, 1e-4)]
-    ['0', '0.25', '3', '12k', '3.5M', '1e-04']
+    ['0', '0.25', '3', '12.3k', '3.5M', '1e-04']
     """
     size = abs(value)
-    if size >= 1e6:
+    if size >= 999_500:
         return f"{value / 1e6:.3g}M"
     if size >= 1e4:
-        return f"{value / 1e3:.3g}k" if size < 99_950 else f"{value / 1e3:.0f}k"
+        return f"{value / 1e3:.3g}k"
     return f"{value:.0e}" if 0 < size < 1e-3 else f"{value:.4g}"
 
 

@@ -30,8 +30,9 @@ from omnicli.streams.classes import normalise_class
 from omnicli.streams.records import Record
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-MAX_BARS = 40  # more classes are drawn as a curve over their ranks
+MAX_BARS, ENDS = 40, 12  # more classes are drawn as a curve over their ranks, with the ends as bars
 MAX_MATRIX = 40
+MAX_PSEUDO = 20
 
 
 @dataclass(frozen=True)
@@ -213,33 +214,26 @@ def _class_plots(tally: Tally) -> dict[str, Any]:
     groups = sorted(tally.groups.values(), key=lambda group: (-group.counts["kept"], -group.total, group.name))
     before, after = [group.total for group in groups], [group.counts["kept"] for group in groups]
     log = plots.needs_log([*before, *after])
-    rows = [
-        Row(
-            group.name,
-            total,
-            kept,
-            plots.bar(*(plots.bar_length(count, max(before), log=log) for count in (total, kept))),
-        )
-        for group, total, kept in zip(groups, before, after, strict=True)
-    ]
+    rows = _rows([group.name for group in groups], before, after, log=log)
     many = len(groups) > MAX_BARS
-    pseudo = tally.pseudo.most_common()
+    pseudo = tally.pseudo.most_common() if tally.pairs else []
+    sizes = [count for _, count in pseudo]
     return {
-        "class_rows": [*rows[:12], *rows[-12:]] if many else rows,
-        "classes_left_out": len(rows) - 24 if many else 0,
+        "class_rows": [*rows[:ENDS], *rows[-ENDS:]] if many else rows,
+        "classes_left_out": len(rows) - 2 * ENDS if many else 0,
         "class_log": log,
         "rank_plot": plots.rank_plot(before, after) if many else None,
-        "pseudo_rows": [
-            Row(
-                name,
-                count,
-                count,
-                plots.bar(0.0, plots.bar_length(count, pseudo[0][1], log=plots.needs_log([c for _, c in pseudo]))),
-            )
-            for name, count in (pseudo[:MAX_BARS] if tally.pairs else [])
-        ],
+        "pseudo_rows": _rows([name for name, _ in pseudo], sizes, sizes, log=plots.needs_log(sizes))[:MAX_PSEUDO],
         "became": _became(tally),
     }
+
+
+def _rows(names: Sequence[str], before: Sequence[int], after: Sequence[int], *, log: bool) -> list[Row]:
+    """Bars that share one scale."""
+    most = max([*before, 1])
+    lengths = [[plots.bar_length(count, most, log=log) for count in pair] for pair in zip(before, after, strict=True)]
+    bars = [plots.bar(*pair) for pair in lengths]
+    return [Row(*row) for row in zip(names, before, after, bars, strict=True)]
 
 
 def _became(tally: Tally) -> Markup | None:

@@ -1,0 +1,31 @@
+from omnicli.pages.curves import metric_charts, summary_of
+
+
+def test_losses_and_accuracies_share_a_plot_and_others_stand_alone():
+    metrics = [
+        {"epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.2, "val_top1_acc": 0.5, "val_top5_acc": 0.9}
+        for epoch in range(3)
+    ]
+    charts = {chart.title: chart.legend for chart in metric_charts(metrics)}
+    assert charts == {"lr": [], "loss": ["train_loss", "val_loss"], "accuracy": ["val_top1_acc", "val_top5_acc"]}
+
+
+def test_each_source_has_its_own_curve():
+    metrics = [{"epoch": 0, "source": source, "loss": 1.0} for source in ("target", "gg-k400")]
+    (chart,) = metric_charts(metrics)
+    assert chart.legend == ["target loss", "gg-k400 loss"]
+
+
+def test_values_that_are_no_numbers_are_left_out():
+    assert metric_charts([{"epoch": 0, "done": True, "note": "x", "nothing": None}]) == []
+
+
+def test_a_summary_names_its_classes_from_itself_or_from_the_records():
+    summary = {"top1_acc": 0.5, "confusion": [[1, 0], [1, 0]]}
+    assert "rain" in summary_of(summary, {0: "rain", 1: "fan"})["confusion"]
+    assert "snow" in summary_of({**summary, "classes": ["snow", "fan"]}, {})["confusion"]
+    assert summary_of(summary, {})["numbers"] == {"top1_acc": 0.5}
+
+
+def test_a_confusion_of_very_many_classes_is_not_drawn():
+    assert summary_of({"confusion": [[0] * 400] * 400}, {})["confusion"] is None
