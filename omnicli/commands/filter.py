@@ -145,7 +145,8 @@ def command(
     }
 
     def make() -> "Stage":
-        from omnicli.stages.filter import Queries, Rule, filter_records, read_query_map
+        from omnicli.data.queries import Queries, read_query_map
+        from omnicli.stages.filter import Rule, filter_records
         from omnicli.streams.classes import ClassIndex, read_classes
 
         score, names = None, read_classes(classes) if classes else ()

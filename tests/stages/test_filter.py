@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnicli.data.queries import Queries
 from omnicli.errors import InputError
 from omnicli.stages.filter import (
-    Queries,
     Rule,
     best_of_groups,
     check_queries,
     count_confidence,
     filter_records,
     keep_curve,
-    read_query_map,
 )
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.records import Record
@@ -91,23 +90,6 @@ def test_agree_wants_the_best_class_to_be_the_one_searched_for():
     kept, dropped = run(crawl(rows), Rule(agree=True))
     assert [r["id"] for r in kept] == ["0"]
     assert [(r["id"], reason) for r, reason in dropped] == [("1", "teacher disagrees")]
-
-
-def test_a_query_map_names_the_class_of_a_query(tmp_path):
-    path = tmp_path / "map.tsv"
-    path.write_text("Bogenschießen\tArchery\n\nwave  riding\tSurfing\n", encoding="utf-8")
-    queries = Queries(ClassIndex(CLASSES), read_query_map(path))
-    rows = [{"scores": peaked(0), "query": "bogenschiessen"}, {"scores": peaked(0), "query": "Wave_Riding"}]
-    kept, _ = run(crawl(rows), Rule(label_by="query", threshold=0.0), queries=queries)
-    assert [r["pseudo_class"] for r in kept] == ["Archery", "Surfing"]
-
-
-@pytest.mark.parametrize("line", ["no tab", "two\ttabs\there", "\tArchery"])
-def test_a_bad_line_of_the_query_map_is_named(tmp_path, line):
-    path = tmp_path / "map.tsv"
-    path.write_text(f"fine\tArchery\n{line}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"map.tsv:2: expected query<TAB>class name"):
-        read_query_map(path)
 
 
 def test_one_of_several_queries_is_drawn_by_the_id_alone():

@@ -1,0 +1,52 @@
+"""The class a record was searched for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnicli.data.keyed_random import keyed_rng
+from omnicli.errors import InputError
+from omnicli.streams.classes import ClassIndex, normalise_class
+from omnicli.streams.records import Record
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Which class a record was searched for.
+
+    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M, Sec. 3.3).
+    """
+
+    classes: ClassIndex
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    def find(self, record: Record) -> tuple[int, str] | None:
+        """(class index, query) of the record; None if no query of it names a class."""
+        queries = record.get("queries") or [record.get("query")]
+        found = [(index, query) for query in queries if query and (index := self._class_of(query)) is not None]
+        if len(found) < 2:
+            return found[0] if found else None
+        rng = keyed_rng(self.seed, "filter", str(record.get("id")), 0, 0)
+        return found[int(rng.integers(len(found)))]
+
+    def _class_of(self, query: str) -> int | None:
+        return self.classes.find(self.query_map.get(normalise_class(query), query))
+
+
+def read_query_map(path: Path) -> dict[str, str]:
+    """Queries that are no class name, from lines ``query<TAB>class name``: normalised query → class name.
+
+    Raises:
+        InputError: a line without exactly one tab, or a query given twice.
+    """
+    query_map: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        query, tab, name = line.partition("\t")
+        if not tab or "\t" in name or not query.strip() or not name.strip():
+            raise InputError(f"{path}:{number}: expected query<TAB>class name, got {line!r}")
+        if query_map.setdefault(normalise_class(query), name.strip()) != name.strip():
+            raise InputError(f"{path}:{number}: query {query!r} is mapped twice")
+    return query_map
