@@ -16,7 +16,11 @@ RANK = {name.strip(): rank for rank, layer in enumerate(LAYERS) for name in laye
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
-LONG_FILES: dict[str, int] = {}
+LONG_FILES = {  # read better in one piece
+    "omnicli/commands/running.py": 380,
+    "omnicli/commands/teacher_train.py": 320,  # a table of options
+    "omnicli/stages/filter.py": 345,
+}
 LONG_FUNCTIONS: set[str] = set()
 UNTESTED: set[str] = {"omnicli.__main__"}
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
