@@ -78,8 +78,8 @@ def command(
     ] = False,
     label_by: Annotated[
         LabelBy | None,
-        typer.Option("--label-by", help="teacher: label = best class (the paper). query: label = the class searched for, "
-                     "confidence = the teacher's score for it.", show_default="teacher", rich_help_panel=DECIDE),
+        typer.Option("--label-by", help="teacher: label = best class (the paper). query: label = the class "
+                     "searched for, confidence = the teacher's score for it.", show_default="teacher", rich_help_panel=DECIDE),
     ] = None,
     agree: Annotated[
         bool, typer.Option("--agree", help="Besides, keep only where the best class is the one searched for.",
@@ -158,8 +158,15 @@ def command(
         )
 
     whole_stream = "--keep-fraction" if keep_fraction is not None else "--top" if top is not None else None
-    run = StageRun(name="filter", make=make, options=deciding, whole_stream=whole_stream, observe=_count_confidence,
-                   check=_check_queries if agree or label_by == LabelBy.query else None, closing=_keep_curve)  # fmt: skip
+    run = StageRun(
+        name="filter",
+        make=make,
+        options=deciding,
+        whole_stream=whole_stream,
+        observe=_count_confidence,
+        check=_check_queries if agree or label_by == LabelBy.query else None,
+        closing=_keep_curve,
+    )
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         out=out, rejects=rejects, summary=summary, resume=resume, max_bad=max_bad, missing=missing,

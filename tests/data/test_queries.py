@@ -10,8 +10,8 @@ from omnicli.streams.records import Record
 CLASSES = ["Archery", "Horse Race", "Playing_Piano", "Surfing"]
 
 
-def find(queries=None, **fields):
-    found = (queries or Queries(ClassIndex(CLASSES))).find(Record(fields))
+def find(using=None, **fields):
+    found = (using or Queries(ClassIndex(CLASSES))).find(Record(fields))
     return None if found is None else CLASSES[found[0]]
 
 
@@ -27,10 +27,10 @@ def test_no_query_and_an_unknown_query_name_no_class():
 def test_a_query_map_names_the_class_of_a_query(tmp_path):
     path = tmp_path / "map.tsv"
     path.write_text("Bogenschießen\tArchery\n\nwave  riding\tSurfing\n", encoding="utf-8")
-    queries = Queries(ClassIndex(CLASSES), read_query_map(path))
-    assert find(queries, query="bogenschiessen") == "Archery"
-    assert find(queries, query="Wave_Riding") == "Surfing"
-    assert find(queries, query="playing piano") == "Playing_Piano"
+    mapped = Queries(ClassIndex(CLASSES), read_query_map(path))
+    assert find(mapped, query="bogenschiessen") == "Archery"
+    assert find(mapped, query="Wave_Riding") == "Surfing"
+    assert find(mapped, query="playing piano") == "Playing_Piano"
 
 
 def test_of_several_queries_only_those_that_name_a_class_are_drawn():
