@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -50,12 +51,12 @@ def test_a_tar_that_changes_is_read_anew(tmp_path):
 
 
 def test_few_tables_are_kept_and_their_handles_closed(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for i in range(module.TABLES_KEPT + 10):
         write_tar(tmp_path / f"{i}.tar", {"a": b"%d" % i})
         assert open_member(f"{tmp_path}/{i}.tar#a") == b"%d" % i
     assert len(module._tables) == module.TABLES_KEPT
-    assert len(os.listdir("/proc/self/fd")) <= before + module.TABLES_KEPT
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + module.TABLES_KEPT
 
 
 @pytest.mark.parametrize(
