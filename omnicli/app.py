@@ -107,7 +107,8 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("report", report.command, SUPPORT),
 ]
 for _name, _command, _panel in COMMANDS:
-    app.command(_name, rich_help_panel=_panel, help=_help_text(sys.modules[_command.__module__].__doc__ or ""))(_command)
+    _help = _help_text(sys.modules[_command.__module__].__doc__ or "")
+    app.command(_name, rich_help_panel=_panel, help=_help)(_command)
 
 
 @app.callback(invoke_without_command=True)

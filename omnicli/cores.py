@@ -10,7 +10,7 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cf
 def available_cores() -> int:
     """Cores of the affinity mask, cut to the control group's quota; at least 1.
 
-    ``os.cpu_count`` sees the whole machine, so a job given 2 of 64 cores by Slurm or a container would start 64 threads.
+    ``os.cpu_count`` sees the whole machine: a job given 2 of 64 cores by Slurm or a container would start 64 threads.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(affinity, _cgroup_cores()))

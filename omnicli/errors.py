@@ -8,7 +8,7 @@ OmniError                 1   anything the user can act on
 ├── OutputError          73   an output cannot be written
 └── Interrupted          75   stopped by a signal with the state saved: run the same command again
 
-A wrong combination of options is ``UsageError`` (2, printed with the usage line). Whatever else escapes is our bug (70).
+A wrong combination of options is ``UsageError`` (2). Whatever else escapes is our bug (70).
 """
 
 

@@ -11,6 +11,7 @@ that an earlier run wrote decide again, at no cost.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, StreamOptions, digest_of, run_stage
+from omnicli.commands.running import StageRun, digest_of, run_stage
+from omnicli.commands.stream_options import StreamOptions
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ def command(
     label_by: Annotated[
         LabelBy | None,
         typer.Option("--label-by", help="teacher: label = best class (the paper). query: label = the class "
-                     "searched for, confidence = the teacher's score for it.", show_default="teacher", rich_help_panel=DECIDE),
+                     "searched for, confidence = the teacher's score for it.", show_default="teacher",
+                     rich_help_panel=DECIDE),
     ] = None,
     agree: Annotated[
         bool, typer.Option("--agree", help="Besides, keep only where the best class is the one searched for.",
@@ -124,19 +127,21 @@ def command(
     teachers = teacher or []
     _check_rule(threshold, keep_fraction, top, score_only, per)
     _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments)
+    from omnicli.stages.filter import Rule
+
     decides_alone = keep_fraction is None and top is None and not score_only
-    rule = {
-        "label_by": (label_by or LabelBy.teacher).value if teachers or classes else "stored",
-        "threshold": (DEFAULT_THRESHOLD if threshold is None else threshold) if decides_alone else None,
-        "keep_fraction": keep_fraction,
-        "top": top,
-        "per": per.value if per else None,
-        "agree": agree,
-        "score_only": score_only,
-    }
+    rule = Rule(
+        label_by=(label_by or LabelBy.teacher).value if teachers or classes else "stored",
+        threshold=(DEFAULT_THRESHOLD if threshold is None else threshold) if decides_alone else None,
+        keep_fraction=keep_fraction,
+        top=top,
+        per=per.value if per else None,
+        agree=agree,
+        score_only=score_only,
+    )
     scoring = {"num_segments": num_segments, "batch_size": batch_size, "device": device, "precision": precision}
     deciding = {
-        **rule,
+        **asdict(rule),
         "teacher": [digest_of(path, ModelError) for path in teachers],
         **(scoring if teachers else {}),
         "classes": digest_of(classes, InputError) if classes else None,
@@ -146,15 +151,15 @@ def command(
 
     def make() -> "Stage":
         from omnicli.data.queries import Queries, read_query_map
-        from omnicli.stages.filter import Rule, filter_records
+        from omnicli.stages.filter import filter_records
         from omnicli.streams.classes import ClassIndex, read_classes
 
-        score, names = None, read_classes(classes) if classes else ()
+        score, names = None, tuple(read_classes(classes)) if classes else ()
         if teachers:
             score, names = _load_scorer(teachers, num_segments, batch_size, workers, device, precision, root)
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
         return lambda records, on_drop: filter_records(
-            records, score=score, queries=queries, rule=Rule(**rule), on_drop=on_drop
+            records, score=score, queries=queries, rule=rule, on_drop=on_drop
         )
 
     whole_stream = "--keep-fraction" if keep_fraction is not None else "--top" if top is not None else None

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, StreamOptions, digest_of, run_stage
+from omnicli.commands.running import StageRun, digest_of, run_stage
+from omnicli.commands.stream_options import StreamOptions
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from omnicli.commands.running import parse_max_bad
+from omnicli.commands.stream_options import parse_max_bad
 from omnicli.console import Console
 from omnicli.errors import TooManyBad
 

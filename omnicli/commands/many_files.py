@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnicli.commands.running import Books, StageRun, StreamOptions, run_file, stopping_on_sigterm
+from omnicli.commands.running import Books, StageRun, run_file, stopping_on_sigterm
+from omnicli.commands.stream_options import StreamOptions
 from omnicli.console import Console
 from omnicli.errors import OutputError, UsageError
 

@@ -3,9 +3,7 @@
 import contextlib
 import hashlib
 import json
-import os
 import signal
-import stat
 import sys
 import threading
 import time
@@ -16,37 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnicli import __version__
+from omnicli.commands.stream_options import StreamOptions, check_streams, is_folder, is_live, parse_max_bad
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
+from omnicli.errors import Interrupted, OmniError, TooManyBad
 
 if TYPE_CHECKING:
     from omnicli.streams.flow import Flow, Observe, Stage
     from omnicli.streams.shards import ShardWriter
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamOptions:
-    """The options of ``commands.options`` that say what flows in and out; the same for every stage."""
-
-    inputs: list[str] | None = None
-    files_from: str | None = None
-    null_separated: bool = False
-    root: str | None = None
-    limit: int | None = None
-    list_format: str | None = None
-    frames: bool = False
-    shard: str | None = None
-    out: str | None = None
-    rejects: str | None = None
-    summary: Path | None = None
-    shards_dir: Path | None = None
-    resume: bool = True
-    max_bad: str | None = None
-    missing: bool = False
-    shards_total: int | None = None
-    dry_run: bool = False
-    quiet: bool = False
-    verbose: bool = False
 
 
 def nothing_more(counters: Mapping[str, int]) -> list[str]:
@@ -104,7 +78,7 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
     """
     from omnicli.streams.sharding import parse_shard
 
-    _check(run, streams)
+    check_streams(streams, whole_stream=run.whole_stream)
     shard = parse_shard(streams.shard) if streams.shard else None
     deciding = {"omni": __version__, "command": run.name, **run.options, "limit": streams.limit}
     if streams.dry_run:
@@ -112,7 +86,7 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
         return
     console = Console(run.name, quiet=streams.quiet, verbose=streams.verbose)
     books = Books()
-    if _is_folder(streams.out):
+    if is_folder(streams.out):
         from omnicli.commands.many_files import run_folder
 
         finished = run_folder(run, streams, shard, deciding, console, books)
@@ -226,27 +200,6 @@ def stopping_on_sigterm(*, resumable: bool) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check(run: StageRun, streams: StreamOptions) -> None:
-    """Options that contradict each other. Raises UsageError."""
-    if run.whole_stream and (streams.shard or _is_folder(streams.out)):
-        clash = "--shard" if streams.shard else "-o DIR/"
-        raise UsageError(
-            f"{run.whole_stream} decides over the whole stream and cannot go with {clash}: "
-            "score in shards with --score-only, cat the results, then decide"
-        )
-    if streams.missing and not (_is_folder(streams.out) and streams.shards_total):
-        raise UsageError("--missing needs -o DIR/ and --shards-total N")
-    if streams.shards_total and not streams.missing:
-        raise UsageError("--shards-total goes with --missing")
-    if _is_folder(streams.out) and streams.rejects and not _is_folder(streams.rejects):
-        raise UsageError("with -o DIR/ the rejects are one file an input file too: --rejects OTHERDIR/")
-    if streams.null_separated and not streams.files_from:
-        raise UsageError("-0 goes with --files-from")
-    if streams.rejects and streams.out and os.path.realpath(streams.rejects) == os.path.realpath(streams.out):
-        raise UsageError(f"--rejects and -o are the same file: {streams.out}")
-    parse_max_bad(streams.max_bad, 0)
-
-
 def _open_outputs(
     run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], stack: contextlib.ExitStack
 ) -> Any:
@@ -254,7 +207,7 @@ def _open_outputs(
     from omnicli.streams.journal import Journal
     from omnicli.streams.outputs import StreamWriter, is_special, open_atomic, open_stdout
 
-    live = _is_live(streams)
+    live = is_live(streams)
     if streams.out and not is_special(Path(streams.out)):
         rejects_path = Path(streams.rejects) if streams.rejects else None
         resume = streams.resume and not run.whole_stream  # a decision over the whole stream starts over
@@ -293,23 +246,6 @@ def _open_shards(
     )
 
 
-def _is_folder(path: str | None) -> bool:
-    return path is not None and (path.endswith("/") or Path(path).is_dir())
-
-
-def _is_live(streams: StreamOptions) -> bool:
-    """True if somebody may be waiting for each line: an input is a pipe."""
-    names = streams.inputs or ([] if streams.files_from else ["-"])
-    return any(name == "-" or _is_fifo(name) for name in names)
-
-
-def _is_fifo(name: str) -> bool:
-    try:
-        return stat.S_ISFIFO(Path(name).stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
 def _describe(flow: "Flow", books: Books) -> str:
     counters = flow.counters
     seconds = time.monotonic() - books.started_at
@@ -317,19 +253,6 @@ def _describe(flow: "Flow", books: Books) -> str:
     rejected = sum(rejected_by_reason(dict(counters)).values())
     bad = counters["unreadable"]
     return f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, {bad:,} unreadable, {rate:,.0f}/s"
-
-
-def parse_max_bad(text: str | None, num_in: int) -> float | None:
-    """``N`` or ``P%`` of the input as a number of records; None without the option. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        limit = float(text.removesuffix("%")) / 100 * num_in if text.endswith("%") else float(int(text))
-    except ValueError:
-        raise UsageError(f"--max-bad: expected a number or a percentage such as 100 or 2%, got {text!r}") from None
-    if limit < 0:
-        raise UsageError(f"--max-bad: must not be negative, got {text!r}")
-    return limit
 
 
 def _note_bad(streams: StreamOptions, counters: Mapping[str, int], books: Books, name: str) -> None:

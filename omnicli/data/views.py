@@ -72,4 +72,6 @@ def frames_at_rate(times: np.ndarray, duration_sec: float, *, fps: float) -> np.
     """
     count = max(1, int(np.ceil(duration_sec * fps - 1e-9)))
     wanted = times[0] + np.arange(count) / fps
-    return np.clip(np.searchsorted(times, wanted + 1e-6, side="right") - 1, 0, len(times) - 1).astype(np.int64)
+    last_begun = np.searchsorted(times, wanted + 1e-6, side="right") - 1
+    indices: np.ndarray = np.clip(last_begun, 0, len(times) - 1).astype(np.int64)
+    return indices

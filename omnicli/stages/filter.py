@@ -17,7 +17,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -201,7 +201,7 @@ def _pseudo_label(
         label, confidence = evidence.top_scores[0]
         found = queries.find(record)
         agrees = found is not None and label == found[0]
-        fields = {"top_scores": evidence.top_scores}
+        fields: dict[str, Any] = {"top_scores": evidence.top_scores}
         if found is not None and evidence.query_score is not None:
             fields |= {"query_score": evidence.query_score}
         if rule.label_by == "query" and found is not None:
