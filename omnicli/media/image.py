@@ -107,15 +107,23 @@ def _decode_jpeg(data: bytes, header: Header, scale: int) -> np.ndarray:
 def _is_whole_jpeg(data: bytes) -> bool:
     """Whether the last scan has all its blocks: then it does not matter what follows them; else that would be decoded.
 
-    Ours: proof by decoding the picture with three different tails. Rare, so the cost does not matter.
+    Ours: proof by decoding the picture with different tails. Rare, so the cost does not matter.
 
     Args:
         data: the file without its end mark.
     """
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    tails = (b"", b"\x55" * 256, b"\xaa" * 256)
+    filler = b"\x55" * 256
+    tails = (b"", filler, b"\xaa" * 256, _next_restart(data) + filler)
+    data = data.rstrip(b"\xff")  # half a mark, or half a stuffed byte, would turn the tail into a mark
     first, *others = [_decode_cv2(data + tail + _JPEG_END, flags) for tail in tails]
     return first is not None and all(other is not None and np.array_equal(first, other) for other in others)
+
+
+def _next_restart(data: bytes) -> bytes:
+    """The mark that begins the piece after the last one, in a JPEG that is cut into pieces: FF D0 to FF D7 in turn."""
+    last = max(data.rfind(bytes((0xFF, mark))) for mark in range(0xD0, 0xD8))
+    return bytes((0xFF, 0xD0 + (data[last + 1] - 0xD0 + 1) % 8 if last >= 0 else 0xD0))
 
 
 def _decode_png(data: bytes, header: Header) -> np.ndarray:
@@ -134,6 +142,10 @@ def _decode_other(data: bytes, header: Header, kind: str) -> np.ndarray:
     image = _decode_cv2(data[: header.end], flags)
     if image is None:
         raise MediaError(f"{kind} does not decode")
+    if kind == "TIFF" and image.ndim == 3 and image.shape[2] == 4 and image.dtype == np.uint8:
+        # libtiff has multiplied the colours by their alpha already
+        white = np.repeat(255 - image[..., 3:], 3, axis=2)
+        return np.asarray(cv2.add(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), white))
     return _to_rgb(image, kind)
 
 
