@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 from omnicli.errors import InputError, OutputError
-from omnicli.streams.records import Record, parse_record
+from omnicli.streams.records import Record, normalise_id, parse_record
 from omnicli.streams.shard_file import FORMAT, VERSION, OpenShard
 
 KINDS = ("features", "scores", "frames")
@@ -240,6 +240,8 @@ def _as_row(record: Record, kind: str, path: str, row: int) -> Record:
     else:
         is_packed_image = kind == "frames" and record.get("media") == "image"
         made = record.derive(path=path, row=row, media="image" if is_packed_image else MEDIA_OF_KIND[kind])
+        if record.get("id") is None and record.get("path") is not None:
+            made["id"] = normalise_id(record["path"])  # not the shard's, which may be renamed
     made.arrays = None
     return made
 
