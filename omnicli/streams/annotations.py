@@ -53,7 +53,7 @@ def read_annotations(
         case "mmaction":
             yield from (_mmaction(row, name, root) for row in rows)
         case "frames":
-            yield from (_frames(row, name) for row in rows)
+            yield from (_frames(row, name, root) for row in rows)
         case "kinetics":
             yield from _kinetics(rows, name, root)
         case "ucf101":
@@ -119,15 +119,29 @@ def _recognise_ucf101(ahead: Sequence[Line], name: str) -> str:
 
 def _vote(line: str, root: str | None) -> str:
     """mmaction, frames, unsure or none, by one line."""
-    path, numbers = _split_numbers(line)
+    path, numbers = _split(line, root)
     if not numbers or not path:
         return "none"
     if len(numbers) == 1 or path.casefold().endswith(MEDIA_SUFFIXES):
         return "mmaction"
-    there = os.path.join(root or "", path)  # noqa: PTH118 (as given)
-    if os.path.isdir(there):  # noqa: PTH112
+    if os.path.isdir(os.path.join(root or "", path)):  # noqa: PTH112, PTH118 (as given)
         return "frames"
-    return "mmaction" if os.path.exists(there) else "unsure"  # noqa: PTH110
+    return "mmaction" if _exists(path, root) else "unsure"
+
+
+def _split(line: str, root: str | None) -> tuple[str, list[int]]:
+    """The path and the integers after it; what exists decides where a path ends in a number ("holiday 2019 3")."""
+    path, numbers = _split_numbers(line)
+    if len(numbers) > 1 and not path.casefold().endswith(MEDIA_SUFFIXES) and not _exists(path, root):
+        for keep in range(1, len(numbers)):
+            longer = line.strip().rsplit(maxsplit=keep)[0]
+            if _exists(longer, root):
+                return longer, numbers[-keep:]
+    return path, numbers
+
+
+def _exists(path: str, root: str | None) -> bool:
+    return os.path.exists(os.path.join(root or "", path))  # noqa: PTH110, PTH118 (as given)
 
 
 def _split_numbers(line: str) -> tuple[str, list[int]]:
@@ -142,22 +156,18 @@ def _split_numbers(line: str) -> tuple[str, list[int]]:
 
 def _mmaction(row: Line, name: str, root: str | None) -> Record:
     number, line = row
-    path, labels = _split_numbers(line)
+    path, labels = _split(line, root)
     if not labels:
         raise InputError(f"{name}:{number}: expected 'path label', got {line[:60]!r}")
-    if len(labels) > 1 and not path.casefold().endswith(MEDIA_SUFFIXES):
-        longer = line.strip().rsplit(maxsplit=1)[0]  # "holiday 2019 3": a path that ends in a number
-        if os.path.exists(os.path.join(root or "", longer)):  # noqa: PTH110, PTH118
-            path, labels = longer, labels[-1:]
     if min(labels) < 0:
         raise InputError(f"{name}:{number}: label {min(labels)} is negative: {line[:60]!r}")
     fields = {"id": normalise_id(path), "path": path, "label": labels[0] if len(labels) == 1 else labels}
     return Record(fields, origin=name, line=number)
 
 
-def _frames(row: Line, name: str) -> Record:
+def _frames(row: Line, name: str, root: str | None) -> Record:
     number, line = row
-    path, numbers = _split_numbers(line)
+    path, numbers = _split(line, root)
     if len(numbers) < 2 or min(numbers) < 0:
         raise InputError(f"{name}:{number}: expected 'folder num_frames label', got {line[:60]!r}")
     num_frames, *labels = numbers

@@ -1,0 +1,109 @@
+"""``omni index``: options reach the stage, and its messages reach the user."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+
+JPEG = b"\xff\xd8\xff\xe0 picture"
+
+
+@pytest.fixture(autouse=True)
+def _crawl(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("web/Archery/1.jpg", "web/surf_ing/2.jpg", "web/surf_ing/3 é.jpg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(JPEG)
+    Path("web/surf_ing/page.jpg").write_text("<html>")
+    Path("classes.txt").write_text("surf ing\narchery\n")
+
+
+def omni(*options: str):
+    return CliRunner().invoke(app, ["index", *options])
+
+
+def records(*options: str) -> list[dict]:
+    result = omni(*options)
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_crawl_becomes_records_and_the_books_balance():
+    result = omni("web", "--source", "gg")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {"id": path, "path": path, "media": "image", "query": query, "source": "gg"}
+        for path, query in [
+            ("web/Archery/1.jpg", "Archery"), ("web/surf_ing/2.jpg", "surf_ing"), ("web/surf_ing/3 é.jpg", "surf_ing")
+        ]
+    ]  # fmt: skip
+    assert "index: 4 in = 3 kept + 0 rejected + 1 unreadable" in result.stderr
+
+
+def test_labels_and_root():
+    assert records("web", "--labels", "--classes", "classes.txt", "--root", "web")[:2] == [
+        {"id": "Archery/1.jpg", "path": "Archery/1.jpg", "media": "image", "class_name": "archery", "label": 1},
+        {"id": "surf_ing/2.jpg", "path": "surf_ing/2.jpg", "media": "image", "class_name": "surf ing", "label": 0},
+    ]
+    assert [record["class_name"] for record in records("web", "--labels")] == ["Archery", "surf_ing", "surf_ing"]
+
+
+def test_an_unknown_class_stops_with_the_nearest_names():
+    Path("classes.txt").write_text("surfing\nacheri\n")
+    result = omni("web", "--labels", "--classes", "classes.txt")
+    assert result.exit_code == 65
+    assert "web/Archery/1.jpg: class 'Archery' is not in the classes file; nearest: acheri" in result.stderr
+
+
+def test_an_indexed_folder_indexed_again_is_the_same():
+    assert omni("web", "-q", "-o", "web.jsonl").exit_code == 0
+    assert records("web.jsonl") == records("web")
+
+
+def test_rejects_are_written_with_their_reason_and_can_be_read_again():
+    assert len(records("web", "--rejects", "bad.jsonl")) == 3
+    (bad,) = Path("bad.jsonl").read_text().splitlines()
+    assert json.loads(bad) == {
+        "id": "web/surf_ing/page.jpg", "path": "web/surf_ing/page.jpg", "query": "surf_ing",
+        "reason": "unreadable: not media (HTML page)",
+    }  # fmt: skip
+    assert records("bad.jsonl") == [
+        {"id": "web/surf_ing/page.jpg", "path": "web/surf_ing/page.jpg", "query": "surf_ing"}
+    ]
+
+
+def test_frames_and_list_formats_reach_the_reader():
+    for i in range(3):
+        Path(f"rgb/v1/{i}.jpg").parent.mkdir(parents=True, exist_ok=True)
+        Path(f"rgb/v1/{i}.jpg").write_bytes(JPEG)
+    assert records("rgb", "--frames") == [{"id": "rgb/v1", "path": "rgb/v1", "media": "frames", "num_frames": 3}]
+    Path("l.txt").write_text("x 120 3\n")
+    assert omni("l.txt").exit_code == 65
+    assert records("l.txt", "--list-format", "mmaction") == [{"id": "x", "path": "x", "label": [120, 3]}]
+
+
+def test_probe_writes_facts_and_drops_what_does_not_open(world):
+    probed = records(str(world), "--probe", "--workers", "2")
+    plain = records(str(world))
+    assert 0 < len(probed) <= len(plain)
+    for record in probed:
+        assert record["width"] > 0
+        assert record["height"] > 0
+        if record["media"] == "video":
+            assert record["duration_sec"] == pytest.approx(record["num_frames"] / record["fps"], rel=0.1)
+
+
+def test_workers_without_probe_is_a_usage_error_but_the_environment_is_no_conflict():
+    result = omni("web", "--workers", "2")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "--workers goes with --probe" in result.stderr
+    assert CliRunner(env={"OMNI_WORKERS": "2"}).invoke(app, ["index", "web", "-q"]).exit_code == 0
+
+
+def test_a_missing_input_is_named_and_stdout_stays_empty():
+    result = omni("none")
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert "none: no such file or directory" in result.stderr
