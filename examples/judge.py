@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Judge a filter on the made world: of what came for each query, and of what was kept, how much shows what it claims.
+
+    python examples/judge.py world/truth.jsonl --kept kept.jsonl --left rejects.jsonl
+
+before: readable records that show the class they were searched for. after: kept records that show the class they were
+given. Ids must end in the paths of truth.jsonl, as they do when the world was indexed by its path.
+"""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+
+def read(paths: list[Path]) -> list[dict[str, Any]]:
+    """All lines of all files."""
+    return [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def true_class(truth: dict[str, str | None], name: str) -> str | None:
+    """What the file really shows; None for no class."""
+    return truth["web/" + name.split("web/", 1)[1]]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("--kept", type=Path, nargs="+", required=True)
+    parser.add_argument("--left", type=Path, nargs="+", required=True)
+    options = parser.parse_args()
+    truth = {line["path"]: line["class_name"] for line in read([options.truth])}
+    readable = [line for line in read(options.left) if not line["reason"].startswith("unreadable")]
+    kept = read(options.kept)
+    counts: Counter[tuple[str, str]] = Counter()
+    for record in readable + kept:
+        for query in (record["query"], "all"):
+            counts[query, "in"] += 1
+            counts[query, "right"] += true_class(truth, record["id"]) == record["query"]
+    for record in kept:
+        for query in (record["query"], "all"):
+            counts[query, "kept"] += 1
+            counts[query, "kept right"] += true_class(truth, record["id"]) == record["pseudo_class"]
+    print(f"{'query':<20}{'readable':>9}{'right before':>14}{'kept':>6}{'right after':>13}")
+    for query in [*sorted({name for name, _ in counts} - {"all"}), "all"]:
+        came, remained = counts[query, "in"], counts[query, "kept"]
+        before, after = counts[query, "right"] / max(came, 1), counts[query, "kept right"] / max(remained, 1)
+        print(f"{query:<20}{came:>9}{before:>14.0%}{remained:>6}{after:>13.0%}")
+
+
+if __name__ == "__main__":
+    main()
