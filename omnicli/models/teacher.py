@@ -8,6 +8,7 @@ import torch
 from omnicli.errors import ModelError
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
+from omnicli.models.folding import fold_batch_norms
 from omnicli.models.tsn import TSN
 
 
@@ -54,7 +55,7 @@ def load_teacher(
     if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
         raise ModelError(f"{path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)")
     return Teacher(
-        model=model.to(device).set_precision(precision),
+        model=_ready(model, spec, device, precision),
         spec=spec,
         temperature=1.0 if temperature is None else float(temperature),
         sha256=checkpoint.sha256,
@@ -85,12 +86,21 @@ def load_extractor(
     device = device or torch.device("cpu")
     name = f"tsn-{backbone}"
     model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
+    spec = model_spec(name, classes=())
     return Teacher(
-        model=model.to(device).set_precision(precision),
-        spec=model_spec(name, classes=()),
+        model=_ready(model, spec, device, precision),
+        spec=spec,
         temperature=1.0,
         sha256="",
         name=str(weights or backbone),
         device=device,
         precision=precision,
     )
+
+
+def _ready(model: TSN, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> TSN:
+    """The model on its device, batch-norms folded while it is still float32, then in its precision."""
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(1, 3, spec.crop_size, spec.crop_size, generator=generator)
+    model.backbone = fold_batch_norms(model.backbone, example)
+    return model.to(device).set_precision(precision)
