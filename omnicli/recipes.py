@@ -88,7 +88,7 @@ TEACHER_RECIPES = {
         FEW_CLIPS, epochs=8, backbone_lr_scale=0.05, label_smoothing=0.1, freeze="batch-norm"
     ),
     "few-clips-scratch": replace(
-        FEW_CLIPS, init="scratch", epochs=60, lr=0.05, backbone_lr_scale=1.0, classifier_prior=0.0, freeze="nothing"
+        FEW_CLIPS, init="scratch", epochs=40, lr=0.02, backbone_lr_scale=1.0, classifier_prior=0.0, freeze="nothing"
     ),
     "tsn-r50-3seg": TeacherRecipe(model="tsn-resnet50", short_side=256, crop_size=224, crop="multi-scale"),
     "tsn-efficientnet_b4-3seg": TeacherRecipe(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = REPOSITORY / "examples" / "make_world.py"
     subprocess.run([sys.executable, str(script), str(root), "--scale", "small"], check=True, timeout=120)
     return root
+
+
+@pytest.fixture(scope="session")
+def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small model trained on the world's target for a few seconds: knows the classes, not well."""
+    import torch
+
+    from omnicli.feeds import Setting
+    from omnicli.recipes import TEACHER_RECIPES
+    from omnicli.stages.teacher_train import train_teacher
+    from omnicli.streams.inputs import read_records
+
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("teacher") / "tsn.pth"
+    recipe = replace(
+        TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", short_side=72, crop_size=64, epochs=10
+    )
+    dropped: list[object] = []
+    target = read_records([str(world / "target" / "train")], on_drop=lambda *drop: dropped.append(drop))
+    for _ in train_teacher(target, recipe=recipe, out=path, setting=Setting(workers=2), on_drop=lambda *drop: None):
+        pass
+    assert not dropped
+    return path
 
 
 @pytest.fixture(scope="session")
