@@ -145,13 +145,12 @@ class FrameDecoder:
             if stamp is None:
                 continue
             try:
-                self._container.seek(stamp, stream=self.stream)
+                self._container.seek(stamp, stream=self.stream)  # empties the decoder too
             except (av.error.FFmpegError, OSError):
                 continue
             packets = read_packets(self._container, self.stream)
             first = next((packet for packet in packets if _reaches(packet, keyframe)), None)
             if first is not None and _is_packet_of(first, keyframe):
-                self.stream.codec_context.flush_buffers()
                 self._packets = itertools.chain((first,), packets)
                 return
         # a container that cannot seek to it: read on from the beginning, which decodes nothing

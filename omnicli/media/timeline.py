@@ -89,12 +89,6 @@ class Timeline:
         return max((later for later in nearby if self.packets[later] < place), default=index)
 
 
-class _Packet(NamedTuple):
-    stamp: int
-    ordinal: int
-    duration: int
-
-
 def read_timeline(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Timeline | None:
     """The timeline from packets alone, by reading the file once without decoding.
 
@@ -111,7 +105,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
         return None
     is_avi = container.format.name == "avi"
     is_vp8 = stream.codec_context.name == "vp8"
-    shown: list[_Packet] = []
+    shown: list[tuple[int, int, int]] = []  # time stamp, ordinal, duration
     starts: list[Keyframe] = []
     first_stamp = 0
     for ordinal, packet in enumerate(read_packets(container, stream)):
@@ -121,16 +115,17 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
         if packet.is_keyframe:
             first_stamp = first_stamp if starts else stamp
             starts.append(Keyframe(ordinal, 0, stamp, packet.dts, packet.pos))
-        is_whole = not packet.is_corrupt and not packet.is_discard
-        if starts and stamp >= first_stamp and is_whole and not (is_vp8 and _is_hidden(packet)):
-            shown.append(_Packet(stamp, ordinal, packet.duration or 0))
+        if not starts or stamp < first_stamp or packet.is_corrupt or packet.is_discard:
+            continue
+        if not (is_vp8 and _is_hidden(packet)):
+            shown.append((stamp, ordinal, packet.duration or 0))
     shown.sort()
-    stamps = [packet.stamp for packet in shown]
+    stamps = [stamp for stamp, _, _ in shown]
     if any(stamp == following for stamp, following in pairwise(stamps)):
         return None
     keyframes = [start._replace(frame=bisect_left(stamps, start.pts or 0)) for start in starts]
-    times, duration_sec = _times(stamps, shown[-1].duration if shown else 0, stream)
-    packets = [packet.ordinal for packet in shown]
+    times, duration_sec = _times(stamps, shown[-1][2] if shown else 0, stream)
+    packets = [ordinal for _, ordinal, _ in shown]
     return Timeline(times, duration_sec, stamps, packets, keyframes, [keyframe.frame for keyframe in keyframes])
 
 

@@ -109,10 +109,13 @@ class VideoSource:
             IndexError: an index outside the video.
         """
         wanted, places = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
-        frames = [frame for _, frame in self.walk(wanted.tolist(), short_side=short_side)]
-        if not frames:
-            return np.empty((0, 0, 0, 3), np.uint8)
-        return frames[0][None] if len(places) == 1 else np.stack([frames[place] for place in places.tolist()])
+        frames = np.empty((0, 0, 0, 3), np.uint8)
+        for place, (_, pixels) in enumerate(self.walk(wanted.tolist(), short_side=short_side)):
+            if place == 0:
+                frames = np.empty((len(wanted), *pixels.shape), np.uint8)
+            frames[place] = pixels
+        is_in_order = len(places) == len(wanted) and (np.diff(places) == 1).all()
+        return frames if is_in_order else frames[places]
 
     def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted frames one by one, so that a long video needs no memory.
@@ -122,7 +125,7 @@ class VideoSource:
             short_side: as in ``read``.
 
         Yields:
-            (index, (H, W, 3) uint8 RGB).
+            (index, (H, W, 3) uint8 RGB); rows may lie apart in memory.
         """
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
             raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
@@ -146,11 +149,17 @@ class VideoSource:
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned, of the size of the video or with the wanted short side."""
         try:
-            pixels = frame.to_ndarray(format="rgb24")
+            rgb = frame.reformat(format="rgb24")
         except (av.error.FFmpegError, OSError, ValueError):
             raise MediaError(f"pixels of format {frame.format.name} are not supported") from None
-        self._orientation = _orientation_of(frame)
-        pixels = orient(resize(pixels[None], self._stored_size[0], self._stored_size[1])[0], self._orientation)
+        # A view: what is resized or collected next need not be copied first.
+        plane: Any = rgb.planes[0]
+        pixels = np.ndarray((rgb.height, rgb.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
+        pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
+        if self._orientation is None:
+            self._orientation = _orientation_of(frame)
+        if self._orientation != 1:
+            pixels = orient(pixels, self._orientation)
         return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
 
     def _shown_size(self) -> tuple[int, int]:
