@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omnicli.data.sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import (
     centre_crop,
     flip,
@@ -19,6 +21,7 @@ from omnicli.data.transforms import (
     three_crops,
     to_clip,
 )
+from omnicli.media.video import VideoSource
 
 torch.set_num_threads(1)
 REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference" / "transforms.npz"
@@ -194,3 +197,18 @@ def test_a_mirrored_view_becomes_a_clip_that_holds_the_mirrored_pixels():
     assert clip.shape == (2, 4, 6, 3) and clip.dtype == torch.uint8
     assert np.array_equal(clip.numpy(), frames[:, :, ::-1])
     assert to_clip(frames).is_contiguous()
+
+
+@needs_reference
+@pytest.mark.parametrize(("name", "kind"), [("tsn_val.PyAV", "segments"), ("slowonly_val.PyAV", "clip")])
+def test_a_real_video_becomes_the_input_that_the_released_code_makes_of_it(name, kind):
+    expected = json.loads((REFERENCE.parent / "e2e.json").read_text())[name]
+    with VideoSource(str(REFERENCE.parent / "clip.mp4")) as source:
+        if kind == "segments":
+            indices = segment_indices_test(source.num_frames, num_segments=3)
+        else:
+            indices = clip_indices_test(source.num_frames, num_clips=1, clip_frames=4, frame_interval=16)[0]
+        frames = centre_crop(resize_short_side(source.read(indices.tolist()), 256), 224)
+        assert np.array_equal(frames, centre_crop(source.read(indices.tolist(), short_side=256), 224))
+    assert frames.shape == (len(indices), 224, 224, 3)
+    assert frames.mean() == pytest.approx(expected["input_mean"], abs=1e-4)
