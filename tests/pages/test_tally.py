@@ -86,6 +86,13 @@ def test_no_threshold_is_claimed_where_kept_and_rejected_overlap_or_lie_far_apar
     assert overlap.threshold() is None and apart.threshold() is None
 
 
+def test_a_rejected_record_was_below_the_threshold_never_at_it():
+    tally = Tally()
+    tally.add(scored(1, 0.45))
+    tally.add(scored(2, 0.4), "low confidence")
+    assert tally.threshold() == 0.45
+
+
 def test_duplicates_do_not_move_the_threshold():
     tally = Tally()
     tally.add(scored(1, 0.5))

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from omnicli.media.video import VideoSource
 from omnicli.pages.thumbnails import SHORT_SIDE, make_thumbnail
 from omnicli.streams.records import Record
 
@@ -43,6 +44,17 @@ def test_a_video_becomes_three_frames_side_by_side(world):
     assert picture.shape[1] == pytest.approx(3 * picture.shape[0] * thumbnail.aspect, abs=3)
     left, middle, right = np.array_split(picture.astype(int), 3, axis=1)
     assert np.abs(left - middle).max() > 30 and np.abs(middle - right).max() > 30
+
+
+def test_the_moment_shown_is_the_frame_on_screen_then(world):
+    video = next((world / "target/val").rglob("*.mp4"))
+    with VideoSource(str(video)) as source:
+        frame = source.read([25], short_side=120)[0]
+    for at_sec in (1.0, 1.039):
+        shown = decode(make_thumbnail(Record({"id": "v", "path": str(video)}), at_sec=at_sec).uri)[..., ::-1]
+        neighbour = decode(make_thumbnail(Record({"id": "v", "path": str(video)}), at_sec=at_sec + 0.04).uri)[..., ::-1]
+        error = np.abs(shown.astype(int) - frame).mean()
+        assert error < 4 and error < np.abs(neighbour.astype(int) - frame).mean()
 
 
 def test_one_moment_of_a_video_can_be_asked_for(world):
