@@ -137,6 +137,13 @@ def test_named_files_are_media_streams_or_rejects_by_content():
     ]
 
 
+def test_a_broken_link_that_is_named_is_a_reject_and_a_name_that_is_nothing_an_error():
+    Path("a.jpg").symlink_to("nowhere")
+    assert whys(read("a.jpg")) == ["unreadable: no such file"]
+    with pytest.raises(InputError, match=r"^b\.jpg: no such file or directory$"):
+        read("b.jpg")
+
+
 def test_text_without_a_suffix_in_a_list_of_names_is_a_reject_not_a_list():
     write("deadbeef", "404 not found")
     write("names", "deadbeef\n")

@@ -91,6 +91,19 @@ def test_every_cut_of_a_tar_gives_the_whole_members_and_one_problem_if_any_is_lo
         assert [member.problem for member in found[len(good) :]] == ([] if cut in between else [CUT])
 
 
+def test_the_size_of_a_pax_header_wins_over_the_field_that_is_too_small_for_it(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("big.mp4")
+        info.pax_headers = {"size": "700"}
+        tar.addfile(info)
+        tar.fileobj.write(b"1" * 700 + b"\0" * 324)
+        tar.offset += 1024
+        tar.addfile(tarfile.TarInfo("next.mp4"))
+    found = [(member.name, member.size, member.problem) for member in walk_members(str(path))]
+    assert found == [("big.mp4", 700, ""), ("next.mp4", 0, "")]
+
+
 def test_a_damaged_header_in_the_middle_is_an_error_with_its_place(tmp_path):
     path = tmp_path / "x.tar"
     write_tar(path, [("a.jpg", b"1"), ("b.jpg", b"2"), ("c.jpg", b"3")])

@@ -67,6 +67,11 @@ def test_equal_names_in_different_folders_are_different_records_and_the_folder_i
     ]  # fmt: skip
 
 
+def test_sidecars_of_equal_names_in_different_folders_stay_apart():
+    members = [("a/1.jpg", JPEG), ("a/1.json", b'{"url": "a"}'), ("b/1.json", b'{"url": "b"}'), ("b/1.jpg", JPEG)]
+    assert [record["url"] for record in read(members)] == ["a", "b"]
+
+
 def test_the_sidecar_keeps_its_id_and_query_but_never_the_path():
     sidecar = b'{"id": "yt-1", "query": "q", "path": "lost.jpg", "media": "video", "origin": "o", "why": "w"}'
     (record,) = read([("a/1.jpg", JPEG), ("a/1.json", sidecar)])
