@@ -33,9 +33,10 @@ class FrameDecoder:
         self._packets: Iterator[Packet] = iter(())
         self._next_packet: int | None = None  # ordinal of the packet to be fed next; None: begin at a keyframe
         self._next_frame = 0  # frames before it are gone
+        self._first_packet = 0  # where decoding began
         self._first_frame = 0  # frames before it come out broken, since the seek left out what they lean on
         self._ready: dict[int, av.video.frame.VideoFrame] = {}  # decoded, by index, and perhaps wanted next
-        self._errors: set[int] = set()  # packets that did not decode; where frames are counted, the frames then due
+        self._errors: set[int] = set()  # packets that did not decode; where frames are counted, frames
         self._count = 0  # where frames are counted: the index of the next to come out,
         self._is_counting = False  # and whether it has begun
 
@@ -115,7 +116,9 @@ class FrameDecoder:
         packet = None if is_enough else next(self._packets, None)
         frames = decode(self.stream, packet)
         if frames is None or (packet is not None and packet.is_corrupt):
-            self._errors.add(self._count if self._is_counted else self._next_packet)
+            # where frames are counted, one packet is about one frame
+            late = self._first_frame - self._first_packet if self._is_counted else 0
+            self._errors.add(self._next_packet + late)
         for frame in frames or ():
             index = self._identify(frame)
             if index is None:
@@ -138,7 +141,7 @@ class FrameDecoder:
     def _seek(self, keyframe: Keyframe) -> None:
         """Makes the keyframe's packet the next to be fed."""
         self._ready.clear()
-        self._next_packet = keyframe.packet
+        self._next_packet = self._first_packet = keyframe.packet
         self._next_frame = self._first_frame = self._count = keyframe.frame
         self._is_counting = keyframe.packet == 0  # what comes before a counted keyframe is left over from earlier ones
         for stamp in dict.fromkeys((keyframe.pts, keyframe.dts)):

@@ -135,20 +135,23 @@ def count_timeline(container: av.container.InputContainer, stream: av.video.stre
     Ours: where the decoder gives no ascending times either, frames are evenly spaced at the stream's average rate.
     """
     stamps: list[int | None] = []
-    num_whole = 0
+    cut: int | None = None  # the first frame that the end of the file spoils
     key_frames: list[int] = []
     starts: list[Keyframe] = []
     last_duration = 0
     for ordinal, packet in enumerate(_packets_and_end(container, stream)):
-        if packet is not None and packet.is_keyframe:
-            starts.append(Keyframe(ordinal, 0, packet.pts, packet.dts, packet.pos))
+        if packet is not None:
+            cut = None
+            if packet.is_keyframe:
+                starts.append(Keyframe(ordinal, 0, packet.pts, packet.dts, packet.pos))
         for frame in decode(stream, packet) or ():
+            if frame.is_corrupt and cut is None:
+                cut = len(stamps)
             if frame.key_frame:
                 key_frames.append(len(stamps))
             stamps.append(frame.pts)
-            num_whole = num_whole if frame.is_corrupt else len(stamps)
             last_duration = frame.duration or 0
-    del stamps[num_whole:]  # the end of the file cuts them short
+    del stamps[len(stamps) if cut is None else cut :]
     if len(starts) == len(key_frames):
         keyframes = [start._replace(frame=index) for start, index in zip(starts, key_frames, strict=True)]
     else:  # which packet begins which frame is unknown: always begin at the first
