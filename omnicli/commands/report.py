@@ -54,7 +54,7 @@ def command(
     per_class: Annotated[
         int, typer.Option("--per-class", metavar="N", min=0, help="Pictures of each kind and group.",
                           rich_help_panel=PAGE)
-    ] = 8,
+    ] = 7,
     max_groups: Annotated[
         int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with pictures, the largest first.",
                           rich_help_panel=PAGE)

@@ -84,7 +84,7 @@ class Tally:
         judged, right: records that carry a label and a pseudo-label, and those where they agree.
     """
 
-    def __init__(self, *, group_by: str = "query", size: int = 8) -> None:
+    def __init__(self, *, group_by: str = "query", size: int = 7) -> None:
         self.group_by, self.size = group_by, size
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
