@@ -22,7 +22,7 @@ class Chart:
 
 
 def metric_charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Curves of training: losses together, accuracies together, every other number for itself."""
+    """Curves of training: losses together, accuracies together, every other number that changes alone."""
     x_label = "epoch" if any("epoch" in record for record in metrics) else "step"
     series: dict[str, list[tuple[float, float]]] = {}
     for record in metrics:
@@ -31,9 +31,10 @@ def metric_charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
         for name, value in record.items():
             if name not in ("epoch", "step") and _is_number(value) and _is_number(at):
                 series.setdefault(prefix + name, []).append((float(at or 0), float(value)))
-    families: dict[str, list[str]] = {}
+    families: dict[str, list[str]] = {"loss": [], "accuracy": []}
     for name in series:
         families.setdefault(_family(name), []).append(name)
+    families = {family: names for family, names in families.items() if any(_varies(series[name]) for name in names)}
     return [
         Chart(
             title=family,
@@ -42,6 +43,11 @@ def metric_charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
         )
         for family, names in families.items()
     ]
+
+
+def _varies(line: Sequence[tuple[float, float]]) -> bool:
+    """False for a number that stays the same over several epochs: that is no curve."""
+    return len(line) == 1 or len({value for _, value in line}) > 1
 
 
 def _family(name: str) -> str:

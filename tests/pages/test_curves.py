@@ -1,13 +1,22 @@
 from omnicli.pages.curves import metric_charts, summary_of
 
 
-def test_losses_and_accuracies_share_a_plot_and_others_stand_alone():
+def test_losses_and_accuracies_share_a_plot_and_others_that_change_stand_alone():
     metrics = [
-        {"epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.2, "val_top1_acc": 0.5, "val_top5_acc": 0.9}
+        {
+            "epoch": epoch,
+            "lr": 0.1 / (1 + epoch),
+            "num_clips": 48,
+            "train_loss": 1 / (1 + epoch),
+            "val_loss": 1.2,
+            "val_top1_acc": epoch / 3,
+            "val_top5_acc": 0.9,
+        }
         for epoch in range(3)
     ]
     charts = {chart.title: chart.legend for chart in metric_charts(metrics)}
-    assert charts == {"lr": [], "loss": ["train_loss", "val_loss"], "accuracy": ["val_top1_acc", "val_top5_acc"]}
+    assert charts == {"loss": ["train_loss", "val_loss"], "accuracy": ["val_top1_acc", "val_top5_acc"], "lr": []}
+    assert list(charts) == ["loss", "accuracy", "lr"]
 
 
 def test_each_source_has_its_own_curve():
