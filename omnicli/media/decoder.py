@@ -67,8 +67,7 @@ class FrameDecoder:
             MediaError: "decode error at 12.3 s".
         """
         keyframe = self.timeline.keyframe_before(index)
-        at = self._next_packet
-        if at is None or index < self._next_frame or keyframe.packet - at >= SEEK_PACKETS:
+        if index not in self._ready and self._is_seek_cheaper(index, keyframe):
             self._seek(keyframe)
         frame = self._decode_to(index, following)
         if frame is None and keyframe.frame > 0:
@@ -79,6 +78,10 @@ class FrameDecoder:
             self._next_packet = None
             raise MediaError(f"decode error at {self.timeline.times[index]:.1f} s")
         return frame
+
+    def _is_seek_cheaper(self, index: int, keyframe: Keyframe) -> bool:
+        at = self._next_packet
+        return at is None or index < self._next_frame or keyframe.packet - at >= SEEK_PACKETS
 
     def _decode_to(self, index: int, following: int | None) -> av.video.frame.VideoFrame | None:
         """Feeds the decoder until a frame has come out, and those it leans on; None if it does not come."""

@@ -23,7 +23,7 @@ def write_film(
     *,
     codec: str = "libx264rgb",
     gop: int = 12,
-    b_frames: int = 2,
+    b_frames: int = 0,
     fps: int = 25,
     stamps: Sequence[int] | None = None,
     time_base: Fraction | None = None,
@@ -31,12 +31,17 @@ def write_film(
     container: str | None = None,
     rotation: int | None = None,
 ) -> Path:
-    """Encodes RGB frames, without loss by default; ``stamps`` in units of ``time_base`` make the rate vary."""
-    lossless = codec == "libx264rgb"
+    """Encodes RGB frames, without loss by default; ``stamps`` in units of ``time_base`` make the rate vary.
+
+    x264 leaves B-frames out where nothing may be lost, so asking for them costs the lossless.
+    """
+    rgb = codec == "libx264rgb"
+    if options is None:
+        options = ({"crf": "10", "x264-params": "b-adapt=0"} if b_frames else {"crf": "0"}) if rgb else {}
     with av.open(str(path), "w", format=container) as file:
-        stream = file.add_stream(codec, rate=fps, options=options or ({"crf": "0"} if lossless else {}))
+        stream = file.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        stream.pix_fmt = "rgb24" if rgb else "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = gop
         stream.codec_context.max_b_frames = b_frames
         if time_base is not None:

@@ -23,7 +23,7 @@ def count_packets(monkeypatch):
 
 def test_no_more_is_decoded_than_the_nearer_of_going_on_and_seeking(tmp_path, film, moving, monkeypatch):
     frames = moving(300, 16, 16)
-    options = {"crf": "0", "x264-params": "scenecut=0:b-adapt=0"}
+    options = {"crf": "10", "x264-params": "scenecut=0:b-adapt=0"}
     path = film(tmp_path / "a.mp4", frames, gop=50, b_frames=2, options=options)
     fed = count_packets(monkeypatch)
     with VideoSource(str(path)) as source:
@@ -36,7 +36,7 @@ def test_no_more_is_decoded_than_the_nearer_of_going_on_and_seeking(tmp_path, fi
         assert len(fed) <= 2 * 4
         fed.clear()
         source.read([60, 70, 80])
-        assert 31 <= len(fed) <= 34  # one run through a group, not three
+        assert 28 <= len(fed) <= 34  # one run through a group, not three
         fed.clear()
         source.read(source.keyframes)
         assert len(fed) == 6
@@ -49,10 +49,10 @@ def test_no_more_is_decoded_than_the_nearer_of_going_on_and_seeking(tmp_path, fi
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_a_video_cut_short_is_a_shorter_video_or_an_error_and_never_wrong(tmp_path, film, moving, decoded, name, codec):
     if name == "a.mp4":
-        film(tmp_path / "raw.mp4", moving(NUM_FRAMES), codec=codec)
+        film(tmp_path / "raw.mp4", moving(NUM_FRAMES), codec=codec, b_frames=2)
         path = move_index_to_front(tmp_path / "raw.mp4", tmp_path / name)
     else:
-        path = film(tmp_path / name, moving(NUM_FRAMES), codec=codec)
+        path = film(tmp_path / name, moving(NUM_FRAMES), codec=codec, b_frames=2)
     truth, data = decoded(path), path.read_bytes()
     lengths, refused = [], 0
     for size in np.linspace(1, len(data) - 1, 40).astype(int).tolist():
@@ -87,7 +87,7 @@ def move_index_to_front(source, target):
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_damage_spoils_the_frames_made_from_it_and_no_others(tmp_path, film, moving, codec):
-    path = film(tmp_path / "a.mkv", moving(NUM_FRAMES, 96, 128), codec=codec, gop=12)
+    path = film(tmp_path / "a.mkv", moving(NUM_FRAMES, 96, 128), codec=codec, gop=12, b_frames=2)
     with VideoSource(str(path)) as source:
         truth = source.read(range(NUM_FRAMES))
         damaged = source._timeline.keyframes[2].pos
