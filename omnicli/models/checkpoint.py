@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import secrets
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,9 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _unpickle(path: str | Path, data: bytes) -> Any:
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders at odd pickles; what it cannot read is refused below
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(f"{path}: refused: damaged, or holds more than tensors and plain data") from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:

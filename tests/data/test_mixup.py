@@ -1,0 +1,41 @@
+"""Mixup: convex, mass-preserving, out of place."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.data.mixup import draw_mixup, label_probabilities, mix
+
+
+@given(st.floats(0, 1), st.integers(1, 6), st.integers(0, 99))
+def test_label_mass_is_preserved_and_inputs_are_not_touched(lam, num, seed):
+    rng = np.random.default_rng(seed)
+    probabilities = label_probabilities(torch.from_numpy(rng.integers(0, 4, num)), 4)
+    before = probabilities.clone()
+    mixed = mix(probabilities, lam, torch.from_numpy(rng.permutation(num)))
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(num))
+    assert torch.equal(probabilities, before)
+
+
+def test_weight_1_is_the_identity_and_weight_0_the_partner():
+    clips, partners = torch.randn(4, 3, 2, 2, 2), torch.tensor([1, 2, 3, 0])
+    assert torch.equal(mix(clips, 1.0, partners), clips)
+    assert torch.equal(mix(clips, 0.0, partners), clips[partners])
+
+
+def test_clips_and_labels_are_mixed_alike():
+    clips, labels, partners = torch.tensor([[1.0], [5.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
+    assert mix(clips, 0.75, partners).flatten().tolist() == [2.0, 4.0]
+    assert mix(label_probabilities(labels, 2), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_weights_are_beta_distributed_and_partners_a_permutation(alpha):
+    rng = np.random.default_rng(0)
+    drawn = [draw_mixup(5, alpha=alpha, rng=rng) for _ in range(4000)]
+    weights = np.array([lam for lam, _ in drawn])
+    assert weights.mean() == pytest.approx(0.5, abs=0.03)
+    assert weights.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
+    assert all(sorted(partners.tolist()) == [0, 1, 2, 3, 4] for _, partners in drawn)

@@ -1,0 +1,83 @@
+"""Labels: what agrees is read, what does not is named with file and line."""
+
+import pytest
+
+from omnicli.data.targets import check_every_class_has_a_clip, class_name_of, infer_classes, read_examples
+from omnicli.errors import InputError
+from omnicli.streams.records import Record
+
+
+def listed(*rows):
+    """Records as a list holds them."""
+    return [
+        Record({"id": f"{n}.mp4", **row}, origin="t.jsonl", line=n, position=n - 1) for n, row in enumerate(rows, 1)
+    ]
+
+
+def named(*names):
+    return listed(*({"class_name": name} for name in names))
+
+
+def test_names_without_integers_are_sorted():
+    assert infer_classes(named("surf", "archery", "surf", "Bowl")) == ["Bowl", "archery", "surf"]
+
+
+def test_names_with_integers_keep_their_order():
+    records = listed(
+        {"class_name": "surf", "label": 0}, {"class_name": "bowl", "label": 1}, {"class_name": "surf", "label": 0}
+    )
+    assert infer_classes(records) == ["surf", "bowl"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (({"class_name": "a", "label": 0}, {"class_name": "a", "label": 1}), "t.jsonl:2: class 'a' with label 1"),
+        (({"class_name": "a", "label": 0}, {"class_name": "b", "label": 0}), "t.jsonl:2: class 'b' with label 0"),
+        (({"class_name": "a", "label": 0}, {"class_name": "a"}), "t.jsonl:2: class 'a' with no label"),
+        (({"class_name": "a", "label": 0}, {"class_name": "c", "label": 2}), "no record has label 1"),
+        (({"label": 0},), "t.jsonl:1: label 0 but no class_name"),
+        (({"query": "a"},), "t.jsonl:1: no class_name"),
+        (({"class_name": ["a", "b"]},), "t.jsonl:1: 2 class names"),
+    ],
+)
+def test_labels_that_disagree_are_named(rows, says):
+    with pytest.raises(InputError) as error:
+        infer_classes(listed(*rows))
+    assert says in str(error.value)
+
+
+def test_a_folder_names_the_class_but_a_query_of_a_list_does_not():
+    walked = Record({"id": "t/surf/a.mp4", "query": "surf"}, origin="t/surf/a.mp4")
+    assert class_name_of(walked) == "surf"
+    assert class_name_of(listed({"query": "surf"})[0]) is None
+
+
+def test_spellings_of_a_class_are_one_and_integers_are_checked():
+    classes = ["Horse Race", "surfing"]
+    assert [example.label for example in read_examples(named("horse_race", "Surfing"), classes)] == [0, 1]
+    assert [example.label for example in read_examples(listed({"label": 1}), classes)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"class_name": "surfin"}, "t.jsonl:1: class 'surfin' is not among the 2 classes; near: surfing"),
+        ({"label": 2}, "t.jsonl:1: label 2 is outside [0, 2)"),
+        ({"label": -1}, "t.jsonl:1: label -1 is outside [0, 2)"),
+        ({"label": 0, "class_name": "surfing"}, "t.jsonl:1: label 0 is 'Horse Race', but class_name is 'surfing'"),
+        ({}, "t.jsonl:1: no field 'class_name' or 'label'"),
+        ({"label": [0, 1]}, "t.jsonl:1: 2 labels"),
+    ],
+)
+def test_labels_that_do_not_fit_the_classes_are_named(row, says):
+    with pytest.raises(InputError) as error:
+        read_examples(listed(row), ["Horse Race", "surfing"])
+    assert says in str(error.value)
+
+
+def test_a_class_without_a_clip_is_named():
+    examples = read_examples(named("a", "c"), ["a", "b", "c"])
+    with pytest.raises(InputError, match="no readable clip of class 'b'"):
+        check_every_class_has_a_clip(examples, ["a", "b", "c"])
+    check_every_class_has_a_clip(read_examples(named("a", "c"), ["a", "c"]), ["a", "c"])

@@ -1,0 +1,148 @@
+"""Checkpoints: whole or absent, the same bytes twice, and nothing that runs."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from omnicli.errors import ModelError, OutputError
+from omnicli.models.checkpoint import load_checkpoint, load_weights, read_whole, save_checkpoint, write_whole
+
+META = {"model": {"name": "tsn-x"}, "temperature": None}
+WEIGHTS = {"fc.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.zeros(2)}
+
+
+class Bomb:
+    """What a hostile file holds: unpickling it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@given(st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)))
+def test_what_is_saved_comes_back(tmp_path_factory, extra):
+    path = tmp_path_factory.mktemp("saved") / "a.pth"
+    sha256 = save_checkpoint(path, meta={"extra": extra}, state_dict=WEIGHTS)
+    loaded = load_checkpoint(path)
+    assert loaded.meta == {"extra": extra}
+    assert loaded.sha256 == sha256
+    assert all(torch.equal(loaded.state_dict[name], tensor) for name, tensor in WEIGHTS.items())
+
+
+def test_the_same_weights_give_the_same_bytes_under_any_name(tmp_path):
+    save_checkpoint(tmp_path / "a.pth", meta=META, state_dict=WEIGHTS)
+    save_checkpoint(tmp_path / "other name.pth", meta=META, state_dict=dict(WEIGHTS))
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "other name.pth").read_bytes()
+
+
+def test_a_file_that_holds_code_is_refused_and_never_run(tmp_path):
+    trace = tmp_path / "trace"
+    torch.save({"format": "omni-checkpoint", "version": 1, "meta": "{}", "state_dict": Bomb(trace)}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"a\.pth: refused"):
+        load_checkpoint(tmp_path / "a.pth")
+    (tmp_path / "b.pth").write_bytes(pickle.dumps(Bomb(trace)))
+    with pytest.raises(ModelError, match=r"b\.pth"):
+        load_weights(tmp_path / "b.pth")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
+def test_a_truncated_file_is_named_and_not_a_traceback(tmp_path, keep):
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, meta=META, state_dict=WEIGHTS)
+    data = path.read_bytes()
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
+    with pytest.raises(ModelError, match=r"a\.pth"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"format": "omni-checkpoint", "version": 2}, "version 2"),
+        ({"state_dict": WEIGHTS}, "--init"),
+        ({"format": "omni-checkpoint", "version": 1, "meta": "{", "state_dict": {}}, "damaged"),
+        ({"format": "omni-checkpoint", "version": 1, "meta": "[]", "state_dict": {}}, "list"),
+        ({"format": "omni-checkpoint", "version": 1}, "damaged"),
+        ([1, 2], "not a checkpoint"),
+    ],
+)
+def test_files_that_are_not_checkpoints_say_why(tmp_path, content, says):
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=says):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_missing_file_is_an_error_of_the_model():
+    with pytest.raises(ModelError, match="No such file"):
+        load_checkpoint("nowhere.pth")
+
+
+def test_a_folder_that_is_not_there_is_an_error_of_the_output_and_leaves_nothing(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        save_checkpoint(tmp_path / "nowhere" / "a.pth", meta=META, state_dict=WEIGHTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrap", [lambda w: w, lambda w: {"state_dict": w}, lambda w: {"model": w, "epoch": 3}])
+def test_weights_are_found_bare_and_nested_and_data_parallel(tmp_path, wrap):
+    torch.save(wrap({f"module.{name}": tensor for name, tensor in WEIGHTS.items()}), tmp_path / "a.pth")
+    assert load_weights(tmp_path / "a.pth").keys() == WEIGHTS.keys()
+
+
+def test_safetensors_are_read_and_broken_ones_refused(tmp_path):
+    save_file(WEIGHTS, tmp_path / "a.safetensors")
+    assert torch.equal(load_weights(tmp_path / "a.safetensors")["fc.weight"], WEIGHTS["fc.weight"])
+    (tmp_path / "b.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-5])
+    with pytest.raises(ModelError, match=r"b\.safetensors"):
+        load_weights(tmp_path / "b.safetensors")
+
+
+def test_a_file_without_tensors_is_no_weights(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="no weights"):
+        load_weights(tmp_path / "a.pth")
+
+
+def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
+    path = tmp_path / "a.pth"
+    write_whole(path, {"round": -1, "weights": torch.zeros(10)})
+    script = (
+        "import sys, torch\nfrom omnicli.models.checkpoint import write_whole\n"
+        "for i in range(10_000):\n"
+        "    write_whole(sys.argv[1], {'round': i, 'weights': torch.full((200_000,), float(i))})\n"
+        "    print(i, flush=True)\n"
+    )
+    saver = subprocess.Popen([sys.executable, "-c", script, os.fspath(path)], stdout=subprocess.PIPE)
+    assert saver.stdout is not None
+    saver.stdout.readline()
+    time.sleep(0.05)
+    saver.kill()
+    saver.wait()
+    saver.stdout.close()
+    content, _ = read_whole(path)
+    assert content["round"] >= 0
+    assert torch.equal(content["weights"], torch.full((200_000,), float(content["round"])))
+
+
+def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "a.pth").symlink_to(tmp_path / "real" / "b.pth")
+    save_checkpoint(tmp_path / "a.pth", meta=META, state_dict=WEIGHTS)
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert (tmp_path / "a.pth").is_symlink()
+    assert (tmp_path / "real" / "b.pth").stat().st_mode == plain.stat().st_mode
+    assert json.loads(read_whole(tmp_path / "a.pth")[0]["meta"]) == META

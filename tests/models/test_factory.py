@@ -1,0 +1,109 @@
+"""Models by name: own normalisation, reproducible weights, and mismatches that are named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from omnicli.errors import ModelError, UsageError
+from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
+
+SHARED = Path(__file__).parents[2] / ".." / "shared"
+LITE0 = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
+NAME = "tsn-resnet10t"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return create_model(NAME, num_classes=3)
+
+
+def test_the_backbones_own_normalisation_travels_on_the_scale_of_bytes():
+    lite = model_spec("tsn-tf_efficientnet_lite0", classes=["a", "b"])
+    assert (lite.mean, lite.std, lite.crop_size, lite.short_side) == ((127.5,) * 3, (127.5,) * 3, 224, 256)
+    assert model_spec("tsn-resnet50", classes=["a"]).mean == pytest.approx((123.675, 116.28, 103.53))
+
+
+def test_sizes_that_are_given_win_and_the_other_follows():
+    assert model_spec(NAME, classes=["a"], crop_size=64).short_side == 73
+    assert model_spec(NAME, classes=["a"], short_side=64).crop_size == 56
+    both = model_spec(NAME, classes=["a"], short_side=72, crop_size=64)
+    assert (both.short_side, both.crop_size) == (72, 64)
+
+
+def test_a_spec_survives_json():
+    spec = model_spec(NAME, classes=["rock climbing", "żeglarstwo"], num_segments=8, dropout=0.2)
+    assert ModelSpec.from_meta(spec.to_meta()) == spec
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state_alone(model):
+    state = torch.get_rng_state()
+    again, other = create_model(NAME, num_classes=3), create_model(NAME, num_classes=3, seed=1)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert not torch.equal(model.fc.weight, other.fc.weight)
+
+
+def test_a_checkpoint_gives_back_the_same_logits(model, tmp_path):
+    spec = model_spec(NAME, classes=["a", "b", "c"])
+    save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=model.state_dict())
+    rebuilt, read = build_model(load_checkpoint(tmp_path / "a.pth"))
+    clips = torch.randn(2, 3, 2, 32, 32)
+    assert read == spec
+    assert torch.equal(model.eval()(clips), rebuilt(clips))
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
+def test_backbone_weights_are_taken_from_any_file_that_holds_them(model, tmp_path, prefix):
+    weights = {f"{prefix}{name}": tensor for name, tensor in model.backbone.state_dict().items()}
+    weights = {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
+    torch.save({"state_dict": {**weights, "fc.weight": torch.zeros(1000, 512)}}, tmp_path / "a.pth")
+    loaded = create_model(NAME, num_classes=7, init=str(tmp_path / "a.pth"), seed=5)
+    assert torch.equal(loaded.backbone.conv1[0].weight, model.backbone.conv1[0].weight)
+    assert loaded.fc.weight.shape[0] == 7
+
+
+def test_a_whole_checkpoint_lends_its_backbone_and_the_classifier_is_new(model, tmp_path):
+    spec = model_spec(NAME, classes=["a", "b", "c"])
+    save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=model.state_dict())
+    loaded = create_model(NAME, num_classes=2, init=str(tmp_path / "a.pth"), seed=5)
+    assert torch.equal(loaded.backbone.conv1[0].weight, model.backbone.conv1[0].weight)
+    assert loaded.fc.weight.shape[0] == 2
+
+
+def test_weights_of_another_architecture_are_refused_and_keys_named(model, tmp_path):
+    save_file(
+        {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}, tmp_path / "a.safetensors"
+    )
+    with pytest.raises(ModelError, match=r"a\.safetensors: does not fit the backbone: .*and \d+ more"):
+        create_model("tsn-resnet18", num_classes=3, init=str(tmp_path / "a.safetensors"))
+
+
+def test_a_wrong_shape_is_named_with_both_shapes(model, tmp_path):
+    weights = dict(model.backbone.state_dict()) | {"bn1.weight": torch.zeros(3)}
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"bn1.weight is \(3,\), expected \(64,\)"):
+        create_model(NAME, num_classes=3, init=str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("tsn-resnet5o", "resnet50"), ("resnet50", "tsn-<timm backbone>"), ("tsn-", "tsn-resnet50")]
+)
+def test_unknown_architectures_name_the_nearest(name, says):
+    with pytest.raises(UsageError, match=says):
+        create_model(name, num_classes=2)
+
+
+@pytest.mark.parametrize("meta", [{}, {"model": {}}, {"model": {"name": NAME, "colour": 3}}])
+def test_an_incomplete_checkpoint_is_damaged(tmp_path, meta):
+    save_checkpoint(tmp_path / "a.pth", meta=meta, state_dict={})
+    with pytest.raises(ModelError, match="damaged"):
+        build_model(load_checkpoint(tmp_path / "a.pth"))
+
+
+@pytest.mark.skipif(not LITE0.exists(), reason="needs ../shared/weights")
+def test_real_imagenet_weights_fit():
+    loaded = create_model("tsn-tf_efficientnet_lite0", num_classes=2, init=str(LITE0))
+    assert float(loaded.backbone.bn2.running_var.mean()) != 1.0
