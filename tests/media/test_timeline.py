@@ -1,8 +1,10 @@
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
+from omnicli.media.timeline import Keyframe, Timeline
 from omnicli.media.video import VideoSource
 
 NUM_FRAMES = 60
@@ -29,3 +31,29 @@ def test_time_begins_with_the_first_frame_wherever_the_stamps_begin(tmp_path, fi
     with VideoSource(str(path)) as source:
         assert source.times[0] == 0 and source.times[-1] == pytest.approx(19 / 25, abs=1e-3)
         assert source.duration_sec == pytest.approx(20 / 25, abs=2e-3)
+
+
+def test_frames_that_lean_on_what_was_cut_off_before_the_beginning_are_no_frames(tmp_path, film, moving, decoded):
+    options = {"crf": "10", "x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
+    whole, cut = film(tmp_path / "whole.mkv", moving(40), gop=20, b_frames=3, options=options), tmp_path / "cut.mkv"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        begin = [place for place, packet in enumerate(packets) if packet.is_keyframe][1]
+        assert any(packet.pts < packets[begin].pts for packet in packets[begin:])
+        for packet in packets[begin:]:
+            packet.stream = stream
+            target.mux(packet)
+    with VideoSource(str(cut)) as source:
+        num_frames = sum(packet.pts >= packets[begin].pts for packet in packets[begin:])
+        assert source.num_frames == num_frames
+        assert source.times[0] == 0
+        assert np.array_equal(source.read(range(num_frames)), decoded(whole)[-num_frames:])
+
+
+def test_decoding_begins_at_a_keyframe_shown_and_stored_before_the_frame():
+    keyframes = [Keyframe(0, 0, 0, 0, 0), Keyframe(4, 3, 3, 3, 40)]
+    timeline = Timeline(np.arange(6) / 25, 0.24, list(range(6)), [0, 1, 2, 4, 3, 5], keyframes, [0, 3])
+    assert [timeline.keyframe_before(index).packet for index in range(6)] == [0, 0, 0, 4, 0, 4]
+    assert [timeline.settled_with(index) for index in range(6)] == [0, 1, 2, 4, 4, 5]
+    assert [timeline.index_of(stamp) for stamp in (0, 5, 6, -1, None)] == [0, 5, None, None, None]
