@@ -12,8 +12,16 @@ from typer.testing import CliRunner
 from omnicli.app import app
 
 
-def omni(*arguments, stdin=None):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+def omni(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A crawl whose files are all gone; good enough where no file should be opened."""
+    path = tmp_path / "web.jsonl"
+    path.write_text("".join(json.dumps({"id": str(i), "path": "gone.jpg", "query": "chess"}) + "\n" for i in range(4)))
+    return path
 
 
 def parsed(text):
@@ -98,59 +106,59 @@ def test_two_teachers_vote_by_their_mean(scored, teacher, world):
     assert result.stdout == (scored / "scored.jsonl").read_text()
 
 
-def test_teachers_of_different_classes_are_refused(teacher, tmp_path):
+def test_teachers_of_different_classes_are_refused(teacher, web, tmp_path):
     from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 
     other = load_checkpoint(teacher)
     meta = json.loads(json.dumps(other.meta))
     meta["model"]["classes"][1] = "chess"
     save_checkpoint(tmp_path / "other.pth", meta=meta, state_dict=other.state_dict)
-    result = omni("filter", "--teacher", teacher, "--teacher", tmp_path / "other.pth", "-", stdin='{"path":"a.jpg"}\n')
+    result = omni("filter", "--teacher", teacher, "--teacher", tmp_path / "other.pth", web)
     assert result.exit_code == 66
     assert "other.pth: class 1 is 'chess', but " in result.stderr
     assert result.stdout == ""
 
 
-def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teacher, world, tmp_path):
-    records = "".join(json.dumps({"id": str(i), "path": "gone.jpg", "query": "chess"}) + "\n" for i in range(4))
-    result = omni(
-        "filter", "--teacher", teacher, "--label-by", "query", "-o", tmp_path / "kept.jsonl", "-", stdin=records
-    )
+def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teacher, web, tmp_path):
+    result = omni("filter", "--teacher", teacher, "--label-by", "query", "-o", tmp_path / "kept.jsonl", web)
     assert result.exit_code == 65
     assert "none of 4 records has a query that names a class" in result.stderr
     assert not (tmp_path / "kept.jsonl").exists()
 
 
 @pytest.mark.parametrize("missing", ["gone.pth", "text.pth"])
-def test_a_bad_teacher_is_66_and_named(tmp_path, missing):
+def test_a_bad_teacher_is_66_and_named(web, tmp_path, missing):
     (tmp_path / "text.pth").write_text("not a checkpoint")
-    result = omni("filter", "--teacher", tmp_path / missing, "-", stdin='{"path":"a.jpg"}\n')
+    result = omni("filter", "--teacher", tmp_path / missing, web)
     assert result.exit_code == 66
     assert missing in result.stderr
     assert result.stdout == ""
 
 
-def test_a_record_without_a_path_stops_with_file_and_line(teacher):
-    result = omni("filter", "--teacher", teacher, "-", stdin='{"id":"a"}\n')
+def test_a_record_without_a_path_stops_with_file_and_line(teacher, web):
+    web.write_text('{"id":"a","path":"gone.jpg"}\n{"id":"b"}\n')
+    result = omni("filter", "--teacher", teacher, web)
     assert result.exit_code == 65
-    assert "1: no field 'path'" in result.stderr
+    assert "web.jsonl:2: no field 'path'; has id" in result.stderr
 
 
-def test_a_picture_streamed_in_is_answered_before_stdin_closes(shell_environment, teacher, world):
-    picture = sorted((world / "web" / "image").rglob("*.jpg"))[0]
+def test_a_picture_streamed_in_is_answered_before_stdin_closes(shell_environment, teacher, scored):
+    picture = parsed((scored / "scored.jsonl").read_text())[0]["path"]
     process = subprocess.Popen(
         ["omni", "filter", "-q", "--teacher", teacher, "--score-only"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shell_environment,
     )  # fmt: skip
     try:
         for _ in range(2):
-            process.stdin.write(json.dumps({"path": str(picture)}).encode() + b"\n")
+            process.stdin.write(json.dumps({"path": picture}).encode() + b"\n")
             process.stdin.flush()
-            assert json.loads(process.stdout.readline())["path"] == str(picture)
+            assert json.loads(process.stdout.readline())["path"] == picture
         process.stdin.close()
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
+        process.wait()
+        process.stdin.close()
         process.stdout.close()
 
 
