@@ -21,7 +21,7 @@ from omnicli.models.teacher import Teacher
 from omnicli.scoring import forward_of, predict_records
 from omnicli.streams.records import OnDrop, Record
 
-NUM_FROZEN_VIEWS = 5
+NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30
 READ_VIEWS = 32  # snippets in one forward pass without gradients
 
@@ -96,7 +96,7 @@ class ClipFeed:
 
 
 class FrozenFeed(ClipFeed):
-    """Batches of the frozen trunk's features: each of five augmented views of a clip is computed once."""
+    """Batches of the frozen trunk's features: each of ten augmented views of a clip is computed once."""
 
     def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[Batch]:
         """The batches of an epoch from ``first_step`` on; unreadable clips come with the first of them."""
@@ -190,6 +190,7 @@ def trunk_features(
     places = [Record(example.record, position=row) for row, example in enumerate(examples)]
     unreadable: list[tuple[Example, str]] = []
     features: dict[int, Tensor] = {}
+    was_training = teacher.model.training
     teacher.model.eval()
     with setting.autocast():
         for record, outputs in predict_records(
@@ -203,6 +204,7 @@ def trunk_features(
             if setting.should_stop():
                 raise Interrupted("stopped while reading; run the same command again to go on")
             features[record.position] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
+    teacher.model.train(was_training)  # views are computed while an epoch runs, and its dropout must go on
     width = teacher.model.fc.in_features
     gap = torch.zeros(width)
     rows = [features.get(row, gap) for row in range(len(examples))]

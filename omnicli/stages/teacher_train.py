@@ -7,9 +7,9 @@ Every class, label and file is checked before the first step: media that cannot 
 clip that opens but fails to decode in the middle of training leaves then, counted too, and its place in the batch stays
 empty: nothing is drawn in its stead, so the balance of classes never shifts unseen.
 
-Frozen trunk (``freeze="backbone"``): epoch e sees augmented view e mod 5 of every clip, and the features of a view are
+Frozen trunk (``freeze="backbone"``): epoch e sees augmented view e mod 10 of every clip, and the features of a view are
 computed once, in fixed batches, and kept (up to 2 GiB; beyond that they are computed again, to the same bits). So what
-is cached is exactly what would be computed; the five views are Ours. With mixup the features are mixed (Ours).
+is cached is exactly what would be computed; the ten views are Ours. With mixup the features are mixed (Ours).
 
 Ours: a temperature is fitted (Guo et al., 2017) on 5 % of the training clips, held out by their origin, where that
 makes 100 or more; else there is none: clips of one shoot look so alike that a handful would only flatter M.
@@ -101,7 +101,7 @@ def train_teacher(
     digest = digest_of_records(example.record for example in examples + val_examples)
     examples = list(_readable(examples, setting, on_drop))
     val_examples = list(_readable(val_examples, setting, on_drop))
-    held_out, examples = _hold_out(examples, seed, min_held_out) if calibrate else ([], examples)
+    held_out, examples = _hold_out(examples, seed, min_held_out, HELD_OUT_SHARE) if calibrate else ([], examples)
     check_every_class_has_a_clip(examples, names)
 
     # M, and how it learns
@@ -157,7 +157,7 @@ def _readable(examples: Sequence[Example], setting: Setting, on_drop: OnDrop) ->
 
 
 def _hold_out(
-    examples: Sequence[Example], seed: int, min_held_out: int, share: float = HELD_OUT_SHARE
+    examples: Sequence[Example], seed: int, min_held_out: int, share: float
 ) -> tuple[list[Example], list[Example]]:
     """Examples to fit a temperature on, and those to train on; pieces of one video stay together.
 

@@ -1,0 +1,228 @@
+"""Training a teacher on real files of the made world, at 32 pixels."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omnicli import feeds
+from omnicli.engine.fit import TrainingDiverged
+from omnicli.errors import InputError, Interrupted, MediaError
+from omnicli.feeds import Setting
+from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.factory import create_model
+from omnicli.recipes import TEACHER_RECIPES
+from omnicli.stages import teacher_train as stage
+from omnicli.stages.teacher_train import train_teacher
+from omnicli.streams.records import Record
+from omnicli.training import state_path
+
+SCRATCH = replace(
+    TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=2, short_side=36, crop_size=32,
+    epochs=2, batch_size=3,
+)  # fmt: skip
+FROZEN = replace(SCRATCH, freeze="backbone", epochs=12)
+
+
+@pytest.fixture(scope="module")
+def target(world: Path) -> list[Record]:
+    """Two clips of each class."""
+    records = []
+    for folder in sorted((world / "target" / "train").iterdir()):
+        for path in sorted(folder.iterdir())[:2]:
+            name = path.relative_to(world).as_posix()
+            row = {"id": name, "path": str(path), "class_name": folder.name}
+            records.append(Record(row, origin="t.jsonl", line=len(records) + 1, position=len(records)))
+    return records
+
+
+def train(records, out, recipe=SCRATCH, *, should_stop=lambda: False, **options):
+    """Metric records without seconds, and who left."""
+    left: list[tuple[str, str]] = []
+    lines = train_teacher(
+        records, recipe=recipe, out=out, setting=Setting(workers=2, should_stop=should_stop),
+        on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
+    )  # fmt: skip
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left
+
+
+def stop_after(num_asked):
+    asked = iter(range(1, 100_000))
+    return lambda: next(asked) >= num_asked
+
+
+def test_four_clips_are_learnt_by_heart_in_20_steps(target, tmp_path):
+    recipe = replace(SCRATCH, epochs=20, batch_size=4, min_area=0.9, dropout=0.0)
+    lines, _ = train(target[::2], tmp_path / "a.pth", recipe)
+    assert len(lines) == 20
+    assert max(line["train_top1_acc"] for line in lines[-5:]) == 1.0
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 2
+
+
+@pytest.mark.parametrize("recipe", [SCRATCH, FROZEN, replace(SCRATCH, mixup_alpha=0.5)], ids=["all", "frozen", "mixup"])
+def test_the_same_seed_gives_the_same_bytes_with_any_workers_and_another_seed_others(target, tmp_path, recipe):
+    first, _ = train(target, tmp_path / "a.pth", recipe)
+    again, _ = train(target, tmp_path / "b.pth", recipe)
+    train(target, tmp_path / "c.pth", recipe, seed=1)
+    assert first == again
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    weights = [load_checkpoint(tmp_path / name).state_dict["fc.weight"] for name in ("a.pth", "c.pth")]
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["all", "frozen"])
+@pytest.mark.parametrize("asked", [1, 9, 12, 13])
+def test_interrupted_anywhere_it_ends_in_the_same_bytes(target, tmp_path, recipe, asked):
+    expected, _ = train(target, tmp_path / "whole.pth", recipe, val=target[:2])
+    out = tmp_path / "a.pth"
+    with pytest.raises(Interrupted):
+        train(target, out, recipe, val=target[:2], should_stop=stop_after(asked))
+    assert not out.exists()
+    lines, _ = train(target, out, recipe, val=target[:2])
+    assert lines == expected
+    assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
+    assert not state_path(out).exists()
+
+
+def test_views_that_are_not_kept_give_the_same_bytes(target, tmp_path, monkeypatch):
+    train(target, tmp_path / "a.pth", FROZEN)
+    monkeypatch.setattr(feeds, "MAX_CACHED_BYTES", 0)
+    train(target, tmp_path / "b.pth", FROZEN)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
+def test_a_frozen_trunk_stays_and_each_view_is_read_once(target, tmp_path, monkeypatch):
+    reads = []
+    whole = feeds.read_training_clip
+    monkeypatch.setattr(feeds, "read_training_clip", lambda *a, **k: reads.append(k["epoch"]) or whole(*a, **k))
+    train(target, tmp_path / "a.pth", FROZEN)
+    assert sorted(reads) == sorted(list(range(feeds.NUM_FROZEN_VIEWS)) * len(target))
+    before = create_model("tsn-resnet10t", num_classes=4).state_dict()
+    after = load_checkpoint(tmp_path / "a.pth").state_dict
+    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_the_checkpoint_says_how_it_was_made(target, tmp_path):
+    lines, _ = train(target, tmp_path / "a.pth", val=target[:3])
+    meta = load_checkpoint(tmp_path / "a.pth").meta
+    assert meta["model"]["classes"] == sorted({record["class_name"] for record in target})
+    assert meta["metrics"] == lines[-1]
+    assert meta["provenance"]["lr"] == SCRATCH.lr
+    assert len(meta["provenance"]["data"]) == 64
+    assert meta["temperature"] is None
+
+
+def test_validation_is_measured_each_epoch_and_the_best_one_kept(target, tmp_path):
+    lines, _ = train(target, tmp_path / "a.pth", replace(SCRATCH, epochs=3), val=target)
+    best = load_checkpoint(tmp_path / "a.best.pth").meta["metrics"]
+    accuracies = [line["val_top1_acc"] for line in lines]
+    assert best["epoch"] == int(np.argmax(accuracies))
+    assert best["val_top1_acc"] == max(accuracies)
+    assert {"val_top5_acc", "val_mean_class_acc", "train_loss", "train_top1_acc", "lr", "num_clips"} <= set(lines[0])
+
+
+def test_media_that_cannot_be_opened_leave_before_the_first_step(target, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    shutil.copy(__file__, tmp_path / "page.mp4")
+    bad = [
+        Record({"id": name, "path": str(tmp_path / name), "class_name": "falling_rain"}, origin="t.jsonl", line=1)
+        for name in ("empty.mp4", "page.mp4", "nowhere.mp4")
+    ]
+    lines, left = train([*bad, *target], tmp_path / "a.pth", val=[*target[:1], bad[0]])
+    assert [name for name, _ in left] == ["empty.mp4", "page.mp4", "nowhere.mp4", "empty.mp4"]
+    assert all(reason.startswith("unreadable: ") for _, reason in left)
+    assert [line["num_clips"] for line in lines] == [len(target)] * 2
+
+
+@pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["all", "frozen"])
+def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(target, tmp_path, monkeypatch, recipe):
+    whole = feeds.read_training_clip
+
+    def read(record, look, *, epoch):
+        if epoch == 1 and record["id"] == target[2]["id"]:
+            raise MediaError("decode error at 1.2 s")
+        return whole(record, look, epoch=epoch)
+
+    monkeypatch.setattr(feeds, "read_training_clip", read)
+    lines, left = train(target, tmp_path / "a.pth", replace(recipe, epochs=4))
+    assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
+    assert [line["num_clips"] for line in lines] == [8, 7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda records: [], "no target records"),
+        (lambda records: [records[0].derive(class_name=None), *records], "t.jsonl:1: no class_name"),
+        (lambda records: [records[0].derive(path="nowhere.mp4"), *records[2:]], "no readable clip of class"),
+    ],
+)
+def test_a_target_that_cannot_be_learnt_stops_before_the_first_step(target, tmp_path, change, says):
+    with pytest.raises(InputError, match=says):
+        train(change(target), tmp_path / "a.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validation_records_of_other_classes_stop_before_the_first_step(target, tmp_path):
+    with pytest.raises(InputError, match=r"t.jsonl:1: class 'swimming' is not among the 4 classes"):
+        train(target, tmp_path / "a.pth", val=[target[0].derive(class_name="swimming")])
+
+
+def test_a_classes_file_fixes_the_order_and_must_be_filled(target, tmp_path):
+    names = sorted({record["class_name"] for record in target}, reverse=True)
+    train(target, tmp_path / "a.pth", classes=names)
+    assert load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"] == names
+    with pytest.raises(InputError, match="no readable clip of class 'swimming'"):
+        train(target, tmp_path / "b.pth", classes=[*names, "swimming"])
+
+
+def test_a_loss_that_is_not_finite_leaves_no_checkpoint(target, tmp_path):
+    with pytest.raises(TrainingDiverged, match=r"records .*\.mp4"):
+        train(target, tmp_path / "a.pth", replace(SCRATCH, lr=1e30))
+    assert not (tmp_path / "a.pth").exists()
+
+
+def test_other_options_do_not_take_up_an_unfinished_training(target, tmp_path):
+    out = tmp_path / "a.pth"
+    with pytest.raises(Interrupted):
+        train(target, out, should_stop=stop_after(12))
+    with pytest.raises(Exception, match=r"lr = 0.02, now 0.5"):
+        train(target, out, replace(SCRATCH, lr=0.5))
+    with pytest.raises(Exception, match="had data"):
+        train(target[1:], out)
+    train(target, out, replace(SCRATCH, lr=0.01), resume=False)
+    assert out.exists()
+
+
+def test_a_temperature_is_fitted_on_clips_that_are_not_trained_on(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "HELD_OUT_SHARE", 0.5)
+    lines, _ = train(target, tmp_path / "a.pth", min_held_out=3)
+    temperature = load_checkpoint(tmp_path / "a.pth").meta["temperature"]
+    assert 0.5 <= temperature <= 5.0
+    assert lines[0]["num_clips"] == len(target) // 2
+    lines, _ = train(target, tmp_path / "b.pth", min_held_out=3, calibrate=False)
+    assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
+    assert lines[0]["num_clips"] == len(target)
+
+
+def test_what_is_held_out_keeps_videos_together_and_every_class_trainable():
+    examples = [
+        stage.Example(Record({"id": f"{video}#{piece}", "parent": f"v{video}"}), video % 5)
+        for video in range(40)
+        for piece in range(3)
+    ]
+    held_out, kept = stage._hold_out(examples, seed=0, min_held_out=10, share=0.3)
+    assert 10 <= len(held_out) <= 36
+    assert len(held_out) + len(kept) == len(examples)
+    assert not {e.record["parent"] for e in held_out} & {e.record["parent"] for e in kept}
+    assert {e.label for e in kept} == set(range(5))
+    assert stage._hold_out(examples, seed=0, min_held_out=37, share=0.3) == ([], examples)
+
+
+def test_a_class_of_one_video_is_never_held_out():
+    examples = [stage.Example(Record({"id": str(n)}), n) for n in range(10)]
+    assert stage._hold_out(examples, seed=0, min_held_out=1, share=0.5) == ([], examples)
