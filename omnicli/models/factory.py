@@ -173,8 +173,8 @@ def _create_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise ModelError(
-            f"--init imagenet: the weights of {backbone} cannot be downloaded ({reason}); "
-            f"give a file of timm's weights instead: --init {backbone}.safetensors"
+            f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a file of timm's weights: "
+            f"--init {backbone}.safetensors to train, --weights {backbone}.safetensors for features"
         ) from None
 
 

@@ -33,7 +33,8 @@ def feature_records(records: Iterable[Record], *, extract: Extract, on_drop: OnD
         ModelError: a feature is not finite, or too large for float16.
     """
     for record, features, times in extract(records, on_drop=on_drop):
-        rounded = features.astype(np.float16)  # (F, D)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+            rounded = features.astype(np.float16)  # (F, D)
         if not np.isfinite(rounded).all():
             raise ModelError(f"{record.where}: features are not finite in float16; is the checkpoint damaged?")
         made = record.derive()

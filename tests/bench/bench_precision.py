@@ -3,7 +3,7 @@
 python tests/bench/bench_precision.py [--model tsn-resnet50] [--teacher tsn.pth --images DIR]
 
 Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is native; verdicts (kept or not at 0.5, and
-the label of what is kept) the same on >= 99.5 % of real pictures, for the precision and for JPEGs decoded at reduced scale.
+the label of what is kept) the same on >= 99.5 % of real pictures, for the precision and for reduced-scale JPEGs.
 """
 
 import argparse

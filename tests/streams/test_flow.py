@@ -1,4 +1,4 @@
-"""Every record is accounted for: killed, duplicated, reordered and renamed streams are found out or come out the same."""
+"""Every record is accounted for: killed, duplicated, reordered, renamed streams come out the same or are found out."""
 
 from collections import Counter
 from itertools import count
@@ -198,6 +198,6 @@ def test_an_input_that_grew_after_the_finish_is_refused(tmp_path):
     Flow(kept=journal.kept, journal=journal).run(keep_all, records("ab"))
     journal.close()  # killed before it published
     again = Journal.open(tmp_path / "out", rejects=None, options={}, resume=True)
-    with pytest.raises(OmniError, match="in.jsonl:3: the input has grown"):
+    with pytest.raises(OmniError, match=r"in\.jsonl:3: the input has grown"):
         Flow(kept=again.kept, journal=again).run(keep_all, records("abc"))
     again.close()

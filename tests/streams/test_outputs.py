@@ -28,7 +28,7 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write(b"new\n")
         raise ZeroDivisionError
     assert path.read_bytes() == b"old\n"
-    assert os.listdir(tmp_path) == ["out.jsonl"]
+    assert [left.name for left in tmp_path.iterdir()] == ["out.jsonl"]
 
 
 def test_links_are_followed_not_replaced(tmp_path):
@@ -60,7 +60,9 @@ def test_compression_follows_the_suffix_and_is_reproducible(tmp_path, suffix):
             file.write(b"line\n" * 1000)
     first, second = (path.read_bytes() for path in paths)
     assert first == second
-    unpack = gzip.decompress if suffix == ".gz" else lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()
+    unpack = (
+        gzip.decompress if suffix == ".gz" else lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()
+    )
     assert unpack(first) == b"line\n" * 1000
 
 
@@ -80,7 +82,7 @@ def test_a_fifo_is_written_straight(tmp_path):
 def test_dev_null_stays_a_device():
     with open_atomic(Path(os.devnull)) as file:
         file.write(b"gone")
-    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -90,7 +92,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 
 def test_a_full_device_is_an_output_error():
-    with open("/dev/full", "wb", buffering=0) as full:
+    with Path("/dev/full").open("wb", buffering=0) as full:
         writer = StreamWriter(full, name="stdout", live=True)
         with pytest.raises(OutputError, match="stdout: cannot write: No space left"):
             writer.write(b"line\n")

@@ -1,0 +1,32 @@
+"""Each error has the exit code that the drawing at the top of the module and `omni --help` promise."""
+
+import re
+
+import pytest
+
+from omnicli import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.OmniError, 1),
+        (errors.UsageError, 2),
+        (errors.TooManyBad, 3),
+        (errors.InputError, 65),
+        (errors.MediaError, 65),
+        (errors.ModelError, 66),
+        (errors.OutputError, 73),
+        (errors.Interrupted, 75),
+    ],
+)
+def test_codes_are_as_designed_and_as_drawn(error, code):
+    assert error("why").exit_code == code
+    drawn = dict(re.findall(r"(\w+) +(\d+)  ", errors.__doc__))
+    if error is not errors.UsageError:
+        assert int(drawn[error.__name__]) == code
+
+
+def test_an_interruption_says_whether_the_state_is_saved():
+    assert errors.Interrupted("stopped").resumable
+    assert not errors.Interrupted("stopped", resumable=False).resumable

@@ -1,0 +1,104 @@
+"""Scores are the mean of the teachers' softmax, each at its temperature; what cannot be read leaves in its place."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from omnicli.errors import ModelError
+from omnicli.models.teacher import load_teacher
+from omnicli.scoring import ViewOptions, align_classes, score_records, softmax, teacher_scores
+from omnicli.streams.inputs import read_records
+from omnicli.streams.records import Record
+
+
+@pytest.fixture(scope="module")
+def model(teacher):
+    return load_teacher(teacher)
+
+
+def scored(records, teachers, **options):
+    dropped = []
+    got = score_records(
+        records, teachers=teachers, views=ViewOptions(), batch_size=4, workers=2,
+        on_drop=lambda *leaving: dropped.append(leaving), **options,
+    )  # fmt: skip
+    return list(got), dropped
+
+
+def pictures(world, limit):
+    return list(read_records([str(world / "web" / "image")], limit=limit, on_drop=lambda record, reason: None))
+
+
+def test_softmax_equals_torch_and_survives_large_logits():
+    logits = np.random.default_rng(0).normal(0, 50, (7, 5))
+    np.testing.assert_allclose(softmax(logits), torch.softmax(torch.from_numpy(logits), -1).numpy(), rtol=1e-12)
+    assert softmax(np.array([1e4, 0.0])).tolist() == [1.0, 0.0]
+
+
+def test_a_2d_teacher_averages_logits_at_its_temperature(model):
+    logits = np.random.default_rng(0).normal(0, 3, (6, len(model.classes))).astype(np.float32)
+    warm = dataclasses.replace(model, temperature=2.5)
+    np.testing.assert_allclose(teacher_scores(logits, warm), softmax(logits.astype(np.float64).mean(0) / 2.5))
+    assert teacher_scores(logits, warm).max() < teacher_scores(logits, model).max()
+
+
+def test_scores_equal_the_model_run_by_hand(model, world):
+    from omnicli.data.transforms import centre_crop, normalise, resize_short_side
+    from omnicli.media.source import open_media
+
+    records = pictures(world, 5)
+    got, _ = scored(records, [model])
+    for record, scores in got:
+        with open_media(record) as source:
+            frames = source.read([0], short_side=model.spec.short_side)
+        clip = centre_crop(resize_short_side(frames, model.spec.short_side), model.spec.crop_size)
+        x = normalise(torch.from_numpy(np.ascontiguousarray(clip))[None], mean=model.spec.mean, std=model.spec.std)
+        with torch.inference_mode():
+            expected = torch.softmax(model.model(x)[0].double() / model.temperature, -1).numpy()
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_several_teachers_vote_by_the_mean_of_their_scores(model, world):
+    cool = dataclasses.replace(model, temperature=0.5)
+    records = pictures(world, 4)
+    [one, other, both] = [scored(records, teachers)[0] for teachers in ([model], [cool], [model, cool])]
+    for (_, a), (_, b), (_, mean) in zip(one, other, both, strict=True):
+        np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-9)
+
+
+def test_order_is_kept_around_what_passes_and_what_cannot_be_read(model, world, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0cut")
+    good = pictures(world, 6)
+    records = []
+    for i, record in enumerate(good):
+        records += [record.derive(kind="good"), Record({"id": f"bad{i}", "path": str(tmp_path / "cut.jpg")})]
+        records += [Record({"id": f"pass{i}", "path": "never opened"})]
+    for position, record in enumerate(records):
+        record.position = position
+    got, dropped = scored(records, [model], passes=lambda record: record["id"].startswith("pass"))
+    assert [r.position for r, _ in got] == [r.position for r in records if not r["id"].startswith("bad")]
+    assert [scores is None for _, scores in got] == [r["id"].startswith("pass") for r, _ in got]
+    assert [r["id"] for r, _ in dropped] == [f"bad{i}" for i in range(len(good))]
+    assert all(reason.startswith("unreadable: ") for _, reason in dropped)
+
+
+def test_scores_that_are_not_finite_stop_the_run(model, world):
+    class Broken(torch.nn.Module):
+        average_views = "logits"
+
+        def forward(self, clips):
+            return torch.full((len(clips), len(model.classes)), float("nan"))
+
+    with pytest.raises(ModelError, match=r"the scores of .* are not finite"):
+        scored(pictures(world, 5), [dataclasses.replace(model, model=Broken())])
+
+
+def test_teachers_must_share_their_classes(model):
+    spec = dataclasses.replace(model.spec, classes=(*model.classes[:-1], "chess"))
+    with pytest.raises(ModelError, match="is 'chess', but"):
+        align_classes([model, dataclasses.replace(model, spec=spec)])
+    fewer = dataclasses.replace(model.spec, classes=model.classes[:-1])
+    with pytest.raises(ModelError, match="is 'nothing', but"):
+        align_classes([model, dataclasses.replace(model, spec=fewer)])
