@@ -1,0 +1,103 @@
+"""``omni eval`` with a real model on real files."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+
+
+def omni(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def parsed(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def lines(teacher, world):
+    result = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32")
+    assert result.exit_code == 0, result.stderr
+    return parsed(result.stdout), result.stderr
+
+
+def test_records_come_first_and_the_summary_last(lines, world):
+    *records, summary = lines[0]
+    assert len(records) == len(list((world / "target" / "val").rglob("*.mp4"))) == summary["num_videos"]
+    right = [record["pseudo_class"] == record["class_name"] for record in records]
+    assert summary["top1_acc"] == pytest.approx(np.mean(right))
+    assert f"top-1 {100 * summary['top1_acc']:.2f} %" in lines[1]
+    assert "= 12 used + 0 unreadable" in lines[1]
+
+
+def test_the_teacher_has_learnt_something(lines):
+    assert lines[0][-1]["top1_acc"] >= 0.5  # four classes: chance is 0.25
+
+
+@pytest.mark.parametrize(
+    "options", [["--crops", "three"], ["--crops", "ten"], ["--num-segments", "8"], ["--crop-size", "48"]]
+)
+def test_views_are_options(lines, teacher, world, options):
+    result = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", *options)
+    assert result.exit_code == 0, result.stderr
+    confidences = [[line.get("confidence") for line in made] for made in (parsed(result.stdout), lines[0])]
+    assert confidences[0] != confidences[1]
+
+
+def test_scores_of_all_classes_go_to_shards(lines, teacher, world, tmp_path):
+    result = omni(
+        "eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", "--shards", tmp_path / "s",
+        "-o", tmp_path / "out.jsonl",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    assert parsed((tmp_path / "out.jsonl").read_text()) == lines[0]
+    [shard] = (tmp_path / "s").glob("*.h5")
+    with h5py.File(shard) as file:
+        scores = file["scores"][:]
+    assert scores.shape == (12, 4)
+    assert scores.argmax(axis=1).tolist() == [record["pseudo_label"] for record in lines[0][:-1]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("", "no readable record"),
+        ('{"path":"a.mp4"}\n', "v.jsonl:1: no field 'class_name' or 'label'"),
+        ('{"path":"a.mp4","class_name":"swimming"}\n', "class 'swimming' is not among the 4 classes"),
+    ],
+)
+def test_bad_input_is_65_and_stdout_stays_empty(teacher, tmp_path, lines, says):
+    (tmp_path / "v.jsonl").write_text(lines)
+    result = omni("eval", "--checkpoint", teacher, tmp_path / "v.jsonl")
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert says in result.stderr
+
+
+def test_usage_errors_are_2_and_a_bad_checkpoint_is_66(tmp_path, world):
+    assert omni("eval", world / "target").exit_code == 2
+    assert omni("eval", "--checkpoint", tmp_path / "no.pth", world / "target").exit_code == 66
+
+
+def test_a_dry_run_prints_what_would_be_done(teacher, world):
+    result = omni("eval", "--checkpoint", teacher, world / "target", "-n", "--crops", "ten")
+    assert json.loads(result.stdout)["crops"] == "ten"
+
+
+def test_unreadable_media_are_rejects_and_can_be_too_many(teacher, world, tmp_path):
+    clip = sorted((world / "target" / "val").rglob("*.mp4"))[0]
+    rows = [
+        {"path": str(clip), "class_name": clip.parent.name},
+        {"path": "nowhere.mp4", "class_name": clip.parent.name},
+    ]
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = omni(
+        "eval", "--checkpoint", teacher, "--rejects", tmp_path / "r.jsonl", "--max-bad", "0", tmp_path / "v.jsonl"
+    )
+    assert result.exit_code == 3
+    assert len(parsed(result.stdout)) == 2
+    assert parsed((tmp_path / "r.jsonl").read_text())[0]["reason"] == "unreadable: no such file"

@@ -1,0 +1,102 @@
+"""What a model is fed and how it is measured."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnicli import feeds
+from omnicli.data.dataset import Augmentation
+from omnicli.data.loaders import Example
+from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting, trunk_features
+from omnicli.models.teacher import load_teacher
+from omnicli.scoring import ViewOptions, score_records
+from omnicli.streams.records import Record
+
+SETTING = Setting(workers=2)
+LOOK = Augmentation(num_segments=2, short_side=40, crop_size=32)
+
+
+@pytest.fixture(scope="module")
+def loaded(teacher):
+    return load_teacher(teacher)
+
+
+@pytest.fixture(scope="module")
+def examples(world, loaded):
+    paths = sorted((world / "target" / "val").rglob("*.mp4"))[::2]
+    labels = [loaded.classes.index(path.parent.name) for path in paths]
+    return [
+        Example(Record({"id": path.stem, "path": str(path)}, position=row), label)
+        for row, (path, label) in enumerate(zip(paths, labels, strict=True))
+    ]
+
+
+def test_a_judge_sees_what_eval_sees(loaded, examples):
+    judge = Judge(loaded, examples, SETTING, on_drop=lambda *_: None)
+    scored = score_records(
+        [example.record for example in examples], teachers=[loaded], views=ViewOptions(), batch_size=8,
+        on_drop=lambda *_: None,
+    )  # fmt: skip
+    right = [scores.argmax() == example.label for (_, scores), example in zip(scored, examples, strict=True)]
+    assert judge.metrics()["top1_acc"] == pytest.approx(np.mean(right))
+    assert 0.5 <= judge.temperature() <= 5.0
+
+
+def test_a_judge_without_records_says_nothing(loaded):
+    judge = Judge(loaded, [], SETTING, on_drop=lambda *_: None)
+    assert judge.metrics() == {}
+    assert judge.temperature() is None
+
+
+def test_a_judge_tells_of_unreadable_media_once_and_goes_on_without(loaded, examples):
+    bad = Example(Record({"id": "bad", "path": "nowhere.mp4"}), 0)
+    left = []
+    judge = Judge(
+        loaded, [examples[0], bad, *examples[1:]], SETTING, lambda record, why: left.append((record["id"], why))
+    )
+    expected = Judge(loaded, examples, SETTING, on_drop=lambda *_: None).metrics()
+    assert judge.metrics() == expected
+    assert judge.metrics() == expected
+    assert left == [("bad", "unreadable: no such file")]
+
+
+def test_features_are_in_order_with_a_gap_where_media_are_unreadable(loaded, examples):
+    bad = Example(Record({"id": "bad", "path": "nowhere.mp4"}), 0)
+    judge = Judge(loaded, examples, SETTING, on_drop=lambda *_: None)
+    alone, _ = trunk_features(loaded, examples[:3], judge._read, SETTING)
+    together, unreadable = trunk_features(loaded, [examples[2], bad, *examples[:2]], judge._read, SETTING)
+    assert torch.equal(together[[2, 3, 0]], alone)
+    assert not together[1].any()
+    assert [(example.record["id"], why) for example, why in unreadable] == [("bad", "no such file")]
+
+
+def test_features_leave_the_mode_of_the_model_alone(loaded, examples):
+    judge = Judge(loaded, examples, SETTING, on_drop=lambda *_: None)
+    for mode in (True, False):
+        loaded.model.train(mode)
+        trunk_features(loaded, examples[:1], judge._read, SETTING)
+        assert loaded.model.training is mode
+
+
+def test_both_feeds_ask_the_same_of_the_same_places(loaded, examples):
+    """Without dropout, the frozen trunk's features are those the clips would have given."""
+    frozen = FrozenFeed(loaded, examples, LOOK, 3, SETTING)
+    clips = ClipFeed(loaded, examples, LOOK, 3, SETTING)
+    for epoch in (0, 1):
+        for one, other in zip(frozen.batches({}, epoch, 1), clips.batches({}, epoch, 1), strict=True):
+            assert one.ids == other.ids
+            assert torch.equal(one.labels, other.labels)
+            with torch.no_grad():
+                expected = clips.logits(clips.inputs(other))
+                torch.testing.assert_close(frozen.logits(frozen.inputs(one)), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_views_come_round(loaded, examples, monkeypatch):
+    monkeypatch.setattr(feeds, "NUM_FROZEN_VIEWS", 2)
+    feed = FrozenFeed(loaded, examples, LOOK, 100, SETTING)
+    epochs = []
+    for epoch in range(3):
+        [batch] = feed.batches({}, epoch, 0)
+        epochs.append(dict(zip(batch.ids, batch.clips, strict=True)))
+    assert all(torch.equal(epochs[0][name], epochs[2][name]) for name in epochs[0])
+    assert not any(torch.equal(epochs[0][name], epochs[1][name]) for name in epochs[0])
