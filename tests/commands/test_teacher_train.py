@@ -1,0 +1,200 @@
+"""``omni teacher-train`` as users run it: options, metric lines, signals, and a second try."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+from omnicli.commands.teacher_train import resolve_recipe
+from omnicli.errors import UsageError
+from omnicli.models.checkpoint import load_checkpoint
+from omnicli.recipes import TEACHER_RECIPES
+
+TINY = [
+    "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",
+    "--precision", "float32",
+]  # fmt: skip
+NOTHING = dict.fromkeys(
+    ["model", "init", "num_segments", "short_side", "crop_size", "freeze", "dropout", "epochs", "batch_size", "lr",
+     "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay", "label_smoothing", "mixup_alpha",
+     "crop"]
+)  # fmt: skip
+
+
+def omni(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def parsed(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def without_seconds(lines):
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    """A finished training, and what it printed."""
+    out = tmp_path_factory.mktemp("trained") / "tsn.pth"
+    result = omni("teacher-train", world / "target" / "train", *TINY, "--epochs", 3, "-o", out)
+    assert result.exit_code == 0, result.stderr
+    return out, result
+
+
+def test_stdout_is_one_metric_line_an_epoch_and_stderr_the_sums(trained):
+    out, result = trained
+    lines = parsed(result.stdout)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert "24 in = 24 used + 0 unreadable" in result.stderr
+    assert load_checkpoint(out).meta["model"]["name"] == "tsn-resnet10t"
+    assert [path.name for path in out.parent.iterdir()] == ["tsn.pth"]
+
+
+def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(trained, world, tmp_path, shell_environment):
+    out, whole = trained
+    command = [
+        "omni",
+        "teacher-train",
+        str(world / "target" / "train"),
+        *TINY,
+        "--epochs",
+        "3",
+        "-o",
+        str(tmp_path / "a.pth"),
+    ]
+    environment = {**shell_environment, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75, stderr
+    assert "run the same command again" in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.pth.state"]
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[0] == first.strip()
+    assert without_seconds(parsed(again.stdout)) == without_seconds(parsed(whole.stdout))
+    assert (tmp_path / "a.pth").read_bytes() == out.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_sec", [0.0, 0.3, 1.1])
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(trained, world, tmp_path, shell_environment, delay_sec):
+    command = [
+        "omni",
+        "teacher-train",
+        str(world / "target" / "train"),
+        *TINY,
+        "--epochs",
+        "3",
+        "-o",
+        str(tmp_path / "a.pth"),
+    ]
+    environment = {**shell_environment, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    process.stdout.readline()
+    time.sleep(delay_sec)
+    process.kill()
+    process.communicate()
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "a.pth").read_bytes() == trained[0].read_bytes()
+
+
+def test_records_on_stdin_are_a_target_like_any_other(trained, world, tmp_path, sh):
+    options = " ".join(TINY)
+    made = sh(
+        f"omni index --labels target/train | omni teacher-train - {options} --epochs 1 -o {tmp_path / 'a.pth'}",
+        cwd=world,
+    )
+    assert parsed(made.stdout)[0]["num_clips"] == 24
+    assert (
+        load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"]
+        == load_checkpoint(trained[0]).meta["model"]["classes"]
+    )
+
+
+def test_unreadable_clips_are_rejects_and_can_be_too_many(world, tmp_path):
+    rows = [{"path": str(path), "class_name": path.parent.name} for path in sorted((world / "target").rglob("*.mp4"))]
+    rows.append({"path": "nowhere.mp4", "class_name": rows[0]["class_name"]})
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = omni(
+        "teacher-train", tmp_path / "t.jsonl", *TINY, "--epochs", 1, "-o", tmp_path / "a.pth",
+        "--rejects", tmp_path / "r.jsonl", "--max-bad", 0,
+    )  # fmt: skip
+    assert result.exit_code == 3
+    assert (tmp_path / "a.pth").exists()
+    assert [row["reason"] for row in parsed((tmp_path / "r.jsonl").read_text())] == ["unreadable: no such file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["-o", "a.pth"], 2, "give --model"),
+        ([*TINY], 2, "give -o FILE"),
+        ([*TINY, "-o", "."], 2, "a folder"),
+        ([*TINY, "--freeze", "backbone", "-o", "a.pth"], 2, "random weights"),
+        ([*TINY, "--milestones", "1,2", "-o", "a.pth"], 2, "--lr-schedule step"),
+        ([*TINY, "--lr-schedule", "step", "--milestones", "x", "-o", "a.pth"], 2, "40,80"),
+        ([*TINY, "--max-bad", "x", "-o", "a.pth"], 2, "--max-bad"),
+        ([*TINY[2:], "--model", "resnet50", "-o", "a.pth"], 2, "tsn-<timm backbone>"),
+        (["--model", "tsn-resnet10t", "--init", "no.pth", "-o", "a.pth"], 66, "no.pth"),
+        ([*TINY, "--classes", "no.txt", "-o", "a.pth"], 65, "no.txt"),
+    ],
+)
+def test_errors_say_what_to_do_and_leave_nothing(world, tmp_path, monkeypatch, arguments, code, says):
+    monkeypatch.chdir(tmp_path)
+    result = omni("teacher-train", world / "target" / "train", *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_target_is_65(tmp_path):
+    (tmp_path / "t.jsonl").touch()
+    result = omni("teacher-train", tmp_path / "t.jsonl", *TINY, "-o", tmp_path / "a.pth")
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert "no target records" in result.stderr
+
+
+def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
+    result = omni("teacher-train", "x", "--recipe", "tsn-r50-3seg", "--epochs", 7, "-n", "-o", tmp_path / "a.pth")
+    shown = json.loads(result.stdout)
+    assert (shown["model"], shown["epochs"], shown["lr"], shown["crop"]) == ("tsn-resnet50", 7, 0.01, "multi-scale")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
+    name, row = resolve_recipe("tsn-r50-3seg", {**NOTHING, "dropout": 0.1, "batch_size": 64})
+    expected = TEACHER_RECIPES["tsn-r50-3seg"]
+    assert name == "tsn-r50-3seg"
+    assert (row.dropout, row.batch_size, row.lr, row.reference_batch_size) == (0.1, 64, expected.lr, 256)
+    assert row.epochs == expected.epochs
+
+
+def test_a_learning_rate_that_is_given_is_not_scaled():
+    _, row = resolve_recipe("tsn-r50-3seg", {**NOTHING, "lr": 0.5, "batch_size": 4})
+    assert (row.lr, row.reference_batch_size, row.batch_size) == (0.5, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"model": "tsn-x", "backbone_lr_scale": 0.1}, "frozen"),
+        ({"model": "tsn-x", "short_side": 100, "crop_size": 112}, "--crop-size 112"),
+        ({"model": "tsn-x", "init": "scratch", "freeze": "batch-norm"}, "random weights"),
+    ],
+)
+def test_options_that_do_nothing_together_are_refused(given, says):
+    with pytest.raises(UsageError, match=says):
+        resolve_recipe(None, {**NOTHING, **given})
+
+
+def test_help_opens_with_a_line_that_runs():
+    result = omni("teacher-train", "--help")
+    assert "omni teacher-train target/train" in result.stdout
