@@ -88,6 +88,6 @@ def parse_max_bad(text: str | None, num_in: int) -> float | None:
         limit = float(text.removesuffix("%")) / 100 * num_in if text.endswith("%") else float(int(text))
     except ValueError:
         raise UsageError(f"--max-bad: expected a number or a percentage such as 100 or 2%, got {text!r}") from None
-    if limit < 0:
-        raise UsageError(f"--max-bad: must not be negative, got {text!r}")
+    if not limit >= 0:  # nan too
+        raise UsageError(f"--max-bad: expected a number or a percentage of 0 or more, got {text!r}")
     return limit

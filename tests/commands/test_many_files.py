@@ -1,0 +1,86 @@
+"""A folder of outputs: complete files are left alone, the rest is made, and a bad file is tried again."""
+
+import json
+
+import pytest
+
+from omnicli.commands.running import StageRun, run_stage
+from omnicli.commands.stream_options import StreamOptions
+from omnicli.errors import TooManyBad, UsageError
+
+
+@pytest.fixture
+def crawl(tmp_path):
+    for name, ids in {"a": "123", "b": "45", "c": "6x7"}.items():
+        lines = "".join(json.dumps({"id": letter}) + "\n" for letter in ids)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return tmp_path
+
+
+def run(crawl, made, **options):
+    """Run over a, b, c; ``made`` collects the ids the stage saw."""
+
+    def stage(records, on_drop):
+        for record in records:
+            made.append(record["id"])
+            if record["id"] == "x":
+                on_drop(record, "unreadable: empty file")
+            else:
+                yield record
+
+    inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
+    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", quiet=False, **options)
+    run_stage(StageRun(name="measure", make=lambda: stage, options={}), streams)
+
+
+def test_a_rerun_makes_only_what_is_missing(crawl):
+    run(crawl, [])
+    (crawl / "out" / "b.jsonl").unlink()
+    made = []
+    run(crawl, made)
+    assert made == ["4", "5"]
+    made.clear()
+    run(crawl, made)
+    assert made == []
+
+
+def test_no_resume_makes_all_again(crawl):
+    run(crawl, [])
+    made = []
+    run(crawl, made, resume=False)
+    assert made == list("123456x7")
+
+
+def test_a_file_with_too_much_bad_is_complete_but_not_done(crawl):
+    made = []
+    with pytest.raises(TooManyBad, match=r"c.jsonl: 1 unreadable"):
+        run(crawl, made, max_bad="0")
+    assert (crawl / "out" / "c.jsonl").read_text().count("\n") == 2
+    made.clear()
+    with pytest.raises(TooManyBad):
+        run(crawl, made, max_bad="0")
+    assert made == ["6", "x", "7"]
+
+
+def test_shards_share_the_files_among_them(crawl):
+    made = []
+    for index in range(3):
+        run(crawl, made, shard=f"{index}/3")
+    assert sorted(made) == sorted("123456x7")
+
+
+def test_missing_is_printed_and_nothing_is_run(crawl, capsys):
+    made = []
+    run(crawl, made, missing=True, shards_total=1)
+    assert capsys.readouterr().out == "--array=0\n"
+    run(crawl, made)
+    capsys.readouterr()
+    made.clear()
+    run(crawl, made, missing=True, shards_total=1)
+    assert capsys.readouterr().out == ""
+    assert made == []
+
+
+def test_no_named_input_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="name the input files"):
+        run_stage(StageRun(name="measure", make=lambda: None, options={}), StreamOptions(out=f"{tmp_path}/out/"))

@@ -1,0 +1,84 @@
+"""The runner opens, counts, publishes and judges, the same for every stage."""
+
+import json
+
+import pytest
+
+from omnicli.commands.running import StageRun, digest_of, run_stage
+from omnicli.commands.stream_options import StreamOptions
+from omnicli.errors import InputError, TooManyBad
+
+
+def keep_long_names(records, on_drop):
+    for record in records:
+        if len(record["id"]) > 3:
+            yield record.derive(length=len(record["id"]))
+        else:
+            on_drop(record, "short name" if record["id"] != "bad" else "unreadable: truncated JPEG")
+
+
+def stage_run(**options):
+    return StageRun(name="measure", make=lambda: keep_long_names, options={"longer_than": 3}, **options)
+
+
+@pytest.fixture
+def web(tmp_path):
+    path = tmp_path / "web.jsonl"
+    path.write_text("".join(json.dumps({"id": name}) + "\n" for name in ("long name", "no", "bad", "another")))
+    return path
+
+
+def ids(path):
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
+def test_outputs_rejects_and_summary_tell_one_story(web, tmp_path, capsys):
+    streams = StreamOptions(
+        inputs=[str(web)], out=str(tmp_path / "out"), rejects=str(tmp_path / "rejects"), summary=tmp_path / "summary"
+    )
+    run_stage(stage_run(), streams)
+    assert ids(tmp_path / "out") == ["long name", "another"]
+    assert ids(tmp_path / "rejects") == ["no", "bad"]
+    summary = json.loads((tmp_path / "summary").read_text())
+    assert (summary["in"], summary["kept"], summary["rejected"], summary["unreadable"]) == (4, 2, {"short name": 1}, 1)
+    assert summary["options"] == {"longer_than": 3}
+    line = capsys.readouterr().err
+    assert line.startswith("measure: 4 in = 2 kept + 1 rejected (short name 1) + 1 unreadable, ")
+
+
+def test_too_many_bad_leaves_complete_output_and_raises(web, tmp_path):
+    streams = StreamOptions(inputs=[str(web)], out=str(tmp_path / "out"), max_bad="0")
+    with pytest.raises(TooManyBad, match="1 unreadable, more than --max-bad 0"):
+        run_stage(stage_run(), streams)
+    assert ids(tmp_path / "out") == ["long name", "another"]
+
+
+def test_a_check_of_the_whole_stops_the_output(web, tmp_path):
+    def check(counts):
+        raise InputError(f"{counts['in']} in")
+
+    with pytest.raises(InputError, match="4 in"):
+        run_stage(stage_run(check=check), StreamOptions(inputs=[str(web)], out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_loads_and_writes_nothing(web, tmp_path, capsys):
+    def make():
+        raise AssertionError("loaded")
+
+    run = StageRun(name="measure", make=make, options={"longer_than": 3})
+    run_stage(run, StreamOptions(inputs=[str(web)], out=str(tmp_path / "out"), dry_run=True))
+    assert json.loads(capsys.readouterr().out)["longer_than"] == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_an_input_is_read_before_it_is_replaced(web):
+    run_stage(stage_run(), StreamOptions(inputs=[str(web)], out=str(web)))
+    assert ids(web) == ["long name", "another"]
+
+
+def test_files_that_decide_have_a_digest_or_a_name(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_of(tmp_path / "a", InputError) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(InputError, match="gone: no such file"):
+        digest_of(tmp_path / "gone", InputError)
