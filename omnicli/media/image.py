@@ -11,6 +11,7 @@ import io
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from omnicli.errors import MediaError
 from omnicli.media.codecs import muted_c, quiet_codecs
@@ -156,7 +157,7 @@ def _decode_gif(data: bytes, header: Header) -> np.ndarray:
     try:
         with av.open(io.BytesIO(data[: header.end] + b";"), "r", format="gif") as container:
             frame = next(container.decode(video=0))
-            return _on_white(frame.to_ndarray(format="rgba"))
+            return _on_white(VideoReformatter().reformat(frame, format="rgba", threads=1).to_ndarray())
     except (av.error.FFmpegError, StopIteration, IndexError, ValueError):
         raise MediaError("GIF does not decode") from None
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
@@ -67,6 +68,7 @@ class VideoSource:
         context = self._decoder.stream.codec_context
         self._stored_size = (context.height, context.width)
         self._orientation: int | None = None
+        self._reformatter = VideoReformatter()  # a frame's own would live, with its threads, as long as the frame
 
     @property
     def width(self) -> int:
@@ -149,7 +151,7 @@ class VideoSource:
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned, of the size of the video or with the wanted short side."""
         try:
-            rgb = frame.reformat(format="rgb24")
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         except (av.error.FFmpegError, OSError, ValueError):
             raise MediaError(f"pixels of format {frame.format.name} are not supported") from None
         # A view: what is resized or collected next need not be copied first.
@@ -157,7 +159,7 @@ class VideoSource:
         pixels = np.ndarray((rgb.height, rgb.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
         pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
         if self._orientation is None:
-            self._orientation = _orientation_of(frame)
+            self._orientation = _orientation_of(rgb)
         if self._orientation != 1:
             pixels = orient(pixels, self._orientation)
         return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
@@ -190,7 +192,9 @@ def frames_at(times: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.
 
 def _orientation_of(frame: av.video.frame.VideoFrame) -> int:
     """Exif's number for the display matrix of a frame: the right-angled turn or mirror it is nearest to."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # nine numbers, row by row
+    # A frame asked for its side data is in a reference cycle: a copy of one grey pixel waits for the collector instead.
+    copy = VideoReformatter().reformat(frame, 1, 1, format="gray", interpolation=Interpolation.POINT, threads=1)
+    matrix: Any = copy.side_data.get("DISPLAYMATRIX")  # nine numbers, row by row
     if matrix is None:
         return 1
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.float64).tolist()

@@ -1,8 +1,11 @@
+import gc
 import io
+import os
 import struct
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -233,3 +236,37 @@ for path in sys.argv[1:]:
     paths = [str(tmp_path / name) for name in ("bad.avi", "cut.avi")]
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, timeout=60)
     assert done.stderr == b"" and done.stdout == b""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads of the process are counted in Linux's /proc")
+def test_videos_opened_one_after_another_leave_no_native_threads(tmp_path, film, moving):
+    path = film(tmp_path / "a.mp4", moving(4), codec="libx264")  # x264 signs its work: side data
+
+    def num_threads():
+        return len(os.listdir("/proc/self/task"))
+
+    gc.disable()  # nothing may wait for the collector
+    try:
+        before = num_threads()
+        for _ in range(8):
+            with VideoSource(str(path)) as source:
+                source.read([0, 3])
+                assert num_threads() == before
+    finally:
+        gc.enable()
+    assert num_threads() == before
+
+
+@pytest.mark.parametrize("shape", [(2160, 3840), (2, 8192), (4320, 16)])
+def test_a_frame_asked_how_it_is_turned_is_freed_with_its_video(tmp_path, film, shape):
+    path = film(tmp_path / "a.mp4", np.zeros((1, *shape, 3), np.uint8), codec="libx264", rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoSource(str(path)) as source:
+            assert (source.height, source.width) == shape[::-1]
+        del source
+        frames = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
+    assert all(frame.width * frame.height == 1 for frame in frames)
