@@ -1,6 +1,6 @@
 """Checkpoints: weights and what is needed to use them, in one file that cannot run code.
 
-A zip that ``torch.load(..., weights_only=True)`` reads, holding
+Ours is a zip that ``torch.load(..., weights_only=True)`` reads, holding
 ``{"format": "omni-checkpoint", "version": 1, "meta": <JSON>, "state_dict": {name: tensor}}``. The same weights and meta
 give the same bytes, so a checkpoint's SHA-256 names it.
 """
@@ -9,9 +9,7 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import secrets
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
+from omnicli.models.archives import read_archive
 
 FORMAT = "omni-checkpoint"
 VERSION = 1
@@ -40,6 +39,21 @@ class Checkpoint:
     """
 
     meta: dict[str, Any]
+    state_dict: dict[str, Tensor]
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file of another code holds.
+
+    Attributes:
+        state_dict: tensors by their own names, on the CPU.
+        sha256: digest of the file, 64 hex digits.
+        path: where it was read from, as given.
+    """
+
     state_dict: dict[str, Tensor]
     sha256: str
     path: str
@@ -70,33 +84,45 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise ModelError(
             f"{path}: not a checkpoint of omni; bare weights are for --init, with --model naming the architecture"
         )
-    if content.get("version") != VERSION:
-        raise ModelError(f"{path}: checkpoint version {content.get('version')}, this omni reads version {VERSION}")
-    try:
-        meta = json.loads(content["meta"])
-        state_dict = dict(content["state_dict"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})") from None
-    if not isinstance(meta, dict):
-        raise ModelError(f"{path}: damaged checkpoint (meta is {type(meta).__name__}, expected an object)")
-    return Checkpoint(meta=meta, state_dict=state_dict, sha256=sha256, path=str(path))
+    return _checkpoint(content, sha256, path)
+
+
+def load_any(path: str | Path) -> Checkpoint | Weights:
+    """Read a checkpoint of ours, or the weights of any other file that holds them.
+
+    Raises:
+        ModelError: missing, truncated, holding anything that could run, or without weights.
+    """
+    data = _read_bytes(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    content = _content(path, data)
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return _checkpoint(content, sha256, path)
+    return Weights(_weights_in(content, path), sha256, str(path))
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from any file of weights: ours, ``.safetensors``, or a ``.pth`` without code.
+    """Tensors by name from any file of weights: ours, ``.safetensors``, or one of ``torch.save``, new or old.
 
-    Nested under ``state_dict`` or ``model``, and a prefix ``module.`` of data-parallel training, are taken off.
+    Nested under ``state_dict`` or ``model``, and a prefix ``module.`` of data-parallel training, are taken off. Of a
+    training checkpoint only the weights are read; what else it pickles becomes nothing (see ``unpickling``).
 
     Raises:
-        ModelError: missing, truncated, holding code, or without tensors.
+        ModelError: missing, truncated, holding anything that could run, or without tensors.
     """
-    data = _read_bytes(path)
+    return _weights_in(_content(path, _read_bytes(path)), path)
+
+
+def _content(path: str | Path, data: bytes) -> Any:
     if Path(path).suffix == ".safetensors":
         try:
             return dict(load_safetensors(data))
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: not a safetensors file ({error})") from None
-    content = _unpickle(path, data)
+    return read_archive(data, path=str(path), is_strict=False)
+
+
+def _weights_in(content: Any, path: str | Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -105,6 +131,21 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     if not weights:
         raise ModelError(f"{path}: holds no weights; expected names mapped to tensors")
     return weights
+
+
+def _checkpoint(content: dict[str, Any], sha256: str, path: str | Path) -> Checkpoint:
+    if not isinstance(content.get("version"), int) or content["version"] != VERSION:
+        raise ModelError(f"{path}: checkpoint version {content.get('version')}, this omni reads version {VERSION}")
+    try:
+        meta = json.loads(content["meta"])
+        state_dict = dict(content["state_dict"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})") from None
+    if not isinstance(meta, dict):
+        raise ModelError(f"{path}: damaged checkpoint (meta is {type(meta).__name__}, expected an object)")
+    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state_dict.items()):
+        raise ModelError(f"{path}: damaged checkpoint (its state_dict holds more than tensors by name)")
+    return Checkpoint(meta=meta, state_dict=state_dict, sha256=sha256, path=str(path))
 
 
 def write_whole(path: str | Path, content: Any) -> str:
@@ -137,7 +178,7 @@ def read_whole(path: str | Path) -> tuple[Any, str]:
         ModelError: missing, truncated or holding code.
     """
     data = _read_bytes(path)
-    return _unpickle(path, data), hashlib.sha256(data).hexdigest()
+    return read_archive(data, path=str(path), is_strict=True), hashlib.sha256(data).hexdigest()
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -145,15 +186,3 @@ def _read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from None
-
-
-def _unpickle(path: str | Path, data: bytes) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch wonders at odd pickles; what it cannot read is refused below
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ModelError(f"{path}: refused: damaged, or holds more than tensors and plain data") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise ModelError(f"{path}: truncated or not a checkpoint ({reason})") from None
