@@ -1,6 +1,5 @@
 """Models by name, and models out of checkpoints."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
+from omnicli.models.architectures import backbone_name, new_model, own_dropout, own_input, three_d_design
 from omnicli.models.checkpoint import Checkpoint, load_weights
-from omnicli.models.tsn import TSN
+from omnicli.models.layouts import CLASSIFIER_NAMES, inflate, to_omni
+from omnicli.models.recogniser import Recogniser
 
-CLASSIFIER_NAMES = ("fc.", "classifier.", "head.fc.", "head.", "cls_head.", "last_linear.")
+KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255: mmaction's layouts
+IPCSN_MEAN, IPCSN_STD = (110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)  # as released
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,24 @@ def model_spec(
     name: str,
     *,
     classes: Sequence[str],
-    num_segments: int = 3,
+    num_segments: int | None = None,
+    num_frames: int | None = None,
+    frame_interval: int | None = None,
     short_side: int | None = None,
     crop_size: int | None = None,
-    dropout: float = 0.4,
+    dropout: float | None = None,
 ) -> ModelSpec:
-    """What the architecture eats: normalisation and input size are the backbone's own unless given.
+    """What the architecture eats: its own frames, normalisation and input size unless given.
 
     Ours: where one of the two sizes is not given, the crop is 7/8 of the short side (224 of 256), as in the protocol.
 
     Raises:
         UsageError: no such architecture; names the nearest.
     """
-    mean, std, own_size = _own_input(_backbone_name(name))
+    design = three_d_design(name)
+    mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if design else own_input(backbone_name(name))
+    if name.startswith("ipcsn-"):
+        mean, std = IPCSN_MEAN, IPCSN_STD
     size = crop_size or (min(own_size, round(short_side * 7 / 8)) if short_side else own_size)
     return ModelSpec(
         name=name,
@@ -84,41 +91,46 @@ def model_spec(
         std=std,
         short_side=short_side or round(size * 8 / 7),
         crop_size=size,
-        num_segments=num_segments,
-        dropout=dropout,
+        num_segments=1 if design else num_segments or (8 if name.startswith("tsm-") else 3),
+        num_frames=(num_frames or design.num_frames) if design else 1,
+        frame_interval=(frame_interval or design.frame_interval) if design else 1,
+        dropout=own_dropout(name) if dropout is None else dropout,
     )
 
 
 def create_model(
-    name: str, *, num_classes: int, init: str = "scratch", dropout: float = 0.4, fc_std: float = 0.01, seed: int = 0
-) -> TSN:
+    name: str,
+    *,
+    num_classes: int,
+    init: str = "scratch",
+    dropout: float | None = None,
+    fc_std: float | None = None,
+    seed: int = 0,
+) -> Recogniser:
     """A new model with a new classifier.
 
     Args:
-        name: ``tsn-<timm backbone>``.
+        name: see ``architectures``.
         num_classes: K.
-        init: ``scratch``; ``imagenet``, which downloads; or a file of backbone weights or a checkpoint of ours, whose
-            backbone is taken.
-        dropout: before the classifier.
-        fc_std: standard deviation of the classifier's first weights.
+        init: ``scratch``; ``imagenet``, which downloads; or a file of backbone weights or a checkpoint of any layout,
+            whose backbone is taken; 2D weights are inflated into 3D models.
+        dropout: before the classifier; default the architecture's.
+        fc_std: standard deviation of the classifier's first weights; default 0.01, for TSM 0.001.
         seed: of every random weight; the global random state is left alone.
 
     Raises:
         UsageError: no such architecture.
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
-    backbone_name = _backbone_name(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _create_backbone(backbone_name, pretrained=init == "imagenet")
-        num_features = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
-        model = TSN(backbone, num_features, num_classes, dropout=dropout, fc_std=fc_std)
+        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=init == "imagenet")
     if init not in ("scratch", "imagenet"):
         _load_backbone(model.backbone, load_weights(init), path=init)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=model.memory_format)
 
 
-def build_model(checkpoint: Checkpoint) -> tuple[TSN, ModelSpec]:
+def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
     """The model a checkpoint of ours holds, on the CPU, in ``eval`` mode.
 
     Raises:
@@ -131,63 +143,27 @@ def build_model(checkpoint: Checkpoint) -> tuple[TSN, ModelSpec]:
         raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
     except UsageError as error:
         raise ModelError(f"{checkpoint.path}: {error}") from None
-    _load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
+    load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
     return model.eval(), spec
-
-
-def _backbone_name(name: str) -> str:
-    """``tsn-resnet50`` → ``resnet50``, checked."""
-    import timm  # noqa: PLC0415  4 s, and only building a model needs it
-
-    kind, _, backbone = name.partition("-")
-    if kind != "tsn" or not backbone:
-        raise UsageError(f"--model {name}: expected tsn-<timm backbone>, such as tsn-resnet50")
-    if not timm.is_model(backbone):
-        near = difflib.get_close_matches(backbone, timm.list_models(), n=3)
-        raise UsageError(
-            f"--model {name}: timm has no backbone '{backbone}'" + (f"; near: {', '.join(near)}" if near else "")
-        )
-    return backbone
-
-
-def _own_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
-    """Mean and std (RGB, 0-255) and side in pixels of a timm backbone; ImageNet's where it states none."""
-    import timm  # noqa: PLC0415  4 s, and only building a model needs it
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # noqa: PLC0415
-
-    own = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
-    mean, std, size = (
-        (own.mean, own.std, own.input_size[-1]) if own else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, 224)
-    )
-    to_255 = [tuple(round(255 * value, 6) for value in triple) for triple in (mean, std)]
-    return to_255[0], to_255[1], int(size)  # type: ignore[return-value]
-
-
-def _create_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
-    import timm  # noqa: PLC0415  4 s, and only building a model needs it
-
-    try:
-        return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
-    except Exception as error:  # the hub client has no common error: requests', its own and OSError all come out
-        if not pretrained:
-            raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise ModelError(
-            f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a file of timm's weights: "
-            f"--init {backbone}.safetensors to train, --weights {backbone}.safetensors for features"
-        ) from None
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:
     """Copy backbone weights in, with or without the prefix ``backbone.``; a classifier in the file is left out."""
-    own = {name.removeprefix("backbone."): value for name, value in weights.items()}
+    ours = to_omni(weights)
+    own = {name.removeprefix("backbone."): value for name, value in ours.items() if not name.startswith("fc.")}
     wanted = backbone.state_dict()
     fitting = {name: value for name, value in own.items() if name in wanted or not name.startswith(CLASSIFIER_NAMES)}
-    _load_exactly(backbone, fitting, path=path, what="the backbone")
+    load_exactly(backbone, inflate(fitting, wanted), path=path, what="the backbone")
 
 
-def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str, what: str) -> None:
-    """Copy weights in; every key and shape must agree, ``num_batches_tracked`` apart."""
+def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str, what: str) -> None:
+    """Copy weights in, or take them over where ``module`` is on the meta device.
+
+    Every key and shape must agree, ``num_batches_tracked`` apart.
+
+    Raises:
+        ModelError: names the first that differ.
+    """
     wanted = module.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     differing = [f"{name} missing" for name in wanted if name not in weights and name not in optional]
@@ -200,4 +176,9 @@ def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise ModelError(f"{path}: does not fit {what}: {'; '.join(differing[:3])}{more}")
-    module.load_state_dict({**{name: wanted[name] for name in optional}, **weights})
+    is_empty = any(tensor.is_meta for tensor in wanted.values())
+    counts = {name: torch.zeros((), dtype=torch.int64) for name in optional}
+    given = {
+        name: tensor.to(wanted[name].dtype).contiguous() if is_empty else tensor for name, tensor in weights.items()
+    }
+    module.load_state_dict({**counts, **given}, assign=is_empty)

@@ -1,15 +1,17 @@
 """A trained model ready to score."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from omnicli.errors import ModelError
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import Checkpoint, load_any
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
-from omnicli.models.tsn import TSN
+from omnicli.models.foreign import build_foreign
+from omnicli.models.recogniser import ClipModel, Recogniser
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Teacher:
         precision: dtype its backbone computes in.
     """
 
-    model: TSN
+    model: Recogniser
     spec: ModelSpec
     temperature: float
     sha256: str
@@ -41,24 +43,58 @@ class Teacher:
 
 
 def load_teacher(
-    path: str | Path, device: torch.device | None = None, precision: torch.dtype = torch.float32
+    path: str | Path,
+    device: torch.device | None = None,
+    precision: torch.dtype = torch.float32,
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    num_segments: int | None = None,
+    num_frames: int | None = None,
+    frame_interval: int | None = None,
 ) -> Teacher:
-    """Read a checkpoint and make it ready to score.
+    """Read a checkpoint of ours or of another code and make it ready to score.
+
+    Args:
+        path: ours names all it needs, and what is given here is not looked at; for others see ``foreign``.
+        device: where it will run; default CPU.
+        precision: dtype its backbone will compute in.
+        name: architecture; None infers it.
+        classes: (K,) names, in the order of the logits.
+        num_segments: of a 2D model; default as published.
+        num_frames: of a clip; default as published.
+        frame_interval: of a clip; default as published.
 
     Raises:
-        ModelError: the file is missing, damaged, holds code, or its weights do not fit.
+        UsageError: no architecture of this ``name``.
+        ModelError: the file is missing, damaged, holds code, or its weights do not fit; or it is another code's and
+            no classes were given.
     """
     device = device or torch.device("cpu")
-    checkpoint = load_checkpoint(path)
-    model, spec = build_model(checkpoint)
-    temperature = checkpoint.meta.get("temperature")
+    found = load_any(path)
+    temperature = None
+    if isinstance(found, Checkpoint):
+        model, spec = build_model(found)
+        temperature = found.meta.get("temperature")
+    elif classes is None:
+        raise ModelError(f"{path}: names no classes; --classes FILE lists them, one a line, in the order of training")
+    else:
+        model, spec = build_foreign(
+            found.state_dict,
+            path=str(path),
+            classes=classes,
+            name=name,
+            num_segments=num_segments,
+            num_frames=num_frames,
+            frame_interval=frame_interval,
+        )
     if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
         raise ModelError(f"{path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)")
     return Teacher(
         model=_ready(model, spec, device, precision),
         spec=spec,
         temperature=1.0 if temperature is None else float(temperature),
-        sha256=checkpoint.sha256,
+        sha256=found.sha256,
         name=str(path),
         device=device,
         precision=precision,
@@ -98,9 +134,11 @@ def load_extractor(
     )
 
 
-def _ready(model: TSN, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> TSN:
+def _ready(model: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:
     """The model on its device, batch-norms folded while it is still float32, then in its precision."""
     generator = torch.Generator().manual_seed(0)
-    example = torch.randn(1, 3, spec.crop_size, spec.crop_size, generator=generator)
+    side = (spec.crop_size, spec.crop_size)  # some 2D backbones take no other
+    shape = (1, 3, spec.num_frames, 64, 64) if isinstance(model, ClipModel) else (1, 3, *side)
+    example = torch.randn(shape, generator=generator)
     model.backbone = fold_batch_norms(model.backbone, example)
     return model.to(device).set_precision(precision)

@@ -35,14 +35,15 @@ from omnicli.data.targets import check_every_class_has_a_clip, infer_classes, re
 from omnicli.engine.fit import StepLoss
 from omnicli.engine.losses import cross_entropy
 from omnicli.engine.optim import Group, Schedule, make_sgd, scaled_lr
-from omnicli.errors import InputError, Interrupted, MediaError
+from omnicli.errors import InputError, Interrupted, MediaError, UsageError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
+from omnicli.models.architectures import three_d_design
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.recogniser import Recogniser
 from omnicli.models.teacher import Teacher
-from omnicli.models.tsn import TSN
 from omnicli.recipes import TeacherRecipe
 from omnicli.streams.records import OnDrop, Record, shard_key
 from omnicli.training import Metrics, Training, digest_of_records, forget_state
@@ -182,8 +183,10 @@ def _hold_out(
     return held_out, [example for example in examples if id(example) not in gone]
 
 
-def _create(recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: Setting) -> tuple[ModelSpec, TSN]:
+def _create(recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: Setting) -> tuple[ModelSpec, Recogniser]:
     name = recipe.model or ""
+    if three_d_design(name) is not None or name.startswith("tsm-"):
+        raise UsageError(f"--model {name}: such models are read from checkpoints; training takes tsn-<timm backbone>")
     spec = model_spec(
         name,
         classes=classes,
@@ -198,7 +201,7 @@ def _create(recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: S
 
 
 def _prepare(
-    model: TSN, recipe: TeacherRecipe, num_clips: int, out: Path, options: Mapping[str, Any], setting: Setting
+    model: Recogniser, recipe: TeacherRecipe, num_clips: int, out: Path, options: Mapping[str, Any], setting: Setting
 ) -> Training:
     prior = min(recipe.classifier_prior / num_clips, MAX_CLASSIFIER_DECAY)
     optimizer = make_sgd(

@@ -10,7 +10,7 @@ import torch
 
 from omnicli import feeds
 from omnicli.engine.fit import TrainingDiverged
-from omnicli.errors import InputError, Interrupted, MediaError
+from omnicli.errors import InputError, Interrupted, MediaError, UsageError
 from omnicli.feeds import Setting
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
@@ -226,3 +226,10 @@ def test_what_is_held_out_keeps_videos_together_and_every_class_trainable():
 def test_a_class_of_one_video_is_never_held_out():
     examples = [stage.Example(Record({"id": str(n)}), n) for n in range(10)]
     assert stage._hold_out(examples, seed=0, min_held_out=1, share=0.5) == ([], examples)
+
+
+@pytest.mark.parametrize("name", ["slowonly-r50", "tsm-resnet18", "slowfast-r50"])
+def test_models_that_training_would_feed_wrong_clips_are_refused(name):
+    recipe = replace(TEACHER_RECIPES["few-clips-scratch"], model=name)
+    with pytest.raises(UsageError, match="read from checkpoints"):
+        stage._create(recipe, ["a", "b"], 0, Setting(workers=1))

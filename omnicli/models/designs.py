@@ -1,0 +1,127 @@
+"""The 3D ResNets by name: what tells one member of the family from another (CHECKPOINTS section 3)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+BLOCKS_OF_DEPTH = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """One member of the family.
+
+    Patterns are for layer1 to layer4; within a layer they repeat over its blocks.
+
+    Attributes:
+        block: ``basic`` two 3x3s; ``bottleneck`` 1x1, 3x3, 1x1; ``ir`` and ``ip`` (CSN) a depthwise 3x3x3 in the
+            middle, ``ip`` with a 1x1x1 before it.
+        depth: 18 and 34 for basic blocks, 50 and more for the others.
+        stem_kernel_t: frames the stem sees.
+        stem_stride_t: its stride in time; 2 in space.
+        pool_stride_t: of the 3x3 pooling after the stem; None where there is none.
+        has_time_pool: halves the clip by a maximum after layer1.
+        temporal_strides: of the first block of each layer.
+        first_kernels_t: frames the first 1x1 of a bottleneck sees.
+        wide_kernels_t: frames the 3x3s see.
+        non_local: which blocks end in a non-local block.
+        is_scaled: non-local affinities are divided by the square root of their channels.
+        factorised: 3x3x3 as 1x3x3, batch-norm, ReLU, 3x1x1.
+        stem_middle: channels in the middle of a factorised stem; None by the formula.
+        shares_middle: both convolutions of a basic block have the middle channels of its first, and the downsample is
+            one convolution, as torchvision does it.
+        eps: of batch-norm, save inside factorised convolutions (1e-5).
+        zero_gamma: from scratch the last batch-norm of a block begins at 0.
+        num_frames: of the clips it was published with.
+        frame_interval: of the same.
+    """
+
+    block: Literal["basic", "bottleneck", "ir", "ip"] = "bottleneck"
+    depth: int = 50
+    stem_kernel_t: int = 1
+    stem_stride_t: int = 1
+    pool_stride_t: int | None = 1
+    has_time_pool: bool = False
+    temporal_strides: tuple[int, int, int, int] = (1, 1, 1, 1)
+    first_kernels_t: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
+    wide_kernels_t: tuple[int, int, int, int] = (1, 1, 1, 1)
+    non_local: tuple[tuple[bool, ...], ...] = ((False,),) * 4
+    is_scaled: bool = False
+    factorised: bool = False
+    stem_middle: int | None = None
+    shares_middle: bool = False
+    eps: float = 1e-5
+    zero_gamma: bool = False
+    num_frames: int = 8
+    frame_interval: int = 8
+
+    @property
+    def expansion(self) -> int:
+        """Channels at a block's exit by those in its middle."""
+        return 1 if self.block == "basic" else 4
+
+    @property
+    def num_blocks(self) -> tuple[int, int, int, int]:
+        """Of each layer."""
+        return BLOCKS_OF_DEPTH[self.depth]
+
+
+EVEN = ((False,), (True, False), (True, False), (False,))  # blocks 0, 2, 4 of layer2 and layer3
+ODD = ((False,), (False, True), (False, True), (False,))
+
+SLOW_ONLY = Design(first_kernels_t=((1,), (1,), (3,), (3,)), zero_gamma=True, num_frames=4, frame_interval=16)
+I3D = Design(
+    stem_kernel_t=5,
+    stem_stride_t=2,
+    pool_stride_t=2,
+    has_time_pool=True,
+    first_kernels_t=((3,), (3, 1), (3, 1), (1, 3)),
+    num_frames=32,
+    frame_interval=2,
+)
+CSN = Design(
+    block="ir",
+    stem_kernel_t=3,
+    temporal_strides=(1, 2, 2, 2),
+    wide_kernels_t=(3, 3, 3, 3),
+    eps=1e-3,
+    num_frames=32,
+    frame_interval=2,
+)
+R2PLUS1D = Design(
+    stem_kernel_t=3, temporal_strides=(1, 2, 2, 2), wide_kernels_t=(3, 3, 3, 3), factorised=True, eps=1e-3
+)
+R3D = Design(
+    block="basic",
+    depth=18,
+    stem_kernel_t=3,
+    pool_stride_t=None,
+    temporal_strides=(1, 2, 2, 2),
+    wide_kernels_t=(3, 3, 3, 3),
+    num_frames=16,
+    frame_interval=1,
+)
+
+DESIGNS = {
+    "slowonly-r50": SLOW_ONLY,
+    "slowonly-r101": replace(SLOW_ONLY, depth=101, num_frames=8, frame_interval=8),
+    # the released SlowOnly has them on even blocks and scales affinities, the released I3D neither
+    "slowonly-nl-r50": replace(SLOW_ONLY, non_local=EVEN, is_scaled=True),
+    "slowonly-nl-r101": replace(SLOW_ONLY, depth=101, non_local=EVEN, is_scaled=True, num_frames=8, frame_interval=8),
+    "i3d-r50": I3D,
+    "i3d-r101": replace(I3D, depth=101),
+    "i3d-nl-r50": replace(I3D, non_local=ODD),
+    "i3d-nl-r101": replace(I3D, depth=101, non_local=ODD),
+    "ircsn-r50": CSN,
+    "ircsn-r152": replace(CSN, depth=152),
+    "ipcsn-r50": replace(CSN, block="ip"),
+    "ipcsn-r152": replace(CSN, block="ip", depth=152),
+    "r2plus1d-r18": replace(R2PLUS1D, block="basic", depth=18),
+    "r2plus1d-r34": replace(R2PLUS1D, block="basic", depth=34),
+    "r2plus1d-r101": replace(R2PLUS1D, depth=101),
+    "r2plus1d-r152": replace(R2PLUS1D, depth=152),
+    "r3d-r18": R3D,
+    # pictures only: the frames of a clip are averaged (IG-65M Table 4, to be inflated into r3d-r18)
+    "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(1, 1, 1, 1)),
+    "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(3, 1, 1, 1)),
+    "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True),
+}

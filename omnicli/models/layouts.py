@@ -1,0 +1,200 @@
+"""Weights of other codes under our names, and back (CHECKPOINTS section 2).
+
+Ours is ``backbone.`` and torchvision's names for the layers, ``fc.`` for the classifier. Names alone decide the layout.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from torch import Tensor
+
+Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "bare"]
+CLASSIFIER_NAMES = ("fc.", "classifier.", "head.fc.", "head.", "cls_head.", "last_linear.")
+
+# mmaction2 → ours, in this order; the first that fits is the only one applied
+MMACTION2_RULES = (
+    (r"non_local_block\.(g|phi)\.0\.conv\.", r"non_local_block.\1."),
+    (r"non_local_block\.conv_out\.bn\.", r"non_local_block.bn_out."),
+    (r"non_local_block\.(g|phi|theta|conv_out)\.conv\.", r"non_local_block.\1."),
+    (r"\bconv(\d)\.conv\.(conv_s|bn_s|conv_t)\.", r"conv\1.\2."),
+    (r"\bdownsample\.conv\.(conv_s|bn_s|conv_t)\.", r"downsample.0.\1."),
+    (r"\bconv1\.conv\.net\.", r"conv1."),
+    (r"_lateral\.conv\.", r"_lateral."),
+    (r"\bdownsample\.conv\.", r"downsample.0."),
+    (r"\bdownsample\.bn\.", r"downsample.1."),
+    (r"\bconv(\d)\.conv\.", r"conv\1."),
+    (r"\bconv(\d)\.bn\.", r"bn\1."),
+)
+# CSN numbers the parts of conv2: in irCSN 0 is the depthwise one, in ipCSN 0 is the 1x1x1 before it
+IR_RULES = ((r"\bconv2\.0\.conv\.", r"conv2."), (r"\bconv2\.0\.bn\.", r"bn2."))
+IP_RULES = (
+    (r"\bconv2\.0\.conv\.", r"point_conv."),
+    (r"\bconv2\.0\.bn\.", r"point_bn."),
+    (r"\bconv2\.1\.conv\.", r"conv2."),
+    (r"\bconv2\.1\.bn\.", r"bn2."),
+)
+# ours → mmaction2
+TO_MMACTION2_RULES = (
+    (r"non_local_block\.(g|phi)\.", r"non_local_block.\1.0.conv."),
+    (r"non_local_block\.bn_out\.", r"non_local_block.conv_out.bn."),
+    (r"non_local_block\.(theta|conv_out)\.", r"non_local_block.\1.conv."),
+    (r"\bconv(\d)\.(conv_s|bn_s|conv_t)\.", r"conv\1.conv.\2."),
+    (r"\bdownsample\.0\.(conv_s|bn_s|conv_t)\.", r"downsample.conv.\1."),
+    (r"_lateral\.", r"_lateral.conv."),
+    (r"\bdownsample\.0\.", r"downsample.conv."),
+    (r"\bdownsample\.1\.", r"downsample.bn."),
+    (r"\bconv(\d)\.", r"conv\1.conv."),
+    (r"\bbn(\d)\.", r"conv\1.bn."),
+)
+TO_IR_RULES = ((r"\bconv2\.", r"conv2.0.conv."), (r"\bbn2\.", r"conv2.0.bn."))
+TO_IP_RULES = (
+    (r"\bpoint_conv\.", r"conv2.0.conv."),
+    (r"\bpoint_bn\.", r"conv2.0.bn."),
+    (r"\bconv2\.", r"conv2.1.conv."),
+    (r"\bbn2\.", r"conv2.1.bn."),
+)
+TORCHVISION_R3D_RULES = (
+    (r"^stem\.0\.", r"conv1."),
+    (r"^stem\.1\.", r"bn1."),
+    (r"\bconv(\d)\.0\.", r"conv\1."),
+    (r"\bconv(\d)\.1\.", r"bn\1."),
+)
+TORCHVISION_R2PLUS1D_RULES = (
+    (r"^stem\.0\.", r"conv1.conv_s."),
+    (r"^stem\.1\.", r"conv1.bn_s."),
+    (r"^stem\.3\.", r"conv1.conv_t."),
+    (r"^stem\.4\.", r"bn1."),
+    (r"\bconv(\d)\.0\.0\.", r"conv\1.conv_s."),
+    (r"\bconv(\d)\.0\.1\.", r"conv\1.bn_s."),
+    (r"\bconv(\d)\.0\.3\.", r"conv\1.conv_t."),
+    (r"\bconv(\d)\.1\.", r"bn\1."),
+)
+
+Rules = tuple[tuple[str, str], ...]
+
+
+def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix ``module.`` of data-parallel training and without ``data_preprocessor.*``."""
+    names = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    return {name: tensor for name, tensor in names.items() if not name.startswith("data_preprocessor.")}
+
+
+def recognise_layout(names: Iterable[str]) -> Layout:
+    """Whose names these are; ``bare`` are those of torchvision or timm for a backbone with its own classifier.
+
+    >>> recognise_layout(["backbone.conv1.conv.weight", "cls_head.fc_cls.bias"])
+    'mmaction2'
+    >>> recognise_layout(["backbone.bn1.weight", "cls_head.fc_cls.bias"])
+    'mmaction'
+    """
+    known = set(names)
+    if any(re.match(r"backbone\.(\w+\.)*conv1\.conv\.", name) for name in known):
+        return "mmaction2"
+    if any(name.startswith("cls_head.") for name in known):
+        return "mmaction"
+    if any(name.startswith("backbone.") for name in known):
+        return "omni"
+    return "torchvision-video" if "stem.0.weight" in known else "bare"
+
+
+def shifts(names: Iterable[str]) -> bool:
+    """Whether these are names of a TSM: its first convolutions are wrapped."""
+    return any(re.search(r"\blayer\d\.\d+\.conv1(\.conv)?\.net\.", name) for name in names)
+
+
+def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of any layout under our names; tensors are shared, not copied, but for the stem of BN-Inception."""
+    weights = bare_names(weights)
+    match recognise_layout(weights):
+        case "mmaction2":
+            is_ip = any(".conv2.1.conv." in name for name in weights)
+            rules = (*(IP_RULES if is_ip else IR_RULES), *MMACTION2_RULES)
+            return {_head_to_ours(_rename(name, rules)): tensor for name, tensor in weights.items()}
+        case "mmaction":
+            return {_head_to_ours(_unwrapped(name)): tensor for name, tensor in weights.items()}
+        case "torchvision-video":
+            rules = TORCHVISION_R2PLUS1D_RULES if "stem.3.weight" in weights else TORCHVISION_R3D_RULES
+            return {_bare_to_ours(_rename(name, rules)): tensor for name, tensor in weights.items()}
+        case "bare":
+            return {_bare_to_ours(name): _in_rgb(name, tensor) for name, tensor in weights.items()}
+        case _:
+            return weights
+
+
+def from_omni(
+    weights: Mapping[str, Tensor], layout: Literal["mmaction2", "mmaction"], *, is_shifted: bool = False
+) -> dict[str, Tensor]:
+    """Our ResNets under the names of mmaction2 or old mmaction; ``is_shifted`` for a TSM.
+
+    CSNs are told from others by their depthwise convolutions. TSNs on backbones that are no ResNets are named alike in
+    both, the classifier apart.
+    """
+    shifted = _shifted_names(weights) if is_shifted else set()
+    rules: Rules = ()
+    if layout == "mmaction2":
+        rules = TO_MMACTION2_RULES
+        depthwise = weights.get("backbone.layer1.0.conv2.weight")
+        if any(".point_conv." in name for name in weights):
+            rules = (*TO_IP_RULES, *rules)
+        elif depthwise is not None and depthwise.ndim == 5 and depthwise.shape[1] == 1:
+            rules = (*TO_IR_RULES, *rules)
+    renamed = {}
+    for name, tensor in weights.items():
+        theirs = _rename(name, rules)
+        if name in shifted:
+            theirs = theirs.removesuffix("weight") + "net.weight"
+        renamed[re.sub(r"^fc\.", "cls_head.fc_cls.", theirs)] = tensor
+    return renamed
+
+
+def inflate(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """2D convolutions where 3D ones are wanted: repeated k_t times along time, divided by k_t; the rest as it is.
+
+    Args:
+        weights: by our names; (Cout, Cin, k, k) become (Cout, Cin, k_t, k, k).
+        wanted: what they are for, by the same names.
+    """
+    inflated = dict(weights)
+    for name, tensor in weights.items():
+        if name in wanted and tensor.ndim == 4 and wanted[name].ndim == 5:
+            frames = wanted[name].shape[2]
+            inflated[name] = tensor.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
+    return inflated
+
+
+def _rename(name: str, rules: Rules) -> str:
+    for pattern, ours in rules:
+        renamed, count = re.subn(pattern, ours, name)
+        if count:
+            return renamed
+    return name
+
+
+def _head_to_ours(name: str) -> str:
+    return re.sub(r"^cls_head\.fc_cls\.", "fc.", name)
+
+
+def _unwrapped(name: str) -> str:
+    return re.sub(r"(\blayer\d\.\d+\.conv1)\.net\.", r"\1.", name)
+
+
+def _bare_to_ours(name: str) -> str:
+    """``fc.weight`` and its like are the classifier, all else the backbone."""
+    for classifier in CLASSIFIER_NAMES:
+        if name in (f"{classifier}weight", f"{classifier}bias"):
+            return f"fc.{name.removeprefix(classifier)}"
+    return f"backbone.{name}"
+
+
+def _in_rgb(name: str, tensor: Tensor) -> Tensor:
+    """The ImageNet weights of BN-Inception come from Caffe and look at BGR: their stem is turned round."""
+    return tensor.flip(1) if name == "conv1_7x7_s2.weight" else tensor
+
+
+def _shifted_names(weights: Mapping[str, Tensor]) -> set[str]:
+    """The convolutions that a TSM with these weights shifts before."""
+    firsts = [name for name in weights if re.fullmatch(r"backbone\.layer\d\.\d+\.conv1\.weight", name)]
+    in_layer3 = sum(name.startswith("backbone.layer3.") for name in firsts)
+    every = 2 if in_layer3 >= 23 else 1
+    return {name for name in firsts if int(name.split(".")[2]) % every == 0}

@@ -1,0 +1,50 @@
+"""Names of architectures: what they make, what is near to a wrong one."""
+
+import pytest
+import torch
+
+from omnicli.errors import ModelError, UsageError
+from omnicli.models.architectures import new_model, own_dropout, own_input, three_d_design
+from omnicli.models.designs import DESIGNS
+from omnicli.models.slowfast import SLOWFAST_DESIGNS
+
+
+@pytest.mark.parametrize("name", [*DESIGNS, *SLOWFAST_DESIGNS, "tsn-bninception", "tsm-resnet50"])
+def test_every_name_makes_a_model_of_so_many_classes(name):
+    with torch.device("meta"):
+        model = new_model(name, 7)
+    assert model.fc.out_features == 7
+    assert model.dropout.p == own_dropout(name)
+    assert model.is_2d == (three_d_design(name) is None)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_small"])
+def test_torchvisions_backbones_give_pooled_features(backbone):
+    model = new_model(f"tsn-torchvision.{backbone}", 3).eval()
+    assert model(torch.randn(2, 3, 2, 64, 64)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("slowonly-r5", "slowonly-r50"),
+        ("tsn-torchvision.resnet5o", "torchvision.resnet50"),
+        ("tsm-mobilenetv2_035", "not a ResNet"),
+        ("tsn-torchvision.fcn_resnet50", "has no backbone"),
+    ],
+)
+def test_wrong_names_say_what_is_near(name, says):
+    with pytest.raises(UsageError, match=says):
+        new_model(name, 2)
+
+
+def test_imagenet_weights_that_nobody_offers_are_explained():
+    with pytest.raises(UsageError, match="to inflate"):
+        new_model("slowonly-r50", 2, pretrained=True)
+    with pytest.raises(ModelError, match="bninception"):
+        new_model("tsn-bninception", 2, pretrained=True)
+
+
+def test_bninception_keeps_caffes_means_in_rgb_order():
+    assert own_input("bninception")[:2] == ((128.0, 117.0, 104.0), (1.0, 1.0, 1.0))

@@ -1,0 +1,40 @@
+"""What all models share: float32 logits from a backbone of any precision, and what training may hold."""
+
+import pytest
+import torch
+from torch import nn
+
+from omnicli.models.architectures import new_model
+from omnicli.models.recogniser import ClipModel
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 1)
+        self.norm = nn.BatchNorm3d(4)
+
+    def forward(self, clips):
+        return self.norm(self.conv(clips)).mean(dim=(2, 3, 4))
+
+
+def test_a_clip_model_gives_float32_logits_whatever_its_backbone_computes_in():
+    model = ClipModel(Pooled(), 4, 5, 0.5).eval().set_precision(torch.bfloat16)
+    assert model.features(torch.randn(2, 3, 4, 8, 8)).dtype == torch.float32
+    assert model(torch.randn(2, 3, 4, 8, 8)).shape == (2, 5)
+    assert (model.is_2d, model.average_views) == (False, "scores")
+
+
+def test_a_frozen_batch_norm_neither_counts_nor_learns_in_training():
+    model = ClipModel(Pooled(), 4, 5, 0.5)
+    model.freeze("batch-norm")
+    before = model.backbone.norm.running_mean.clone()
+    model.train()(torch.randn(2, 3, 4, 8, 8) + 5)
+    assert torch.equal(model.backbone.norm.running_mean, before)
+    assert not model.backbone.norm.weight.requires_grad and model.backbone.conv.weight.requires_grad
+
+
+@pytest.mark.parametrize(("name", "std"), [("tsn-resnet18", 0.01), ("tsm-resnet18", 0.001)])
+def test_the_classifier_begins_as_the_recipe_says(name, std):
+    weight = new_model(name, 400).fc.weight
+    assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)
