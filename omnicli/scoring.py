@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from omnicli.cores import available_cores
 from omnicli.data.sampling import Generation
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
-from omnicli.data.views import Crops, frames_at_rate, snippet_views
+from omnicli.data.views import Crops, clip_views, frames_at_rate, snippet_views
 from omnicli.engine.predict import Forward, predict
 from omnicli.errors import MediaError, ModelError
 from omnicli.media.prefetch import Lull, map_ahead
-from omnicli.media.source import open_media
+from omnicli.media.source import MediaSource, open_media
 from omnicli.models.teacher import Teacher
 from omnicli.streams.records import OnDrop, Record
 
@@ -27,9 +27,10 @@ ReadViews = Callable[[Record], Sequence[np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions:
-    """How a teacher looks at media; what is None is the teacher's own."""
+    """How a teacher looks at media; what is None is the teacher's own; ``num_clips`` is for 3D teachers."""
 
     num_segments: int | None = None
+    num_clips: int = 10
     short_side: int | None = None
     crop_size: int | None = None
     crops: Crops = "centre"
@@ -226,25 +227,49 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
 
 def _read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
     """The views of every teacher; teachers that look the same way share them."""
-    made: dict[tuple[int, int, int], np.ndarray] = {}
+    made: dict[tuple[int, ...], np.ndarray] = {}
     looks = [_look(teacher, views) for teacher in teachers]
     with open_media(record, root=views.root) as source:
-        for num_segments, short_side, crop_size in set(looks):
-            made[num_segments, short_side, crop_size] = snippet_views(
-                source,
-                num_segments=num_segments,
-                short_side=short_side,
-                crop_size=crop_size,
-                crops=views.crops,
-                generation=views.generation,
-            )
+        for teacher, look in zip(teachers, looks, strict=True):
+            if look not in made:
+                made[look] = _view(source, record, teacher, look, views)
     return [made[look] for look in looks]
 
 
-def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, int, int]:
-    spec = teacher.spec
-    return (
-        views.num_segments or spec.num_segments,
-        views.short_side or spec.short_side,
-        views.crop_size or spec.crop_size,
-    )
+def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, ...]:
+    """Short side, crop, and whether frames are views of their own; then segments, or frames and interval."""
+    spec, model = teacher.spec, teacher.model
+    size = (views.short_side or spec.short_side, views.crop_size or spec.crop_size)
+    if model.is_2d:
+        return (*size, int(model.is_framewise), views.num_segments or spec.num_segments)
+    return (*size, 0, spec.num_frames, spec.frame_interval)
+
+
+def _view(
+    source: MediaSource, record: Record, teacher: Teacher, look: tuple[int, ...], views: ViewOptions
+) -> np.ndarray:
+    """The views (V, T, H, W, 3) of one teacher.
+
+    Raises:
+        ModelError: a picture for a 3D teacher.
+    """
+    short_side, crop_size, is_framewise, *frames = look
+    if not teacher.model.is_2d:
+        if source.num_frames == 1:
+            raise ModelError(
+                f"{record.where}: a picture cannot be judged by the 3D teacher {teacher.name}, which would have to be "
+                f"deflated, and that fails (Sec. 3.4); give pictures to a 2D teacher, such as a TSN"
+            )
+        return clip_views(
+            source, num_clips=views.num_clips, num_frames=frames[0], frame_interval=frames[1],
+            short_side=short_side, crop_size=crop_size, crops=views.crops, generation=views.generation,
+        )  # fmt: skip
+    snippets = snippet_views(
+        source, num_segments=frames[0], short_side=short_side, crop_size=crop_size,
+        crops=views.crops, generation=views.generation,
+    )  # fmt: skip
+    if is_framewise:
+        return snippets
+    if source.num_frames == 1:  # Ours: a TSM sees a still clip, for its shift was trained with neighbours to take from
+        return snippets.repeat(frames[0], axis=1)  # (crops, S, H, W, 3)
+    return snippets.reshape(-1, frames[0], *snippets.shape[2:])  # (crops, S, H, W, 3)

@@ -87,6 +87,7 @@ def test_order_is_kept_around_what_passes_and_what_cannot_be_read(model, world, 
 def test_scores_that_are_not_finite_stop_the_run(model, world):
     class Broken(torch.nn.Module):
         average_views = "logits"
+        is_2d = is_framewise = True
 
         def forward(self, clips):
             return torch.full((len(clips), len(model.classes)), float("nan"))
@@ -102,3 +103,45 @@ def test_teachers_must_share_their_classes(model):
     fewer = dataclasses.replace(model.spec, classes=model.classes[:-1])
     with pytest.raises(ModelError, match="is 'nothing', but"):
         align_classes([model, dataclasses.replace(model, spec=fewer)])
+
+
+def made_teacher(name, **spec):
+    from omnicli.models.architectures import new_model
+    from omnicli.models.factory import model_spec
+    from omnicli.models.teacher import Teacher
+
+    whole = model_spec(name, classes=["a", "b"], short_side=36, crop_size=32, **spec)
+    model = new_model(name, 2).eval()
+    torch.nn.init.normal_(model.fc.weight)
+    return Teacher(model, whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
+
+
+def test_a_picture_for_a_3d_teacher_is_an_error_that_says_why(world):
+    with pytest.raises(ModelError, match=r"3D teacher r2d-r18\.pth.*deflated.*2D teacher"):
+        scored(pictures(world, 6), [made_teacher("r2d-r18", num_frames=2, frame_interval=1)])
+
+
+def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
+    from omnicli.data.views import clip_views
+    from omnicli.media.source import open_media
+    from omnicli.scoring import forward_of
+
+    teacher = made_teacher("r2d-r18", num_frames=2, frame_interval=3)
+    records = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
+    got, _ = scored(records, [teacher])
+    with open_media(records[0]) as source:
+        views = clip_views(source, num_clips=10, num_frames=2, frame_interval=3, short_side=36, crop_size=32)
+    with torch.inference_mode():
+        logits = forward_of(teacher.model, teacher)(torch.from_numpy(np.ascontiguousarray(views)))
+    np.testing.assert_allclose(got[0][1], torch.softmax(logits.double(), -1).mean(0).numpy(), atol=1e-5)
+
+
+def test_a_tsm_sees_all_segments_together_and_a_picture_as_a_still_clip(world):
+    teacher = made_teacher("tsm-resnet18", num_segments=4)
+    seen = []
+    teacher.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    scored(pictures(world, 6), [teacher])
+    videos = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
+    scored(videos, [teacher])
+    assert len(seen) >= 2
+    assert {tuple(shape[1:3]) for shape in seen} == {(3, 4)}

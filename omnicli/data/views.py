@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from omnicli.data.sampling import Generation, segment_indices_test
+from omnicli.data.sampling import Generation, clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.media.source import MediaSource
 
@@ -44,16 +44,61 @@ def snippet_views(
         if num_frames == 1
         else segment_indices_test(num_frames, num_segments=num_segments, generation=generation)
     )
+    cropped = _cropped(source, indices, short_side=short_side, crop_size=crop_size, crops=crops)
+    return cropped.reshape(-1, 1, crop_size, crop_size, 3)  # (crops * S, 1, H, W, 3)
+
+
+def clip_views(
+    source: MediaSource,
+    *,
+    num_clips: int,
+    num_frames: int,
+    frame_interval: int,
+    short_side: int,
+    crop_size: int,
+    crops: Crops = "centre",
+    generation: Generation = "1.x",
+) -> np.ndarray:
+    """Views of a 3D model: every crop of dense clips spread over the video (CHECKPOINTS section 4: 10 x 3).
+
+    Args:
+        source: an open video or folder of frames.
+        num_clips: clips.
+        num_frames: frames of each.
+        frame_interval: from one to the next.
+        short_side: pixels the short side is resized to.
+        crop_size: pixels of each square.
+        crops: the middle; three along the long side; or corners, middle and their mirrors.
+        generation: which released code's choice of frames.
+
+    Returns:
+        (V, num_frames, crop_size, crop_size, 3) uint8 RGB, V = crops x clips.
+
+    Raises:
+        MediaError: a wanted frame does not decode.
+    """
+    indices = clip_indices_test(
+        source.num_frames,
+        num_clips=num_clips,
+        clip_frames=num_frames,
+        frame_interval=frame_interval,
+        generation=generation,
+    )
+    cropped = _cropped(source, indices.reshape(-1), short_side=short_side, crop_size=crop_size, crops=crops)
+    return cropped.reshape(-1, num_frames, crop_size, crop_size, 3)  # (crops * clips, T, H, W, 3)
+
+
+def _cropped(source: MediaSource, indices: np.ndarray, *, short_side: int, crop_size: int, crops: Crops) -> np.ndarray:
+    """Every crop (crops, F, H, W, 3) of the frames at ``indices`` (F,)."""
     unique, inverse = np.unique(indices, return_inverse=True)  # short videos repeat frames: decode each once
-    frames = resize_short_side(source.read(unique.tolist(), short_side=short_side), short_side)[inverse]  # (S, H, W, 3)
+    frames = resize_short_side(source.read(unique.tolist(), short_side=short_side), short_side)[inverse]  # (F, H, W, 3)
     match crops:
         case "three":
-            cropped = three_crops(frames, crop_size)
+            return three_crops(frames, crop_size)
         case "ten":
-            cropped = ten_crops(frames, crop_size)
+            return ten_crops(frames, crop_size)
         case _:
-            cropped = centre_crop(frames, crop_size)[None]
-    return cropped.reshape(-1, 1, crop_size, crop_size, 3)  # (crops * S, 1, H, W, 3)
+            return centre_crop(frames, crop_size)[None]
 
 
 def frames_at_rate(times: np.ndarray, duration_sec: float, *, fps: float) -> np.ndarray:

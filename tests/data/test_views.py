@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.sampling import segment_indices_test
+from omnicli.data.sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side
-from omnicli.data.views import frames_at_rate, snippet_views
+from omnicli.data.views import clip_views, frames_at_rate, snippet_views
 
 
 class Film:
@@ -68,3 +68,12 @@ def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
     wanted = [k / fps for k in range(max(1, int(np.ceil(duration * fps - 1e-9))))]
     expected = [max(i for i, time in enumerate(times) if time <= when + 1e-6) for when in wanted]
     assert indices.tolist() == expected
+
+
+@pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
+def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
+    film = Film(50)
+    got = clip_views(film, num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops=crops)
+    expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
+    assert got.shape == (2 * count, 4, 16, 16, 3)
+    np.testing.assert_array_equal(got[:, :, 0, 0, 1], np.tile(expected, (count, 1)))
