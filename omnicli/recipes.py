@@ -45,6 +45,8 @@ class TeacherRecipe:
         label_smoothing: share of the label that is spread over all classes.
         mixup_alpha: of intra-dataset mixup (Sec. 3.6); 0 is none.
         freeze: what of the backbone stays as it was loaded.
+        probe_epochs: first the classifier alone is trained for so long, on the frozen trunk (Ours).
+        probe_lr: its learning rate then.
     """
 
     model: str | None = None
@@ -68,6 +70,8 @@ class TeacherRecipe:
     label_smoothing: float = 0.0
     mixup_alpha: float = 0.0
     freeze: FreezeName = "nothing"
+    probe_epochs: int = 0
+    probe_lr: float = 0.01
 
 
 FEW_CLIPS = TeacherRecipe(
@@ -85,7 +89,7 @@ FEW_CLIPS = TeacherRecipe(
 TEACHER_RECIPES = {
     "few-clips": FEW_CLIPS,
     "few-clips-finetune": replace(
-        FEW_CLIPS, epochs=8, backbone_lr_scale=0.05, label_smoothing=0.1, freeze="batch-norm"
+        FEW_CLIPS, epochs=6, lr=0.002, backbone_lr_scale=0.1, freeze="batch-norm", probe_epochs=50
     ),
     "few-clips-scratch": replace(
         FEW_CLIPS, init="scratch", epochs=40, lr=0.02, backbone_lr_scale=1.0, classifier_prior=0.0, freeze="nothing"

@@ -25,6 +25,7 @@ SCRATCH = replace(
     epochs=2, batch_size=3,
 )  # fmt: skip
 FROZEN = replace(SCRATCH, freeze="backbone", epochs=12)
+PROBED = replace(SCRATCH, freeze="batch-norm", probe_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,11 @@ def test_the_same_seed_gives_the_same_bytes_with_any_workers_and_another_seed_ot
     assert not torch.equal(*weights)
 
 
-@pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["all", "frozen"])
-@pytest.mark.parametrize("asked", [1, 9, 12, 13])
+@pytest.mark.parametrize(
+    ("recipe", "asked"),
+    [(SCRATCH, 1), (SCRATCH, 9), (SCRATCH, 12), (SCRATCH, 13), (SCRATCH, 18), (FROZEN, 12), (FROZEN, 21), (FROZEN, 40),
+     (PROBED, 15), (PROBED, 20), (PROBED, 34), (PROBED, 38)],
+)  # fmt: skip
 def test_interrupted_anywhere_it_ends_in_the_same_bytes(target, tmp_path, recipe, asked):
     expected, _ = train(target, tmp_path / "whole.pth", recipe, val=target[:2])
     out = tmp_path / "a.pth"
@@ -151,6 +155,32 @@ def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(t
     lines, left = train(target, tmp_path / "a.pth", replace(recipe, epochs=4))
     assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
     assert [line["num_clips"] for line in lines] == [8, 7, 7, 7]
+
+
+def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path, monkeypatch):
+    whole = feeds.read_training_clip
+
+    def read(record, look, *, epoch):
+        if record["id"] == target[2]["id"]:
+            raise MediaError("decode error at 1.2 s")
+        return whole(record, look, epoch=epoch)
+
+    monkeypatch.setattr(feeds, "read_training_clip", read)
+    with pytest.raises(Interrupted):
+        train(target, tmp_path / "a.pth", should_stop=stop_after(12))
+    _, left = train(target, tmp_path / "a.pth")
+    assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
+
+
+def test_a_probe_teaches_the_classifier_and_leaves_the_trunk(target, tmp_path):
+    recipe = replace(PROBED, probe_epochs=30, probe_lr=0.05, epochs=1, lr=1e-9)
+    train(target, tmp_path / "a.pth", recipe)
+    before = create_model("tsn-resnet10t", num_classes=4).state_dict()
+    after = load_checkpoint(tmp_path / "a.pth").state_dict
+    for name, tensor in before.items():
+        if name.startswith("backbone."):
+            torch.testing.assert_close(after[name], tensor, atol=1e-5, rtol=0)
+    assert (after["fc.weight"] - before["fc.weight"]).abs().max() > 0.02
 
 
 @pytest.mark.parametrize(
