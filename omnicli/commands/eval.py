@@ -129,8 +129,10 @@ def _open_outputs(
     from omnicli.streams.outputs import StreamWriter, open_atomic, open_stdout
     from omnicli.streams.shards import ShardWriter
 
-    writer: LineWriter = open_stdout(live=False)
-    if out is not None:
+    writer: LineWriter
+    if out is None:
+        writer = open_stdout(live=False)
+    else:
         writer = StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
     if shards_dir is None:
         return writer, None

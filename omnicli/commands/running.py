@@ -214,9 +214,10 @@ def _open_outputs(
         journal = Journal.open(Path(streams.out), rejects=rejects_path, options=deciding, resume=resume)
         stack.callback(journal.close)
         return journal.kept, journal.rejects, journal
-    kept = open_stdout(live=live)
     if streams.out:
         kept = StreamWriter(stack.enter_context(open_atomic(Path(streams.out))), name=streams.out, live=live)
+    else:
+        kept = open_stdout(live=live)
     rejects = None
     if streams.rejects:
         rejects = StreamWriter(

@@ -1,6 +1,5 @@
 import gc
 import io
-import os
 import struct
 import subprocess
 import sys
@@ -243,7 +242,7 @@ def test_videos_opened_one_after_another_leave_no_native_threads(tmp_path, film,
     path = film(tmp_path / "a.mp4", moving(4), codec="libx264")  # x264 signs its work: side data
 
     def num_threads():
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
 
     gc.disable()  # nothing may wait for the collector
     try:

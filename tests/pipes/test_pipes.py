@@ -39,6 +39,40 @@ def test_a_closed_reader_ends_the_command_quietly_with_141(sh, tmp_path):
     assert len(ids((tmp_path / "first").read_text())) == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("omni filter <&-", 2, "omni filter: no INPUT: give files, folders or -, or pipe records into stdin"),
+        ("omni filter - <&-", 2, "omni filter: stdin (-) is closed; name files or folders"),
+        ("omni filter a.jsonl >&-", 73, "omni filter: stdout: cannot write: it is closed; name a file with -o"),
+        ("omni filter a.jsonl >/dev/full", 73, "omni filter: stdout: cannot write: No space left on device"),
+        ("omni filter --dry-run >/dev/full", 73, "omni: stdout: cannot write: No space left on device"),
+        ("omni filter --help >/dev/full", 73, "omni filter: stdout: cannot write: No space left on device"),
+        ("omni --version >/dev/full", 73, "omni: stdout: cannot write: No space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_one_line_and_its_code(sh, tmp_path, command, code, said):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(command, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", said + "\n")
+
+
+@pytest.mark.parametrize("nowhere", ["&-", "/dev/full"])
+def test_a_stderr_that_takes_nothing_changes_nothing_else(sh, tmp_path, nowhere):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(f"omni filter --threshold 0 a.jsonl 2>{nowhere}", cwd=tmp_path)
+    assert (run.returncode, len(ids(run.stdout))) == (0, 5)
+    run = sh(f"omni filter missing.jsonl 2>{nowhere}", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (65, "")
+
+
+def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_path):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh("omni filter --threshold 0 a.jsonl -o b.jsonl >&- 2>&- <&-", cwd=tmp_path)
+    assert run.returncode == 0
+    assert len(ids((tmp_path / "b.jsonl").read_text())) == 5
+
+
 def test_an_empty_stream_is_legal(sh):
     run = sh("omni filter -", stdin="")
     assert (run.returncode, run.stdout) == (0, "")
