@@ -12,6 +12,7 @@ import os
 import pickle
 import secrets
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,12 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
+from omnicli.streams.content import HEAD_BYTES, sniff
 
 FORMAT = "omni-checkpoint"
 VERSION = 1
+ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,10 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _unpickle(path: str | Path, data: bytes) -> Any:
+    if data.startswith(ZIP):
+        _check_archive(path, data)
+    elif not data.startswith(PICKLE):
+        raise ModelError(f"{path}: not a checkpoint ({_described(data)})")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wonders at odd pickles; what it cannot read is refused below
@@ -157,3 +165,25 @@ def _unpickle(path: str | Path, data: bytes) -> Any:
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise ModelError(f"{path}: truncated or not a checkpoint ({reason})") from None
+
+
+def _check_archive(path: str | Path, data: bytes) -> None:
+    """What torch does not look at: checksums, and members packed so that they fill the memory. Raises ModelError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ModelError(f"{path}: refused: a compressed archive; torch.save writes none")
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError):
+        raise ModelError(f"{path}: truncated; copy or make it again") from None
+    if damaged is not None:
+        raise ModelError(f"{path}: damaged: the checksum of {damaged} is wrong; copy or make it again")
+
+
+def _described(data: bytes) -> str:
+    """What a file is that is no checkpoint."""
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS: fetch the file with git lfs pull"
+    if data[8:10] == b'{"':
+        return "safetensors hold bare weights: give them to --init, with --model naming the architecture"
+    return sniff(data[:HEAD_BYTES])[1]

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,40 @@ def test_files_that_are_not_checkpoints_say_why(tmp_path, content, says):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=says):
         load_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "empty file"),
+        (b"hello\n", "text"),
+        (b"\x93NUMPY\x01\0", "NumPy array"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b'\x10\0\0\0\0\0\0\0{"a":{}}', "--init"),
+    ],
+)
+def test_files_of_other_kinds_are_told_apart(tmp_path, data, says):
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(ModelError, match=rf"a\.pth: not a checkpoint \(.*{says}.*\)$"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_single_changed_byte_of_the_weights_is_found(tmp_path):
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, meta=META, state_dict={"fc.weight": torch.full((1000,), 7.0)})
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.full((4,), 7.0).numpy().tobytes()) + 2001] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged: the checksum"):
+        load_checkpoint(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused_unread(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", b"\0" * 10_000_000)
+    for load in (load_checkpoint, load_weights):
+        with pytest.raises(ModelError, match="refused: a compressed archive"):
+            load(tmp_path / "a.pth")
 
 
 def test_a_missing_file_is_an_error_of_the_model():
