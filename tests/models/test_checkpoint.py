@@ -181,3 +181,19 @@ def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):
     assert (tmp_path / "a.pth").is_symlink()
     assert (tmp_path / "real" / "b.pth").stat().st_mode == plain.stat().st_mode
     assert json.loads(read_whole(tmp_path / "a.pth")[0]["meta"]) == META
+
+
+def test_until_the_rename_the_earlier_file_is_untouched(tmp_path, monkeypatch):
+    """What a kill between two instructions would find, where killing a process at random may miss it."""
+    path = tmp_path / "a.pth"
+    write_whole(path, {"round": 0})
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_whole(path, {"round": 1})
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
