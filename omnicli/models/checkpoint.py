@@ -174,7 +174,7 @@ def _check_archive(path: str | Path, data: bytes) -> None:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ModelError(f"{path}: refused: a compressed archive; torch.save writes none")
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError):
+    except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError):
         raise ModelError(f"{path}: truncated; copy or make it again") from None
     if damaged is not None:
         raise ModelError(f"{path}: damaged: the checksum of {damaged} is wrong; copy or make it again")
