@@ -57,7 +57,7 @@ class TSN(nn.Module):
         return self.classify(self.features(clips))
 
     def freeze(self, what: Literal["nothing", "batch-norm", "backbone"]) -> None:
-        """Hold the backbone's batch-norm (statistics and affine), or all of the backbone, as it is; in ``train`` too."""
+        """Hold the backbone's batch-norm (statistics and affine), or all of the backbone; in ``train`` mode too."""
         self.frozen = what
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(what != "backbone")
