@@ -211,7 +211,8 @@ def _open_outputs(
     if streams.out and not is_special(Path(streams.out)):
         rejects_path = Path(streams.rejects) if streams.rejects else None
         resume = streams.resume and not run.whole_stream  # a decision over the whole stream starts over
-        journal = Journal.open(Path(streams.out), rejects=rejects_path, options=deciding, resume=resume)
+        options = {**deciding, "shards": str(streams.shards_dir)} if streams.shards_dir else deciding
+        journal = Journal.open(Path(streams.out), rejects=rejects_path, options=options, resume=resume)
         stack.callback(journal.close)
         return journal.kept, journal.rejects, journal
     if streams.out:
