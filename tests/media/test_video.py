@@ -265,7 +265,7 @@ def test_a_frame_asked_how_it_is_turned_is_freed_with_its_video(tmp_path, film, 
         with VideoSource(str(path)) as source:
             assert (source.height, source.width) == shape[::-1]
         del source
-        frames = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        frames = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]  # proxies warn when asked
     finally:
         gc.enable()
     assert all(frame.width * frame.height == 1 for frame in frames)
