@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 NUM_TOP_SCORES = 5
 DECIMALS = 6
 
