@@ -19,7 +19,7 @@ import typer
 from omnicli import __version__
 from omnicli.commands import options as o
 from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import digest_of, print_options
+from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import ModelError, UsageError
 
@@ -81,6 +81,7 @@ def command(
     limit: o.Limit = None,
     out: o.Out = None,
     rejects: o.Rejects = None,
+    summary: o.Summary = None,
     max_bad: o.MaxBad = None,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -103,7 +104,10 @@ def command(
         return
     console = Console("eval", quiet=quiet, verbose=verbose)
     with contextlib.ExitStack() as stack:
-        ledger = stack.enter_context(Ledger(console, rejects=rejects, max_bad=max_bad))
+        stack.enter_context(stopping_on_sigterm(resumable=False))
+        ledger = stack.enter_context(
+            Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
+        )
         writer, shards = _open_outputs(out, shards_dir, options, stack)
         records = ledger.read(
             inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
@@ -113,13 +117,14 @@ def command(
         score, classes = _load(checkpoint, views, batch_size, workers, device, precision, root)
         with console.progress(lambda: ledger.sums()):
             for record in evaluate(records, score=score, classes=classes, on_drop=ledger.on_drop):
-                summary = _write(record, writer, shards)
+                ledger.result = _write(record, writer, shards)  # the last is the summary
         if shards is not None:
             shards.close()
         writer.flush()
         console.say(
-            f"{ledger.sums()}; top-1 {100 * summary['top1_acc']:.2f} %, top-5 {100 * summary['top5_acc']:.2f} %, "
-            f"mean-class {100 * summary['mean_class_acc']:.2f} %"
+            f"{ledger.sums()}; top-1 {100 * ledger.result['top1_acc']:.2f} %, "
+            f"top-5 {100 * ledger.result['top5_acc']:.2f} %, "
+            f"mean-class {100 * ledger.result['mean_class_acc']:.2f} %"
         )
 
 

@@ -163,7 +163,7 @@ def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Co
     for line in run.closing(books.counters):
         console.say(line)
     if streams.summary:
-        _write_summary(streams.summary, run, books)
+        write_summary(streams.summary, _summary(run, books))
     if books.too_many_bad:
         raise TooManyBad("; ".join(books.too_many_bad))
 
@@ -264,14 +264,20 @@ def _note_bad(streams: StreamOptions, counters: Mapping[str, int], books: Books,
         books.too_many_bad.append(f"{name}: {bad:,} unreadable, more than --max-bad {streams.max_bad}")
 
 
-def _write_summary(path: Path, run: StageRun, books: Books) -> None:
+def write_summary(path: Path, fields: Mapping[str, Any]) -> None:
+    """``--summary``: what a command did, with its version. Raises OutputError."""
     from omnicli.streams.outputs import open_atomic
 
+    summary = {"omni": __version__, "python": sys.version.split()[0], **fields}
+    with open_atomic(path) as file:
+        file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")
+
+
+def _summary(run: StageRun, books: Books) -> dict[str, Any]:
     counters = books.counters
     extra = {key: count for key, count in counters.items() if key.startswith(f"{run.name}: ")}
     seconds = time.monotonic() - books.started_at
-    summary = {
-        "omni": __version__,
+    return {
         "command": run.name,
         "in": counters["in"],
         "kept": counters["kept"],
@@ -282,7 +288,4 @@ def _write_summary(path: Path, run: StageRun, books: Books) -> None:
         "seconds": round(seconds, 3),
         "options": dict(run.options),
         **({"counts": extra} if extra else {}),
-        "python": sys.version.split()[0],
     }
-    with open_atomic(path) as file:
-        file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")

@@ -111,12 +111,26 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
+def check_writable(path: str | Path) -> None:
+    """Refuse what cannot become a checkpoint, before hours go into it: a file in no folder, a device, a FIFO, a folder.
+
+    Raises:
+        OutputError: names the path and what to do.
+    """
+    final = Path(os.path.realpath(path))
+    if not final.parent.is_dir():
+        raise OutputError(f"{path}: cannot write: no folder '{Path(path).parent}'; make it first")
+    if final.exists() and not final.is_file():
+        raise OutputError(f"{path}: cannot write: not a regular file; a checkpoint is written beside it and renamed")
+
+
 def write_whole(path: str | Path, content: Any) -> str:
     """``torch.save`` of plain data under a temporary name beside ``path``, then fsync and rename; gives the SHA-256.
 
     Raises:
         OutputError: the file cannot be written; nothing is left behind.
     """
+    check_writable(path)  # a rename would replace /dev/null itself
     buffer = io.BytesIO()  # given a path, torch.save writes the file's name into it, and the bytes would differ
     torch.save(content, buffer)
     data = buffer.getvalue()

@@ -38,7 +38,7 @@ from omnicli.errors import InputError, Interrupted, MediaError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
-from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.checkpoint import check_writable, save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.teacher import Teacher
 from omnicli.models.tsn import TSN
@@ -87,7 +87,9 @@ def train_teacher(
     Raises:
         InputError: no record, a label that does not fit, a class without a clip.
         Interrupted: stopped with the state saved.
+        OutputError: ``out`` cannot become a checkpoint.
     """
+    check_writable(out)
     # D_T: every label and every file is checked before the first step
     target = list(records)
     if not target:

@@ -125,6 +125,17 @@ def test_a_missing_file_is_an_error_of_the_model():
         load_checkpoint("nowhere.pth")
 
 
+def test_a_special_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link.pth").symlink_to(tmp_path / "fifo")
+    for name in ("fifo", "link.pth"):
+        with pytest.raises(OutputError, match=rf"{name}: cannot write: not a regular file"):
+            save_checkpoint(tmp_path / name, meta=META, state_dict=WEIGHTS)
+    assert (tmp_path / "fifo").is_fifo()
+    assert (tmp_path / "link.pth").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_folder_that_is_not_there_is_an_error_of_the_output_and_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         save_checkpoint(tmp_path / "nowhere" / "a.pth", meta=META, state_dict=WEIGHTS)

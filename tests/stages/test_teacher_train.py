@@ -1,5 +1,6 @@
 """Training a teacher on real files of the made world, at 32 pixels."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from omnicli import feeds
 from omnicli.engine.fit import TrainingDiverged
-from omnicli.errors import InputError, Interrupted, MediaError
+from omnicli.errors import InputError, Interrupted, MediaError, OutputError
 from omnicli.feeds import Setting
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
@@ -208,6 +209,14 @@ def test_a_classes_file_fixes_the_order_and_must_be_filled(target, tmp_path):
     assert load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"] == names
     with pytest.raises(InputError, match="no readable clip of class 'swimming'"):
         train(target, tmp_path / "b.pth", classes=[*names, "swimming"])
+
+
+def test_an_output_that_cannot_be_made_stops_before_anything_is_read(target, tmp_path):
+    os.mkfifo(tmp_path / "fifo")  # as /dev/null is: no file to be replaced
+    for name, says in (("fifo", "not a regular file"), ("nowhere/a.pth", "make it first")):
+        with pytest.raises(OutputError, match=says):
+            train(iter(()), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 
 
 def test_a_loss_that_is_not_finite_leaves_no_checkpoint(target, tmp_path):
