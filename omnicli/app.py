@@ -134,6 +134,7 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    _spell_names_in_utf8()
     _open_closed_streams()
     code: Any = 0
     try:
@@ -161,6 +162,12 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
+
+
+def _spell_names_in_utf8() -> None:
+    """Start over in Python's UTF-8 mode where the locale is another: names in records are UTF-8 in any locale."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _open_closed_streams() -> None:

@@ -73,6 +73,31 @@ def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_pat
     assert len(ids((tmp_path / "b.jsonl").read_text())) == 5
 
 
+def test_names_are_utf8_in_a_locale_that_is_not(sh, world, tmp_path):
+    picture = next((world / "web" / "image").rglob("*.png"))
+    (tmp_path / "фото é.png").write_bytes(picture.read_bytes())
+    locale = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"  # as ISO-8859-1, which machines rarely have to test with
+    run = sh(f"{locale} omni index --probe 'фото é.png'", cwd=tmp_path)
+    assert ids(run.stdout) == ["фото é.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ("-o ''", 2, "-o: an empty name"),
+        ("--rejects ''", 2, "--rejects: an empty name"),
+        ("-o -", 2, "-o -: without -o the lines go to stdout"),
+        ("-o b.jsonl --summary no/s.json", 73, "no/s.json: cannot write: no folder 'no'; make it first"),
+        ("-o b.jsonl --rejects no/r.jsonl", 73, "no/r.jsonl: cannot write: no folder 'no'; make it first"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_the_work(sh, tmp_path, options, code, said):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(f"omni filter a.jsonl {options}", cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", f"omni filter: {said}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
 def test_an_empty_stream_is_legal(sh):
     run = sh("omni filter -", stdin="")
     assert (run.returncode, run.stdout) == (0, "")
