@@ -80,7 +80,7 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
         raise
 
 
-def _open_whole(record: Mapping[str, Any], path: str) -> MediaSource:
+def _open_whole(record: Record, path: str) -> MediaSource:
     media = record.get("media")
     if media == "features":
         raise InputError(f"{record.where}: features, no media; give the records that the features were made of")
