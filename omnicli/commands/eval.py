@@ -79,7 +79,11 @@ def command(
     null_separated: o.NullSeparated = False,
     root: o.Root = None,
     limit: o.Limit = None,
-    out: o.Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write here instead of stdout: whole or not at all.",
+                     rich_help_panel=o.STREAMS),
+    ] = None,
     rejects: o.Rejects = None,
     summary: o.Summary = None,
     max_bad: o.MaxBad = None,
