@@ -257,8 +257,10 @@ def test_sigterm_saves_and_says_so(shell_environment, tmp_path):
 
 def test_ctrl_c_is_130_without_a_traceback(shell_environment, tmp_path):
     process = subprocess.Popen(
-        ["omni", "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell_environment
-    )
+        ["omni", "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=shell_environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+    )  # fmt: skip
     process.stdin.write(b'{"id":"a","confidence":0.9,"pseudo_label":0}\n')
     process.stdin.flush()
     process.stdout.readline()
