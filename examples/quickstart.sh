@@ -61,7 +61,11 @@ step "5. Test the teacher on clips it has not seen"
 run "omni eval --checkpoint tsn.pth val.jsonl > eval.jsonl"
 run "tail -n 1 eval.jsonl"
 
-step "6. A page to look at"
+step "6. Features of what was kept, in HDF5 shards: for de-duplication and quick classifiers"
+run "omni features --checkpoint tsn.pth --fps 2 --shards features pictures.jsonl videos.jsonl > features.jsonl"
+run "head -n 1 features.jsonl"
+
+step "7. A page to look at"
 run "omni report pictures.jsonl videos.jsonl --rejects pictures.left.jsonl --rejects pictures.bad.jsonl \\
     --rejects videos.left.jsonl --rejects videos.bad.jsonl --threshold 0.8 --title 'Four actions: what the teacher kept' -o report.html"
 run "omni report metrics.jsonl eval.jsonl --title 'Four actions: the teacher' -o teacher.html"

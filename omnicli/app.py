@@ -1,5 +1,6 @@
 """The ``omni`` command: a list of subcommands, and what an error becomes: one line on stderr and an exit code."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +19,11 @@ from omnicli import __version__
 from omnicli.commands import eval as eval_command
 from omnicli.commands import features, index, report, teacher_train
 from omnicli.commands import filter as filter_command
-from omnicli.errors import Interrupted, OmniError
+from omnicli.errors import Interrupted, OmniError, OutputError
+
+# Read by OpenMP when torch loads it: its idle threads sleep instead of spinning, so that decoders and other jobs of the
+# machine get the cores. A teacher's forward pass ran 2 to 4 times faster so wherever anything else was running.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 EXIT_BUG = 70
 EXIT_TERMINATED = 128 + signal.SIGTERM
@@ -53,7 +58,7 @@ class OmniGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            _forget_stdout()
+            _forget(sys.stdout)
             raise typer.Exit(EXIT_PIPE_CLOSED) from None
         except KeyboardInterrupt:
             _say(ctx, "stopped")
@@ -69,6 +74,9 @@ class OmniGroup(TyperGroup):
             _say(ctx, "out of memory; try a smaller --batch-size or fewer --workers")
             raise typer.Exit(1) from None
         except Exception as error:
+            if isinstance(error, OSError) and (problem := _flush(sys.stdout)):
+                _say(ctx, f"stdout: cannot write: {problem.strerror}")
+                raise typer.Exit(OutputError.exit_code) from None
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
                 raise  # Typer's own: usage errors and exits
             _maybe_traceback()
@@ -130,7 +138,21 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
-    app(prog_name="omni")
+    _spell_names_in_utf8()
+    _open_closed_streams()
+    code: Any = 0
+    try:
+        app(prog_name="omni")
+    except SystemExit as end:
+        code = end.code
+    problem = _flush(sys.stdout)
+    if isinstance(problem, BrokenPipeError):
+        code = code or EXIT_PIPE_CLOSED
+    elif problem and not code:
+        print(f"omni: stdout: cannot write: {problem.strerror}", file=sys.stderr)  # noqa: T201
+        code = OutputError.exit_code
+    _flush(sys.stderr)
+    sys.exit(code)
 
 
 def _versions() -> dict[str, str]:
@@ -146,9 +168,31 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+def _spell_names_in_utf8() -> None:
+    """Start over in Python's UTF-8 mode where the locale is another: names in records are UTF-8 in any locale."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _open_closed_streams() -> None:
+    """Give the standard streams that our caller closed to nobody, lest a file we open gets their number and our words.
+
+    A closed stdin or stdout stays None for Python: who needs it says so. What would go to a closed stderr is lost.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+    if sys.stderr is None:
+        # print(file=None) would write to stdout
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (lives as long as the process)
+
+
 def _say(ctx: Any, text: str) -> None:
     name = ctx.invoked_subcommand or "omni"
-    print(f"omni {name}: {text}" if name != "omni" else f"omni: {text}", file=sys.stderr)  # noqa: T201
+    with contextlib.suppress(OSError):  # a full disk under stderr: the exit code still tells
+        print(f"omni {name}: {text}" if name != "omni" else f"omni: {text}", file=sys.stderr)  # noqa: T201
 
 
 def _maybe_traceback() -> None:
@@ -164,10 +208,22 @@ def _write_log(ctx: Any) -> Path:
     return path
 
 
-def _forget_stdout() -> None:
-    """Python flushes stdout once more at exit and would complain that nobody listens."""
+def _flush(stream: TextIO) -> OSError | None:
+    """Hand on what a standard stream still holds; where that fails, the error, and what it holds is forgotten."""
+    try:
+        stream.flush()
+    except OSError as error:
+        _forget(stream)
+        return error
+    except (AttributeError, ValueError):  # closed
+        pass
+    return None
+
+
+def _forget(stream: TextIO) -> None:
+    """Python flushes stdout and stderr once more at exit and would complain that nobody listens."""
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
+        os.dup2(nothing, stream.fileno())
     except (OSError, ValueError):
         pass

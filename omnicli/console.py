@@ -32,8 +32,10 @@ class Console:
             _silence_c_libraries()
 
     def say(self, text: str) -> None:
-        """One line for people; nothing under ``-q``."""
-        if not self.quiet:
+        """One line for people; nothing under ``-q``. Where stderr cannot take it, the work goes on."""
+        if self.quiet:
+            return
+        with contextlib.suppress(OSError):
             print(f"{self.name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def detail(self, text: str) -> None:

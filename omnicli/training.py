@@ -96,7 +96,7 @@ class Training:
             started_at, epoch = time.monotonic(), self.progress.epoch
             watched = self._watch(batches_of(epoch, self.progress.step), on_bad)
             try:
-                if not self._train_epoch(watched, compute_loss):
+                if not self.train_epoch(watched, compute_loss):
                     raise Interrupted(f"stopped in epoch {epoch}; run the same command again to go on")
                 metrics: Metrics = {"epoch": epoch, "lr": self.lr_at(epoch, 0), **self.progress.means()}
                 metrics |= {"num_clips": self.progress.num_clips, **measure(self)}
@@ -110,6 +110,19 @@ class Training:
                 self.save()
                 saved_at = time.monotonic()
             yield metrics
+
+    def train_epoch(self, batches: Iterable[Batch], compute_loss: Callable[[nn.Module, Batch], StepLoss]) -> bool:
+        """The rest of the current epoch; False if it was stopped before its end."""
+        return train_epoch(
+            self.model,
+            batches,
+            compute_loss=compute_loss,
+            optimizer=self.optimizer,
+            lr_at=self.lr_at,
+            progress=self.progress,
+            seed_at=lambda epoch, step: keyed_seed(self.seed, self.stage, "step", epoch, step),
+            should_stop=self.should_stop,
+        )
 
     def lr_at(self, epoch: int, step: int) -> float:
         """The learning rate of a step."""
@@ -147,18 +160,6 @@ class Training:
         self.progress = Progress(**content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         return True
-
-    def _train_epoch(self, batches: Iterable[Batch], compute_loss: Callable[[nn.Module, Batch], StepLoss]) -> bool:
-        return train_epoch(
-            self.model,
-            batches,
-            compute_loss=compute_loss,
-            optimizer=self.optimizer,
-            lr_at=self.lr_at,
-            progress=self.progress,
-            seed_at=lambda epoch, step: keyed_seed(self.seed, self.stage, "step", epoch, step),
-            should_stop=self.should_stop,
-        )
 
     def _watch(self, batches: Iterable[Batch], on_bad: Callable[[Example, str], None]) -> Iterator[Batch]:
         """The batches, noting bad media only when their batch is due, so that a restart knows the same ones."""

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("omni", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("omni")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["OMP_NUM_THREADS"] = "1"  # tests import torch and numpy in their own modules, after this one
 for _name in [name for name in os.environ if name.startswith("OMNI_")]:
     del os.environ[_name]  # a developer's own settings must not decide a test

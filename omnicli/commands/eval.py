@@ -19,7 +19,7 @@ import typer
 from omnicli import __version__
 from omnicli.commands import options as o
 from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import digest_of, print_options
+from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import ModelError, UsageError
 
@@ -79,8 +79,13 @@ def command(
     null_separated: o.NullSeparated = False,
     root: o.Root = None,
     limit: o.Limit = None,
-    out: o.Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write here instead of stdout: whole or not at all.",
+                     rich_help_panel=o.STREAMS),
+    ] = None,
     rejects: o.Rejects = None,
+    summary: o.Summary = None,
     max_bad: o.MaxBad = None,
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
@@ -103,7 +108,10 @@ def command(
         return
     console = Console("eval", quiet=quiet, verbose=verbose)
     with contextlib.ExitStack() as stack:
-        ledger = stack.enter_context(Ledger(console, rejects=rejects, max_bad=max_bad))
+        stack.enter_context(stopping_on_sigterm(resumable=False))
+        ledger = stack.enter_context(
+            Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
+        )
         writer, shards = _open_outputs(out, shards_dir, options, stack)
         records = ledger.read(
             inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
@@ -113,13 +121,14 @@ def command(
         score, classes = _load(checkpoint, views, batch_size, workers, device, precision, root)
         with console.progress(lambda: ledger.sums()):
             for record in evaluate(records, score=score, classes=classes, on_drop=ledger.on_drop):
-                summary = _write(record, writer, shards)
+                ledger.result = _write(record, writer, shards)  # the last is the summary
         if shards is not None:
             shards.close()
         writer.flush()
         console.say(
-            f"{ledger.sums()}; top-1 {100 * summary['top1_acc']:.2f} %, top-5 {100 * summary['top5_acc']:.2f} %, "
-            f"mean-class {100 * summary['mean_class_acc']:.2f} %"
+            f"{ledger.sums()}; top-1 {100 * ledger.result['top1_acc']:.2f} %, "
+            f"top-5 {100 * ledger.result['top5_acc']:.2f} %, "
+            f"mean-class {100 * ledger.result['mean_class_acc']:.2f} %"
         )
 
 
@@ -129,8 +138,10 @@ def _open_outputs(
     from omnicli.streams.outputs import StreamWriter, open_atomic, open_stdout
     from omnicli.streams.shards import ShardWriter
 
-    writer: LineWriter = open_stdout(live=False)
-    if out is not None:
+    writer: LineWriter
+    if out is None:
+        writer = open_stdout(live=False)
+    else:
         writer = StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
     if shards_dir is None:
         return writer, None

@@ -2,11 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from omnicli.commands.running import write_summary
 from omnicli.commands.stream_options import parse_max_bad
 from omnicli.console import Console
 from omnicli.errors import TooManyBad
@@ -22,16 +23,30 @@ class Ledger:
         console: told of each record that leaves, under ``-v``.
         rejects: file for the records that leave, or None.
         max_bad: ``N``, ``P%`` or None.
+        summary: file for the counts and the result, or None.
+        options: what the summary says of how it was run.
 
     Attributes:
         num_in: records read.
         num_unreadable: of them.
+        result: metrics for the summary.
     """
 
-    def __init__(self, console: Console, *, rejects: str | None = None, max_bad: str | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        rejects: str | None = None,
+        max_bad: str | None = None,
+        summary: Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         parse_max_bad(max_bad, 0)
         self.num_in = 0
         self.num_unreadable = 0
+        self.result: dict[str, Any] = {}
+        self._summary = summary
+        self._options = options or {}
         self._console = console
         self._rejects = rejects
         self._max_bad = max_bad
@@ -50,6 +65,8 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        if error is None and self._summary:
+            write_summary(self._summary, self._sums())
         limit = parse_max_bad(self._max_bad, self.num_in)
         if error is None and limit is not None and self.num_unreadable > limit:
             raise TooManyBad(f"{self.num_unreadable:,} unreadable, more than --max-bad {self._max_bad}")
@@ -91,6 +108,17 @@ class Ledger:
         used = self.num_in - self.num_unreadable
         seconds = time.monotonic() - self._started_at
         return f"{self.num_in:,} in = {used:,} used + {self.num_unreadable:,} unreadable, {seconds:.0f} s"
+
+    def _sums(self) -> dict[str, Any]:
+        return {
+            "command": self._console.name,
+            "in": self.num_in,
+            "used": self.num_in - self.num_unreadable,
+            "unreadable": self.num_unreadable,
+            "seconds": round(time.monotonic() - self._started_at, 3),
+            "options": dict(self._options),
+            "result": self.result,
+        }
 
     def _drop_early(self, record: "Record", reason: str) -> None:
         self.num_in += 1

@@ -163,7 +163,7 @@ def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Co
     for line in run.closing(books.counters):
         console.say(line)
     if streams.summary:
-        _write_summary(streams.summary, run, books)
+        write_summary(streams.summary, _summary(run, books))
     if books.too_many_bad:
         raise TooManyBad("; ".join(books.too_many_bad))
 
@@ -211,12 +211,14 @@ def _open_outputs(
     if streams.out and not is_special(Path(streams.out)):
         rejects_path = Path(streams.rejects) if streams.rejects else None
         resume = streams.resume and not run.whole_stream  # a decision over the whole stream starts over
-        journal = Journal.open(Path(streams.out), rejects=rejects_path, options=deciding, resume=resume)
+        options = {**deciding, "shards": str(streams.shards_dir)} if streams.shards_dir else deciding
+        journal = Journal.open(Path(streams.out), rejects=rejects_path, options=options, resume=resume)
         stack.callback(journal.close)
         return journal.kept, journal.rejects, journal
-    kept = open_stdout(live=live)
     if streams.out:
         kept = StreamWriter(stack.enter_context(open_atomic(Path(streams.out))), name=streams.out, live=live)
+    else:
+        kept = open_stdout(live=live)
     rejects = None
     if streams.rejects:
         rejects = StreamWriter(
@@ -262,14 +264,20 @@ def _note_bad(streams: StreamOptions, counters: Mapping[str, int], books: Books,
         books.too_many_bad.append(f"{name}: {bad:,} unreadable, more than --max-bad {streams.max_bad}")
 
 
-def _write_summary(path: Path, run: StageRun, books: Books) -> None:
+def write_summary(path: Path, fields: Mapping[str, Any]) -> None:
+    """``--summary``: what a command did, with its version. Raises OutputError."""
     from omnicli.streams.outputs import open_atomic
 
+    summary = {"omni": __version__, "python": sys.version.split()[0], **fields}
+    with open_atomic(path) as file:
+        file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")
+
+
+def _summary(run: StageRun, books: Books) -> dict[str, Any]:
     counters = books.counters
     extra = {key: count for key, count in counters.items() if key.startswith(f"{run.name}: ")}
     seconds = time.monotonic() - books.started_at
-    summary = {
-        "omni": __version__,
+    return {
         "command": run.name,
         "in": counters["in"],
         "kept": counters["kept"],
@@ -280,7 +288,4 @@ def _write_summary(path: Path, run: StageRun, books: Books) -> None:
         "seconds": round(seconds, 3),
         "options": dict(run.options),
         **({"counts": extra} if extra else {}),
-        "python": sys.version.split()[0],
     }
-    with open_atomic(path) as file:
-        file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")

@@ -5,7 +5,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnicli.errors import UsageError
+from omnicli.errors import OutputError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ def check_streams(streams: StreamOptions, *, whole_stream: str | None) -> None:
 
     Raises:
         UsageError: names the options and what to do instead.
+        OutputError: a folder that something will be written to is missing.
     """
     if whole_stream and (streams.shard or is_folder(streams.out)):
         clash = "--shard" if streams.shard else "-o DIR/"
@@ -60,6 +61,20 @@ def check_streams(streams: StreamOptions, *, whole_stream: str | None) -> None:
     if streams.rejects and streams.out and os.path.realpath(streams.rejects) == os.path.realpath(streams.out):
         raise UsageError(f"--rejects and -o are the same file: {streams.out}")
     parse_max_bad(streams.max_bad, 0)
+    _check_names(streams)
+
+
+def _check_names(streams: StreamOptions) -> None:
+    """Refuse names that nothing can be written to, before hours of work. Raises UsageError and OutputError."""
+    for option, name in (("-o", streams.out), ("--rejects", streams.rejects)):
+        if name == "":
+            raise UsageError(f"{option}: an empty name")
+    if streams.out == "-":
+        raise UsageError("-o -: without -o the lines go to stdout")
+    rejects = Path(streams.rejects) if streams.rejects and not is_folder(streams.rejects) else None
+    for path in (rejects, streams.summary):
+        if path and not path.parent.is_dir():
+            raise OutputError(f"{path}: cannot write: no folder '{path.parent}'; make it first")
 
 
 def is_folder(path: str | None) -> bool:

@@ -168,6 +168,7 @@ def command(
                      rich_help_panel=o.STREAMS),
     ] = None,
     rejects: o.Rejects = None,
+    summary: o.Summary = None,
     resume: o.Resume = True,
     max_bad: o.MaxBad = None,
     dry_run: o.DryRun = False,
@@ -186,17 +187,18 @@ def command(
         raise UsageError("teacher-train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):
         raise UsageError(f"-o {out}: a folder; teacher-train writes one file")
+    options = {"recipe": name, **asdict(row), "seed": seed, "temperature": temperature,
+               "classes": classes, "inputs": inputs or ["-"], "val": val, "out": out}  # fmt: skip
     if dry_run:
-        print_options({"omni": __version__, "command": "teacher-train", "recipe": name, **asdict(row), "seed": seed,
-                       "inputs": inputs or ["-"], "val": val, "classes": classes, "temperature": temperature,
-                       "out": out})  # fmt: skip
+        print_options({"omni": __version__, "command": "teacher-train", **options})
         return
     console = Console("teacher-train", quiet=quiet, verbose=verbose)
     console.detail(f"recipe {name}: {row}")
     streams = {"files_from": files_from, "null_separated": null_separated, "limit": limit}
     learning = {"recipe": row, "seed": seed, "calibrate": temperature, "resume": resume}
     where = {"workers": workers, "device": device, "precision": precision, "root": root}
-    _train(inputs or [], val, classes, out, streams, learning, where, console, rejects, max_bad)
+    with Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options) as ledger:
+        _train(inputs or [], val, classes, out, streams, learning, where, console, ledger)
 
 
 def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, TeacherRecipe]:
@@ -241,8 +243,7 @@ def _train(
     learning: Mapping[str, Any],
     where: Mapping[str, Any],
     console: Console,
-    rejects: str | None,
-    max_bad: str | None,
+    ledger: Ledger,
 ) -> None:
     from omnicli.cores import available_cores
     from omnicli.engine.device import pick_device, pick_precision, set_threads
@@ -255,7 +256,7 @@ def _train(
     device = pick_device(where["device"])
     set_threads()
     last: dict[str, Any] = {}
-    with Ledger(console, rejects=rejects, max_bad=max_bad) as ledger, stopping_when_asked() as asked:
+    with stopping_when_asked() as asked:
         setting = Setting(
             device=device,
             precision=pick_precision(where["precision"], device),
@@ -277,6 +278,7 @@ def _train(
             for line in metrics:
                 stdout.write(format_record(line))
                 last.update(line)
+        ledger.result = last
         console.say(f"{ledger.sums()}; {_shown(last)} → {out}")
 
 

@@ -2,6 +2,29 @@
 
 import numpy as np
 
+NUM_TOP_SCORES = 5
+DECIMALS = 6
+
+
+def best_scores(scores: np.ndarray) -> list[list[int | float]]:
+    """``top_scores`` of a record: the best five classes as [label, score], best first; ties: the smaller label.
+
+    Ours: rounded to 6 decimals, and every decision is taken on what is written.
+
+    Args:
+        scores: (K,) sums to 1.
+
+    >>> best_scores(np.array([0.25, 0.5, 0.25]))
+    [[1, 0.5], [0, 0.25], [2, 0.25]]
+    """
+    best = np.argsort(-scores, kind="stable")[:NUM_TOP_SCORES]
+    return [[int(label), rounded_score(scores, int(label))] for label in best]
+
+
+def rounded_score(scores: np.ndarray, label: int) -> float:
+    """The score (of (K,)) of one class, as it is written."""
+    return round(float(scores[label]), DECIMALS)
+
 
 def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of samples whose label is among their k best classes; all of them where K <= k.

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from omnicli.errors import MediaError
+from omnicli.errors import InputError, MediaError
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
 from omnicli.media.video import VideoSource
 from omnicli.streams.content import HEAD_BYTES, sniff
@@ -67,7 +67,7 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
 
     Raises:
         MediaError: whatever is wrong with the media, in a few words without the path.
-        InputError: the record has no path.
+        InputError: the record has no path, or is a row of features.
     """
     source = _open_whole(record, media_path(record, root))
     start_sec, end_sec = record.get("start_sec"), record.get("end_sec")
@@ -80,8 +80,10 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
         raise
 
 
-def _open_whole(record: Mapping[str, Any], path: str) -> MediaSource:
+def _open_whole(record: Record, path: str) -> MediaSource:
     media = record.get("media")
+    if media == "features":
+        raise InputError(f"{record.where}: features, no media; give the records that the features were made of")
     if media == "frames" or (media is None and Path(path).is_dir()):
         return _open_frames(record, path)
     file = open_binary(path)

@@ -56,10 +56,12 @@ def _open_zip(data: bytes, path: str, is_strict: bool) -> tuple[Any, ReadStorage
         if entry is None:
             raise ModelError(f"{path}: damaged checkpoint (it lacks {name[:40]})")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
-            raise ModelError(f"{path}: refused: holds compressed entries, which torch.save does not write")
+            raise ModelError(f"{path}: refused: a compressed archive; torch.save writes none")
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
+        except zipfile.BadZipFile:
+            raise ModelError(f"{path}: damaged: the checksum of {name} is wrong; copy or make it again") from None
+        except (EOFError, RuntimeError, ValueError) as error:
             raise ModelError(f"{path}: damaged checkpoint ({error})") from None
 
     if folder + "byteorder" in entries and read("byteorder") != b"little":

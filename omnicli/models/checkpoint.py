@@ -22,9 +22,12 @@ from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
 from omnicli.models.archives import read_archive
+from omnicli.streams.content import HEAD_BYTES, sniff
 
 FORMAT = "omni-checkpoint"
 VERSION = 1
+ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,12 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _content(path: str | Path, data: bytes) -> Any:
-    if Path(path).suffix == ".safetensors":
+    if Path(path).suffix == ".safetensors" or data[8:10] == b'{"':
         try:
             return dict(load_safetensors(data))
         except (SafetensorError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: not a safetensors file ({error})") from None
+    _check_kind(path, data)
     return read_archive(data, path=str(path), is_strict=False)
 
 
@@ -148,12 +152,26 @@ def _checkpoint(content: dict[str, Any], sha256: str, path: str | Path) -> Check
     return Checkpoint(meta=meta, state_dict=state_dict, sha256=sha256, path=str(path))
 
 
+def check_writable(path: str | Path) -> None:
+    """Refuse what cannot become a checkpoint, before hours go into it: a file in no folder, a device, a FIFO, a folder.
+
+    Raises:
+        OutputError: names the path and what to do.
+    """
+    final = Path(os.path.realpath(path))
+    if not final.parent.is_dir():
+        raise OutputError(f"{path}: cannot write: no folder '{Path(path).parent}'; make it first")
+    if final.exists() and not final.is_file():
+        raise OutputError(f"{path}: cannot write: not a regular file; a checkpoint is written beside it and renamed")
+
+
 def write_whole(path: str | Path, content: Any) -> str:
     """``torch.save`` of plain data under a temporary name beside ``path``, then fsync and rename; gives the SHA-256.
 
     Raises:
         OutputError: the file cannot be written; nothing is left behind.
     """
+    check_writable(path)  # a rename would replace /dev/null itself
     buffer = io.BytesIO()  # given a path, torch.save writes the file's name into it, and the bytes would differ
     torch.save(content, buffer)
     data = buffer.getvalue()
@@ -178,6 +196,7 @@ def read_whole(path: str | Path) -> tuple[Any, str]:
         ModelError: missing, truncated or holding code.
     """
     data = _read_bytes(path)
+    _check_kind(path, data)
     return read_archive(data, path=str(path), is_strict=True), hashlib.sha256(data).hexdigest()
 
 
@@ -186,3 +205,18 @@ def _read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from None
+
+
+def _check_kind(path: str | Path, data: bytes) -> None:
+    """Name what is plainly something else. Raises ModelError."""
+    if not data.startswith((ZIP, PICKLE)):
+        raise ModelError(f"{path}: not a checkpoint ({_described(data)})")
+
+
+def _described(data: bytes) -> str:
+    """What a file is that is no checkpoint."""
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS: fetch the file with git lfs pull"
+    if data[8:10] == b'{"':
+        return "safetensors hold bare weights: give them to --init, with --model naming the architecture"
+    return sniff(data[:HEAD_BYTES])[1]

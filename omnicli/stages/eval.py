@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from omnicli.data.targets import class_name_of, read_examples
-from omnicli.engine.metrics import confusion_matrix, mean_class_acc, top_k_acc
+from omnicli.engine.metrics import best_scores, confusion_matrix, mean_class_acc, top_k_acc
 from omnicli.errors import InputError
 from omnicli.streams.records import OnDrop, Record
 
-NUM_TOP_SCORES = 5
-DECIMALS = 6  # as filter writes them
 MAX_SHOWN_CLASSES = 50  # a summary line with more than 50 x 50 counts is no line to read
 
 Score = Callable[..., Iterator[tuple[Record, np.ndarray | None]]]
@@ -97,15 +95,14 @@ def _checked(records: Iterable[Record], classes: Sequence[str]) -> Iterator[Reco
 
 
 def _judged(record: Record, scores: np.ndarray, label: int, classes: Sequence[str]) -> Record:
-    best = np.argsort(-scores, kind="stable")[:NUM_TOP_SCORES]
-    top = [(int(index), round(float(scores[index]), DECIMALS)) for index in best]
+    top = best_scores(scores)
     judged = record.derive(
         label=label,
         class_name=class_name_of(record) or classes[label],
         pseudo_label=top[0][0],
-        pseudo_class=classes[top[0][0]],
+        pseudo_class=classes[int(top[0][0])],
         confidence=top[0][1],
-        top_scores=[list(pair) for pair in top],
+        top_scores=top,
     )
     judged.arrays = {"scores": scores.astype(np.float32)}
     return judged

@@ -22,12 +22,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from omnicli.data.queries import Queries
+from omnicli.engine.metrics import best_scores, rounded_score
 from omnicli.errors import InputError
 from omnicli.streams.records import OnDrop, Record
 from omnicli.streams.spool import Spool
 
-NUM_TOP_SCORES = 5
-DECIMALS = 6
 LOW_CONFIDENCE = "low confidence"
 LOW_RANK = "low rank"
 NO_CLASS = "no class"
@@ -163,10 +162,9 @@ def _weigh(
         if scores is None:
             on_drop(record, NO_CLASS)
             continue
-        best = np.argsort(-scores, kind="stable")[:NUM_TOP_SCORES]
         found = queries.find(record)
-        query_score = None if found is None else round(float(scores[found[0]]), DECIMALS)
-        yield record, Evidence([[int(k), round(float(scores[k]), DECIMALS)] for k in best], query_score)
+        query_score = None if found is None else rounded_score(scores, found[0])
+        yield record, Evidence(best_scores(scores), query_score)
 
 
 def _weigh_again(

@@ -15,10 +15,9 @@ Ours: a temperature is fitted (Guo et al., 2017) on 5 % of the training clips, h
 makes 100 or more; else there is none: clips of one shoot look so alike that a handful would only flatter M.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
 from omnicli.models.architectures import three_d_design
-from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.checkpoint import check_writable, save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.teacher import Teacher
@@ -52,8 +51,6 @@ STAGE = "teacher-train"
 MAX_CLASSIFIER_DECAY = 0.2
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
 MIN_HELD_OUT = 100
-
-log = logging.getLogger(__name__)
 
 
 def train_teacher(
@@ -91,7 +88,9 @@ def train_teacher(
     Raises:
         InputError: no record, a label that does not fit, a class without a clip.
         Interrupted: stopped with the state saved.
+        OutputError: ``out`` cannot become a checkpoint.
     """
+    check_writable(out)
     # D_T: every label and every file is checked before the first step
     target = list(records)
     if not target:
@@ -111,8 +110,10 @@ def train_teacher(
     training = _prepare(model, recipe, len(examples), out, options, setting)
     if not resume:
         forget_state(out)
-    elif training.resume():
-        log.info("going on from epoch %d", training.progress.epoch)
+    resumed = training.resume()
+    for example in examples:
+        if why := training.bad.get(str(example.record.get("id"))):
+            on_drop(example.record, f"unreadable: {why}")
 
     # train on D_T
     look = Augmentation(
@@ -120,6 +121,8 @@ def train_teacher(
         min_area=recipe.min_area, seed=seed, stage=STAGE, root=setting.root,
     )  # fmt: skip
     teacher = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
+    if recipe.probe_epochs and not resumed:
+        _learn_classifier(FrozenFeed(teacher, examples, look, recipe.batch_size, setting), recipe, training)
     feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(
         teacher, examples, look, recipe.batch_size, setting
     )
@@ -223,6 +226,23 @@ def _prepare(
         options=options,
         should_stop=setting.should_stop,
     )
+
+
+def _learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training) -> None:
+    """First the classifier alone, on the frozen trunk: a random one would tear at pretrained weights.
+
+    Ours, after Kumar et al., 2022 (linear probing, then fine-tuning). It takes little and is not saved: a training
+    interrupted here begins again.
+    """
+    probe = replace(recipe, epochs=recipe.probe_epochs, lr=recipe.probe_lr, label_smoothing=0.0, mixup_alpha=0.0)
+    feed.teacher.model.freeze("backbone")
+    inner = _prepare(feed.teacher.model, probe, len(feed.examples), training.out, training.options, feed.setting)
+    for epoch in range(probe.epochs):
+        batches = feed.batches({}, epoch, 0)
+        if not inner.train_epoch(batches, partial(_loss, feed=feed, training=inner, recipe=probe)):
+            raise Interrupted("stopped before the first epoch; run the same command again")
+        inner.progress.next_epoch()
+    feed.teacher.model.freeze(recipe.freeze)
 
 
 def _loss(model: nn.Module, batch: Batch, *, feed: ClipFeed, training: Training, recipe: TeacherRecipe) -> StepLoss:

@@ -6,6 +6,7 @@ what a file is; names only help to tell a list from a page that a crawler saved 
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from omnicli.errors import UsageError
@@ -59,6 +60,8 @@ def read_records(
         names = ["-"]
     if names.count("-") + (files_from == "-") > 1:
         raise UsageError("stdin (-) can be read only once")
+    if sys.stdin is None and ("-" in names or files_from == "-"):
+        raise UsageError("stdin (-) is closed; name files or folders")
     if list_format is not None and list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {list_format!r}")
     reader = Reader(root=root, list_format=list_format, frames=frames, on_wait=on_wait)
@@ -96,8 +99,4 @@ def _separator(null_separated: bool) -> bytes:
 
 def _has_stdin() -> bool:
     """True if stdin is open and no terminal."""
-    try:
-        os.fstat(STDIN)
-    except OSError:
-        return False
-    return not os.isatty(STDIN)
+    return sys.stdin is not None and not os.isatty(STDIN)

@@ -95,6 +95,7 @@ class Journal:
             OmniError: an earlier run used other options (names them), or another process is writing this output.
             OutputError: the folder cannot be written.
         """
+        options = {**options, "rejects": rejects is not None}  # a run that goes on cannot write those already gone
         final = Path(os.path.realpath(out))
         if final.is_dir():
             raise OutputError(f"{out}: is a folder; end it with / to write one output file an input file")
@@ -117,7 +118,7 @@ class Journal:
                 if rejects_part:
                     _cut(rejects_part, state.rejects_bytes if state else 0)
             on_error.pop_all()
-        return cls(out, rejects, dict(options), kept, rejects_part, state_path, state)
+        return cls(out, rejects, options, kept, rejects_part, state_path, state)
 
     def save(
         self, *, consumed: int, digest: str, shards: int, counters: Mapping[str, int], finished: bool = False

@@ -63,7 +63,9 @@ class StreamWriter:
 
 
 def open_stdout(*, live: bool) -> StreamWriter:
-    """Stdout as bytes: JSONL only, whatever the locale."""
+    """Stdout as bytes: JSONL only, whatever the locale. Raises OutputError if it is closed."""
+    if sys.stdout is None:
+        raise OutputError("stdout: cannot write: it is closed; name a file with -o")
     return StreamWriter(sys.stdout.buffer, name="stdout", live=live)
 
 

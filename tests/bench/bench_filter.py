@@ -7,11 +7,13 @@ Bar on a CPU: wall <= 1.05 x (decode + forward), all on the same cores. On a GPU
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
 import torch
 
 from omnicli.cores import available_cores

@@ -8,10 +8,12 @@ the label of what is kept) the same on >= 99.5 % of real pictures, for the preci
 
 import argparse
 import json
+import os
 import time
 from functools import partial
 from pathlib import Path
 
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
 import torch
 from bench_filter import ACTIONS6, untrained_teacher
 

@@ -101,3 +101,9 @@ def test_unreadable_media_are_rejects_and_can_be_too_many(teacher, world, tmp_pa
     assert result.exit_code == 3
     assert len(parsed(result.stdout)) == 2
     assert parsed((tmp_path / "r.jsonl").read_text())[0]["reason"] == "unreadable: no such file"
+
+
+def test_the_help_promises_neither_folders_nor_resuming():
+    text = CliRunner().invoke(app, ["eval", "--help"]).stdout
+    assert "DIR/" not in text
+    assert "resum" not in text

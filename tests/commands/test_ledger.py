@@ -50,3 +50,17 @@ def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path):
         ledger.on_drop(Record({"id": "a"}), "unreadable: empty file")
         raise InputError("t.jsonl:1: not JSON")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path):
+    with Ledger(QUIET, summary=tmp_path / "summary.json", options={"seed": 3}) as ledger:
+        ledger.num_in = 2
+        ledger.on_drop(Record({"id": "a"}), "unreadable: empty file")
+        ledger.result = {"top1_acc": 0.5}
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["command"], summary["in"], summary["used"], summary["unreadable"]) == ("test", 2, 1, 1)
+    assert (summary["options"], summary["result"]) == ({"seed": 3}, {"top1_acc": 0.5})
+    assert {"omni", "python", "seconds"} <= summary.keys()
+    with pytest.raises(ZeroDivisionError), Ledger(QUIET, summary=tmp_path / "other.json"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "other.json").exists()

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,54 @@ def test_files_that_are_not_checkpoints_say_why(tmp_path, content, says):
         load_checkpoint(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "empty file"),
+        (b"hello\n", "text"),
+        (b"\x93NUMPY\x01\0", "NumPy array"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b'\x10\0\0\0\0\0\0\0{"a":{}}', "--init"),
+    ],
+)
+def test_files_of_other_kinds_are_told_apart(tmp_path, data, says):
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(ModelError, match=rf"a\.pth: not a checkpoint \(.*{says}.*\)$"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_single_changed_byte_of_the_weights_is_found(tmp_path):
+    path = tmp_path / "a.pth"
+    save_checkpoint(path, meta=META, state_dict={"fc.weight": torch.full((1000,), 7.0)})
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.full((4,), 7.0).numpy().tobytes()) + 2001] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged: the checksum"):
+        load_checkpoint(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused_unread(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", b"\0" * 10_000_000)
+    for load in (load_checkpoint, load_weights):
+        with pytest.raises(ModelError, match="refused: a compressed archive"):
+            load(tmp_path / "a.pth")
+
+
 def test_a_missing_file_is_an_error_of_the_model():
     with pytest.raises(ModelError, match="No such file"):
         load_checkpoint("nowhere.pth")
+
+
+def test_a_special_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link.pth").symlink_to(tmp_path / "fifo")
+    for name in ("fifo", "link.pth"):
+        with pytest.raises(OutputError, match=rf"{name}: cannot write: not a regular file"):
+            save_checkpoint(tmp_path / name, meta=META, state_dict=WEIGHTS)
+    assert (tmp_path / "fifo").is_fifo()
+    assert (tmp_path / "link.pth").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_the_output_and_leaves_nothing(tmp_path):
@@ -146,3 +192,19 @@ def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):
     assert (tmp_path / "a.pth").is_symlink()
     assert (tmp_path / "real" / "b.pth").stat().st_mode == plain.stat().st_mode
     assert json.loads(read_whole(tmp_path / "a.pth")[0]["meta"]) == META
+
+
+def test_until_the_rename_the_earlier_file_is_untouched(tmp_path, monkeypatch):
+    """What a kill between two instructions would find, where killing a process at random may miss it."""
+    path = tmp_path / "a.pth"
+    write_whole(path, {"round": 0})
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_whole(path, {"round": 1})
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]

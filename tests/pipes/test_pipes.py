@@ -39,6 +39,65 @@ def test_a_closed_reader_ends_the_command_quietly_with_141(sh, tmp_path):
     assert len(ids((tmp_path / "first").read_text())) == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("omni filter <&-", 2, "omni filter: no INPUT: give files, folders or -, or pipe records into stdin"),
+        ("omni filter - <&-", 2, "omni filter: stdin (-) is closed; name files or folders"),
+        ("omni filter a.jsonl >&-", 73, "omni filter: stdout: cannot write: it is closed; name a file with -o"),
+        ("omni filter a.jsonl >/dev/full", 73, "omni filter: stdout: cannot write: No space left on device"),
+        ("omni filter --dry-run >/dev/full", 73, "omni: stdout: cannot write: No space left on device"),
+        ("omni filter --help >/dev/full", 73, "omni filter: stdout: cannot write: No space left on device"),
+        ("omni --version >/dev/full", 73, "omni: stdout: cannot write: No space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_one_line_and_its_code(sh, tmp_path, command, code, said):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(command, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", said + "\n")
+
+
+@pytest.mark.parametrize("nowhere", ["&-", "/dev/full"])
+def test_a_stderr_that_takes_nothing_changes_nothing_else(sh, tmp_path, nowhere):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(f"omni filter --threshold 0 a.jsonl 2>{nowhere}", cwd=tmp_path)
+    assert (run.returncode, len(ids(run.stdout))) == (0, 5)
+    run = sh(f"omni filter missing.jsonl 2>{nowhere}", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (65, "")
+
+
+def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_path):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh("omni filter --threshold 0 a.jsonl -o b.jsonl >&- 2>&- <&-", cwd=tmp_path)
+    assert run.returncode == 0
+    assert len(ids((tmp_path / "b.jsonl").read_text())) == 5
+
+
+def test_names_are_utf8_in_a_locale_that_is_not(sh, world, tmp_path):
+    picture = next((world / "web" / "image").rglob("*.png"))
+    (tmp_path / "фото é.png").write_bytes(picture.read_bytes())
+    locale = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"  # as ISO-8859-1, which machines rarely have to test with
+    run = sh(f"{locale} omni index --probe 'фото é.png'", cwd=tmp_path)
+    assert ids(run.stdout) == ["фото é.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ("-o ''", 2, "-o: an empty name"),
+        ("--rejects ''", 2, "--rejects: an empty name"),
+        ("-o -", 2, "-o -: without -o the lines go to stdout"),
+        ("-o b.jsonl --summary no/s.json", 73, "no/s.json: cannot write: no folder 'no'; make it first"),
+        ("-o b.jsonl --rejects no/r.jsonl", 73, "no/r.jsonl: cannot write: no folder 'no'; make it first"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_the_work(sh, tmp_path, options, code, said):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(f"omni filter a.jsonl {options}", cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", f"omni filter: {said}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
 def test_an_empty_stream_is_legal(sh):
     run = sh("omni filter -", stdin="")
     assert (run.returncode, run.stdout) == (0, "")
@@ -198,8 +257,10 @@ def test_sigterm_saves_and_says_so(shell_environment, tmp_path):
 
 def test_ctrl_c_is_130_without_a_traceback(shell_environment, tmp_path):
     process = subprocess.Popen(
-        ["omni", "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell_environment
-    )
+        ["omni", "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=shell_environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+    )  # fmt: skip
     process.stdin.write(b'{"id":"a","confidence":0.9,"pseudo_label":0}\n')
     process.stdin.flush()
     process.stdout.readline()

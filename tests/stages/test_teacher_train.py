@@ -1,5 +1,6 @@
 """Training a teacher on real files of the made world, at 32 pixels."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from omnicli import feeds
 from omnicli.engine.fit import TrainingDiverged
-from omnicli.errors import InputError, Interrupted, MediaError, UsageError
+from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.feeds import Setting
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
@@ -25,6 +26,7 @@ SCRATCH = replace(
     epochs=2, batch_size=3,
 )  # fmt: skip
 FROZEN = replace(SCRATCH, freeze="backbone", epochs=12)
+PROBED = replace(SCRATCH, freeze="batch-norm", probe_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,11 @@ def test_the_same_seed_gives_the_same_bytes_with_any_workers_and_another_seed_ot
     assert not torch.equal(*weights)
 
 
-@pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["all", "frozen"])
-@pytest.mark.parametrize("asked", [1, 9, 12, 13])
+@pytest.mark.parametrize(
+    ("recipe", "asked"),
+    [(SCRATCH, 1), (SCRATCH, 9), (SCRATCH, 12), (SCRATCH, 13), (SCRATCH, 18), (FROZEN, 12), (FROZEN, 21), (FROZEN, 40),
+     (PROBED, 15), (PROBED, 20), (PROBED, 34), (PROBED, 38)],
+)  # fmt: skip
 def test_interrupted_anywhere_it_ends_in_the_same_bytes(target, tmp_path, recipe, asked):
     expected, _ = train(target, tmp_path / "whole.pth", recipe, val=target[:2])
     out = tmp_path / "a.pth"
@@ -153,6 +158,32 @@ def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(t
     assert [line["num_clips"] for line in lines] == [8, 7, 7, 7]
 
 
+def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path, monkeypatch):
+    whole = feeds.read_training_clip
+
+    def read(record, look, *, epoch):
+        if record["id"] == target[2]["id"]:
+            raise MediaError("decode error at 1.2 s")
+        return whole(record, look, epoch=epoch)
+
+    monkeypatch.setattr(feeds, "read_training_clip", read)
+    with pytest.raises(Interrupted):
+        train(target, tmp_path / "a.pth", should_stop=stop_after(12))
+    _, left = train(target, tmp_path / "a.pth")
+    assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
+
+
+def test_a_probe_teaches_the_classifier_and_leaves_the_trunk(target, tmp_path):
+    recipe = replace(PROBED, probe_epochs=30, probe_lr=0.05, epochs=1, lr=1e-9)
+    train(target, tmp_path / "a.pth", recipe)
+    before = create_model("tsn-resnet10t", num_classes=4).state_dict()
+    after = load_checkpoint(tmp_path / "a.pth").state_dict
+    for name, tensor in before.items():
+        if name.startswith("backbone."):
+            torch.testing.assert_close(after[name], tensor, atol=1e-5, rtol=0)
+    assert (after["fc.weight"] - before["fc.weight"]).abs().max() > 0.02
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -178,6 +209,14 @@ def test_a_classes_file_fixes_the_order_and_must_be_filled(target, tmp_path):
     assert load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"] == names
     with pytest.raises(InputError, match="no readable clip of class 'swimming'"):
         train(target, tmp_path / "b.pth", classes=[*names, "swimming"])
+
+
+def test_an_output_that_cannot_be_made_stops_before_anything_is_read(target, tmp_path):
+    os.mkfifo(tmp_path / "fifo")  # as /dev/null is: no file to be replaced
+    for name, says in (("fifo", "not a regular file"), ("nowhere/a.pth", "make it first")):
+        with pytest.raises(OutputError, match=says):
+            train(iter(()), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 
 
 def test_a_loss_that_is_not_finite_leaves_no_checkpoint(target, tmp_path):

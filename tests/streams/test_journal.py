@@ -39,6 +39,18 @@ def test_other_options_are_refused_and_named(tmp_path):
         start(tmp_path, options=OPTIONS | {"threshold": 0.7})
 
 
+@pytest.mark.parametrize("rejects", [False, True])
+def test_rejects_asked_for_or_given_up_halfway_are_refused(tmp_path, rejects):
+    journal = start(tmp_path, rejects=rejects)
+    save(journal, 3)
+    journal.close()
+    with pytest.raises(OmniError, match=f"rejects {rejects} then, {not rejects} now"):
+        start(tmp_path, rejects=not rejects)
+    again = start(tmp_path, rejects=rejects)
+    assert again.resumed.consumed == 3
+    again.close()
+
+
 def test_no_resume_starts_over(tmp_path):
     journal = start(tmp_path)
     journal.kept.write(b"old\n")
