@@ -21,7 +21,7 @@ from omnicli.commands import options as o
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
-from omnicli.errors import ModelError, UsageError
+from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from omnicli.streams.outputs import LineWriter
@@ -71,6 +71,15 @@ def command(
                                  rich_help_panel=VIEWS)
     ] = Generation.v1,
     shards_dir: o.ShardsDir = None,
+    num_clips: o.NumClips = 10,
+    num_frames: o.NumFrames = None,
+    frame_interval: o.FrameInterval = None,
+    model: o.ModelName = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line, of a checkpoint of another program.",
+                     rich_help_panel=o.COMPUTE),
+    ] = None,
     batch_size: o.BatchSize = 32,
     workers: o.Workers = None,
     device: o.Device = "auto",
@@ -97,10 +106,12 @@ def command(
         raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
     views: dict[str, Any] = {
         "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
-        "generation": generation.value,
+        "generation": generation.value, "num_clips": num_clips,
     }  # fmt: skip
+    foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
     options = {
-        "omni": __version__, "command": "eval", "checkpoint": digest_of(checkpoint, ModelError), **views,
+        "omni": __version__, "command": "eval", "checkpoint": digest_of(checkpoint, ModelError), **views, **foreign,
+        "classes": digest_of(classes, InputError) if classes else None,
         "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
     }  # fmt: skip
     if dry_run:
@@ -117,10 +128,12 @@ def command(
             inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
         )
         from omnicli.stages.eval import evaluate
+        from omnicli.streams.classes import read_classes
 
-        score, classes = _load(checkpoint, views, batch_size, workers, device, precision, root)
+        told = {**foreign, "num_segments": num_segments, "classes": read_classes(classes) if classes else None}
+        score, names = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
         with console.progress(lambda: ledger.sums()):
-            for record in evaluate(records, score=score, classes=classes, on_drop=ledger.on_drop):
+            for record in evaluate(records, score=score, classes=names, on_drop=ledger.on_drop):
                 ledger.result = _write(record, writer, shards)  # the last is the summary
         if shards is not None:
             shards.close()
@@ -152,6 +165,7 @@ def _open_outputs(
 
 def _load(
     checkpoint: Path,
+    told: dict[str, Any],
     views: dict[str, Any],
     batch_size: int,
     workers: int | None,
@@ -166,7 +180,7 @@ def _load(
 
     where = pick_device(device)
     set_threads()
-    teacher = load_teacher(checkpoint, where, pick_precision(precision, where))
+    teacher = load_teacher(checkpoint, where, pick_precision(precision, where), **told)
     look = ViewOptions(root=root, **views)
     score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
     return score, teacher.classes

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,14 +95,18 @@ def command(
     ] = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line, to label again without a teacher.",
-                     rich_help_panel=DECIDE),
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line: of a teacher of another program, or "
+                     "to label again without a teacher.", rich_help_panel=DECIDE),
     ] = None,
     num_segments: Annotated[
         int | None,
         typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a video that a 2D teacher looks at.",
                      show_default="as in training", rich_help_panel=o.COMPUTE),
     ] = None,
+    num_clips: o.NumClips = 10,
+    num_frames: o.NumFrames = None,
+    frame_interval: o.FrameInterval = None,
+    model: o.ModelName = None,
     batch_size: o.BatchSize = 32,
     workers: o.Workers = None,
     device: o.Device = "auto",
@@ -126,7 +130,9 @@ def command(
 ) -> None:  # fmt: skip
     teachers = teacher or []
     _check_rule(threshold, keep_fraction, top, score_only, per)
-    _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments)
+    _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments or num_frames or frame_interval)
+    if model and not teachers:
+        raise UsageError("--model goes with --teacher")
     from omnicli.stages.filter import Rule
 
     decides_alone = keep_fraction is None and top is None and not score_only
@@ -139,7 +145,9 @@ def command(
         agree=agree,
         score_only=score_only,
     )
-    scoring = {"num_segments": num_segments, "batch_size": batch_size, "device": device, "precision": precision}
+    foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
+    views = {"num_segments": num_segments, "num_clips": num_clips}
+    scoring = {**views, **foreign, "batch_size": batch_size, "device": device, "precision": precision}
     deciding = {
         **asdict(rule),
         "teacher": [digest_of(path, ModelError) for path in teachers],
@@ -156,7 +164,9 @@ def command(
 
         score, names = None, tuple(read_classes(classes)) if classes else ()
         if teachers:
-            score, names = _load_scorer(teachers, num_segments, batch_size, workers, device, precision, root)
+            told = {**foreign, "num_segments": num_segments, "classes": names or None}
+            look = {**views, "root": root}
+            score, names = _load_scorer(teachers, told, look, batch_size, workers, device, precision)
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
         return lambda records, on_drop: filter_records(
             records, score=score, queries=queries, rule=rule, on_drop=on_drop
@@ -202,13 +212,11 @@ def _check_labels(
     agree: bool,
     classes: Path | None,
     query_map: Path | None,
-    num_segments: int | None,
+    looks: int | None,
 ) -> None:
     """Labels come from somewhere. Raises UsageError."""
-    if has_teacher and classes:
-        raise UsageError("--classes is for deciding again without --teacher; a teacher knows its own classes")
-    if not has_teacher and num_segments:
-        raise UsageError("--num-segments goes with --teacher")
+    if not has_teacher and looks:
+        raise UsageError("--num-segments, --num-frames and --frame-interval go with --teacher")
     if not has_teacher and not classes:
         for name, is_given in (("--label-by", label_by), ("--agree", agree), ("--query-map", query_map)):
             if is_given:
@@ -217,12 +225,12 @@ def _check_labels(
 
 def _load_scorer(
     paths: Sequence[Path],
-    num_segments: int | None,
+    told: Mapping[str, Any],
+    look: Mapping[str, Any],
     batch_size: int,
     workers: int | None,
     device: str,
     precision: str,
-    root: str | None,
 ) -> "tuple[Score, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
@@ -231,8 +239,8 @@ def _load_scorer(
 
     where = pick_device(device)
     set_threads()
-    teachers = [load_teacher(path, where, pick_precision(precision, where)) for path in paths]
-    views = ViewOptions(num_segments=num_segments, root=root)
+    teachers = [load_teacher(path, where, pick_precision(precision, where), **told) for path in paths]
+    views = ViewOptions(**look)
     score = partial(score_records, teachers=teachers, views=views, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)
 

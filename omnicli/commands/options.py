@@ -6,6 +6,7 @@
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
 | ShardsDir | features, filter, eval |
 | Device, Precision, BatchSize, Workers | commands with a model |
+| ModelName, NumClips, NumFrames, FrameInterval | filter, eval |
 | Seed | commands that draw |
 | DryRun, Quiet, Verbose | all |
 """
@@ -118,6 +119,26 @@ BatchSize = Annotated[
     int,
     typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", help="Views in one forward pass.",
                  rich_help_panel=COMPUTE),
+]  # fmt: skip
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Architecture of a checkpoint of another program, where its keys do "
+                 "not tell.", rich_help_panel=COMPUTE),
+]  # fmt: skip
+NumClips = Annotated[
+    int,
+    typer.Option("--num-clips", min=1, metavar="N", help="Clips of a video that a 3D model looks at.",
+                 rich_help_panel=COMPUTE),
+]  # fmt: skip
+NumFrames = Annotated[
+    int | None,
+    typer.Option("--num-frames", min=1, metavar="N", help="Frames of a clip, for a 3D checkpoint of another program.",
+                 show_default="as published", rich_help_panel=COMPUTE),
+]  # fmt: skip
+FrameInterval = Annotated[
+    int | None,
+    typer.Option("--frame-interval", min=1, metavar="N", help="Frames from one to the next of them.",
+                 show_default="as published", rich_help_panel=COMPUTE),
 ]  # fmt: skip
 DryRun = Annotated[
     bool,

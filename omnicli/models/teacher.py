@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from omnicli.errors import ModelError
+from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import Checkpoint, load_any
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
@@ -56,7 +56,7 @@ def load_teacher(
     """Read a checkpoint of ours or of another code and make it ready to score.
 
     Args:
-        path: ours names all it needs, and what is given here is not looked at; for others see ``foreign``.
+        path: ours names all it needs; for others see ``foreign``.
         device: where it will run; default CPU.
         precision: dtype its backbone will compute in.
         name: architecture; None infers it.
@@ -66,15 +66,21 @@ def load_teacher(
         frame_interval: of a clip; default as published.
 
     Raises:
-        UsageError: no architecture of this ``name``.
-        ModelError: the file is missing, damaged, holds code, or its weights do not fit; or it is another code's and
-            no classes were given.
+        UsageError: no architecture of this ``name``; or ours was told what it knows itself.
+        ModelError: the file is missing, damaged, holds code, or its weights do not fit; it is another code's and no
+            classes were given; or it is ours, with other classes than those given.
     """
     device = device or torch.device("cpu")
     found = load_any(path)
     temperature = None
     if isinstance(found, Checkpoint):
+        if name or num_frames or frame_interval:
+            raise UsageError(
+                f"{path}: knows its architecture; --model, --num-frames and --frame-interval are for others'"
+            )
         model, spec = build_model(found)
+        if classes is not None and tuple(classes) != spec.classes:
+            raise ModelError(f"{path}: has other classes than --classes, or another order")
         temperature = found.meta.get("temperature")
     elif classes is None:
         raise ModelError(f"{path}: names no classes; --classes FILE lists them, one a line, in the order of training")

@@ -180,3 +180,48 @@ def test_a_scoring_run_killed_and_resumed_gives_the_same_bytes(shell_environment
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "scored.jsonl").read_bytes() == (scored / "scored.jsonl").read_bytes()
     assert (tmp_path / "rejects.jsonl").read_bytes() == (scored / "rejects.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def released(world, tmp_path_factory):
+    """A SlowOnly in the layout of mmaction2, as it is downloaded: no class names, no architecture."""
+    import torch
+
+    from omnicli.models.factory import create_model
+    from omnicli.models.layouts import from_omni
+
+    folder = tmp_path_factory.mktemp("released")
+    weights = create_model("slowonly-r50", num_classes=4).state_dict()
+    layout = from_omni(weights, "mmaction2", is_shifted=False)
+    torch.save({"meta": {}, "state_dict": layout}, folder / "slowonly.pth")
+    return folder / "slowonly.pth"
+
+
+@pytest.mark.slow
+def test_a_released_3d_checkpoint_filters_videos_and_explains_why_not_pictures(released, world, tmp_path):
+    classes = ["--classes", world / "classes.txt"]
+    look = ["--num-clips", 1, "--num-frames", 4, "--frame-interval", 2, "--precision", "float32", "--batch-size", 1]
+    videos = omni(
+        "filter", "--teacher", released, *classes, *look, "--score-only", "--limit", 2, world / "web" / "video"
+    )
+    assert videos.exit_code == 0, videos.stderr
+    assert all(len(record["top_scores"]) == 4 for record in parsed(videos.stdout))
+    picture = sorted((world / "web" / "image").rglob("*.png"))[0]
+    result = omni("filter", "--teacher", released, *classes, *look, picture)
+    assert result.exit_code == 66
+    assert "2D" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_released_checkpoint_needs_the_names_of_its_classes(released, web):
+    result = omni("filter", "--teacher", released, web)
+    assert result.exit_code == 66
+    assert "names no classes; --classes FILE" in result.stderr
+
+
+def test_our_checkpoint_is_not_told_what_it_knows(teacher, web, tmp_path):
+    result = omni("filter", "--teacher", teacher, "--num-frames", 8, web)
+    assert result.exit_code == 2
+    assert "knows its architecture" in result.stderr
+    (tmp_path / "other.txt").write_text("a\nb\n")
+    assert omni("filter", "--teacher", teacher, "--classes", tmp_path / "other.txt", web).exit_code == 66
