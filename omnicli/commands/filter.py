@@ -9,7 +9,6 @@ Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_s
 that an earlier run wrote decide again, at no cost.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -27,7 +26,6 @@ from omnicli.errors import InputError, ModelError, UsageError
 if TYPE_CHECKING:
     from omnicli.stages.filter import Score
     from omnicli.streams.flow import Stage
-    from omnicli.streams.records import Record
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
 DECIDE = "Who is kept"
@@ -133,7 +131,7 @@ def command(
     _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments or num_frames or frame_interval)
     if model and not teachers:
         raise UsageError("--model goes with --teacher")
-    from omnicli.stages.filter import Rule
+    from omnicli.stages.filter import Rule, check_queries, count_confidence, filter_records, keep_curve
 
     decides_alone = keep_fraction is None and top is None and not score_only
     rule = Rule(
@@ -159,7 +157,6 @@ def command(
 
     def make() -> "Stage":
         from omnicli.data.queries import Queries, read_query_map
-        from omnicli.stages.filter import filter_records
         from omnicli.streams.classes import ClassIndex, read_classes
 
         score, names = None, tuple(read_classes(classes)) if classes else ()
@@ -178,9 +175,9 @@ def command(
         make=make,
         options=deciding,
         whole_stream=whole_stream,
-        observe=_count_confidence,
-        check=_check_queries if agree or label_by == LabelBy.query else None,
-        closing=_keep_curve,
+        observe=count_confidence,
+        check=check_queries if agree or label_by == LabelBy.query else None,
+        closing=keep_curve,
     )
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
@@ -243,21 +240,3 @@ def _load_scorer(
     views = ViewOptions(**look)
     score = partial(score_records, teachers=teachers, views=views, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)
-
-
-def _count_confidence(record: "Record", counters: "Counter[str]") -> None:
-    from omnicli.stages.filter import count_confidence
-
-    count_confidence(record, counters)
-
-
-def _check_queries(counts: Mapping[str, int]) -> None:
-    from omnicli.stages.filter import check_queries
-
-    check_queries(counts)
-
-
-def _keep_curve(counts: Mapping[str, int]) -> list[str]:
-    from omnicli.stages.filter import keep_curve
-
-    return keep_curve(counts)

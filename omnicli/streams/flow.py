@@ -51,7 +51,7 @@ class Flow:
         self._shards = shards
         self._pieces = pieces
         self._observe = observe
-        resumed = journal.resumed if journal else None
+        self._resumed = resumed = journal.resumed if journal else None
         self._resume_from = resumed.consumed if resumed else 0
         self.counters: Counter[str] = Counter(resumed.counters if resumed else {})
         self._next = self._resume_from  # lowest position that is neither yielded nor dropped
@@ -76,7 +76,7 @@ class Flow:
             RuntimeError: the stage broke its contract (our bug).
         """
         watched = self._watch(records)
-        if self._journal and self._journal.resumed and self._journal.resumed.finished:
+        if self._resumed and self._resumed.finished:
             for record in watched:
                 raise OmniError(
                     f"{record.where}: the input has grown since the finished run; start over with --no-resume"
@@ -130,7 +130,7 @@ class Flow:
             if self._num_read >= self._resume_from:
                 self._digests.append((self._num_read + 1, self._digest))
         self._num_read += 1
-        resumed = self._journal.resumed if self._journal else None
+        resumed = self._resumed
         if resumed and self._num_read == resumed.consumed and self._digest != resumed.digest:
             raise self._changed_input(f"the first {self._num_read:,} records differ")
 
@@ -157,8 +157,7 @@ class Flow:
 
     def _advance(self) -> None:
         """Go on to the next position; everything before it is written, nothing of it is."""
-        while self._digests and self._digests[0][0] < self._next:
-            self._digests.popleft()
+        self._forget_digests()
         self._save_if_due()
         self._next += 1
         self.counters["in"] += 1
@@ -183,22 +182,33 @@ class Flow:
     def _save(self, *, finished: bool) -> None:
         if self._journal is None:
             return
-        while self._digests and self._digests[0][0] < self._next:
-            self._digests.popleft()
-        digest = self._digests[0][1] if self._digests and self._digests[0][0] == self._next else self._digest_at_start()
         shards = self._shards.num_closed if self._shards else 0
-        self._journal.save(consumed=self._next, digest=digest, shards=shards, counters=self.counters, finished=finished)
+        self._journal.save(
+            consumed=self._next,
+            digest=self._digest_so_far(),
+            shards=shards,
+            counters=self.counters,
+            finished=finished,
+        )
         self._saved_at = time.monotonic()
 
-    def _digest_at_start(self) -> str:
-        resumed = self._journal.resumed if self._journal else None
-        return resumed.digest if resumed else ""
+    def _forget_digests(self) -> None:
+        """Hold those of records in flight only."""
+        while self._digests and self._digests[0][0] < self._next:
+            self._digests.popleft()
+
+    def _digest_so_far(self) -> str:
+        """Digest of the first ``_next`` records; where none was read by this process, that of the run before."""
+        if self._digests and self._digests[0][0] == self._next:
+            return self._digests[0][1]
+        return self._resumed.digest if self._resumed else ""
 
     def _finish(self) -> None:
         """Settle the last records and promise the whole output."""
         with self._lock:
             self._open = False
             self._settle_early()
+            self._forget_digests()
             if self._next != self._num_read:
                 raise RuntimeError(f"{self._num_read:,} records read, {self._next:,} settled: the stage lost some")
             if self._shards is not None:
