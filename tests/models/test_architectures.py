@@ -40,7 +40,7 @@ def test_wrong_names_say_what_is_near(name, says):
 
 
 def test_imagenet_weights_that_nobody_offers_are_explained():
-    with pytest.raises(UsageError, match="to inflate"):
+    with pytest.raises(UsageError, match="only 2D backbones"):
         new_model("slowonly-r50", 2, pretrained=True)
     with pytest.raises(ModelError, match="bninception"):
         new_model("tsn-bninception", 2, pretrained=True)
