@@ -183,7 +183,8 @@ def _load(
     """``score_records`` with the model, and its classes."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
-    from omnicli.scoring import ViewOptions, score_records
+    from omnicli.scoring import score_records
+    from omnicli.viewing import ViewOptions
 
     where = pick_device(device)
     set_threads()
