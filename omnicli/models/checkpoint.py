@@ -104,11 +104,7 @@ def make_stamp(meta: Mapping[str, Any]) -> str:
 
 
 def save_safetensors(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
-    """Write a checkpoint as safetensors, by our names and with our stamp, whole or not at all; gives its SHA-256.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """The same as safetensors, by our names and with our stamp; gives its SHA-256. Raises OutputError."""
     return write_bytes(path, safetensors_bytes(plain_tensors(state_dict), metadata={STAMP: make_stamp(meta)}))
 
 
