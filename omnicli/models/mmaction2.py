@@ -115,14 +115,14 @@ def _backbone_3d(name: str, design: Design | SlowFastDesign) -> Config | None:
 
 
 def _inflate(design: Design) -> tuple[Any, ...]:
-    """Which blocks see more than one frame: one number a layer, or one a block where they differ."""
+    """Which blocks see more than one frame: one number a layer, or one a block where blocks of a layer differ."""
     wide = design.block == "basic"
     layers = []
     for index, count in enumerate(design.num_blocks):
         kernels = (design.wide_kernels_t[index],) if wide else design.first_kernels_t[index]
-        flags = tuple(int(kernels[block % len(kernels)] > 1) for block in range(count))
-        layers.append(flags if len(set(flags)) > 1 else flags[0])
-    return tuple(layers)
+        layers.append(tuple(int(kernels[block % len(kernels)] > 1) for block in range(count)))
+    is_mixed = any(len(set(flags)) > 1 for flags in layers)
+    return tuple(layers) if is_mixed else tuple(flags[0] for flags in layers)
 
 
 def _non_local(design: Design) -> Config:
