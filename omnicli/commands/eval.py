@@ -4,13 +4,13 @@
 
     omni eval --checkpoint tsn.pth --num-segments 25 --crops ten k400_val.jsonl -o scores.jsonl
 
-    omni eval --checkpoint rgb.pth --shards rgb/ val.jsonl -o rgb.jsonl
-    omni eval --checkpoint flow.pth --shards flow/ val_flow.jsonl -o flow.jsonl
-    omni eval --fuse rgb/ --fuse flow/ --fuse-ratio 1:1.5 | tail -1
+    omni eval --checkpoint tsn.pth --shards tsn/ val.jsonl -o tsn.jsonl
+    omni eval --checkpoint slowonly.pth --shards slowonly/ val.jsonl -o slowonly.jsonl
+    omni eval --fuse tsn/ --fuse slowonly/ --fuse-ratio 1:1.5 | tail -1
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary. With --shards
 the softmax scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches records by
-id and judges the weighted mean of their scores; memory goes by the ids.
+id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits). Memory: the ids.
 """
 
 import contextlib
@@ -95,7 +95,8 @@ def command(
     model: o.ModelName = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line, of a checkpoint of another program.",
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line, where a checkpoint of another program "
+                     "or --fuse has none.",
                      rich_help_panel=o.COMPUTE),
     ] = None,
     batch_size: o.BatchSize = 32,

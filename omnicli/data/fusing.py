@@ -133,7 +133,10 @@ def check_same_records(sets: Sequence[ScoreSet]) -> None:
             missing = [name for name in here.rows if name not in there.rows]
             if missing:
                 more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-                raise InputError(f"{there.name}: no scores for id {missing[0]!r}{more}, which {here.name} has")
+                raise InputError(
+                    f"{there.name}: no scores for id {missing[0]!r}{more}, which {here.name} has; streams of one video "
+                    f"are fused by its id, so give their records the same"
+                )
         for name, at in other.rows.items():
             own = first.rows[name]
             if None not in (own.label, at.label) and own.label != at.label:

@@ -128,8 +128,8 @@ def open_model(
         return OpenedModel(model, spec, _checked_temperature(found), found)
     if classes is None and found.classes is None:
         raise ModelError(f"{path}: names no classes; --classes FILE lists them, one a line, in the order of training")
-    if found.classes is not None:
-        _check_same_classes(path, found.classes, classes)
+    if found.classes is not None and classes is not None and len(found.classes) == len(classes):
+        _check_same_classes(path, found.classes, classes)  # names of another data set may be left in a file
     model, spec = build_foreign(
         found.state_dict,
         path=str(path),

@@ -66,7 +66,11 @@ def named_for(
 
 def check_has_place(opened: OpenedModel, to: Target) -> None:
     """Raises UsageError where ``to`` has no architecture that computes the same."""
-    if to in ("mmaction2", "mmaction") and mmaction2_model(opened.spec, opened.model.fc.in_features) is None:
+    if to not in ("mmaction2", "mmaction"):
+        return
+    config = mmaction2_model(opened.spec, opened.model.fc.in_features)
+    # only mmaction2 takes backbones of timm and torchvision
+    if config is None or (to == "mmaction" and "." in config["backbone"]["type"]):
         raise UsageError(
             f"--to {to}: nothing there computes what {opened.spec.name} does; --to safetensors keeps it whole"
         )
