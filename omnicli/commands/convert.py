@@ -8,7 +8,7 @@
 
 IN is whatever --teacher takes; nothing in it is ever run. What the format of OUT has no place for is said, and travels
 along unseen: converted back, a checkpoint of ours has the bytes it had. With -v, and in -n, the model config that
-mmaction2 needs beside the file. Memory: about four times the size of the file.
+mmaction2 needs beside the file. Memory: about five times the size of IN.
 """
 
 from enum import StrEnum
