@@ -138,7 +138,7 @@ def load_any(path: str | Path) -> Checkpoint | Weights:
     if not isinstance(meta, dict):
         return Weights(weights, sha256, str(path), left_out=_left_out(content))
     if isinstance(meta.get(STAMP), str):
-        return _stamped(meta[STAMP], weights, sha256, path)
+        return _stamped(meta, weights, sha256, path)
     return Weights(weights, sha256, str(path), _classes_in(meta), _left_out(content))
 
 
@@ -178,14 +178,15 @@ def _weights_in(content: Any, path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
-def _stamped(stamp: str, weights: Mapping[str, Tensor], sha256: str, path: str | Path) -> Checkpoint:
+def _stamped(their_meta: Mapping[Any, Any], weights: Mapping[str, Tensor], sha256: str, path: str | Path) -> Checkpoint:
     """A file in another program's format that was a checkpoint of ours. Raises ModelError."""
     try:
-        fields = json.loads(stamp)
+        fields = json.loads(their_meta[STAMP])
         content = {"version": fields["version"], "meta": json.dumps(fields["meta"]), "state_dict": to_omni(weights)}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged checkpoint (its stamp: {type(error).__name__}: {error})") from None
-    layout = recognise_layout(bare_names(weights))
+    # a backbone of timm has the same names in mmaction's layout
+    layout = "mmaction2" if "dataset_meta" in their_meta else recognise_layout(bare_names(weights))
     return replace(_checkpoint(content, sha256, path), layout="safetensors" if layout == "omni" else layout)
 
 

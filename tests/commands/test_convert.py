@@ -32,6 +32,7 @@ def test_what_comes_back_has_the_bytes_of_what_went(made, teacher, tmp_path):
     result = done("convert", made / "c.safetensors", tmp_path / "d.pth")
     assert (tmp_path / "d.pth").read_bytes() == teacher.read_bytes()
     assert result.stdout == ""
+    assert "mmaction2 → omni" in done("convert", made / "b.pth", tmp_path / "e.pth").stderr
     assert "tsn-resnet10t, 4 classes" in result.stderr and "safetensors → omni" in result.stderr
 
 
