@@ -9,7 +9,8 @@
 Of N records in a class, --power draws the class as if it had N^p, --max-per-class as if it had no more than so many.
 Weights have mean 1 over each source (the field source). Files are read twice and stdin waits in TMPDIR; memory grows
 with the number of classes, under --keep-tail and --resample besides by 8 bytes a record of a class that is cut. Run
-again, it replaces the weights. It decides over the whole stream: cat the shards of earlier stages first.
+again, it replaces the weights. It decides over the whole stream: cat the shards of earlier stages first. The class
+histogram before and after is shown at the end, by tenths of the classes; -v shows each.
 """
 
 from collections.abc import Mapping
@@ -115,7 +116,7 @@ def command(
             passes,
             rule=rule,
             by=auxiliary_label.value,
-            on_plan=lambda shares: histogram.extend(histogram_lines(shares)),
+            on_plan=lambda shares: histogram.extend(histogram_lines(shares, every_class=verbose)),
         )
 
     def check(counts: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ each with 1/n and weighs the mean of theirs, since training draws one of them (I
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,7 +28,7 @@ class Rule:
     Attributes:
         power: p of the power law, in [0, 1]; 1 leaves the classes as they are, 0 makes them equal.
         max_per_class: N_c of the clipped distribution.
-        min_per_class: smaller classes leave (IG-65M, Sec. 3.1: at least 50 videos a label).
+        min_per_class: smaller classes leave (IG-65M, Sec. 3.1.1: at least 50 videos a label).
         keep_tail: number of records that stay, those of the tail first.
         resample: write an actual list of so many records instead of weights.
         seed: decides who leaves and who is repeated.
@@ -84,12 +84,14 @@ def plan(counts: Mapping[Group, int], rule: Rule) -> dict[Group, Share]:
     Pure, and independent of the order of ``counts``.
     """
     shares = {group: Share(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
-    # (IG-65M, footnote 2) no label of fewer than so many
-    sizes = _class_sizes(shares)
+    # (IG-65M, Sec. 3.1.1) no label of fewer than so many
+    num_records = Counter[tuple[str, Class]]()
+    for group, count in counts.items():
+        num_records.update({(group.source, name): count for name in group.classes})
     for group, share in shares.items():
         if not group.classes:
             shares[group] = Share(share.count, 0, reason=NO_CLASS)
-        elif any(sizes[group.source][name] < rule.min_per_class for name in group.classes):
+        elif any(num_records[group.source, name] < rule.min_per_class for name in group.classes):
             shares[group] = Share(share.count, 0, reason=SMALL_CLASS)
     # (IG-65M, Sec. 4.1.1) all of the tail, part of the head
     if rule.keep_tail is not None:

@@ -68,16 +68,17 @@ def balance_records(
     endings = {known: weight_ending(shares[group].weight) for known, group in groups.items()}
     whole = {known: _fate(shares[group]) for known, group in groups.items() if group not in lots}
     for row in passes:
-        if row.seen is None:
+        seen = row[1]
+        if seen is None:
             yield leave_unread(row)
             continue
-        known = known_by(row.seen)
+        known = known_by(seen)
         fate = whole.get(known)
         if fate is None:
             if known not in groups:
                 raise changed("a class is new")
             group = groups[known]
-            fate = _fate(shares[group], lots[group], lot_of(row.seen, rule.seed))
+            fate = _fate(shares[group], lots[group], lot_of(seen, rule.seed))
         copies, reason = fate
         yield weigh(row, endings[known], copies) if copies else leave(row, reason)
 
@@ -87,10 +88,10 @@ def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[
     known_by = KNOWN[by]
     num_known: dict[Known, int] = {}
     first_seen: dict[Known, str] = {}
-    for row in passes:
-        if row.seen is None:
+    for _, seen in passes:
+        if seen is None:
             continue
-        known = known_by(row.seen)
+        known = known_by(seen)
         if known in num_known:
             num_known[known] += 1
         else:
@@ -153,7 +154,7 @@ def _classes(pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int,
 
 @dataclass
 class Cut:
-    """The smallest of some lots: those below ``last``, and the first ``num_equal`` that equal it (records of one id)."""
+    """The smallest of some lots: those below ``last``, and the first ``num_equal`` equal to it (one id)."""
 
     last: int
     num_equal: int
@@ -190,12 +191,10 @@ def _draw_lots(
     if not drawn:
         return {}
     drawn_by_known = {known: drawn[group] for known, group in groups.items() if group in drawn}
-    for row in passes:
-        if row.seen is None:
-            continue
-        lots = drawn_by_known.get(known_by(row.seen))
-        if lots is not None:
-            lots.append(lot_of(row.seen, seed))
+    for _, seen in passes:
+        lots = drawn_by_known.get(known_by(seen)) if seen else None
+        if seen and lots is not None:
+            lots.append(lot_of(seen, seed))
     return {
         group: Lots(_cut(lots, shares[group].keep), _cut(lots, shares[group].extra)) for group, lots in drawn.items()
     }
@@ -224,8 +223,8 @@ def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, st
     return copies, "" if copies else NOT_DRAWN
 
 
-def histogram_lines(shares: Shares) -> list[str]:
-    """Classes before and after, a few lines a source: each class where they are few, else tenths of them."""
+def histogram_lines(shares: Shares, *, every_class: bool = False) -> list[str]:
+    """Classes before and after, a few lines a source: each class if they are few or ``every_class``, else tenths."""
     lines = []
     for source in sorted({group.source for group in shares}):
         before: dict[Class, float] = defaultdict(float)
@@ -235,25 +234,32 @@ def histogram_lines(shares: Shares) -> list[str]:
                 before[name] += share.count / len(group.classes)
                 after[name] += share.mass / len(group.classes)
         if before:
-            lines += _compare(before, after, f"{source}: " if source else "")
+            compare = _each_class if every_class or len(before) <= NUM_NAMED else _tenths
+            largest_first = sorted(before, key=lambda name: (-before[name], str(name)))
+            lines += [f"{source}: {line}" if source else line for line in compare(largest_first, before, after)]
     return lines
 
 
-def _compare(before: Mapping[Class, float], after: Mapping[Class, float], title: str) -> list[str]:
-    largest_first = sorted(before, key=lambda name: (-before[name], str(name)))
+def _each_class(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
     sums = sum(before.values()), sum(after.values()) or 1.0
-    if len(before) <= NUM_NAMED:
-        return [
-            f"{title}{name}: {before[name]:,.0f} records, {before[name] / sums[0]:.1%} -> {after[name] / sums[1]:.1%}"
-            for name in largest_first
-        ]
-    tenths = [largest_first[len(before) * i // 10 : len(before) * (i + 1) // 10] for i in range(10)]
-    sizes = [before[name] for name in largest_first]
-    lines = [
-        f"{title}{len(sizes):,} classes of {sizes[-1]:,.0f} to {sizes[0]:,.0f} records; "
-        "share of each tenth of them, largest first"
+    return [
+        f"{name}: {_number(before[name])} records, {before[name] / sums[0]:.1%} -> {after[name] / sums[1]:.1%}"
+        for name in names
     ]
-    for word, masses, whole in (("before", before, sums[0]), ("after", after, sums[1])):
-        shares = " ".join(f"{sum(masses[name] for name in tenth) / whole:6.1%}" for tenth in tenths)
-        lines.append(f"{title}{word:>6} {shares}")
+
+
+def _tenths(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
+    tenths = [names[len(names) * i // 10 : len(names) * (i + 1) // 10] for i in range(10)]
+    sizes = f"{_number(before[names[-1]])} to {_number(before[names[0]])}"
+    lines = [f"{len(names):,} classes of {sizes} records; share of each tenth of the classes, largest first"]
+    for word, masses in (("before", before), ("after", after)):
+        whole = sum(masses.values()) or 1.0
+        lines.append(
+            f"{word:>6} " + " ".join(f"{sum(map(masses.__getitem__, tenth)) / whole:6.1%}" for tenth in tenths)
+        )
     return lines
+
+
+def _number(size: float) -> str:
+    """Records of a class; halves and thirds where records have several."""
+    return f"{size:,.1f}".removesuffix(".0")

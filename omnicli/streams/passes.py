@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast, get_type_hints
 
 import msgspec
+from msgspec import UNSET
 
 from omnicli.errors import InputError
 from omnicli.streams.flow import UNREADABLE
@@ -41,7 +42,14 @@ class Glance(msgspec.Struct, gc=False):
     class_name: str | tuple[str, ...] | None = None
     pseudo_label: int | None = None
     pseudo_class: str | None = None
-    weight: float | None = None
+    weight: float | msgspec.UnsetType | None = UNSET
+    reason: Any = UNSET
+    match: Any = UNSET
+
+
+_others = [(name, kind, None) for name, kind in get_type_hints(Fields).items() if name not in Glance.__struct_fields__]
+Checked = cast(type[Glance], msgspec.defstruct("Checked", _others, bases=(Glance,), gc=False))
+"""A glance that looks at the types of all known fields: that of the first pass."""
 
 
 class Batch(NamedTuple):
@@ -60,39 +68,19 @@ class Batch(NamedTuple):
     is_ours: bool = False
 
 
-class Row(NamedTuple):
-    """One record of a pass.
+Row = tuple[bytes, Glance | None]
+"""One record of a pass: its line without end, and its glance; None for what the reader rejects and is to leave."""
 
-    Attributes:
-        line: its JSON without end, or what is written of one that the reader rejects.
-        seen: its glance; None if the reader rejects it.
-    """
-
-    line: bytes
-    seen: Glance | None
-
-
-class Verdict(NamedTuple):
-    """What becomes of one record.
-
-    Attributes:
-        line: its JSON, ending in a newline.
-        copies: how often it is written; 0 if it leaves.
-        reason: why it leaves.
-    """
-
-    line: bytes
-    copies: int = 1
-    reason: str = ""
-
+Verdict = tuple[bytes, int, str]
+"""What becomes of a record: its line with its end, how often it is written, and if never, why."""
 
 Read = Callable[..., Iterator[Record | Batch]]
 PassStage = Callable[["Passes"], Iterator[Verdict]]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_check_fields = msgspec.json.Decoder(Fields).decode
 _glance = msgspec.json.Decoder(Glance).decode
+_glance_checked = msgspec.json.Decoder(Checked).decode
 _UNSOUND = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LAST_WEIGHT = re.compile(rb',"weight":[-+.0-9eE]+\}')
 
@@ -111,7 +99,7 @@ class Passes:
         self._limit = limit
         self._spool = tempfile.TemporaryFile(prefix="omni-spool-") if spooled else None  # noqa: SIM115 (as the object)
         self._num_rows: int | None = None
-        self._at: tuple[str, int] = ("", 0)
+        self._name, self._line = "", 0
 
     def __enter__(self) -> Self:
         return self
@@ -125,8 +113,7 @@ class Passes:
     @property
     def where(self) -> str:
         """FILE:LINE of the record yielded last."""
-        name, line = self._at
-        return f"{name}:{line}" if line else name
+        return f"{self._name}:{self._line}" if self._line else self._name
 
     def __iter__(self) -> Iterator[Row]:
         """One pass.
@@ -135,25 +122,46 @@ class Passes:
             InputError: a line that is no record, with FILE:LINE; an input that is another than in the pass before.
         """
         is_first = self._num_rows is None
+        rows = self._checked_rows() if is_first else self._rows(is_first=False)
         num_rows = 0
-        for row in islice(self._rows(is_first=is_first), self._limit):
+        for row in islice(rows, self._limit):
             num_rows += 1
             yield row
         if not is_first and num_rows != self._num_rows:
             raise changed(f"{self._num_rows:,} records, then {num_rows:,}")
         self._num_rows = num_rows
 
+    def _checked_rows(self) -> Iterator[Row]:
+        """The first pass; what cannot be read again is put aside."""
+        if self._spool is None:
+            yield from self._rows(is_first=True)
+            return
+        for line, seen in self._rows(is_first=True):
+            self._spool.write(line + b"\n" if seen else REJECT_MARK + line + b"\n")
+            yield line, seen
+
     def _rows(self, *, is_first: bool) -> Iterator[Row]:
-        spool = self._spool if is_first else None
-        for batch in self._batches(is_first=is_first):
-            for number, line in enumerate(batch.lines, batch.first):
-                self._at = batch.name, number
-                row = _row_of_ours(line) if batch.is_ours else _row(line, batch.name, number, is_checked=not is_first)
-                if row is None:
-                    continue
-                if spool:
-                    spool.write(row.line + b"\n" if row.seen else REJECT_MARK + row.line + b"\n")
-                yield row
+        glance = _glance_checked if is_first else _glance
+        for name, first, lines, is_ours in self._batches(is_first=is_first):
+            self._name = name
+            for number, line in enumerate(lines, first):
+                self._line = number
+                try:
+                    seen = glance(line)
+                    if is_first and not line.isascii():
+                        line.decode()  # unknown fields too
+                    if seen.id is not None and seen.reason is UNSET and seen.match is UNSET:
+                        yield line, seen
+                        continue
+                except _UNSOUND:
+                    if not line or line.isspace():
+                        continue
+                    if is_ours and line.startswith(REJECT_MARK):
+                        yield line.removeprefix(REJECT_MARK), None
+                        continue
+                # as a reader would have it, or would refuse it
+                line = format_record(parse_line(line, name, number))[:-1]
+                yield line, _glance(line)
 
     def _batches(self, *, is_first: bool) -> Iterator[Batch]:
         if self._spool and not is_first:
@@ -199,7 +207,7 @@ class PassFlow:
         self._kept.write(b"".join(kept))
         self.counters["in"] += len(block)
         self.counters["kept"] += len(kept)
-        self.counters["out"] += sum(verdict.copies for verdict in block)
+        self.counters["out"] += sum(copies for _, copies, _ in block)
         if len(kept) == len(block):
             return
         for line, copies, reason in block:
@@ -224,13 +232,15 @@ def weigh(row: Row, ending: bytes, copies: int = 1) -> Verdict:
         ending: from ``weight_ending``.
         copies: how often it is written.
 
-    >>> weigh(Row(b'{"id": "a", "x": 1}', Glance("a")), weight_ending(0.5)).line
+    >>> weigh((b'{"id": "a", "x": 1}', Glance("a")), weight_ending(0.5))[0]
     b'{"id": "a", "x": 1,"weight":0.5}\n'
     """
-    line = row.line.rstrip()
-    if b'"weight"' in line or (row.seen and row.seen.weight is not None):
+    line, seen = row
+    if not line.endswith(b"}"):
+        line = line.rstrip()
+    if seen is not None and seen.weight is not UNSET:
         line = _without_weight(line)
-    return Verdict(line[:-1] + ending, copies)
+    return line[:-1] + ending, copies, ""
 
 
 def weight_ending(weight: float) -> bytes:
@@ -241,42 +251,20 @@ def weight_ending(weight: float) -> bytes:
 def leave(row: Row, reason: str) -> Verdict:
     r"""The record leaves, its line as ``--rejects`` holds it.
 
-    >>> leave(Row(b'{"id":"a"}', Glance("a")), "no class")
-    Verdict(line=b'{"id":"a","reason":"no class"}\n', copies=0, reason='no class')
+    >>> leave((b'{"id":"a"}', Glance("a")), "no class")
+    (b'{"id":"a","reason":"no class"}\n', 0, 'no class')
     """
-    return Verdict(row.line.rstrip()[:-1] + b',"reason":' + _encode(reason) + b"}\n", 0, reason)
+    return row[0].rstrip()[:-1] + b',"reason":' + _encode(reason) + b"}\n", 0, reason
 
 
 def leave_unread(row: Row) -> Verdict:
     """What the reader rejected leaves."""
-    return Verdict(row.line + b"\n", 0, _decode(row.line)["reason"])
+    return row[0] + b"\n", 0, _decode(row[0])["reason"]
 
 
 def changed(what: str) -> InputError:
     """The error for an input that is not the same in every pass."""
     return InputError(f"the input changed while it was read ({what}); run again")
-
-
-def _row(line: bytes, name: str, number: int, *, is_checked: bool) -> Row | None:
-    """A line of an input as ``parse_line`` would understand it, its bytes untouched where that changes nothing.
-
-    None for a blank line. Raises InputError.
-    """
-    try:
-        if not is_checked:
-            _decode(line)
-            _check_fields(line)
-        seen = _glance(line)
-        if seen.id is not None and b'"reason"' not in line and b'"match"' not in line:
-            return Row(line, seen)
-    except _UNSOUND:
-        if not line or line.isspace():
-            return None
-    return _row_of_ours(format_record(parse_line(line, name, number))[:-1])
-
-
-def _row_of_ours(line: bytes) -> Row:
-    return Row(line[1:], None) if line.startswith(REJECT_MARK) else Row(line, _glance(line))
 
 
 def _batch_of_record(record: Record) -> Batch:
@@ -293,8 +281,10 @@ def _without_weight(line: bytes) -> bytes:
     A ``,"weight":1}`` that ends a line of JSON belongs to the record: inside a string its quotes have backslashes.
     """
     start = line.rfind(b',"weight":')
-    if start > 0 and _LAST_WEIGHT.fullmatch(line, start) and line.count(b'"weight"') == 1:
-        return line[:start] + b"}"
+    if start > 0 and _LAST_WEIGHT.fullmatch(line, start):
+        rest = line[:start] + b"}"
+        if b'"weight"' not in rest or _glance(rest).weight is UNSET:
+            return rest
     fields = _decode(line)
     fields.pop("weight", None)
     return format_record(fields)[:-1]
