@@ -103,13 +103,13 @@ def hashtags(name: str) -> list[str]:
     core = words_of(re.sub(r"[(\[].*?[)\]]", " ", name)) or words
     tags = [_joined(words)]
     if ARTICLES & set(core):  # the verb's forms around "a fish", which has no other number
-        tags += map("".join, itertools.product(*_forms(core, is_counted=False)))
+        tags += map(_joined, itertools.product(*_forms(core, is_counted=False)))
     content = [word for word in core if word not in ARTICLES] or core
     forms = _forms(content)
     orders = itertools.permutations(range(len(content))) if len(content) <= MAX_PERMUTED else [range(len(content))]
     choices = ((order, chosen) for order in orders for chosen in itertools.product(*forms))
     by_likeness = sorted(choices, key=lambda choice: _distance(choice[0], choice[1], content))
-    tags += ["".join(chosen[place] for place in order) for order, chosen in by_likeness]
+    tags += [_joined(chosen[place] for place in order) for order, chosen in by_likeness]
     return list(dict.fromkeys(tag for tag in tags if tag))
 
 
@@ -130,11 +130,13 @@ def words_of(name: str) -> list[str]:
     """
     text = unicodedata.normalize("NFKC", bare_name(name)).casefold()
     text = re.sub(r"['’]", "", unicodedata.normalize("NFKC", text))
-    return "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text).split()
+    spaced = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text).split()
+    bare = ("".join(itertools.dropwhile(unicodedata.combining, word)) for word in spaced)  # a mark needs its letter
+    return [word for word in bare if word]
 
 
 def _joined(words: Iterable[str]) -> str:
-    return "".join(words)
+    return unicodedata.normalize("NFKC", "".join(words))
 
 
 def _distance(order: Sequence[int], chosen: Sequence[str], words: Sequence[str]) -> tuple[int, tuple[int, ...]]:

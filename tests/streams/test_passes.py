@@ -74,6 +74,15 @@ def test_a_weighed_line_is_the_record_with_its_weight_last_and_nothing_else_chan
     assert (output.count(b"\n"), output[-1:], copies, reason) == (1, b"\n", 1, "")
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"id":"a","weight":1,"x":{"weight":5},"weight":3}', b'{"weight":3,"id":"a","weight":1e-05}']
+)
+def test_a_weight_that_stands_twice_is_replaced_by_one(line):
+    output = weigh((line, Glance("a", weight=3.0)), weight_ending(0.5))[0]
+    pairs = json.loads(output, object_pairs_hook=list)
+    assert [value for key, value in pairs if key == "weight"] == [0.5]
+
+
 def test_bytes_that_another_encoder_would_change_stay(tmp_path):
     odd = rb'{"id": "a", "big": 123456789012345678901234567890, "e": 1.0E+2, "u": "\u00e9"'
     (tmp_path / "web.jsonl").write_bytes(odd + b"}\n")
