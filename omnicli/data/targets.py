@@ -32,6 +32,11 @@ def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Exa
     return [Example(record, _label_of(record, index)) for record in records]
 
 
+def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
+    """All classes of a record that may have several, each once; see ``read_examples``."""
+    return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
+
+
 def infer_classes(records: Sequence[Record]) -> list[str]:
     """The class names of labelled records: in the order of their integers where they have both, else sorted.
 
@@ -73,6 +78,27 @@ def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         raise InputError(f"no readable clip of class {', '.join(map(repr, empty[:5]))}{more}; every class needs one")
+
+
+def one_class_each(record: Record) -> list[Record]:
+    """A record of several classes as copies with one class each, for training with ``--multi-label``.
+
+    Raises:
+        InputError: not as many names as integers; names FILE:LINE.
+    """
+    names, labels = (_as_list(record.get(field)) for field in ("class_name", "label"))
+    if not names or not labels:
+        made = [record.derive(class_name=name) for name in names] + [record.derive(label=label) for label in labels]
+        return made or [record]
+    if len(names) != len(labels):
+        raise InputError(f"{record.where}: {len(names)} class names, but {len(labels)} labels")
+    return [record.derive(class_name=name, label=label) for name, label in zip(names, labels, strict=True)]
+
+
+def _as_list(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _label_of(record: Record, index: ClassIndex) -> int:
