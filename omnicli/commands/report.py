@@ -6,7 +6,7 @@
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
 
 Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
-evaluation a confusion matrix.
+evaluation a confusion matrix and the pairs of classes it confuses most, or otherwise than its --baseline.
 """
 
 from enum import StrEnum

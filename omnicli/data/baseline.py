@@ -1,31 +1,37 @@
 """What another model made of the same records: scores it left in shards, found by id."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-from omnicli.data.fusing import ScoreSet, stored_scores
+from omnicli.data.fusing import ScoreSet, same_labels, stored_scores
 from omnicli.errors import InputError
 from omnicli.streams.records import Record
-from omnicli.streams.shards import open_shard
+from omnicli.streams.shards import ShardReader
 
 
-def baseline_scores(baseline: ScoreSet, record: Record) -> np.ndarray:
-    """(K,) float32 scores of the record with this id, as they were stored.
-
-    Args:
-        baseline: the other model's.
-        record: with ``id`` and ``label``.
+@contextlib.contextmanager
+def open_baseline(baseline: ScoreSet) -> Iterator[Callable[[Record], np.ndarray]]:
+    """A function that gives the scores (K,) float32 of a record with ``id`` and ``label``, as they were stored.
 
     Raises:
-        InputError: it has none, or for another label; or its row holds no scores.
+        InputError: (the function) the id has no scores, or for another label; or its row holds none.
     """
-    name = str(record["id"])
-    at = baseline.rows.get(name)
-    if at is None:
-        raise InputError(
-            f"{baseline.name}: no scores for id {name!r} of {record.where}; a baseline judges the same records"
-        )
-    if at.label is not None and at.label != record["label"]:
-        raise InputError(
-            f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {record['label']} at {record.where}"
-        )
-    return stored_scores(open_shard(at.path), at.row).astype(np.float32)
+    with contextlib.ExitStack() as stack:
+        readers = {shard: stack.enter_context(ShardReader(shard)) for shard in baseline.shards}
+
+        def find(record: Record) -> np.ndarray:
+            name = str(record["id"])
+            at = baseline.rows.get(name)
+            if at is None:
+                raise InputError(
+                    f"{baseline.name}: no scores for id {name!r} of {record.where}; a baseline judges the same records"
+                )
+            if not same_labels(at.label, record["label"]):
+                raise InputError(
+                    f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {record['label']} at {record.where}"
+                )
+            return stored_scores(readers[at.path], at.row).astype(np.float32)
+
+        yield find

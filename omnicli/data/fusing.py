@@ -149,11 +149,21 @@ def check_same_records(sets: Sequence[ScoreSet]) -> None:
                 )
         for name, at in other.rows.items():
             own = first.rows[name]
-            if None not in (own.label, at.label) and own.label != at.label:
+            if not same_labels(own.label, at.label):
                 raise InputError(
                     f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {own.label} at "
                     f"{own.path}:{own.row + 1}"
                 )
+
+
+def same_labels(ours: Any, theirs: Any) -> bool:
+    """Whether two values of ``label`` say the same: one or several, in any order; none says nothing.
+
+    >>> same_labels(3, [3]), same_labels([0, 2], [2, 0]), same_labels(None, 1), same_labels(1, 2)
+    (True, True, True, False)
+    """
+    sets = [set(label) if isinstance(label, list) else {label} for label in (ours, theirs)]
+    return None in (ours, theirs) or sets[0] == sets[1]
 
 
 def read_score_records(scores: ScoreSet) -> Iterator[Record]:

@@ -34,6 +34,8 @@ def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Exa
 
 def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
     """All classes of a record that may have several, each once; see ``read_examples``."""
+    if [] in (record.get("label"), record.get("class_name")):
+        raise InputError(f"{record.where}: an empty list of labels; each record needs one at least")
     return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from omnicli.data.baseline import baseline_scores
+from omnicli.data.baseline import open_baseline
 from omnicli.data.fusing import ScoreSet
-from omnicli.data.targets import class_name_of, labels_of, one_class_each
+from omnicli.data.targets import class_name_of, labels_of
 from omnicli.engine.confusion import class_accs, exact_p_value, fallen_pairs, most_confused
 from omnicli.engine.metrics import best_scores
 from omnicli.engine.scoreboard import Scoreboard
@@ -61,6 +61,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(Scoreboard(len(classes)))
         theirs = stack.enter_context(Scoreboard(len(classes)))
+        find = stack.enter_context(open_baseline(baseline)) if baseline is not None else None
         fates: Fates = Counter()
         for record, scores in score(_checked(records, index), on_drop=on_drop):
             if scores is None:
@@ -68,8 +69,8 @@ def evaluate(
             stored, labels = scores.astype(np.float32), labels_of(record, index)
             judged = _judged(record, stored, labels, classes)
             is_right = ours.add(stored, labels)
-            if baseline is not None:
-                fates[theirs.add(baseline_scores(baseline, judged), labels), is_right] += 1
+            if find is not None:
+                fates[theirs.add(find(judged), labels), is_right] += 1
             yield judged
         if not ours.num_records:
             raise InputError("no readable record: eval needs labelled media")
@@ -94,12 +95,13 @@ def _checked(records: Iterable[Record], index: ClassIndex) -> Iterator[Record]:
 
 def _judged(record: Record, scores: np.ndarray, labels: Sequence[int], classes: Sequence[str]) -> Record:
     top = best_scores(scores)
-    if len(labels) > 1:
-        truth = {"label": list(labels), "class_name": record.get("class_name") or [classes[label] for label in labels]}
-    else:
-        truth = {"label": labels[0], "class_name": class_name_of(one_class_each(record)[0]) or classes[labels[0]]}
+    label: int | list[int] = labels[0]
+    name = record.get("class_name")
+    if isinstance(record.get("label"), list) or isinstance(name, list):  # what may be several stays a list
+        label, name = list(labels), name or [classes[own] for own in labels]
     judged = record.derive(
-        **truth,
+        label=label,
+        class_name=name or class_name_of(record) or classes[labels[0]],
         pseudo_label=top[0][0],
         pseudo_class=classes[int(top[0][0])],
         confidence=top[0][1],
