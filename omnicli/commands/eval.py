@@ -16,9 +16,9 @@ Every record gains pseudo_label, pseudo_class, confidence and top_scores; the la
 top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Where records have several labels, mean_ap is
 all. With --shards the scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches
 records by id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits).
---baseline takes such shards of another model: the summary says which pairs of classes it confuses more, which less, how
-many records became right or wrong, and how likely chance alone does that (McNemar's exact test). Scores wait in TMPDIR,
-4 bytes a class and record, as mAP ranks all records. Memory: the ids, and 400 bytes a record at the end.
+--baseline takes such shards of another model: the summary says which pairs of classes are confused less now, and which
+more, how many records became right or wrong, and how likely chance alone does that (McNemar's exact test). mAP ranks
+all records, so their scores wait in TMPDIR, 4 bytes a class. Memory: the ids, 200 bytes a record and 256 MiB.
 """
 
 import contextlib

@@ -83,4 +83,4 @@ def exact_p_value(became_right: int, became_wrong: int) -> float:
     for k in range(fewer + 1):
         ways += term
         term = term * (total - k) // (k + 1)
-    return min(1.0, 2 * ways / 2**total)
+    return min(1.0, 2 * ways / (1 << total))

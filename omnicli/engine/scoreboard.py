@@ -13,13 +13,14 @@ from omnicli.engine.confusion import class_accs
 from omnicli.engine.metrics import mean_average_precision, top_k_acc
 from omnicli.errors import OutputError
 
-CLASSES_AT_ONCE = 64  # columns of scores in memory
+COLUMN_BYTES = 1 << 28  # of scores in memory at once: some classes of all records
+READ_BYTES = 1 << 24
 
 
 class Scoreboard:
     """The judge of one model on one stream. Scores wait in TMPDIR, 4 bytes each, since mAP ranks all records.
 
-    Memory: 400 bytes a record while mAP is computed, and less before; none goes by the number of classes.
+    Memory: 200 bytes a record, and at most 256 MiB while mAP is computed; none goes by the square of the classes.
 
     Attributes:
         num_records: judged so far.
@@ -86,16 +87,29 @@ class Scoreboard:
 
     def _average_precisions(self) -> Iterator[float]:
         """Of each class that has a record."""
+        width = max(1, COLUMN_BYTES // (4 * self.num_records))
+        for start in range(0, self._num_classes, width):
+            yield from self._precisions_of(self._columns(start, start + width), start)
+
+    def _precisions_of(self, columns: np.ndarray, start: int) -> Iterator[float]:
+        """Of (classes, N) scores, the first being that of class ``start``."""
+        for label, column in enumerate(columns, start):
+            if label in self._members:
+                is_there = np.zeros(len(column), bool)
+                is_there[self._members[label]] = True
+                yield mean_average_precision(column[:, None], is_there[:, None])
+
+    def _columns(self, start: int, stop: int) -> np.ndarray:
+        """(classes, N) float32 scores of the classes from ``start`` to ``stop``."""
         with _full_disk():
-            self._scores.flush()
-        table = np.memmap(self._scores, np.float32, "r", shape=(self.num_records, self._num_classes))
-        for start in range(0, self._num_classes, CLASSES_AT_ONCE):
-            columns = np.array(table[:, start : start + CLASSES_AT_ONCE].T, order="C")  # (64, N)
-            for label, column in enumerate(columns, start):
-                if label in self._members:
-                    is_there = np.zeros(len(column), bool)
-                    is_there[self._members[label]] = True
-                    yield mean_average_precision(column[:, None], is_there[:, None])
+            self._scores.seek(0)  # writes what waits in the buffer
+        num_rows = max(1, READ_BYTES // (4 * self._num_classes))
+        columns = np.empty((min(stop, self._num_classes) - start, self.num_records), np.float32)
+        for first in range(0, self.num_records, num_rows):
+            read = self._scores.read(4 * num_rows * self._num_classes)
+            rows = np.frombuffer(read, np.float32).reshape(-1, self._num_classes)
+            columns[:, first : first + len(rows)] = rows[:, start:stop].T
+        return columns
 
 
 @contextlib.contextmanager

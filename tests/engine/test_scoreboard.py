@@ -5,12 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from omnicli.engine import scoreboard
 from omnicli.engine.metrics import classification_metrics, confusion_matrix, mean_average_precision
 from omnicli.engine.scoreboard import Scoreboard
 from omnicli.errors import OutputError
+
+
+@pytest.fixture(params=[(1 << 28, 1 << 24), (100, 60), (1, 1)], ids=["whole", "parts", "single"])
+def blocks(request, monkeypatch):
+    """How much of the scores is read at once: all, some classes and records, one of each."""
+    monkeypatch.setattr(scoreboard, "COLUMN_BYTES", request.param[0])
+    monkeypatch.setattr(scoreboard, "READ_BYTES", request.param[1])
 
 
 def judged(scores, labels):
@@ -26,9 +34,9 @@ def drawn(seed, count, num_classes, *, levels=None):
     return scores.astype(np.float32), rng.integers(0, num_classes, count)
 
 
-@settings(max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 30), st.sampled_from([2, 7, 63, 64, 65, 130]), st.sampled_from([3, None]))
-def test_metrics_are_those_of_arrays(seed, count, num_classes, levels):
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(2, 20), st.sampled_from([3, None]))
+def test_metrics_are_those_of_arrays_however_much_is_read_at_once(blocks, seed, count, num_classes, levels):
     scores, labels = drawn(seed, count, num_classes, levels=levels)
     metrics, board, rights = judged(scores, [(int(label),) for label in labels])
     expected = classification_metrics(scores, labels)
