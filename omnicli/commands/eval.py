@@ -75,7 +75,7 @@ def command(
     fuse: Annotated[
         list[Path] | None,
         typer.Option("--fuse", metavar="SHARD|DIR", help="Scores that eval --shards wrote, instead of a model; two "
-                     "or more.", rich_help_panel=FUSING),
+                     "or more, or one to be compared.", rich_help_panel=FUSING),
     ] = None,
     fuse_ratio: Annotated[
         str | None,

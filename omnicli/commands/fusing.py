@@ -32,8 +32,8 @@ def check_fusing(
         raise UsageError(
             f"--fuse judges stored scores; {' and '.join(_spelled(param) for param in idle)} cannot act on them"
         )
-    if len(fuse) < 2:
-        raise UsageError(f"--fuse {fuse[0]}: nothing to fuse it with; give --fuse twice or more")
+    if len(fuse) < 2 and ctx.params.get("baseline") is None:
+        raise UsageError(f"--fuse {fuse[0]}: nothing to fuse it with; give --fuse twice or more, or a --baseline")
     if shards_dir and shards_dir.resolve() in {folder.resolve() for path in fuse for folder in (path, path.parent)}:
         raise UsageError(f"--shards {shards_dir}: holds the scores to be fused; give another folder")
     return _parse_ratio(ratio, len(fuse))

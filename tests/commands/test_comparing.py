@@ -73,7 +73,8 @@ def test_stored_scores_are_compared_as_media_are(shards, teacher, world):
     turned = ["--baseline", shards / "turned"]
     media = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", *turned)
     fused = omni("eval", "--fuse", shards / "teacher", "--fuse", shards / "teacher", *turned)
-    assert summary_of(fused) == summary_of(media)
+    alone = omni("eval", "--fuse", shards / "teacher", *turned)
+    assert summary_of(fused) == summary_of(media) == summary_of(alone)
 
 
 def test_ids_and_classes_that_are_not_the_baselines_are_65_and_named(shards, teacher, world, tmp_path):
