@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from omnicli.cores import available_cores
 from omnicli.data.sampling import Generation
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
-from omnicli.data.views import Crops, clip_views, frames_at_rate, snippet_views
+from omnicli.data.views import Crops, clip_views, frames_at_rate, frames_at_times, snippet_views
 from omnicli.engine.predict import Forward, predict
 from omnicli.errors import MediaError, ModelError
 from omnicli.media.prefetch import Lull, map_ahead
@@ -95,6 +95,8 @@ def extract_features(
     root: str | None,
     batch_size: int,
     workers: int | None = None,
+    at_sec: Callable[[Record], Sequence[float]] | None = None,
+    crop: Callable[[np.ndarray, int], np.ndarray] = centre_crop,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
     """Pooled features of every frame at ``fps``, before the classifier.
@@ -106,20 +108,25 @@ def extract_features(
         root: folder that relative paths start from.
         batch_size: frames in one forward pass.
         workers: threads that read and decode.
+        at_sec: instead of ``fps``: the times of the frames wanted of a record.
+        crop: (frames (F, H, W, 3), size) → (F', size, size, 3), what the model sees of them.
         on_drop: takes what cannot be read, as ``unreadable: why``.
 
     Yields:
-        (record, features (F, D) float32, times (F,) float64 in seconds).
+        (record, features (F', D) float32, times (F,) float64 in seconds).
     """
     times_of: dict[int, np.ndarray] = {}  # position → times, for records in flight
     spec = teacher.spec
 
     def read(record: Record) -> list[np.ndarray]:
         with open_media(record, root=root) as source:
-            indices = frames_at_rate(source.times, source.duration_sec, fps=fps)
+            if at_sec is None:
+                indices = frames_at_rate(source.times, source.duration_sec, fps=fps)
+            else:
+                indices = frames_at_times(source.times, np.asarray(at_sec(record)))
             frames = resize_short_side(source.read(indices.tolist(), short_side=spec.short_side), spec.short_side)
             times_of[record.position] = np.asarray(source.times)[indices]
-        return [centre_crop(frames, spec.crop_size)[:, None]]  # (F, 1, H, W, 3)
+        return [crop(frames, spec.crop_size)[:, None]]  # (F', 1, H, W, 3)
 
     forward = forward_of(teacher.model.features, teacher)
     for record, outputs in predict_records(
@@ -134,6 +141,19 @@ def extract_features(
         times = times_of.pop(record.position)
         if outputs is not None:
             yield record, outputs[0], times
+
+
+def half_precision(features: np.ndarray, where: str) -> np.ndarray:
+    """Features as float16, as they are stored; every verdict is taken on these.
+
+    Raises:
+        ModelError: one is not finite, or too large; ``where`` names the record.
+    """
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+        rounded = features.astype(np.float16)
+    if not np.isfinite(rounded).all():
+        raise ModelError(f"{where}: features are not finite in float16; is the checkpoint damaged?")
+    return rounded
 
 
 def predict_records(
