@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from omnicli import __version__
-from omnicli.commands import eval as eval_command
 from omnicli.commands import dedup, features, index, report, teacher_train
+from omnicli.commands import eval as eval_command
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
 

@@ -61,7 +61,7 @@ class FrameReader:
             InputError: features of another model, or of another width, than the first ones read.
         """
         for stored, run in groupby(records, key=is_stored):
-            yield from self._read_rows(run) if stored else self._read_media(run, on_drop)
+            yield from self._read_rows(run) if stored else self._read_media(run, on_drop)  # noqa: B031 (one of them)
 
     def read_crops(
         self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop

@@ -8,16 +8,17 @@
     omni dedup --target target_feats/ --score-only web.jsonl -o scored.jsonl
     omni dedup --threshold 0.8 scored.jsonl > fair.jsonl
 
-Each frame is a whitened feature of an ImageNet ResNet-50; a record leaves if its most similar pair of frames is at least
-as similar as crops of one target frame are to each other on average. What leaves carries `match`: the target's id and
-path, both times in seconds, the cosine. Look at it: in the paper fewer than one flag in ten was a real copy.
+Each frame is a whitened feature of an ImageNet ResNet-50; a record leaves if its most similar pair of frames is at
+least as similar as crops of one target frame are to each other on average. What leaves carries `match`: the target's id
+and path, both times in seconds, the cosine. Look at it: in the paper fewer than one flag in ten was a real copy.
 
-Memory: 530 bytes a target frame at 256 dimensions (1.3 GB for 240,000 videos of 10 s; twice that where the machine has no
-native bfloat16), 1 GB while whitening is fitted, 0.3 GB for blocks, however long the web stream is. TMPDIR: 1 KB a target
-frame, and for a while 2 bytes for each of its features (4 KB). --within holds as much again for each web frame that stays.
+Memory: 530 bytes a target frame at 256 dimensions (1.3 GB for 240,000 videos of 10 s; twice that where the machine has
+no native bfloat16), 1 GB while whitening is fitted, 0.3 GB for blocks, however long the web stream is. TMPDIR: 1 KB a
+target frame, and for a while 2 bytes for each of its features (4 KB). --within holds as much again for each web frame
+that stays.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path

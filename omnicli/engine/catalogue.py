@@ -1,6 +1,7 @@
 """Frames to be searched, and the records they belong to."""
 
 import tempfile
+import weakref
 from array import array
 from typing import Any
 
@@ -33,6 +34,7 @@ class Catalogue:
         self.records = records
         self._num_dims, self._device, self._precision = num_dims, device, precision
         self._file = tempfile.TemporaryFile(prefix="omni-frames-")  # noqa: SIM115 (lives as long as the object)
+        weakref.finalize(self, self._file.close)
         self._index = FrameIndex(num_dims, self._file, device=device, precision=precision)
         self._owners = array("Q")
         self._times = array("d")

@@ -1,18 +1,19 @@
 r"""Exact search for the most similar frame (Sec. 3.3: "pairwise comparison"), in blocked matrix products.
 
-Every query row is multiplied with every row of the index in bfloat16, which is two to four times as fast as float32 where
-the machine has it natively; what could still be the best, or reach the floor, is looked at again exactly
+Every query row is multiplied with every row of the index in bfloat16, which is two to four times as fast as float32
+where the machine has it natively; what could still be the best, or reach the floor, is looked at again exactly
 (``whitening.cosines``). So the answer does not depend on precision, blocks or device.
 
 How far a screened cosine can be off, for rows u, v of length at most 1 + 1e-6 and d dimensions:
 
-    rounding the factors    |û·v̂ - u·v| <= ((1 + 2^-9)² - 1) Σ|u_i v_i|, and Σ|u_i v_i| <= |u||v| (Cauchy-Schwarz);
+    rounding the factors    |û·v̂ - u·v| <= ((1 + 2^-9)² - 1) Σ|u_i v_i|, and Σ|u_i v_i| <= |u||v| (Cauchy-Schwarz):
                             bfloat16 has 8 significant bits, so rounding to nearest is off by 2^-9 of the value
-    adding up in float32    d 2^-22 Σ|û_i v̂_i|: products of bfloat16 are exact in float32, d additions in any order are off by
-                            at most d 2^-24 / (1 - d 2^-24), four times that where a device truncates instead of rounding
+    adding up in float32    d 2^-22 Σ|û_i v̂_i|: products of bfloat16 are exact in float32, and d additions in any
+                            order are off by d 2^-24 / (1 - d 2^-24) at most, or four times that where a device
+                            truncates instead of rounding
     rounding the sum        2^-9 |û·v̂|, since the product is stored as bfloat16
 
-    and 5e-7 for the 6 decimals that a cosine is rounded to, 1e-5 for the lengths above 1 and the cosine's own division.
+    and 5e-7 for the 6 decimals that a cosine is rounded to, 1e-5 for lengths above 1 and the cosine's own division.
 
 With d = 256 that is 0.006. In float32 only the middle term is left. Tests compare the bound with what is measured.
 """
@@ -170,7 +171,8 @@ class FrameIndex:
     def _read(self, first: int, num_rows: int) -> np.ndarray:
         self._file.seek(first * self._num_dims * 4)
         read = self._file.read(num_rows * self._num_dims * 4)
-        return np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims)
+        rows: np.ndarray = np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims)
+        return rows
 
     def _empty_block(self) -> Tensor:
         return torch.zeros((self._block_rows, self._num_dims), dtype=self._precision, device=self._device)

@@ -132,7 +132,7 @@ def cosines(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     is_zero, are_zero = ~queries.any(axis=1), ~rows.any(axis=1)
     if is_zero.any() and are_zero.any():
         found[np.ix_(is_zero, are_zero)] = 1.0
-    return np.round(found, DECIMALS)  # type: ignore[no-any-return]
+    return np.round(found, DECIMALS)
 
 
 def mean_pair_cosine(units: np.ndarray) -> np.ndarray:
@@ -160,4 +160,4 @@ def _row_sums(values: np.ndarray) -> np.ndarray:
 
 def _powers_above(values: np.ndarray) -> np.ndarray:
     """The power of two above each value (1 for 0)."""
-    return np.ldexp(1.0, np.frexp(values)[1])
+    return np.asarray(np.ldexp(1.0, np.frexp(values)[1]))

@@ -92,7 +92,7 @@ def dedup_records(
 
 
 def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop) -> Iterator[Record]:
-    """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError where there is none."""
+    """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError without one."""
     for record in records:
         if record.require("similarity") >= threshold:
             on_drop(record.derive(match=record.require("nearest")), DUPLICATE)

@@ -1,6 +1,7 @@
 """Records on disk, fetched by number: what millions of frames belong to, 8 bytes of memory each."""
 
 import tempfile
+import weakref
 from array import array
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ class NumberedRecords:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="omni-records-")  # noqa: SIM115 (lives as long as the object)
+        weakref.finalize(self, self._file.close)
         self._ends = array("Q", [0])
 
     def __len__(self) -> int:
