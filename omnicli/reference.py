@@ -100,8 +100,8 @@ class _Gathered(NamedTuple):
 
     records: NumberedRecords
     file: BinaryIO
-    owners: array[int]
-    times: array[float]
+    owners: "array[int]"
+    times: "array[float]"
     sample: KeyedSample
 
     def blocks(self, width: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
