@@ -2,8 +2,8 @@
 
 python tests/bench/bench_dedup.py [--target 200000] [--queries 4096] [--rows 1000000]
 
-Bars: wall <= 0.6 x float32 exact search (faiss IndexFlatIP, same cores) with the same verdicts; memory flat from 10^4 to
-10^6 web rows. The estimate multiplies rates measured here; what it assumes it says.
+Bars: wall <= 0.6 x float32 exact search (faiss IndexFlatIP, same cores) with the same verdicts; memory flat from 10^4
+to 10^6 web rows. The estimate multiplies rates measured here; what it assumes it says.
 """
 
 import argparse

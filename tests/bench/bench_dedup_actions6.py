@@ -3,8 +3,8 @@
 python tests/bench/bench_dedup_actions6.py [--data DIR] [--weights FILE] [--copies 50]
 
 Target: the clips of `target/val`. Web: the pictures of `web/image`, none of which is a copy, and made copies of frames
-of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the pictures flagged, and at least 97 % of the copies of
-the first four kinds.
+of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the pictures flagged, and at least 97 % of the copies
+of the first four kinds.
 """
 
 import argparse
