@@ -1,0 +1,162 @@
+"""A video as 64 bits a frame, by which its copies are recognised (IG-65M A.2).
+
+Paper: 16 frames a second, 112 x 112, a census transform, 64 dimensions a frame.
+Ours, for the paper says no more: pixels are replaced by their rank among the pixels of the frame; the frame is divided
+into 8 x 9 cells; a bit says whether a cell is brighter than its left neighbour. Ranks make a signature independent of
+any change that keeps the order of brightness (brightness, contrast, gamma); means over cells, of size and compression.
+A frame with little texture (black, faded, blank) gets a signature by noise: it does not vote. Of a picture that has
+bars or mirrored margins around it a second signature is taken, without them.
+
+All sums are of integers below 2^24, exact in float32: no order of computing changes a bit.
+"""
+
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from omnicli.data.borders import Crop, find_picture, full_crop
+from omnicli.data.views import frames_at_rate
+from omnicli.media.source import MediaSource
+
+FPS = 16  # A.2
+SIZE = 112  # A.2
+ROWS, COLUMNS = 8, 9  # cells; 8 comparisons a row make 64 bits
+MIN_CONTRAST = 1  # grey levels between the means of two cells: less is noise
+MIN_CLEAR_BITS = 32  # a frame votes if at least half of its bits have that contrast
+CHUNK = FPS  # frames for which margins are looked for together
+CHUNK_LOOKS = 4  # frames of a chunk that are looked at for margins
+
+
+class Signatures(NamedTuple):
+    """What is known of the frames of a video in one framing.
+
+    Attributes:
+        bits: (F,) uint64, one a frame at 16 frames a second.
+        votes: (F,) bool, false where there is too little texture to tell frames apart.
+    """
+
+    bits: np.ndarray
+    votes: np.ndarray
+
+
+class Census(NamedTuple):
+    """The signatures of a video.
+
+    Attributes:
+        full: of the whole canvas.
+        cropped: of the picture without bars and mirrored margins; the same object as ``full`` where there are none.
+        flipped: both as seen in a mirror, left and right exchanged.
+        flipped_cropped: the same.
+        start_sec: when the first frame is shown, in the time of the file.
+    """
+
+    full: Signatures
+    cropped: Signatures
+    flipped: Signatures
+    flipped_cropped: Signatures
+    start_sec: float
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        return len(self.full.bits)
+
+    @property
+    def num_textureless(self) -> int:
+        """Frames that do not vote."""
+        return int((~self.full.votes).sum())
+
+
+def take_census(source: MediaSource) -> Census:
+    """The signatures of a video, decoded once from end to end, a second of small frames in memory.
+
+    Raises:
+        MediaError: a wanted frame does not decode.
+    """
+    wanted = frames_at_rate(source.times, source.duration_sec, fps=FPS)  # a slow video repeats frames
+    unique, repeats = np.unique(wanted, return_counts=True)
+    frames = source.walk_grey(unique.tolist(), size=SIZE)
+    framings: list[list[tuple[np.ndarray, ...]]] = [[], []]
+    has_margins = False
+    for first in range(0, len(unique), CHUNK):
+        chunk = np.stack(list(islice(frames, CHUNK)))
+        crop = find_picture(chunk[:: max(len(chunk) // CHUNK_LOOKS, 1)])
+        has_margins |= crop != full_crop(SIZE)
+        count = repeats[first : first + CHUNK]
+        full = _signed(chunk, full_crop(SIZE))
+        cropped = full if crop == full_crop(SIZE) else _signed(chunk, crop)
+        for framing, signed in zip(framings, (full, cropped), strict=True):
+            framing.append(tuple(values.repeat(count) for values in signed))
+    full_bits, full_flipped, full_votes = (np.concatenate(values) for values in zip(*framings[0], strict=True))
+    bits, flipped, votes = (np.concatenate(values) for values in zip(*framings[1], strict=True))
+    full_signatures, mirrored = Signatures(full_bits, full_votes), Signatures(full_flipped, full_votes)
+    start_sec = float(source.times[0])
+    if not has_margins:
+        return Census(full_signatures, full_signatures, mirrored, mirrored, start_sec)
+    return Census(full_signatures, Signatures(bits, votes), mirrored, Signatures(flipped, votes), start_sec)
+
+
+def sign(frames: np.ndarray, crop: Crop = full_crop(SIZE)) -> Signatures:
+    """Signatures of small grey frames.
+
+    Args:
+        frames: (F, 112, 112) uint8.
+        crop: the part of them that is the picture.
+    """
+    bits, _, votes = _signed(frames, crop)
+    return Signatures(bits, votes)
+
+
+def _signed(frames: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bits of the frames, bits of the frames as seen in a mirror, votes; (F,) each."""
+    cells = _cells(_ranked(frames, crop), crop)  # (F, 8, 9)
+    contrast = np.abs(np.diff(_cells(frames, crop), axis=2)) / _cell_weight(crop)
+    votes = (contrast >= MIN_CONTRAST).sum(axis=(1, 2)) >= MIN_CLEAR_BITS
+    return _packed(cells), _packed(cells[:, :, ::-1]), votes
+
+
+def _packed(cells: np.ndarray) -> np.ndarray:
+    """(F, 8, 9) brightness of cells → (F,) uint64: is a cell brighter than its left neighbour?"""
+    is_brighter = cells[:, :, 1:] > cells[:, :, :-1]
+    packed: np.ndarray = np.packbits(is_brighter.reshape(len(cells), -1), axis=1).view("<u8")[:, 0].astype(np.uint64)
+    return packed
+
+
+def _ranked(frames: np.ndarray, crop: Crop) -> np.ndarray:
+    """Each pixel's rank among those of its frame's picture, 0 to 255, ties at the middle of what they share."""
+    top, bottom, left, right = crop.top // 2, (crop.bottom + 1) // 2, crop.left // 2, (crop.right + 1) // 2
+    ranked = np.empty_like(frames)
+    for frame, target in zip(frames, ranked, strict=True):
+        counts = cv2.calcHist([np.ascontiguousarray(frame[top:bottom, left:right])], [0], None, [256], [0, 256]).ravel()
+        below = np.cumsum(counts) - counts / 2  # exact: at most 12,544 pixels and a half
+        cv2.LUT(frame, (below * 255 / counts.sum()).astype(np.uint8), dst=target)
+    return ranked
+
+
+def _cells(frames: np.ndarray, crop: Crop) -> np.ndarray:
+    """Sums over the cells, each pixel by the area of it that a cell covers: (F, 8, 9) float32 integers."""
+    rows = _coverage(crop.top, crop.bottom, ROWS)
+    columns = _coverage(crop.left, crop.right, COLUMNS)
+    return rows @ frames.astype(np.float32) @ columns.T  # type: ignore[no-any-return]
+
+
+def _cell_weight(crop: Crop) -> int:
+    """What the coverage of a cell adds up to."""
+    return (crop.bottom - crop.top) * (crop.right - crop.left)
+
+
+@lru_cache(maxsize=4096)
+def _coverage(first: int, last: int, num_cells: int) -> np.ndarray:
+    """How much of each pixel lies in each of the cells between two edges in half pixels.
+
+    Returns:
+        (num_cells, 112) float32 integers, in 1 / (2 num_cells) pixels: each row adds up to last - first.
+    """
+    edges = first * num_cells + (last - first) * np.arange(num_cells + 1)  # in 1 / (2 num_cells) pixels
+    pixels = np.arange(SIZE + 1) * 2 * num_cells
+    begin = np.maximum(edges[:-1, None], pixels[None, :-1])
+    end = np.minimum(edges[1:, None], pixels[None, 1:])
+    return np.maximum(end - begin, 0).astype(np.float32)

@@ -1,0 +1,199 @@
+"""Stretches of frames that two videos share, found by locality-sensitive hashing (IG-65M A.2).
+
+Two signatures match if they differ in at most ``radius`` of 64 bits. A *run* is a stretch of at least ``min_run``
+consecutive frames of the one video that match as many consecutive frames of the other.
+
+Paper: locality-sensitive hashing of the frames' signatures.
+Ours: the hashing misses nothing. A signature is four bands of 16 bits, each looked up in a table with up to
+⌊radius / 4⌋ of its bits changed: of at most ``radius`` differing bits one band holds no more than that. And only every
+``min_run``-th frame of a target is in the tables: every run contains one of them, so every run is found. Tables cost
+under 1 byte a frame at 16 frames a run, signatures 8 and votes 1.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+NUM_BANDS = 4
+BAND_BITS = 16
+BLOCK = 1 << 20  # candidates, or pairs of frames, compared at a time: tens of MiB
+
+
+class Run(NamedTuple):
+    """A stretch that a source shares with a target.
+
+    Attributes:
+        track: number of the target track.
+        source_start: first frame, in the source.
+        target_start: first frame, in the target.
+        num_frames: length; up to ``max_gap`` frames in a row within it may not match.
+        num_matched: frames that match.
+        score: the sum over them of radius + 1 - differing bits.
+    """
+
+    track: int
+    source_start: int
+    target_start: int
+    num_frames: int
+    num_matched: int
+    score: int
+
+
+class OverlapIndex:
+    """Target tracks in which runs are looked for. Immutable; ``joined`` makes a larger one.
+
+    Attributes:
+        num_frames: of all tracks.
+    """
+
+    def __init__(
+        self,
+        bits: np.ndarray,
+        votes: np.ndarray,
+        lengths: Sequence[int] | np.ndarray,
+        *,
+        radius: int,
+        min_run: int,
+        max_gap: int,
+        block: int = BLOCK,
+    ) -> None:
+        """Fills the tables.
+
+        Args:
+            bits: (N,) uint64 signatures of all tracks, one track after the other.
+            votes: (N,) bool; frames that do not vote match nothing.
+            lengths: frames of each track, adding up to N.
+            radius: of 64 bits, how many may differ, 0 to 15.
+            min_run: consecutive frames that must match.
+            max_gap: a run goes on behind as many frames that do not match, if those behind them do.
+            block: comparisons held in memory at a time; changes no result.
+        """
+        self._bits, self._votes = bits, votes
+        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._radius, self._min_run, self._max_gap, self._block = radius, min_run, max_gap, block
+        self.num_frames = len(bits)
+        self._flips = _flips(radius // NUM_BANDS)
+        of_track = np.arange(len(bits)) - np.repeat(self._starts[:-1], np.diff(self._starts))
+        self._anchors = np.flatnonzero((of_track % min_run == min_run - 1) & votes).astype(np.uint32)
+        self._tables = [_table(_band(bits[self._anchors], band)) for band in range(NUM_BANDS)]
+
+    def joined(self, other: "OverlapIndex") -> "OverlapIndex":
+        """Both as one, the tracks of ``other`` behind ours."""
+        return OverlapIndex(
+            np.concatenate([self._bits, other._bits]),
+            np.concatenate([self._votes, other._votes]),
+            np.concatenate([np.diff(self._starts), np.diff(other._starts)]),
+            radius=self._radius, min_run=self._min_run, max_gap=self._max_gap, block=self._block,
+        )  # fmt: skip
+
+    def runs(self, bits: np.ndarray, votes: np.ndarray) -> list[Run]:
+        """All runs of a source, on all tracks.
+
+        Args:
+            bits: (F,) uint64.
+            votes: (F,) bool.
+
+        Returns:
+            By track, then by diagonal, then by time.
+        """
+        voting = np.flatnonzero(votes)
+        hits = [
+            np.stack([voting[queries], anchors]) for queries, anchors in self._neighbours(bits[voting]) if len(queries)
+        ]
+        if not hits:
+            return []
+        frames, anchors = np.concatenate(hits, axis=1)
+        tracks = np.searchsorted(self._starts, anchors, side="right") - 1
+        shifts = anchors - self._starts[tracks] - frames  # of the target against the source, frames
+        runs: list[Run] = []
+        for track in np.unique(tracks).tolist():
+            runs += self._runs_of_track(bits, votes, track, np.unique(shifts[tracks == track]))
+        return runs
+
+    def _neighbours(self, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs (number of the query, position of the anchor) that match; each at least once, at most once a band."""
+        for band, (order, starts) in enumerate(self._tables):
+            keys = (_band(queries, band)[:, None] ^ self._flips).ravel()  # (Q * P,)
+            first, counts = starts[keys], starts[keys + 1] - starts[keys]
+            ends = np.cumsum(counts, dtype=np.int64)
+            begin = 0
+            while begin < len(keys):
+                done = ends[begin - 1] if begin else 0
+                end = max(int(np.searchsorted(ends, done + self._block, side="right")), begin + 1)
+                entries = _ranges(first[begin:end], counts[begin:end])
+                numbers = np.repeat(np.arange(begin, end) // len(self._flips), counts[begin:end])
+                anchors = self._anchors[order[entries]].astype(np.int64)
+                is_near = np.bitwise_count(queries[numbers] ^ self._bits[anchors]) <= self._radius
+                yield numbers[is_near], anchors[is_near]
+                begin = end
+
+    def _runs_of_track(self, bits: np.ndarray, votes: np.ndarray, track: int, shifts: np.ndarray) -> list[Run]:
+        """Runs on some diagonals of the table of all pairs of frames of a source and a track."""
+        start, end = self._starts[track], self._starts[track + 1]
+        length = int(end - start)
+        at_once = max(self._block // length, 1)
+        runs: list[Run] = []
+        for first in range(0, len(shifts), at_once):
+            some = shifts[first : first + at_once]
+            frames = np.arange(length)[None, :] - some[:, None]  # (D, T): the source's frame beside each of the target's
+            is_inside = (frames >= 0) & (frames < len(bits))
+            frames = np.where(is_inside, frames, 0)
+            differing = np.bitwise_count(bits[frames] ^ self._bits[start:end]).astype(np.int64)
+            matches = is_inside & (differing <= self._radius) & votes[frames] & self._votes[start:end]
+            gains = np.where(matches, self._radius + 1 - differing, 0)
+            for row, begin, stop in _stretches(matches, self._min_run, self._max_gap):
+                inside = matches[row, begin:stop]
+                score = int(gains[row, begin:stop].sum())
+                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, int(inside.sum()), score))
+        return runs
+
+
+def _stretches(matches: np.ndarray, min_run: int, max_gap: int) -> Iterator[tuple[int, int, int]]:
+    """Stretches (row, begin, end) that hold ``min_run`` matches in a row, and what joins them across short gaps.
+
+    Args:
+        matches: (D, T) bool.
+        min_run: matches in a row.
+        max_gap: columns without match that may lie between two stretches of matches of one run.
+    """
+    padded = np.zeros((len(matches), matches.shape[1] + max_gap + 1), np.int8)  # so that no run goes on in the next row
+    padded[:, : matches.shape[1]] = matches
+    edges = np.diff(np.concatenate([[0], padded.ravel(), [0]]))
+    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    if not len(begins):
+        return
+    is_new = np.concatenate([[True], begins[1:] - ends[:-1] > max_gap])
+    group = np.cumsum(is_new) - 1
+    longest = np.zeros(group[-1] + 1, np.int64)
+    np.maximum.at(longest, group, ends - begins)
+    first, last = begins[is_new], ends[np.concatenate([is_new[1:], [True]])]
+    width = padded.shape[1]
+    for begin, end in zip(first[longest >= min_run].tolist(), last[longest >= min_run].tolist(), strict=True):
+        yield begin // width, begin % width, begin % width + end - begin
+
+
+def _band(bits: np.ndarray, band: int) -> np.ndarray:
+    """(N,) int64 in [0, 65536)."""
+    return ((bits >> np.uint64(BAND_BITS * band)) & np.uint64((1 << BAND_BITS) - 1)).astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _flips(max_bits: int) -> np.ndarray:
+    """(P,) int64: all patterns of at most ``max_bits`` of the bits of a band."""
+    return np.array(
+        [sum(1 << bit for bit in bits) for count in range(max_bits + 1) for bits in combinations(range(BAND_BITS), count)]
+    )
+
+
+def _table(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Entries sorted by key: (order (A,), starts (65537,)); those of key k are order[starts[k]:starts[k + 1]]."""
+    counts = np.bincount(keys, minlength=1 << BAND_BITS)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+    return np.argsort(keys, kind="stable").astype(np.uint32), starts
+
+
+def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """first[0], first[0] + 1, ..., then first[1], ...: counts[i] numbers each."""
+    before = np.cumsum(counts, dtype=np.int64) - counts
+    return np.repeat(first.astype(np.int64) - before, counts) + np.arange(int(counts.sum()))  # type: ignore[no-any-return]
