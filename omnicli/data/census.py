@@ -5,7 +5,7 @@ Ours, for the paper says no more: pixels are replaced by their rank among the pi
 into 8 x 9 cells; a bit says whether a cell is brighter than its left neighbour. Ranks make a signature independent of
 any change that keeps the order of brightness (brightness, contrast, gamma); means over cells, of size and compression.
 A frame with little texture (black, faded, blank) gets a signature by noise: it does not vote. Of a picture that has
-bars or mirrored margins around it a second signature is taken, without them.
+bars or mirrored margins around it further signatures are taken, without them.
 
 All sums are of integers below 2^24, exact in float32: no order of computing changes a bit.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from omnicli.data.borders import Crop, find_picture, full_crop
+from omnicli.data.borders import Crop, full_crop, inside_bars, inside_mirrors
 from omnicli.data.views import frames_at_rate
 from omnicli.media.source import MediaSource
 
@@ -26,19 +26,22 @@ SIZE = 112  # A.2
 ROWS, COLUMNS = 8, 9  # cells; 8 comparisons a row make 64 bits
 MIN_CONTRAST = 1  # grey levels between the means of two cells: less is noise
 MIN_CLEAR_BITS = 32  # a frame votes if at least half of its bits have that contrast
+NUM_FRAMINGS = 3
 CHUNK = FPS  # frames for which margins are looked for together
 CHUNK_LOOKS = 4  # frames of a chunk that are looked at for margins
 
 
-class Signatures(NamedTuple):
+class Framing(NamedTuple):
     """What is known of the frames of a video in one framing.
 
     Attributes:
         bits: (F,) uint64, one a frame at 16 frames a second.
+        flipped: (F,) uint64, the same as seen in a mirror.
         votes: (F,) bool, false where there is too little texture to tell frames apart.
     """
 
     bits: np.ndarray
+    flipped: np.ndarray
     votes: np.ndarray
 
 
@@ -46,76 +49,71 @@ class Census(NamedTuple):
     """The signatures of a video.
 
     Attributes:
-        full: of the whole canvas.
-        cropped: of the picture without bars and mirrored margins; the same object as ``full`` where there are none.
-        flipped: both as seen in a mirror, left and right exchanged.
-        flipped_cropped: the same.
+        framings: of the whole canvas; then, where they differ, of the picture without mirrored margins, and without
+            bars too.
         start_sec: when the first frame is shown, in the time of the file.
     """
 
-    full: Signatures
-    cropped: Signatures
-    flipped: Signatures
-    flipped_cropped: Signatures
+    framings: list[Framing]
     start_sec: float
 
     @property
     def num_frames(self) -> int:
         """F."""
-        return len(self.full.bits)
+        return len(self.framings[0].bits)
 
     @property
     def num_textureless(self) -> int:
         """Frames that do not vote."""
-        return int((~self.full.votes).sum())
+        return int((~self.framings[0].votes).sum())
 
 
 def take_census(source: MediaSource) -> Census:
     """The signatures of a video, decoded once from end to end, a second of small frames in memory.
 
+    Margins are looked for second by second, since a video may be pasted together of others.
+
     Raises:
         MediaError: a wanted frame does not decode.
     """
-    wanted = frames_at_rate(source.times, source.duration_sec, fps=FPS)  # a slow video repeats frames
-    unique, repeats = np.unique(wanted, return_counts=True)
+    wanted = frames_at_rate(source.times, source.duration_sec, fps=FPS)
+    unique, repeats = np.unique(wanted, return_counts=True)  # a slow video repeats frames
     frames = source.walk_grey(unique.tolist(), size=SIZE)
-    framings: list[list[tuple[np.ndarray, ...]]] = [[], []]
-    has_margins = False
+    seconds: list[list[Framing]] = []
+    are_new = np.zeros(NUM_FRAMINGS, bool)
     for first in range(0, len(unique), CHUNK):
         chunk = np.stack(list(islice(frames, CHUNK)))
-        crop = find_picture(chunk[:: max(len(chunk) // CHUNK_LOOKS, 1)])
-        has_margins |= crop != full_crop(SIZE)
+        crops = _crops(chunk[:: max(len(chunk) // CHUNK_LOOKS, 1)])
+        are_new |= [crop not in crops[:place] for place, crop in enumerate(crops)]
+        signed = {crop: sign(chunk, crop) for crop in dict.fromkeys(crops)}
         count = repeats[first : first + CHUNK]
-        full = _signed(chunk, full_crop(SIZE))
-        cropped = full if crop == full_crop(SIZE) else _signed(chunk, crop)
-        for framing, signed in zip(framings, (full, cropped), strict=True):
-            framing.append(tuple(values.repeat(count) for values in signed))
-    full_bits, full_flipped, full_votes = (np.concatenate(values) for values in zip(*framings[0], strict=True))
-    bits, flipped, votes = (np.concatenate(values) for values in zip(*framings[1], strict=True))
-    full_signatures, mirrored = Signatures(full_bits, full_votes), Signatures(full_flipped, full_votes)
-    start_sec = float(source.times[0])
-    if not has_margins:
-        return Census(full_signatures, full_signatures, mirrored, mirrored, start_sec)
-    return Census(full_signatures, Signatures(bits, votes), mirrored, Signatures(flipped, votes), start_sec)
+        seconds.append([Framing(*(values.repeat(count) for values in signed[crop])) for crop in crops])
+    framings = [
+        Framing(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        for parts, is_new in zip(zip(*seconds, strict=True), are_new, strict=True)
+        if is_new
+    ]
+    return Census(framings, float(source.times[0]))
 
 
-def sign(frames: np.ndarray, crop: Crop = full_crop(SIZE)) -> Signatures:
+def _crops(frames: np.ndarray) -> list[Crop]:
+    """The three framings of a second: whole, without mirrored margins, without bars too."""
+    whole = full_crop(SIZE)
+    unmirrored = inside_mirrors(frames)
+    return [whole, unmirrored, inside_bars(frames, unmirrored)]
+
+
+def sign(frames: np.ndarray, crop: Crop = full_crop(SIZE)) -> Framing:
     """Signatures of small grey frames.
 
     Args:
         frames: (F, 112, 112) uint8.
         crop: the part of them that is the picture.
     """
-    bits, _, votes = _signed(frames, crop)
-    return Signatures(bits, votes)
-
-
-def _signed(frames: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bits of the frames, bits of the frames as seen in a mirror, votes; (F,) each."""
     cells = _cells(_ranked(frames, crop), crop)  # (F, 8, 9)
     contrast = np.abs(np.diff(_cells(frames, crop), axis=2)) / _cell_weight(crop)
     votes = (contrast >= MIN_CONTRAST).sum(axis=(1, 2)) >= MIN_CLEAR_BITS
-    return _packed(cells), _packed(cells[:, :, ::-1]), votes
+    return Framing(_packed(cells), _packed(cells[:, :, ::-1]), votes)
 
 
 def _packed(cells: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 
 NUM_BANDS = 4
 BAND_BITS = 16
+MAX_WAITING = 256  # tracks that share one rebuilding of tables
 BLOCK = 1 << 20  # candidates, or pairs of frames, compared at a time: tens of MiB
 
 
@@ -45,6 +46,7 @@ class OverlapIndex:
     """Target tracks in which runs are looked for. Immutable; ``joined`` makes a larger one.
 
     Attributes:
+        num_tracks: how many.
         num_frames: of all tracks.
     """
 
@@ -73,7 +75,7 @@ class OverlapIndex:
         self._bits, self._votes = bits, votes
         self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         self._radius, self._min_run, self._max_gap, self._block = radius, min_run, max_gap, block
-        self.num_frames = len(bits)
+        self.num_tracks, self.num_frames = len(lengths), len(bits)
         self._flips = _flips(radius // NUM_BANDS)
         of_track = np.arange(len(bits)) - np.repeat(self._starts[:-1], np.diff(self._starts))
         self._anchors = np.flatnonzero((of_track % min_run == min_run - 1) & votes).astype(np.uint32)
@@ -137,7 +139,9 @@ class OverlapIndex:
         runs: list[Run] = []
         for first in range(0, len(shifts), at_once):
             some = shifts[first : first + at_once]
-            frames = np.arange(length)[None, :] - some[:, None]  # (D, T): the source's frame beside each of the target's
+            frames = (
+                np.arange(length)[None, :] - some[:, None]
+            )  # (D, T): the source's frame beside each of the target's
             is_inside = (frames >= 0) & (frames < len(bits))
             frames = np.where(is_inside, frames, 0)
             differing = np.bitwise_count(bits[frames] ^ self._bits[start:end]).astype(np.int64)
@@ -148,6 +152,52 @@ class OverlapIndex:
                 score = int(gains[row, begin:stop].sum())
                 runs.append(Run(track, begin - int(some[row]), begin, stop - begin, int(inside.sum()), score))
         return runs
+
+
+class GrowingIndex:
+    """An index that tracks are added to. Parts of like size are joined, so that adding N tracks costs N log N."""
+
+    def __init__(self, *, radius: int, min_run: int, max_gap: int, block: int = BLOCK) -> None:
+        """As for ``OverlapIndex``."""
+        self._radius, self._min_run, self._max_gap, self._block = radius, min_run, max_gap, block
+        self._parts: list[OverlapIndex] = []
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, bits: np.ndarray, votes: np.ndarray) -> None:
+        """One more track, (F,) uint64 and (F,) bool; tracks are numbered as they come."""
+        self._waiting.append((bits, votes))
+        if len(self._waiting) == MAX_WAITING:
+            self._settle()
+
+    def runs(self, bits: np.ndarray, votes: np.ndarray) -> list[Run]:
+        """All runs of a source, on all tracks; as ``OverlapIndex.runs``."""
+        self._settle()
+        found: list[Run] = []
+        before = 0
+        for part in self._parts:
+            found += [run._replace(track=run.track + before) for run in part.runs(bits, votes)]
+            before += part.num_tracks
+        return found
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        bits, votes = (np.concatenate(values) for values in zip(*self._waiting, strict=True))
+        self._parts.append(
+            OverlapIndex(
+                bits,
+                votes,
+                [len(track) for track, _ in self._waiting],
+                radius=self._radius,
+                min_run=self._min_run,
+                max_gap=self._max_gap,
+                block=self._block,
+            )  # fmt: skip
+        )
+        self._waiting.clear()
+        while len(self._parts) > 1 and self._parts[-2].num_frames <= 2 * self._parts[-1].num_frames:
+            last = self._parts.pop()
+            self._parts[-1] = self._parts[-1].joined(last)
 
 
 def _stretches(matches: np.ndarray, min_run: int, max_gap: int) -> Iterator[tuple[int, int, int]]:
@@ -182,7 +232,11 @@ def _band(bits: np.ndarray, band: int) -> np.ndarray:
 def _flips(max_bits: int) -> np.ndarray:
     """(P,) int64: all patterns of at most ``max_bits`` of the bits of a band."""
     return np.array(
-        [sum(1 << bit for bit in bits) for count in range(max_bits + 1) for bits in combinations(range(BAND_BITS), count)]
+        [
+            sum(1 << bit for bit in bits)
+            for count in range(max_bits + 1)
+            for bits in combinations(range(BAND_BITS), count)
+        ]
     )
 
 
