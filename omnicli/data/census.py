@@ -25,7 +25,8 @@ FPS = 16  # A.2
 SIZE = 112  # A.2
 ROWS, COLUMNS = 8, 9  # cells; 8 comparisons a row make 64 bits
 MIN_CONTRAST = 1  # grey levels between the means of two cells: less is noise
-MIN_CLEAR_BITS = 32  # a frame votes if at least half of its bits have that contrast
+MIN_CLEAR_BITS = 16  # a frame votes if a quarter of its bits have that contrast
+WHOLE = full_crop(SIZE)
 NUM_FRAMINGS = 3
 CHUNK = FPS  # frames for which margins are looked for together
 CHUNK_LOOKS = 4  # frames of a chunk that are looked at for margins
@@ -98,12 +99,11 @@ def take_census(source: MediaSource) -> Census:
 
 def _crops(frames: np.ndarray) -> list[Crop]:
     """The three framings of a second: whole, without mirrored margins, without bars too."""
-    whole = full_crop(SIZE)
     unmirrored = inside_mirrors(frames)
-    return [whole, unmirrored, inside_bars(frames, unmirrored)]
+    return [WHOLE, unmirrored, inside_bars(frames, unmirrored)]
 
 
-def sign(frames: np.ndarray, crop: Crop = full_crop(SIZE)) -> Framing:
+def sign(frames: np.ndarray, crop: Crop = WHOLE) -> Framing:
     """Signatures of small grey frames.
 
     Args:
@@ -117,7 +117,7 @@ def sign(frames: np.ndarray, crop: Crop = full_crop(SIZE)) -> Framing:
 
 
 def _packed(cells: np.ndarray) -> np.ndarray:
-    """(F, 8, 9) brightness of cells → (F,) uint64: is a cell brighter than its left neighbour?"""
+    """(F, 8, 9) brightness of cells → (F,) uint64: whether each cell is brighter than its left neighbour."""
     is_brighter = cells[:, :, 1:] > cells[:, :, :-1]
     packed: np.ndarray = np.packbits(is_brighter.reshape(len(cells), -1), axis=1).view("<u8")[:, 0].astype(np.uint64)
     return packed
@@ -138,7 +138,8 @@ def _cells(frames: np.ndarray, crop: Crop) -> np.ndarray:
     """Sums over the cells, each pixel by the area of it that a cell covers: (F, 8, 9) float32 integers."""
     rows = _coverage(crop.top, crop.bottom, ROWS)
     columns = _coverage(crop.left, crop.right, COLUMNS)
-    return rows @ frames.astype(np.float32) @ columns.T  # type: ignore[no-any-return]
+    sums: np.ndarray = rows @ frames.astype(np.float32) @ columns.T
+    return sums
 
 
 def _cell_weight(crop: Crop) -> int:
@@ -157,4 +158,5 @@ def _coverage(first: int, last: int, num_cells: int) -> np.ndarray:
     pixels = np.arange(SIZE + 1) * 2 * num_cells
     begin = np.maximum(edges[:-1, None], pixels[None, :-1])
     end = np.minimum(edges[1:, None], pixels[None, 1:])
-    return np.maximum(end - begin, 0).astype(np.float32)
+    covered: np.ndarray = np.maximum(end - begin, 0).astype(np.float32)
+    return covered

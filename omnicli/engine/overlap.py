@@ -1,7 +1,8 @@
 """Stretches of frames that two videos share, found by locality-sensitive hashing (IG-65M A.2).
 
-Two signatures match if they differ in at most ``radius`` of 64 bits. A *run* is a stretch of at least ``min_run``
-consecutive frames of the one video that match as many consecutive frames of the other.
+A frame matches another if their signatures differ in at most ``radius`` of 64 bits, or, one bit further off, if the
+frame before or behind it does: two videos were not sampled at the same moments. A *run* is a stretch of at least
+``min_run`` consecutive frames of a target that match as many consecutive frames of a source.
 
 Paper: locality-sensitive hashing of the frames' signatures.
 Ours: the hashing misses nothing. A signature is four bands of 16 bits, each looked up in a table with up to
@@ -18,8 +19,25 @@ import numpy as np
 
 NUM_BANDS = 4
 BAND_BITS = 16
+JITTER = (-1, 0, 1)  # frames
 MAX_WAITING = 256  # tracks that share one rebuilding of tables
 BLOCK = 1 << 20  # candidates, or pairs of frames, compared at a time: tens of MiB
+
+
+class RunRule(NamedTuple):
+    """What a run is.
+
+    Attributes:
+        radius: of 64 bits, how many may differ, 0 to 15.
+        min_run: consecutive frames that must match.
+        max_gap: a run goes on behind as many frames that do not match, if those behind them do.
+        block: comparisons held in memory at a time; changes no result.
+    """
+
+    radius: int
+    min_run: int
+    max_gap: int
+    block: int = BLOCK
 
 
 class Run(NamedTuple):
@@ -31,7 +49,7 @@ class Run(NamedTuple):
         target_start: first frame, in the target.
         num_frames: length; up to ``max_gap`` frames in a row within it may not match.
         num_matched: frames that match.
-        score: the sum over them of radius + 1 - differing bits.
+        score: the sum over them of radius + 1 - differing bits, of a frame beside with one bit more.
     """
 
     track: int
@@ -55,11 +73,7 @@ class OverlapIndex:
         bits: np.ndarray,
         votes: np.ndarray,
         lengths: Sequence[int] | np.ndarray,
-        *,
-        radius: int,
-        min_run: int,
-        max_gap: int,
-        block: int = BLOCK,
+        rule: RunRule,
     ) -> None:
         """Fills the tables.
 
@@ -67,18 +81,15 @@ class OverlapIndex:
             bits: (N,) uint64 signatures of all tracks, one track after the other.
             votes: (N,) bool; frames that do not vote match nothing.
             lengths: frames of each track, adding up to N.
-            radius: of 64 bits, how many may differ, 0 to 15.
-            min_run: consecutive frames that must match.
-            max_gap: a run goes on behind as many frames that do not match, if those behind them do.
-            block: comparisons held in memory at a time; changes no result.
+            rule: what a run is.
         """
         self._bits, self._votes = bits, votes
         self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        self._radius, self._min_run, self._max_gap, self._block = radius, min_run, max_gap, block
+        self._rule = rule
         self.num_tracks, self.num_frames = len(lengths), len(bits)
-        self._flips = _flips(radius // NUM_BANDS)
+        self._flips = _flips(rule.radius // NUM_BANDS)
         of_track = np.arange(len(bits)) - np.repeat(self._starts[:-1], np.diff(self._starts))
-        self._anchors = np.flatnonzero((of_track % min_run == min_run - 1) & votes).astype(np.uint32)
+        self._anchors = np.flatnonzero((of_track % rule.min_run == rule.min_run - 1) & votes).astype(np.uint32)
         self._tables = [_table(_band(bits[self._anchors], band)) for band in range(NUM_BANDS)]
 
     def joined(self, other: "OverlapIndex") -> "OverlapIndex":
@@ -87,8 +98,8 @@ class OverlapIndex:
             np.concatenate([self._bits, other._bits]),
             np.concatenate([self._votes, other._votes]),
             np.concatenate([np.diff(self._starts), np.diff(other._starts)]),
-            radius=self._radius, min_run=self._min_run, max_gap=self._max_gap, block=self._block,
-        )  # fmt: skip
+            self._rule,
+        )
 
     def runs(self, bits: np.ndarray, votes: np.ndarray) -> list[Run]:
         """All runs of a source, on all tracks.
@@ -111,7 +122,8 @@ class OverlapIndex:
         shifts = anchors - self._starts[tracks] - frames  # of the target against the source, frames
         runs: list[Run] = []
         for track in np.unique(tracks).tolist():
-            runs += self._runs_of_track(bits, votes, track, np.unique(shifts[tracks == track]))
+            hit = shifts[tracks == track]
+            runs += self._runs_of_track(bits, votes, track, np.unique(np.add.outer(hit, JITTER)))
         return runs
 
     def _neighbours(self, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -123,11 +135,11 @@ class OverlapIndex:
             begin = 0
             while begin < len(keys):
                 done = ends[begin - 1] if begin else 0
-                end = max(int(np.searchsorted(ends, done + self._block, side="right")), begin + 1)
+                end = max(int(np.searchsorted(ends, done + self._rule.block, side="right")), begin + 1)
                 entries = _ranges(first[begin:end], counts[begin:end])
                 numbers = np.repeat(np.arange(begin, end) // len(self._flips), counts[begin:end])
                 anchors = self._anchors[order[entries]].astype(np.int64)
-                is_near = np.bitwise_count(queries[numbers] ^ self._bits[anchors]) <= self._radius
+                is_near = np.bitwise_count(queries[numbers] ^ self._bits[anchors]) <= self._rule.radius
                 yield numbers[is_near], anchors[is_near]
                 begin = end
 
@@ -135,19 +147,23 @@ class OverlapIndex:
         """Runs on some diagonals of the table of all pairs of frames of a source and a track."""
         start, end = self._starts[track], self._starts[track + 1]
         length = int(end - start)
-        at_once = max(self._block // length, 1)
+        at_once = max(self._rule.block // length, 1)
         runs: list[Run] = []
         for first in range(0, len(shifts), at_once):
             some = shifts[first : first + at_once]
             frames = (
                 np.arange(length)[None, :] - some[:, None]
             )  # (D, T): the source's frame beside each of the target's
-            is_inside = (frames >= 0) & (frames < len(bits))
-            frames = np.where(is_inside, frames, 0)
-            differing = np.bitwise_count(bits[frames] ^ self._bits[start:end]).astype(np.int64)
-            matches = is_inside & (differing <= self._radius) & votes[frames] & self._votes[start:end]
-            gains = np.where(matches, self._radius + 1 - differing, 0)
-            for row, begin, stop in _stretches(matches, self._min_run, self._max_gap):
+            differing = np.full(frames.shape, 64)
+            for step in JITTER:
+                beside = frames + step
+                is_there = (frames >= 0) & (frames < len(bits)) & (beside >= 0) & (beside < len(bits))
+                beside = np.where(is_there, beside, 0)
+                found = np.bitwise_count(bits[beside] ^ self._bits[start:end]) + abs(step)
+                differing = np.where(is_there & votes[beside], np.minimum(differing, found), differing)
+            matches = (differing <= self._rule.radius) & self._votes[start:end]
+            gains = np.where(matches, self._rule.radius + 1 - differing, 0)
+            for row, begin, stop in _stretches(matches, self._rule.min_run, self._rule.max_gap):
                 inside = matches[row, begin:stop]
                 score = int(gains[row, begin:stop].sum())
                 runs.append(Run(track, begin - int(some[row]), begin, stop - begin, int(inside.sum()), score))
@@ -157,9 +173,8 @@ class OverlapIndex:
 class GrowingIndex:
     """An index that tracks are added to. Parts of like size are joined, so that adding N tracks costs N log N."""
 
-    def __init__(self, *, radius: int, min_run: int, max_gap: int, block: int = BLOCK) -> None:
-        """As for ``OverlapIndex``."""
-        self._radius, self._min_run, self._max_gap, self._block = radius, min_run, max_gap, block
+    def __init__(self, rule: RunRule) -> None:
+        self._rule = rule
         self._parts: list[OverlapIndex] = []
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -183,17 +198,7 @@ class GrowingIndex:
         if not self._waiting:
             return
         bits, votes = (np.concatenate(values) for values in zip(*self._waiting, strict=True))
-        self._parts.append(
-            OverlapIndex(
-                bits,
-                votes,
-                [len(track) for track, _ in self._waiting],
-                radius=self._radius,
-                min_run=self._min_run,
-                max_gap=self._max_gap,
-                block=self._block,
-            )  # fmt: skip
-        )
+        self._parts.append(OverlapIndex(bits, votes, [len(track) for track, _ in self._waiting], self._rule))
         self._waiting.clear()
         while len(self._parts) > 1 and self._parts[-2].num_frames <= 2 * self._parts[-1].num_frames:
             last = self._parts.pop()
@@ -226,7 +231,7 @@ def _stretches(matches: np.ndarray, min_run: int, max_gap: int) -> Iterator[tupl
 
 def _band(bits: np.ndarray, band: int) -> np.ndarray:
     """(N,) int64 in [0, 65536)."""
-    return ((bits >> np.uint64(BAND_BITS * band)) & np.uint64((1 << BAND_BITS) - 1)).astype(np.int64)  # type: ignore[no-any-return]
+    return ((bits >> np.uint64(BAND_BITS * band)) & np.uint64((1 << BAND_BITS) - 1)).astype(np.int64)
 
 
 def _flips(max_bits: int) -> np.ndarray:
@@ -250,4 +255,4 @@ def _table(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """first[0], first[0] + 1, ..., then first[1], ...: counts[i] numbers each."""
     before = np.cumsum(counts, dtype=np.int64) - counts
-    return np.repeat(first.astype(np.int64) - before, counts) + np.arange(int(counts.sum()))  # type: ignore[no-any-return]
+    return np.repeat(first.astype(np.int64) - before, counts) + np.arange(int(counts.sum()))

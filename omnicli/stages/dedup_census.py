@@ -21,14 +21,14 @@ import numpy as np
 
 from omnicli.cores import available_cores
 from omnicli.data.census import FPS, Census, take_census
-from omnicli.engine.overlap import GrowingIndex, Run
+from omnicli.engine.overlap import GrowingIndex, Run, RunRule
 from omnicli.errors import InputError, MediaError
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
 from omnicli.streams.records import OnDrop, Record
 
 DUPLICATE = "duplicate"
-RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in 0 to 11, other footage in 14 and more
+RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
 MIN_RUN = FPS  # frames: a second
 MAX_GAP = FPS // 2  # frames without match within a stretch; changes times and overlap, no verdict
 READ_AHEAD = 4  # records a worker may be ahead
@@ -46,7 +46,7 @@ class CensusTargets:
     """
 
     def __init__(self) -> None:
-        self._index = GrowingIndex(radius=RADIUS, min_run=MIN_RUN, max_gap=MAX_GAP)
+        self._index = GrowingIndex(RunRule(radius=RADIUS, min_run=MIN_RUN, max_gap=MAX_GAP))
         self._ids: list[str] = []
         self._start_secs: list[float] = []
         self._video_of_track: list[int] = []
@@ -140,7 +140,7 @@ def dedup_census_records(
     Args:
         records: the crawl; several threads decode, and each record leaves as soon as those before it have.
         targets: of ``census_targets``; empty, with ``within``, to look for copies inside the stream alone.
-        within: a record that stays becomes a target for those behind it. Needs the whole stream: no shards, no resuming.
+        within: a record that stays becomes a target for those behind it. Needs the whole stream: no shards or resuming.
         root: folder that relative paths start from.
         workers: threads that read and decode; default all cores.
         counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_PICTURES, NUM_SHORT.

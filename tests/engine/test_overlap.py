@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.engine.overlap import OverlapIndex, Run, _flips, _ranges
+from omnicli.engine.overlap import GrowingIndex, OverlapIndex, Run, RunRule, _flips, _ranges
 
 MIN_RUN = 4
 
@@ -14,7 +14,7 @@ def index_of(tracks, *, radius=5, max_gap=2, block=1 << 20):
     bits = np.concatenate([bits for bits, _ in tracks])
     votes = np.concatenate([votes for _, votes in tracks])
     lengths = [len(bits) for bits, _ in tracks]
-    return OverlapIndex(bits, votes, lengths, radius=radius, min_run=MIN_RUN, max_gap=max_gap, block=block)
+    return OverlapIndex(bits, votes, lengths, RunRule(radius, MIN_RUN, max_gap, block))
 
 
 def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
@@ -23,12 +23,21 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
     for number, (target, target_votes) in enumerate(tracks):
         for shift in range(-len(source[0]), len(target) + 1):
             pairs = []  # (target frame, differing bits) of what matches on this diagonal
-            for frame, bits in enumerate(source[0].tolist()):
-                at = frame + shift
-                if 0 <= at < len(target) and source[1][frame] and target_votes[at]:
-                    differing = (bits ^ int(target[at])).bit_count()
-                    if differing <= radius:
-                        pairs.append((at, differing))
+            for at, bits in enumerate(target.tolist()):
+                frame = at - shift
+                if not (0 <= frame < len(source[0]) and target_votes[at]):
+                    continue
+                differing = (
+                    min(
+                        (bits ^ int(source[0][frame + step])).bit_count() + abs(step)
+                        for step in (-1, 0, 1)
+                        if 0 <= frame + step < len(source[0]) and source[1][frame + step]
+                    )
+                    if source[1][max(frame - 1, 0) : frame + 2].any()
+                    else 64
+                )
+                if differing <= radius:
+                    pairs.append((at, differing))
             found += group(number, shift, pairs, radius, max_gap)
     return found
 
@@ -91,6 +100,17 @@ def test_order_of_targets_changes_only_their_numbers(seed, order):
 def test_indexes_joined_are_one_index(seed, cut):
     source, tracks = world(seed)
     assert index_of(tracks[:cut]).joined(index_of(tracks[cut:])).runs(*source) == index_of(tracks).runs(*source)
+
+
+@given(seed=st.integers(0, 1 << 32), lookups=st.sets(st.integers(0, 8)))
+def test_an_index_that_grows_is_one_index(seed, lookups):
+    source, tracks = world(seed, num_tracks=9)
+    growing = GrowingIndex(RunRule(5, MIN_RUN, 2))
+    for number, track in enumerate(tracks):
+        growing.add(*track)
+        if number in lookups:
+            assert growing.runs(*source) == index_of(tracks[: number + 1]).runs(*source)
+    assert growing.runs(*source) == index_of(tracks).runs(*source)
 
 
 def test_a_video_that_does_not_vote_matches_not_even_itself():
