@@ -27,7 +27,7 @@ ROWS, COLUMNS = 8, 9  # cells; 8 comparisons a row make 64 bits
 MIN_CONTRAST = 1  # grey levels between the means of two cells: less is noise
 MIN_CLEAR_BITS = 16  # a frame votes if a quarter of its bits have that contrast
 WHOLE = full_crop(SIZE)
-NUM_FRAMINGS = 3
+NUM_FRAMINGS = 4
 CHUNK = FPS  # frames for which margins are looked for together
 CHUNK_LOOKS = 4  # frames of a chunk that are looked at for margins
 
@@ -50,8 +50,8 @@ class Census(NamedTuple):
     """The signatures of a video.
 
     Attributes:
-        framings: of the whole canvas; then, where they differ, of the picture without mirrored margins, and without
-            bars too.
+        framings: of the whole canvas; then, where they differ, of the picture without bars, without mirrored margins,
+            and without either.
         start_sec: when the first frame is shown, in the time of the file.
     """
 
@@ -98,9 +98,12 @@ def take_census(source: MediaSource) -> Census:
 
 
 def _crops(frames: np.ndarray) -> list[Crop]:
-    """The three framings of a second: whole, without mirrored margins, without bars too."""
+    """The four framings of a second: whole, without bars, without mirrored margins, without either.
+
+    A sky between a bar and the sea looks mirrored: for that the second does not depend on the third.
+    """
     unmirrored = inside_mirrors(frames)
-    return [WHOLE, unmirrored, inside_bars(frames, unmirrored)]
+    return [WHOLE, inside_bars(frames, WHOLE), unmirrored, inside_bars(frames, unmirrored)]
 
 
 def sign(frames: np.ndarray, crop: Crop = WHOLE) -> Framing:

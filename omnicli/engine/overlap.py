@@ -19,6 +19,7 @@ import numpy as np
 
 NUM_BANDS = 4
 BAND_BITS = 16
+NEVER = 99  # bits by which frames that do not vote differ
 JITTER = (-1, 0, 1)  # frames
 MAX_WAITING = 256  # tracks that share one rebuilding of tables
 BLOCK = 1 << 20  # candidates, or pairs of frames, compared at a time: tens of MiB
@@ -29,12 +30,14 @@ class RunRule(NamedTuple):
 
     Attributes:
         radius: of 64 bits, how many may differ, 0 to 15.
+        reach: of 64 bits, how many may differ where a run that was found goes on, at least ``radius``.
         min_run: consecutive frames that must match.
-        max_gap: a run goes on behind as many frames that do not match, if those behind them do.
+        max_gap: a run goes on behind as many frames that differ in more, if those behind them do not.
         block: comparisons held in memory at a time; changes no result.
     """
 
     radius: int
+    reach: int
     min_run: int
     max_gap: int
     block: int = BLOCK
@@ -47,9 +50,9 @@ class Run(NamedTuple):
         track: number of the target track.
         source_start: first frame, in the source.
         target_start: first frame, in the target.
-        num_frames: length; up to ``max_gap`` frames in a row within it may not match.
-        num_matched: frames that match.
-        score: the sum over them of radius + 1 - differing bits, of a frame beside with one bit more.
+        num_frames: length.
+        num_matched: frames of it that differ in no more than ``reach`` bits.
+        score: the sum over them of reach + 1 - differing bits, of a frame beside with one bit more.
     """
 
     track: int
@@ -154,19 +157,19 @@ class OverlapIndex:
             frames = (
                 np.arange(length)[None, :] - some[:, None]
             )  # (D, T): the source's frame beside each of the target's
-            differing = np.full(frames.shape, 64)
+            differing = np.full(frames.shape, NEVER)
             for step in JITTER:
                 beside = frames + step
                 is_there = (frames >= 0) & (frames < len(bits)) & (beside >= 0) & (beside < len(bits))
                 beside = np.where(is_there, beside, 0)
                 found = np.bitwise_count(bits[beside] ^ self._bits[start:end]) + abs(step)
                 differing = np.where(is_there & votes[beside], np.minimum(differing, found), differing)
-            matches = (differing <= self._rule.radius) & self._votes[start:end]
-            gains = np.where(matches, self._rule.radius + 1 - differing, 0)
-            for row, begin, stop in _stretches(matches, self._rule.min_run, self._rule.max_gap):
-                inside = matches[row, begin:stop]
-                score = int(gains[row, begin:stop].sum())
-                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, int(inside.sum()), score))
+            differing = np.where(self._votes[start:end], differing, NEVER)
+            for row, begin, stop in _stretches(differing, self._rule):
+                gains = self._rule.reach + 1 - differing[row, begin:stop]
+                matched = gains > 0
+                source_start, score = begin - int(some[row]), int(gains[matched].sum())
+                runs.append(Run(track, source_start, begin, stop - begin, int(matched.sum()), score))
         return runs
 
 
@@ -205,28 +208,32 @@ class GrowingIndex:
             self._parts[-1] = self._parts[-1].joined(last)
 
 
-def _stretches(matches: np.ndarray, min_run: int, max_gap: int) -> Iterator[tuple[int, int, int]]:
-    """Stretches (row, begin, end) that hold ``min_run`` matches in a row, and what joins them across short gaps.
+def _stretches(differing: np.ndarray, rule: RunRule) -> Iterator[tuple[int, int, int]]:
+    """Stretches (row, begin, end) of runs.
 
     Args:
-        matches: (D, T) bool.
-        min_run: matches in a row.
-        max_gap: columns without match that may lie between two stretches of matches of one run.
+        differing: (D, T) bits, a row for each diagonal.
+        rule: what a run is.
     """
-    padded = np.zeros((len(matches), matches.shape[1] + max_gap + 1), np.int8)  # so that no run goes on in the next row
-    padded[:, : matches.shape[1]] = matches
-    edges = np.diff(np.concatenate([[0], padded.ravel(), [0]]))
-    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    if not len(begins):
-        return
-    is_new = np.concatenate([[True], begins[1:] - ends[:-1] > max_gap])
-    group = np.cumsum(is_new) - 1
-    longest = np.zeros(group[-1] + 1, np.int64)
-    np.maximum.at(longest, group, ends - begins)
-    first, last = begins[is_new], ends[np.concatenate([is_new[1:], [True]])]
+    padding = np.full((len(differing), rule.max_gap + 1), NEVER)  # so that no run goes on in the next row
+    padded = np.concatenate([differing, padding], axis=1)
     width = padded.shape[1]
-    for begin, end in zip(first[longest >= min_run].tolist(), last[longest >= min_run].tolist(), strict=True):
+    sure, sure_ends = _intervals(padded.ravel() <= rule.radius)
+    sure = sure[sure_ends - sure >= rule.min_run]
+    if not len(sure):
+        return
+    begins, ends = _intervals(padded.ravel() <= rule.reach)
+    is_new = np.concatenate([[True], begins[1:] - ends[:-1] > rule.max_gap])
+    first, last = begins[is_new], ends[np.concatenate([is_new[1:], [True]])]
+    for group in np.unique(np.searchsorted(first, sure, side="right") - 1).tolist():
+        begin, end = int(first[group]), int(last[group])
         yield begin // width, begin % width, begin % width + end - begin
+
+
+def _intervals(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where stretches of true begin, and where they end."""
+    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def _band(bits: np.ndarray, band: int) -> np.ndarray:

@@ -29,8 +29,9 @@ from omnicli.streams.records import OnDrop, Record
 
 DUPLICATE = "duplicate"
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
+REACH = 16  # of 64 bits; other footage in a cut differs in about 32
 MIN_RUN = FPS  # frames: a second
-MAX_GAP = FPS // 2  # frames without match within a stretch; changes times and overlap, no verdict
+MAX_GAP = FPS // 2  # frames without match within a stretch; as REACH, changes times and overlap, no verdict
 READ_AHEAD = 4  # records a worker may be ahead
 
 NUM_FRAMES = "census: frames"
@@ -46,7 +47,7 @@ class CensusTargets:
     """
 
     def __init__(self) -> None:
-        self._index = GrowingIndex(RunRule(radius=RADIUS, min_run=MIN_RUN, max_gap=MAX_GAP))
+        self._index = GrowingIndex(RunRule(radius=RADIUS, reach=REACH, min_run=MIN_RUN, max_gap=MAX_GAP))
         self._ids: list[str] = []
         self._start_secs: list[float] = []
         self._video_of_track: list[int] = []

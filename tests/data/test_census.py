@@ -74,14 +74,15 @@ def test_a_frame_has_its_bits_whatever_stands_beside_it(seed):
 
 
 @given(seed=st.integers(0, 1000))
-def test_a_worse_copy_is_near_and_another_scene_far(seed):
+def test_a_worse_copy_is_near_and_other_scenes_are_far(seed):
     frames = scenes(seed, count=8)
     coarse = [cv2.resize(cv2.resize(frame, (70, 50), interpolation=cv2.INTER_AREA), (SIZE, SIZE)) for frame in frames]
     noise = np.random.default_rng(seed).normal(0, 4, frames.shape)
     copies = (np.stack(coarse) + noise).clip(0, 255).astype(np.uint8)
     differing = np.bitwise_count(sign(frames).bits[:, None] ^ sign(copies).bits[None])
     assert np.diag(differing).max() <= 8
-    assert differing[~np.eye(8, dtype=bool)].min() >= 12
+    assert differing.argmin(axis=1).tolist() == list(range(8))
+    assert np.median(differing) > 16
 
 
 def test_only_texture_votes():

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from omnicli.engine.overlap import GrowingIndex, OverlapIndex, Run, RunRule, _flips, _ranges
 
 MIN_RUN = 4
+REACH = 3
 
 
 def index_of(tracks, *, radius=5, max_gap=2, block=1 << 20):
     bits = np.concatenate([bits for bits, _ in tracks])
     votes = np.concatenate([votes for _, votes in tracks])
     lengths = [len(bits) for bits, _ in tracks]
-    return OverlapIndex(bits, votes, lengths, RunRule(radius, MIN_RUN, max_gap, block))
+    return OverlapIndex(bits, votes, lengths, RunRule(radius, radius + REACH, MIN_RUN, max_gap, block))
 
 
 def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
@@ -22,7 +23,7 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
     found = []
     for number, (target, target_votes) in enumerate(tracks):
         for shift in range(-len(source[0]), len(target) + 1):
-            pairs = []  # (target frame, differing bits) of what matches on this diagonal
+            pairs = []  # (target frame, differing bits) of what is within reach on this diagonal
             for at, bits in enumerate(target.tolist()):
                 frame = at - shift
                 if not (0 <= frame < len(source[0]) and target_votes[at]):
@@ -36,7 +37,7 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
                     if source[1][max(frame - 1, 0) : frame + 2].any()
                     else 64
                 )
-                if differing <= radius:
+                if differing <= radius + REACH:
                     pairs.append((at, differing))
             found += group(number, shift, pairs, radius, max_gap)
     return found
@@ -50,10 +51,10 @@ def group(number, shift, pairs, radius, max_gap):
         else:
             groups.append([pair])
     for members in groups:
-        places = {at for at, _ in members}
+        places = {at for at, differing in members if differing <= radius}
         if any(all(at + step in places for step in range(MIN_RUN)) for at in places):
             first, last = members[0][0], members[-1][0]
-            score = sum(radius + 1 - differing for _, differing in members)
+            score = sum(radius + REACH + 1 - differing for _, differing in members)
             yield Run(number, first - shift, first, last - first + 1, len(members), score)
 
 
@@ -105,7 +106,7 @@ def test_indexes_joined_are_one_index(seed, cut):
 @given(seed=st.integers(0, 1 << 32), lookups=st.sets(st.integers(0, 8)))
 def test_an_index_that_grows_is_one_index(seed, lookups):
     source, tracks = world(seed, num_tracks=9)
-    growing = GrowingIndex(RunRule(5, MIN_RUN, 2))
+    growing = GrowingIndex(RunRule(5, 5 + REACH, MIN_RUN, 2))
     for number, track in enumerate(tracks):
         growing.add(*track)
         if number in lookups:
@@ -127,7 +128,7 @@ def test_the_best_run_of_a_copy_has_its_times_on_both_sides():
     source[20] = ~source[20]  # one spoiled frame breaks no run
     votes = np.ones(len(source), bool)
     runs = index_of([(target, np.ones(40, bool))]).runs(source, votes)
-    assert max(runs, key=lambda run: run.score) == Run(0, 15, 10, 20, 19, 19 * 6)
+    assert max(runs, key=lambda run: run.score) == Run(0, 15, 10, 20, 19, 19 * (5 + REACH + 1))
 
 
 def test_an_index_of_nothing_finds_nothing():
