@@ -20,7 +20,6 @@ import numpy as np
 NUM_BANDS = 4
 BAND_BITS = 16
 NEVER = 99  # bits by which frames that do not vote differ
-JITTER = (-1, 0, 1)  # frames
 MAX_WAITING = 256  # tracks that share one rebuilding of tables
 BLOCK = 1 << 20  # candidates, or pairs of frames, compared at a time: tens of MiB
 
@@ -52,7 +51,8 @@ class Run(NamedTuple):
         target_start: first frame, in the target.
         num_frames: length.
         num_matched: frames of it that differ in no more than ``reach`` bits.
-        score: the sum over them of reach + 1 - differing bits, of a frame beside with one bit more.
+        score: the sum over its frames of reach + 1 - differing bits, or 0; without the frames beside, which are as much
+            alike where nothing moves.
     """
 
     track: int
@@ -115,18 +115,16 @@ class OverlapIndex:
             By track, then by diagonal, then by time.
         """
         voting = np.flatnonzero(votes)
-        hits = [
-            np.stack([voting[queries], anchors]) for queries, anchors in self._neighbours(bits[voting]) if len(queries)
-        ]
-        if not hits:
-            return []
-        frames, anchors = np.concatenate(hits, axis=1)
-        tracks = np.searchsorted(self._starts, anchors, side="right") - 1
-        shifts = anchors - self._starts[tracks] - frames  # of the target against the source, frames
+        diagonals = [np.empty((0, 2), np.int64)]
+        for queries, anchors in self._neighbours(bits[voting]):
+            tracks = np.searchsorted(self._starts, anchors, side="right") - 1
+            shifts = anchors - self._starts[tracks] - voting[queries]  # of the target against the source, frames
+            diagonals.append(np.unique(np.stack([tracks, shifts], axis=1), axis=0))
+        tracks, shifts = np.concatenate(diagonals).T
         runs: list[Run] = []
         for track in np.unique(tracks).tolist():
             hit = shifts[tracks == track]
-            runs += self._runs_of_track(bits, votes, track, np.unique(np.add.outer(hit, JITTER)))
+            runs += self._runs_of_track(bits, votes, track, np.unique([hit - 1, hit, hit + 1]))
         return runs
 
     def _neighbours(self, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -148,8 +146,7 @@ class OverlapIndex:
 
     def _runs_of_track(self, bits: np.ndarray, votes: np.ndarray, track: int, shifts: np.ndarray) -> list[Run]:
         """Runs on some diagonals of the table of all pairs of frames of a source and a track."""
-        start, end = self._starts[track], self._starts[track + 1]
-        length = int(end - start)
+        length = int(self._starts[track + 1] - self._starts[track])
         at_once = max(self._rule.block // length, 1)
         runs: list[Run] = []
         for first in range(0, len(shifts), at_once):
@@ -157,20 +154,21 @@ class OverlapIndex:
             frames = (
                 np.arange(length)[None, :] - some[:, None]
             )  # (D, T): the source's frame beside each of the target's
-            differing = np.full(frames.shape, NEVER)
-            for step in JITTER:
-                beside = frames + step
-                is_there = (frames >= 0) & (frames < len(bits)) & (beside >= 0) & (beside < len(bits))
-                beside = np.where(is_there, beside, 0)
-                found = np.bitwise_count(bits[beside] ^ self._bits[start:end]) + abs(step)
-                differing = np.where(is_there & votes[beside], np.minimum(differing, found), differing)
-            differing = np.where(self._votes[start:end], differing, NEVER)
-            for row, begin, stop in _stretches(differing, self._rule):
-                gains = self._rule.reach + 1 - differing[row, begin:stop]
-                matched = gains > 0
-                source_start, score = begin - int(some[row]), int(gains[matched].sum())
-                runs.append(Run(track, source_start, begin, stop - begin, int(matched.sum()), score))
+            straight = self._apart(bits, votes, frames, track)
+            beside = [self._apart(bits, votes, frames + step, track) + 1 for step in (-1, 1)]
+            nearest = np.where((frames >= 0) & (frames < len(bits)), np.minimum(straight, np.minimum(*beside)), NEVER)
+            for row, begin, stop in _stretches(nearest, self._rule):
+                matched = int((nearest[row, begin:stop] <= self._rule.reach).sum())
+                score = int((self._rule.reach + 1 - straight[row, begin:stop]).clip(0).sum())
+                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, matched, score))
         return runs
+
+    def _apart(self, bits: np.ndarray, votes: np.ndarray, frames: np.ndarray, track: int) -> np.ndarray:
+        """Bits by which frames (D, T) of a source and the T frames of a track differ; NEVER where one does not vote."""
+        start, end = self._starts[track], self._starts[track + 1]
+        inside = frames.clip(0, len(bits) - 1)
+        do_vote = (inside == frames) & votes[inside] & self._votes[start:end]
+        return np.where(do_vote, np.bitwise_count(bits[inside] ^ self._bits[start:end]).astype(np.int64), NEVER)
 
 
 class GrowingIndex:

@@ -23,39 +23,33 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
     found = []
     for number, (target, target_votes) in enumerate(tracks):
         for shift in range(-len(source[0]), len(target) + 1):
-            pairs = []  # (target frame, differing bits) of what is within reach on this diagonal
-            for at, bits in enumerate(target.tolist()):
-                frame = at - shift
-                if not (0 <= frame < len(source[0]) and target_votes[at]):
-                    continue
-                differing = (
-                    min(
-                        (bits ^ int(source[0][frame + step])).bit_count() + abs(step)
-                        for step in (-1, 0, 1)
-                        if 0 <= frame + step < len(source[0]) and source[1][frame + step]
-                    )
-                    if source[1][max(frame - 1, 0) : frame + 2].any()
-                    else 64
-                )
-                if differing <= radius + REACH:
-                    pairs.append((at, differing))
-            found += group(number, shift, pairs, radius, max_gap)
+            apart = {}  # frame of the target → bits that it, or one beside, differs in; and it alone
+            for at in range(max(shift, 0), min(len(target), len(source[0]) + shift)):
+                differing = [99, 99, 99]
+                for step in (-1, 0, 1):
+                    frame = at - shift + step
+                    if 0 <= frame < len(source[0]) and source[1][frame] and target_votes[at]:
+                        differing[step] = (int(source[0][frame]) ^ int(target[at])).bit_count()
+                apart[at] = min(differing[0], differing[1] + 1, differing[-1] + 1), differing[0]
+            within = [at for at, (nearest, _) in apart.items() if nearest <= radius + REACH]
+            for group in grouped(within, max_gap):
+                sure = {at for at in group if apart[at][0] <= radius}
+                if any(all(at + step in sure for step in range(MIN_RUN)) for at in sure):
+                    length = group[-1] - group[0] + 1
+                    straight = [apart[at][1] for at in range(group[0], group[0] + length)]
+                    score = sum(max(radius + REACH + 1 - differing, 0) for differing in straight)
+                    found.append(Run(number, group[0] - shift, group[0], length, len(group), score))
     return found
 
 
-def group(number, shift, pairs, radius, max_gap):
+def grouped(places, max_gap):
     groups = []
-    for pair in pairs:
-        if groups and pair[0] - groups[-1][-1][0] - 1 <= max_gap:
-            groups[-1].append(pair)
+    for place in places:
+        if groups and place - groups[-1][-1] - 1 <= max_gap:
+            groups[-1].append(place)
         else:
-            groups.append([pair])
-    for members in groups:
-        places = {at for at, differing in members if differing <= radius}
-        if any(all(at + step in places for step in range(MIN_RUN)) for at in places):
-            first, last = members[0][0], members[-1][0]
-            score = sum(radius + REACH + 1 - differing for _, differing in members)
-            yield Run(number, first - shift, first, last - first + 1, len(members), score)
+            groups.append([place])
+    return groups
 
 
 def world(seed, *, num_tracks=4, noise_bits=3):
