@@ -26,12 +26,12 @@ from omnicli.stages.dedup_census import NUM_FRAMES, CensusTargets, census_target
 from omnicli.streams.records import Record
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-BARS = {"found": 1.0, "worst_error_sec": 0.25, "false flags": 1}
-BARRED = ("smaller", "larger", "mirrored sides", "mirrored top", "mirrored all", "excerpt")
+BARS = {"worst_error_sec": 0.25, "false_flags": 1}  # and all copies of another size, with margins, and excerpts found
 TRUE_FLAGS = {  # by eye: the same frames, brightness and cut changed
     "web/video/BasketballDunk/video_0006.avi": "target/val/BasketballDunk/v_BasketballDunk_g01_c02.avi",
     "web/video/BasketballDunk/video_0007.avi": "target/val/BasketballDunk/v_BasketballDunk_g01_c03.avi",
 }
+TWINS = [{f"target/val/PlayingViolin/v_PlayingViolin_g02_c0{clip}.avi" for clip in (1, 2, 3)}]  # cut from one moment on
 EXCERPT_SEC, AROUND_SEC, FOOTAGE_FPS = 3, 57, 25
 
 Frames = list[np.ndarray]
@@ -80,7 +80,8 @@ def darkened(frame: np.ndarray) -> np.ndarray:
 
 
 KINDS = {
-    "smaller": Kind(15, resized(212, 160), crf=30),
+    "smaller": Kind(15, resized(256, 192)),
+    "much smaller": Kind(15, resized(212, 160), crf=30),
     "larger": Kind(30, resized(640, 360)),
     "mirrored sides": Kind(25, margins(0, 53, cv2.BORDER_REFLECT, (426, 240))),
     "mirrored top": Kind(25, margins(94, 0, cv2.BORDER_REFLECT_101, (240, 320))),
@@ -167,8 +168,8 @@ def write(path: Path, frames: Frames, fps: float, crf: int) -> None:
 def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
     """How many copies were found, and how far off the times of their matches are.
 
-    A match need not cover the whole copy: what counts is that its ends are the same moments of the target, and, where a
-    copy is only a part of the video, that it does not go beyond.
+    Both ends of a match must be the same moment on both sides and, of an excerpt, must be the ends of the excerpt. A
+    match of a whole video may leave out what is hard to recognise: ``median_overlap`` tells.
     """
     records = [Record({"id": str(one.path), "path": str(one.path)}, position=i) for i, one in enumerate(made)]
     found, _, _ = flagged(records, targets)
@@ -176,7 +177,7 @@ def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
     for one in made:
         match = found.get(str(one.path))
         one.path.unlink()
-        if match is None or match["id"] != one.target:
+        if match is None or not is_of(one.target, match["id"]):
             continue
         is_right += 1
         overlaps.append(match["overlap"])
@@ -184,7 +185,8 @@ def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
         for side in ("start_sec", "end_sec"):
             moment = one.target_sec[0] + (match[side] - one.copy_sec[0]) * speed
             errors.append(abs(match[f"target_{side}"] - moment))
-            errors.append(max(one.copy_sec[0] - match[side], match[side] - one.copy_sec[1], 0.0))
+        if one.copy_sec[0] > 0:
+            errors += [abs(match["start_sec"] - one.copy_sec[0]), abs(match["end_sec"] - one.copy_sec[1])]
     return {
         "made": len(made),
         "found": len(found),
@@ -193,6 +195,11 @@ def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
         "worst_error_sec": round(max(errors), 3) if errors else None,
         "errors_over_bar": sum(error > BARS["worst_error_sec"] for error in errors),
     }
+
+
+def is_of(target: str, found: str) -> bool:
+    """Whether a match names the target, or another that begins with the very same frames."""
+    return found == target or any({target, found} <= twins for twins in TWINS)
 
 
 def others(data: Path, targets: CensusTargets) -> dict[str, Any]:

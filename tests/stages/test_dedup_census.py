@@ -187,4 +187,4 @@ def test_real_copies_are_found_and_other_footage_is_not():
         assert row["found"] == row["right_target"] == row["made"] > 0, kind
         assert row["worst_error_sec"] <= found["bars"]["worst_error_sec"], kind
     assert found["others"]["true_flags"] == 2
-    assert found["others"]["false_flags"] <= found["bars"]["false flags"]
+    assert found["others"]["false_flags"] <= found["bars"]["false_flags"]
