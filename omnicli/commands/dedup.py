@@ -8,6 +8,8 @@
     omni dedup --target target_feats/ --score-only web.jsonl -o scored.jsonl
     omni dedup --threshold 0.8 scored.jsonl > fair.jsonl
 
+    omni dedup --method census --target k400_val/ web_videos/ > fair.jsonl
+
 Each frame is a whitened feature of an ImageNet ResNet-50; a record leaves if its most similar pair of frames is at
 least as similar as crops of one target frame are to each other on average. What leaves carries `match`: the target's id
 and path, both times in seconds, the cosine. Look at it: in the paper fewer than one flag in ten was a real copy.
@@ -16,10 +18,13 @@ Memory: 530 bytes a target frame at 256 dimensions (1.3 GB for 240,000 videos of
 no native bfloat16), 1 GB while whitening is fitted, 0.3 GB for blocks, however long the web stream is. TMPDIR: 1 KB a
 target frame, and for a while 2 bytes for each of its features (4 KB). --within holds as much again for each web frame
 that stays.
+
+--method census compares videos with videos (IG-65M A.2): 64-bit signatures of 16 frames a second, without a model; a
+video leaves if a second of it or more occurs in a target video. Pictures pass. Memory: 10 bytes a target frame.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,20 +32,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli.commands import options as o
+from omnicli.commands.dedup_census import census_run, describe_target, say_unreadable
 from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import InputError, ModelError, UsageError
+from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.extraction import Extract
+    from omnicli.extraction import Extract, FrameReader
     from omnicli.reference import Target
-    from omnicli.stages.dedup import Rule
     from omnicli.streams.flow import Stage
-    from omnicli.streams.records import Record
 
 DEFAULT_BACKBONE = "resnet50"  # Sec. 3.3
+DEFAULT_DIM = 256  # Ours
+DEFAULT_FPS = 1.0  # Sec. 3.5 reads videos so
 DECIDE = "Who leaves"
 MODEL = "Features"
+
+
+class Method(StrEnum):
+    """How copies are recognised."""
+
+    features = "features"
+    census = "census"
 
 
 def command(
@@ -50,6 +63,10 @@ def command(
         typer.Option("--target", metavar="INPUT", help="What must not be copied, above all validation data: any INPUT, "
                      "or a folder of feature shards; may be repeated.", rich_help_panel=DECIDE),
     ] = None,
+    method: Annotated[
+        Method, typer.Option("--method", help="features: similar frames (the paper). census: footage in common, videos "
+                             "only (IG-65M).", rich_help_panel=DECIDE)
+    ] = Method.features,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", min=-1.0, max=1.0, metavar="X", help="Drop similarity at or above this.",
@@ -64,9 +81,9 @@ def command(
                            rich_help_panel=DECIDE)
     ] = False,
     whiten_dim: Annotated[
-        int, typer.Option("--whiten-dim", min=1, metavar="N", help="Dimensions after whitening, at most.",
-                          rich_help_panel=DECIDE)
-    ] = 256,
+        int | None, typer.Option("--whiten-dim", min=1, metavar="N", help="Dimensions after whitening, at most.",
+                                 show_default=str(DEFAULT_DIM), rich_help_panel=DECIDE)
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option("--backbone", metavar="NAME", help="Any timm backbone.", show_default=DEFAULT_BACKBONE,
@@ -78,8 +95,9 @@ def command(
                      rich_help_panel=MODEL),
     ] = None,
     fps: Annotated[
-        float, typer.Option("--fps", min=0.001, help="Frames a second of a video.", rich_help_panel=MODEL)
-    ] = 1.0,
+        float | None, typer.Option("--fps", min=0.001, help="Frames a second of a video.",
+                                   show_default=str(DEFAULT_FPS), rich_help_panel=MODEL)
+    ] = None,
     as_media: Annotated[
         bool, typer.Option("--as-media", help="Rows of feature shards leave as the pictures and videos they were made "
                            "of, for the stages after this one.", rich_help_panel=MODEL)
@@ -111,50 +129,33 @@ def command(
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
     targets = target or []
-    _check_options(targets, inputs or [], threshold, score_only=score_only, within=within)
-    if not targets and (backbone or weights or shards_dir or as_media):
-        raise UsageError("--backbone, --weights, --shards and --as-media go with --target")
-    from omnicli.stages.dedup import Rule
-
-    rule = Rule(score_only=score_only, within=within, as_media=as_media, keep_features=shards_dir is not None)
-    maker = {"backbone": backbone or DEFAULT_BACKBONE}
-    if weights:
-        maker["weights"] = digest_of(weights, ModelError)
-    search = {"whiten_dim": whiten_dim, "device": device, "precision": precision}
-    making = {
-        "target": _describe_target(targets),
-        **maker,
-        "fps": fps,
-        "batch_size": batch_size,
-        **search,
-        "seed": seed,
-    }
-    facts: dict[str, Any] = {}
-    lines: list[str] = []
-
-    def make() -> "Stage":
-        from omnicli.extraction import FrameReader
-        from omnicli.stages.dedup import decide_again, dedup_records
-
-        if not targets:
-            return partial(_as_stage, partial(decide_again, threshold=threshold or 0.0))
-        load = partial(_load_extract, maker["backbone"], weights, fps, root, batch_size, workers, device, precision)
-        reader = FrameReader(load, maker=maker, root=root)
-        learnt = _learn(targets, reader, root, threshold, rule, whiten_dim, seed, device, precision)
-        lines.extend(_say_target(learnt))
-        facts.update(threshold=learnt.threshold, threshold_origin=learnt.origin, target_frames=len(learnt.catalogue))
-        return partial(_as_stage, partial(dedup_records, target=learnt, reader=reader, rule=rule))
-
-    run = StageRun(
-        name="dedup",
-        make=make,
-        options={"threshold": threshold, **asdict(rule), **(making if targets else {})},
-        whole_stream="--within" if within else None,
-        shard_kind="features",
-        shard_keeps_paths=True,
-        closing=lambda counters: lines,
-        facts=facts,
-    )
+    of_features = {
+        "--threshold": threshold, "--score-only": score_only or None, "--whiten-dim": whiten_dim,
+        "--backbone": backbone, "--weights": weights, "--fps": fps, "--as-media": as_media or None,
+        "--shards": shards_dir,
+    }  # fmt: skip
+    given = [name for name, value in of_features.items() if value is not None]
+    _check_target(targets, inputs or [])
+    if method == Method.census:
+        if given:
+            raise UsageError(f"{', '.join(given)}: of --method features, nothing to census")
+        if not targets and not within:
+            raise UsageError("give --target, or --within to look for copies inside the stream alone")
+        run = census_run(targets, within, root, workers)
+    elif not targets:
+        stored = _check_deciding_again(given, threshold, within=within)
+        run = StageRun(name="dedup", make=partial(_decide_again, stored), options={"threshold": threshold})
+    else:
+        if score_only and (threshold is not None or within):
+            clash = "--within" if within else "--threshold"
+            raise UsageError(f"--score-only drops nothing and {clash} does: give one")
+        rule = {"score_only": score_only, "within": within, "as_media": as_media, "keep_features": bool(shards_dir)}
+        making = {
+            "backbone": backbone or DEFAULT_BACKBONE, "weights": weights, "fps": fps or DEFAULT_FPS,
+            "batch_size": batch_size, "device": device, "precision": precision,
+        }  # fmt: skip
+        learning = {"threshold": threshold, "whiten_dim": whiten_dim or DEFAULT_DIM, "seed": seed}
+        run = _features_run(targets, rule, making, learning, root, workers)
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
@@ -162,17 +163,8 @@ def command(
     ))  # fmt: skip
 
 
-def _check_options(
-    targets: Sequence[str], inputs: Sequence[str], threshold: float | None, *, score_only: bool, within: bool
-) -> None:
-    """What is compared with what, and how it is decided. Raises UsageError."""
-    if not targets and threshold is None:
-        raise UsageError("give --target, or --threshold to decide again by the similarity that --score-only wrote")
-    if not targets and (score_only or within):
-        raise UsageError("--score-only and --within go with --target")
-    if score_only and (threshold is not None or within):
-        clash = "--within" if within else "--threshold"
-        raise UsageError(f"--score-only drops nothing and {clash} does: give one")
+def _check_target(targets: Sequence[str], inputs: Sequence[str]) -> None:
+    """The target is what was meant. Raises UsageError."""
     if "-" in targets:
         raise UsageError("--target -: the target is read before the stream; give a file")
     folders = {Path(name).parent for name in targets if name.endswith((".h5", ".hdf5"))}
@@ -184,61 +176,98 @@ def _check_options(
         )
 
 
-def _describe_target(targets: Sequence[str]) -> list[list[str]]:
-    """Names, and digests of those that are files: another target is another run. Raises InputError."""
-    return [[name, *([digest_of(Path(name), InputError)] if Path(name).is_file() else [])] for name in targets]
+def _check_deciding_again(given: Sequence[str], threshold: float | None, *, within: bool) -> float:
+    """The threshold: without a target nothing else acts. Raises UsageError."""
+    others = [name for name in given if name != "--threshold"] + ["--within"] * within
+    if others:
+        raise UsageError(f"{', '.join(others)}: only with --target")
+    if threshold is None:
+        raise UsageError("give --target, or --threshold to decide again by the similarity that --score-only wrote")
+    return threshold
 
 
-def _load_extract(
-    backbone: str,
-    weights: Path | None,
-    fps: float,
+def _decide_again(threshold: float) -> "Stage":
+    from omnicli.stages.dedup import decide_again
+
+    return lambda records, on_drop: decide_again(records, threshold=threshold, on_drop=on_drop)
+
+
+def _features_run(
+    targets: Sequence[str],
+    rule: Mapping[str, bool],
+    making: Mapping[str, Any],
+    learning: Mapping[str, Any],
     root: str | None,
-    batch_size: int,
     workers: int | None,
-    device: str,
-    precision: str,
-) -> "Extract":
+) -> StageRun:
+    """Similar frames (Sec. 3.3)."""
+    weights = making["weights"]
+    maker = {"backbone": making["backbone"]} | ({"weights": digest_of(weights, ModelError)} if weights else {})
+    facts: dict[str, Any] = {}
+    lines: list[str] = []
+
+    def make() -> "Stage":
+        from omnicli.extraction import FrameReader
+        from omnicli.stages.dedup import Rule, dedup_records
+
+        reader = FrameReader(partial(_load_extract, making, root, workers), maker=maker, root=root)
+        learnt = _learn(targets, reader, root, making, learning, needs_threshold=not rule["score_only"])
+        lines.extend(_say_target(learnt))
+        facts.update(threshold=learnt.threshold, threshold_origin=learnt.origin, target_frames=len(learnt.catalogue))
+        return lambda records, on_drop: dedup_records(
+            records, target=learnt, reader=reader, rule=Rule(**rule), on_drop=on_drop
+        )
+
+    return StageRun(
+        name="dedup",
+        make=make,
+        options={"target": describe_target(targets), **rule, **making, **maker, **learning},
+        whole_stream="--within" if rule["within"] else None,
+        shard_kind="features",
+        shard_keeps_paths=True,
+        closing=lambda counters: lines,
+        facts=facts,
+    )
+
+
+def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | None) -> "Extract":
     """``extract_features`` with its model."""
     from omnicli.engine.device import pick_device, pick_precision
     from omnicli.models.teacher import load_extractor
     from omnicli.scoring import extract_features
 
-    where = pick_device(device)
-    teacher = load_extractor(backbone, weights, where, pick_precision(precision, where))
-    return partial(extract_features, teacher=teacher, fps=fps, root=root, batch_size=batch_size, workers=workers)
+    device = pick_device(making["device"])
+    precision = pick_precision(making["precision"], device)
+    return partial(
+        extract_features, teacher=load_extractor(making["backbone"], making["weights"], device, precision),
+        fps=making["fps"], root=root, batch_size=making["batch_size"], workers=workers,
+    )  # fmt: skip
 
 
 def _learn(
     targets: Sequence[str],
-    reader: Any,
+    reader: "FrameReader",
     root: str | None,
-    threshold: float | None,
-    rule: "Rule",
-    whiten_dim: int,
-    seed: int,
-    device: str,
-    precision: str,
+    making: Mapping[str, Any],
+    learning: Mapping[str, Any],
+    *,
+    needs_threshold: bool,
 ) -> "Target":
     """Read the target."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.reference import learn_target
     from omnicli.streams.inputs import read_records
 
-    where = pick_device(device)
+    device = pick_device(making["device"])
     set_threads()
     unreadable: list[tuple[str, str]] = []
     records = read_records(
         targets, root=root, on_drop=lambda record, why: unreadable.append((str(record.get("id")), why))
     )
     return learn_target(
-        records, reader=reader, threshold=threshold, needs_threshold=not rule.score_only, whiten_dim=whiten_dim,
-        seed=seed, device=where, precision=pick_precision(precision, where), unreadable=unreadable,
+        records, reader=reader, needs_threshold=needs_threshold, device=device,
+        precision=pick_precision(making["precision"], device), unreadable=unreadable, **learning,
     )  # fmt: skip
-
-
-def _as_stage(stage: Callable[..., "Iterator[Record]"], records: "Iterator[Record]", on_drop: Any) -> Any:
-    return stage(records, on_drop=on_drop)
 
 
 def _say_target(target: "Target") -> list[str]:
@@ -248,8 +277,5 @@ def _say_target(target: "Target") -> list[str]:
         f"{whitening.num_dims} features, too few different frames to whiten them"
     )  # fmt: skip
     lines = [f"target: {len(target.catalogue.records):,} records, {len(target.catalogue):,} frames, {how}"]
-    if target.unreadable:
-        name, why = target.unreadable[0]
-        lines.append(f"{len(target.unreadable):,} target records cannot be read and guard nothing: {name} ({why}), ...")
     shown = "none" if target.threshold is None else f"{target.threshold:g}"
-    return [*lines, f"threshold {shown}: {target.origin}"]
+    return [*lines, *say_unreadable(target.unreadable), f"threshold {shown}: {target.origin}"]

@@ -171,7 +171,8 @@ class FrameIndex:
     def _read(self, first: int, num_rows: int) -> np.ndarray:
         self._file.seek(first * self._num_dims * 4)
         read = self._file.read(num_rows * self._num_dims * 4)
-        return np.asarray(np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims))
+        numbers: np.ndarray = np.frombuffer(read, np.float32)
+        return numbers.reshape(num_rows, self._num_dims)
 
     def _empty_block(self) -> Tensor:
         return torch.zeros((self._block_rows, self._num_dims), dtype=self._precision, device=self._device)

@@ -24,7 +24,7 @@ from omnicli import __version__
 from omnicli.errors import InputError
 from omnicli.pages import plots
 from omnicli.pages.curves import metric_charts, summary_of
-from omnicli.pages.tally import Best, Group, Tally, class_of, confidence_of, query_of
+from omnicli.pages.tally import Best, Group, Tally, class_of, confidence_of, query_of, similarity_of
 from omnicli.pages.thumbnails import Thumbnail, make_thumbnail
 from omnicli.streams.classes import normalise_class
 from omnicli.streams.records import Record
@@ -255,15 +255,18 @@ def _duplicates(tally: Tally, album: _Album) -> list[Pair]:
     for record in tally.duplicates.records():
         match = record.verdict["match"]
         name = str(match.get("path") or match.get("id") or match.get("target") or "")
-        its_sec, at_sec = match.get("time_sec"), match.get("target_time_sec")
-        target = make_thumbnail(Record({**match, "id": name, "path": name}), root=album.root, at_sec=at_sec)
+        its_sec = match.get("time_sec", match.get("start_sec"))
+        at_sec = match.get("target_time_sec", match.get("target_start_sec"))
+        target = make_thumbnail(
+            Record({"id": name, "path": name, "media": match.get("media")}), root=album.root, at_sec=at_sec
+        )
         where = "earlier in the stream" if record.verdict.get("reason") == "repeat" else "in the target set"
         (shown,) = album.show([record], "rejected")
         if its_sec is not None:
             thumbnail = make_thumbnail(record, root=album.root, at_sec=its_sec)
-            shown = replace(shown, note=_at(its_sec), thumbnail=thumbnail)
+            shown = replace(shown, note=_at(its_sec).strip(), thumbnail=thumbnail)
         beside = Shown(id=name, fate="target", confidence=None, note=where + _at(at_sec), thumbnail=target)
-        pairs.append(Pair(record=shown, target=beside, similarity=match.get("cosine", match.get("similarity"))))
+        pairs.append(Pair(record=shown, target=beside, similarity=similarity_of(match)))
     return pairs
 
 
