@@ -23,7 +23,7 @@ from omnicli.extraction import FrameReader
 from omnicli.streams.numbered import NumberedRecords
 from omnicli.streams.records import Record
 
-MAX_FIT_FRAMES = 50_000  # Ours: whitening of 2,048 numbers is settled long before; 1 GB while it is fitted
+MAX_FIT_FRAMES = 32_768  # Ours: 256 dimensions of 2,048 are settled long before; 1 GB while they are fitted
 MAX_CALIBRATION_FRAMES = 1000
 READ_FRAMES = 4096  # target frames whitened at once
 

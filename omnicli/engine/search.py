@@ -165,14 +165,14 @@ class FrameIndex:
         """The exact rows (C, d) float32 of these numbers."""
         first, last = int(numbers[0]), int(numbers[-1])
         if last - first < READ_THROUGH * len(numbers):
-            return self._read(first, last + 1 - first)[numbers - first]
+            span = self._read(first, last + 1 - first)
+            return span.take(numbers - first, axis=0)
         return np.concatenate([self._read(number, 1) for number in numbers.tolist()])
 
     def _read(self, first: int, num_rows: int) -> np.ndarray:
         self._file.seek(first * self._num_dims * 4)
         read = self._file.read(num_rows * self._num_dims * 4)
-        numbers: np.ndarray = np.frombuffer(read, np.float32)
-        return numbers.reshape(num_rows, self._num_dims)
+        return np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims)
 
     def _empty_block(self) -> Tensor:
         return torch.zeros((self._block_rows, self._num_dims), dtype=self._precision, device=self._device)

@@ -1,4 +1,4 @@
-"""``omni dedup --method census``: videos that share footage with the target leave; options of the other method do not."""
+"""``omni dedup --method census``: videos that share footage with the target leave; idle options are refused."""
 
 import json
 import shutil

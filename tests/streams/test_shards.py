@@ -221,3 +221,12 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
 def test_arrays_of_a_wrong_shape_are_our_bug(tmp_path):
     with pytest.raises(ValueError, match="features must be"):
         writer(tmp_path, "features").add(make(0, features=np.zeros(3), times=np.zeros(3)))
+
+
+def test_lines_can_go_on_naming_their_media(tmp_path):
+    shards = writer(tmp_path, "features", keep_paths=True)
+    record = make(3, features=np.zeros((1, 2)), times=np.zeros(1))
+    kept = shards.add(record)
+    shards.close()
+    assert kept == record and kept.arrays is None
+    assert next(read_shard(str(tmp_path / "00000.h5")))["media"] == "features"
