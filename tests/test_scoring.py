@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from omnicli.data.transforms import five_crops
 from omnicli.errors import ModelError
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import ViewOptions, align_classes, score_records, softmax, teacher_scores
+from omnicli.scoring import ViewOptions, align_classes, extract_features, score_records, softmax, teacher_scores
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
 
@@ -145,3 +146,15 @@ def test_a_tsm_sees_all_segments_together_and_a_picture_as_a_still_clip(world):
     scored(videos, [teacher])
     assert len(seen) >= 2
     assert {tuple(shape[1:3]) for shape in seen} == {(3, 4)}
+
+
+def test_features_of_the_frames_at_given_times_are_those_frames(model, world):
+    video = next(read_records([str(world / "target" / "val")], on_drop=lambda record, reason: None))
+    options = {"teacher": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
+    [(_, features, times)] = extract_features([video], **options)
+    [(_, chosen, chosen_times)] = extract_features([video], at_sec=lambda record: [times[3], times[1]], **options)
+    np.testing.assert_array_equal(chosen_times, times[[3, 1]])
+    np.testing.assert_array_equal(chosen, features[[3, 1]])
+    [(_, crops, _)] = extract_features([video], at_sec=lambda record: [times[1]], crop=five_crops, **options)
+    assert crops.shape == (5, features.shape[1])
+    assert np.abs(crops[:, None] - crops).max() > 0
