@@ -51,7 +51,13 @@ class FrameReader:
 
     @cached_property
     def extract(self) -> Extract:
-        """The model at work."""
+        """The model at work. Raises InputError where the features read so far are of another."""
+        if self._first is not None and self._first[1] != self._maker:
+            where, maker, width = self._first
+            raise InputError(
+                f"{_shown(where, maker, width)}, but pictures and videos would get those of {_model(self._maker)}; "
+                "features of two models cannot be compared: give --backbone and --weights as they were given there"
+            )
         return self._load()
 
     def read(self, records: Iterable[Record], *, on_drop: OnDrop) -> Iterator[Frames]:
@@ -99,5 +105,8 @@ class FrameReader:
 
 
 def _shown(where: str, maker: Mapping[str, Any], width: int) -> str:
-    model = ", ".join(f"{name} {str(value)[:16]}" for name, value in maker.items()) or "an unknown model"
-    return f"{where} has {width} features of {model}"
+    return f"{where} has {width} features of {_model(maker)}"
+
+
+def _model(maker: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {str(value)[:16]}" for name, value in maker.items()) or "an unknown model"

@@ -137,9 +137,15 @@ def test_stored_features_with_a_threshold_load_no_model(stored, model, monkeypat
 def test_another_model_than_that_of_the_target_is_refused(stored):
     result = omni("dedup", "--target", stored / "target", "--threshold", 0.9, "--backbone", "resnet18", stored / "web")
     assert result.exit_code == 0  # no model at work: the shards agree with each other
-    result = omni("dedup", "--target", stored / "target", "--backbone", "resnet10t", stored / "web")
+    result = omni("dedup", "--target", stored / "target", "--backbone", "resnet18", stored / "web")
+    assert result.exit_code == 65
+    assert "but pictures and videos would get those of backbone resnet18; features of two models" in result.stderr
+
+
+def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(world):
+    result = omni("dedup", "--target", world / "target" / "val", "--backbone", "resnet10t", world / "web" / "video")
     assert result.exit_code == 66
-    assert "--weights" in result.stderr  # of ImageNet, which cannot be downloaded here
+    assert "cannot be downloaded" in result.stderr and "--weights" in result.stderr
 
 
 @pytest.mark.parametrize(
