@@ -24,11 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnicli.engine.whitening import cosines
+from omnicli.engine.whitening import cosines, cosines_of_pairs
 
 BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 17}  # rows of the index multiplied at once
 QUERY_ROWS = {"cpu": 1 << 10, "cuda": 1 << 12}  # queries multiplied at once: the product is 32 MB, or 1 GB
 PAIRS_AT_ONCE = 1 << 21  # exact cosines computed at once: 80 MB
+ROWS_AT_ONCE = 1 << 14  # pairs compared at once, where they are few among many: 70 MB
+DENSE_FROM = 16  # a product of all hopeful rows costs about as much as a sixteenth of them pair by pair
 READ_THROUGH = 16  # exact rows that lie closer than this are read in one go
 
 
@@ -146,20 +148,46 @@ class FrameIndex:
         best: np.ndarray,
         rows: np.ndarray,
     ) -> None:
-        """Exact cosines of the queries whose screened ones reach their limit with the columns that do."""
+        """Exact cosines of the pairs whose screened ones reach the limit of their query."""
         chosen = torch.from_numpy(hopeful).to(self._device)
         # Rounded down to float32, lest a limit between two numbers lose a column.
         bounds = torch.from_numpy(np.nextafter(limits[hopeful].astype(np.float32), np.float32(-2))).to(self._device)
-        columns = (scores[chosen] >= bounds[:, None]).any(dim=0).nonzero()[:, 0].cpu().numpy()
+        is_candidate = scores[chosen] >= bounds[:, None]  # (H, R)
+        pairs = is_candidate.nonzero().cpu().numpy()  # (P, 2), query by query, columns ascending
+        columns, places = np.unique(pairs[:, 1], return_inverse=True)
+        if len(pairs) * DENSE_FROM > len(hopeful) * len(columns):
+            self._compare_all(queries, hopeful, first + columns, floor, best, rows)
+            return
+        held = self._rows(first + columns)
+        for start in range(0, len(pairs), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            owners, numbers = hopeful[pairs[part, 0]], first + pairs[part, 1]
+            exact = cosines_of_pairs(queries[owners], held[places[part]])
+            order = np.lexsort((-numbers, exact))  # ascending: of equal ones the first row is written last
+            is_better = (exact[order] > best[owners[order]]) & (exact[order] >= floor)
+            better = order[is_better]
+            best[owners[better]] = exact[better]
+            rows[owners[better]] = numbers[better]
+
+    def _compare_all(
+        self,
+        queries: np.ndarray,
+        hopeful: np.ndarray,
+        numbers: np.ndarray,
+        floor: float,
+        best: np.ndarray,
+        rows: np.ndarray,
+    ) -> None:
+        """Exact cosines of the hopeful queries with all rows of these numbers (C,)."""
         step = max(1, PAIRS_AT_ONCE // len(hopeful))
-        for start in range(0, len(columns), step):
-            numbers = first + columns[start : start + step]
-            exact = cosines(queries[hopeful], self._rows(numbers))  # (H, C)
+        for start in range(0, len(numbers), step):
+            some = numbers[start : start + step]
+            exact = cosines(queries[hopeful], self._rows(some))  # (H, C)
             places = exact.argmax(axis=1)  # the first of equal ones
             found = exact[np.arange(len(hopeful)), places]
             better = (found > best[hopeful]) & (found >= floor)
             best[hopeful[better]] = found[better]
-            rows[hopeful[better]] = numbers[places[better]]
+            rows[hopeful[better]] = some[places[better]]
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
         """The exact rows (C, d) float32 of these numbers."""

@@ -126,13 +126,23 @@ def cosines(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         (Q, R) float64.
     """
     wide_queries, wide_rows = queries.astype(np.float64), rows.astype(np.float64)
-    squares = (wide_queries**2).sum(axis=1)[:, None] * (wide_rows**2).sum(axis=1)  # exact sums
-    products = wide_queries @ wide_rows.T
-    found = np.where(squares > 0, products / np.sqrt(np.where(squares > 0, squares, 1.0)), 0.0)
-    is_zero, are_zero = ~queries.any(axis=1), ~rows.any(axis=1)
-    if is_zero.any() and are_zero.any():
-        found[np.ix_(is_zero, are_zero)] = 1.0
-    return np.round(found, DECIMALS)
+    squares = (wide_queries**2).sum(axis=1)[:, None] * (wide_rows**2).sum(axis=1)  # of lengths: exact sums
+    are_zero = np.logical_and.outer(~queries.any(axis=1), ~rows.any(axis=1))
+    return _rounded(wide_queries @ wide_rows.T, squares, are_zero)
+
+
+def cosines_of_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The same numbers as ``cosines``, of row i of ``first`` (P, d) with row i of ``second`` (P, d) only; (P,)."""
+    wide_first, wide_second = first.astype(np.float64), second.astype(np.float64)
+    squares = (wide_first**2).sum(axis=1) * (wide_second**2).sum(axis=1)
+    are_zero = np.logical_and(~first.any(axis=1), ~second.any(axis=1))
+    return _rounded((wide_first * wide_second).sum(axis=1), squares, are_zero)
+
+
+def _rounded(products: np.ndarray, squares: np.ndarray, are_zero: np.ndarray) -> np.ndarray:
+    """Dot products over lengths; 1 where both rows are zeros, 0 where one is."""
+    found = np.divide(products, np.sqrt(squares), out=are_zero.astype(np.float64), where=squares > 0)
+    return np.asarray(np.round(found, DECIMALS))
 
 
 def mean_pair_cosine(units: np.ndarray) -> np.ndarray:

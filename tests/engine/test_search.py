@@ -53,11 +53,17 @@ def searched(queries, rows, floor, *, precision, block_rows, parts=1):
 @given(
     seed=st.integers(0, 1000), num_rows=st.integers(1, 60), num_queries=st.integers(0, 20),
     floor=st.sampled_from([-1.0, 0.0, 0.5, 0.999, 1.0]), precision=st.sampled_from(PRECISIONS),
-    block_rows=st.integers(1, 70), parts=st.integers(1, 5),
+    block_rows=st.integers(1, 70), parts=st.integers(1, 5), dense_from=st.sampled_from([0, 2, 1000]),
 )  # fmt: skip
 def test_neither_precision_nor_blocks_change_an_answer(
-    seed, num_rows, num_queries, floor, precision, block_rows, parts
+    seed, num_rows, num_queries, floor, precision, block_rows, parts, dense_from
 ):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "DENSE_FROM", dense_from)
+        _compare_with_a_loop(seed, num_rows, num_queries, floor, precision, block_rows, parts)
+
+
+def _compare_with_a_loop(seed, num_rows, num_queries, floor, precision, block_rows, parts):
     rows = unit_rows(num_rows + num_queries, seed=seed)
     queries, rows = rows[:num_queries], rows[num_queries:]
     found = searched(queries, rows, floor, precision=precision, block_rows=block_rows, parts=parts)
@@ -74,8 +80,10 @@ def test_a_thousand_rows_in_a_hair_s_breadth_are_told_apart(precision, monkeypat
     rows = on_grid(centre + rng.normal(size=(1000, 32)) * 1e-4)
     queries = on_grid(centre + rng.normal(size=(40, 32)) * 1e-4)
     expected = best_of_all(queries, rows, -1.0)
-    for at_once in (1 << 22, 100):
+    for at_once, dense_from in [(1 << 22, 16), (100, 16), (1 << 22, 0), (100, 0)]:  # 0: never all of them at once
         monkeypatch.setattr(search, "PAIRS_AT_ONCE", at_once)
+        monkeypatch.setattr(search, "ROWS_AT_ONCE", at_once)
+        monkeypatch.setattr(search, "DENSE_FROM", dense_from)
         found = searched(queries, rows, -1.0, precision=precision, block_rows=300)
         np.testing.assert_array_equal(found[1], expected[1])
 

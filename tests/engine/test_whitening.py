@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.engine import whitening
-from omnicli.engine.whitening import GRID, Whitening, cosines, fit_whitening, mean_pair_cosine, on_grid
+from omnicli.engine.whitening import (
+    GRID,
+    Whitening,
+    cosines,
+    cosines_of_pairs,
+    fit_whitening,
+    mean_pair_cosine,
+    on_grid,
+)
 
 
 def features(num_frames, width=64, seed=0):
@@ -102,6 +110,13 @@ def test_a_dot_product_is_exact(first, second):
 def test_cosines_are_cosines(first, second):
     lengths = np.linalg.norm(first, axis=1)[:, None] * np.linalg.norm(second, axis=1)
     np.testing.assert_allclose(cosines(on_grid(first), on_grid(second)), first @ second.T / lengths, atol=2e-6)
+
+
+@given(vectors)
+def test_pairs_have_the_cosines_of_the_matrix(rows):
+    units = on_grid(np.concatenate([rows, rows[:1], rows[:1] * 0]))
+    first, second = np.divmod(np.arange(25), 5)
+    assert cosines_of_pairs(units[first], units[second]).tolist() == cosines(units, units).reshape(-1).tolist()
 
 
 @given(vectors)
