@@ -80,7 +80,8 @@ class FrameIndex:
         self._block_rows = block_rows or BLOCK_ROWS[self._device.type]
         self._query_rows = QUERY_ROWS[self._device.type]
         self._margin = screening_margin(num_dims, precision)
-        self._blocks: list[Tensor] = []  # (block_rows, d) each, the last one partly filled
+        self._blocks: list[Tensor] = []  # (d, block_rows) each, the last one partly filled
+        self._scores: Tensor | None = None  # where products are written: fresh memory costs as much as they do
         self._num_rows = 0
         self._has_zeros = False
         if self._device.type == "cuda":  # sums in bfloat16 would break the bound
@@ -100,7 +101,7 @@ class FrameIndex:
             if used == 0:
                 self._blocks.append(self._empty_block())
             taken = min(self._block_rows - used, len(rows))
-            self._blocks[-1][used : used + taken] = torch.from_numpy(np.ascontiguousarray(rows[:taken]))
+            self._blocks[-1][:, used : used + taken] = torch.from_numpy(np.ascontiguousarray(rows[:taken])).T
             self._num_rows += taken
             rows = rows[taken:]
 
@@ -127,8 +128,7 @@ class FrameIndex:
         is_zero = ~queries.any(axis=1) if self._has_zeros else np.zeros(len(queries), bool)
         for number, block in enumerate(self._blocks):
             first = number * self._block_rows
-            block = block[: self._num_rows - first]
-            scores = screened @ block.T  # (Q, R)
+            scores = self._multiply(screened, block[:, : self._num_rows - first])  # (Q, R)
             peaks = scores.amax(dim=1).double().cpu().numpy()  # (Q,)
             # A row of zeros is as good as it gets for a query of zeros, and its screened cosine is 0.
             limits = np.maximum(peaks - 2 * self._margin, np.maximum(best, floor) - self._margin)
@@ -136,6 +136,14 @@ class FrameIndex:
             hopeful = np.flatnonzero((peaks >= limits) | is_zero)
             if len(hopeful):
                 self._look_again(queries, scores, limits, hopeful, first, floor, best, rows)
+
+    def _multiply(self, queries: Tensor, block: Tensor) -> Tensor:
+        """(Q, d) times (d, R), valid until the next call."""
+        if self._scores is None:
+            num_scores = self._query_rows * self._block_rows
+            self._scores = torch.empty(num_scores, dtype=self._precision, device=self._device)
+        shape = len(queries), block.shape[1]
+        return torch.mm(queries, block, out=self._scores[: shape[0] * shape[1]].view(shape))
 
     def _look_again(
         self,
@@ -203,4 +211,4 @@ class FrameIndex:
         return np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims)
 
     def _empty_block(self) -> Tensor:
-        return torch.zeros((self._block_rows, self._num_dims), dtype=self._precision, device=self._device)
+        return torch.zeros((self._num_dims, self._block_rows), dtype=self._precision, device=self._device)

@@ -88,6 +88,15 @@ def test_a_thousand_rows_in_a_hair_s_breadth_are_told_apart(precision, monkeypat
         np.testing.assert_array_equal(found[1], expected[1])
 
 
+def test_copies_whose_screened_cosine_is_too_low_are_found():
+    """In bfloat16 a row times itself is often less than 1."""
+    rows = on_grid(np.random.default_rng(0).normal(size=(500, 8)))
+    halves = torch.from_numpy(rows).bfloat16()
+    assert ((halves @ halves.T).diagonal() < 1).sum() > 20
+    cosines, places = searched(rows, rows, 1.0, precision=torch.bfloat16, block_rows=200)
+    assert (cosines == 1.0).all() and (places == np.arange(500)).all()
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("num_dims", [8, 256, 2048])
 def test_the_margin_holds(precision, num_dims):

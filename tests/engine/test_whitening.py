@@ -1,5 +1,6 @@
 """Whitening: identity covariance without shrinkage, the same bits for every batch, and cosines that are exact."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -66,6 +67,15 @@ def test_no_product_is_ever_rounded(monkeypatch):
     fitted = fit_whitening(sample, num_dims=64)
     assert (fitted.matrix == np.rint(fitted.matrix)).all()
     assert 2**whitening.FEATURE_BITS * np.abs(fitted.matrix).sum(axis=0).max() < 2**53
+
+
+def test_the_product_is_that_of_whole_numbers():
+    sample = features(300, width=100)
+    fitted = fit_whitening(sample, num_dims=48)
+    plain = replace(fitted, scales=np.ones(48), offset=np.zeros(48))._whiten(sample.astype(np.float64))
+    units = np.exp2(np.floor(np.log2(sample.max(axis=1, keepdims=True).astype(float))) + 1 - whitening.FEATURE_BITS)
+    whole = np.rint(sample / units).astype(np.int64) @ fitted.matrix.astype(np.int64)
+    assert (plain == whole * units).all()
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 20])
