@@ -6,6 +6,7 @@ import torch
 from made_frames import extract, reader, stored, target_records
 
 from omnicli import reference
+from omnicli.data.keyed_sample import KeyedSample
 from omnicli.engine.whitening import cosines, mean_pair_cosine
 from omnicli.errors import InputError
 from omnicli.reference import learn_target
@@ -45,6 +46,18 @@ def test_the_threshold_is_the_mean_similarity_of_crops():
     assert learnt.threshold == pytest.approx(np.mean(slow), abs=1e-6)
     assert mean_pair_cosine(units).mean() == pytest.approx(np.mean(slow))
     assert learnt.origin == "mean similarity of five crops of the same frame, 180 target frames"
+
+
+def test_the_crops_are_of_the_frames_that_were_drawn(monkeypatch):
+    monkeypatch.setattr(reference, "MAX_CALIBRATION_FRAMES", 7)
+    sample = KeyedSample(180, seed=0, stage="dedup")
+    for owner, (record, features, _) in enumerate(extract(target_records(), on_drop=None)):
+        sample.offer(record["id"], owner, features.astype(np.float16))
+    learnt = learn(target_records())
+    crops = [features for _, features, _ in extract(target_records(), crop=True, on_drop=None)]
+    units = learnt.whitening.unit_vectors(np.concatenate(crops).astype(np.float16)).reshape(60, 3, 5, -1)
+    drawn = [units[owner, number] for owner, number in sample.take(7)[1]]
+    assert learnt.threshold == pytest.approx(mean_pair_cosine(np.array(drawn)).mean(), abs=1e-6)
 
 
 def test_a_given_threshold_is_taken_as_it_is():

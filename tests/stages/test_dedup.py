@@ -33,7 +33,7 @@ def learn(records=None, *, precision=torch.float32, threshold=None):
 TARGETS = {precision: learn(precision=precision) for precision in (torch.float32, torch.bfloat16)}
 web_records = st.lists(
     st.fixed_dictionaries(
-        {"frames": st.lists(st.integers(0, 400), min_size=1, max_size=4)},
+        {"frames": st.lists(st.integers(176, 190), min_size=1, max_size=3)},  # up to 179 the target's
         optional={"noise": st.sampled_from([0.2, 0.8]), "broken": st.sampled_from([False, True])},
     ),
     max_size=12,
@@ -41,13 +41,21 @@ web_records = st.lists(
 
 
 def run(records, target=None, **rule):
-    """(kept, left) as lists; left as (record, reason)."""
-    left = []
+    """(kept, left) as lists; left as (record, reason). Positions are settled once each, in order."""
+    left, settled = [], []
     numbered = [Record({"id": str(i), **record}, position=i) for i, record in enumerate(records)]
-    kept = list(dedup_records(
-        numbered, target=target or TARGETS[torch.float32], reader=reader(), rule=Rule(**rule),
-        on_drop=lambda *leaving: left.append(leaving),
-    ))  # fmt: skip
+    kept = []
+
+    def on_drop(record, reason):
+        settled.append(record.position)
+        left.append((record, reason))
+
+    for record in dedup_records(
+        numbered, target=target or TARGETS[torch.float32], reader=reader(), rule=Rule(**rule), on_drop=on_drop
+    ):
+        settled.append(record.position)
+        kept.append(record)
+    assert settled == list(range(len(records)))
     return kept, left
 
 
@@ -150,6 +158,16 @@ def test_within_the_first_of_a_group_stays():
         ("1", "repeat", "0"), ("3", "duplicate", "t1.mp4"), ("4", "repeat", "2")
     ]  # fmt: skip
     assert left[0][0]["match"]["time_sec"] == 1.0 and left[0][0]["match"]["target_time_sec"] == 0.0
+
+
+def test_within_names_the_same_record_in_whatever_block_it_stands(monkeypatch):
+    records = [{"frames": [frame]} for frame in (500, 501, 502, 502, 500, 503, 501, 503, 502)]
+    for block in (1, 2, 3, 4, 100):
+        monkeypatch.setattr(dedup, "BLOCK_FRAMES", block)
+        _, left = run(records, within=True)
+        assert [(record["id"], record["match"]["id"]) for record, _ in left] == [
+            ("3", "2"), ("4", "0"), ("6", "1"), ("7", "5"), ("8", "2")
+        ]  # fmt: skip
 
 
 @settings(max_examples=30)
