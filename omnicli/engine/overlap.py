@@ -158,9 +158,13 @@ class OverlapIndex:
             beside = [self._apart(bits, votes, frames + step, track) + 1 for step in (-1, 1)]
             nearest = np.where((frames >= 0) & (frames < len(bits)), np.minimum(straight, np.minimum(*beside)), NEVER)
             for row, begin, stop in _stretches(nearest, self._rule):
+                gains = (self._rule.reach + 1 - straight[row, begin:stop]).clip(0)
+                own = np.flatnonzero(gains)  # a run begins and ends with frames that are alike themselves
+                if not len(own):
+                    continue
+                begin, stop = begin + int(own[0]), begin + int(own[-1]) + 1
                 matched = int((nearest[row, begin:stop] <= self._rule.reach).sum())
-                score = int((self._rule.reach + 1 - straight[row, begin:stop]).clip(0).sum())
-                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, matched, score))
+                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, matched, int(gains.sum())))
         return runs
 
     def _apart(self, bits: np.ndarray, votes: np.ndarray, frames: np.ndarray, track: int) -> np.ndarray:

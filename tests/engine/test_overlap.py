@@ -34,11 +34,11 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
             within = [at for at, (nearest, _) in apart.items() if nearest <= radius + REACH]
             for group in grouped(within, max_gap):
                 sure = {at for at in group if apart[at][0] <= radius}
-                if any(all(at + step in sure for step in range(MIN_RUN)) for at in sure):
-                    length = group[-1] - group[0] + 1
-                    straight = [apart[at][1] for at in range(group[0], group[0] + length)]
-                    score = sum(max(radius + REACH + 1 - differing, 0) for differing in straight)
-                    found.append(Run(number, group[0] - shift, group[0], length, len(group), score))
+                own = [at for at in range(group[0], group[-1] + 1) if apart[at][1] <= radius + REACH]
+                if own and any(all(at + step in sure for step in range(MIN_RUN)) for at in sure):
+                    matched = sum(own[0] <= at <= own[-1] for at in group)
+                    score = sum(radius + REACH + 1 - apart[at][1] for at in own)
+                    found.append(Run(number, own[0] - shift, own[0], own[-1] - own[0] + 1, matched, score))
     return found
 
 
