@@ -108,6 +108,18 @@ def test_an_index_that_grows_is_one_index(seed, lookups):
     assert growing.runs(*source) == index_of(tracks).runs(*source)
 
 
+def test_tracks_of_every_part_keep_their_numbers():
+    growing = GrowingIndex(RunRule(5, 5 + REACH, MIN_RUN, 2))
+    tracks = np.random.default_rng(0).integers(0, 1 << 64, (4, 50), dtype=np.uint64)
+    votes = np.ones(50, bool)
+    for track in tracks[:3]:
+        growing.add(track, votes)
+    assert growing.runs(tracks[3], votes) == []  # makes a part of the first three
+    growing.add(tracks[3][:10], votes[:10])
+    for number, track in enumerate(tracks):
+        assert {run.track for run in growing.runs(track, votes)} == {number}
+
+
 def test_a_video_that_does_not_vote_matches_not_even_itself():
     bits = np.zeros(20, np.uint64)
     blank = (bits, np.zeros(20, bool))
