@@ -151,9 +151,7 @@ class OverlapIndex:
         runs: list[Run] = []
         for first in range(0, len(shifts), at_once):
             some = shifts[first : first + at_once]
-            frames = (
-                np.arange(length)[None, :] - some[:, None]
-            )  # (D, T): the source's frame beside each of the target's
+            frames = np.arange(length)[None, :] - some[:, None]  # (D, T) of the source, beside those of the target
             straight = self._apart(bits, votes, frames, track)
             beside = [self._apart(bits, votes, frames + step, track) + 1 for step in (-1, 1)]
             nearest = np.where((frames >= 0) & (frames < len(bits)), np.minimum(straight, np.minimum(*beside)), NEVER)
