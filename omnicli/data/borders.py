@@ -14,9 +14,7 @@ import numpy as np
 
 MIN_MARGIN = 0.05  # of the canvas: what is narrower changes a signature little
 MAX_MARGIN = 0.4  # of the canvas, on each side
-MIN_MIRROR = (
-    0.65  # share of the gradient that is mirrored: of 100 sides with a mirrored margin 98 have it, of 100 without 1
-)
+MIN_MIRROR = 0.65  # share of the gradient that is mirrored; in actions6 98 % of mirrored sides have it, 1 % of others
 MAX_GRADIENT = 8  # grey levels: a single strong edge, which is its own mirror image, must not decide
 BAND_LINES = 4  # lines whose mean is compared
 MAX_BAR_RANGE = 16  # grey levels between the darkest and the brightest pixel of a line of a bar: what codecs leave

@@ -8,7 +8,7 @@ Paper: locality-sensitive hashing of the frames' signatures.
 Ours: the hashing misses nothing. A signature is four bands of 16 bits, each looked up in a table with up to
 ⌊radius / 4⌋ of its bits changed: of at most ``radius`` differing bits one band holds no more than that. And only every
 ``min_run``-th frame of a target is in the tables: every run contains one of them, so every run is found. Tables cost
-under 1 byte a frame at 16 frames a run, signatures 8 and votes 1.
+1.3 bytes a frame at 16 frames a run, signatures 8 and votes 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -151,16 +151,18 @@ class OverlapIndex:
         runs: list[Run] = []
         for first in range(0, len(shifts), at_once):
             some = shifts[first : first + at_once]
-            frames = (
-                np.arange(length)[None, :] - some[:, None]
-            )  # (D, T): the source's frame beside each of the target's
+            frames = np.arange(length)[None, :] - some[:, None]  # (D, T) of the source, beside those of the target
             straight = self._apart(bits, votes, frames, track)
             beside = [self._apart(bits, votes, frames + step, track) + 1 for step in (-1, 1)]
             nearest = np.where((frames >= 0) & (frames < len(bits)), np.minimum(straight, np.minimum(*beside)), NEVER)
             for row, begin, stop in _stretches(nearest, self._rule):
+                gains = (self._rule.reach + 1 - straight[row, begin:stop]).clip(0)
+                own = np.flatnonzero(gains)  # a run begins and ends with frames that are alike themselves
+                if not len(own):
+                    continue
+                begin, stop = begin + int(own[0]), begin + int(own[-1]) + 1
                 matched = int((nearest[row, begin:stop] <= self._rule.reach).sum())
-                score = int((self._rule.reach + 1 - straight[row, begin:stop]).clip(0).sum())
-                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, matched, score))
+                runs.append(Run(track, begin - int(some[row]), begin, stop - begin, matched, int(gains.sum())))
         return runs
 
     def _apart(self, bits: np.ndarray, votes: np.ndarray, frames: np.ndarray, track: int) -> np.ndarray:

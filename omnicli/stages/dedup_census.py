@@ -35,7 +35,7 @@ from omnicli.streams.records import OnDrop, Record
 
 DUPLICATE = "duplicate"
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
-REACH = 16  # of 64 bits; other footage in a cut differs in about 32
+REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
 MIN_RUN = FPS  # frames: a second
 MAX_GAP = FPS // 2  # frames without match within a stretch; as REACH, changes times and overlap, no verdict
 READ_AHEAD = 4  # records a worker may be ahead

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.borders import Crop
+from omnicli.data.borders import Crop, inside_mirrors
 from omnicli.data.census import FPS, SIZE, WHOLE, sign, take_census
 
 
@@ -133,6 +133,16 @@ def test_a_letterboxed_video_has_the_framing_of_the_original_too():
     assert len(census.framings) == 2
     assert differing[0] > 12
     assert differing[1] <= 6
+
+
+def test_a_sky_under_a_bar_which_looks_mirrored_does_not_hide_the_bar():
+    frames = scenes(0, count=16) // 2
+    frames[:, :42] = 200
+    frames[:, :14] = frames[:, 98:] = 0
+    assert inside_mirrors(frames) != WHOLE
+    census = take_census(Film(frames, 16.0))
+    expected = sign(frames, Crop(28, 196, 0, 224)).bits.tolist()
+    assert expected in [framing.bits.tolist() for framing in census.framings]
 
 
 def test_frames_without_texture_are_counted():

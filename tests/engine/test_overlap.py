@@ -34,11 +34,11 @@ def runs_by_hand(source, tracks, *, radius=5, max_gap=2):
             within = [at for at, (nearest, _) in apart.items() if nearest <= radius + REACH]
             for group in grouped(within, max_gap):
                 sure = {at for at in group if apart[at][0] <= radius}
-                if any(all(at + step in sure for step in range(MIN_RUN)) for at in sure):
-                    length = group[-1] - group[0] + 1
-                    straight = [apart[at][1] for at in range(group[0], group[0] + length)]
-                    score = sum(max(radius + REACH + 1 - differing, 0) for differing in straight)
-                    found.append(Run(number, group[0] - shift, group[0], length, len(group), score))
+                own = [at for at in range(group[0], group[-1] + 1) if apart[at][1] <= radius + REACH]
+                if own and any(all(at + step in sure for step in range(MIN_RUN)) for at in sure):
+                    matched = sum(own[0] <= at <= own[-1] for at in group)
+                    score = sum(radius + REACH + 1 - apart[at][1] for at in own)
+                    found.append(Run(number, own[0] - shift, own[0], own[-1] - own[0] + 1, matched, score))
     return found
 
 
@@ -106,6 +106,18 @@ def test_an_index_that_grows_is_one_index(seed, lookups):
         if number in lookups:
             assert growing.runs(*source) == index_of(tracks[: number + 1]).runs(*source)
     assert growing.runs(*source) == index_of(tracks).runs(*source)
+
+
+def test_tracks_of_every_part_keep_their_numbers():
+    growing = GrowingIndex(RunRule(5, 5 + REACH, MIN_RUN, 2))
+    tracks = np.random.default_rng(0).integers(0, 1 << 64, (4, 50), dtype=np.uint64)
+    votes = np.ones(50, bool)
+    for track in tracks[:3]:
+        growing.add(track, votes)
+    assert growing.runs(tracks[3], votes) == []  # makes a part of the first three
+    growing.add(tracks[3][:10], votes[:10])
+    for number, track in enumerate(tracks):
+        assert {run.track for run in growing.runs(track, votes)} == {number}
 
 
 def test_a_video_that_does_not_vote_matches_not_even_itself():

@@ -73,6 +73,7 @@ def folder(tmp_path_factory):
     film(root / "framed.mp4", np.stack(framed))
     pasted = np.concatenate([footage(3, 5.5), first[24:72], footage(4, 3)])  # seconds 1 to 3 of a.mp4, at 5.5 s
     film(root / "pasted.mp4", pasted)
+    film(root / "both.mp4", np.concatenate([first[:48], second[:72]]))
     film(root / "other.mp4", footage(5))
     film(root / "glimpse.mp4", np.concatenate([footage(6), second[:18]]))  # three quarters of a second
     film(root / "black.mp4", np.zeros((48, HEIGHT, WIDTH, 3), np.uint8))
@@ -133,11 +134,26 @@ def test_copies_leave_with_the_times_of_both_and_the_rest_stays_in_order(folder,
     assert matches["pasted.mp4"]["matched_sec"] == pytest.approx(2, abs=0.15)
 
 
+def test_of_two_targets_the_one_with_more_is_named_and_measured(folder, targets):
+    _, _, matches, _ = run(folder, targets, "both.mp4")
+    assert matches["both.mp4"]["id"] == "b.mp4"
+    assert_times(matches["both.mp4"], (2, 5), (0, 3))
+    assert matches["both.mp4"]["matched_sec"] == pytest.approx(3, abs=0.15)
+
+
 def test_a_part_of_a_video_has_the_times_of_the_file(folder):
     part = [record.derive(start_sec=1.0, end_sec=3.5) for record in records(folder / "a.mp4")]
     parts = census_targets(part, workers=1, on_drop=lambda *drop: pytest.fail(drop))
     _, _, matches, _ = run(folder, parts, "pasted.mp4")
     assert_times(matches["pasted.mp4"], (5.5, 7.5), (1, 3))
+    piece = [record.derive(start_sec=4.0, end_sec=9.0) for record in records(folder / "pasted.mp4")]
+    dropped = []
+    assert not list(
+        dedup_census_records(
+            piece, targets=parts, workers=1, counts=Counter(), on_drop=lambda record, _: dropped.append(record)
+        )
+    )
+    assert_times(dropped[0]["match"], (5.5, 7.5), (1, 3))
 
 
 def test_number_of_workers_and_order_of_targets_change_nothing(folder, targets):
