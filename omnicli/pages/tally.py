@@ -96,7 +96,7 @@ class Tally:
         self.bins = {"kept": [0] * NUM_BINS, "rejected": [0] * NUM_BINS}
         self.lowest_kept, self.highest_rejected = 2.0, -1.0
         self.just_kept, self.just_rejected = Best(2 * size), Best(2 * size)
-        self.duplicates, self.mistakes = Best(2 * size), Best(2 * size)
+        self.duplicates, self.mistakes = Best(8 * size), Best(2 * size)  # most flags are false: people look at many
         self.judged, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
         self.metrics: list[Record] = []
