@@ -30,6 +30,7 @@ from omnicli.streams.records import OnDrop, Record
 DUPLICATE = "duplicate"
 REPEAT = "repeat"
 BLOCK_FRAMES = 1024  # web frames searched at once
+READ_AHEAD = 256  # records whose features wait while a block is searched
 LULL_SEC = 0.5  # a model on a slow machine gives features in bursts; a pipe is still answered within a second
 
 
@@ -121,7 +122,7 @@ def _blocks(watched: Iterator[tuple[Frames, str]]) -> Iterator[list[tuple[Frames
     """Records until there are ``BLOCK_FRAMES`` frames, or nothing more comes for the moment."""
     block: list[tuple[Frames, str]] = []
     num_frames = 0
-    for item in map_ahead(lambda item: item, watched, workers=1, ahead=2 * BLOCK_FRAMES, lull_sec=LULL_SEC):
+    for item in map_ahead(lambda item: item, watched, workers=1, ahead=READ_AHEAD, lull_sec=LULL_SEC):
         if item is not LULL:
             block.append(item)
             num_frames += len(item[0].features)
