@@ -179,7 +179,11 @@ def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: 
     Returns:
         (T, height, width, 3) uint8.
     """
-    matrices = _to_pixels(*picture.shape[:2], aspect) @ views @ np.linalg.inv(_to_pixels(height, width, aspect))
+    matrices = (
+        _to_pixels(picture.shape[0], picture.shape[1], aspect)
+        @ views
+        @ np.linalg.inv(_to_pixels(height, width, aspect))
+    )
     frames = np.empty((len(views), height, width, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for place, (matrix, frame) in enumerate(zip(matrices, frames, strict=True)):
@@ -197,6 +201,22 @@ def draw_steps(mode: str, motion: Gaussian, num_steps: int, rng: np.random.Gener
     steps = np.tile(STILL, (num_steps, 1))
     steps[:, TRANSLATION] = motion.draw(1 if mode == "translate-constant" else num_steps, rng)
     return steps
+
+
+def try_paths(
+    mode: str, motion: Gaussian, *, num_frames: int, frame_interval: int, num_clips: int = 500, aspect: float = 4 / 3
+) -> np.ndarray:
+    """What crops the clips of a motion need, before anything is drawn again: to see how strong it is.
+
+    Returns:
+        (num_clips,) sides of the crop as a share of the picture's; under 0.6 a draw would be drawn again.
+    """
+    if mode in TRANSLATIONS:
+        motion = motion.part(TRANSLATION)
+    rng = np.random.default_rng(0)
+    num_steps = (num_frames - 1) * frame_interval
+    steps = np.stack([draw_steps(mode, motion, num_steps, rng) for _ in range(num_clips)])
+    return place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)[0]
 
 
 def picture_aspect(source: MediaSource) -> float:
@@ -243,6 +263,4 @@ def _gaussian(mean: tuple[float, ...], lower: tuple[float, ...], size: int) -> G
 def _to_pixels(height: int, width: int, aspect: float) -> np.ndarray:
     """(3, 3) from normalised coordinates to pixels whose centres are whole numbers, edges on edges as in resizing."""
     across, down = max(aspect, 1.0), max(1 / aspect, 1.0)
-    return np.array(
-        [[width / 2 / across, 0, (width - 1) / 2], [0, height / 2 / down, (height - 1) / 2], [0, 0, 1]]
-    )
+    return np.array([[width / 2 / across, 0, (width - 1) / 2], [0, height / 2 / down, (height - 1) / 2], [0, 0, 1]])

@@ -129,7 +129,7 @@ def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarr
         aspect: width / height of the picture.
 
     Returns:
-        scale: (...,) the crop's sides as a share of the picture's, at most 1; 0 where a frame is mirrored or folds over.
+        scale: (...,) the crop's sides as a share of the picture's, at most 1; 0 where one is mirrored or folds over.
         views: (..., T, 3, 3) from a point of each frame to what it sees, both in the coordinates of this module;
             meaningless where the scale is 0.
     """

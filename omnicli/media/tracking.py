@@ -1,4 +1,4 @@
-"""The camera motion between consecutive frames of a video, as homographies (Sec. 3.5: "estimated … on the original video").
+"""The camera motion between consecutive frames of a video, as homographies (Sec. 3.5: "on the original video").
 
 The paper does not say how. Ours: corners are tracked to the next frame and back; those that return to where they came
 from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
@@ -39,8 +39,8 @@ def track_motion(source: MediaSource, first_frames: Sequence[int]) -> tuple[np.n
         first_frames: ascending, in [0, num_frames - 1).
 
     Returns:
-        homographies: (P, 3, 3) float64 from points of a frame to points of the next, h33 = 1, in coordinates whose short
-            side is [-1, 1] and whose centre is 0; P is at most ``len(first_frames)``.
+        homographies: (P, 3, 3) float64 from points of a frame to points of the next, h33 = 1, in coordinates whose
+            short side is [-1, 1] and whose centre is 0; P is at most ``len(first_frames)``.
         left_out: how many pairs of frames have none, by why: "no texture", "shot cut", "no common motion".
 
     Raises:
@@ -95,8 +95,8 @@ def _grey_frames(source: MediaSource, indices: Sequence[int]) -> Iterator[tuple[
 
 def _tracked(before: np.ndarray, after: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P, 2) corners that tracking back leads home again, and where they went."""
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None)
-    home, found_again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.zeros_like(corners))
+    home, found_again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, np.zeros_like(corners))
     astray = np.linalg.norm(home - corners, axis=-1)[:, 0]
     good = (found[:, 0] == 1) & (found_again[:, 0] == 1) & (astray < RETURN_WITHIN)
     return corners[good, 0], there[good, 0]
