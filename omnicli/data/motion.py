@@ -134,7 +134,9 @@ def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarr
             meaningless where the scale is 0.
     """
     half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the picture: its short side is [-1, 1]
-    upright = np.linalg.det(path) > 0  # (..., T); not true for nan either
+    with np.errstate(all="ignore"):
+        determinant = np.linalg.det(path)  # (..., T)
+    upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either
     if not upright.all():
         path = np.where(upright[..., None, None], path, _IDENTITY)
     backwards = np.linalg.inv(path)

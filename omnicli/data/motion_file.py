@@ -1,11 +1,9 @@
 """The motion file: what ``omni inflate --fit`` found out, as JSON that people can read.
 
-format, version     "omni-motion", 1
-parameters          their order; ``coordinates`` says in words what they mean
-options             how it was fitted
-left_out            pairs of frames without a homography, by why
-agnostic            of all classes together: videos, pairs (of frames), mean (8), covariance (8 x 8)
-classes             the same for each class; ``too_few_pairs`` names those that have none, with their pairs
+format and version: "omni-motion", 1. parameters: their order; coordinates says in words what they mean. options: how it
+was fitted. left_out: pairs of frames without a homography, by why. agnostic: of all classes together, the number of
+videos and of pairs of frames, mean (8) and covariance (8 x 8). classes: the same for each class; too_few_pairs names
+those that have none, with their pairs.
 """
 
 import json
