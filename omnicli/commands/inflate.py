@@ -30,7 +30,7 @@ from omnicli import __version__
 from omnicli.commands import options as o
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import StageRun, digest_of, print_options, run_stage, stopping_on_sigterm
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.stream_options import StreamOptions, refuse_given
 from omnicli.console import Console
 from omnicli.errors import InputError, UsageError
 
@@ -114,27 +114,19 @@ def command(
         missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
     )  # fmt: skip
     if fit:
-        _refuse(context, WITHOUT_FIT + WITH_SHARDS, "does not go with --fit")
+        refuse_given(context, WITHOUT_FIT + WITH_SHARDS, "does not go with --fit")
         _fit(streams, max_pairs=max_pairs, seed=seed, workers=workers)
         return
-    _refuse(context, WITH_FIT, "goes with --fit")
+    refuse_given(context, WITH_FIT, "goes with --fit")
     if shards_dir is None:
-        _refuse(context, WITH_SHARDS, "goes with --shards: a recipe has no pixels")
-        _refuse(context, ("workers",), "goes with --fit or --shards: a recipe opens no files")
+        refuse_given(context, WITH_SHARDS, "goes with --shards: a recipe has no pixels")
+        refuse_given(context, ("workers",), "goes with --fit or --shards: a recipe opens no files")
     if motion is None and mode is not Mode.still:
         raise UsageError(
             f"--mode {mode.value} needs --motion FILE; make one with omni inflate --fit target.jsonl -o motion.json"
         )
     shape = {"num_frames": num_frames, "frame_interval": frame_interval, "short_side": short_side, "quality": quality}
     run_stage(_stage(mode, motion, seed, shape if shards_dir else None, workers, root), streams)
-
-
-def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
-    """Stop at an option that would do nothing."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"{parameter.opts[0]} {why}")
 
 
 def _fit(streams: StreamOptions, *, max_pairs: int, seed: int, workers: int | None) -> None:

@@ -17,7 +17,7 @@ Ours: what the paper leaves open.
   else matters, neither order nor batch nor size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,7 +27,7 @@ import numpy as np
 
 from omnicli.data.keyed_random import keyed_rng
 from omnicli.data.motion import STILL, TRANSLATION, Gaussian, compose, place_crop
-from omnicli.data.motion_file import round_digits
+from omnicli.data.motion_file import Motion, round_digits
 from omnicli.errors import InputError, MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.source import MediaSource
@@ -35,6 +35,7 @@ from omnicli.streams.records import Record
 
 STAGE = "inflate"
 MODES = ("still", "translate-random", "translate-constant", "perspective-agnostic", "perspective-specific")
+SPECIFIC = "perspective-specific"
 TRANSLATIONS = ("translate-random", "translate-constant")
 MIN_CROP = 0.6
 MAX_DRAWS = 20
@@ -81,6 +82,25 @@ def make_recipe(mode: str, motion: Gaussian | None, *, seed: int) -> dict[str, A
         "mean": round_digits(motion.mean, MEAN_DIGITS),
         "covariance": round_digits(lower, COVARIANCE_DIGITS),
     }
+
+
+def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -> dict[str, Any]:
+    """The recipe of one picture; "perspective-specific" looks for its class, and says in ``class`` which it found.
+
+    Ours: a picture of no class that was fitted gets the agnostic motion, and ``class`` is null.
+    """
+    if motion is None or mode != SPECIFIC:
+        return make_recipe(mode, motion.agnostic.gaussian if motion else None, seed=seed)
+    name = next((known for told in class_names(record) if (known := motion.find_class(told))), None)
+    fitted = motion.classes[name] if name else motion.agnostic
+    return {**make_recipe(mode, fitted.gaussian, seed=seed), "class": name}
+
+
+def class_names(record: Record) -> Iterator[str]:
+    """What the record is of, surest first: a teacher's class, a person's, what it was searched for."""
+    for field in ("pseudo_class", "class_name", "queries", "query"):
+        value = record.get(field)
+        yield from value if isinstance(value, list) else [value] if value else []
 
 
 def inflate_picture(

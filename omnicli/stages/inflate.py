@@ -15,12 +15,11 @@ similar camera motion statistics"), and its recipe has `class: null`.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import cv2
 import numpy as np
 
-from omnicli.data.inflation import draw_path, make_recipe, picture_aspect, render_path
+from omnicli.data.inflation import draw_path, picture_aspect, recipe_for, render_path
 from omnicli.data.motion_file import Motion
 from omnicli.errors import MediaError
 from omnicli.media.prefetch import Lull, map_ahead
@@ -28,7 +27,6 @@ from omnicli.media.source import open_media
 from omnicli.streams.records import OnDrop, Record
 
 READ_AHEAD = 2  # records a worker may be ahead of the writer
-SPECIFIC = "perspective-specific"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,19 +98,12 @@ def inflate_records(
             yield record
 
 
-def class_names(record: Record) -> Iterator[str]:
-    """What the record is of, surest first: a teacher's class, a person's, what it was searched for."""
-    for field in ("pseudo_class", "class_name", "queries", "query"):
-        value = record.get(field)
-        yield from value if isinstance(value, list) else [value] if value else []
-
-
 def _try_inflate(record: Record, *, camera: Camera, shape: ClipShape | None, root: str | None) -> tuple[Record, str]:
     """The record as it goes on, or with why it cannot be read."""
     try:
         if not _is_picture(record, root):
             return record, ""
-        made = record.derive(media="image", inflation=_recipe(record, camera))
+        made = record.derive(media="image", inflation=recipe_for(record, camera.mode, camera.motion, seed=camera.seed))
         return (made if shape is None else _clip(made, shape, root)), ""
     except MediaError as error:
         return record, str(error)
@@ -125,17 +116,6 @@ def _is_picture(record: Record, root: str | None) -> bool:
         return bool(media == "image")
     with open_media(record, root=root) as source:
         return source.num_frames == 1 and not source.fps
-
-
-def _recipe(record: Record, camera: Camera) -> dict[str, Any]:
-    if camera.motion is None:
-        return make_recipe(camera.mode, None, seed=camera.seed)
-    if camera.mode != SPECIFIC:
-        return make_recipe(camera.mode, camera.motion.agnostic.gaussian, seed=camera.seed)
-    known = (name for name in map(camera.motion.find_class, class_names(record)) if name)
-    name = next(known, None)
-    fitted = camera.motion.classes[name] if name else camera.motion.agnostic
-    return {**make_recipe(camera.mode, fitted.gaussian, seed=camera.seed), "class": name}
 
 
 def _clip(record: Record, shape: ClipShape, root: str | None) -> Record:

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from omnicli.data.inflation import inflate_picture, make_recipe
+from omnicli.data.inflation import class_names, inflate_picture, make_recipe
 from omnicli.data.motion import STILL, Gaussian
 from omnicli.data.motion_file import Fitted, Motion
 from omnicli.media.image import read_image
 from omnicli.media.source import open_media
-from omnicli.stages.inflate import Camera, ClipShape, class_names, inflate_records
+from omnicli.stages.inflate import Camera, ClipShape, inflate_records
 from omnicli.streams.records import Record, format_record
 
 
