@@ -98,7 +98,7 @@ def test_without_spread_the_mean_is_the_motion_of_every_step():
         record_of("perspective-agnostic", Gaussian(drift, np.zeros((8, 8)))), aspect=1.0, num_frames=3, frame_interval=4
     )
     moved = to_parameters(np.linalg.inv(path.views[1:]) @ path.views[:-1])
-    np.testing.assert_allclose(moved, np.tile(STILL + [0, 0, 0.04, 0, 0, 0, 0, 0], (2, 1)), atol=1e-9)
+    np.testing.assert_allclose(moved, np.tile(np.add(STILL, [0, 0, 0.04, 0, 0, 0, 0, 0]), (2, 1)), atol=1e-9)
     assert path.scale == pytest.approx(1 / 1.04)
 
 

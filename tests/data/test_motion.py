@@ -127,7 +127,7 @@ def test_standing_still_takes_the_whole_picture():
     "step",
     [
         STILL * [-1, 1, 1, 1, 1, 1, 1, 1],  # mirrored
-        STILL + [0, 0, 0, 0, 0, 0, 1.5, 0],  # the horizon runs through the frame
+        np.add(STILL, [0, 0, 0, 0, 0, 0, 1.5, 0]),  # the horizon runs through the frame
         np.zeros(8),
         np.full(8, 1e200),
         np.full(8, np.nan),

@@ -67,7 +67,7 @@ def test_a_class_is_found_in_any_spelling(written):
         (lambda c: c["agnostic"]["covariance"][0].pop(), "agnostic: covariance is not 8 rows of 8 numbers"),
         (lambda c: c["classes"]["Playing_Violin"]["covariance"][0].__setitem__(1, 1.0),
          "class 'Playing_Violin': covariance is not symmetric"),
-        (lambda c: c["agnostic"]["covariance"][2].__setitem__(2, -1.0), "agnostic: covariance has a negative eigenvalue"),
+        (lambda c: c["agnostic"]["covariance"][2].__setitem__(2, -1.0), "covariance has a negative eigenvalue"),
     ],
 )  # fmt: skip
 def test_damage_is_named(written, change, message):

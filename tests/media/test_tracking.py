@@ -73,7 +73,7 @@ def test_a_scene_whose_parts_move_apart_has_no_common_motion():
     before, after = moved(canvas, np.eye(3)), np.empty((HEIGHT, WIDTH), np.uint8)
     for band, shift in enumerate((0.0, 0.08, -0.08, 0.0, 0.08, -0.08)):
         rows = slice(band * HEIGHT // 6, (band + 1) * HEIGHT // 6)
-        after[rows] = moved(canvas, matrix_of(STILL + [0, 0, shift, 0, 0, 0, 0, 0]))[rows]
+        after[rows] = moved(canvas, matrix_of(np.add(STILL, [0, 0, shift, 0, 0, 0, 0, 0])))[rows]
     assert isinstance(find_homography(before, after), str)
 
 
@@ -86,7 +86,7 @@ def test_a_motion_seen_in_one_place_says_nothing_of_the_rest():
 
 def test_what_moves_inside_the_scene_is_outvoted():
     canvas = texture(0, 2 * HEIGHT, 2 * WIDTH)
-    step = STILL + [0, 0, 0.03, 0, 0, -0.02, 0, 0]
+    step = np.add(STILL, [0, 0, 0.03, 0, 0, -0.02, 0, 0])
     before, after = moved(canvas, np.eye(3)), moved(canvas, matrix_of(step))
     somebody = texture(5, 70, 70)
     before[60:130, 60:130], after[60:130, 66:136] = somebody, somebody
@@ -102,20 +102,20 @@ def film_of(folder, frames):
 def test_a_film_is_tracked_pair_by_pair_and_its_cuts_are_left_out(tmp_path):
     """Also where pairs lie in different portions of what is held in memory."""
     canvases = [texture(0, 2 * HEIGHT, 2 * WIDTH), texture(1, 2 * HEIGHT, 2 * WIDTH)]
-    pan = [matrix_of(STILL + [0, 0, 0.01 * number, 0, 0, 0, 0, 0]) for number in range(20)]
+    pan = [matrix_of(np.add(STILL, [0, 0, 0.01 * number, 0, 0, 0, 0, 0])) for number in range(20)]
     num_frames = 2 * len(pan)
     assert num_frames > FRAMES_AT_ONCE
     source = film_of(tmp_path, [moved(canvas, step) for canvas in canvases for step in pan])
     found, left_out = track_motion(source, list(range(num_frames - 1)))
     assert dict(left_out) == {CUT: 1}
-    expected = np.tile(matrix_of(STILL + [0, 0, 0.01, 0, 0, 0, 0, 0]), (num_frames - 2, 1, 1))
+    expected = np.tile(matrix_of(np.add(STILL, [0, 0, 0.01, 0, 0, 0, 0, 0])), (num_frames - 2, 1, 1))
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 def test_only_the_wanted_pairs_are_looked_at(tmp_path):
     canvas = texture(0, 2 * HEIGHT, 2 * WIDTH)
     at = [0, 0.01, 0.03, 0.06, 0.1]
-    source = film_of(tmp_path, [moved(canvas, matrix_of(STILL + [0, 0, x, 0, 0, 0, 0, 0])) for x in at])
+    source = film_of(tmp_path, [moved(canvas, matrix_of(np.add(STILL, [0, 0, x, 0, 0, 0, 0, 0]))) for x in at])
     found, _ = track_motion(source, [0, 3])
     np.testing.assert_allclose(found[:, 0, 2], [0.01, 0.04], atol=1e-3)
     none, left_out = track_motion(source, [])
