@@ -14,7 +14,8 @@ A recipe is complete: records need no motion.json where they go. With --shards t
 A clip of 4 frames 16 apart spans 64 frames of a video. Every frame is warped from the picture itself, and one crop for
 the whole clip shows no border; motions that need a crop under 60 % of the sides are drawn again, and counted.
 
---fit takes about 6 ms a pair of frames and core. Memory: a few kB a class, and with --shards two clips a worker.
+--fit takes about 6 ms a pair of frames and core, and decoding. Memory: a few kB a class; with --shards two clips a
+worker.
 """
 
 from collections import Counter
@@ -30,9 +31,9 @@ from omnicli import __version__
 from omnicli.commands import options as o
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import StageRun, digest_of, print_options, run_stage, stopping_on_sigterm
-from omnicli.commands.stream_options import StreamOptions, refuse_given
+from omnicli.commands.stream_options import StreamOptions, check_streams, is_folder, refuse_given
 from omnicli.console import Console
-from omnicli.errors import InputError, UsageError
+from omnicli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from omnicli.data.motion_file import Motion
@@ -136,10 +137,11 @@ def _fit(streams: StreamOptions, *, max_pairs: int, seed: int, workers: int | No
     if streams.dry_run:
         print_options({**options, "inputs": streams.inputs or ["-"], "out": streams.out})
         return
-    if streams.null_separated and not streams.files_from:
-        raise UsageError("-0 goes with --files-from")
-    if not streams.out or streams.out.endswith("/") or Path(streams.out).is_dir():
+    if not streams.out or is_folder(streams.out):
         raise UsageError("--fit writes one file: give -o motion.json")
+    check_streams(streams, whole_stream="--fit")
+    if not Path(streams.out).parent.is_dir():
+        raise OutputError(f"{streams.out}: cannot write: no folder '{Path(streams.out).parent}'; make it first")
     from omnicli.cores import available_cores
     from omnicli.data.motion_file import write_motion
     from omnicli.stages.inflate_fit import fit_motion
@@ -157,7 +159,7 @@ def _fit(streams: StreamOptions, *, max_pairs: int, seed: int, workers: int | No
         with console.progress(lambda: f"{ledger.sums()}; {pairs['used']:,} pairs of frames"):
             motion = fit_motion(
                 records, max_pairs=max_pairs, seed=seed, workers=workers or available_cores(), root=streams.root,
-                on_drop=ledger.on_drop, on_pairs=lambda count: pairs.update(used=count - pairs["used"]),
+                on_drop=ledger.on_drop, on_pairs=lambda count: pairs.update(used=count),
             )  # fmt: skip
         write_motion(Path(streams.out), motion)
         ledger.result = {"pairs": motion.agnostic.num_pairs, "left_out": motion.left_out,

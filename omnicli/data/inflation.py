@@ -206,11 +206,12 @@ def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: 
     )
     frames = np.empty((len(views), height, width, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for place, (matrix, frame) in enumerate(zip(matrices, frames, strict=True)):
-        if place and np.array_equal(matrix, matrices[place - 1]):
-            frame[:] = frames[place - 1]  # standing still
+    moves = (np.diff(matrices, axis=0) != 0).any(axis=(1, 2)).tolist()
+    for place, (matrix, is_new) in enumerate(zip(matrices, [True, *moves], strict=True)):
+        if is_new:
+            cv2.warpPerspective(picture, matrix, (width, height), frames[place], flags, cv2.BORDER_REPLICATE)
         else:
-            cv2.warpPerspective(picture, matrix, (width, height), frame, flags, cv2.BORDER_REPLICATE)
+            frames[place] = frames[place - 1]  # standing still
     return frames
 
 

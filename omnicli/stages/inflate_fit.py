@@ -66,7 +66,7 @@ def fit_motion(
         workers: threads that decode and track.
         root: folder that relative paths start from.
         on_drop: told of videos that cannot be read.
-        on_pairs: told how many pairs were used so far.
+        on_pairs: told how many pairs each video gave.
 
     Raises:
         InputError: not one pair of frames shows a motion.
@@ -86,7 +86,7 @@ def fit_motion(
         for name in _classes_of(record):
             key = names.setdefault(normalise_class(name), name)
             classes.setdefault(key, Seen()).add(parameters)
-        on_pairs(together.moments.num_steps)
+        on_pairs(len(parameters))
     if not together.moments.num_steps:
         why = ", ".join(f"{reason} {count:,}" for reason, count in left_out.most_common()) or "no video could be read"
         raise InputError(f"no pair of consecutive frames shows a motion ({why}); expected videos")

@@ -125,12 +125,19 @@ def test_draws_that_are_no_good_are_counted(place, tmp_path):
         (["--fit", "--shard", "0/2", "-o", "x"], "--shard does not go with --fit"),
         (["--fit"], "--fit writes one file: give -o motion.json"),
         (["--fit", "-o", "x/"], "--fit writes one file: give -o motion.json"),
+        (["--fit", "-o", "m.json", "-0"], "-0 goes with --files-from"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(arguments, message):
     done = omni(*arguments, "in.jsonl")
     assert (done.exit_code, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_a_missing_folder_is_told_before_any_video_is_opened(place):
+    done = omni("--fit", "gone.mp4", "-o", "nowhere/motion.json")
+    assert (done.exit_code, done.stdout) == (73, "")
+    assert done.stderr == "omni inflate: nowhere/motion.json: cannot write: no folder 'nowhere'; make it first\n"
 
 
 def test_a_dry_run_prints_what_would_be_done(place):
