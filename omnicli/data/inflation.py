@@ -154,9 +154,8 @@ def draw_path(record: Record, *, aspect: float, num_frames: int, frame_interval:
     """
     recipe = record.require("inflation")
     motion = recipe_motion(recipe, record.where)
-    stay = np.broadcast_to(np.eye(3), (num_frames, 3, 3))
     if motion is None or num_frames == 1:
-        return CameraPath(stay, 1.0)
+        return CameraPath(_stay(num_frames), 1.0)
     num_steps = (num_frames - 1) * frame_interval
     for draw in range(MAX_DRAWS):
         rng = keyed_rng(int(recipe["seed"]), STAGE, str(record.require("id")), epoch, draw)
@@ -164,7 +163,7 @@ def draw_path(record: Record, *, aspect: float, num_frames: int, frame_interval:
         scale, views = place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)
         if scale >= MIN_CROP:
             return CameraPath(views, float(scale), num_redrawn=draw)
-    return CameraPath(stay, 1.0, num_redrawn=MAX_DRAWS - 1, gave_up=True)
+    return CameraPath(_stay(num_frames), 1.0, num_redrawn=MAX_DRAWS - 1, gave_up=True)
 
 
 def render_path(source: MediaSource, path: CameraPath, *, short_side: int) -> np.ndarray:
@@ -199,11 +198,8 @@ def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: 
     Returns:
         (T, height, width, 3) uint8.
     """
-    matrices = (
-        _to_pixels(picture.shape[0], picture.shape[1], aspect)
-        @ views
-        @ np.linalg.inv(_to_pixels(height, width, aspect))
-    )
+    to_picture = _to_pixels(picture.shape[0], picture.shape[1], aspect)
+    matrices = to_picture @ views @ _from_pixels(height, width, aspect)
     frames = np.empty((len(views), height, width, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moves = (np.diff(matrices, axis=0) != 0).any(axis=(1, 2)).tolist()
@@ -281,7 +277,18 @@ def _gaussian(mean: tuple[float, ...], lower: tuple[float, ...], size: int) -> G
     return Gaussian(np.array(mean, np.float64).reshape(size), covariance + np.tril(covariance, -1).T)
 
 
+def _stay(num_frames: int) -> np.ndarray:
+    """(T, 3, 3) views of a camera that does not move."""
+    return np.tile(np.eye(3), (num_frames, 1, 1))
+
+
 def _to_pixels(height: int, width: int, aspect: float) -> np.ndarray:
     """(3, 3) from normalised coordinates to pixels whose centres are whole numbers, edges on edges as in resizing."""
     across, down = max(aspect, 1.0), max(1 / aspect, 1.0)
     return np.array([[width / 2 / across, 0, (width - 1) / 2], [0, height / 2 / down, (height - 1) / 2], [0, 0, 1]])
+
+
+def _from_pixels(height: int, width: int, aspect: float) -> np.ndarray:
+    """(3, 3), the inverse of ``_to_pixels``."""
+    across, down = 2 * max(aspect, 1.0) / width, 2 * max(1 / aspect, 1.0) / height
+    return np.array([[across, 0, across * (1 - width) / 2], [0, down, down * (1 - height) / 2], [0, 0, 1]])

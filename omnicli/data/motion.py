@@ -134,16 +134,15 @@ def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarr
             meaningless where the scale is 0.
     """
     half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the picture: its short side is [-1, 1]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # what overflows, or divides by nothing, is not good
         determinant = np.linalg.det(path)  # (..., T)
-    upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either
-    if not upright.all():
-        path = np.where(upright[..., None, None], path, _IDENTITY)
-    backwards = np.linalg.inv(path)
-    seen = backwards @ (_CORNERS * [[half[0]], [half[1]], [1.0]])  # (..., T, 3, 4)
-    depth = seen[..., 2:, :]
-    good = upright.all(-1) & (depth > 0).all((-1, -2, -3))
-    with np.errstate(all="ignore"):  # what divides by nothing is not good
+        upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either
+        if not upright.all():
+            path = np.where(upright[..., None, None], path, _IDENTITY)
+        backwards = np.linalg.inv(path)
+        seen = backwards @ (_CORNERS * [[half[0]], [half[1]], [1.0]])  # (..., T, 3, 4)
+        depth = seen[..., 2:, :]
+        good = (upright & (depth > 0).all((-1, -2))).all(-1)
         points = seen[..., :2, :] / depth
         low, high = points.min((-1, -3)), points.max((-1, -3))  # (..., 2)
         scale = (2 * half / (high - low)).min(-1)
