@@ -155,7 +155,8 @@ def test_a_draw_that_needs_too_small_a_crop_is_drawn_again():
     share = (try_paths("perspective-agnostic", wild, num_frames=9, frame_interval=16, aspect=1.0) < MIN_CROP).mean()
     assert 0.1 < share < 0.95
     assert all(path.scale >= MIN_CROP for path in paths)
-    assert any(path.num_redrawn for path in paths) and not all(path.num_redrawn for path in paths)
+    assert any(0 < path.num_redrawn < MAX_DRAWS - 1 for path in paths)  # another draw is another motion
+    assert not all(path.num_redrawn for path in paths)
 
 
 def test_a_motion_that_is_never_good_leaves_the_picture_still():
