@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from omnicli import __version__
 from omnicli.commands import eval as eval_command
-from omnicli.commands import features, index, report, teacher_train
+from omnicli.commands import features, index, pack, report, teacher_train
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
 
@@ -112,6 +112,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("eval", eval_command.command, STAGES),
     ("index", index.command, SUPPORT),
     ("features", features.command, SUPPORT),
+    ("pack", pack.command, SUPPORT),
     ("report", report.command, SUPPORT),
 ]
 for _name, _command, _panel in COMMANDS:

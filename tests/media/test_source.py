@@ -18,6 +18,8 @@ class Clock:
 
     fps, width, height = 25.0, 1, 1
 
+    start_sec = 0.0
+
     def __init__(self, times, last_sec=0.04):
         self.times = np.array(times, np.float64)
         self.num_frames = len(times)
