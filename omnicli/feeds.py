@@ -12,18 +12,16 @@ from omnicli.cores import available_cores
 from omnicli.data.dataset import Augmentation, read_training_clip
 from omnicli.data.loaders import Batch, Example, epoch_order, feature_batches, iterate_batches
 from omnicli.data.transforms import normalise
-from omnicli.data.views import snippet_views
 from omnicli.engine.calibration import fit_temperature
 from omnicli.engine.metrics import classification_metrics
 from omnicli.errors import Interrupted
-from omnicli.media.source import open_media
 from omnicli.models.teacher import Teacher
-from omnicli.scoring import forward_of, predict_records
+from omnicli.scoring import ViewOptions, forward_of, predict_records, read_views
 from omnicli.streams.records import OnDrop, Record
 
 NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30
-READ_VIEWS = 32  # snippets in one forward pass without gradients
+READ_FRAMES = 32  # in one forward pass without gradients
 
 Features = tuple[Tensor, list[tuple[Example, str]]]  # (M, D); whose media are unreadable, and why
 
@@ -125,13 +123,19 @@ class FrozenFeed(ClipFeed):
         if view not in self._passes:
             if self._passes and sum(made.nbytes for made, _ in self._passes.values()) >= MAX_CACHED_BYTES:
                 self._passes.clear()
-            read = partial(read_training_clip, look=self.look, epoch=view)
-            self._passes[view] = trunk_features(self.teacher, self.examples, read, self.setting)
+            self._passes[view] = trunk_features(
+                self.teacher, self.examples, partial(self._view, epoch=view), self.setting
+            )
         return self._passes[view]
+
+    def _view(self, record: Record, epoch: int) -> np.ndarray:
+        """One training clip as views (V, T, H, W, 3): each frame alone, or all of them together."""
+        clip = read_training_clip(record, self.look, epoch=epoch)  # (S, H, W, 3)
+        return clip[:, None] if self.teacher.model.is_framewise else clip[None]
 
 
 class Judge:
-    """Measures M on labelled records as ``eval`` would: middle frames, centre crop, logits averaged over segments."""
+    """Measures M on labelled records as ``eval --num-clips 1`` would: middle frames, centre crop."""
 
     def __init__(self, teacher: Teacher, examples: Sequence[Example], setting: Setting, on_drop: OnDrop) -> None:
         self._teacher = teacher
@@ -163,12 +167,8 @@ class Judge:
         return logits, np.array([example.label for example in self._examples], dtype=np.int64)
 
     def _read(self, record: Record) -> np.ndarray:
-        spec = self._teacher.spec
-        with open_media(record, root=self._setting.root) as source:
-            views = snippet_views(
-                source, num_segments=spec.num_segments, short_side=spec.short_side, crop_size=spec.crop_size
-            )
-        return views[:, 0]  # (S, H, W, 3)
+        views = ViewOptions(num_clips=1, root=self._setting.root)
+        return read_views(record, teachers=[self._teacher], views=views)[0]
 
     def _forget_unreadable(self) -> None:
         features, unreadable = self._features or (torch.empty(0), [])
@@ -180,10 +180,17 @@ class Judge:
         self._features = (features[kept], [])
 
 
+def frames_of_a_view(teacher: Teacher) -> int:
+    """Frames that M looks at together: 1 for TSN, the segments of a TSM, the frames of a clip for a 3D model."""
+    if teacher.model.is_framewise:
+        return 1
+    return teacher.spec.num_segments * teacher.spec.num_frames
+
+
 def trunk_features(
     teacher: Teacher, examples: Sequence[Example], read: Callable[[Record], np.ndarray], setting: Setting
 ) -> Features:
-    """Features averaged over the snippets that ``read`` gives, (S, H, W, 3) uint8; in order, without gradients.
+    """Features averaged over the views that ``read`` gives, (V, T, H, W, 3) uint8; in order, without gradients.
 
     Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0.
     """
@@ -195,9 +202,9 @@ def trunk_features(
     with setting.autocast():
         for record, outputs in predict_records(
             places,
-            read=lambda record: [read(record)[:, None]],
+            read=lambda record: [read(record)],
             forwards=[forward_of(teacher.model.features, teacher)],
-            batch_size=READ_VIEWS,
+            batch_size=max(1, READ_FRAMES // frames_of_a_view(teacher)),
             workers=setting.workers,
             on_drop=lambda record, why: unreadable.append((examples[record.position], why.partition(": ")[2])),
         ):

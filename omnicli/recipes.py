@@ -8,6 +8,16 @@
 | tsn-r50-3seg | Kinetics-400 70.6/89.4, with OmniSource 73.6/91.0 | 100 epochs, days on 8 GPUs |
 | tsn-efficientnet_b4-3seg | Kinetics-400 73.3/91.0, with OmniSource 75.2/92.0 | 100 epochs, days on 8 GPUs |
 | minikinetics-tsn-8seg | MiniKinetics-200 77.4, with all web data 81.3 | 100 epochs, a day on 8 GPUs |
+| slowonly-r50-4x16 | Kinetics-400 72.9/90.9, with OmniSource 76.8/92.5; ImageNet 73.8/90.9, 76.6/92.5 | 256 epochs |
+| slowonly-r101-8x8 | Kinetics-400 76.3/92.6, with OmniSource 80.4/94.4; ImageNet 76.8/92.8, 80.5/94.4 | 196 epochs |
+| ircsn-r152-32x2 | Kinetics-400 82.6/95.3, with OmniSource 83.6/96.0; needs IG-65M weights | 58 epochs |
+| minikinetics-slowonly-8x8 | MiniKinetics-200 78.6, with all web data 82.9 | 256 epochs |
+| r2plus1d-34 | Kinetics-400 in IG-65M, 8 frames; needs IG-65M weights | 58 epochs |
+| r2plus1d-34-32 | Kinetics-400 79.6/94.2 (fully convolutional); needs IG-65M weights | 58 epochs |
+
+The 3D rows take days to weeks on 8 GPUs (R(2+1)D: 64); the papers give no times. A learning rate is for the whole
+batch, batch x 8 GPUs (R(2+1)D: x 64), and scaled linearly to the batch at hand. For IG-65M weights pre-trained on fewer
+than 10 M videos the paper takes ten times the rate at 8 frames: ``--lr``.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +35,9 @@ class TeacherRecipe:
     Attributes:
         model: architecture, or None where any will do.
         init: ``scratch``, ``imagenet`` or a file of weights.
-        num_segments: snippets of a training clip.
+        num_segments: snippets of a training clip of a 2D model; None is the architecture's own, 3 for TSN, 8 for TSM.
+        num_frames: of a clip of a 3D model; None is the architecture's own.
+        frame_interval: from one of them to the next; None is the architecture's own.
         short_side: pixels, or None for the backbone's own.
         crop_size: pixels, or None for the backbone's own.
         crop: how the training crop is drawn.
@@ -41,7 +53,7 @@ class TeacherRecipe:
         weight_decay: L2 on all weights.
         classifier_prior: more weight decay on the classifier: this over the number of clips, at most 0.2. That is L2
             logistic regression with C = 1 / classifier_prior, a prior that fades as clips grow.
-        dropout: before the classifier.
+        dropout: before the classifier; None is the architecture's own, 0.4 for TSN and 0.5 for others.
         label_smoothing: share of the label that is spread over all classes.
         mixup_alpha: of intra-dataset mixup (Sec. 3.6); 0 is none.
         freeze: what of the backbone stays as it was loaded.
@@ -51,7 +63,9 @@ class TeacherRecipe:
 
     model: str | None = None
     init: str = "imagenet"
-    num_segments: int = 3
+    num_segments: int | None = None
+    num_frames: int | None = None
+    frame_interval: int | None = None
     short_side: int | None = None
     crop_size: int | None = None
     crop: CropName = "random-resized"
@@ -66,7 +80,7 @@ class TeacherRecipe:
     warmup_epochs: float = 0.0
     weight_decay: float = 1e-4
     classifier_prior: float = 0.0
-    dropout: float = 0.4
+    dropout: float | None = None
     label_smoothing: float = 0.0
     mixup_alpha: float = 0.0
     freeze: FreezeName = "nothing"
@@ -86,6 +100,53 @@ FEW_CLIPS = TeacherRecipe(
     freeze="backbone",
 )
 
+TSN_3SEG = TeacherRecipe(
+    model="tsn-resnet50", num_segments=3, short_side=256, crop_size=224, crop="multi-scale", dropout=0.4
+)
+SLOW_ONLY = TeacherRecipe(
+    model="slowonly-r50",
+    init="scratch",
+    dropout=0.5,
+    num_frames=4,
+    frame_interval=16,
+    short_side=256,
+    crop_size=224,
+    epochs=256,
+    batch_size=8,
+    reference_batch_size=64,
+    lr=0.1,
+    schedule="cosine",
+    milestones=(),
+)
+# from IG-65M: a small learning rate after a long warm-up
+IR_CSN = TeacherRecipe(
+    model="ircsn-r152",
+    dropout=0.5,
+    num_frames=32,
+    frame_interval=2,
+    short_side=256,
+    crop_size=224,
+    epochs=58,
+    batch_size=3,
+    reference_batch_size=24,
+    lr=1.25e-4,
+    milestones=(32, 48),
+    warmup_epochs=16.0,
+    freeze="batch-norm",
+)
+R2PLUS1D = replace(
+    IR_CSN,
+    model="r2plus1d-r34",
+    num_frames=8,
+    frame_interval=8,
+    short_side=128,
+    crop_size=112,
+    batch_size=16,
+    reference_batch_size=16 * 64,
+    lr=3e-5 * 64,
+    freeze="nothing",
+)
+
 TEACHER_RECIPES = {
     "few-clips": FEW_CLIPS,
     "few-clips-finetune": replace(
@@ -94,19 +155,26 @@ TEACHER_RECIPES = {
     "few-clips-scratch": replace(
         FEW_CLIPS, init="scratch", epochs=40, lr=0.02, backbone_lr_scale=1.0, classifier_prior=0.0, freeze="nothing"
     ),
-    "tsn-r50-3seg": TeacherRecipe(model="tsn-resnet50", short_side=256, crop_size=224, crop="multi-scale"),
-    "tsn-efficientnet_b4-3seg": TeacherRecipe(
-        model="tsn-tf_efficientnet_b4", short_side=256, crop_size=224, crop="multi-scale"
-    ),
-    "minikinetics-tsn-8seg": TeacherRecipe(
-        model="tsn-resnet50",
+    "tsn-r50-3seg": TSN_3SEG,
+    "tsn-efficientnet_b4-3seg": replace(TSN_3SEG, model="tsn-tf_efficientnet_b4"),
+    "minikinetics-tsn-8seg": replace(
+        TSN_3SEG,
         num_segments=8,
-        short_side=256,
-        crop_size=224,
+        crop="random-resized",
         batch_size=12,
         reference_batch_size=96,
         lr=0.00375,
     ),
+    "slowonly-r50-4x16": SLOW_ONLY,
+    "slowonly-r101-8x8": replace(
+        SLOW_ONLY, model="slowonly-r101", num_frames=8, frame_interval=8, epochs=196, warmup_epochs=34.0
+    ),
+    "ircsn-r152-32x2": IR_CSN,
+    "minikinetics-slowonly-8x8": replace(
+        SLOW_ONLY, num_frames=8, frame_interval=8, batch_size=12, reference_batch_size=96, lr=0.15
+    ),
+    "r2plus1d-34": R2PLUS1D,
+    "r2plus1d-34-32": replace(R2PLUS1D, num_frames=32, frame_interval=2, batch_size=6, reference_batch_size=6 * 64),
 }
 
 

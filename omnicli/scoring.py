@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from omnicli.cores import available_cores
@@ -15,9 +16,10 @@ from omnicli.data.sampling import Generation
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
 from omnicli.data.views import Crops, clip_views, frames_at_rate, snippet_views
 from omnicli.engine.predict import Forward, predict
-from omnicli.errors import MediaError, ModelError
+from omnicli.errors import MediaError, ModelError, UsageError
 from omnicli.media.prefetch import Lull, map_ahead
-from omnicli.media.source import MediaSource, open_media
+from omnicli.media.source import MediaSource, is_picture, open_media
+from omnicli.models.recogniser import ClipModel
 from omnicli.models.teacher import Teacher
 from omnicli.streams.records import OnDrop, Record
 
@@ -27,7 +29,11 @@ ReadViews = Callable[[Record], Sequence[np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions:
-    """How a teacher looks at media; what is None is the teacher's own; ``num_clips`` is for 3D teachers."""
+    """How a teacher looks at media; what is None is the teacher's own.
+
+    ``num_clips`` and ``fully_convolutional`` are for 3D teachers; the second classifies every window as large as a
+    training crop of a picture that is larger, and averages the scores (IG-65M Sec. 4.4).
+    """
 
     num_segments: int | None = None
     num_clips: int = 10
@@ -35,6 +41,7 @@ class ViewOptions:
     crop_size: int | None = None
     crops: Crops = "centre"
     generation: Generation = "1.x"
+    fully_convolutional: bool = False
     root: str | None = None
 
 
@@ -62,8 +69,8 @@ def score_records(
     Yields:
         (record, scores): (K,) float64 that sum to 1; None for records that pass.
     """
-    read = partial(_read_views, teachers=teachers, views=views)
-    forwards = [forward_of(teacher.model, teacher) for teacher in teachers]
+    read = partial(read_views, teachers=teachers, views=views)
+    forwards = [forward_of(_logits_of(teacher, views), teacher) for teacher in teachers]
     for record, outputs in predict_records(
         records,
         read=read,
@@ -209,6 +216,35 @@ def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: Teacher) 
     return forward
 
 
+def _logits_of(teacher: Teacher, views: ViewOptions) -> Callable[[Tensor], Tensor]:
+    """Normalised clips (N, C, T, H, W) to logits (N, K).
+
+    Raises:
+        UsageError: ``fully_convolutional`` where it would do nothing.
+    """
+    if not views.fully_convolutional:
+        return teacher.model
+    model = teacher.model
+    if not isinstance(model, ClipModel):
+        raise UsageError(
+            f"--fully-convolutional is for 3D models; {teacher.name} averages before the softmax, so for it "
+            "--crops full is the same"
+        )
+    if views.crops != "full" and (views.crop_size or 0) <= teacher.spec.crop_size:
+        raise UsageError(
+            f"--fully-convolutional: needs more than the {teacher.spec.crop_size} pixels that {teacher.name} was "
+            "trained on: give --crops full or a larger --crop-size"
+        )
+
+    def log_scores(clips: Tensor) -> Tensor:
+        """Logarithm of the mean score of all windows, such that the softmax at the temperature gives it back."""
+        logits = model.window_logits(clips, crop_size=teacher.spec.crop_size)  # (N, P, K)
+        log_softmax = torch.log_softmax(logits / teacher.temperature, dim=-1)
+        return torch.logsumexp(log_softmax, dim=1) * teacher.temperature
+
+    return log_scores
+
+
 def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
     """The classes of all teachers.
 
@@ -225,8 +261,13 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
     return first.classes
 
 
-def _read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
-    """The views of every teacher; teachers that look the same way share them."""
+def read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
+    """The views (V, T, H, W, 3) uint8 of every teacher; teachers that look the same way share them.
+
+    Raises:
+        MediaError: it cannot be opened, or a wanted frame does not decode.
+        ModelError: a picture for a 3D teacher.
+    """
     made: dict[tuple[int, ...], np.ndarray] = {}
     looks = [_look(teacher, views) for teacher in teachers]
     with open_media(record, root=views.root) as source:
@@ -255,7 +296,7 @@ def _view(
     """
     short_side, crop_size, is_framewise, *frames = look
     if not teacher.model.is_2d:
-        if source.num_frames == 1:
+        if is_picture(source):
             raise ModelError(
                 f"{record.where}: a picture cannot be judged by the 3D teacher {teacher.name}, which would have to be "
                 f"deflated, and that fails (Sec. 3.4); give pictures to a 2D teacher, such as a TSN"

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import av
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from omnicli.errors import ModelError
+from omnicli.data.transforms import normalise
+from omnicli.errors import ModelError, UsageError
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import ViewOptions, align_classes, score_records, softmax, teacher_scores
+from omnicli.scoring import ViewOptions, align_classes, read_views, score_records, softmax, teacher_scores
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
 
@@ -145,3 +148,136 @@ def test_a_tsm_sees_all_segments_together_and_a_picture_as_a_still_clip(world):
     scored(videos, [teacher])
     assert len(seen) >= 2
     assert {tuple(shape[1:3]) for shape in seen} == {(3, 4)}
+
+
+def read_all(path, short_side):
+    """Every frame, decoded and resized without our code."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    height, width = frames[0].shape[:2]
+    scale = short_side / min(height, width)
+    size = (int(width * scale + 0.5), int(height * scale + 0.5))
+    return [cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in frames]
+
+
+def squares(frame, side, crops):
+    """Cut by hand: left, right, middle; or corners and centre, each with its mirror."""
+    height, width = frame.shape[:2]
+    far_y, far_x = height - side, width - side
+    if crops == "full":
+        return [frame]
+    if crops == "centre":
+        places = [(far_y // 2, far_x // 2)]
+    elif crops == "three":
+        places = [(far_y // 2, 0), (far_y // 2, far_x // 2 * 2), (far_y // 2, far_x // 2)]
+    else:
+        q_y, q_x = far_y // 4, far_x // 4
+        places = [(0, 0), (0, 4 * q_x), (4 * q_y, 0), (4 * q_y, 4 * q_x), (2 * q_y, 2 * q_x)]
+    cut = [frame[y : y + side, x : x + side] for y, x in places]
+    return [view for square in cut for view in (square, square[:, ::-1])] if crops == "ten" else cut
+
+
+def frames_wanted(num_frames, spec, num_segments, num_clips, generation):
+    """Frame numbers (views, frames) as CHECKPOINTS section 4 states them."""
+    if num_segments:
+        return [[int(i * num_frames / num_segments + num_frames / (2 * num_segments))] for i in range(num_segments)]
+    span = spec.num_frames * spec.frame_interval
+    if generation == "0.x":
+        average = (num_frames - span + 1) / num_clips
+        starts = [int(i * average + average / 2) if average > 0 else 0 for i in range(num_clips)]
+    else:
+        last = num_frames - ((spec.num_frames - 1) * spec.frame_interval + 1)
+        starts = [round(i * max(last, 0) / (num_clips - 1)) for i in range(num_clips)]
+    return [[(start + k * spec.frame_interval) % num_frames for k in range(spec.num_frames)] for start in starts]
+
+
+PROTOCOLS = [  # CHECKPOINTS section 4, at 32 pixels
+    ("tsn-resnet10t", {}, {"num_segments": 25, "crops": "ten", "crop_size": 28}),
+    ("tsn-resnet10t", {}, {"num_segments": 25, "crops": "three", "crop_size": 32}),
+    ("r3d-r18", {"num_frames": 4, "frame_interval": 2}, {"num_clips": 10, "crops": "three", "crop_size": 36}),
+    ("tsm-resnet18", {"num_segments": 8}, {"num_segments": 8}),
+    ("r2plus1d-r18", {"num_frames": 4, "frame_interval": 9}, {"num_clips": 10}),
+    ("r3d-r18", {"num_frames": 4, "frame_interval": 2}, {"crops": "full"}),
+]
+
+
+@pytest.mark.parametrize("generation", ["1.x", "0.x"])
+@pytest.mark.parametrize(("name", "spec", "options"), PROTOCOLS)
+def test_the_published_protocols_equal_a_hand_written_loop(world, name, spec, options, generation):
+    """Views, crops, frames of both generations, and what is averaged before the softmax."""
+    teacher = made_teacher(name, **spec)
+    path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
+    frames = read_all(path, 36)
+    wanted = frames_wanted(
+        len(frames), teacher.spec, options.get("num_segments"), options.get("num_clips", 10), generation
+    )
+    crops, side = options.get("crops", "centre"), options.get("crop_size", 32)
+    mean, std = (np.array(values, np.float32) for values in (teacher.spec.mean, teacher.spec.std))
+    cut = [[[(view - mean) / std for view in squares(frames[i], side, crops)] for i in numbers] for numbers in wanted]
+    clips = torch.tensor(np.array(cut, np.float32)).permute(0, 2, 5, 1, 3, 4)  # (views, crops, C, T, H, W)
+    with torch.inference_mode():
+        if name.startswith("tsm-"):
+            logits = teacher.model(clips.squeeze(3).permute(1, 2, 0, 3, 4))  # (crops, C, S, H, W)
+        else:
+            logits = teacher.model(clips.flatten(0, 1))
+    is_2d = name.startswith("ts")
+    expected = logits.mean(0).softmax(-1) if is_2d else logits.softmax(-1).mean(0)
+    record = Record({"id": "a", "path": str(path)}, position=0)
+    got = score_records(
+        [record], teachers=[teacher], views=ViewOptions(generation=generation, **options), batch_size=16,
+        on_drop=lambda *drop: None,
+    )  # fmt: skip
+    np.testing.assert_allclose(next(iter(got))[1], expected.numpy(), atol=1e-4)
+
+
+def fully_convolutional(teacher, record, **options):
+    views = ViewOptions(num_clips=2, fully_convolutional=True, **options)
+    scored = score_records([record], teachers=[teacher], views=views, batch_size=2, on_drop=lambda *drop: None)
+    return next(iter(scored))[1]
+
+
+def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_crops_size(world):
+    teacher = dataclasses.replace(made_teacher("r3d-r18", num_frames=2, frame_interval=1), temperature=1.7)
+    path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
+    record = Record({"id": "a", "path": str(path)}, position=0)
+    short_side = 96
+    views = ViewOptions(num_clips=2, crops="full", short_side=short_side)
+    clips = torch.from_numpy(np.ascontiguousarray(read_views(record, teachers=[teacher], views=views)[0]))
+    with torch.inference_mode():
+        x = normalise(clips, mean=teacher.spec.mean, std=teacher.spec.std)
+        places = teacher.model.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
+        expected = [
+            torch.softmax(teacher.model.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7, -1)
+            for top in range(places.shape[2] - 1)
+            for left in range(places.shape[3] - 1)
+        ]
+    assert len(expected) >= 25
+    got = fully_convolutional(teacher, record, crops="full", short_side=short_side)
+    np.testing.assert_allclose(got, torch.stack(expected).mean(dim=(0, 1)).numpy(), atol=1e-5)
+    assert np.abs(got - fully_convolutional(teacher, record, crop_size=64, short_side=short_side)).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("tsn-resnet10t", {"crops": "full"}, "is for 3D models"),
+        ("r3d-r18", {}, "more than the 32 pixels"),
+        ("r3d-r18", {"crops": "three", "crop_size": 32}, "more than the 32 pixels"),
+    ],
+)
+def test_a_fully_convolutional_test_that_would_change_nothing_is_refused(world, name, options, says):
+    path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
+    with pytest.raises(UsageError, match=says):
+        fully_convolutional(made_teacher(name), Record({"id": "a", "path": str(path)}, position=0), **options)
+
+
+def test_a_video_of_one_frame_is_no_picture(world, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")), *stream.encode()]:
+            container.mux(packet)
+    got, left = scored([Record({"id": "a", "path": str(tmp_path / "a.mp4")}, position=0)], [made_teacher("r3d-r18")])
+    assert not left
+    assert got[0][1].sum() == pytest.approx(1)

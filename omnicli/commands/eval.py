@@ -4,6 +4,8 @@
 
     omni eval --checkpoint tsn.pth --num-segments 25 --crops ten k400_val.jsonl -o scores.jsonl
 
+    omni eval --checkpoint slowonly.pth --num-clips 10 --crops three --crop-size 256 k400_val.jsonl -o scores.jsonl
+
 Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary. With --shards
 the scores of all classes go to HDF5.
 """
@@ -31,11 +33,12 @@ VIEWS = "Views"
 
 
 class Crops(StrEnum):
-    """Squares of each frame."""
+    """What of each frame is looked at."""
 
     centre = "centre"
     three = "three"
     ten = "ten"
+    full = "full"
 
 
 class Generation(StrEnum):
@@ -55,9 +58,13 @@ def command(
                                  show_default="as in training", rich_help_panel=VIEWS)
     ] = None,
     crops: Annotated[
-        Crops, typer.Option("--crops", help="Squares of each frame: the middle, three along the long side, or corners, "
-                            "middle and mirrors.", rich_help_panel=VIEWS)
+        Crops, typer.Option("--crops", help="What of each frame: the square in the middle, three along the long side, "
+                            "corners, middle and their mirrors, or all of it.", rich_help_panel=VIEWS)
     ] = Crops.centre,
+    fully_convolutional: Annotated[
+        bool, typer.Option("--fully-convolutional", help="3D models: classify every window of the training crop's size "
+                           "in a larger frame, and average.", rich_help_panel=VIEWS)
+    ] = False,
     short_side: Annotated[
         int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
                                  show_default="as in training", rich_help_panel=VIEWS)
@@ -106,7 +113,7 @@ def command(
         raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
     views: dict[str, Any] = {
         "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
-        "generation": generation.value, "num_clips": num_clips,
+        "generation": generation.value, "num_clips": num_clips, "fully_convolutional": fully_convolutional,
     }  # fmt: skip
     foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
     options = {

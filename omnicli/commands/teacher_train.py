@@ -4,6 +4,8 @@
 
     omni teacher-train k400_train.jsonl --recipe tsn-r50-3seg --root /data/k400 -o tsn.pth
 
+    omni teacher-train k400_train.jsonl --recipe slowonly-r50-4x16 --root /data/k400 -o slowonly.pth
+
 TARGET is any INPUT: records with class_name or label, or a folder with one folder a class. One metric record an epoch
 goes to stdout. Without --recipe the trunk stays frozen, which suits a few clips a class; --freeze batch-norm fine-tunes
 it, --init scratch trains all of it. A killed training goes on with the same command.
@@ -61,17 +63,27 @@ def command(
     inputs: o.Inputs = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="Architecture: tsn-<timm backbone>, such as tsn-resnet50.",
+        typer.Option("--model", metavar="NAME", help="Architecture: tsn-<timm backbone>, such as tsn-resnet50, "
+                     "tsm-<ResNet>, or a 3D model such as slowonly-r50, ircsn-r152, r2plus1d-r34.",
                      rich_help_panel=MODEL),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option("--init", metavar="scratch|imagenet|FILE", help="First weights; FILE is a backbone's, or a "
-                     "checkpoint.", show_default="imagenet", rich_help_panel=MODEL),
+                     "checkpoint of any program. 2D weights are inflated into 3D models.", show_default="imagenet",
+                     rich_help_panel=MODEL),
     ] = None,
     num_segments: Annotated[
-        int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a clip.",
-                                 show_default="3", rich_help_panel=MODEL)
+        int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a clip, for 2D models.",
+                                 show_default="3, TSM 8", rich_help_panel=MODEL)
+    ] = None,
+    num_frames: Annotated[
+        int | None, typer.Option("--num-frames", min=1, metavar="N", help="Frames of a clip, for 3D models: the 4 of "
+                                 "4x16.", show_default="as published", rich_help_panel=MODEL)
+    ] = None,
+    frame_interval: Annotated[
+        int | None, typer.Option("--frame-interval", min=1, metavar="N", help="Frames of the video from one to the "
+                                 "next of them: the 16 of 4x16.", show_default="as published", rich_help_panel=MODEL)
     ] = None,
     short_side: Annotated[
         int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
@@ -87,7 +99,7 @@ def command(
     ] = None,
     dropout: Annotated[
         float | None, typer.Option("--dropout", min=0.0, max=1.0, help="Before the classifier.",
-                                   show_default="0.4", rich_help_panel=MODEL)
+                                   show_default="0.4 for TSN, 0.5 for others", rich_help_panel=MODEL)
     ] = None,
     classes: Annotated[
         Path | None,
@@ -176,7 +188,8 @@ def command(
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
     given: dict[str, Any] = {
-        "model": model, "init": init, "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size,
+        "model": model, "init": init, "num_segments": num_segments, "num_frames": num_frames,
+        "frame_interval": frame_interval, "short_side": short_side, "crop_size": crop_size,
         "freeze": freeze and freeze.value, "dropout": dropout, "epochs": epochs, "batch_size": batch_size, "lr": lr,
         "backbone_lr_scale": backbone_lr_scale, "schedule": lr_schedule and lr_schedule.value,
         "milestones": _parse_milestones(milestones), "warmup_epochs": warmup_epochs, "weight_decay": weight_decay,

@@ -8,7 +8,7 @@ from omnicli.data.sampling import Generation, clip_indices_test, segment_indices
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.media.source import MediaSource
 
-Crops = Literal["centre", "three", "ten"]
+Crops = Literal["centre", "three", "ten", "full"]
 
 
 def snippet_views(
@@ -29,11 +29,12 @@ def snippet_views(
         num_segments: equal parts of a video; one snippet each (CHECKPOINTS section 4).
         short_side: pixels the short side is resized to.
         crop_size: pixels of each square.
-        crops: the middle; three along the long side; or corners, middle and their mirrors.
+        crops: the middle; three along the long side; corners, middle and their mirrors; or the full frame, which makes
+            the test fully convolutional (IG-65M Sec. 4.4).
         generation: which released code's choice of frames.
 
     Returns:
-        (V, 1, crop_size, crop_size, 3) uint8 RGB, V = segments x crops.
+        (V, 1, crop_size, crop_size, 3) uint8 RGB, V = segments x crops; the full frame keeps its two sides.
 
     Raises:
         MediaError: a wanted frame does not decode.
@@ -45,7 +46,7 @@ def snippet_views(
         else segment_indices_test(num_frames, num_segments=num_segments, generation=generation)
     )
     cropped = _cropped(source, indices, short_side=short_side, crop_size=crop_size, crops=crops)
-    return cropped.reshape(-1, 1, crop_size, crop_size, 3)  # (crops * S, 1, H, W, 3)
+    return cropped.reshape(-1, 1, *cropped.shape[2:])  # (crops * S, 1, H, W, 3)
 
 
 def clip_views(
@@ -68,11 +69,12 @@ def clip_views(
         frame_interval: from one to the next.
         short_side: pixels the short side is resized to.
         crop_size: pixels of each square.
-        crops: the middle; three along the long side; or corners, middle and their mirrors.
+        crops: the middle; three along the long side; corners, middle and their mirrors; or the full frame, which makes
+            the test fully convolutional (IG-65M Sec. 4.4).
         generation: which released code's choice of frames.
 
     Returns:
-        (V, num_frames, crop_size, crop_size, 3) uint8 RGB, V = crops x clips.
+        (V, num_frames, crop_size, crop_size, 3) uint8 RGB, V = crops x clips; the full frame keeps its two sides.
 
     Raises:
         MediaError: a wanted frame does not decode.
@@ -85,7 +87,7 @@ def clip_views(
         generation=generation,
     )
     cropped = _cropped(source, indices.reshape(-1), short_side=short_side, crop_size=crop_size, crops=crops)
-    return cropped.reshape(-1, num_frames, crop_size, crop_size, 3)  # (crops * clips, T, H, W, 3)
+    return cropped.reshape(-1, num_frames, *cropped.shape[2:])  # (crops * clips, T, H, W, 3)
 
 
 def _cropped(source: MediaSource, indices: np.ndarray, *, short_side: int, crop_size: int, crops: Crops) -> np.ndarray:
@@ -97,6 +99,8 @@ def _cropped(source: MediaSource, indices: np.ndarray, *, short_side: int, crop_
             return three_crops(frames, crop_size)
         case "ten":
             return ten_crops(frames, crop_size)
+        case "full":
+            return frames[None]
         case _:
             return centre_crop(frames, crop_size)[None]
 

@@ -66,6 +66,11 @@ class MediaSource(Protocol):
     ) -> None: ...
 
 
+def is_picture(source: MediaSource) -> bool:
+    """True for a still picture; a video of one frame is a video."""
+    return source.fps == 0
+
+
 def open_media(record: Record, *, root: str | None = None) -> MediaSource:
     """The record's picture, video or frames; of a video only the part that ``start_sec`` and ``end_sec`` name.
 

@@ -53,9 +53,7 @@ def new_model(
     design = three_d_design(name)
     if design is not None:
         if pretrained:
-            raise UsageError(
-                f"--model {name} --init imagenet: give a file of 2D ImageNet weights to inflate: --init FILE"
-            )
+            raise UsageError(f"--model {name}: only 2D backbones have ImageNet weights of their own")
         trunk = SlowFast(design) if isinstance(design, SlowFastDesign) else ResNet3D(design)
         return ClipModel(trunk, trunk.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
     backbone, num_features = _backbone(backbone_name(name), pretrained=pretrained)
@@ -94,6 +92,24 @@ def backbone_name(name: str) -> str:
             f"--model {name}: {owner} has no backbone '{backbone}'" + (f"; near: {', '.join(near)}" if near else "")
         )
     return backbone
+
+
+def imagenet_twin(name: str) -> nn.Module | None:
+    """The 2D ResNet with torchvision's ImageNet weights that a 3D model is inflated from; None for 2D models.
+
+    Raises:
+        UsageError: a 3D model whose convolutions have no 2D counterpart.
+        ModelError: the weights cannot be downloaded.
+    """
+    design = three_d_design(name)
+    if design is None:
+        return None
+    if isinstance(design, SlowFastDesign) or design.factorised or design.block in ("ir", "ip"):
+        raise UsageError(
+            f"--model {name} --init imagenet: its convolutions have no 2D counterpart to be inflated from; give "
+            "--init scratch, or --init FILE with weights of its own kind"
+        )
+    return _timm_backbone(f"resnet{design.depth}.tv_in1k", pretrained=True)
 
 
 def own_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:

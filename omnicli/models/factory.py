@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.architectures import backbone_name, new_model, own_dropout, own_input, three_d_design
+from omnicli.models.architectures import backbone_name, imagenet_twin, new_model, own_dropout, own_input, three_d_design
 from omnicli.models.checkpoint import Checkpoint, load_weights
 from omnicli.models.layouts import CLASSIFIER_NAMES, inflate, to_omni
 from omnicli.models.recogniser import Recogniser
 
 KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255: mmaction's layouts
 IPCSN_MEAN, IPCSN_STD = (110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)  # as released
+NON_LOCAL = ".non_local_block."
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def create_model(
         name: see ``architectures``.
         num_classes: K.
         init: ``scratch``; ``imagenet``, which downloads; or a file of backbone weights or a checkpoint of any layout,
-            whose backbone is taken; 2D weights are inflated into 3D models.
+            whose backbone is taken. 2D weights are inflated into 3D models (CHECKPOINTS section 2).
         dropout: before the classifier; default the architecture's.
         fc_std: standard deviation of the classifier's first weights; default 0.01, for TSM 0.001.
         seed: of every random weight; the global random state is left alone.
@@ -122,10 +123,14 @@ def create_model(
         UsageError: no such architecture.
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
+    twin = imagenet_twin(name) if init == "imagenet" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=init == "imagenet")
-    if init not in ("scratch", "imagenet"):
+        own = init == "imagenet" and twin is None
+        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=own)
+    if twin is not None:
+        _load_backbone(model.backbone, twin.state_dict(), path="ImageNet")
+    elif init not in ("scratch", "imagenet"):
         _load_backbone(model.backbone, load_weights(init), path=init)
     return model.to(memory_format=model.memory_format)
 
@@ -148,11 +153,16 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:
-    """Copy backbone weights in, with or without the prefix ``backbone.``; a classifier in the file is left out."""
+    """Copy backbone weights in, with or without the prefix ``backbone.``; a classifier in the file is left out.
+
+    Non-local blocks that the weights know nothing of stay new, which is the identity.
+    """
     ours = to_omni(weights)
     own = {name.removeprefix("backbone."): value for name, value in ours.items() if not name.startswith("fc.")}
     wanted = backbone.state_dict()
     fitting = {name: value for name, value in own.items() if name in wanted or not name.startswith(CLASSIFIER_NAMES)}
+    if not any(NON_LOCAL in name for name in fitting):
+        fitting |= {name: value for name, value in wanted.items() if NON_LOCAL in name}
     load_exactly(backbone, inflate(fitting, wanted), path=path, what="the backbone")
 
 

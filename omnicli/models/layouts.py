@@ -152,14 +152,18 @@ def inflate(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict
     """2D convolutions where 3D ones are wanted: repeated k_t times along time, divided by k_t; the rest as it is.
 
     Args:
-        weights: by our names; (Cout, Cin, k, k) become (Cout, Cin, k_t, k, k).
+        weights: by our names; (Cout, Cin, k, k), or R2D's (Cout, Cin, 1, k, k), become (Cout, Cin, k_t, k, k).
         wanted: what they are for, by the same names.
     """
     inflated = dict(weights)
     for name, tensor in weights.items():
-        if name in wanted and tensor.ndim == 4 and wanted[name].ndim == 5:
-            frames = wanted[name].shape[2]
-            inflated[name] = tensor.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames
+        if name not in wanted or wanted[name].ndim != 5:
+            continue
+        frames = wanted[name].shape[2]
+        if tensor.ndim == 4:
+            tensor = tensor.unsqueeze(2)
+        if tensor.ndim == 5 and tensor.shape[2] == 1:
+            inflated[name] = tensor.repeat(1, 1, frames, 1, 1) / frames
     return inflated
 
 

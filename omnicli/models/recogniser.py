@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Recogniser(nn.Module):
@@ -98,5 +99,27 @@ class ClipModel(Recogniser):
         Returns:
             (N, D) float32.
         """
-        pooled = self.backbone(clips.to(self._dtype).contiguous(memory_format=self.memory_format))  # (N, D)
+        pooled = self.backbone(self._laid_out(clips))  # (N, D)
         return pooled.float()  # type: ignore[no-any-return]
+
+    def window_logits(self, clips: Tensor, *, crop_size: int) -> Tensor:
+        """Logits of every window as large as a training crop: the classifier as a 1x1x1 convolution (IG-65M Sec. 4.4).
+
+        Ours: features are averaged over such a window first, because that is what the classifier was trained on; the
+        paper says no more than that the convolution has the classifier's weights.
+
+        Args:
+            clips: (N, C, T, H, W), normalised, any float dtype, H and W at least ``crop_size``.
+            crop_size: pixels of the crops it was trained on.
+
+        Returns:
+            (N, P, K) float32; P = 1 for frames of ``crop_size``.
+        """
+        places = self.backbone.feature_map(self._laid_out(clips))  # type: ignore[operator]  # (N, D, h, w)
+        sides = zip(places.shape[2:], clips.shape[3:], strict=True)
+        window = [min(count, max(1, round(count * crop_size / side))) for count, side in sides]
+        pooled = functional.avg_pool2d(places, window, stride=1)  # (N, D, h', w')
+        return self.classify(pooled.flatten(2).transpose(1, 2))
+
+    def _laid_out(self, clips: Tensor) -> Tensor:
+        return clips.to(self._dtype).contiguous(memory_format=self.memory_format)

@@ -183,14 +183,18 @@ class ResNet3D(nn.Module):
         stride_t = self.design.pool_stride_t
         return x if stride_t is None else functional.max_pool3d(x, (1, 3, 3), (stride_t, 2, 2), (0, 1, 1))
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips (N, 3, T, H, W) to features (N, D)."""
+    def feature_map(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) to features of every place (N, D, h, w), averaged over time."""
         x = self.stem(clips)
         for index, layer in enumerate(self.layers):
             x = layer(x)
             if index == 0 and self.design.has_time_pool:
                 x = functional.max_pool3d(x, (2, 1, 1), (2, 1, 1))
-        return x.mean(dim=(2, 3, 4))
+        return x.float().mean(dim=2)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) to features (N, D)."""
+        return self.feature_map(clips).mean(dim=(2, 3))
 
 
 def middle_channels(in_channels: int, out_channels: int, kernel: int) -> int:

@@ -70,15 +70,19 @@ class SlowFast(nn.Module):
         self.fast_path = ResNet3D(fast, width=WIDTH // BETA, in_channels=in_channels)
         self.num_features = self.fast_path.num_features + self.slow_path.num_features
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips (N, 3, T, H, W), T a multiple of tau, to features (N, 256 + 2048)."""
+    def feature_map(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W), T a multiple of tau, to features of every place (N, 256 + 2048, h, w)."""
         slow = self.slow_path.stem(every(clips, self.design.tau))  # (N, 64, T / tau, H / 4, W / 4)
         fast = self.fast_path.stem(every(clips, self.design.tau // self.design.alpha))
         stages = zip(self.slow_path.layers, self.fast_path.layers, self.slow_path.laterals, strict=True)
         for slow_layer, fast_layer, lateral in stages:
             slow = slow_layer(torch.cat([slow, lateral(fast)], dim=1))
             fast = fast_layer(fast)
-        return torch.cat([fast.mean(dim=(2, 3, 4)), slow.mean(dim=(2, 3, 4))], dim=1)
+        return torch.cat([fast.float().mean(dim=2), slow.float().mean(dim=2)], dim=1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W), T a multiple of tau, to features (N, 256 + 2048)."""
+        return self.feature_map(clips).mean(dim=(2, 3))
 
 
 def every(clips: Tensor, step: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Teacher training (Sec. 3.4): M on the target dataset D_T, with intra-dataset mixup (Sec. 3.6).
 
-    in    target records with a class each; optionally validation records
+    in    target records with a class each, videos if M is 3D; optionally validation records
     out   one metric record an epoch, and a checkpoint
 
 Every class, label and file is checked before the first step: media that cannot be opened leave as counted rejects. A
@@ -37,7 +37,7 @@ from omnicli.engine.optim import Group, Schedule, make_sgd, scaled_lr
 from omnicli.errors import InputError, Interrupted, MediaError, UsageError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.media.prefetch import Lull, map_ahead
-from omnicli.media.source import open_media
+from omnicli.media.source import is_picture, open_media
 from omnicli.models.architectures import three_d_design
 from omnicli.models.checkpoint import check_writable, save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
@@ -91,7 +91,7 @@ def train_teacher(
         OutputError: ``out`` cannot become a checkpoint.
     """
     check_writable(out)
-    # D_T: every label and every file is checked before the first step
+    # D_T and M: every label and every file is checked before the first step
     target = list(records)
     if not target:
         raise InputError("no target records: a teacher needs labelled clips")
@@ -99,13 +99,13 @@ def train_teacher(
     examples = read_examples(target, names)
     val_examples = read_examples(list(val), names) if val is not None else []
     digest = digest_of_records(example.record for example in examples + val_examples)
-    examples = list(_readable(examples, setting, on_drop))
-    val_examples = list(_readable(val_examples, setting, on_drop))
+    spec, model = _create(recipe, names, seed, setting)
+    examples = list(_readable(examples, model.is_2d, setting, on_drop))
+    val_examples = list(_readable(val_examples, model.is_2d, setting, on_drop))
     held_out, examples = _hold_out(examples, seed, min_held_out, HELD_OUT_SHARE) if calibrate else ([], examples)
     check_every_class_has_a_clip(examples, names)
 
-    # M, and how it learns
-    spec, model = _create(recipe, names, seed, setting)
+    # how M learns
     options = {**asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__}
     training = _prepare(model, recipe, len(examples), out, options, setting)
     if not resume:
@@ -117,8 +117,9 @@ def train_teacher(
 
     # train on D_T
     look = Augmentation(
-        num_segments=recipe.num_segments, short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop,
-        min_area=recipe.min_area, seed=seed, stage=STAGE, root=setting.root,
+        num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
+        short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
+        seed=seed, stage=STAGE, root=setting.root,
     )  # fmt: skip
     teacher = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     if recipe.probe_epochs and not resumed:
@@ -140,15 +141,26 @@ def train_teacher(
     forget_state(out)
 
 
-def _readable(examples: Sequence[Example], setting: Setting, on_drop: OnDrop) -> Iterator[Example]:
-    """Those whose media can be opened."""
+def _readable(
+    examples: Sequence[Example], takes_pictures: bool, setting: Setting, on_drop: OnDrop
+) -> Iterator[Example]:
+    """Those whose media can be opened.
+
+    Raises:
+        InputError: a picture for a 3D model.
+    """
 
     def why_not(example: Example) -> str:
         try:
             with open_media(example.record, root=setting.root) as source:
-                return "" if source.num_frames else "no frames"
+                if is_picture(source) and not takes_pictures:
+                    raise InputError(
+                        f"{example.record.where}: a picture, and a 3D model learns from clips; train a 2D model on "
+                        "it, such as a TSN, or leave pictures out"
+                    )
         except MediaError as error:
             return str(error)
+        return ""
 
     reasons = map_ahead(why_not, examples, workers=setting.workers, ahead=4 * setting.workers)
     for example, why in zip(examples, (reason for reason in reasons if not isinstance(reason, Lull)), strict=True):
@@ -187,13 +199,23 @@ def _hold_out(
 
 
 def _create(recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: Setting) -> tuple[ModelSpec, Recogniser]:
+    """M and what it eats.
+
+    Raises:
+        UsageError: no such architecture, or it has no use for an option.
+    """
     name = recipe.model or ""
-    if three_d_design(name) is not None or name.startswith("tsm-"):
-        raise UsageError(f"--model {name}: such models are read from checkpoints; training takes tsn-<timm backbone>")
+    is_3d = three_d_design(name) is not None
+    if is_3d and recipe.num_segments:
+        raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
+    if not is_3d and (recipe.num_frames or recipe.frame_interval):
+        raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} looks at segments")
     spec = model_spec(
         name,
         classes=classes,
         num_segments=recipe.num_segments,
+        num_frames=recipe.num_frames,
+        frame_interval=recipe.frame_interval,
         short_side=recipe.short_side,
         crop_size=recipe.crop_size,
         dropout=recipe.dropout,

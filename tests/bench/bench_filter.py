@@ -22,7 +22,7 @@ from omnicli.media.prefetch import map_ahead
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.teacher import Teacher, load_teacher
-from omnicli.scoring import ViewOptions, _read_views, forward_of, score_records
+from omnicli.scoring import ViewOptions, forward_of, read_views, score_records
 from omnicli.stages.filter import Queries, Rule, filter_records
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.inputs import read_records
@@ -80,7 +80,7 @@ def decode(records: list[Record], teacher: Teacher) -> float:
     """Seconds to decode, resize and crop every picture, with all cores."""
     cores = available_cores()
     start = time.perf_counter()
-    read = partial(_read_views, teachers=[teacher], views=ViewOptions())
+    read = partial(read_views, teachers=[teacher], views=ViewOptions())
     for _ in map_ahead(read, records, workers=cores, ahead=4 * cores):
         pass
     return time.perf_counter() - start

@@ -39,7 +39,8 @@ def test_the_teacher_has_learnt_something(lines):
 
 
 @pytest.mark.parametrize(
-    "options", [["--crops", "three"], ["--crops", "ten"], ["--num-segments", "8"], ["--crop-size", "48"]]
+    "options",
+    [["--crops", "three"], ["--crops", "ten"], ["--crops", "full"], ["--num-segments", "8"], ["--crop-size", "48"]],
 )
 def test_views_are_options(lines, teacher, world, options):
     result = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", *options)

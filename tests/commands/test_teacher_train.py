@@ -19,9 +19,9 @@ TINY = [
     "--precision", "float32",
 ]  # fmt: skip
 NOTHING = dict.fromkeys(
-    ["model", "init", "num_segments", "short_side", "crop_size", "freeze", "dropout", "epochs", "batch_size", "lr",
-     "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay", "label_smoothing", "mixup_alpha",
-     "crop"]
+    ["model", "init", "num_segments", "num_frames", "frame_interval", "short_side", "crop_size", "freeze", "dropout",
+     "epochs", "batch_size", "lr", "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay",
+     "label_smoothing", "mixup_alpha", "crop"]
 )  # fmt: skip
 
 

@@ -52,6 +52,13 @@ def test_every_crop_of_every_snippet_is_a_view(crops, count):
     assert len(pairs) == 3 * {"centre": 1, "three": 3, "ten": 6}[crops]  # top and bottom look alike here
 
 
+def test_the_full_frame_keeps_its_sides():
+    got = views(Film(9), crops="full")
+    assert got.shape == (3, 1, 20, 30, 3)
+    clips = clip_views(Film(50), num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops="full")
+    assert clips.shape == (2, 4, 20, 30, 3)
+
+
 def test_the_picture_is_resized_then_cropped():
     film = Film(1, height=40, width=60)
     expected = centre_crop(resize_short_side(film.frames, 20), 16)

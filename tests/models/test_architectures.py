@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.architectures import new_model, own_dropout, own_input, three_d_design
+from omnicli.models import architectures
+from omnicli.models.architectures import imagenet_twin, new_model, own_dropout, own_input, three_d_design
 from omnicli.models.designs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
 
@@ -40,10 +41,22 @@ def test_wrong_names_say_what_is_near(name, says):
 
 
 def test_imagenet_weights_that_nobody_offers_are_explained():
-    with pytest.raises(UsageError, match="to inflate"):
+    with pytest.raises(UsageError, match="only 2D backbones"):
         new_model("slowonly-r50", 2, pretrained=True)
     with pytest.raises(ModelError, match="bninception"):
         new_model("tsn-bninception", 2, pretrained=True)
+
+
+def test_a_3d_model_is_inflated_from_the_resnet_of_its_depth(monkeypatch):
+    asked = []
+    monkeypatch.setattr(architectures, "_timm_backbone", lambda name, *, pretrained: asked.append((name, pretrained)))
+    for name in ("slowonly-r50", "i3d-r101", "i3d-nl-r50", "r3d-r18"):
+        imagenet_twin(name)
+    assert asked == [(f"resnet{depth}.tv_in1k", True) for depth in (50, 101, 50, 18)]
+    assert imagenet_twin("tsn-resnet50") is None
+    for name in ("ircsn-r50", "ipcsn-r152", "r2plus1d-r34", "slowfast-r50", "torchvision-r2plus1d_18"):
+        with pytest.raises(UsageError, match="no 2D counterpart"):
+            imagenet_twin(name)
 
 
 def test_bninception_keeps_caffes_means_in_rgb_order():

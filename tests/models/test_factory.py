@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, UsageError
+from omnicli.models import factory
 from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 
@@ -107,3 +109,16 @@ def test_an_incomplete_checkpoint_is_damaged(tmp_path, meta):
 def test_real_imagenet_weights_fit():
     loaded = create_model("tsn-tf_efficientnet_lite0", num_classes=2, init=str(LITE0))
     assert float(loaded.backbone.bn2.running_var.mean()) != 1.0
+
+
+def test_imagenet_for_a_3d_model_is_the_2d_resnet_inflated_and_non_local_blocks_are_new(monkeypatch):
+    flat = timm.create_model("resnet50", num_classes=0)
+    monkeypatch.setattr(factory, "imagenet_twin", lambda name: flat)
+    for name in ("i3d-r50", "i3d-nl-r50"):
+        deep = create_model(name, num_classes=2, init="imagenet", seed=3)
+        stem, first = deep.backbone.conv1.weight, deep.backbone.layer1[0].conv1.weight
+        assert stem.shape[2] == 5 and first.shape[2] == 3
+        assert torch.allclose(stem.sum(dim=2), flat.conv1.weight, atol=1e-6)
+        assert torch.equal(first[:, :, 0], first[:, :, 2])
+        assert torch.equal(deep.backbone.layer3[1].bn2.running_var, flat.layer3[1].bn2.running_var)
+    assert not deep.backbone.layer2[1].non_local_block.bn_out.weight.any()  # the identity at first

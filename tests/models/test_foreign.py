@@ -1,10 +1,16 @@
 """Models out of other codes' files compute what the released implementation computed, or say what does not fit."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from omnicli.app import app
 from omnicli.errors import ModelError
 from omnicli.models import designs, foreign, tsm
 from omnicli.models.architectures import new_model
@@ -13,6 +19,7 @@ from omnicli.models.layouts import bare_names, from_omni, shifts, to_omni
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.teacher import load_teacher
 
+REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
 CLASSES = [f"class {index}" for index in range(400)]
 RECORDED = ["tsn_r50_3seg", "tsm_r50_8seg", "slowonly_r50_4x16", "ircsn_r50_32x2", "r2plus1d_r34_8x8"]
 MODELS = [
@@ -170,3 +177,38 @@ def test_another_codes_file_without_class_names_is_refused(tmp_path):
     torch.save({"backbone.x.weight": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"a\.pth: names no classes; --classes FILE"):
         load_teacher(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("case", "model", "frames"),
+    [("tsn_val", "tsn_r50_3seg", ["--num-segments", "3"]), ("slowonly_val", "slowonly_r50_4x16", ["--num-clips", "1"])],
+)
+def test_from_the_video_file_to_scores_nothing_differs_from_the_released_implementation(
+    reference, tmp_path, case, model, frames
+):
+    """Decoding, frames, resizing, cropping, normalising, weights and softmax, through ``omni eval``."""
+    torch.save({"meta": {}, "state_dict": reference.weights(model)}, tmp_path / "a.pth")
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    (tmp_path / "val.jsonl").write_text(json.dumps({"path": str(REFERENCE / "clip.mp4"), "label": 0}) + "\n")
+    options = [
+        "--checkpoint",
+        "a.pth",
+        "--classes",
+        "classes.txt",
+        "--short-side",
+        "256",
+        "--crop-size",
+        "224",
+        *frames,
+    ]
+    options = [str(tmp_path / word) if (tmp_path / word).exists() else word for word in options]
+    result = CliRunner().invoke(
+        app, ["eval", str(tmp_path / "val.jsonl"), *options, "--precision", "float32", "--shards", str(tmp_path / "s")]
+    )
+    assert result.exit_code == 0, result.stderr
+    with h5py.File(tmp_path / "s" / "00000.h5") as shard:
+        got = shard["scores"][0]
+    wanted = np.load(REFERENCE / "e2e.npz")[f"{case}.PyAV.prob"]
+    assert np.abs(got - wanted).max() < 1e-6
+    top5 = json.loads((REFERENCE / "e2e.json").read_text())[f"{case}.PyAV"]["top5"]
+    assert [label for label, _ in json.loads(result.stdout.splitlines()[0])["top_scores"]] == top5

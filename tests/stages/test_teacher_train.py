@@ -15,7 +15,9 @@ from omnicli.errors import InputError, Interrupted, MediaError, OutputError, Usa
 from omnicli.feeds import Setting
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
+from omnicli.models.teacher import load_teacher
 from omnicli.recipes import TEACHER_RECIPES
+from omnicli.scoring import ViewOptions, score_records
 from omnicli.stages import teacher_train as stage
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.records import Record
@@ -267,8 +269,82 @@ def test_a_class_of_one_video_is_never_held_out():
     assert stage._hold_out(examples, seed=0, min_held_out=1, share=0.5) == ([], examples)
 
 
-@pytest.mark.parametrize("name", ["slowonly-r50", "tsm-resnet18", "slowfast-r50"])
-def test_models_that_training_would_feed_wrong_clips_are_refused(name):
-    recipe = replace(TEACHER_RECIPES["few-clips-scratch"], model=name)
-    with pytest.raises(UsageError, match="read from checkpoints"):
-        stage._create(recipe, ["a", "b"], 0, Setting(workers=1))
+CLIPS = replace(
+    TEACHER_RECIPES["few-clips-scratch"], model="r3d-r18", num_frames=4, frame_interval=2, short_side=36, crop_size=32,
+    epochs=2, batch_size=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["r3d-r18", "tsm-resnet18"])
+def test_a_3d_model_and_a_tsm_learn_four_clips_by_heart(target, tmp_path, name):
+    frames = {"num_segments": 4} if name.startswith("tsm-") else {"num_frames": 4, "frame_interval": 2}
+    recipe = replace(SCRATCH, **{"num_segments": None, **frames})
+    recipe = replace(recipe, model=name, epochs=20, batch_size=4, min_area=0.9, dropout=0.0)
+    lines, _ = train(target[::2], tmp_path / "a.pth", recipe)
+    assert max(line["train_top1_acc"] for line in lines[-5:]) == 1.0
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["slowonly-r50", "ircsn-r50", "ipcsn-r50", "r2plus1d-r18", "r2d-r18", "i3d-r50", "i3d-nl-r50",
+     "slowfast-r50", "slowfast-r50-8x8", "tsm-resnet50", "tsn-bninception",
+     "tsn-torchvision.resnet18"],
+)  # fmt: skip
+def test_every_kind_of_model_takes_a_step_and_comes_back_as_a_teacher(target, tmp_path, name):
+    frames = {} if name.startswith("ts") else {"num_frames": 8, "frame_interval": 1}
+    recipe = replace(SCRATCH, model=name, num_segments=None, epochs=1, batch_size=2, **frames)
+    val = target[2:3]
+    lines, left = train(target[::2][:2], tmp_path / "a.pth", recipe, val=val, classes=sorted(
+        {record["class_name"] for record in target[::2][:2]}))  # fmt: skip
+    assert left == []
+    assert np.isfinite(lines[0]["train_loss"])
+    teacher = load_teacher(tmp_path / "a.pth")
+    assert teacher.spec.name == name
+    assert (teacher.spec.num_frames, teacher.spec.frame_interval) == (tuple(frames.values()) or (1, 1))
+    scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(num_clips=2), batch_size=2,
+                           on_drop=lambda *drop: None)  # fmt: skip
+    assert next(iter(scored))[1].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("recipe", [CLIPS, replace(CLIPS, freeze="backbone", epochs=12)], ids=["all", "frozen"])
+def test_a_3d_training_interrupted_ends_in_the_same_bytes(target, tmp_path, recipe):
+    whole, _ = train(target, tmp_path / "a.pth", recipe)
+    with pytest.raises(Interrupted):
+        train(target, tmp_path / "b.pth", recipe, should_stop=stop_after(13))
+    again, _ = train(target, tmp_path / "b.pth", recipe)
+    assert whole == again
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
+def test_a_picture_for_a_3d_model_stops_before_the_first_step(target, world, tmp_path):
+    path = next((world / "web" / "image").rglob("*.jpg"))
+    picture = target[0].derive(id="p", path=str(path))
+    with pytest.raises(InputError, match=r"t\.jsonl:1: a picture, and a 3D model learns from clips"):
+        train([picture, *target], tmp_path / "a.pth", CLIPS)
+    train([picture, *target], tmp_path / "b.pth", replace(SCRATCH, epochs=1))  # a 2D model takes it
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model": "tsn-resnet10t", "num_frames": 4}, "--num-frames.*looks at segments"),
+        ({"model": "r3d-r18", "num_segments": 3}, "--num-segments.*give --num-frames"),
+        ({"model": "ircsn-r50", "num_segments": None, "init": "imagenet"}, "no 2D counterpart"),
+        ({"model": "slowonly-r5", "num_segments": None}, "near: slowonly-r50"),
+    ],
+)
+def test_options_that_a_model_has_no_use_for_are_refused(target, tmp_path, change, says):
+    with pytest.raises(UsageError, match=says):
+        train(target, tmp_path / "a.pth", replace(SCRATCH, **change))
+
+
+def test_2d_weights_are_inflated_into_a_3d_model_and_r2d_into_r3d(target, tmp_path):
+    frames = {"num_segments": None, "num_frames": 4, "frame_interval": 1, "epochs": 1}
+    train(target, tmp_path / "r2d.pth", replace(SCRATCH, model="r2d-r18", **frames))
+    flat = load_checkpoint(tmp_path / "r2d.pth").state_dict["backbone.layer1.0.conv1.weight"]
+    frozen = replace(SCRATCH, model="r3d-r18", init=str(tmp_path / "r2d.pth"), freeze="backbone", **frames)
+    train(target, tmp_path / "r3d.pth", frozen)
+    deep = load_checkpoint(tmp_path / "r3d.pth").state_dict["backbone.layer1.0.conv1.weight"]
+    assert deep.shape[2] == 3
+    assert torch.allclose(deep.sum(dim=2), flat[:, :, 0], atol=1e-6)
