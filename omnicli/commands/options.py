@@ -4,9 +4,10 @@
 |---|---|
 | Inputs, FilesFrom, NullSeparated, Root, Limit | every command that reads records |
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
-| ShardsDir | features, filter, eval |
+| ShardsDir | features, filter, eval, pack, segment |
 | Device, Precision, BatchSize, Workers | commands with a model |
-| ModelName, NumClips, NumFrames, FrameInterval | filter, eval |
+| ModelName, NumFrames, FrameInterval | filter, segment, eval |
+| NumClips | filter, eval |
 | Seed | commands that draw |
 | DryRun, Quiet, Verbose | all |
 """

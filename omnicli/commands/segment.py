@@ -11,14 +11,15 @@ positive_sec and of the others in negative_sec; training draws one of the first 
 snippets. frame_scores lets any threshold decide again without a teacher; --rejects is an input for that too.
 
 A 3D teacher scores pieces of --clip-sec. Each positive piece becomes a record PARENT#START-END with parent, start_sec
-and end_sec, which refer to the video; omni pack writes its frames. With --score-only all pieces stay, and omni filter
---threshold decides.
+and end_sec, which refer to the video. --shards writes the frames of what stays, as omni pack does with its defaults.
+With --score-only all pieces stay, and omni filter --threshold decides.
 
 The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
 positive moment leaves as "no positive". Pictures, clips made of pictures and features pass untouched.
 
 Memory: a video is read as a stream, only its scores are kept. 2D: some 20 MB a worker. 3D: the frames of one piece that
 its clips take, and two more pieces a worker; 10 clips of 8 frames at 224 pixels take 12 MB. A worker reads one video.
+--shards: besides, the JPEG files of the positive pieces of one video.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ import typer
 from omnicli.commands import options as o
 from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
+from omnicli.cores import available_cores
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def command(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     seed: o.Seed = 0,
+    shards_dir: o.ShardsDir = None,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,
     root: o.Root = None,
@@ -142,7 +145,7 @@ def command(
     if not teachers:
         _refuse_without_teacher({**foreign, **look, "label_by": label_by, "query_map": query_map, "classes": classes})
     from omnicli.stages.filter import check_queries
-    from omnicli.stages.segment import Rule, count_moments, score_curve, segment_records
+    from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
 
     rule = Rule(threshold=threshold, label_by=(label_by or LabelBy.known).value, score_only=score_only)
     scoring = {**look, **foreign, "batch_size": batch_size, "device": device, "precision": precision}
@@ -164,8 +167,16 @@ def command(
             told = {**foreign, "classes": tuple(read_classes(classes)) if classes else None}
             score, names = _load_scorer(teachers, told, look, root, batch_size, workers, device, precision)
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
-        return lambda records, on_drop: segment_records(
-            records, score=score, queries=queries, rule=rule, on_drop=on_drop
+        segment = partial(segment_records, score=score, queries=queries, rule=rule)
+        if shards_dir is None:
+            return lambda records, on_drop: segment(records, on_drop=on_drop)
+        from omnicli.stages.pack import Packing, packed_stage
+
+        return packed_stage(
+            lambda records, on_drop: segment(records, on_drop=on_drop),
+            packing=Packing(root=root),
+            workers=workers or available_cores(),
+            passes=is_untouched,
         )
 
     run = StageRun(
@@ -173,14 +184,15 @@ def command(
         make=make,
         options=deciding,
         pieces=True,
+        shard_kind="frames",
         observe=count_moments,
         check=check_queries if label_by == LabelBy.query else None,
         closing=score_curve,
     )
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
-        out=out, rejects=rejects, summary=summary, resume=resume, max_bad=max_bad, missing=missing,
-        shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
+        out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
+        missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
     ))  # fmt: skip
 
 

@@ -9,9 +9,10 @@ told otherwise. Times stay those of the original file, so `start_sec`, `end_sec`
 what they meant. Of a video whose 1-FPS frames were judged (Sec. 3.5), only those frames are packed: no other is drawn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 import cv2
 import numpy as np
@@ -66,16 +67,66 @@ def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, o
             continue
         record, why = result
         if why:
-            on_drop(record, f"unreadable: {why}")
+            on_drop(record, why)
         else:
             yield record
 
 
+def packed_stage(
+    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
+    *,
+    packing: Packing,
+    workers: int,
+    passes: Callable[[Record], bool],
+) -> Callable[[Iterable[Record], OnDrop], Iterator[Record]]:
+    """A stage followed by packing, as one stage: what it yields leaves with its frames.
+
+    Ours: where one of the pieces of a video does not decode, the video leaves with all of them, as other damaged videos
+    do; so the JPEG files of its pieces are in memory until the last is read.
+
+    Args:
+        stage: records in, records or pieces of them out.
+        packing: what is kept of them.
+        workers: threads that decode, resize and encode.
+        passes: records for which it is true stay as they are.
+    """
+
+    def pack(leaving: tuple[Record, str]) -> tuple[Record, str]:
+        record, why = leaving
+        return leaving if why or passes(record) else _try_pack(record, packing=packing)
+
+    def run(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
+        made = map_ahead(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
+        settled = (result for result in made if not isinstance(result, Lull))
+        for _, group in groupby(settled, key=lambda result: result[0].position):
+            pieces = list(group)
+            broken = next(((record, why) for record, why in pieces if why), None)
+            if broken:
+                on_drop(*broken)
+            else:
+                yield from (record for record, _ in pieces)
+
+    return run
+
+
+def _with_drops(
+    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]], records: Iterable[Record]
+) -> Iterator[tuple[Record, str]]:
+    """What the stage yields, and in its place what it drops, with the reason."""
+    dropped: list[tuple[Record, str]] = []
+    for record in stage(records, lambda record, reason: dropped.append((record, reason))):
+        yield from dropped
+        dropped.clear()
+        yield record, ""
+    yield from dropped
+
+
 def _try_pack(record: Record, *, packing: Packing) -> tuple[Record, str]:
+    """The packed record, or the record and why it cannot be read."""
     try:
         return pack_record(record, packing), ""
     except MediaError as error:
-        return record, str(error)
+        return record, f"unreadable: {error}"
 
 
 def pack_record(record: Record, packing: Packing) -> Record:

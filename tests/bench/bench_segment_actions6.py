@@ -62,8 +62,9 @@ def train_3d(folder: Path, chosen: argparse.Namespace) -> Path:
     omni("index", "--labels", chosen.data / "target" / "train", "-o", labelled)
     omni("pack", "--short-side", 112, "--shards", folder / "packed", labelled, "-o", records)
     omni(
-        "teacher-train", records, "--model", "slowonly-r50", "--num-frames", 4, "--frame-interval", 8, "--short-side",
-        112, "--crop-size", 112, "--epochs", chosen.epochs_3d, "-o", path,
+        "teacher-train", records, "--model", "slowonly-r50", "--recipe", "few-clips-scratch", "--init", "scratch",
+        "--num-frames", 4, "--frame-interval", 8, "--short-side", 112, "--crop-size", 96, "--epochs", chosen.epochs_3d,
+        "-o", path,
     )  # fmt: skip
     return path
 

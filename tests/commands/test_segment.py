@@ -114,6 +114,20 @@ def test_a_3d_teacher_cuts_videos_into_pieces_that_every_stage_reads(teacher_3d,
     assert 0 < len(chosen.stdout.splitlines()) < len(pieces)
 
 
+def test_shards_hold_the_frames_of_the_pieces_that_stay(teacher_3d, world, tmp_path):
+    """As segment and pack after each other."""
+    arguments = ("--teacher", teacher_3d, "--clip-sec", 4, "--num-clips", 1, "--threshold", 0, "--limit", 2)
+    both = omni("segment", *arguments, world / "web" / "untrimmed", "--shards", tmp_path / "both")
+    (tmp_path / "pieces.jsonl").write_text(omni("segment", *arguments, world / "web" / "untrimmed").stdout)
+    after = omni("pack", "--shards", tmp_path / "after", tmp_path / "pieces.jsonl")
+    assert len(parsed(both.stdout)) > 1
+    assert both.stdout.replace(str(tmp_path / "both"), "") == after.stdout.replace(str(tmp_path / "after"), "")
+    for line in parsed(both.stdout):
+        assert line["media"] == "clip"
+        with open_media(Record(line)) as source:
+            assert source.start_sec == line["start_sec"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -1,5 +1,7 @@
 """Packed frames are the frames of the media, at the times of the original file."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from omnicli.errors import MediaError
 from omnicli.media.source import open_media
-from omnicli.stages.pack import Packing, pack_record, pack_records
+from omnicli.stages.pack import Packing, pack_record, pack_records, packed_stage
 from omnicli.streams.records import Record
 from omnicli.streams.shards import ShardWriter
 
@@ -143,3 +145,53 @@ def test_a_frame_too_wide_for_a_jpeg_is_bad_media(tmp_path):
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((1, 70_000, 3), np.uint8))
     with pytest.raises(MediaError, match="70000 x 1 pixels do not fit a JPEG"):
         pack_record(Record({"id": "wide", "path": str(tmp_path / "wide.png")}), Packing())
+
+
+def cuts_in_two(records, on_drop):
+    """A stage: "doubtful" leaves, a picture passes, the rest becomes two pieces."""
+    for record in records:
+        if record.get("doubtful"):
+            on_drop(record, "no positive")
+        elif record.get("media") == "image":
+            yield record
+        else:
+            for start in (0.0, 1.0):
+                yield record.derive(id=f"{record['id']}#{start:g}", start_sec=start, end_sec=start + 1)
+
+
+@given(kinds=st.lists(st.sampled_from(["good", "broken", "gone", "doubtful", "picture"]), max_size=8))
+def test_a_stage_and_its_packing_keep_the_order_and_lose_nobody(folder, broken, kinds):
+    """A video one of whose pieces does not decode leaves whole, once, in its place."""
+    fields = {
+        "good": {"path": str(folder), "media": "frames"},
+        "broken": {"path": str(broken), "media": "frames"},
+        "gone": {"path": "gone.mp4"},
+        "doubtful": {"path": "gone.mp4", "doubtful": True},
+        "picture": {"path": "gone.jpg", "media": "image"},
+    }
+    records = [Record({"id": f"{kind}{n}", **fields[kind]}, position=n) for n, kind in enumerate(kinds)]
+    events = []
+    stage = packed_stage(
+        cuts_in_two, packing=Packing(short_side=8), workers=2, passes=lambda record: record.get("media") == "image"
+    )
+    for record in stage(records, lambda record, reason: events.append((record.position, reason))):
+        events.append((record.position, "packed" if record.arrays else "as it was"))
+    outcomes = {
+        "good": ["packed", "packed"],
+        "broken": ["unreadable: PNG does not decode"],
+        "gone": ["unreadable: no such file"],
+        "doubtful": ["no positive"],
+        "picture": ["as it was"],
+    }
+    assert events == [(n, outcome) for n, kind in enumerate(kinds) for outcome in outcomes[kind]]
+
+
+@pytest.fixture(scope="module")
+def broken(folder, tmp_path_factory):
+    """The folder of frames with one that does not decode, in its second half."""
+    path = tmp_path_factory.mktemp("broken") / "frames"
+    shutil.copytree(folder, path)
+    data = bytearray((path / "img_00040.png").read_bytes())
+    data[60:-30] = bytes(len(data) - 90)
+    (path / "img_00040.png").write_bytes(data)
+    return path
