@@ -17,9 +17,9 @@ With --score-only all pieces stay, and omni filter --threshold decides.
 The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
 positive moment leaves as "no positive". Pictures, clips made of pictures and features pass untouched.
 
-Memory: a video is read as a stream, only its scores are kept. 2D: some 20 MB a worker. 3D: the frames of one piece that
-its clips take, and two more pieces a worker; 10 clips of 8 frames at 224 pixels take 12 MB. A worker reads one video.
---shards: besides, the JPEG files of the positive pieces of one video.
+Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
+whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
+224 pixels take some 70 MB. --shards: besides, the JPEG files of the positive pieces of one video.
 """
 
 from collections.abc import Mapping, Sequence
