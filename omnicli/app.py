@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from omnicli import __version__
+from omnicli.commands import balance, convert, features, index, pack, queries, report, segment, teacher_train
 from omnicli.commands import eval as eval_command
-from omnicli.commands import features, index, pack, report, segment, teacher_train
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
 
@@ -110,11 +110,14 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("teacher-train", teacher_train.command, STAGES),
     ("filter", filter_command.command, STAGES),
     ("segment", segment.command, STAGES),
+    ("balance", balance.command, STAGES),
     ("eval", eval_command.command, STAGES),
+    ("queries", queries.command, SUPPORT),
     ("index", index.command, SUPPORT),
     ("features", features.command, SUPPORT),
     ("pack", pack.command, SUPPORT),
     ("report", report.command, SUPPORT),
+    ("convert", convert.command, SUPPORT),
 ]
 for _name, _command, _panel in COMMANDS:
     _help = _help_text(sys.modules[_command.__module__].__doc__ or "")

@@ -16,8 +16,9 @@ from omnicli.engine.calibration import fit_temperature
 from omnicli.engine.metrics import classification_metrics
 from omnicli.errors import Interrupted
 from omnicli.models.teacher import Teacher
-from omnicli.scoring import ViewOptions, forward_of, predict_records, read_views
+from omnicli.scoring import forward_of, predict_records
 from omnicli.streams.records import OnDrop, Record
+from omnicli.viewing import ViewOptions, read_views
 
 NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30

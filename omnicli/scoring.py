@@ -4,7 +4,6 @@ What filter, eval and features have in common.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,37 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.cores import available_cores
-from omnicli.data.sampling import Generation
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
-from omnicli.data.views import Crops, clip_views, frames_at_rate, snippet_views
 from omnicli.engine.predict import Forward, predict
 from omnicli.errors import MediaError, ModelError, UsageError
 from omnicli.media.prefetch import Lull, map_ahead
-from omnicli.media.source import MediaSource, is_picture, open_media
+from omnicli.media.source import open_media
 from omnicli.models.recogniser import ClipModel
 from omnicli.models.teacher import Teacher
 from omnicli.streams.records import OnDrop, Record
+from omnicli.viewing import ViewOptions, feature_indices, read_views
 
 READ_AHEAD = 4  # records a worker may be ahead of the model
 ReadViews = Callable[[Record], Sequence[np.ndarray]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewOptions:
-    """How a teacher looks at media; what is None is the teacher's own.
-
-    ``num_clips`` and ``fully_convolutional`` are for 3D teachers; the second classifies every window as large as a
-    training crop of a picture that is larger, and averages the scores (IG-65M Sec. 4.4).
-    """
-
-    num_segments: int | None = None
-    num_clips: int = 10
-    short_side: int | None = None
-    crop_size: int | None = None
-    crops: Crops = "centre"
-    generation: Generation = "1.x"
-    fully_convolutional: bool = False
-    root: str | None = None
 
 
 def score_records(
@@ -99,34 +79,40 @@ def extract_features(
     *,
     teacher: Teacher,
     fps: float,
+    num_clips: int = 10,
     root: str | None,
     batch_size: int,
     workers: int | None = None,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
-    """Pooled features of every frame at ``fps``, before the classifier.
+    """Pooled features before the classifier: TSN of every frame at ``fps``, 3D models of clips, TSM of its segments.
 
     Args:
         records: pictures (one frame, at 0 s), videos or folders of frames.
         teacher: whose backbone; its classifier plays no part.
-        fps: frames a second of a video.
+        fps: frames a second of a video, for a TSN or a backbone.
+        num_clips: clips of a video, spread over it, for a 3D model.
         root: folder that relative paths start from.
         batch_size: frames in one forward pass.
         workers: threads that read and decode.
         on_drop: takes what cannot be read, as ``unreadable: why``.
 
     Yields:
-        (record, features (F, D) float32, times (F,) float64 in seconds).
+        (record, features (F, D) float32, times (F,) float64 in seconds: of the frame, or the mean of the clip's).
+
+    Raises:
+        ModelError: a picture for a 3D model.
     """
     times_of: dict[int, np.ndarray] = {}  # position → times, for records in flight
     spec = teacher.spec
 
     def read(record: Record) -> list[np.ndarray]:
         with open_media(record, root=root) as source:
-            indices = frames_at_rate(source.times, source.duration_sec, fps=fps)
-            frames = resize_short_side(source.read(indices.tolist(), short_side=spec.short_side), spec.short_side)
-            times_of[record.position] = np.asarray(source.times)[indices]
-        return [centre_crop(frames, spec.crop_size)[:, None]]  # (F, 1, H, W, 3)
+            indices = feature_indices(source, record, teacher, fps=fps, num_clips=num_clips)  # (F, T)
+            frames = source.read(indices.reshape(-1).tolist(), short_side=spec.short_side)
+            times_of[record.position] = np.asarray(source.times)[indices].mean(axis=1)
+        cropped = centre_crop(resize_short_side(frames, spec.short_side), spec.crop_size)
+        return [cropped.reshape(*indices.shape, *cropped.shape[1:])]  # (F, T, H, W, 3)
 
     forward = forward_of(teacher.model.features, teacher)
     for record, outputs in predict_records(
@@ -259,58 +245,3 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
             ours, theirs = ((*classes, "nothing")[index] for classes in (first.classes, other.classes))
             raise ModelError(f"{other.name}: class {index} is {theirs!r}, but {ours!r} in {first.name}")
     return first.classes
-
-
-def read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
-    """The views (V, T, H, W, 3) uint8 of every teacher; teachers that look the same way share them.
-
-    Raises:
-        MediaError: it cannot be opened, or a wanted frame does not decode.
-        ModelError: a picture for a 3D teacher.
-    """
-    made: dict[tuple[int, ...], np.ndarray] = {}
-    looks = [_look(teacher, views) for teacher in teachers]
-    with open_media(record, root=views.root) as source:
-        for teacher, look in zip(teachers, looks, strict=True):
-            if look not in made:
-                made[look] = _view(source, record, teacher, look, views)
-    return [made[look] for look in looks]
-
-
-def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, ...]:
-    """Short side, crop, and whether frames are views of their own; then segments, or frames and interval."""
-    spec, model = teacher.spec, teacher.model
-    size = (views.short_side or spec.short_side, views.crop_size or spec.crop_size)
-    if model.is_2d:
-        return (*size, int(model.is_framewise), views.num_segments or spec.num_segments)
-    return (*size, 0, spec.num_frames, spec.frame_interval)
-
-
-def _view(
-    source: MediaSource, record: Record, teacher: Teacher, look: tuple[int, ...], views: ViewOptions
-) -> np.ndarray:
-    """The views (V, T, H, W, 3) of one teacher.
-
-    Raises:
-        ModelError: a picture for a 3D teacher.
-    """
-    short_side, crop_size, is_framewise, *frames = look
-    if not teacher.model.is_2d:
-        if is_picture(source):
-            raise ModelError(
-                f"{record.where}: a picture cannot be judged by the 3D teacher {teacher.name}, which would have to be "
-                f"deflated, and that fails (Sec. 3.4); give pictures to a 2D teacher, such as a TSN"
-            )
-        return clip_views(
-            source, num_clips=views.num_clips, num_frames=frames[0], frame_interval=frames[1],
-            short_side=short_side, crop_size=crop_size, crops=views.crops, generation=views.generation,
-        )  # fmt: skip
-    snippets = snippet_views(
-        source, num_segments=frames[0], short_side=short_side, crop_size=crop_size,
-        crops=views.crops, generation=views.generation,
-    )  # fmt: skip
-    if is_framewise:
-        return snippets
-    if source.num_frames == 1:  # Ours: a TSM sees a still clip, for its shift was trained with neighbours to take from
-        return snippets.repeat(frames[0], axis=1)  # (crops, S, H, W, 3)
-    return snippets.reshape(-1, frames[0], *snippets.shape[2:])  # (crops, S, H, W, 3)

@@ -9,8 +9,9 @@ from omnicli.data.dataset import Augmentation
 from omnicli.data.loaders import Example
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting, trunk_features
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import ViewOptions, score_records
+from omnicli.scoring import score_records
 from omnicli.streams.records import Record
+from omnicli.viewing import ViewOptions
 
 SETTING = Setting(workers=2)
 LOOK = Augmentation(num_segments=2, short_side=40, crop_size=32)

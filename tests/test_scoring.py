@@ -11,9 +11,10 @@ import torch
 from omnicli.data.transforms import normalise
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import ViewOptions, align_classes, read_views, score_records, softmax, teacher_scores
+from omnicli.scoring import align_classes, score_records, softmax, teacher_scores
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
+from omnicli.viewing import ViewOptions, read_views
 
 
 @pytest.fixture(scope="module")

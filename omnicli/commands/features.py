@@ -4,6 +4,8 @@
 
     omni features --checkpoint tsn.pth --fps 2 --shards feats/ videos/ > feats.jsonl
 
+    omni features --checkpoint slowonly.pth --num-clips 10 --shards feats/ videos/ > feats.jsonl
+
 Each line names the shard and the row of its features; a shard is an INPUT wherever JSONL is.
 """
 
@@ -43,8 +45,13 @@ def command(
                      rich_help_panel=MODEL),
     ] = None,
     fps: Annotated[
-        float, typer.Option("--fps", min=0.001, help="Frames a second of a video.", rich_help_panel=MODEL)
-    ] = 1.0,
+        float | None, typer.Option("--fps", min=0.001, help="Frames a second of a video, for 2D models.",
+                                   show_default="1", rich_help_panel=MODEL)
+    ] = None,
+    num_clips: Annotated[
+        int | None, typer.Option("--num-clips", min=1, metavar="N", help="Clips of a video, for 3D models.",
+                                 show_default="10", rich_help_panel=MODEL)
+    ] = None,
     shards_dir: o.ShardsDir = None,
     batch_size: o.BatchSize = 32,
     workers: o.Workers = None,
@@ -82,16 +89,23 @@ def command(
         dtype = pick_precision(precision, where)
         if checkpoint:
             teacher = load_teacher(checkpoint, where, dtype)
+            if fps and not teacher.model.is_framewise:
+                raise UsageError(f"--fps is for models that look at frames one by one; {checkpoint} looks at clips")
         else:
             teacher = load_extractor(backbone or DEFAULT_BACKBONE, weights, where, dtype)
-        extract = partial(extract_features, teacher=teacher, fps=fps, root=root, batch_size=batch_size, workers=workers)
+        if num_clips and teacher.model.is_2d:
+            raise UsageError("--num-clips is for 3D models; how many frames of a video a 2D model sees is --fps")
+        extract = partial(
+            extract_features, teacher=teacher, fps=fps or 1.0, num_clips=num_clips or 10, root=root,
+            batch_size=batch_size, workers=workers,
+        )  # fmt: skip
         return lambda records, on_drop: feature_records(records, extract=extract, on_drop=on_drop)
 
     options = {
         "backbone": None if checkpoint else backbone or DEFAULT_BACKBONE,
         "weights": digest_of(weights, ModelError) if weights else None,
         "checkpoint": digest_of(checkpoint, ModelError) if checkpoint else None,
-        "fps": fps, "batch_size": batch_size, "device": device, "precision": precision,
+        "fps": fps, "num_clips": num_clips, "batch_size": batch_size, "device": device, "precision": precision,
     }  # fmt: skip
     run = StageRun(name="features", make=make, options=options, shard_kind="features")
     run_stage(run, StreamOptions(

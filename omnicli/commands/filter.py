@@ -232,7 +232,8 @@ def _load_scorer(
     """``score_records`` with its teachers, and their classes."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
-    from omnicli.scoring import ViewOptions, align_classes, score_records
+    from omnicli.scoring import align_classes, score_records
+    from omnicli.viewing import ViewOptions
 
     where = pick_device(device)
     set_threads()

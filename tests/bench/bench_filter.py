@@ -22,11 +22,12 @@ from omnicli.media.prefetch import map_ahead
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.teacher import Teacher, load_teacher
-from omnicli.scoring import ViewOptions, forward_of, read_views, score_records
+from omnicli.scoring import forward_of, score_records
 from omnicli.stages.filter import Queries, Rule, filter_records
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
+from omnicli.viewing import ViewOptions, read_views
 
 ACTIONS6 = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "image"
 

@@ -20,8 +20,9 @@ from bench_filter import ACTIONS6, untrained_teacher
 from omnicli.engine.device import pick_device, pick_precision, set_threads
 from omnicli.media import source as media_source
 from omnicli.models.teacher import Teacher, load_teacher
-from omnicli.scoring import ViewOptions, forward_of, score_records
+from omnicli.scoring import forward_of, score_records
 from omnicli.streams.inputs import read_records
+from omnicli.viewing import ViewOptions
 
 THRESHOLD = 0.5
 Verdict = tuple[bool, int]

@@ -4,10 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.data.sampling import clip_indices_test
+from omnicli.media.source import open_media
+from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.factory import create_model, model_spec
+from omnicli.models.teacher import load_teacher
+from omnicli.scoring import forward_of
+from omnicli.streams.records import Record
 from omnicli.streams.shards import ShardReader
+from omnicli.viewing import ViewOptions, read_views
 
 
 def omni(*arguments):
@@ -63,3 +72,39 @@ def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(tmp_path, worl
     assert result.exit_code == 66
     assert "cannot be downloaded" in result.stderr
     assert "--weights" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def clip_model(tmp_path_factory):
+    """A checkpoint of a small 3D model with random weights."""
+    path = tmp_path_factory.mktemp("clip-model") / "r3d.pth"
+    frames = {"num_frames": 4, "frame_interval": 2}
+    spec = model_spec("r3d-r18", classes=["a", "b"], short_side=36, crop_size=32, **frames)
+    weights = create_model("r3d-r18", num_classes=2).state_dict()
+    save_checkpoint(path, meta={"model": spec.to_meta()}, state_dict=weights)
+    return path
+
+
+def test_a_3d_model_gives_one_feature_a_clip_with_the_clips_mean_time(clip_model, world, tmp_path):
+    video = sorted((world / "web" / "video").rglob("*.mp4"))[0]
+    result = omni("features", "--checkpoint", clip_model, "--num-clips", 3, "--precision", "float32",
+                  "--shards", tmp_path / "f", video)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    line = json.loads(result.stdout)
+    with ShardReader(line["path"]) as shard:
+        features, times = shard.features(line["row"])
+    teacher = load_teacher(clip_model)
+    [views] = read_views(Record({"path": str(video)}), teachers=[teacher], views=ViewOptions(num_clips=3))
+    with torch.inference_mode():
+        expected = forward_of(teacher.model.features, teacher)(torch.from_numpy(np.ascontiguousarray(views))).numpy()
+    np.testing.assert_allclose(features, expected, atol=2e-3 * np.abs(expected).max())
+    with open_media(Record({"path": str(video)})) as source:
+        indices = clip_indices_test(source.num_frames, num_clips=3, clip_frames=4, frame_interval=2)
+        np.testing.assert_allclose(times, source.times[indices].mean(axis=1))
+
+
+def test_options_of_the_other_kind_of_model_are_refused(clip_model, teacher, tmp_path, world):
+    for model, option in ((clip_model, "--fps"), (teacher, "--num-clips")):
+        result = omni("features", "--checkpoint", model, option, 2, "--shards", tmp_path, world / "web" / "video")
+        assert result.exit_code == 2
+        assert option in result.stderr

@@ -190,21 +190,11 @@ def test_from_the_video_file_to_scores_nothing_differs_from_the_released_impleme
     torch.save({"meta": {}, "state_dict": reference.weights(model)}, tmp_path / "a.pth")
     (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
     (tmp_path / "val.jsonl").write_text(json.dumps({"path": str(REFERENCE / "clip.mp4"), "label": 0}) + "\n")
-    options = [
-        "--checkpoint",
-        "a.pth",
-        "--classes",
-        "classes.txt",
-        "--short-side",
-        "256",
-        "--crop-size",
-        "224",
-        *frames,
-    ]
-    options = [str(tmp_path / word) if (tmp_path / word).exists() else word for word in options]
-    result = CliRunner().invoke(
-        app, ["eval", str(tmp_path / "val.jsonl"), *options, "--precision", "float32", "--shards", str(tmp_path / "s")]
-    )
+    result = CliRunner().invoke(app, [
+        "eval", str(tmp_path / "val.jsonl"), "--checkpoint", str(tmp_path / "a.pth"), *frames,
+        "--classes", str(tmp_path / "classes.txt"), "--short-side", "256", "--crop-size", "224",
+        "--precision", "float32", "--batch-size", "1", "--shards", str(tmp_path / "s"),
+    ])  # fmt: skip
     assert result.exit_code == 0, result.stderr
     with h5py.File(tmp_path / "s" / "00000.h5") as shard:
         got = shard["scores"][0]

@@ -17,11 +17,12 @@ from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
 from omnicli.models.teacher import load_teacher
 from omnicli.recipes import TEACHER_RECIPES
-from omnicli.scoring import ViewOptions, score_records
+from omnicli.scoring import score_records
 from omnicli.stages import teacher_train as stage
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.records import Record
 from omnicli.training import state_path
+from omnicli.viewing import ViewOptions
 
 SCRATCH = replace(
     TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=2, short_side=36, crop_size=32,
