@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 
 from omnicli.data.sampling import segment_indices_test
-from omnicli.data.views import frames_at_rate
 from omnicli.errors import MediaError
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.resizing import resize_short_side
@@ -163,7 +162,8 @@ def wanted_frames(record: Record, source: MediaSource, packing: Packing) -> np.n
     if packing.fps is None:
         indices = np.arange(source.num_frames)
     else:
-        indices = np.unique(frames_at_rate(source.times, source.duration_sec, fps=packing.fps))
+        count = max(1, int(np.ceil(source.duration_sec * packing.fps - 1e-9)))
+        indices = np.unique(frames_at(source.times, source.times[0] + np.arange(count) / packing.fps))
     if packing.max_frames is None or len(indices) <= packing.max_frames:
         return indices
     middles: np.ndarray = indices[segment_indices_test(len(indices), num_segments=packing.max_frames)]
