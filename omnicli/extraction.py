@@ -101,7 +101,8 @@ class FrameReader:
         if (maker, width) != (first_maker, first_width):
             raise InputError(
                 f"{record.where}: {_shown(where, maker, width)}, but {_shown(first_where, first_maker, first_width)}; "
-                "features of two models cannot be compared: make both with the same --backbone and --weights, or --checkpoint"
+                "features of two models cannot be compared: make both with the same --backbone and --weights or "
+                "--checkpoint"
             )
 
 
