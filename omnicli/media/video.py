@@ -17,7 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.decoder import FrameDecoder
-from omnicli.media.resizing import orient, resize, resize_short_side
+from omnicli.media.resizing import orient, resize, resize_short_side, shrink
 from omnicli.streams.files import open_binary
 
 # Exif's orientation → signs of a, b, c, d in x' = a·x + c·y, y' = b·x + d·y
@@ -44,6 +44,8 @@ class VideoSource:
         duration_sec: until the last frame leaves the screen.
         fps: num_frames / duration_sec.
     """
+
+    start_sec = 0.0
 
     def __init__(self, file: str | BinaryIO) -> None:
         """Reads the packets once, without decoding where they tell enough.
@@ -91,10 +93,7 @@ class VideoSource:
 
     def keyframes_near(self, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
         """Indices of the keyframes nearest to these times, the earlier of two: each costs one decoded frame to read."""
-        keyframes = self.keyframes
-        distances = np.abs(self.times[keyframes][None, :] - np.asarray(times_sec, np.float64)[:, None])
-        nearest: np.ndarray = keyframes[distances.argmin(axis=1)]
-        return nearest
+        return nearest_frames(self.times, self.keyframes, times_sec)
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """The wanted frames, in the order given; repeats are decoded once.
@@ -129,11 +128,22 @@ class VideoSource:
         Yields:
             (index, (H, W, 3) uint8 RGB); rows may lie apart in memory.
         """
-        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
-            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
-        for place, index in enumerate(frame_indices):
-            following = frame_indices[place + 1] if place + 1 < len(frame_indices) else None
-            yield index, self._to_rgb(self._decoder.frame(index, following), short_side)
+        for index, frame in self._decoded(frame_indices):
+            yield index, self._to_rgb(frame, short_side)
+
+    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
+        """The wanted frames one by one, small and grey: no more than decoding costs.
+
+        Args:
+            frame_indices: ascending, without repeats, in [0, num_frames).
+            size: side of the square that each frame is stretched to, by the mean over areas.
+
+        Yields:
+            (size, size) uint8 brightness.
+        """
+        for _, frame in self._decoded(frame_indices):
+            pixels = self._plane(frame, "gray", channels=1)[..., 0]
+            yield orient(shrink(pixels, size), self._turn(frame))
 
     def close(self) -> None:
         """Closes the file too."""
@@ -148,21 +158,36 @@ class VideoSource:
     ) -> None:
         self.close()
 
+    def _decoded(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
+        for place, index in enumerate(frame_indices):
+            following = frame_indices[place + 1] if place + 1 < len(frame_indices) else None
+            yield index, self._decoder.frame(index, following)
+
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned, of the size of the video or with the wanted short side."""
+        pixels = self._plane(frame, "rgb24", channels=3)
+        pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
+        if self._turn(frame) != 1:
+            pixels = orient(pixels, self._turn(frame))
+        return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
+
+    def _plane(self, frame: av.video.frame.VideoFrame, pixel_format: str, *, channels: int) -> np.ndarray:
+        """(H, W, channels) uint8 as stored; a view: what is resized or collected next need not be copied first."""
         try:
-            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            packed = self._reformatter.reformat(frame, format=pixel_format, threads=1)
         except (av.error.FFmpegError, OSError, ValueError):
             raise MediaError(f"pixels of format {frame.format.name} are not supported") from None
-        # A view: what is resized or collected next need not be copied first.
-        plane: Any = rgb.planes[0]
-        pixels = np.ndarray((rgb.height, rgb.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
-        pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
+        plane: Any = packed.planes[0]
+        shape = (packed.height, packed.width, channels)
+        return np.ndarray(shape, np.uint8, plane, strides=(plane.line_size, channels, 1))
+
+    def _turn(self, frame: av.video.frame.VideoFrame) -> int:
+        """Exif's number for how the video is turned, as its first frame says."""
         if self._orientation is None:
-            self._orientation = _orientation_of(rgb)
-        if self._orientation != 1:
-            pixels = orient(pixels, self._orientation)
-        return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
+            self._orientation = _orientation_of(frame)
+        return self._orientation
 
     def _shown_size(self) -> tuple[int, int]:
         if self._orientation is None:
@@ -188,6 +213,29 @@ def frames_at(times: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.
     """
     places = np.searchsorted(times, np.asarray(times_sec, np.float64) + 1e-6, side="right") - 1
     return places.clip(0, len(times) - 1)
+
+
+def nearest_frames(times: np.ndarray, frame_indices: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Of the frames at ``frame_indices`` those that appear nearest to ``times_sec``, the earlier of two.
+
+    Args:
+        times: (N,) ascending seconds at which frames appear.
+        frame_indices: (K,) ascending, K >= 1, such as the keyframes.
+        times_sec: (M,) seconds.
+
+    Returns:
+        (M,) int64 indices into ``times``.
+
+    >>> nearest_frames(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0, 2, 3]), [0.9, 1.0, 1.1, 9.0])
+    array([0, 0, 2, 3])
+    """
+    wanted = np.asarray(times_sec, np.float64)
+    candidates = times[frame_indices]
+    after = np.searchsorted(candidates, wanted).clip(0, len(candidates) - 1)
+    before = (after - 1).clip(0)
+    is_before = np.abs(candidates[before] - wanted) <= np.abs(candidates[after] - wanted)
+    nearest: np.ndarray = frame_indices[np.where(is_before, before, after)]
+    return nearest
 
 
 def _orientation_of(frame: av.video.frame.VideoFrame) -> int:

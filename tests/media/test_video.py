@@ -7,12 +7,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnicli.media import video
-from omnicli.media.resizing import resize_short_side
-from omnicli.media.video import VideoSource, frames_at
+from omnicli.media.resizing import resize_short_side, shrink
+from omnicli.media.video import VideoSource, frames_at, nearest_frames
 
 NUM_FRAMES = 60
 
@@ -153,6 +156,20 @@ def test_turned_videos_are_shown_upright(tmp_path, film, moving, degrees):
         assert np.array_equal(source.read([2], short_side=32), resize_short_side(upright[[2]], 32))
 
 
+@pytest.mark.parametrize("degrees", [0, 90])
+@pytest.mark.parametrize("codec", ["libx264rgb", "libx264"])
+def test_small_grey_frames_are_means_of_what_is_shown(tmp_path, film, moving, degrees, codec):
+    path = film(tmp_path / "a.mp4", moving(12, 96, 128), codec=codec, rotation=degrees)
+    with VideoSource(str(path)) as source:
+        shown = source.read([0, 5, 11])
+        grey = list(source.walk_grey([0, 5, 11], size=32))
+        expected = [shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 32) for frame in shown]
+        assert [frame.shape for frame in grey] == [(32, 32)] * 3
+        np.testing.assert_allclose(np.stack(grey), np.stack(expected), atol=3)  # colours were clipped, brightness not
+        with pytest.raises(IndexError, match="of a video of 12"):
+            next(source.walk_grey([12], size=32))
+
+
 def test_display_matrices_of_all_eight_orientations_are_told_apart():
     pixels = np.arange(6).reshape(2, 3)
     for orientation, (a, b, c, d) in video._MATRICES.items():
@@ -269,3 +286,15 @@ def test_a_frame_asked_how_it_is_turned_is_freed_with_its_video(tmp_path, film, 
     finally:
         gc.enable()
     assert all(frame.width * frame.height == 1 for frame in frames)
+
+
+@given(
+    steps=st.lists(st.integers(1, 50), min_size=1, max_size=30),
+    chosen=st.sets(st.integers(0, 29), min_size=1),
+    wanted=st.lists(st.integers(-20, 1600), max_size=10),
+)
+def test_the_nearest_frame_is_the_earlier_of_two_as_near(steps, chosen, wanted):
+    times = np.cumsum(steps).astype(float)
+    indices = np.array(sorted({index % len(times) for index in chosen}))
+    slow = [min(indices.tolist(), key=lambda index: (abs(times[index] - time), index)) for time in wanted]
+    assert nearest_frames(times, indices, wanted).tolist() == slow
