@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from omnicli import __version__
 from omnicli.commands import eval as eval_command
-from omnicli.commands import features, index, report, teacher_train
+from omnicli.commands import features, index, report, teacher_train, train
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
 
@@ -109,6 +109,7 @@ STAGES, SUPPORT = "Stages", "Support"
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("teacher-train", teacher_train.command, STAGES),
     ("filter", filter_command.command, STAGES),
+    ("train", train.command, STAGES),
     ("eval", eval_command.command, STAGES),
     ("index", index.command, SUPPORT),
     ("features", features.command, SUPPORT),

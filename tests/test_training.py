@@ -31,7 +31,7 @@ def batches_of(epoch, first_step):
 
 def loss_of(model, batch):
     logits = model(batch.clips)
-    return StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
+    yield StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
 
 
 def make_training(out: Path, *, should_stop=lambda: False, options=None) -> Training:
@@ -143,8 +143,8 @@ def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
     before = state_path(out).read_bytes()
 
     def spoilt(model, batch):
-        made = loss_of(model, batch)
-        return StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
+        [made] = loss_of(model, batch)
+        yield StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
 
     with pytest.raises(TrainingDiverged, match="epoch 1, step 0"):
         run(training, loss=spoilt)

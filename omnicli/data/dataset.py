@@ -1,6 +1,9 @@
 """A record as a training clip: which frames, which crop, which way round."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -8,8 +11,11 @@ import numpy as np
 from omnicli.data.keyed_random import keyed_rng
 from omnicli.data.sampling import clip_indices_train
 from omnicli.data.transforms import flip, multi_scale_crop, random_resized_crop, resize_short_side
+from omnicli.errors import InputError, MediaError
 from omnicli.media.source import open_media
+from omnicli.streams.files import media_path
 from omnicli.streams.records import Record
+from omnicli.streams.shards import open_shard
 
 Crop = Literal["random-resized", "multi-scale"]
 
@@ -43,8 +49,8 @@ class Augmentation:
     frame_interval: int = 1
 
 
-def read_training_clip(record: Record, look: Augmentation, *, epoch: int) -> np.ndarray:
-    """One random view of a picture, video or folder of frames; the same for the same id, epoch and seed.
+def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
+    """One random view of a picture, video or folder of frames; the same for the same id, epoch, draw and seed.
 
     Returns:
         (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet. A picture is repeated S times.
@@ -52,7 +58,7 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int) -> np.
     Raises:
         MediaError: it cannot be opened, or a wanted frame does not decode.
     """
-    rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch)
+    rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, draw)
     with open_media(record, root=look.root) as source:
         indices = clip_indices_train(
             source.num_frames, num_clips=look.num_segments, clip_frames=look.num_frames,
@@ -66,3 +72,71 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int) -> np.
     else:
         cropped = random_resized_crop(frames, look.crop_size, rng, area_range=(look.min_area, 1.0))
     return np.ascontiguousarray(flip(cropped) if rng.random() < 0.5 else cropped)
+
+
+def check_media(
+    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, weights: str, root: str | None = None
+) -> None:
+    """Refuse, before the first step, records that the model cannot learn from.
+
+    Args:
+        records: all of a training.
+        is_2d: the model looks at snippets, not at clips.
+        is_frozen: only the classifier learns.
+        weights: ``imagenet`` or the file the trunk came from.
+        root: folder that relative paths start from.
+
+    Raises:
+        InputError: features for a trunk that learns, or of another trunk; a video with positive and negative frames
+            for a 3D model; names FILE:LINE.
+    """
+    trunk = "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    checked: set[str] = set()
+    for record in records:
+        if record.get("positive_sec") is not None and not is_2d:
+            raise InputError(
+                f"{record.where}: positive and negative frames are for 2D models; cut the video into clips with a 3D "
+                "teacher: omni segment --teacher"
+            )
+        if record.get("media") != "features":
+            continue
+        if not is_frozen:
+            raise InputError(
+                f"{record.where}: features, from which only a classifier learns: give --freeze backbone, or the media"
+            )
+        path = media_path(record, root)
+        if path not in checked:
+            _check_trunk(record, path, trunk)
+            checked.add(path)
+
+
+def _check_trunk(record: Record, path: str, trunk: str) -> None:
+    """The features of a shard are those of the trunk with this digest ("": ImageNet's). Raises InputError."""
+    options = open_shard(path).attributes
+    made_with = options.get("checkpoint") or options.get("weights") or ""
+    if options.get("stage") == "features" and made_with != trunk:
+        raise InputError(
+            f"{record.where}: features of other weights ({made_with[:12] or 'ImageNet'}) than --init "
+            f"({trunk[:12] or 'ImageNet'}); give --init the file that omni features had"
+        )
+
+
+def read_feature(record: Record, num_features: int, root: str | None = None) -> np.ndarray:
+    """A row of a shard of features as one vector: the mean over its frames or clips, which is what TSN averages too.
+
+    Returns:
+        (num_features,) float32.
+
+    Raises:
+        MediaError: the shard cannot be read, or its features have another length.
+    """
+    try:
+        features, _ = open_shard(media_path(record, root)).features(record.require("row"))  # (F, D) float16
+    except MediaError:
+        raise
+    except InputError as error:
+        raise MediaError(str(error)) from None
+    if not len(features) or features.shape[1] != num_features:
+        raise MediaError(f"features {features.shape}, and the model's have {num_features} numbers")
+    mean: np.ndarray = features.astype(np.float32).mean(axis=0)
+    return mean

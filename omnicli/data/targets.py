@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+import torch
+from torch import Tensor
+
 from omnicli.data.loaders import Example
 from omnicli.errors import InputError
 from omnicli.streams.classes import ClassIndex
@@ -73,6 +76,47 @@ def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         raise InputError(f"no readable clip of class {', '.join(map(repr, empty[:5]))}{more}; every class needs one")
+
+
+def one_class_each(record: Record) -> list[Record]:
+    """A record of several classes as copies with one class each, for training with ``--multi-label``.
+
+    Raises:
+        InputError: not as many names as integers; names FILE:LINE.
+    """
+    names, labels = (_as_list(record.get(field)) for field in ("class_name", "label"))
+    if not names or not labels:
+        made = [record.derive(class_name=name) for name in names] + [record.derive(label=label) for label in labels]
+        return made or [record]
+    if len(names) != len(labels):
+        raise InputError(f"{record.where}: {len(names)} class names, but {len(labels)} labels")
+    return [record.derive(class_name=name, label=label) for name, label in zip(names, labels, strict=True)]
+
+
+def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+    """Every record with all of its labels; see ``read_examples``."""
+    examples = []
+    for record in records:
+        first, *others = dict.fromkeys(example.label for example in read_examples(one_class_each(record), classes))
+        examples.append(Example(record, first, tuple(others)))
+    return examples
+
+
+def class_probabilities(examples: Sequence[Example], num_classes: int, *, multi_label: bool = False) -> Tensor:
+    """(N, K) float32: the shares of soft labels, else 1 for the label; with ``multi_label`` 1 for each label."""
+    wanted = torch.zeros(len(examples), num_classes)
+    for row, example in enumerate(examples):
+        for label, share in example.scores or [(example.label, 1.0)]:
+            wanted[row, label] = share
+        if multi_label:
+            wanted[row, list(example.others)] = 1.0
+    return wanted
+
+
+def _as_list(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _label_of(record: Record, index: ClassIndex) -> int:

@@ -66,3 +66,24 @@ def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, 
         "top5_acc": top_k_acc(scores, labels, 5),
         "mean_class_acc": mean_class_acc(confusion),
     }
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over classes of the area under precision and recall; classes without a sample do not count.
+
+    Equal scores share the precision of the last of them, so that the order of samples means nothing.
+
+    Args:
+        scores: (N, K) logits or scores, N >= 1.
+        labels: (N, K) 1 where the class is there, else 0; at least one is.
+    """
+    precisions = [_average_precision(scores[:, k], labels[:, k]) for k in range(labels.shape[1]) if labels[:, k].any()]
+    return float(np.mean(precisions))
+
+
+def _average_precision(scores: np.ndarray, is_there: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # the last of equal scores
+    found = np.cumsum(is_there[order])[ends]
+    recall = np.diff(found, prepend=0) / is_there.sum()
+    return float((found / (ends + 1) * recall).sum())

@@ -1,0 +1,298 @@
+"""What teacher-train and train do alike: the model, the media, the loss of a step (Eq. 1), the best epoch.
+
+Training a teacher is joint training without web sources.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from omnicli.data.keyed_random import keyed_rng
+from omnicli.data.loaders import Batch, Example, StepBatch
+from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mix_across
+from omnicli.data.steps import Plan
+from omnicli.data.targets import class_probabilities
+from omnicli.engine.fit import Progress, StepLoss, Tally
+from omnicli.engine.losses import binary_cross_entropy, cross_entropy
+from omnicli.engine.optim import Group, Schedule, make_sgd, scaled_lr
+from omnicli.errors import InputError, Interrupted, MediaError, UsageError
+from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.media.prefetch import Lull, map_ahead
+from omnicli.media.source import is_picture, open_media
+from omnicli.models.architectures import three_d_design
+from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.recogniser import Recogniser
+from omnicli.recipes import TeacherRecipe
+from omnicli.streams.records import OnDrop
+from omnicli.training import Metrics, Training
+
+MAX_CLASSIFIER_DECAY = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What a step minimises.
+
+    Attributes:
+        num_classes: K.
+        label_smoothing: share of a label that is spread over all classes.
+        mixup_alpha: λ ~ Beta(α, α); 0 is no mixup.
+        is_cross: partners come from the other side, web data for the target and the target for web data (Sec. 3.6).
+        multi_label: a sigmoid for each class instead of one softmax.
+        num_passes: forward passes that a batch is cut into; less memory, the same step.
+    """
+
+    num_classes: int
+    label_smoothing: float = 0.0
+    mixup_alpha: float = 0.0
+    is_cross: bool = False
+    multi_label: bool = False
+    num_passes: int = 1
+
+
+def step_losses(
+    model: nn.Module, batch: StepBatch, *, feed: ClipFeed, training: Training, objective: Objective
+) -> Iterator[StepLoss]:
+    """Eq. 1: cross-entropy over B_T and every B_A,i, one forward pass a source, so each has its own batch statistics.
+
+    Every pass gives the mean over its samples; ``engine.fit`` weighs it with their number and divides by that of all
+    sources and ranks (Ours: the paper writes a plain sum, which is the same for a learning rate that is scaled with the
+    number of samples).
+    """
+    parts = [part for part in batch.parts if part.ids]
+    samples = _cross_mixed if objective.is_cross else _mixed
+    for part, inputs, wanted in samples(parts, feed, training, objective):
+        cuts = [tensor.tensor_split(min(objective.num_passes, len(inputs))) for tensor in (inputs, wanted)]
+        for cut_inputs, cut_wanted in zip(*cuts, strict=True):
+            logits = feed.logits(cut_inputs)  # (N, K)
+            if objective.multi_label:
+                loss = binary_cross_entropy(logits, cut_wanted)
+            else:
+                loss = cross_entropy(logits, cut_wanted, label_smoothing=objective.label_smoothing)
+            num_correct = _num_correct(logits.detach(), cut_wanted)
+            yield StepLoss(loss, num_correct, len(cut_inputs), part.source, part.ids)
+
+
+Samples = tuple[Batch, Tensor, Tensor]  # whose; inputs (N, ...); classes (N,) or probabilities (N, K)
+
+
+def _mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, objective: Objective) -> Iterator[Samples]:
+    """Intra-dataset mixup, λ x_i + (1 - λ) x_j, labels likewise; samples as they are where none is asked for."""
+    for part in parts:
+        inputs, wanted = feed.inputs(part), _wanted(part, feed, objective)
+        if objective.mixup_alpha:
+            rng = _mixup_rng(training, part.source)
+            lam, partners = draw_mixup(len(inputs), alpha=objective.mixup_alpha, rng=rng)
+            inputs, wanted = mix(inputs, lam, partners), mix(wanted, lam, partners)
+        yield part, inputs, wanted
+
+
+def _cross_mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, objective: Objective) -> Iterator[Samples]:
+    """Cross-dataset mixup: "the two pairs are samples randomly chosen from both datasets".
+
+    Ours: every sample takes a partner from the other side and keeps the larger weight, max(λ, 1 - λ), so that it stays
+    a sample of its own source and the batch sizes of Eq. 1 stay. A side that lost all its media leaves the other as is.
+    """
+    own = [(feed.inputs(part), _wanted(part, feed, objective)) for part in parts]
+    target = feed.plan.sources[0].name
+    rng = _mixup_rng(training, "cross")
+    lam = float(rng.beta(objective.mixup_alpha, objective.mixup_alpha))
+    lam = max(lam, 1 - lam)
+    for part, (inputs, wanted) in zip(parts, own, strict=True):
+        other_side = [
+            sample
+            for other, sample in zip(parts, own, strict=True)
+            if (other.source == target) != (part.source == target)
+        ]
+        if other_side:
+            other_inputs, other_wanted = (torch.cat(tensors) for tensors in zip(*other_side, strict=True))
+            partners = draw_cross_partners(len(inputs), len(other_inputs), rng=rng)
+            inputs = mix_across(inputs, other_inputs, lam, partners)
+            wanted = mix_across(wanted, other_wanted, lam, partners)
+        yield part, inputs, wanted
+
+
+def _mixup_rng(training: Training, name: str) -> Any:
+    progress, world = training.progress, training.world
+    return keyed_rng(
+        training.seed, training.stage, f"mixup {name}", progress.epoch, progress.step * world.size + world.rank
+    )
+
+
+def _wanted(part: Batch, feed: ClipFeed, objective: Objective) -> Tensor:
+    """What is taught: classes (N,), or probabilities (N, K) where classes are soft, mixed or several."""
+    if objective.mixup_alpha or objective.multi_label or any(example.scores for example in part.examples):
+        wanted = class_probabilities(part.examples, objective.num_classes, multi_label=objective.multi_label)
+        return wanted.to(feed.setting.device)
+    return part.labels.to(feed.setting.device)
+
+
+def _num_correct(logits: Tensor, wanted: Tensor) -> int:
+    """Samples whose best class is the wanted one, or one of the heaviest."""
+    best = logits.argmax(dim=1)
+    if wanted.dim() == 1:
+        return int((best == wanted).sum())
+    return int((wanted.gather(1, best[:, None])[:, 0] == wanted.amax(dim=1)).sum())
+
+
+def create_learner(
+    recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: Setting, *, multi_label: bool = False
+) -> tuple[ModelSpec, Recogniser]:
+    """The new model, and what it eats.
+
+    Raises:
+        UsageError: no such architecture, or it has no use for an option.
+    """
+    name = recipe.model or ""
+    is_3d = three_d_design(name) is not None
+    if is_3d and recipe.num_segments:
+        raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
+    if not is_3d and (recipe.num_frames or recipe.frame_interval):
+        raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} looks at segments")
+    spec = model_spec(
+        name,
+        classes=classes,
+        num_segments=recipe.num_segments,
+        num_frames=recipe.num_frames,
+        frame_interval=recipe.frame_interval,
+        short_side=recipe.short_side,
+        crop_size=recipe.crop_size,
+        dropout=recipe.dropout,
+    )
+    spec = replace(spec, multi_label=multi_label)
+    model = create_model(name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed)
+    model.freeze(recipe.freeze)
+    return spec, model.to(setting.device)
+
+
+def readable(examples: Sequence[Example], takes_pictures: bool, setting: Setting, on_drop: OnDrop) -> Iterator[Example]:
+    """Those whose media can be opened; ranks share the opening.
+
+    Raises:
+        InputError: a picture for a 3D model.
+    """
+
+    def why_not(example: Example) -> str:
+        if example.record.get("media") == "features":
+            return ""
+        try:
+            with open_media(example.record, root=setting.root) as source:
+                if is_picture(source) and not takes_pictures:
+                    raise InputError(
+                        f"{example.record.where}: a picture, and a 3D model learns from clips; train a 2D model on "
+                        "it, such as a TSN, or leave pictures out"
+                    )
+        except MediaError as error:
+            return str(error)
+        return ""
+
+    world = setting.world
+    mine = examples[world.rank :: world.size]
+    results = map_ahead(why_not, mine, workers=setting.workers, ahead=4 * setting.workers)
+    reasons: list[str] = []
+    for why in results:
+        if setting.should_stop():
+            raise Interrupted("stopped before the first step; run the same command again")
+        if not isinstance(why, Lull):
+            reasons.append(why)
+    everyone = world.gather(reasons)
+    for place, example in enumerate(examples):
+        if why := everyone[place % world.size][place // world.size]:
+            on_drop(example.record, f"unreadable: {why}")
+        else:
+            yield example
+
+
+def prepare_training(
+    model: Recogniser,
+    recipe: TeacherRecipe,
+    plan: Plan,
+    out: Path,
+    options: Mapping[str, Any],
+    setting: Setting,
+    *,
+    step_size: int,
+    ema: float = 0.0,
+) -> Training:
+    """How the model learns.
+
+    Args:
+        model: on its device.
+        recipe: learning rates, schedule, weight decay.
+        plan: whose steps.
+        out: the checkpoint to be.
+        options: all that decides the result.
+        setting: where.
+        step_size: samples of one update, over all sources and ranks, that the learning rate is scaled to.
+        ema: decay of the averaged weights; 0 keeps none.
+    """
+    num_samples = step_size * plan.num_steps if len(plan.sources) > 1 else len(plan.sources[0].examples)
+    prior = min(recipe.classifier_prior / num_samples, MAX_CLASSIFIER_DECAY)
+    optimizer = make_sgd(
+        [
+            Group(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay),
+            Group(list(model.fc.parameters()), 1.0, recipe.weight_decay + prior),
+        ]
+    )
+    average = get_ema_multi_avg_fn(ema) if ema else None  # type: ignore[no-untyped-call]
+    averages = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
+    names = [source.name for source in plan.sources]
+    return Training(
+        out=out,
+        model=model,
+        optimizer=optimizer,
+        schedule=Schedule(recipe.schedule, recipe.epochs, recipe.milestones, recipe.warmup_epochs),
+        lr=scaled_lr(recipe.lr, batch_size=step_size, reference_batch_size=recipe.reference_batch_size or step_size),
+        step_size=step_size,
+        steps_per_epoch=plan.num_steps,
+        seed=plan.seed,
+        stage=plan.stage,
+        options=options,
+        should_stop=setting.should_stop,
+        world=setting.world,
+        averages=averages,
+        progress=Progress(tallies={name: Tally() for name in names}),
+    )
+
+
+def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training, objective: Objective) -> None:
+    """First the classifier alone, on the frozen trunk: a random one would tear at pretrained weights.
+
+    Ours, after Kumar et al., 2022 (linear probing, then fine-tuning). It takes little and is not saved: a training
+    interrupted here begins again.
+    """
+    probe = replace(recipe, epochs=recipe.probe_epochs, lr=recipe.probe_lr)
+    plain = replace(objective, label_smoothing=0.0, mixup_alpha=0.0, is_cross=False)
+    model, step_size = feed.teacher.model, training.step_size
+    model.freeze("backbone")
+    inner = prepare_training(model, probe, feed.plan, training.out, training.options, feed.setting, step_size=step_size)
+    for epoch in range(probe.epochs):
+        compute_loss = partial(step_losses, feed=feed, training=inner, objective=plain)
+        if not inner.train_epoch(feed.batches({}, epoch, 0), compute_loss):
+            raise Interrupted("stopped before the first epoch; run the same command again")
+        inner.progress.next_epoch()
+    model.freeze(recipe.freeze)
+
+
+def measure_epoch(training: Training, *, judge: Judge, spec: ModelSpec, multi_label: bool = False) -> Metrics:
+    """Accuracy on the validation records; the best epoch by top-1 or mean AP, the earlier of equals, is kept."""
+    metrics = {f"val_{name}": value for name, value in judge.metrics(multi_label=multi_label).items()}
+    deciding = "val_mean_ap" if multi_label else "val_top1_acc"
+    if metrics and metrics[deciding] > training.best:
+        training.best = metrics[deciding]
+        if training.world.is_first:
+            _keep_best(training, spec, metrics)
+    return metrics
+
+
+def _keep_best(training: Training, spec: ModelSpec, metrics: Mapping[str, float]) -> None:
+    meta = {"model": spec.to_meta(), "temperature": None, "metrics": {"epoch": training.progress.epoch, **metrics}}
+    path = training.out.with_name(f"{training.out.stem}.best{training.out.suffix}")
+    save_checkpoint(path, meta={**meta, "provenance": dict(training.options)}, state_dict=training.result.state_dict())
