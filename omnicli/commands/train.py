@@ -4,7 +4,7 @@
 
     omni train --target t.jsonl --auxiliary gg.jsonl --auxiliary ig.jsonl --ratio 2:1:1 --recipe tsn-r50-3seg -o s.pth
 
-    torchrun --nproc-per-node 8 -m omnicli train --target t.jsonl --auxiliary w.jsonl --recipe slowonly-r50-4x16 -o s.pth
+    torchrun --nproc-per-node 8 -m omnicli train --target t.jsonl --auxiliary w.jsonl --recipe ircsn-r152-32x2 -o s.pth
 
     omni train --target t.h5 --auxiliary web.h5 --model tsn-resnet50 --init tsn.pth --freeze backbone -o student.pth
 
