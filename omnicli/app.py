@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from omnicli import __version__
+from omnicli.commands import convert, features, index, report, teacher_train, train
 from omnicli.commands import eval as eval_command
-from omnicli.commands import features, index, report, teacher_train, train
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
 
@@ -114,6 +114,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("index", index.command, SUPPORT),
     ("features", features.command, SUPPORT),
     ("report", report.command, SUPPORT),
+    ("convert", convert.command, SUPPORT),
 ]
 for _name, _command, _panel in COMMANDS:
     _help = _help_text(sys.modules[_command.__module__].__doc__ or "")

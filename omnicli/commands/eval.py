@@ -6,8 +6,13 @@
 
     omni eval --checkpoint slowonly.pth --num-clips 10 --crops three --crop-size 256 k400_val.jsonl -o scores.jsonl
 
+    omni eval --checkpoint tsn.pth --shards tsn/ val.jsonl -o tsn.jsonl
+    omni eval --checkpoint slowonly.pth --shards slowonly/ val.jsonl -o slowonly.jsonl
+    omni eval --fuse tsn/ --fuse slowonly/ --fuse-ratio 1:1.5 | tail -1
+
 Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary. With --shards
-the scores of all classes go to HDF5.
+the softmax scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches records by
+id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits). Memory: the ids.
 """
 
 import contextlib
@@ -20,6 +25,7 @@ import typer
 
 from omnicli import __version__
 from omnicli.commands import options as o
+from omnicli.commands.fusing import check_fusing, fusing_options, load_scores
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from omnicli.streams.shards import ShardWriter
 
 VIEWS = "Views"
+FUSING = "Fusing"
 
 
 class Crops(StrEnum):
@@ -49,6 +56,7 @@ class Generation(StrEnum):
 
 
 def command(
+    ctx: typer.Context,
     inputs: o.Inputs = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="The model to test.", rich_help_panel=VIEWS)
@@ -56,6 +64,16 @@ def command(
     num_segments: Annotated[
         int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a video; the papers use 25.",
                                  show_default="as in training", rich_help_panel=VIEWS)
+    ] = None,
+    fuse: Annotated[
+        list[Path] | None,
+        typer.Option("--fuse", metavar="SHARD|DIR", help="Scores that eval --shards wrote, instead of a model; two "
+                     "or more.", rich_help_panel=FUSING),
+    ] = None,
+    fuse_ratio: Annotated[
+        str | None,
+        typer.Option("--fuse-ratio", metavar="R:R", help="Weight of each --fuse, such as 1:1.5.", show_default="equal",
+                     rich_help_panel=FUSING),
     ] = None,
     crops: Annotated[
         Crops, typer.Option("--crops", help="What of each frame: the square in the middle, three along the long side, "
@@ -84,7 +102,8 @@ def command(
     model: o.ModelName = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line, of a checkpoint of another program.",
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line, where a checkpoint of another program "
+                     "or --fuse has none.",
                      rich_help_panel=o.COMPUTE),
     ] = None,
     batch_size: o.BatchSize = 32,
@@ -107,22 +126,24 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
-    if checkpoint is None:
-        raise UsageError("nothing to test: give --checkpoint FILE")
     if out is not None and (out.endswith("/") or Path(out).is_dir()):
         raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
+    ratio = check_fusing(ctx, checkpoint, fuse or [], fuse_ratio, shards_dir)
     views: dict[str, Any] = {
         "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
         "generation": generation.value, "num_clips": num_clips, "fully_convolutional": fully_convolutional,
     }  # fmt: skip
     foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
     options = {
-        "omni": __version__, "command": "eval", "checkpoint": digest_of(checkpoint, ModelError), **views, **foreign,
-        "classes": digest_of(classes, InputError) if classes else None,
-        "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
+        "omni": __version__, "command": "eval", "classes": digest_of(classes, InputError) if classes else None,
+        **(fusing_options(fuse or [], ratio) if checkpoint is None else {
+            "checkpoint": digest_of(checkpoint, ModelError), **views, **foreign,
+            "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
+        }),
     }  # fmt: skip
     if dry_run:
-        print_options({**options, "inputs": inputs or ["-"], "out": out, "shards": shards_dir})
+        given = {"fuse": fuse} if fuse else {"inputs": inputs or ["-"]}
+        print_options({**options, **given, "out": out, "shards": shards_dir})
         return
     console = Console("eval", quiet=quiet, verbose=verbose)
     with contextlib.ExitStack() as stack:
@@ -130,15 +151,21 @@ def command(
         ledger = stack.enter_context(
             Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
         )
-        writer, shards = _open_outputs(out, shards_dir, options, stack)
-        records = ledger.read(
-            inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
-        )
+        writer = _open_lines(out, stack)
         from omnicli.stages.eval import evaluate
         from omnicli.streams.classes import read_classes
 
-        told = {**foreign, "num_segments": num_segments, "classes": read_classes(classes) if classes else None}
-        score, names = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
+        known = read_classes(classes) if classes else None
+        if checkpoint is None:
+            stored, score, names = load_scores(fuse or [], ratio, known)
+            records = ledger.count(stored)
+        else:
+            told = {**foreign, "num_segments": num_segments, "classes": known}
+            score, names = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
+            records = ledger.read(
+                inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
+            )
+        shards = _open_shards(shards_dir, options, names, stack)
         with console.progress(lambda: ledger.sums()):
             for record in evaluate(records, score=score, classes=names, on_drop=ledger.on_drop):
                 ledger.result = _write(record, writer, shards)  # the last is the summary
@@ -152,22 +179,25 @@ def command(
         )
 
 
-def _open_outputs(
-    out: str | None, shards_dir: Path | None, options: dict[str, Any], stack: contextlib.ExitStack
-) -> "tuple[LineWriter, ShardWriter | None]":
+def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
     from omnicli.streams.outputs import StreamWriter, open_atomic, open_stdout
+
+    if out is None:
+        return open_stdout(live=False)
+    return StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
+
+
+def _open_shards(
+    shards_dir: Path | None, options: dict[str, Any], classes: tuple[str, ...], stack: contextlib.ExitStack
+) -> "ShardWriter | None":
+    if shards_dir is None:
+        return None
+    from omnicli.data.fusing import CLASS_NAMES
     from omnicli.streams.shards import ShardWriter
 
-    writer: LineWriter
-    if out is None:
-        writer = open_stdout(live=False)
-    else:
-        writer = StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
-    if shards_dir is None:
-        return writer, None
-    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=options)
+    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance={**options, CLASS_NAMES: list(classes)})
     stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
-    return writer, shards
+    return shards
 
 
 def _load(

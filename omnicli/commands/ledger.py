@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -85,14 +85,20 @@ class Ledger:
         """The records of INPUTs, counted; what the reader drops is counted too."""
         from omnicli.streams.inputs import read_records
 
-        for record in read_records(
-            inputs,
-            files_from=files_from,
-            null_separated=null_separated,
-            root=root,
-            limit=limit,
-            on_drop=self._drop_early,
-        ):
+        return self.count(
+            read_records(
+                inputs,
+                files_from=files_from,
+                null_separated=null_separated,
+                root=root,
+                limit=limit,
+                on_drop=self._drop_early,
+            )
+        )
+
+    def count(self, records: "Iterable[Record]") -> "Iterator[Record]":
+        """The records, counted."""
+        for record in records:
             self.num_in += 1
             yield record
 

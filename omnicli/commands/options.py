@@ -6,7 +6,8 @@
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
 | ShardsDir | features, filter, eval |
 | Device, Precision, BatchSize, Workers | commands with a model |
-| ModelName, NumClips, NumFrames, FrameInterval | filter, eval |
+| ModelName, NumFrames, FrameInterval | filter, eval, convert |
+| NumClips | filter, eval |
 | Seed | commands that draw |
 | DryRun, Quiet, Verbose | all |
 """

@@ -62,8 +62,3 @@ def mix_across(samples: Tensor, others: Tensor, lam: float, partners: Tensor) ->
         (N, ...), of the same dtype and device.
     """
     return samples * lam + others[partners.to(others.device)] * (1.0 - lam)
-
-
-def label_probabilities(labels: Tensor, num_classes: int) -> Tensor:
-    """(N,) class indices as (N, K) float32 that sum to 1."""
-    return torch.nn.functional.one_hot(labels, num_classes).float()

@@ -145,13 +145,24 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
     """
     try:
         spec = ModelSpec.from_meta(checkpoint.meta["model"])
-        model = create_model(spec.name, num_classes=len(spec.classes), dropout=spec.dropout)
+        model = model_to_fill(spec)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
     except UsageError as error:
         raise ModelError(f"{checkpoint.path}: {error}") from None
     load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
-    return model.eval(), spec
+    return model.to(memory_format=model.memory_format).eval(), spec
+
+
+def model_to_fill(spec: ModelSpec) -> Recogniser:
+    """A model whose weights are all about to be given: a 3D one without memory for them, since drawing takes seconds.
+
+    Raises:
+        UsageError: no such architecture.
+    """
+    device = "cpu" if three_d_design(spec.name) is None else "meta"
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        return new_model(spec.name, len(spec.classes), dropout=spec.dropout)
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from omnicli.errors import ModelError
 from omnicli.models.architectures import new_model, three_d_design
 from omnicli.models.designs import DESIGNS
-from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD, ModelSpec, load_exactly, model_spec
+from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD, ModelSpec, load_exactly, model_spec, model_to_fill
 from omnicli.models.layouts import bare_names, recognise_layout, shifts, to_omni
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
@@ -67,7 +67,7 @@ def build_foreign(
     if recognise_layout(theirs) in ("mmaction", "mmaction2") and three_d_design(name) is None:
         spec = ModelSpec.from_meta({**spec.to_meta(), "mean": KINETICS_MEAN, "std": KINETICS_STD})
     _check_classifier(ours, classes, path=path)
-    model = new_model(name, len(classes), dropout=spec.dropout) if three_d_design(name) is None else _on_meta(spec)
+    model = model_to_fill(spec)
     load_exactly(model, ours, path=path, what=name)
     return model.to(memory_format=model.memory_format).eval(), spec
 
@@ -105,12 +105,6 @@ def shapes_of_backbone(name: str) -> Shapes:
     with torch.device("meta"):
         model = new_model(name, 1)
     return _shapes_of(model.state_dict())
-
-
-def _on_meta(spec: ModelSpec) -> Recogniser:
-    """A 3D model without memory for its weights, which are all about to be given; initialising them takes seconds."""
-    with torch.device("meta"):
-        return new_model(spec.name, len(spec.classes), dropout=spec.dropout)
 
 
 def _candidates(shapes: Shapes, *, is_shifted: bool) -> Iterator[str]:

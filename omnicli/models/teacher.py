@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.checkpoint import Checkpoint, load_any
+from omnicli.models.checkpoint import Checkpoint, Weights, load_any
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.foreign import build_foreign
@@ -42,6 +42,23 @@ class Teacher:
         return self.spec.classes
 
 
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model as its file has it.
+
+    Attributes:
+        model: in ``eval`` mode, on the CPU, in float32.
+        spec: input, normalisation, classes.
+        temperature: fitted for its scores; None where there is none.
+        found: the file.
+    """
+
+    model: Recogniser
+    spec: ModelSpec
+    temperature: float | None
+    found: Checkpoint | Weights
+
+
 def load_teacher(
     path: str | Path,
     device: torch.device | None = None,
@@ -67,44 +84,62 @@ def load_teacher(
 
     Raises:
         UsageError: no architecture of this ``name``; or ours was told what it knows itself.
-        ModelError: the file is missing, damaged, holds code, or its weights do not fit; it is another code's and no
-            classes were given; or it is ours, with other classes than those given.
+        ModelError: the file is missing, damaged, holds code, or its weights do not fit; it is another code's that names
+            no classes, and none were given; or it has other classes than those given.
     """
     device = device or torch.device("cpu")
+    opened = open_model(
+        path,
+        name=name,
+        classes=classes,
+        num_segments=num_segments,
+        num_frames=num_frames,
+        frame_interval=frame_interval,
+    )
+    return Teacher(
+        model=_ready(opened.model, opened.spec, device, precision),
+        spec=opened.spec,
+        temperature=1.0 if opened.temperature is None else opened.temperature,
+        sha256=opened.found.sha256,
+        name=str(path),
+        device=device,
+        precision=precision,
+    )
+
+
+def open_model(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    num_segments: int | None = None,
+    num_frames: int | None = None,
+    frame_interval: int | None = None,
+) -> OpenedModel:
+    """Read a checkpoint of ours or of another code as it is; arguments and errors are those of ``load_teacher``."""
     found = load_any(path)
-    temperature = None
     if isinstance(found, Checkpoint):
         if name or num_frames or frame_interval:
             raise UsageError(
                 f"{path}: knows its architecture; --model, --num-frames and --frame-interval are for others'"
             )
         model, spec = build_model(found)
-        if classes is not None and tuple(classes) != spec.classes:
-            raise ModelError(f"{path}: has other classes than --classes, or another order")
-        temperature = found.meta.get("temperature")
-    elif classes is None:
+        _check_same_classes(path, spec.classes, classes)
+        return OpenedModel(model, spec, _checked_temperature(found), found)
+    if classes is None and found.classes is None:
         raise ModelError(f"{path}: names no classes; --classes FILE lists them, one a line, in the order of training")
-    else:
-        model, spec = build_foreign(
-            found.state_dict,
-            path=str(path),
-            classes=classes,
-            name=name,
-            num_segments=num_segments,
-            num_frames=num_frames,
-            frame_interval=frame_interval,
-        )
-    if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
-        raise ModelError(f"{path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)")
-    return Teacher(
-        model=_ready(model, spec, device, precision),
-        spec=spec,
-        temperature=1.0 if temperature is None else float(temperature),
-        sha256=found.sha256,
-        name=str(path),
-        device=device,
-        precision=precision,
+    if found.classes is not None and classes is not None and len(found.classes) == len(classes):
+        _check_same_classes(path, found.classes, classes)  # names of another data set may be left in a file
+    model, spec = build_foreign(
+        found.state_dict,
+        path=str(path),
+        classes=classes or found.classes or (),
+        name=name,
+        num_segments=num_segments,
+        num_frames=num_frames,
+        frame_interval=frame_interval,
     )
+    return OpenedModel(model, spec, None, found)
 
 
 def load_extractor(
@@ -138,6 +173,21 @@ def load_extractor(
         device=device,
         precision=precision,
     )
+
+
+def _check_same_classes(path: str | Path, own: Sequence[str], given: Sequence[str] | None) -> None:
+    """Names rule: a file that has them is not told others. Raises ModelError."""
+    if given is not None and tuple(given) != tuple(own):
+        raise ModelError(f"{path}: has other classes than --classes, or another order")
+
+
+def _checked_temperature(checkpoint: Checkpoint) -> float | None:
+    temperature = checkpoint.meta.get("temperature")
+    if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
+        raise ModelError(
+            f"{checkpoint.path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)"
+        )
+    return None if temperature is None else float(temperature)
 
 
 def _ready(model: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:

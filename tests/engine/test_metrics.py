@@ -44,3 +44,16 @@ def test_the_confusion_matrix_counts_pairs(labels, predictions):
 def test_mean_class_accuracy_weighs_classes_alike_and_skips_empty_ones():
     confusion = np.array([[90, 10, 0], [1, 1, 0], [0, 0, 0]])
     assert mean_class_acc(confusion) == pytest.approx((0.9 + 0.5) / 2)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.sampled_from([1, 5]))
+def test_mean_average_precision_is_that_of_scikit_learn(seed, num, levels):
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(seed)
+    scores = np.round(rng.random((num, 3)) * levels) if levels == 5 else rng.random((num, 3))
+    labels = rng.integers(0, 2, (num, 3))
+    labels[0, 1] = 1
+    there = [k for k in range(3) if labels[:, k].any()]
+    expected = np.mean([average_precision_score(labels[:, k], scores[:, k]) for k in there])
+    assert mean_average_precision(scores, labels) == pytest.approx(expected)

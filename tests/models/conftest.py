@@ -50,6 +50,10 @@ class Reference:
         keys = keys["keys"] if isinstance(keys, dict) else keys
         return {name: torch.empty(shape, device="meta") for name, shape, *_ in keys}
 
+    def config(self, model: str) -> dict[str, Any]:
+        """The ``model`` of its config."""
+        return json.loads((REFERENCE / f"{model}.keys.json").read_text())["model_cfg"]
+
     def clips(self, model: str) -> torch.Tensor:
         """(N, C, T, H, W)."""
         shape = tuple(int(side) for side in np.load(REFERENCE / f"{model}.npz")["input_shape"])

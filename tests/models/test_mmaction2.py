@@ -1,0 +1,95 @@
+"""The config beside a converted file: what the released configs say, and the architecture it stands for."""
+
+import json
+
+import pytest
+import torch
+
+from omnicli.models.architectures import new_model
+from omnicli.models.designs import DESIGNS
+from omnicli.models.factory import IPCSN_MEAN, ModelSpec, model_spec
+from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.slowfast import SLOWFAST_DESIGNS
+
+# what only training looks at, or what is said here though it is mmaction2's default
+TRAINING = {"init_std", "bn_frozen", "norm_eval", "pretrained2d", "dropout_ratio", "zero_init_residual", "pretrained"}
+DEFAULTS = {
+    "num_segments": 8, "temporal_strides": [1, 1, 1, 1], "format_shape": "NCHW", "spatial_strides": [1, 2, 2, 2],
+    "fusion_kernel": 5, "inflate": [1, 1, 1, 1], "dilations": [1, 1, 1, 1],
+    "conv_cfg": {"type": "Conv3d"},
+}  # fmt: skip
+SAME = {"speed_ratio", "channel_ratio", "train_cfg", "test_cfg"}  # of a pathway: mmaction2 copies them from its parent
+
+
+def config_of(name, num_classes=400):
+    with torch.device("meta"):
+        model = new_model(name, num_classes)
+    spec = model_spec(name, classes=[f"class {k}" for k in range(num_classes)])
+    return mmaction2_model(spec, model.fc.in_features)
+
+
+def differing(ours, theirs, at=""):
+    """Places where two configs disagree, but for training and for defaults that one leaves out."""
+    for key in sorted(ours.keys() | theirs.keys()):
+        mine, other = ours.get(key, DEFAULTS.get(key)), theirs.get(key, DEFAULTS.get(key))
+        if isinstance(mine, dict) and isinstance(other, dict):
+            yield from differing(mine, other, f"{at}{key}.")
+        elif key not in TRAINING and not (key in SAME and key not in ours) and mine != other:
+            yield f"{at}{key}: {mine} is {other}"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("i3d_r50_32x2", "ipcsn_r152_32x2", "ircsn_r152_32x2", "ircsn_r50_32x2", "r2plus1d_r34_32x2"),
+        *("r2plus1d_r34_8x8", "slowfast_r50_4x16", "slowfast_r50_8x8", "slowonly_r101_8x8", "slowonly_r50_4x16"),
+        *("slowonly_r50_8x8", "tsm_r50_8seg", "tsn_r50_3seg", "tsn_r50_3seg_224"),
+    ],
+)
+def test_the_config_is_the_released_one(reference, model):
+    ours = json.loads(json.dumps(config_of(reference.architectures[model])))
+    assert list(differing(ours, reference.config(model))) == []
+
+
+def test_which_blocks_are_non_local_is_said():
+    backbone = config_of("i3d-nl-r50")["backbone"]
+    assert backbone["non_local"] == ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
+    assert backbone["non_local_cfg"]["use_scale"] is False
+    assert config_of("slowonly-nl-r50")["backbone"]["non_local_cfg"]["use_scale"] is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tsn-bninception", "tsn-torchvision.swin_t", "tsm-resnet10t", "r3d-r18", "r2plus1d-r152"),
+        *(name for name in DESIGNS if name.startswith("torchvision")),
+    ],
+)
+def test_what_mmaction2_does_not_compute_has_no_config(name):
+    assert config_of(name, 2) is None
+
+
+def test_other_backbones_are_those_of_timm_and_torchvision():
+    assert config_of("tsn-tf_efficientnet_b0")["backbone"]["type"] == "timm.tf_efficientnet_b0"
+    assert config_of("tsn-torchvision.densenet121")["backbone"]["type"] == "torchvision.densenet121"
+    assert [is_plain_resnet(f"tsn-{name}") for name in ("resnet50", "resnet50d", "densenet121")] == [True, False, False]
+
+
+def test_every_3d_model_but_the_named_ones_has_a_config():
+    without = {name for name in (*DESIGNS, *SLOWFAST_DESIGNS) if config_of(name, 2) is None}
+    assert without == {
+        *("r2plus1d-r101", "r2plus1d-r152", "r3d-r18", "r2d-r18"),
+        *("torchvision-mc3_18", "torchvision-r2plus1d_18"),
+    }
+
+
+def test_normalisation_and_classes_are_the_models_own():
+    spec = ModelSpec.from_meta({**model_spec("ipcsn-r152", classes=["a", "b"]).to_meta(), "dropout": 0.3})
+    config = mmaction2_model(spec, 2048)
+    assert tuple(config["data_preprocessor"]["mean"]) == IPCSN_MEAN
+    assert (config["cls_head"]["num_classes"], config["cls_head"]["dropout_ratio"]) == (2, 0.3)
+
+
+def test_it_is_python():
+    config = config_of("slowfast-r50")
+    assert eval(as_python(config), {"dict": dict}) == config
