@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from torch.nn.functional import one_hot
 
 from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mix_across
@@ -30,7 +29,7 @@ def test_weight_1_is_the_identity_and_weight_0_the_partner():
 def test_clips_and_labels_are_mixed_alike():
     clips, labels, partners = torch.tensor([[1.0], [5.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
     assert mix(clips, 0.75, partners).flatten().tolist() == [2.0, 4.0]
-    assert mix(label_probabilities(labels, 2), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    assert mix(one_hot(labels, 2).float(), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])

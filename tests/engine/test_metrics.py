@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omnicli.engine.metrics import classification_metrics, confusion_matrix, mean_class_acc, top_k_acc
+from omnicli.engine.metrics import (
+    classification_metrics,
+    confusion_matrix,
+    mean_average_precision,
+    mean_class_acc,
+    top_k_acc,
+)
 
 SCORES = arrays(np.float64, (7, 6), elements=st.integers(-50, 50), unique=True)
 LABELS = arrays(np.int64, 7, elements=st.integers(0, 5))
