@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from omnicli.errors import Interrupted, OmniError, TooManyBad
 
 if TYPE_CHECKING:
     from omnicli.streams.flow import Flow, Observe, Stage
+    from omnicli.streams.passes import Passes, PassStage
+    from omnicli.streams.records import Record
     from omnicli.streams.shards import ShardWriter
 
 
@@ -38,6 +41,7 @@ class StageRun:
         options: everything that changes the output, as JSON values; for the journal, markers, shards and summary.
         whole_stream: the option that makes the stage decide over the whole stream, or None.
         pieces: one input may become several records.
+        in_passes: the stage goes through its input more than once: ``make`` returns a ``PassStage``.
         shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
         observe: counts more of each record than kept or rejected.
         check: looks at the counters before an output appears, and raises what is wrong with the whole of it.
@@ -45,10 +49,11 @@ class StageRun:
     """
 
     name: str
-    make: "Callable[[], Stage]"
+    make: "Callable[[], Stage | PassStage]"
     options: Mapping[str, Any]
     whole_stream: str | None = None
     pieces: bool = False
+    in_passes: bool = False
     shard_kind: str | None = None
     observe: "Observe | None" = None
     check: Callable[[Mapping[str, int]], None] | None = None
@@ -105,7 +110,7 @@ def run_file(
     console: Console,
     books: Books,
     *,
-    stage: "Stage | None" = None,
+    stage: "Stage | PassStage | None" = None,
     shard_prefix: str = "",
 ) -> Counter[str]:
     """Run the stage once, from the inputs of ``streams`` to its output; adds to the books.
@@ -113,37 +118,21 @@ def run_file(
     Returns:
         The counters of this run.
     """
-    from omnicli.streams.flow import Flow, observe_nothing
-    from omnicli.streams.inputs import read_records
-    from omnicli.streams.sharding import parse_shard
-
     stage = stage or run.make()
     with contextlib.ExitStack() as stack:
         kept, rejects, journal = _open_outputs(run, streams, deciding, stack)
-        first_shard = journal.resumed.shards if journal and journal.resumed else 0
-        shards = _open_shards(run, streams, deciding, shard_prefix, first_shard)
-        if shards is not None:
-            stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
-        flow = Flow(
-            kept=kept,
-            rejects=rejects,
-            journal=journal,
-            shards=shards,
-            pieces=run.pieces,
-            observe=run.observe or observe_nothing,
-        )
-        records = read_records(
-            streams.inputs or [],
-            files_from=streams.files_from,
-            null_separated=streams.null_separated,
-            root=streams.root,
-            shard=parse_shard(streams.shard) if streams.shard else None,
-            limit=streams.limit,
-            list_format=streams.list_format,
-            frames=streams.frames,
-            on_drop=flow.reject_early,
-            on_wait=kept.flush,
-        )
+        if run.in_passes:
+            from omnicli.streams.passes import PassFlow
+
+            flow: Any = PassFlow(kept=kept, rejects=rejects, journal=journal)
+            records: Any = _open_passes(streams)
+        else:
+            first_shard = journal.resumed.shards if journal and journal.resumed else 0
+            shards = _open_shards(run, streams, deciding, shard_prefix, first_shard)
+            if shards is not None:
+                stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
+            flow = _open_flow(run, kept, rejects, journal, shards)
+            records = _open_records(streams, flow, kept)
         with console.progress(lambda: _describe(flow, books)):
             flow.run(stage, records)
         kept.flush()
@@ -151,10 +140,11 @@ def run_file(
             run.check(flow.counters)
         if journal:
             journal.publish()
-    books.counters += flow.counters
+    counters: Counter[str] = flow.counters
+    books.counters += counters
     books.num_resumed += flow.num_resumed
-    _note_bad(streams, flow.counters, books, streams.out or "stdout")
-    return flow.counters
+    _note_bad(streams, counters, books, streams.out or "stdout")
+    return counters
 
 
 def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Console) -> None:
@@ -246,6 +236,52 @@ def _open_shards(
         prefix=prefix,
         first_index=first_index,
     )
+
+
+def _open_flow(run: StageRun, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "Flow":
+    from omnicli.streams.flow import Flow, observe_nothing
+
+    return Flow(
+        kept=kept,
+        rejects=rejects,
+        journal=journal,
+        shards=shards,
+        pieces=run.pieces,
+        observe=run.observe or observe_nothing,
+    )
+
+
+def _open_records(streams: StreamOptions, flow: "Flow", kept: Any) -> "Iterator[Record]":
+    from omnicli.streams.inputs import read_records
+    from omnicli.streams.sharding import parse_shard
+
+    return read_records(
+        streams.inputs or [],
+        files_from=streams.files_from,
+        null_separated=streams.null_separated,
+        root=streams.root,
+        shard=parse_shard(streams.shard) if streams.shard else None,
+        limit=streams.limit,
+        list_format=streams.list_format,
+        frames=streams.frames,
+        on_drop=flow.reject_early,
+        on_wait=kept.flush,
+    )
+
+
+def _open_passes(streams: StreamOptions) -> "Passes":
+    """The inputs, to be gone through as often as wanted; what may be a pipe is read once and spooled."""
+    from omnicli.streams.inputs import find_records
+    from omnicli.streams.passes import Passes
+
+    read = partial(
+        find_records,
+        streams.inputs or [],
+        files_from=streams.files_from,
+        null_separated=streams.null_separated,
+        root=streams.root,
+    )
+    return Passes(read, spooled=is_live(streams) or bool(streams.files_from), limit=streams.limit)
 
 
 def _describe(flow: "Flow", books: Books) -> str:

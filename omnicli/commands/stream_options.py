@@ -48,7 +48,7 @@ def check_streams(streams: StreamOptions, *, whole_stream: str | None) -> None:
         clash = "--shard" if streams.shard else "-o DIR/"
         raise UsageError(
             f"{whole_stream} decides over the whole stream and cannot go with {clash}: "
-            "score in shards with --score-only, cat the results, then decide"
+            "run what comes before it in shards (filter --score-only), cat the results, then decide"
         )
     if streams.missing and not (is_folder(streams.out) and streams.shards_total):
         raise UsageError("--missing needs -o DIR/ and --shards-total N")

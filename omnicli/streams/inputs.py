@@ -8,12 +8,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from omnicli.errors import UsageError
 from omnicli.streams.annotations import LIST_FORMATS
-from omnicli.streams.lines import nothing
+from omnicli.streams.lines import Lines, nothing
 from omnicli.streams.placing import Rejected
-from omnicli.streams.readers import STDIN, Reader, read_names
+from omnicli.streams.readers import STDIN, Reader, parse_lines, read_names
 from omnicli.streams.records import OnDrop, Record
 from omnicli.streams.sharding import Shard
 
@@ -53,6 +54,35 @@ def read_records(
         UsageError: at once, if there is nothing to read or stdin is asked for twice.
         InputError: while reading; names file and line.
     """
+    found = find_records(
+        inputs,
+        files_from=files_from,
+        null_separated=null_separated,
+        root=root,
+        list_format=list_format,
+        frames=frames,
+        on_wait=on_wait,
+    )
+    return _number(found, shard=shard, limit=limit, on_drop=on_drop)
+
+
+def find_records(
+    inputs: Sequence[str],
+    *,
+    files_from: str | None = None,
+    null_separated: bool = False,
+    root: str | None = None,
+    list_format: str | None = None,
+    frames: bool = False,
+    on_wait: Callable[[], None] = nothing,
+    parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
+) -> Iterator[Any]:
+    """What inputs hold, before it is numbered: records, ``Rejected``, and what ``parse_lines`` makes of lines of JSON.
+
+    Raises:
+        UsageError: at once, as ``read_records``.
+        InputError: while reading.
+    """
     names = list(inputs)
     if not names and files_from is None:
         if not _has_stdin():
@@ -64,9 +94,8 @@ def read_records(
         raise UsageError("stdin (-) is closed; name files or folders")
     if list_format is not None and list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {list_format!r}")
-    reader = Reader(root=root, list_format=list_format, frames=frames, on_wait=on_wait)
-    found = reader.read_all(names, files_from, separator=_separator(null_separated))
-    return _number(found, shard=shard, limit=limit, on_drop=on_drop)
+    reader = Reader(root, list_format, frames, on_wait, parse_lines)
+    return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 
 def read_file_list(files_from: str, *, null_separated: bool = False) -> list[str]:

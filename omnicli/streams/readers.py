@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.annotations import read_annotations
@@ -25,14 +26,37 @@ LIST_SUFFIXES = (".json", ".txt", ".csv", ".tsv", ".lst", ".list")
 STREAM_SUFFIXES = (*JSONL_SUFFIXES, *SHARD_SUFFIXES, ".tar", *LIST_SUFFIXES)
 
 
+def parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
+    """The records of lines of JSON, one by one. Raises InputError."""
+    for first, lines in batches:
+        for number, line in enumerate(lines, first):
+            if line and not line.isspace():
+                yield parse_line(line, name, number)
+
+
+def parse_line(line: bytes, name: str, number: int) -> Record:
+    """The record of one line, with its default id. Raises InputError."""
+    record = parse_record(line, origin=name, line_number=number)
+    return record if record.get("id") is not None else _with_id(record)
+
+
 @dataclass(frozen=True)
 class Reader:
-    """One record after another from inputs of every kind; ``Rejected`` for those that no stage shall see."""
+    """One record after another from inputs of every kind; ``Rejected`` for those that no stage shall see.
+
+    Attributes:
+        root: where relative paths start.
+        list_format: what annotation lists are; None recognises them.
+        frames: a folder of numbered pictures is one record.
+        on_wait: called before waiting for a pipe.
+        parse_lines: makes what is yielded of lines of JSON; ``streams.passes`` takes them unparsed.
+    """
 
     root: str | None
     list_format: str | None
     frames: bool
     on_wait: Callable[[], None]
+    parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Records of the arguments, then of the inputs that the file ``files_from`` lists. Raises InputError."""
@@ -137,7 +161,7 @@ class Reader:
     def _read_lines(self, handle: int, name: str, *, is_jsonl: bool) -> Iterator[Record]:
         batches = read_lines(handle, name=name, on_wait=self.on_wait)
         if is_jsonl:
-            yield from _parse_lines(batches, name)
+            yield from self.parse_lines(batches, name)
             return
         first = next((batch for batch in batches if any(map(bytes.strip, batch.lines))), None)
         if first is None:
@@ -145,7 +169,7 @@ class Reader:
         start = next(line.strip() for line in first.lines if line.strip())
         again = _prepend(first, batches)
         if start.startswith(b"{") and self.list_format is None:
-            yield from _parse_lines(again, name)
+            yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
             raise InputError(f"{name}:1: a JSON array; expected one object a line: jq -c '.[]' {name}")
         else:
@@ -180,14 +204,6 @@ def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None]
     with open_input(files_from) as handle:
         for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
             yield from (os.fsdecode(line) for line in batch.lines if line)
-
-
-def _parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
-    for first, lines in batches:
-        for number, line in enumerate(lines, first):
-            if line and not line.isspace():
-                record = parse_record(line, origin=name, line_number=number)
-                yield record if record.get("id") is not None else _with_id(record)
 
 
 def _with_id(record: Record) -> Record:

@@ -12,6 +12,7 @@ import time
 COMMANDS = {
     "omni --help": ["--help"],
     "omni --version": ["--version"],
+    "omni balance": ["balance", "-q", "-"],
     "omni filter, deciding again from stored scores": ["filter", "-q", "-"],
 }
 RUNS = 11

@@ -1,0 +1,265 @@
+"""Class balance of the auxiliary data (Sec. 3.6, resampling; IG-65M Sec. 3.1.1, 4.1.1).
+
+    in    auxiliary records, each with a class: pseudo-label, query or human label
+    out   the same records in the same order, each with `weight`, its chance to be drawn; mean 1 over its source
+
+Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source in class k:
+
+    power      weight ∝ N_k^(p-1), so that class k is drawn ∝ N_k · N_k^(p-1) = N_k^p (Sec. 3.6 (2); Table 10: p = 0.2)
+    clipped    weight ∝ min(N_k, N_c) / N_k, so that class k is drawn ∝ min(N_k, N_c) (Sec. 3.6 (1))
+    tail-preserving    of N records in all, every one of a small class, and as many of each large one as then fit
+               (IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes")
+
+Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of several classes counts
+for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3); small
+classes leave first, then the heads, then weights are taken of what is left; who leaves is decided by a hash of the id.
+"""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan
+from omnicli.data.keyed_random import keyed_seed
+from omnicli.errors import InputError
+from omnicli.streams.classes import normalise_class
+from omnicli.streams.passes import Glance, Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
+
+LabelField = Literal["pseudo_label", "query", "label"]
+Known = tuple[str | None, Any, Any]
+"""What a record says of its class: its source, and the two fields that ``KNOWN`` names."""
+
+KNOWN: Mapping[LabelField, Callable[[Glance], Known]] = {
+    "pseudo_label": attrgetter("source", "pseudo_label", "pseudo_class"),
+    "query": attrgetter("source", "query", "queries"),
+    "label": attrgetter("source", "label", "class_name"),
+}
+NUM_NAMED = 10  # a source of so many classes is shown class by class, others by tenths
+
+
+def balance_records(
+    passes: Passes, *, rule: Rule, by: LabelField, on_plan: Callable[[Shares], None]
+) -> Iterator[Verdict]:
+    """Weigh every record by the size of its class (Sec. 3.6).
+
+    Args:
+        passes: the records; gone through twice, three times where some of a class leave or are repeated.
+        rule: how.
+        by: the field that says which class a record counts for: the one that training uses.
+        on_plan: told what becomes of every group, when that is known.
+
+    Yields:
+        One verdict a record, in order; those that leave: no class, small class, head class, not drawn.
+
+    Raises:
+        InputError: a class has two names or a name two classes; names file and line.
+    """
+    known_by = KNOWN[by]
+    groups, counts = _count(passes, by)
+    shares = plan(counts, rule)
+    on_plan(shares)
+    lots = _draw_lots(passes, known_by, groups, shares, rule.seed)
+    endings = {known: weight_ending(shares[group].weight) for known, group in groups.items()}
+    whole = {known: _fate(shares[group]) for known, group in groups.items() if group not in lots}
+    for row in passes:
+        seen = row[1]
+        if seen is None:
+            yield leave_unread(row)
+            continue
+        known = known_by(seen)
+        fate = whole.get(known)
+        if fate is None:
+            if known not in groups:
+                raise changed("a class is new")
+            group = groups[known]
+            fate = _fate(shares[group], lots[group], lot_of(seen, rule.seed))
+        copies, reason = fate
+        yield weigh(row, endings[known], copies) if copies else leave(row, reason)
+
+
+def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[Group]]:
+    """The first pass: the group of each combination of fields, and the records in each group."""
+    known_by = KNOWN[by]
+    num_known: dict[Known, int] = {}
+    first_seen: dict[Known, str] = {}
+    for _, seen in passes:
+        if seen is None:
+            continue
+        known = known_by(seen)
+        if known in num_known:
+            num_known[known] += 1
+        else:
+            num_known[known] = 1
+            first_seen[known] = passes.where
+    groups = group_by_class(first_seen, by)
+    counts: Counter[Group] = Counter()
+    for known, count in num_known.items():
+        counts[groups[known]] += count
+    return groups, counts
+
+
+def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Known, Group]:
+    """The classes of each combination of fields: names where the stream has them, else integers.
+
+    Args:
+        first_seen: FILE:LINE of the first record of each.
+        by: which fields they are.
+
+    Raises:
+        InputError: an integer with two names, or a name with two integers: two streams number their classes apart.
+    """
+    spelled = {known: _spell(known, by, where) for known, where in first_seen.items()}
+    names: dict[int, str] = {}
+    labels: dict[str, int] = {}
+    for known, where in first_seen.items():
+        for label, name in spelled[known]:
+            if label is not None and name is not None:
+                first_name, first_label = names.setdefault(label, name), labels.setdefault(name, label)
+                if (first_name, first_label) != (name, label):
+                    other = f"{label} is {first_name!r}" if first_name != name else f"{name!r} is {first_label}"
+                    raise InputError(f"{where}: class {label} is {name!r} here, but {other} elsewhere in the stream")
+    return {known: Group(known[0] or "", _classes(pairs, names)) for known, pairs in spelled.items()}
+
+
+def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, str | None]]:
+    """(label, name) of each class a record says it has; one of the two may be missing."""
+    _, first, second = known
+    if by == "query":
+        queries = second or (first,)
+        return [(None, normalise_class(query)) for query in queries if query and query.strip()]
+    labels = first if isinstance(first, tuple) else () if first is None else (first,)
+    named = second if isinstance(second, tuple) else () if second is None else (second,)
+    names = [normalise_class(name) for name in named]
+    if labels and names and len(labels) != len(names):
+        raise InputError(f"{where}: {len(labels)} labels but {len(names)} class names")
+    return list(zip_longest(labels, names))
+
+
+def _classes(pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str]) -> tuple[Class, ...]:
+    """Each class once, in one order."""
+    found: set[Class] = set()
+    for label, name in pairs:
+        if name is not None:
+            found.add(name)
+        elif label is not None:
+            found.add(names.get(label, label))
+    return tuple(sorted(found, key=lambda name: (isinstance(name, str), name)))
+
+
+@dataclass
+class Cut:
+    """The smallest of some lots: those below ``last``, and the first ``num_equal`` equal to it (one id)."""
+
+    last: int
+    num_equal: int
+
+    def takes(self, lot: int) -> bool:
+        """True for those; asked once a record, in order."""
+        if lot == self.last and self.num_equal:
+            self.num_equal -= 1
+            return True
+        return lot < self.last
+
+
+class Lots(NamedTuple):
+    """Who of a group stays, and who is written once more."""
+
+    keep: Cut
+    extra: Cut
+
+
+def lot_of(seen: Glance, seed: int) -> int:
+    """A number that depends on the id alone, whatever the order of the stream."""
+    return keyed_seed(seed, "balance", str(seen.id))
+
+
+def _draw_lots(
+    passes: Passes,
+    known_by: Callable[[Glance], Known],
+    groups: Mapping[Known, Group],
+    shares: Shares,
+    seed: int,
+) -> dict[Group, Lots]:
+    """A pass for the groups whose records do not all fare alike; 8 bytes of memory for each of those records."""
+    drawn = {group: array("Q") for group, share in shares.items() if 0 < share.keep < share.count or share.extra}
+    if not drawn:
+        return {}
+    drawn_by_known = {known: drawn[group] for known, group in groups.items() if group in drawn}
+    for _, seen in passes:
+        lots = drawn_by_known.get(known_by(seen)) if seen else None
+        if seen and lots is not None:
+            lots.append(lot_of(seen, seed))
+    return {
+        group: Lots(_cut(lots, shares[group].keep), _cut(lots, shares[group].extra)) for group, lots in drawn.items()
+    }
+
+
+def _cut(lots: "array[int]", number: int) -> Cut:
+    """The ``number`` smallest."""
+    if not number:
+        return Cut(-1, 0)
+    values = np.frombuffer(lots, dtype=np.uint64)
+    last = np.partition(values, number - 1)[number - 1]
+    return Cut(int(last), number - int((values < last).sum()))
+
+
+def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, str]:
+    """How often a record is written, or why it leaves."""
+    if share.reason:
+        return 0, share.reason
+    if lots is None:
+        stays, is_extra = share.keep > 0, False
+    else:
+        stays, is_extra = lots.keep.takes(lot), lots.extra.takes(lot)
+    if not stays:
+        return 0, HEAD_CLASS
+    copies = share.copies + is_extra
+    return copies, "" if copies else NOT_DRAWN
+
+
+def histogram_lines(shares: Shares, *, every_class: bool = False) -> list[str]:
+    """Classes before and after, a few lines a source: each class if they are few or ``every_class``, else tenths."""
+    lines = []
+    for source in sorted({group.source for group in shares}):
+        before: dict[Class, float] = defaultdict(float)
+        after: dict[Class, float] = defaultdict(float)
+        for group, share in shares.items():
+            for name in group.classes if group.source == source else ():
+                before[name] += share.count / len(group.classes)
+                after[name] += share.mass / len(group.classes)
+        if before:
+            compare = _each_class if every_class or len(before) <= NUM_NAMED else _tenths
+            largest_first = sorted(before, key=lambda name: (-before[name], str(name)))
+            lines += [f"{source}: {line}" if source else line for line in compare(largest_first, before, after)]
+    return lines
+
+
+def _each_class(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
+    sums = sum(before.values()), sum(after.values()) or 1.0
+    return [
+        f"{name}: {_number(before[name])} records, {before[name] / sums[0]:.1%} -> {after[name] / sums[1]:.1%}"
+        for name in names
+    ]
+
+
+def _tenths(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
+    tenths = [names[len(names) * i // 10 : len(names) * (i + 1) // 10] for i in range(10)]
+    sizes = f"{_number(before[names[-1]])} to {_number(before[names[0]])}"
+    lines = [f"{len(names):,} classes of {sizes} records; share of each tenth of the classes, largest first"]
+    for word, masses in (("before", before), ("after", after)):
+        whole = sum(masses.values()) or 1.0
+        lines.append(
+            f"{word:>6} " + " ".join(f"{sum(map(masses.__getitem__, tenth)) / whole:6.1%}" for tenth in tenths)
+        )
+    return lines
+
+
+def _number(size: float) -> str:
+    """Records of a class; halves and thirds where records have several."""
+    return f"{size:,.1f}".removesuffix(".0")
