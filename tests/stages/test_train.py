@@ -327,7 +327,7 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
 
     monkeypatch.setattr(feeds, "predict_records", lambda *a, **k: iter(()))
     recipe = replace(
-        FROZEN, model="tsn-resnet18", dropout=0.0, epochs=150, batch_size=60, ratio=(1, 1), lr=0.5,
+        FROZEN, model="tsn-resnet18", dropout=0.0, epochs=500, batch_size=60, ratio=(1, 1), lr=0.5,
         reference_batch_size=0, weight_decay=1e-2, auxiliary_label="pseudo_label",
     )  # fmt: skip
     lines, left = train(shards["t"], {"w": shards["w"][:60]}, tmp_path / "a.pth", recipe, val=shards["t"][:9])
