@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from omnicli import __version__
-from omnicli.commands import balance, convert, features, index, queries, report, teacher_train, train
+from omnicli.commands import balance, convert, dedup, features, index, inflate, queries, report, teacher_train, train
 from omnicli.commands import eval as eval_command
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
@@ -107,9 +107,11 @@ app = typer.Typer(
 
 STAGES, SUPPORT = "Stages", "Support"
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
+    ("dedup", dedup.command, STAGES),
     ("teacher-train", teacher_train.command, STAGES),
     ("filter", filter_command.command, STAGES),
     ("balance", balance.command, STAGES),
+    ("inflate", inflate.command, STAGES),
     ("train", train.command, STAGES),
     ("eval", eval_command.command, STAGES),
     ("queries", queries.command, SUPPORT),

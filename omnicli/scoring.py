@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from omnicli.cores import available_cores
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
+from omnicli.data.views import frames_at_times
 from omnicli.engine.predict import Forward, predict
 from omnicli.errors import MediaError, ModelError, UsageError
 from omnicli.media.prefetch import Lull, map_ahead
@@ -83,6 +84,8 @@ def extract_features(
     root: str | None,
     batch_size: int,
     workers: int | None = None,
+    at_sec: Callable[[Record], Sequence[float]] | None = None,
+    crop: Callable[[np.ndarray, int], np.ndarray] = centre_crop,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
     """Pooled features before the classifier: TSN of every frame at ``fps``, 3D models of clips, TSM of its segments.
@@ -95,10 +98,12 @@ def extract_features(
         root: folder that relative paths start from.
         batch_size: frames in one forward pass.
         workers: threads that read and decode.
+        at_sec: instead of ``fps``: the times of the frames wanted of a record.
+        crop: (frames (F, H, W, 3), size) → (F', size, size, 3), what the model sees of them.
         on_drop: takes what cannot be read, as ``unreadable: why``.
 
     Yields:
-        (record, features (F, D) float32, times (F,) float64 in seconds: of the frame, or the mean of the clip's).
+        (record, features (F', D) float32, times (F,) float64 in seconds: of the frame, or the mean of the clip's).
 
     Raises:
         ModelError: a picture for a 3D model.
@@ -108,11 +113,14 @@ def extract_features(
 
     def read(record: Record) -> list[np.ndarray]:
         with open_media(record, root=root) as source:
-            indices = feature_indices(source, record, teacher, fps=fps, num_clips=num_clips)  # (F, T)
+            if at_sec is None:
+                indices = feature_indices(source, record, teacher, fps=fps, num_clips=num_clips)  # (F, T)
+            else:
+                indices = frames_at_times(source.times, np.asarray(at_sec(record)))[:, None]
             frames = source.read(indices.reshape(-1).tolist(), short_side=spec.short_side)
             times_of[record.position] = np.asarray(source.times)[indices].mean(axis=1)
-        cropped = centre_crop(resize_short_side(frames, spec.short_side), spec.crop_size)
-        return [cropped.reshape(*indices.shape, *cropped.shape[1:])]  # (F, T, H, W, 3)
+        cropped = crop(resize_short_side(frames, spec.short_side), spec.crop_size)
+        return [cropped.reshape(-1, indices.shape[1], *cropped.shape[1:])]  # (F', T, H, W, 3)
 
     forward = forward_of(teacher.model.features, teacher)
     for record, outputs in predict_records(
@@ -127,6 +135,19 @@ def extract_features(
         times = times_of.pop(record.position)
         if outputs is not None:
             yield record, outputs[0], times
+
+
+def half_precision(features: np.ndarray, where: str) -> np.ndarray:
+    """Features as float16, as they are stored; every verdict is taken on these.
+
+    Raises:
+        ModelError: one is not finite, or too large; ``where`` names the record.
+    """
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+        rounded = features.astype(np.float16)
+    if not np.isfinite(rounded).all():
+        raise ModelError(f"{where}: features are not finite in float16; is the checkpoint damaged?")
+    return rounded
 
 
 def predict_records(

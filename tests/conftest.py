@@ -20,6 +20,7 @@ for _name in [name for name in os.environ if name.startswith("OMNI_")]:
     del os.environ[_name]  # a developer's own settings must not decide a test
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))  # what tests of several modules make their data with
 
 
 class Shell(Protocol):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli.data.transforms import normalise
+from omnicli.data.transforms import five_crops, normalise
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import align_classes, score_records, softmax, teacher_scores
+from omnicli.scoring import align_classes, extract_features, score_records, softmax, teacher_scores
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
 from omnicli.viewing import ViewOptions, read_views
@@ -282,3 +282,15 @@ def test_a_video_of_one_frame_is_no_picture(world, tmp_path):
     got, left = scored([Record({"id": "a", "path": str(tmp_path / "a.mp4")}, position=0)], [made_teacher("r3d-r18")])
     assert not left
     assert got[0][1].sum() == pytest.approx(1)
+
+
+def test_features_of_the_frames_at_given_times_are_those_frames(model, world):
+    video = next(read_records([str(world / "target" / "val")], on_drop=lambda record, reason: None))
+    options = {"teacher": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
+    [(_, features, times)] = extract_features([video], **options)
+    [(_, chosen, chosen_times)] = extract_features([video], at_sec=lambda record: [times[3], times[1]], **options)
+    np.testing.assert_array_equal(chosen_times, times[[3, 1]])
+    np.testing.assert_array_equal(chosen, features[[3, 1]])
+    [(_, crops, _)] = extract_features([video], at_sec=lambda record: [times[1]], crop=five_crops, **options)
+    assert crops.shape == (5, features.shape[1])
+    assert np.abs(crops[:, None] - crops).max() > 0

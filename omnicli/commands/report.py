@@ -3,20 +3,24 @@
     omni filter --teacher tsn.pth --rejects left.jsonl web/ -o kept.jsonl
     omni report kept.jsonl --rejects left.jsonl -o report.html
 
+    omni report --motion motion.json web_imgs/ -o motion.html
+
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
 
 Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
-evaluation a confusion matrix.
+evaluation a confusion matrix. With --motion: what omni inflate --fit found, and how four of the pictures would move.
 """
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from omnicli.commands import options as o
 from omnicli.commands.running import print_options
+from omnicli.commands.stream_options import refuse_given
 from omnicli.console import Console
 from omnicli.errors import UsageError
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from omnicli.pages.tally import Tally
 
 PAGE = "Page"
+NOT_WITH_MOTION = ("rejects", "group_by", "per_class", "max_groups", "threshold")
 
 
 class GroupBy(StrEnum):
@@ -34,6 +39,7 @@ class GroupBy(StrEnum):
 
 
 def command(
+    context: typer.Context,
     inputs: o.Inputs = None,
     out: Annotated[
         Path | None,
@@ -64,6 +70,11 @@ def command(
         typer.Option("--threshold", min=0.0, max=1.0, help="The filter's, to mark it.",
                      show_default="read off the records", rich_help_panel=PAGE),
     ] = None,
+    motion: Annotated[
+        Path | None,
+        typer.Option("--motion", metavar="FILE", help="Show this camera motion, on INPUTs or a test pattern.",
+                     rich_help_panel=PAGE),
+    ] = None,
     workers: o.Workers = None,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,
@@ -77,6 +88,11 @@ def command(
         raise UsageError("a page is a file: give -o report.html")
     if null_separated and not files_from:
         raise UsageError("-0 goes with --files-from")
+    if motion is not None:
+        refuse_given(context, NOT_WITH_MOTION, "does not go with --motion")
+        source = {"files_from": files_from, "null_separated": null_separated, "root": root, "limit": limit}
+        _report_motion(motion, inputs, out or Path(), title, workers, source, dry_run, Console("report", quiet=quiet))
+        return
     names = list(inputs or []) or ([] if files_from else ["-"])
     heading = title or ", ".join("records" if name == "-" else name for name in names) or str(files_from)
     if dry_run:
@@ -113,6 +129,44 @@ def command(
         with open_atomic(out or Path()) as file:
             file.write(page.encode("utf-8", "backslashreplace"))
     console.say(f"{_describe(tally)} → {out} ({len(page) / 1e6:.1f} MB)")
+
+
+def _report_motion(
+    motion_file: Path,
+    inputs: list[str] | None,
+    out: Path,
+    title: str | None,
+    workers: int | None,
+    source: dict[str, Any],
+    dry_run: bool,
+    console: Console,
+) -> None:
+    """``--motion``: the page of a fitted motion."""
+    heading = title or f"Camera motion: {motion_file}"
+    if dry_run:
+        print_options({"command": "report", "motion": str(motion_file), "inputs": inputs or [], "out": str(out),
+                       "title": heading})  # fmt: skip
+        return
+    from omnicli.cores import available_cores
+    from omnicli.data.motion_file import read_motion
+    from omnicli.stages.motion_report import render_motion_report
+    from omnicli.streams.inputs import read_records
+    from omnicli.streams.outputs import open_atomic
+
+    motion = read_motion(motion_file)
+    given = inputs or source["files_from"]
+    bad = Counter[str]()
+    records = read_records(
+        inputs or [], **source, on_drop=lambda record, reason: bad.update([reason])
+    ) if given else iter(())  # fmt: skip
+    with console.progress(lambda: "reading pictures"):
+        page = render_motion_report(
+            motion, records, title=heading, root=source["root"], workers=workers or available_cores()
+        )
+        with open_atomic(out) as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
+    console.say(f"{motion.agnostic.num_pairs:,} pairs of frames, {bad.total():,} unreadable INPUTs → {out} "
+                f"({len(page) / 1e6:.1f} MB)")  # fmt: skip
 
 
 def _describe(tally: "Tally") -> str:

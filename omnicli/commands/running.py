@@ -43,9 +43,11 @@ class StageRun:
         pieces: one input may become several records.
         in_passes: the stage goes through its input more than once: ``make`` returns a ``PassStage``.
         shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
+        shard_keeps_paths: lines go on naming their media, not the rows of the shards.
         observe: counts more of each record than kept or rejected.
         check: looks at the counters before an output appears, and raises what is wrong with the whole of it.
         closing: lines after the closing line, from the counters.
+        facts: for the summary: what ``make`` found out and puts here.
     """
 
     name: str
@@ -55,9 +57,11 @@ class StageRun:
     pieces: bool = False
     in_passes: bool = False
     shard_kind: str | None = None
+    shard_keeps_paths: bool = False
     observe: "Observe | None" = None
     check: Callable[[Mapping[str, int]], None] | None = None
     closing: Callable[[Mapping[str, int]], list[str]] = nothing_more
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -235,6 +239,7 @@ def _open_shards(
         provenance=dict(deciding),
         prefix=prefix,
         first_index=first_index,
+        keep_paths=run.shard_keeps_paths,
     )
 
 
@@ -324,4 +329,5 @@ def _summary(run: StageRun, books: Books) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "options": dict(run.options),
         **({"counts": extra} if extra else {}),
+        **run.facts,
     }

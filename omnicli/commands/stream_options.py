@@ -2,8 +2,11 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from omnicli.errors import OutputError, UsageError
 
@@ -62,6 +65,14 @@ def check_streams(streams: StreamOptions, *, whole_stream: str | None) -> None:
         raise UsageError(f"--rejects and -o are the same file: {streams.out}")
     parse_max_bad(streams.max_bad, 0)
     _check_names(streams)
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Stop at an option on the command line that would do nothing beside the others. Raises UsageError."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{parameter.opts[0]} {why}")
 
 
 def _check_names(streams: StreamOptions) -> None:

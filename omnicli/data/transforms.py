@@ -65,6 +65,16 @@ def ten_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
     return np.stack(crops)
 
 
+def five_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
+    """Four corners and the centre of each frame, at the places of ``ten_crops`` (Sec. 3.3: crops of the same frame).
+
+    Returns:
+        (5 * T, crop_size, crop_size, 3) uint8, the five of one frame after the other.
+    """
+    crops = ten_crops(frames, crop_size)[::2].swapaxes(0, 1)  # (T, 5, H, W, 3)
+    return crops.reshape(-1, *crops.shape[2:])
+
+
 def flip(frames: np.ndarray) -> np.ndarray:
     """Left and right exchanged, (T, H, W, 3); a view."""
     return frames[:, :, ::-1]

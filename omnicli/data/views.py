@@ -120,7 +120,11 @@ def frames_at_rate(times: np.ndarray, duration_sec: float, *, fps: float) -> np.
     array([ 0, 12, 25, 37])
     """
     count = max(1, int(np.ceil(duration_sec * fps - 1e-9)))
-    wanted = times[0] + np.arange(count) / fps
-    last_begun = np.searchsorted(times, wanted + 1e-6, side="right") - 1
+    return frames_at_times(times, times[0] + np.arange(count) / fps)
+
+
+def frames_at_times(times: np.ndarray, wanted_sec: np.ndarray) -> np.ndarray:
+    """Frames on screen at the wanted times (F,); (F,) int64 indices into ``times`` (N,)."""
+    last_begun = np.searchsorted(times, wanted_sec + 1e-6, side="right") - 1
     indices: np.ndarray = np.clip(last_begun, 0, len(times) - 1).astype(np.int64)
     return indices

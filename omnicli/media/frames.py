@@ -2,15 +2,16 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+import cv2
 import numpy as np
 
 from omnicli.errors import MediaError
 from omnicli.media.image import image_size, read_image
-from omnicli.media.resizing import resize, resize_short_side
+from omnicli.media.resizing import resize, resize_short_side, shrink
 from omnicli.streams.files import read_bytes, reason_of
 
 FRAMES_FPS = 25.0  # Ours: what a directory of frames does not say; mmaction2 extracts at the video's own rate
@@ -73,6 +74,20 @@ class FramesSource:
             return np.empty((0, 0, 0, 3), np.uint8)
         height, width = next(iter(decoded.values())).shape[1:3]
         return np.concatenate([resize(decoded[int(index)], height, width) for index in frame_indices])
+
+    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
+        """The wanted frames one by one, small and grey.
+
+        Args:
+            frame_indices: ascending, without repeats, in [0, num_frames).
+            size: side of the square that each frame is stretched to, by the mean over areas.
+
+        Yields:
+            (size, size) uint8 brightness.
+        """
+        for index in frame_indices:
+            frame = self.read([int(index)], short_side=size)[0]
+            yield shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)
 
     def close(self) -> None:
         """Nothing is held open."""

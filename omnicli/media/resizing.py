@@ -33,16 +33,30 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized
 
 
+def shrink(image: np.ndarray, size: int) -> np.ndarray:
+    """A picture stretched to a small square: each pixel the mean of the area it covers, so that no detail aliases.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8.
+        size: pixels of a side.
+
+    Returns:
+        (size, size) or (size, size, C) uint8; a picture with a smaller side is interpolated.
+    """
+    interpolation = cv2.INTER_AREA if min(image.shape[:2]) >= size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=interpolation)
+
+
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:
     """Pixels as they are meant to be seen.
 
     Args:
-        image: (H, W, 3) as stored.
+        image: (H, W, 3) or (H, W) as stored.
         orientation: Exif's 1-8: 2 mirrored, 3 upside down, 4 flipped, 5 transposed, 6 to be turned right, 7 transposed
             along the other diagonal, 8 to be turned left.
 
     Returns:
-        (H, W, 3), or (W, H, 3) for 5-8; contiguous.
+        The same, H and W swapped for 5-8; contiguous.
     """
     if orientation >= 5:
         image = image.swapaxes(0, 1)

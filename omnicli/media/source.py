@@ -1,6 +1,6 @@
 """Any record's media behind one interface: pictures, videos, directories of frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -42,6 +42,10 @@ class MediaSource(Protocol):
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB of the wanted frames, in the order given; with ``short_side`` resized to it."""
+        ...
+
+    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
+        """(size, size) uint8 brightness of the wanted frames, one by one; indices ascend, without repeats."""
         ...
 
     def close(self) -> None:
@@ -147,9 +151,15 @@ class _Part:
         return self._source.height
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+        return self._source.read(self._whole(frame_indices), short_side=short_side)
+
+    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
+        return self._source.walk_grey(self._whole(frame_indices), size=size)
+
+    def _whole(self, frame_indices: Sequence[int]) -> list[int]:
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
             raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a part of {self.num_frames}")
-        return self._source.read([int(index) + self._first for index in frame_indices], short_side=short_side)
+        return [int(index) + self._first for index in frame_indices]
 
     def close(self) -> None:
         self._source.close()

@@ -17,7 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.decoder import FrameDecoder
-from omnicli.media.resizing import orient, resize, resize_short_side
+from omnicli.media.resizing import orient, resize, resize_short_side, shrink
 from omnicli.streams.files import open_binary
 
 # Exif's orientation → signs of a, b, c, d in x' = a·x + c·y, y' = b·x + d·y
@@ -129,11 +129,22 @@ class VideoSource:
         Yields:
             (index, (H, W, 3) uint8 RGB); rows may lie apart in memory.
         """
-        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
-            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
-        for place, index in enumerate(frame_indices):
-            following = frame_indices[place + 1] if place + 1 < len(frame_indices) else None
-            yield index, self._to_rgb(self._decoder.frame(index, following), short_side)
+        for index, frame in self._decoded(frame_indices):
+            yield index, self._to_rgb(frame, short_side)
+
+    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
+        """The wanted frames one by one, small and grey: no more than decoding costs.
+
+        Args:
+            frame_indices: ascending, without repeats, in [0, num_frames).
+            size: side of the square that each frame is stretched to, by the mean over areas.
+
+        Yields:
+            (size, size) uint8 brightness.
+        """
+        for _, frame in self._decoded(frame_indices):
+            pixels = self._plane(frame, "gray", channels=1)[..., 0]
+            yield orient(shrink(pixels, size), self._turn(frame))
 
     def close(self) -> None:
         """Closes the file too."""
@@ -148,21 +159,36 @@ class VideoSource:
     ) -> None:
         self.close()
 
+    def _decoded(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
+        for place, index in enumerate(frame_indices):
+            following = frame_indices[place + 1] if place + 1 < len(frame_indices) else None
+            yield index, self._decoder.frame(index, following)
+
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned, of the size of the video or with the wanted short side."""
+        pixels = self._plane(frame, "rgb24", channels=3)
+        pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
+        if self._turn(frame) != 1:
+            pixels = orient(pixels, self._turn(frame))
+        return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
+
+    def _plane(self, frame: av.video.frame.VideoFrame, pixel_format: str, *, channels: int) -> np.ndarray:
+        """(H, W, channels) uint8 as stored; a view: what is resized or collected next need not be copied first."""
         try:
-            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            packed = self._reformatter.reformat(frame, format=pixel_format, threads=1)
         except (av.error.FFmpegError, OSError, ValueError):
             raise MediaError(f"pixels of format {frame.format.name} are not supported") from None
-        # A view: what is resized or collected next need not be copied first.
-        plane: Any = rgb.planes[0]
-        pixels = np.ndarray((rgb.height, rgb.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
-        pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
+        plane: Any = packed.planes[0]
+        shape = (packed.height, packed.width, channels)
+        return np.ndarray(shape, np.uint8, plane, strides=(plane.line_size, channels, 1))
+
+    def _turn(self, frame: av.video.frame.VideoFrame) -> int:
+        """Exif's number for how the video is turned, as its first frame says."""
         if self._orientation is None:
-            self._orientation = _orientation_of(rgb)
-        if self._orientation != 1:
-            pixels = orient(pixels, self._orientation)
-        return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
+            self._orientation = _orientation_of(frame)
+        return self._orientation
 
     def _shown_size(self) -> tuple[int, int]:
         if self._orientation is None:

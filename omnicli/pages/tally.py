@@ -96,7 +96,7 @@ class Tally:
         self.bins = {"kept": [0] * NUM_BINS, "rejected": [0] * NUM_BINS}
         self.lowest_kept, self.highest_rejected = 2.0, -1.0
         self.just_kept, self.just_rejected = Best(2 * size), Best(2 * size)
-        self.duplicates, self.mistakes = Best(2 * size), Best(2 * size)
+        self.duplicates, self.mistakes = Best(8 * size), Best(2 * size)  # most flags are false: people look at many
         self.judged, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
         self.metrics: list[Record] = []
@@ -181,7 +181,7 @@ class Tally:
         self.reasons[kind] += 1
         match = record.verdict.get("match")
         if isinstance(match, Mapping):
-            self.duplicates.add(float(match.get("cosine") or match.get("similarity") or 0.0), record)
+            self.duplicates.add(similarity_of(match) or 0.0, record)
         if confidence is None:
             group.refused.add(-1.0, record)
             return
@@ -245,6 +245,12 @@ def confidence_of(record: Record) -> float | None:
     """Its confidence; None if no teacher scored it."""
     value = record.get("confidence")
     return float(value) if isinstance(value, int | float) else None
+
+
+def similarity_of(match: Mapping[str, Any]) -> float | None:
+    """How alike a suspected duplicate and its target are: the cosine of frames, or the share of footage in common."""
+    found = (match.get(field) for field in ("cosine", "similarity", "overlap"))
+    return next((float(value) for value in found if isinstance(value, int | float)), None)
 
 
 def is_metric(record: Record) -> bool:

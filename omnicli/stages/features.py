@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from omnicli.errors import ModelError
+from omnicli.scoring import half_precision
 from omnicli.streams.records import OnDrop, Record
 
 Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
@@ -33,10 +33,6 @@ def feature_records(records: Iterable[Record], *, extract: Extract, on_drop: OnD
         ModelError: a feature is not finite, or too large for float16.
     """
     for record, features, times in extract(records, on_drop=on_drop):
-        with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
-            rounded = features.astype(np.float16)  # (F, D)
-        if not np.isfinite(rounded).all():
-            raise ModelError(f"{record.where}: features are not finite in float16; is the checkpoint damaged?")
         made = record.derive()
-        made.arrays = {"features": rounded, "times": times.astype(np.float64)}
+        made.arrays = {"features": half_precision(features, record.where), "times": times.astype(np.float64)}
         yield made

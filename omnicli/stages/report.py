@@ -13,7 +13,7 @@ least confident kept and the most confident rejected are shown; without confiden
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from omnicli import __version__
 from omnicli.errors import InputError
 from omnicli.pages import plots
 from omnicli.pages.curves import metric_charts, summary_of
-from omnicli.pages.tally import Best, Group, Tally, class_of, confidence_of, query_of
+from omnicli.pages.tally import Best, Group, Tally, class_of, confidence_of, query_of, similarity_of
 from omnicli.pages.thumbnails import Thumbnail, make_thumbnail
 from omnicli.streams.classes import normalise_class
 from omnicli.streams.records import Record
@@ -247,17 +247,36 @@ def _became(tally: Tally) -> Markup | None:
 
 
 def _duplicates(tally: Tally, album: _Album) -> list[Pair]:
-    """Suspected duplicates and their targets, most similar first (Sec. 3.3: most flags are false, so people look)."""
+    """Suspected duplicates and what they resemble, most similar first (Sec. 3.3: most flags are false: people look).
+
+    Videos show the frames that resemble each other.
+    """
     pairs = []
     for record in tally.duplicates.records():
         match = record.verdict["match"]
         name = str(match.get("path") or match.get("id") or match.get("target") or "")
-        at_sec = match.get("target_time_sec")
-        target = make_thumbnail(Record({"id": name, "path": name}), root=album.root, at_sec=at_sec)
+        its_sec = match.get("time_sec", match.get("start_sec"))
+        at_sec = match.get("target_time_sec", match.get("target_start_sec"))
+        target = make_thumbnail(
+            Record({"id": name, "path": name, "media": match.get("media")}), root=album.root, at_sec=at_sec
+        )
+        where = "earlier in the stream" if record.verdict.get("reason") == "repeat" else "in the target set"
         (shown,) = album.show([record], "rejected")
-        beside = Shown(id=name, fate="target", confidence=None, note="in the target set", thumbnail=target)
-        pairs.append(Pair(record=shown, target=beside, similarity=match.get("cosine", match.get("similarity"))))
+        if its_sec is not None:
+            thumbnail = make_thumbnail(record, root=album.root, at_sec=its_sec)
+            shown = replace(shown, note=_at(its_sec).strip(), thumbnail=thumbnail)
+        beside = Shown(id=name, fate="target", confidence=None, note=where + _at(at_sec), thumbnail=target)
+        pairs.append(Pair(record=shown, target=beside, similarity=similarity_of(match)))
     return pairs
+
+
+def _at(seconds: float | None) -> str:
+    """When a frame is shown; nothing for the first one, which of a picture is the only one.
+
+    >>> _at(7.0), _at(0.0)
+    (' at 7 s', '')
+    """
+    return f" at {seconds:g} s" if seconds else ""
 
 
 def _percent(share: float) -> str:

@@ -34,6 +34,8 @@ class Fields(msgspec.Struct):
     end_sec: float | None = None
     positive_sec: list[float] | None = None
     negative_sec: list[float] | None = None
+    similarity: float | None = None
+    nearest: dict[str, Any] | None = None
     inflation: dict[str, Any] | None = None
     weight: float | None = None
     width: int | None = None

@@ -49,6 +49,7 @@ class ShardWriter:
         rows_per_shard: a shard is closed after so many records.
         bytes_per_shard: or when its arrays reach so many bytes.
         first_index: number of the first file; a resumed run goes on where it stopped.
+        keep_paths: lines stay as they are and name their media, not the row of the shard.
 
     Raises:
         OutputError: the directory cannot be made or written.
@@ -66,6 +67,7 @@ class ShardWriter:
         rows_per_shard: int = ROWS_PER_SHARD,
         bytes_per_shard: int = BYTES_PER_SHARD,
         first_index: int = 0,
+        keep_paths: bool = False,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -73,6 +75,7 @@ class ShardWriter:
         self._directory = Path(directory)
         self._attributes = {"stage": stage, "kind": kind} | _plain_attributes(provenance)
         self._kind = kind
+        self._keep_paths = keep_paths
         self._prefix = prefix
         self._rows_per_shard = rows_per_shard
         self._bytes_per_shard = bytes_per_shard
@@ -90,7 +93,7 @@ class ShardWriter:
 
         Returns:
             The record without arrays. Features and frames: ``path`` (the shard's final name) and ``row`` say where they
-            lie and ``media`` what they are; a record of kind scores keeps ``path`` and ``media`` as they are.
+            lie and ``media`` what they are; kind scores, and ``keep_paths``, leave ``path`` and ``media`` as they are.
         """
         with _named_errors(self._directory):
             if self._open is None:
@@ -99,7 +102,7 @@ class ShardWriter:
             row = shard.add(record)
             if shard.num_rows >= self._rows_per_shard or shard.num_bytes >= self._bytes_per_shard:
                 self.close()
-        return _as_row(record, self._kind, str(shard.path), row)
+        return _as_row(record, "scores" if self._keep_paths else self._kind, str(shard.path), row)
 
     def close(self) -> None:
         """Finish the open shard, if there is one; the writer can go on with the next."""
@@ -166,11 +169,8 @@ class ShardReader:
     def records(self) -> Iterator[Record]:
         """Every record, from the first; ``path``, ``row`` and ``media`` say where its arrays lie (not for scores)."""
         for start in range(0, len(self), READ_ROWS):
-            with _damage(self.path):
-                lines = self._records[start : start + READ_ROWS]
-            for row, line in enumerate(lines, start):
-                record = parse_record(line, origin=self.path, line_number=row + 1)
-                yield _as_row(record, self.kind, self.path, row)
+            records = self.stored_records(start, start + READ_ROWS)
+            yield from (_as_row(record, self.kind, self.path, row) for row, record in enumerate(records, start))
 
     def num_frames(self, row: int) -> int:
         """Frames the record has: of features or of pictures."""
@@ -182,24 +182,24 @@ class ShardReader:
         with _damage(self.path):
             return self._arrays["features"][start:stop], self._arrays["times"][start:stop]
 
-    def feature_blocks(self, num_rows: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Features of many records at once, ``num_rows`` at a time.
+    def feature_block(self, start_row: int, stop_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(ΣF, D) features, (ΣF,) times and (R,) counts of rows [start_row, stop_row)."""
+        counts = self._counts[start_row:stop_row]
+        start, stop = int(self._starts[start_row]), int(self._starts[start_row + len(counts)])
+        with _damage(self.path):
+            return self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
 
-        Yields:
-            (first row, (ΣF, D) float16, (ΣF,) times, (rows,) counts).
-        """
-        for row in range(0, len(self), num_rows):
-            counts = self._counts[row : row + num_rows]
-            start, stop = int(self._starts[row]), int(self._starts[row + len(counts)])
-            with _damage(self.path):
-                yield row, self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
+    def stored_records(self, start_row: int, stop_row: int) -> list[Record]:
+        """Records as they were when their arrays were made; ``path`` is that of their media."""
+        with _damage(self.path):
+            lines = self._records[start_row:stop_row]
+        return [parse_record(line, origin=self.path, line_number=row) for row, line in enumerate(lines, start_row + 1)]
 
     def scores(self, row: int) -> np.ndarray:
         """(K,) float32 scores of one record."""
         self._range(row, "scores")
         with _damage(self.path):
-            scores: np.ndarray = self._arrays["scores"][row]
-        return scores
+            return np.asarray(self._arrays["scores"][row])
 
     def frames(self, row: int) -> list[bytes]:
         """The JPEG files of one record, in order."""

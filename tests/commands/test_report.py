@@ -93,3 +93,19 @@ def test_a_page_is_made_at_the_end_of_a_pipe(sh, world, tmp_path):
     done = sh(f"omni index web/image --limit 12 | omni report - --title Pipe -q -o {tmp_path}/report.html", cwd=world)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", done.stderr)
     assert "<h1>Pipe</h1>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_motion_has_a_page_of_its_own(tmp_path, world):
+    import numpy as np
+
+    from omnicli.data.motion import STILL, Gaussian
+    from omnicli.data.motion_file import Fitted, Motion, write_motion
+
+    motion, out = tmp_path / "motion.json", tmp_path / "motion.html"
+    write_motion(motion, Motion(agnostic=Fitted(Gaussian(STILL, 1e-6 * np.eye(8)), 2, 120)))
+    done = omni("--motion", motion, world / "web" / "image", "-o", out, "--title", "How it moves")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "report: 120 pairs of frames" in done.stderr and "<h1>How it moves</h1>" in out.read_text()
+    assert "test pattern" not in out.read_text()
+    done = omni("--motion", motion, "-o", out, "--threshold", "0.5")
+    assert (done.exit_code, done.stderr) == (2, "omni report: --threshold does not go with --motion\n")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from omnicli.data.sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import (
     centre_crop,
+    five_crops,
     flip,
     multi_scale_crop,
     normalise,
@@ -212,3 +213,10 @@ def test_a_real_video_becomes_the_input_that_the_released_code_makes_of_it(name,
         assert np.array_equal(frames, centre_crop(source.read(indices.tolist(), short_side=256), 224))
     assert frames.shape == (len(indices), 224, 224, 3)
     assert frames.mean() == pytest.approx(expected["input_mean"], abs=1e-4)
+
+
+def test_five_crops_are_the_places_of_ten_frame_by_frame():
+    frames = np.random.default_rng(0).integers(0, 255, (3, 30, 41, 3), dtype=np.uint8)
+    crops = five_crops(frames, 20).reshape(3, 5, 20, 20, 3)
+    for frame, five in zip(frames, crops, strict=True):
+        np.testing.assert_array_equal(five, ten_crops(frame[None], 20)[::2, 0])

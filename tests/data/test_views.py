@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from omnicli.data.sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side
-from omnicli.data.views import clip_views, frames_at_rate, snippet_views
+from omnicli.data.views import clip_views, frames_at_rate, frames_at_times, snippet_views
 
 
 class Film:
@@ -84,3 +84,8 @@ def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
     expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
     assert got.shape == (2 * count, 4, 16, 16, 3)
     np.testing.assert_array_equal(got[:, :, 0, 0, 1], np.tile(expected, (count, 1)))
+
+
+def test_frames_on_screen_at_given_times():
+    times = np.array([0.0, 0.5, 2.0])
+    assert frames_at_times(times, np.array([2.0, 0.0, 0.49, 1.9, 9.0, -1.0])).tolist() == [2, 0, 0, 1, 2, 0]

@@ -4,7 +4,7 @@ import pytest
 
 from omnicli.errors import MediaError
 from omnicli.media.frames import FramesSource, ImageSource, list_frames
-from omnicli.media.resizing import resize_short_side
+from omnicli.media.resizing import resize_short_side, shrink
 
 
 def write_frames(directory, frames, pattern="img_{:05d}.png", first=1):
@@ -23,6 +23,8 @@ def test_frames_are_read_by_their_numbers_and_in_the_order_given(tmp_path, movin
         assert (source.height, source.width) == (48, 64)
         assert np.array_equal(source.read([11, 0, 9, 0]), frames[[11, 0, 9, 0]])
         assert np.array_equal(source.read([3], short_side=20), resize_short_side(frames[[3]], 20))
+        grey = [shrink(cv2.cvtColor(frames[index], cv2.COLOR_RGB2GRAY), 48) for index in (3, 9)]
+        np.testing.assert_allclose(list(source.walk_grey([3, 9], size=48)), grey, atol=1)
         assert source.read([]).shape == (0, 0, 0, 3)
         with pytest.raises(IndexError, match="of 12"):
             source.read([12])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from omnicli.media.resizing import orient, resize, resize_short_side
+from omnicli.media.resizing import orient, resize, resize_short_side, shrink
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
@@ -21,6 +21,14 @@ def test_frames_that_fit_already_are_not_copied():
     frames = np.zeros((2, 30, 40, 3), np.uint8)
     assert resize_short_side(frames, 30) is frames
     assert resize(frames, 30, 40) is frames
+
+
+def test_a_small_square_holds_the_means_of_areas():
+    image = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
+    means = image.reshape(20, 3, 20, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(shrink(image, 20), means, atol=0.51)
+    assert shrink(image[:10], 20).shape == (20, 20)
+    assert shrink(np.repeat(image[..., None], 3, axis=2), 20).shape == (20, 20, 3)
 
 
 def test_a_view_is_resized_like_its_copy():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import _Part, open_media
+from omnicli.media.video import VideoSource
 from omnicli.streams.records import Record
 
 
@@ -97,9 +98,14 @@ def test_a_part_of_a_video_has_its_own_indices_and_the_times_of_the_file(tmp_pat
         assert source.duration_sec == pytest.approx(0.8)
         assert source.times[0] == pytest.approx(0.4) and source.times[-1] == pytest.approx(1.16)
         assert np.array_equal(source.read([0, 19], short_side=48), frames[[10, 29]])
+        whole = VideoSource(str(tmp_path / "a.mp4"))
+        assert np.array_equal(list(source.walk_grey([0, 19], size=16)), list(whole.walk_grey([10, 29], size=16)))
+        whole.close()
         for request in ([20], [-1]):
             with pytest.raises(IndexError, match="of a part of 20"):
                 source.read(request)
+            with pytest.raises(IndexError, match="of a part of 20"):
+                source.walk_grey(request, size=16)
 
 
 @pytest.mark.parametrize(

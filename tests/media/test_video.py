@@ -7,11 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from omnicli.media import video
-from omnicli.media.resizing import resize_short_side
+from omnicli.media.resizing import resize_short_side, shrink
 from omnicli.media.video import VideoSource, frames_at
 
 NUM_FRAMES = 60
@@ -151,6 +152,20 @@ def test_turned_videos_are_shown_upright(tmp_path, film, moving, degrees):
         assert (source.height, source.width) == upright.shape[1:3]
         assert np.array_equal(source.read([4, 1]), upright[[4, 1]])
         assert np.array_equal(source.read([2], short_side=32), resize_short_side(upright[[2]], 32))
+
+
+@pytest.mark.parametrize("degrees", [0, 90])
+@pytest.mark.parametrize("codec", ["libx264rgb", "libx264"])
+def test_small_grey_frames_are_means_of_what_is_shown(tmp_path, film, moving, degrees, codec):
+    path = film(tmp_path / "a.mp4", moving(12, 96, 128), codec=codec, rotation=degrees)
+    with VideoSource(str(path)) as source:
+        shown = source.read([0, 5, 11])
+        grey = list(source.walk_grey([0, 5, 11], size=32))
+        expected = [shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 32) for frame in shown]
+        assert [frame.shape for frame in grey] == [(32, 32)] * 3
+        np.testing.assert_allclose(np.stack(grey), np.stack(expected), atol=3)  # colours were clipped, brightness not
+        with pytest.raises(IndexError, match="of a video of 12"):
+            next(source.walk_grey([12], size=32))
 
 
 def test_display_matrices_of_all_eight_orientations_are_told_apart():

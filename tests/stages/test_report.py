@@ -143,6 +143,26 @@ def test_suspected_duplicates_stand_beside_their_target(world):
     assert page.count("data:image/jpeg") >= 2
 
 
+def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
+    """Both at their own time; what repeats an earlier record says so; footage in common counts by its share."""
+    first, second = sorted((world / "target/val").rglob("*.mp4"))[:2]
+    frames = {"path": str(second), "media": "video", "time_sec": 1.0, "target_time_sec": 0.5, "cosine": 0.9}
+    footage = {"id": str(second), "start_sec": 0.5, "end_sec": 1.5, "target_start_sec": 1.0, "overlap": 0.25}
+    pages = []
+    for reason, match in (("repeat", frames), ("duplicate", footage), ("duplicate", frames | {"time_sec": 0.0})):
+        record = Record({"id": "x", "path": str(first), "media": "video"})
+        record.verdict = {"reason": reason, "match": match}
+        tally = Tally()
+        tally.add(record, reason)
+        pages.append(render_report(tally, title="t"))
+    repeat, footage_page, other_time = ("".join(Page(page).text) for page in pages)
+    assert "at 1 s" in repeat and "earlier in the stream at 0.5 s" in repeat and "0.900" in repeat
+    assert "at 0.5 s" in footage_page and "in the target set at 1 s" in footage_page and "0.250" in footage_page
+    assert "in the target set at 0.5 s" in other_time
+    shown = [page.split('id="duplicates"')[1].split("data:image/jpeg;base64,")[1].split('"')[0] for page in pages[::2]]
+    assert shown[0] != shown[1]  # another frame of the same video
+
+
 def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_pictures():
     tally = Tally()
     for index in range(300):

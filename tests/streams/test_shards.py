@@ -86,11 +86,22 @@ def test_blocks_of_features_are_the_rows_end_to_end(tmp_path):
         shards.add(make(i, features=np.full((i % 3, 2), i), times=np.arange(i % 3)))
     shards.close()
     reader = ShardReader(str(tmp_path / "00000.h5"))
-    blocks = list(reader.feature_blocks(3))
-    assert [block[0] for block in blocks] == [0, 3, 6]
-    assert np.concatenate([block[3] for block in blocks]).tolist() == [i % 3 for i in range(7)]
-    expected = np.concatenate([reader.features(row)[0] for row in range(7)])
-    np.testing.assert_array_equal(np.concatenate([block[1] for block in blocks]), expected)
+    blocks = [reader.feature_block(start, start + 3) for start in (0, 3, 6)]
+    assert np.concatenate([counts for _, _, counts in blocks]).tolist() == [i % 3 for i in range(7)]
+    for part in (0, 1):  # features, times
+        expected = np.concatenate([reader.features(row)[part] for row in range(7)])
+        np.testing.assert_array_equal(np.concatenate([block[part] for block in blocks]), expected)
+
+
+def test_a_row_remembers_the_media_it_was_made_of(tmp_path):
+    shards = writer(tmp_path, "features")
+    stored = [make(i, features=np.zeros((1, 2)), times=np.zeros(1)) for i in range(3)]
+    for record in stored:
+        shards.add(record)
+    shards.close()
+    with ShardReader(str(tmp_path / "00000.h5")) as reader:
+        assert reader.stored_records(1, 3) == stored[1:]
+        assert [record["media"] for record in reader.records] == ["features"] * 3
 
 
 def test_a_shard_closes_when_its_bytes_are_full(tmp_path):
@@ -210,3 +221,12 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
 def test_arrays_of_a_wrong_shape_are_our_bug(tmp_path):
     with pytest.raises(ValueError, match="features must be"):
         writer(tmp_path, "features").add(make(0, features=np.zeros(3), times=np.zeros(3)))
+
+
+def test_lines_can_go_on_naming_their_media(tmp_path):
+    shards = writer(tmp_path, "features", keep_paths=True)
+    record = make(3, features=np.zeros((1, 2)), times=np.zeros(1))
+    kept = shards.add(record)
+    shards.close()
+    assert kept == record and kept.arrays is None
+    assert next(read_shard(str(tmp_path / "00000.h5")))["media"] == "features"

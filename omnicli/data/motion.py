@@ -1,0 +1,155 @@
+"""Camera motion as homographies: parameters and matrices, the Gaussian over them, the crop of a clip (Sec. 3.5, Eq. 2).
+
+A step H takes points of one frame to where they are in the next. Coordinates are free of resolution: the short side of
+the frame is [-1, 1], the centre is 0, y points down. With h33 = 1 a step has eight parameters, row by row:
+h11, h12, h13, h21, h22, h23, h31, h32; standing still is (1, 0, 0, 0, 1, 0, 0, 0).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+PARAMETERS = ("h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32")
+NUM_PARAMETERS = len(PARAMETERS)
+STILL = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
+TRANSLATION = [2, 5]  # h13 and h23: to the right and down
+
+_IDENTITY = np.eye(3)
+_CORNERS = np.array([[-1.0, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """N(μ, Σ) of Sec. 3.5.
+
+    Attributes:
+        mean: (D,) float64.
+        covariance: (D, D) float64, symmetric, positive semi-definite.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def part(self, places: list[int]) -> "Gaussian":
+        """The distribution of some of the parameters alone."""
+        return Gaussian(self.mean[places], self.covariance[np.ix_(places, places)])
+
+    def draw(self, num_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """(num_draws, D) independent draws; fewer draws are the first of more."""
+        drawn: np.ndarray = self.mean + rng.standard_normal((num_draws, len(self.mean))) @ self._root
+        return drawn
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        """Ours: the symmetric root of Σ. It is unique, so every linear algebra library draws the same."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root: np.ndarray = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # rounding leaves some a little below 0
+        return root
+
+
+class Moments:
+    """Sums from which the maximum-likelihood Gaussian follows; a few numbers, however many steps were seen.
+
+    Attributes:
+        num_steps: steps added.
+    """
+
+    def __init__(self) -> None:
+        self.num_steps = 0
+        self._sum = np.zeros(NUM_PARAMETERS)
+        self._products = np.zeros((NUM_PARAMETERS, NUM_PARAMETERS))
+
+    def add(self, parameters: np.ndarray) -> Self:
+        """Take in (P, 8) parameters; P may be 0."""
+        # From standing still, near which they all lie: small numbers leave their squares enough digits.
+        deviations = parameters - STILL
+        self.num_steps += len(deviations)
+        self._sum += deviations.sum(axis=0)
+        self._products += deviations.T @ deviations
+        return self
+
+    def gaussian(self) -> Gaussian:
+        """Sec. 3.5, maximum likelihood: μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError without a step."""
+        if not self.num_steps:
+            raise ValueError("no step to estimate motion from")
+        mean = self._sum / self.num_steps
+        return Gaussian(STILL + mean, self._products / self.num_steps - np.outer(mean, mean))
+
+
+def to_matrices(parameters: np.ndarray) -> np.ndarray:
+    """(..., 8) parameters as (..., 3, 3) matrices with h33 = 1."""
+    matrices = np.ones((*parameters.shape[:-1], 9))
+    matrices[..., :8] = parameters
+    return matrices.reshape(*parameters.shape[:-1], 3, 3)
+
+
+def to_parameters(matrices: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) matrices of any scale as (..., 8) parameters."""
+    flat = matrices.reshape(*matrices.shape[:-2], 9)
+    parameters: np.ndarray = flat[..., :8] / flat[..., 8:]
+    return parameters
+
+
+def compose(steps: np.ndarray, *, frame_interval: int = 1) -> np.ndarray:
+    """Where the first frame has gone by each frame that is shown: I, H_k ∘ … ∘ H_1, H_2k ∘ … ∘ H_1, … (Eq. 2).
+
+    Paper: "starting from J_1 = I", so N frames are N - 1 steps apart.
+
+    Args:
+        steps: (..., (T - 1)·k, 8) parameters of H_1, H_2, …, one from each source frame to the next.
+        frame_interval: k, source frames from one shown frame to the next.
+
+    Returns:
+        (..., T, 3, 3) float64; the first is the identity.
+    """
+    jumps = to_matrices(steps).reshape(*steps.shape[:-2], -1, frame_interval, 3, 3)
+    with np.errstate(all="ignore"):  # a wild draw leaves numbers that ``place_crop`` refuses
+        while (count := jumps.shape[-3]) > 1:  # neighbours at once: H_2∘H_1, H_4∘H_3, …
+            pairs = jumps[..., 1::2, :, :] @ jumps[..., : count - 1 : 2, :, :]
+            jumps = np.concatenate([pairs, jumps[..., -1:, :, :]], axis=-3) if count % 2 else pairs
+        path = np.empty((*jumps.shape[:-4], jumps.shape[-4] + 1, 3, 3))
+        path[..., 0, :, :] = _IDENTITY
+        for shown in range(jumps.shape[-4]):
+            path[..., shown + 1, :, :] = jumps[..., shown, 0, :, :] @ path[..., shown, :, :]
+    return path
+
+
+def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarray]:
+    """The largest crop that shows no border in any frame of a clip, and what each frame sees of the picture.
+
+    Ours: the crop has the shape of the picture and plays the part of J_1: it is the frame that the motion is normalised
+    to, so that a clip moves as the videos did that the motion was fitted to. Frame i sees the points M_i⁻¹(frame) of
+    J_1's plane. They reach furthest at the four corners, as long as no corner is behind the camera; so the largest
+    crop follows from the corners of all frames alone. Where there is play, the crop stays near the centre.
+
+    Args:
+        path: (..., T, 3, 3) from ``compose``.
+        aspect: width / height of the picture.
+
+    Returns:
+        scale: (...,) the crop's sides as a share of the picture's, at most 1; 0 where one is mirrored or folds over.
+        views: (..., T, 3, 3) from a point of each frame to what it sees, both in the coordinates of this module;
+            meaningless where the scale is 0.
+    """
+    half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the picture: its short side is [-1, 1]
+    with np.errstate(all="ignore"):  # what overflows, or divides by nothing, is not good
+        determinant = np.linalg.det(path)  # (..., T)
+        upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either
+        if not upright.all():
+            path = np.where(upright[..., None, None], path, _IDENTITY)
+        backwards = np.linalg.inv(path)
+        seen = backwards @ (_CORNERS * [[half[0]], [half[1]], [1.0]])  # (..., T, 3, 4)
+        depth = seen[..., 2:, :]
+        good = (upright & (depth > 0).all((-1, -2))).all(-1)
+        points = seen[..., :2, :] / depth
+        low, high = points.min((-1, -3)), points.max((-1, -3))  # (..., 2)
+        scale = (2 * half / (high - low)).min(-1)
+        scale = np.where(good & (scale > 0), np.minimum(scale, 1.0), 0.0)
+        sides = scale[..., None]
+        placing = np.zeros((*scale.shape, 1, 3, 3))
+        placing[..., 0, [0, 1], [0, 1]] = sides
+        placing[..., 0, :2, 2] = np.minimum(np.maximum(0.0, -half - sides * low), half - sides * high)
+        placing[..., 0, 2, 2] = 1
+        return scale, placing @ backwards

@@ -1,0 +1,121 @@
+"""The camera motion between consecutive frames of a video, as homographies (Sec. 3.5: "on the original video").
+
+The paper does not say how. Ours: corners are tracked to the next frame and back; those that return to where they came
+from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
+for a few corners in one place says nothing about the rest of the frame.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from omnicli.media.codecs import quiet_codecs
+from omnicli.media.source import MediaSource
+
+SHORT_SIDE = 256  # pixels that tracking looks at, at most
+FRAMES_AT_ONCE = 32  # decoded and held
+MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 400, 0.01, 8.0
+MIN_CORNERS = 20
+RETURN_WITHIN = 0.5  # pixels between a corner and where tracking forward and back ends
+MIN_RETURNED = 0.3  # share of the corners; fewer come back across a cut
+INLIER_WITHIN = 1.0  # pixels
+MIN_INLIERS = 0.5  # share of the corners that came back
+MIN_SPREAD = 0.25  # standard deviation of agreeing corners along each axis; evenly spread ones have 0.58
+MAX_MOVE = 1.0  # half a short side, by a corner of the frame: no camera turns so fast between two frames
+
+FLAT, CUT, NO_FIT = "no texture", "shot cut", "no common motion"
+
+quiet_codecs()
+
+
+def track_motion(source: MediaSource, first_frames: Sequence[int]) -> tuple[np.ndarray, Counter[str]]:
+    """How the camera moved from each of ``first_frames`` to the frame after it.
+
+    Args:
+        source: an open video; about ``FRAMES_AT_ONCE`` small frames are held in memory.
+        first_frames: ascending, in [0, num_frames - 1).
+
+    Returns:
+        homographies: (P, 3, 3) float64 from points of a frame to points of the next, h33 = 1, in coordinates whose
+            short side is [-1, 1] and whose centre is 0; P is at most ``len(first_frames)``.
+        left_out: how many pairs of frames have none, by why: "no texture", "shot cut", "no common motion".
+
+    Raises:
+        MediaError: a frame does not decode.
+    """
+    wanted = set(first_frames)
+    found, left_out = [], Counter[str]()
+    for (index, before), (_, after) in pairwise(_grey_frames(source, sorted(wanted | {i + 1 for i in wanted}))):
+        if index not in wanted:
+            continue
+        homography = find_homography(before, after)
+        if isinstance(homography, str):
+            left_out[homography] += 1
+        else:
+            found.append(homography)
+    return np.array(found).reshape(-1, 3, 3), left_out
+
+
+def find_homography(before: np.ndarray, after: np.ndarray) -> np.ndarray | str:
+    """The homography most corners of ``before`` follow to ``after``, or why there is none.
+
+    Args:
+        before: (H, W) uint8.
+        after: (H, W) uint8.
+
+    Returns:
+        (3, 3) float64 in normalised coordinates, h33 = 1; or one of ``FLAT``, ``CUT``, ``NO_FIT``.
+    """
+    corners = cv2.goodFeaturesToTrack(before, MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE)
+    if corners is None or len(corners) < MIN_CORNERS:
+        return FLAT
+    start, end = _tracked(before, after, corners)  # (P, 2) pixels
+    if len(start) < max(MIN_CORNERS, MIN_RETURNED * len(corners)):
+        return CUT
+    pixels, mask = cv2.findHomography(start, end, cv2.USAC_MAGSAC, INLIER_WITHIN, maxIters=2000, confidence=0.999)
+    if pixels is None or mask.mean() < MIN_INLIERS:
+        return NO_FIT
+    to_normal = _normalising(*before.shape)
+    spread = start[mask[:, 0] > 0].std(axis=0) * to_normal[0, 0]
+    homography = to_normal @ pixels @ np.linalg.inv(to_normal)
+    return homography / homography[2, 2] if spread.min() >= MIN_SPREAD and _is_camera(homography, before) else NO_FIT
+
+
+def _grey_frames(source: MediaSource, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, (H, W) uint8) of the wanted frames, few at a time."""
+    short_side = min(SHORT_SIDE, source.height, source.width)
+    for start in range(0, len(indices), FRAMES_AT_ONCE):
+        some = indices[start : start + FRAMES_AT_ONCE]
+        for index, frame in zip(some, source.read(some, short_side=short_side), strict=True):
+            yield index, cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
+def _tracked(before: np.ndarray, after: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 2) corners that tracking back leads home again, and where they went."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.zeros_like(corners))
+    home, found_again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, np.zeros_like(corners))
+    astray = np.linalg.norm(home - corners, axis=-1)[:, 0]
+    good = (found[:, 0] == 1) & (found_again[:, 0] == 1) & (astray < RETURN_WITHIN)
+    return corners[good, 0], there[good, 0]
+
+
+def _normalising(height: int, width: int) -> np.ndarray:
+    """(3, 3) from pixels, whose centres are whole numbers, to coordinates whose short side is [-1, 1]."""
+    half = min(height, width) / 2
+    return np.array([[1 / half, 0, (0.5 - width / 2) / half], [0, 1 / half, (0.5 - height / 2) / half], [0, 0, 1]])
+
+
+def _is_camera(homography: np.ndarray, frame: np.ndarray) -> bool:
+    """Whether the corners of the frame stay in front of the camera, the same way round, and near where they were."""
+    if not np.isfinite(homography).all() or not homography[2, 2] > 0 or not np.linalg.det(homography) > 0:
+        return False
+    height, width = frame.shape
+    across, down = width / min(height, width), height / min(height, width)
+    corners = np.array([[-across, across, -across, across], [-down, -down, down, down], [1, 1, 1, 1]])
+    moved = homography @ corners
+    if not (moved[2] > 0).all():
+        return False
+    return bool(np.abs(moved[:2] / moved[2] - corners[:2]).max() <= MAX_MOVE)

@@ -1,0 +1,81 @@
+"""Features that an earlier run stored: from a record that is a row of a shard to its arrays, many rows at a time."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnicli.errors import InputError
+from omnicli.streams.files import media_path
+from omnicli.streams.records import Record
+from omnicli.streams.shards import open_shard
+
+ROWS_AT_ONCE = 256  # read together where rows are asked for one after the other
+MAKERS = ("backbone", "weights", "checkpoint")  # attributes that say which model a shard's features are of
+
+
+class Stored(NamedTuple):
+    """One row.
+
+    Attributes:
+        features: (F, D) float16.
+        times: (F,) float64 seconds.
+        made_of: the record as it was when the features were made: its ``path`` is the picture's or the video's.
+    """
+
+    features: np.ndarray
+    times: np.ndarray
+    made_of: Record
+
+
+def is_stored(record: Record) -> bool:
+    """True for a record whose features lie in a shard."""
+    return record.get("media") == "features"
+
+
+class StoredFeatures:
+    """Reads rows of feature shards; those asked for in order are read in runs.
+
+    Args:
+        root: folder that relative paths of shards start from.
+    """
+
+    def __init__(self, root: str | None = None) -> None:
+        self._root = root
+        self._path = ""
+        self._first = self._next = 0
+        self._rows: list[Stored] = []
+
+    def read(self, record: Record) -> Stored:
+        """The features of a record for which ``is_stored``.
+
+        Raises:
+            InputError: the record names no row, or the shard is missing, damaged or of another kind.
+        """
+        path, row = media_path(record, self._root), int(record.require("row"))
+        if path != self._path or not 0 <= row - self._first < len(self._rows):
+            in_order = row == (self._next if path == self._path else 0)
+            self._rows = _read_rows(path, row, ROWS_AT_ONCE if in_order else 1)
+            self._path, self._first = path, row
+            self._next = row + len(self._rows)
+        return self._rows[row - self._first]
+
+    def maker(self, record: Record) -> dict[str, Any]:
+        """Which model the shard's features are of: the ``MAKERS`` its attributes tell."""
+        attributes = open_shard(media_path(record, self._root)).attributes
+        return {name: attributes[name] for name in MAKERS if attributes.get(name) is not None}
+
+
+def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:
+    shard = open_shard(path)
+    if shard.kind != "features":
+        raise InputError(f"{path}: holds {shard.kind}, not features")
+    if not 0 <= row < len(shard):
+        raise InputError(f"{path}: no row {row}; it has rows 0 to {len(shard) - 1}")
+    features, times, counts = shard.feature_block(row, row + num_rows)
+    ends = counts.cumsum().tolist()
+    starts = [0, *ends[:-1]]
+    records = shard.stored_records(row, row + num_rows)
+    return [
+        Stored(features[start:end], times[start:end], record)
+        for start, end, record in zip(starts, ends, records, strict=True)
+    ]

@@ -1,0 +1,69 @@
+"""Rows of feature shards come back as they were stored, in whatever order they are asked for."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from omnicli.errors import InputError
+from omnicli.streams import stored_features
+from omnicli.streams.records import Record
+from omnicli.streams.shards import ShardWriter, read_shard
+from omnicli.streams.stored_features import StoredFeatures, is_stored
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    writer = ShardWriter(
+        folder, stage="features", kind="features", provenance={"backbone": "tiny", "weights": None}, rows_per_shard=7
+    )
+    for i in range(17):
+        record = Record({"id": f"{i}.mp4", "path": f"web/{i}.mp4", "media": "video"})
+        record.arrays = {"features": np.full((i % 4, 3), i), "times": np.arange(i % 4) + i}
+        writer.add(record)
+    writer.close()
+    return [record for path in sorted(folder.glob("*.h5")) for record in read_shard(str(path))]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.lists(st.integers(0, 16), max_size=40))
+def test_any_order_gives_the_same_rows(shards, order):
+    reader = StoredFeatures()
+    for i in [*order, *range(17)]:
+        features, times, made_of = reader.read(shards[i])
+        np.testing.assert_array_equal(features, np.full((i % 4, 3), i))
+        np.testing.assert_array_equal(times, np.arange(i % 4) + i)
+        assert made_of == {"id": f"{i}.mp4", "path": f"web/{i}.mp4", "media": "video"}
+
+
+def test_rows_in_order_are_read_in_runs(shards, monkeypatch):
+    calls = []
+    read_rows = stored_features._read_rows
+    monkeypatch.setattr(stored_features, "_read_rows", lambda *asked: calls.append(asked[1:]) or read_rows(*asked))
+    reader = StoredFeatures()
+    for record in shards[:7]:
+        reader.read(record)
+    assert calls == [(0, stored_features.ROWS_AT_ONCE)]
+    reader.read(shards[3 + 7])  # another shard, in the middle: one row is enough
+    assert calls[1:] == [(3, 1)]
+
+
+def test_a_shard_tells_which_model_made_it(shards):
+    assert is_stored(shards[0]) and not is_stored(Record({"media": "video"}))
+    assert StoredFeatures().maker(shards[0]) == {"backbone": "tiny"}
+
+
+def test_a_row_that_is_not_there_is_named(shards):
+    with pytest.raises(InputError, match=r"00000\.h5: no row 7; it has rows 0 to 6"):
+        StoredFeatures().read(shards[0].derive(row=7))
+
+
+def test_shards_of_scores_have_no_features(tmp_path):
+    writer = ShardWriter(tmp_path, stage="filter", kind="scores", provenance={})
+    record = Record({"id": "a"})
+    record.arrays = {"scores": np.zeros(2)}
+    writer.add(record)
+    writer.close()
+    with pytest.raises(InputError, match="holds scores, not features"):
+        StoredFeatures().read(Record({"path": str(tmp_path / "00000.h5"), "row": 0, "media": "features"}))
