@@ -176,7 +176,10 @@ class FrozenFeed(ClipFeed):
     def _view(self, record: Record, epoch: int) -> np.ndarray:
         """One training clip as views (V, T, H, W, 3): each frame alone, or all of them together."""
         clip = read_training_clip(record, look=self.look, epoch=epoch, draw=0)  # (S, H, W, 3)
-        return clip[:, None] if self.teacher.model.is_framewise else clip[None]
+        if not self.teacher.model.is_framewise:
+            return clip[None]
+        is_still = (clip == clip[:1]).all()  # a picture, repeated: one look is enough
+        return (clip[:1] if is_still else clip)[:, None]
 
 
 class Judge:
