@@ -18,6 +18,7 @@ from omnicli.engine.calibration import fit_temperature
 from omnicli.engine.distributed import World
 from omnicli.engine.metrics import classification_metrics, mean_average_precision
 from omnicli.errors import Interrupted, MediaError
+from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.models.teacher import Teacher
 from omnicli.scoring import forward_of, predict_records
 from omnicli.streams.records import OnDrop, Record
@@ -25,6 +26,7 @@ from omnicli.viewing import ViewOptions, read_views
 
 NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30
+STEPS_AHEAD = 2
 READ_FRAMES = 32  # in one forward pass without gradients
 
 Features = tuple[Tensor, list[tuple[Example, str]]]  # (M, D); whose media are unreadable, and why
@@ -76,8 +78,10 @@ class ClipFeed:
             workers=self.setting.workers,
             is_bad=lambda example: example.id in bad,
         )
-        for step in steps:
-            yield StepBatch(tuple(self._named(next(parts), portion) for portion in step))
+        ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
+        for item in map_ahead(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
+            if not isinstance(item, Lull):
+                yield item
 
     def inputs(self, batch: Batch) -> Tensor:
         """What can be mixed: clips (N, C, S, H, W), normalised."""
@@ -102,6 +106,12 @@ class ClipFeed:
             return example
         rng = keyed_rng(self.look.seed, f"{self.look.stage} query", example.id, epoch, draw)
         return replace(example, label=int(rng.choice([example.label, *example.others])), others=())
+
+    def _pinned(self, step: StepBatch) -> StepBatch:
+        """Where a GPU can fetch it by itself."""
+        if self.setting.device.type != "cuda":
+            return step
+        return StepBatch(tuple(replace(part, clips=part.clips.pin_memory()) for part in step.parts))
 
     def _named(self, batch: Batch, portion: Portion) -> Batch:
         return replace(batch, source=self.plan.sources[portion.source].name)

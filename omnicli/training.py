@@ -204,8 +204,9 @@ class Training:
         """The batches, noting bad media only when their batch is due, so that a restart knows the same ones."""
         for batch in batches:
             for example, why in self.world.gather_rare(batch.bad):
-                self.bad[example.id] = why
-                on_bad(example, why)
+                if example.id not in self.bad:  # drawn twice, it may have been read ahead twice
+                    self.bad[example.id] = why
+                    on_bad(example, why)
             yield batch
 
 

@@ -169,3 +169,12 @@ def test_a_data_sets_digest_knows_its_lines_and_their_order():
     a, b = Record({"id": "a"}), Record({"id": "b"})
     assert digest_of_records([a, b]) == digest_of_records([a, b])
     assert len({digest_of_records(records) for records in ([a], [a, b], [b, a])}) == 3
+
+
+def test_a_clip_found_bad_twice_is_told_once(tmp_path):
+    told: list[str] = []
+    training = make_training(tmp_path / "a.pth")
+    found = ((EXAMPLES[3], "empty file"),)
+    again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
+    list(training._watch(again, lambda example, why: told.append(example.id)))
+    assert told == ["3"]
