@@ -16,7 +16,20 @@ import typer
 from typer.core import TyperGroup
 
 from omnicli import __version__
-from omnicli.commands import balance, convert, dedup, features, index, inflate, queries, report, teacher_train, train
+from omnicli.commands import (
+    balance,
+    convert,
+    dedup,
+    features,
+    index,
+    inflate,
+    pack,
+    queries,
+    report,
+    segment,
+    teacher_train,
+    train,
+)
 from omnicli.commands import eval as eval_command
 from omnicli.commands import filter as filter_command
 from omnicli.errors import Interrupted, OmniError, OutputError
@@ -110,6 +123,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("dedup", dedup.command, STAGES),
     ("teacher-train", teacher_train.command, STAGES),
     ("filter", filter_command.command, STAGES),
+    ("segment", segment.command, STAGES),
     ("balance", balance.command, STAGES),
     ("inflate", inflate.command, STAGES),
     ("train", train.command, STAGES),
@@ -117,6 +131,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("queries", queries.command, SUPPORT),
     ("index", index.command, SUPPORT),
     ("features", features.command, SUPPORT),
+    ("pack", pack.command, SUPPORT),
     ("report", report.command, SUPPORT),
     ("convert", convert.command, SUPPORT),
 ]

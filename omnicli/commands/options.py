@@ -4,9 +4,9 @@
 |---|---|
 | Inputs, FilesFrom, NullSeparated, Root, Limit | every command that reads records |
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
-| ShardsDir | features, filter, eval |
+| ShardsDir | features, filter, eval, pack, segment |
 | Device, Precision, BatchSize, Workers | commands with a model |
-| ModelName, NumFrames, FrameInterval | filter, eval, convert |
+| ModelName, NumFrames, FrameInterval | filter, segment, eval, convert |
 | NumClips | filter, eval |
 | Seed | commands that draw |
 | DryRun, Quiet, Verbose | all |

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from omnicli import __version__
 from omnicli.commands import options as o
+from omnicli.commands.running import print_options
 from omnicli.console import Console
 from omnicli.errors import UsageError
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 ASKED = "What is asked"
 DATE = ["%Y-%m-%d"]
+NUM_NAMED = 5  # classes without a query; all of them under -v
 
 
 class Format(StrEnum):
@@ -79,14 +82,23 @@ def command(
         typer.Option("-o", "--out", metavar="FILE", help="Write here instead of stdout: whole or not at all.",
                      rich_help_panel=o.STREAMS),
     ] = None,
+    dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
     _check(as_hashtags, max_tags, since, before, window_days)
+    if dry_run:
+        print_options({
+            "omni": __version__, "command": "queries", "classes": classes or "-", "hashtags": as_hashtags,
+            "max_tags": max_tags, "since": since, "before": before, "window_days": window_days, "format": form.value,
+            "out": out,
+        })  # fmt: skip
+        return
     from omnicli.stages.queries import date_windows, hashtag_queries, search_queries
     from omnicli.streams.classes import read_classes
 
     names = read_classes(_source(classes))
-    console = Console("queries", quiet=quiet)
+    console = Console("queries", quiet=quiet, verbose=verbose)
     if as_hashtags:
         asked, num_shared = hashtag_queries(names, max_tags=max_tags)
         kind = "hashtag"
@@ -100,7 +112,8 @@ def command(
     console.say(f"{len(names):,} classes = {len(asked):,} queries{shared}")
     silent = sorted(set(names) - {query.class_name for query in asked})
     if silent:
-        console.say(f"without any: {', '.join(silent[:5])}{' ...' if len(silent) > 5 else ''}")
+        num_shown = len(silent) if verbose else NUM_NAMED
+        console.say(f"without any: {', '.join(silent[:num_shown])}{' ...' if len(silent) > num_shown else ''}")
 
 
 def _check(

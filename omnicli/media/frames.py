@@ -31,6 +31,8 @@ class FramesSource:
         duration_sec: num_frames / fps; 0 for a single picture.
     """
 
+    start_sec = 0.0
+
     def __init__(self, paths: Sequence[str], *, fps: float) -> None:
         if not paths:
             raise MediaError("no numbered pictures")
@@ -51,6 +53,11 @@ class FramesSource:
         """Pixels of the first picture, as shown."""
         return self._first_size()[0]
 
+    @property
+    def keyframes(self) -> np.ndarray:
+        """(N,) int64: every picture decodes by itself."""
+        return np.arange(self.num_frames)
+
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """The wanted frames in the order given; repeats are decoded once.
 
@@ -67,13 +74,32 @@ class FramesSource:
             MediaError: a picture cannot be read.
             IndexError: an index outside the frames.
         """
-        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
-            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of {self.num_frames}")
-        decoded = {int(index): self._read_one(int(index), short_side) for index in dict.fromkeys(frame_indices)}
-        if not decoded:
+        self._check(frame_indices)
+        wanted = [int(index) for index in dict.fromkeys(frame_indices)]
+        if not wanted:
             return np.empty((0, 0, 0, 3), np.uint8)
-        height, width = next(iter(decoded.values())).shape[1:3]
+        pictures = [_decode(data, short_side) for data in self._encoded(wanted)]  # (1, H, W, 3) each
+        height, width = pictures[0].shape[1:3]
+        decoded = dict(zip(wanted, pictures, strict=True))
         return np.concatenate([resize(decoded[int(index)], height, width) for index in frame_indices])
+
+    def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """The wanted frames one by one, so that a long video needs no memory; the first gives the size.
+
+        Args:
+            frame_indices: ascending, without repeats, in [0, num_frames).
+            short_side: as in ``read``.
+
+        Yields:
+            (index, (H, W, 3) uint8 RGB).
+        """
+        self._check(frame_indices)
+        size = None
+        for index in frame_indices:
+            [data] = self._encoded([index])
+            picture = _decode(data, short_side)
+            size = size or picture.shape[1:3]
+            yield index, resize(picture, *size)[0]
 
     def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
         """The wanted frames one by one, small and grey.
@@ -85,8 +111,7 @@ class FramesSource:
         Yields:
             (size, size) uint8 brightness.
         """
-        for index in frame_indices:
-            frame = self.read([int(index)], short_side=size)[0]
+        for _, frame in self.walk(frame_indices, short_side=size):
             yield shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)
 
     def close(self) -> None:
@@ -100,17 +125,17 @@ class FramesSource:
     ) -> None:
         self.close()
 
-    def _encoded(self, index: int) -> bytes:
-        return read_bytes(self._paths[index])
+    def _encoded(self, frame_indices: Sequence[int]) -> list[bytes]:
+        """The files of some frames."""
+        return [read_bytes(self._paths[index]) for index in frame_indices]
 
-    def _read_one(self, index: int, short_side: int | None) -> np.ndarray:
-        """(1, H, W, 3)."""
-        frame = read_image(self._encoded(index), short_side=short_side)[None]
-        return frame if short_side is None else resize_short_side(frame, short_side)
+    def _check(self, frame_indices: Sequence[int]) -> None:
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of {self.num_frames}")
 
     def _first_size(self) -> tuple[int, int]:
         if self._size is None:
-            self._size = image_size(self._encoded(0))
+            self._size = image_size(self._encoded([0])[0])
         return self._size
 
 
@@ -130,8 +155,14 @@ class ImageSource(FramesSource):
         self._data = data
         self._size = image_size(data)
 
-    def _encoded(self, index: int) -> bytes:
-        return self._data
+    def _encoded(self, frame_indices: Sequence[int]) -> list[bytes]:
+        return [self._data] * len(frame_indices)
+
+
+def _decode(data: bytes, short_side: int | None) -> np.ndarray:
+    """(1, H, W, 3)."""
+    frame = read_image(data, short_side=short_side)[None]
+    return frame if short_side is None else resize_short_side(frame, short_side)
 
 
 def list_frames(directory: str) -> list[str]:

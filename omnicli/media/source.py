@@ -1,4 +1,4 @@
-"""Any record's media behind one interface: pictures, videos, directories of frames."""
+"""Any record's media behind one interface: pictures, videos, directories of frames, packed frames."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +24,7 @@ class MediaSource(Protocol):
         num_frames: N >= 1.
         times: (N,) float64 seconds, ascending; 0 is the first frame of the file, also where only a part is exposed.
         fps: average frames a second; 0 for a picture.
+        start_sec: 0, or where the part that is exposed begins.
         duration_sec: how long the frames are on screen; 0 for a picture.
         width: pixels, as shown.
         height: pixels, as shown.
@@ -32,6 +33,7 @@ class MediaSource(Protocol):
     num_frames: int
     times: np.ndarray
     fps: float
+    start_sec: float
     duration_sec: float
 
     @property
@@ -39,6 +41,15 @@ class MediaSource(Protocol):
 
     @property
     def height(self) -> int: ...  # noqa: D102
+
+    @property
+    def keyframes(self) -> np.ndarray:
+        """(K,) int64 ascending indices of the frames that decode by themselves, K >= 1."""
+        ...
+
+    def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, (H, W, 3) uint8 RGB) of ascending frames one by one, so that a long video needs no memory."""
+        ...
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB of the wanted frames, in the order given; with ``short_side`` resized to it."""
@@ -71,7 +82,8 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
     only that a directory or an animation is meant to be played.
 
     Args:
-        record: its ``path``, ``media``, ``start_sec``, ``end_sec``, and ``num_frames`` and ``fps`` of frames are read.
+        record: its ``path``, ``row``, ``media``, ``start_sec``, ``end_sec``, and ``num_frames`` and ``fps`` of frames
+            are read.
         root: put in front of a relative path.
 
     Raises:
@@ -79,20 +91,34 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
         InputError: the record has no path, or is a row of features.
     """
     source = _open_whole(record, media_path(record, root))
-    start_sec, end_sec = record.get("start_sec"), record.get("end_sec")
-    if isinstance(source, ImageSource) or (start_sec is None and end_sec is None):
-        return source
     try:
-        return _Part(source, start_sec, end_sec)
+        return part_of(source, record.get("start_sec"), record.get("end_sec"))
     except BaseException:
         source.close()
         raise
+
+
+def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None) -> MediaSource:
+    """The frames of a source that appear in [start_sec, end_sec), as a source; closing it closes the whole.
+
+    None is the beginning or the end. A picture has no parts, and is given back as it is.
+
+    Raises:
+        MediaError: nothing of the source lies there.
+    """
+    if source.duration_sec == 0 or (start_sec is None and end_sec is None):
+        return source
+    return _Part(source, start_sec, end_sec)
 
 
 def _open_whole(record: Record, path: str) -> MediaSource:
     media = record.get("media")
     if media == "features":
         raise InputError(f"{record.where}: features, no media; give the records that the features were made of")
+    if media == "clip" or (media == "image" and record.get("row") is not None):
+        from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
+
+        return PackedSource(path, record.require("row"), fps=record.get("fps"), is_picture=media == "image")
     if media == "frames" or (media is None and Path(path).is_dir()):
         return _open_frames(record, path)
     file = open_binary(path)
@@ -130,8 +156,9 @@ class _Part:
     """
 
     def __init__(self, source: MediaSource, start_sec: float | None, end_sec: float | None) -> None:
-        start_sec = max(start_sec or 0.0, 0.0)
-        end_sec = source.duration_sec if end_sec is None else min(end_sec, source.duration_sec)
+        last_sec = source.start_sec + source.duration_sec
+        start_sec = source.start_sec if start_sec is None else max(start_sec, source.start_sec)
+        end_sec = last_sec if end_sec is None else min(end_sec, last_sec)
         if end_sec <= start_sec:
             raise MediaError(f"{start_sec:g} s is not before the end at {end_sec:g} s")
         self._source = source
@@ -140,6 +167,7 @@ class _Part:
         self.times = source.times[self._first : max(last, self._first + 1)]
         self.num_frames = len(self.times)
         self.fps = source.fps
+        self.start_sec = float(start_sec)
         self.duration_sec = float(end_sec - start_sec)
 
     @property
@@ -150,19 +178,30 @@ class _Part:
     def height(self) -> int:
         return self._source.height
 
+    @property
+    def keyframes(self) -> np.ndarray:
+        """Those inside the part; if there is none, the first frame."""
+        inside = self._source.keyframes - self._first
+        inside = inside[(inside >= 0) & (inside < self.num_frames)]
+        return inside if len(inside) else np.zeros(1, np.int64)
+
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
-        return self._source.read(self._whole(frame_indices), short_side=short_side)
+        return self._source.read(self._in_source(frame_indices), short_side=short_side)
+
+    def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        for index, pixels in self._source.walk(self._in_source(frame_indices), short_side=short_side):
+            yield index - self._first, pixels
 
     def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
-        return self._source.walk_grey(self._whole(frame_indices), size=size)
-
-    def _whole(self, frame_indices: Sequence[int]) -> list[int]:
-        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
-            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a part of {self.num_frames}")
-        return [int(index) + self._first for index in frame_indices]
+        return self._source.walk_grey(self._in_source(frame_indices), size=size)
 
     def close(self) -> None:
         self._source.close()
+
+    def _in_source(self, frame_indices: Sequence[int]) -> list[int]:
+        if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
+            raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a part of {self.num_frames}")
+        return [int(index) + self._first for index in frame_indices]
 
     def __enter__(self) -> Self:
         return self

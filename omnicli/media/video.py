@@ -45,6 +45,8 @@ class VideoSource:
         fps: num_frames / duration_sec.
     """
 
+    start_sec = 0.0
+
     def __init__(self, file: str | BinaryIO) -> None:
         """Reads the packets once, without decoding where they tell enough.
 
@@ -91,10 +93,7 @@ class VideoSource:
 
     def keyframes_near(self, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
         """Indices of the keyframes nearest to these times, the earlier of two: each costs one decoded frame to read."""
-        keyframes = self.keyframes
-        distances = np.abs(self.times[keyframes][None, :] - np.asarray(times_sec, np.float64)[:, None])
-        nearest: np.ndarray = keyframes[distances.argmin(axis=1)]
-        return nearest
+        return nearest_frames(self.times, self.keyframes, times_sec)
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """The wanted frames, in the order given; repeats are decoded once.
@@ -214,6 +213,29 @@ def frames_at(times: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.
     """
     places = np.searchsorted(times, np.asarray(times_sec, np.float64) + 1e-6, side="right") - 1
     return places.clip(0, len(times) - 1)
+
+
+def nearest_frames(times: np.ndarray, frame_indices: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Of the frames at ``frame_indices`` those that appear nearest to ``times_sec``, the earlier of two.
+
+    Args:
+        times: (N,) ascending seconds at which frames appear.
+        frame_indices: (K,) ascending, K >= 1, such as the keyframes.
+        times_sec: (M,) seconds.
+
+    Returns:
+        (M,) int64 indices into ``times``.
+
+    >>> nearest_frames(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0, 2, 3]), [0.9, 1.0, 1.1, 9.0])
+    array([0, 0, 2, 3])
+    """
+    wanted = np.asarray(times_sec, np.float64)
+    candidates = times[frame_indices]
+    after = np.searchsorted(candidates, wanted).clip(0, len(candidates) - 1)
+    before = (after - 1).clip(0)
+    is_before = np.abs(candidates[before] - wanted) <= np.abs(candidates[after] - wanted)
+    nearest: np.ndarray = frame_indices[np.where(is_before, before, after)]
+    return nearest
 
 
 def _orientation_of(frame: av.video.frame.VideoFrame) -> int:

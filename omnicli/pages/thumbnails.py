@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from omnicli.errors import MediaError, OmniError
-from omnicli.media.image import read_image
+from omnicli.errors import OmniError
 from omnicli.media.source import open_media
-from omnicli.streams.files import media_path
 from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardReader
 
 SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smaller
 NARROWEST, WIDEST = 1 / 1.6, 2.2  # width / height of what is shown; what lies beyond is cut off evenly
@@ -51,9 +48,8 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
         return Thumbnail(why_not="features, no pixels")
     if not record.get("path"):
         return Thumbnail(why_not="no path")
-    is_clip = record.get("media") == "clip"
     try:
-        frames, duration_sec = _clip_frames(record, root) if is_clip else _frames(record, root, at_sec)
+        frames, duration_sec = _frames(record, root, at_sec)
     except OmniError as error:
         return Thumbnail(why_not=str(error))
     small = [_small(frame) for frame in frames]
@@ -78,14 +74,6 @@ def _frames(record: Record, root: str | None, at_sec: float | None) -> tuple[Seq
             indices = _strip(last)
         short_side = min(SHORT_SIDE, source.height, source.width)
         return list(source.read(indices, short_side=short_side)), source.duration_sec
-
-
-def _clip_frames(record: Record, root: str | None) -> tuple[Sequence[np.ndarray], float]:
-    with ShardReader(media_path(record, root)) as shard:
-        pictures = shard.frames(int(record.get("row") or 0))
-    if not pictures:
-        raise MediaError("a clip without frames")
-    return [read_image(pictures[index], short_side=SHORT_SIDE) for index in _strip(len(pictures) - 1)], 0.0
 
 
 def _strip(last: int) -> list[int]:

@@ -36,6 +36,7 @@ class Fields(msgspec.Struct):
     negative_sec: list[float] | None = None
     similarity: float | None = None
     nearest: dict[str, Any] | None = None
+    frame_scores: list[float] | None = None
     inflation: dict[str, Any] | None = None
     weight: float | None = None
     width: int | None = None

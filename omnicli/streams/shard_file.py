@@ -1,8 +1,9 @@
-"""One HDF5 shard while it is being written."""
+"""One HDF5 shard file: what marks it as ours, and how it is written."""
 
 import contextlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import h5py
 import numpy as np
 
 from omnicli import __version__
+from omnicli.errors import InputError, OutputError
 from omnicli.streams.records import Record, format_record
 
 FORMAT = "omni-shard"
 VERSION = 1
+KINDS = ("features", "scores", "frames")
 PENDING_BYTES = 4 << 20  # held in memory before they are appended to the open shard
 CHUNK_BYTES = 1 << 18  # HDF5 chunk; small enough that reading one row is cheap
 
@@ -43,7 +46,7 @@ class OpenShard:
             case "scores":
                 self._hold("scores", np.asarray(arrays["scores"], np.float32)[None])  # (1, K)
             case _:
-                self._hold_frames(arrays["frames"])
+                self._hold_frames(arrays["frames"], arrays.get("times"), arrays.get("span_sec", (np.nan, np.nan)))
         self._hold_line(format_record(record)[:-1])
         self.num_rows += 1
         if self._pending_bytes >= PENDING_BYTES:
@@ -83,12 +86,17 @@ class OpenShard:
         self._hold("times", times)
         self._hold("counts", np.array([len(features)], np.int64))
 
-    def _hold_frames(self, frames: Sequence[bytes]) -> None:
+    def _hold_frames(self, frames: Sequence[bytes], times: np.ndarray | None, span_sec: Sequence[float]) -> None:
+        times = np.full(len(frames), np.nan) if times is None else np.asarray(times, np.float64)  # (F,)
+        if times.shape != (len(frames),):
+            raise ValueError(f"{len(frames)} frames need as many times, got {times.shape}")
         lengths = [len(frame) for frame in frames]
         offsets = self._frames_end + np.cumsum([0, *lengths], dtype=np.int64)
         self._hold("frames", np.frombuffer(b"".join(frames), np.uint8))
         self._hold("offsets", offsets if self.num_rows == 0 else offsets[1:])
+        self._hold("times", times)
         self._hold("counts", np.array([len(lengths)], np.int64))
+        self._hold("spans", np.array([span_sec], np.float64))  # (1, 2)
         self._frames_end += sum(lengths)
 
     def _flush(self) -> None:
@@ -118,6 +126,40 @@ class OpenShard:
         start = len(dataset)
         dataset.resize(start + len(rows), axis=0)
         dataset[start:] = rows
+
+
+def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
+    """Attributes as Python values. Raises InputError."""
+    if "records" not in file:
+        raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
+    attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    if attributes.get("format") != FORMAT:
+        raise InputError(f"{path}: not an omni shard (format is {attributes.get('format')!r}, expected {FORMAT!r})")
+    if attributes.get("version") != VERSION:
+        raise InputError(f"{path}: shard version {attributes.get('version')!r}, this omni reads {VERSION}")
+    if attributes.get("kind") not in KINDS:
+        raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
+    return attributes
+
+
+def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
+    plain: dict[str, Any] = {}
+    for name, value in provenance.items():
+        if value is not None:
+            is_plain = isinstance(value, str | int | float)
+            plain[name] = value if is_plain else json.dumps(value, ensure_ascii=False, default=str)
+    return plain
+
+
+@contextlib.contextmanager
+def named_errors(directory: Path) -> Iterator[None]:
+    """Errors of writing as OutputError; HDF5 reports a full disk as RuntimeError too."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OutputError(f"{directory}: cannot write shards: {why}") from None
 
 
 def _sync(path: Path) -> None:

@@ -4,7 +4,8 @@
     counts     (R,) int64, frames of each record            (kinds features and frames)
     features   (ΣF, D) float16, times (ΣF,) float64 seconds (kind features)
     scores     (R, K) float32                               (kind scores)
-    frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64 (kind frames)
+    frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64, times (ΣF,) float64 seconds,
+               spans (R, 2) float64 seconds: [start, end) of the record; NaN where unknown (kind frames)
 
 Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance:
 options as JSON text, seed, checkpoint's SHA-256. A shard is written under a temporary name and renamed when it is
@@ -12,9 +13,8 @@ closed: a killed HDF5 writer leaves a file that cannot be read, so nobody may ev
 """
 
 import contextlib
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -23,16 +23,16 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from omnicli.errors import InputError, OutputError
+from omnicli.errors import InputError
+from omnicli.streams.files import reason_of
 from omnicli.streams.records import Record, normalise_id, parse_record
-from omnicli.streams.shard_file import FORMAT, VERSION, OpenShard
+from omnicli.streams.shard_file import KINDS, OpenShard, checked_attributes, named_errors, plain_attributes
 
-KINDS = ("features", "scores", "frames")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 ROWS_PER_SHARD = 10_000
 BYTES_PER_SHARD = 1 << 30
 READ_ROWS = 1000
-ARRAYS_OF_KIND = {"features": ("features", "times"), "scores": ("scores",), "frames": ("frames", "offsets")}
+ARRAYS_OF_KIND = {"features": ("features", "times"), "scores": ("scores",), "frames": ("frames", "offsets", "times")}
 MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
 
 
@@ -43,7 +43,8 @@ class ShardWriter:
         directory: made if missing.
         stage: the subcommand, for the attributes.
         kind: which array ``record.arrays`` holds: "features" with ``features`` (F, D) and ``times`` (F,); "scores" with
-            ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes.
+            ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes, and, where they are known,
+            ``times`` (F,), when each is shown in the original file, and ``span_sec``, [start, end) of all of them.
         provenance: written as attributes; dicts and lists as JSON text.
         prefix: of the file names.
         rows_per_shard: a shard is closed after so many records.
@@ -73,14 +74,14 @@ class ShardWriter:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         self.num_closed = first_index
         self._directory = Path(directory)
-        self._attributes = {"stage": stage, "kind": kind} | _plain_attributes(provenance)
+        self._attributes = {"stage": stage, "kind": kind} | plain_attributes(provenance)
         self._kind = kind
         self._keep_paths = keep_paths
         self._prefix = prefix
         self._rows_per_shard = rows_per_shard
         self._bytes_per_shard = bytes_per_shard
         self._open: OpenShard | None = None
-        with _named_errors(self._directory):
+        with named_errors(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -95,7 +96,7 @@ class ShardWriter:
             The record without arrays. Features and frames: ``path`` (the shard's final name) and ``row`` say where they
             lie and ``media`` what they are; kind scores, and ``keep_paths``, leave ``path`` and ``media`` as they are.
         """
-        with _named_errors(self._directory):
+        with named_errors(self._directory):
             if self._open is None:
                 self._open = OpenShard(self._path(self.num_closed), self._attributes)
             shard = self._open
@@ -107,7 +108,7 @@ class ShardWriter:
     def close(self) -> None:
         """Finish the open shard, if there is one; the writer can go on with the next."""
         if self._open is not None:
-            with _named_errors(self._directory):
+            with named_errors(self._directory):
                 self._open.finish()
             self._open = None
             self.num_closed += 1
@@ -141,12 +142,13 @@ class ShardReader:
         except OSError as error:
             raise InputError(f"{path}: {_why_not_opened(path, error)}") from None
         try:
-            self.attributes = _checked_attributes(self._file, path)
+            self.attributes = checked_attributes(self._file, path)
             self.kind: str = self.attributes["kind"]
             self._records = self._file["records"]
             self._counts = self._file["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
             self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
             self._arrays = {name: self._file[name] for name in ARRAYS_OF_KIND[self.kind]}
+            self._spans = self._file["spans"][:] if self.kind == "frames" else np.empty((0, 2))
         except (KeyError, OSError, RuntimeError) as error:
             self._file.close()
             raise InputError(f"{path}: damaged shard: {error.args[0]}") from None
@@ -201,16 +203,25 @@ class ShardReader:
         with _damage(self.path):
             return np.asarray(self._arrays["scores"][row])
 
-    def frames(self, row: int) -> list[bytes]:
-        """The JPEG files of one record, in order."""
+    def frames(self, row: int, frame_indices: Sequence[int] | None = None) -> list[bytes]:
+        """The JPEG files of one record: all in order, or those at ``frame_indices``."""
         start, stop = self._range(row, "frames")
         if start == stop:
             return []
         with _damage(self.path):
             offsets = self._arrays["offsets"][start : stop + 1]
+            if frame_indices is not None:
+                spans = [(offsets[index], offsets[index + 1]) for index in frame_indices]
+                return [self._arrays["frames"][begin:end].tobytes() for begin, end in spans]
             packed = self._arrays["frames"][offsets[0] : offsets[-1]].tobytes()
         bounds = (offsets - offsets[0]).tolist()
         return [packed[begin:end] for begin, end in pairwise(bounds)]
+
+    def frame_times(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
+        """(F,) float64 when each frame is shown, and [start, end) of all of them, seconds; NaN where unknown."""
+        start, stop = self._range(row, "frames")
+        with _damage(self.path):
+            return self._arrays["times"][start:stop], tuple(self._spans[row].tolist())
 
     def _range(self, row: int, kind: str) -> tuple[int, int]:
         """First and last + 1 frame of the row. Raises InputError."""
@@ -227,9 +238,22 @@ def read_shard(path: str) -> Iterator[Record]:
         yield from reader.records
 
 
-@lru_cache(maxsize=64)
 def open_shard(path: str) -> ShardReader:
-    """A reader that stays open for this process, for rows asked for one at a time."""
+    """A reader that stays open for this process, for rows asked for one at a time; the last 64 do.
+
+    Raises:
+        InputError: as ``ShardReader``.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a name may hold what Path refuses)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {reason_of(error)}") from None
+    return _open_once(path, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
+    """A shard that was written anew under its old name is another one."""
     return ShardReader(path)
 
 
@@ -244,30 +268,6 @@ def _as_row(record: Record, kind: str, path: str, row: int) -> Record:
             made["id"] = normalise_id(record["path"])  # not the shard's, which may be renamed
     made.arrays = None
     return made
-
-
-def _checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
-    """Attributes as Python values. Raises InputError."""
-    if "records" not in file:
-        raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
-    attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
-    if attributes.get("format") != FORMAT:
-        raise InputError(f"{path}: not an omni shard (format is {attributes.get('format')!r}, expected {FORMAT!r})")
-    if attributes.get("version") != VERSION:
-        raise InputError(f"{path}: shard version {attributes.get('version')!r}, this omni reads {VERSION}")
-    if attributes.get("kind") not in KINDS:
-        raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
-    return attributes
-
-
-def _plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
-    plain: dict[str, Any] = {}
-    for name, value in provenance.items():
-        if value is not None:
-            is_plain = isinstance(value, str | int | float)
-            plain[name] = value if is_plain else json.dumps(value, ensure_ascii=False, default=str)
-    return plain
 
 
 def _why_not_opened(path: str, error: OSError) -> str:
@@ -288,13 +288,3 @@ def _damage(path: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: damaged shard: {str(error).splitlines()[0]}") from None
-
-
-@contextlib.contextmanager
-def _named_errors(directory: Path) -> Iterator[None]:
-    """Errors of writing as OutputError; HDF5 reports a full disk as RuntimeError too."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise OutputError(f"{directory}: cannot write shards: {why}") from None

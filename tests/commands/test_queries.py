@@ -81,3 +81,17 @@ def test_a_bad_classes_file_is_65_and_a_name_without_letters_is_told(classes, tm
 def test_names_come_through_a_pipe(sh, classes, tmp_path):
     done = sh("cat classes.txt | omni queries --hashtags --format text -q | head -1", cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("burningcandle\n", "")
+
+
+def test_classes_without_a_query_are_named_all_of_them_under_v(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("".join(f"{mark}\n" for mark in "!?*+&%$"))
+    brief, full = (omni(path, "--hashtags", *more).stderr.splitlines()[-1] for more in ([], ["-v"]))
+    assert brief.endswith(" ...") and brief.count(",") == 4
+    assert full.count(",") == 6
+
+
+def test_a_dry_run_prints_the_options_and_asks_nothing(classes):
+    result = omni(classes, "--hashtags", "--max-tags", 3, "-n")
+    assert json.loads(result.stdout)["max_tags"] == 3
+    assert result.stderr == ""

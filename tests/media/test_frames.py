@@ -72,3 +72,17 @@ def test_a_picture_is_a_video_of_one_frame(moving):
     assert (source.num_frames, source.fps, source.duration_sec, source.times.tolist()) == (1, 0, 0, [0])
     assert (source.height, source.width) == (48, 64)
     assert np.array_equal(source.read([0, 0]), [frame, frame])
+
+
+def test_walking_gives_the_frames_one_by_one_in_the_size_of_the_first(tmp_path, moving):
+    frames = moving(5)
+    for index, frame in enumerate([*frames[:4], moving(1, 96, 128)[0]]):
+        cv2.imwrite(str(tmp_path / f"img_{index}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    with FramesSource(list_frames(str(tmp_path)), fps=25) as source:
+        assert source.keyframes.tolist() == [0, 1, 2, 3, 4]
+        walked = list(source.walk([1, 3, 4]))
+        np.testing.assert_array_equal(np.stack([pixels for _, pixels in walked]), source.read([1, 3, 4]))
+        assert [index for index, _ in walked] == [1, 3, 4]
+        assert [pixels.shape for _, pixels in source.walk([0, 4], short_side=24)] == [(24, 32, 3)] * 2
+        with pytest.raises(IndexError, match="frames 5 to 5 of 5"):
+            next(source.walk([5]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError, MediaError
-from omnicli.media.source import _Part, open_media
+from omnicli.media.source import _Part, open_media, part_of
 from omnicli.media.video import VideoSource
 from omnicli.streams.records import Record
 
@@ -18,6 +18,8 @@ class Clock:
     """A source whose frames are their own index."""
 
     fps, width, height = 25.0, 1, 1
+
+    start_sec = 0.0
 
     def __init__(self, times, last_sec=0.04):
         self.times = np.array(times, np.float64)
@@ -194,3 +196,24 @@ def test_no_file_stays_open_when_opening_fails(tmp_path, film, moving):
             with pytest.raises(MediaError):
                 open_media(Record(fields), root=str(tmp_path))
         gc.collect()
+
+
+def test_a_part_walks_and_knows_its_own_keyframes(tmp_path, film, moving):
+    frames = moving(50)
+    path = film(tmp_path / "film.mp4", frames, gop=12, options={"crf": "0", "x264-params": "scenecut=0"})
+    record = Record({"path": str(path), "start_sec": 0.4, "end_sec": 1.2})
+    with open_media(record) as source:
+        assert source.keyframes.tolist() == [2, 14]
+        walked = list(source.walk([0, 14]))
+    assert [index for index, _ in walked] == [0, 14]
+    np.testing.assert_array_equal(np.stack([pixels for _, pixels in walked]), frames[[10, 24]])
+    with open_media(record.derive(start_sec=0.52, end_sec=0.8)) as source:
+        assert source.keyframes.tolist() == [0]  # none inside
+
+
+def test_a_part_of_a_part_counts_from_its_own_beginning_in_the_clock_of_the_file():
+    part = part_of(part_of(Clock(np.arange(100) / 25), 1.0, 3.0), 1.5, 2.0)
+    assert (part.start_sec, part.duration_sec, part.num_frames) == (1.5, 0.5, 12)
+    assert part.times[0] == 1.52
+    clipped = part_of(part_of(Clock(np.arange(100) / 25), 1.0, 3.0), 0.0, 9.0)
+    assert (clipped.start_sec, clipped.duration_sec, clipped.num_frames) == (1.0, 2.0, 50)

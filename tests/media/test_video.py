@@ -10,10 +10,12 @@ import av
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnicli.media import video
 from omnicli.media.resizing import resize_short_side, shrink
-from omnicli.media.video import VideoSource, frames_at
+from omnicli.media.video import VideoSource, frames_at, nearest_frames
 
 NUM_FRAMES = 60
 
@@ -284,3 +286,15 @@ def test_a_frame_asked_how_it_is_turned_is_freed_with_its_video(tmp_path, film, 
     finally:
         gc.enable()
     assert all(frame.width * frame.height == 1 for frame in frames)
+
+
+@given(
+    steps=st.lists(st.integers(1, 50), min_size=1, max_size=30),
+    chosen=st.sets(st.integers(0, 29), min_size=1),
+    wanted=st.lists(st.integers(-20, 1600), max_size=10),
+)
+def test_the_nearest_frame_is_the_earlier_of_two_as_near(steps, chosen, wanted):
+    times = np.cumsum(steps).astype(float)
+    indices = np.array(sorted({index % len(times) for index in chosen}))
+    slow = [min(indices.tolist(), key=lambda index: (abs(times[index] - time), index)) for time in wanted]
+    assert nearest_frames(times, indices, wanted).tolist() == slow

@@ -55,6 +55,22 @@ def test_frames_come_back_byte_for_byte(tmp_path_factory, frames, rows):
     assert [open_shard(record["path"]).frames(record["row"]) for record in made] == frames
     assert [open_shard(record["path"]).num_frames(record["row"]) for record in made] == list(map(len, frames))
     assert {record["media"] for record in made} == {"clip"}
+    for record, pictures in zip(made, frames, strict=True):
+        some = [index for index in range(len(pictures)) if index % 2] * 2
+        assert open_shard(record["path"]).frames(record["row"], some) == [pictures[index] for index in some]
+
+
+def test_frames_keep_their_times_or_say_that_there_are_none(tmp_path):
+    shards = writer(tmp_path, "frames")
+    timed = shards.add(make(0, frames=[b"a", b"b"], times=np.array([3.0, 3.5]), span_sec=(2.9, 4.0)))
+    untimed = shards.add(make(1, frames=[b"c"]))
+    shards.close()
+    times, span_sec = open_shard(timed["path"]).frame_times(timed["row"])
+    assert (times.tolist(), span_sec) == ([3.0, 3.5], (2.9, 4.0))
+    times, span_sec = open_shard(untimed["path"]).frame_times(untimed["row"])
+    assert np.isnan([*times, *span_sec]).all()
+    with pytest.raises(ValueError, match="2 frames need as many times"):
+        writer(tmp_path / "wrong", "frames").add(make(2, frames=[b"a", b"b"], times=np.zeros(3)))
 
 
 def test_a_packed_picture_is_still_a_picture(tmp_path):

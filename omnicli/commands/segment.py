@@ -1,0 +1,233 @@
+"""Find where long web videos show their class: frames for 2D models, pieces of ten seconds for 3D models.
+
+    omni segment --teacher tsn.pth web_untrimmed/ > snippets.jsonl
+
+    omni segment --teacher slowonly.pth web_untrimmed/ | omni pack --shards packed/ - > clips.jsonl
+
+    omni segment --threshold 0.7 snippets.jsonl > stricter.jsonl
+
+A 2D teacher scores one frame a second. A video stays one record, with the times of the frames it believes in
+positive_sec and of the others in negative_sec; training draws one of the first and two of the second as its three
+snippets. frame_scores lets any threshold decide again without a teacher; --rejects is an input for that too.
+
+A 3D teacher scores pieces of --clip-sec. Each positive piece becomes a record PARENT#START-END with parent, start_sec
+and end_sec, which refer to the video. --shards writes the frames of what stays, as omni pack does with its defaults.
+With --score-only all pieces stay, and omni filter --threshold decides.
+
+The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
+positive moment leaves as "no positive". Pictures, clips made of pictures and features pass untouched.
+
+Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
+whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
+224 pixels take some 70 MB. --shards: besides, the JPEG files of the positive pieces of one video.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicli.commands import options as o
+from omnicli.commands.running import StageRun, digest_of, run_stage
+from omnicli.commands.stream_options import StreamOptions
+from omnicli.cores import available_cores
+from omnicli.errors import InputError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.stages.segment import Score
+    from omnicli.streams.flow import Stage
+
+DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
+DEFAULT_FPS = 1.0  # Sec. 3.5
+DEFAULT_CLIP_SEC = 10.0  # Sec. 3.5
+DECIDE = "What is positive"
+LOOK = "What is looked at"
+
+
+class LabelBy(StrEnum):
+    """Where the class of a video comes from."""
+
+    known = "known"
+    query = "query"
+    teacher = "teacher"
+
+
+class Frames(StrEnum):
+    """Which frame stands for a wanted time."""
+
+    exact = "exact"
+    keyframe = "keyframe"
+
+
+def command(
+    inputs: o.Inputs = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher, 2D or 3D; several of a kind vote.",
+                     rich_help_panel=DECIDE),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", min=0.0, max=1.0, help="Positive is a score for the video's class at or above "
+                     "this.", rich_help_panel=DECIDE),
+    ] = DEFAULT_THRESHOLD,
+    score_only: Annotated[
+        bool, typer.Option("--score-only", help="Keep videos and pieces without a positive moment too.",
+                           rich_help_panel=DECIDE)
+    ] = False,
+    label_by: Annotated[
+        LabelBy | None,
+        typer.Option("--label-by", help="known: label, else query, else best mean score. query: label, else query; "
+                     "videos without leave. teacher: best mean score.", show_default="known", rich_help_panel=DECIDE),
+    ] = None,
+    query_map: Annotated[
+        Path | None,
+        typer.Option("--query-map", metavar="FILE", help="Lines `query<TAB>class name`, for queries that are no class "
+                     "name.", rich_help_panel=DECIDE),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line, of a teacher of another program.",
+                     rich_help_panel=DECIDE),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", min=0.001, help="2D: frames a second.", show_default=f"{DEFAULT_FPS:g}",
+                     rich_help_panel=LOOK),
+    ] = None,
+    frames: Annotated[
+        Frames | None,
+        typer.Option("--frames", help="2D: the frame on screen at each time, or the nearest keyframe, about five "
+                     "times cheaper.", show_default="exact", rich_help_panel=LOOK),
+    ] = None,
+    clip_sec: Annotated[
+        float | None,
+        typer.Option("--clip-sec", min=0.1, help="3D: seconds of a piece; a last piece under half of it is left out.",
+                     show_default=f"{DEFAULT_CLIP_SEC:g}", rich_help_panel=LOOK),
+    ] = None,
+    num_clips: Annotated[
+        int | None,
+        typer.Option("--num-clips", min=1, metavar="N", help="3D: clips of a piece that the teacher looks at.",
+                     show_default="10", rich_help_panel=LOOK),
+    ] = None,
+    num_frames: o.NumFrames = None,
+    frame_interval: o.FrameInterval = None,
+    model: o.ModelName = None,
+    batch_size: o.BatchSize = 32,
+    workers: o.Workers = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    seed: o.Seed = 0,
+    shards_dir: o.ShardsDir = None,
+    files_from: o.FilesFrom = None,
+    null_separated: o.NullSeparated = False,
+    root: o.Root = None,
+    limit: o.Limit = None,
+    shard: o.ShardOption = None,
+    out: o.Out = None,
+    rejects: o.Rejects = None,
+    summary: o.Summary = None,
+    resume: o.Resume = True,
+    max_bad: o.MaxBad = None,
+    missing: o.Missing = False,
+    shards_total: o.ShardsTotal = None,
+    dry_run: o.DryRun = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:  # fmt: skip
+    teachers = teacher or []
+    foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
+    look = {"fps": fps, "frames": frames.value if frames else None, "clip_sec": clip_sec, "num_clips": num_clips}
+    if not teachers:
+        _refuse_without_teacher({**foreign, **look, "label_by": label_by, "query_map": query_map, "classes": classes})
+    from omnicli.stages.filter import check_queries
+    from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
+
+    rule = Rule(threshold=threshold, label_by=(label_by or LabelBy.known).value, score_only=score_only)
+    scoring = {**look, **foreign, "batch_size": batch_size, "device": device, "precision": precision}
+    deciding = {
+        **asdict(rule),
+        "teacher": [digest_of(path, ModelError) for path in teachers],
+        **(scoring if teachers else {}),
+        "classes": digest_of(classes, InputError) if classes else None,
+        "query_map": digest_of(query_map, InputError) if query_map else None,
+        "seed": seed,
+    }
+
+    def make() -> "Stage":
+        from omnicli.data.queries import Queries, read_query_map
+        from omnicli.streams.classes import ClassIndex, read_classes
+
+        score, queries = None, None
+        if teachers:
+            told = {**foreign, "classes": tuple(read_classes(classes)) if classes else None}
+            score, names = _load_scorer(teachers, told, look, root, batch_size, workers, device, precision)
+            queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
+        segment = partial(segment_records, score=score, queries=queries, rule=rule)
+        if shards_dir is None:
+            return lambda records, on_drop: segment(records, on_drop=on_drop)
+        from omnicli.stages.pack import Packing, packed_stage
+
+        return packed_stage(
+            lambda records, on_drop: segment(records, on_drop=on_drop),
+            packing=Packing(root=root),
+            workers=workers or available_cores(),
+            passes=is_untouched,
+        )
+
+    run = StageRun(
+        name="segment",
+        make=make,
+        options=deciding,
+        pieces=True,
+        shard_kind="frames",
+        observe=count_moments,
+        check=check_queries if label_by == LabelBy.query else None,
+        closing=score_curve,
+    )
+    run_stage(run, StreamOptions(
+        inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
+        out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
+        missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
+    ))  # fmt: skip
+
+
+def _refuse_without_teacher(options: Mapping[str, Any]) -> None:
+    """Stored scores have a class and times: nothing but the threshold is left to choose. Raises UsageError."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        shown = "--model" if given[0] == "name" else f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"{shown} goes with --teacher; without one, --threshold decides over stored frame_scores")
+
+
+def _load_scorer(
+    paths: Sequence[Path],
+    told: Mapping[str, Any],
+    look: Mapping[str, Any],
+    root: str | None,
+    batch_size: int,
+    workers: int | None,
+    device: str,
+    precision: str,
+) -> "tuple[Score, tuple[str, ...]]":
+    """``score_moments`` with its teachers, and their classes."""
+    from omnicli.engine.device import pick_device, pick_precision, set_threads
+    from omnicli.models.teacher import load_teacher
+    from omnicli.moments import Moments, check_alike, score_moments
+    from omnicli.scoring import align_classes
+
+    where = pick_device(device)
+    set_threads()
+    teachers = [load_teacher(path, where, pick_precision(precision, where), **told) for path in paths]
+    is_2d = check_alike(teachers)
+    for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):
+        if look[option] is not None:
+            kind, other = ("2D", "3D") if is_2d else ("3D", "2D")
+            raise UsageError(f"--{option.replace('_', '-')} is for {other} teachers, and {paths[0]} is {kind}")
+    moments = Moments(root=root, **{option: value for option, value in look.items() if value is not None})
+    score = partial(score_moments, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers)
+    return score, align_classes(teachers)

@@ -1,0 +1,56 @@
+"""A row of a shard of frames as a video: what ``pack`` and other stages wrote with ``--shards``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from omnicli.errors import InputError, MediaError
+from omnicli.media.frames import FRAMES_FPS, FramesSource
+from omnicli.streams.shards import ShardReader, open_shard
+
+
+class PackedSource(FramesSource):
+    """The JPEG frames of one row; each is read and decoded when it is wanted.
+
+    The shard stays open for the process (at most 64 do) and may be read from many threads: HDF5 reads bytes under one
+    lock, pictures are decoded outside it.
+
+    Attributes:
+        times: (N,) float64 seconds in the file that was packed; without them frame i is at i/fps.
+        num_frames: N.
+        fps: num_frames / duration_sec; 0 for a picture.
+        start_sec: when what was packed begins in that file.
+        duration_sec: how long the frames are on screen; 0 for a picture.
+    """
+
+    def __init__(self, path: str, row: int, *, fps: float | None = None, is_picture: bool = False) -> None:
+        """Reads when the frames are shown.
+
+        Args:
+            path: the shard.
+            row: in it.
+            fps: frames a second, where the shard does not say when they are shown.
+            is_picture: a single frame without rate or duration.
+
+        Raises:
+            MediaError: "no such file", "no row 7; it has rows 0 to 3", "holds features, not frames", ...
+        """
+        try:
+            self._shard: ShardReader = open_shard(path)
+            times, (start_sec, end_sec) = self._shard.frame_times(row)
+        except InputError as error:
+            raise MediaError(str(error).removeprefix(f"{path}: ")) from None
+        if not len(times):
+            raise MediaError("a clip without frames")
+        super().__init__([""] * len(times), fps=0.0 if is_picture else fps or FRAMES_FPS)
+        self._row = row
+        if not is_picture and np.isfinite(times).all():
+            self.times, self.start_sec = times, start_sec
+            self.duration_sec = end_sec - start_sec
+            self.fps = self.num_frames / self.duration_sec
+
+    def _encoded(self, frame_indices: Sequence[int]) -> list[bytes]:
+        try:
+            return self._shard.frames(self._row, frame_indices)
+        except InputError as error:
+            raise MediaError(str(error).removeprefix(f"{self._shard.path}: ")) from None

@@ -1,0 +1,177 @@
+"""Packing: frames decoded and resized once, so that training reads them ten times faster than from videos.
+
+    in    records of any media: pictures, videos, folders of frames, packed rows, and parts of them
+    out   the same records in the same order, each with the arrays `frames` (F JPEG files), `times` (F,) seconds and
+          `span_sec`, and with `width`, `height`, `fps`, `num_frames` and `duration_sec` of what was packed
+
+Ours: JPEG at quality 90; the short side as models of the paper are trained (256), never enlarged; all frames unless
+told otherwise. Times stay those of the original file, so `start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean
+what they meant. Of a video whose 1-FPS frames were judged (Sec. 3.5), only those frames are packed: no other is drawn.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+import cv2
+import numpy as np
+
+from omnicli.data.sampling import segment_indices_test
+from omnicli.errors import MediaError
+from omnicli.media.prefetch import Lull, map_ahead
+from omnicli.media.resizing import resize_short_side
+from omnicli.media.source import MediaSource, open_media
+from omnicli.media.video import frames_at
+from omnicli.streams.records import OnDrop, Record
+
+READ_AHEAD = 2  # records a worker may be ahead of the writer
+ROUND_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """What is kept of media.
+
+    Attributes:
+        short_side: pixels; smaller media keep their size.
+        quality: of the JPEG files, 1 to 100.
+        fps: frames a second; None: all.
+        max_frames: of longer media so many, evenly spread; None: all.
+        root: folder that relative paths start from.
+    """
+
+    short_side: int = 256
+    quality: int = 90
+    fps: float | None = None
+    max_frames: int | None = None
+    root: str | None = None
+
+
+def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, on_drop: OnDrop) -> Iterator[Record]:
+    """Attach the packed frames of every record that can be read.
+
+    Args:
+        records: media.
+        packing: what is kept of them.
+        workers: threads that decode, resize and encode.
+        on_drop: takes what cannot be read.
+
+    Yields:
+        Records whose ``arrays`` hold ``frames``, ``times`` and ``span_sec``, in order.
+    """
+    made = map_ahead(partial(_try_pack, packing=packing), records, workers=workers, ahead=READ_AHEAD * workers)
+    for result in made:
+        if isinstance(result, Lull):
+            continue
+        record, why = result
+        if why:
+            on_drop(record, why)
+        else:
+            yield record
+
+
+def packed_stage(
+    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
+    *,
+    packing: Packing,
+    workers: int,
+    passes: Callable[[Record], bool],
+) -> Callable[[Iterable[Record], OnDrop], Iterator[Record]]:
+    """A stage followed by packing, as one stage: what it yields leaves with its frames.
+
+    Ours: where one of the pieces of a video does not decode, the video leaves with all of them, as other damaged videos
+    do; so the JPEG files of its pieces are in memory until the last is read.
+
+    Args:
+        stage: records in, records or pieces of them out.
+        packing: what is kept of them.
+        workers: threads that decode, resize and encode.
+        passes: records for which it is true stay as they are.
+    """
+
+    def pack(leaving: tuple[Record, str]) -> tuple[Record, str]:
+        record, why = leaving
+        return leaving if why or passes(record) else _try_pack(record, packing=packing)
+
+    def run(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
+        made = map_ahead(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
+        settled = (result for result in made if not isinstance(result, Lull))
+        for _, group in groupby(settled, key=lambda result: result[0].position):
+            pieces = list(group)
+            broken = next(((record, why) for record, why in pieces if why), None)
+            if broken:
+                on_drop(*broken)
+            else:
+                yield from (record for record, _ in pieces)
+
+    return run
+
+
+def _with_drops(
+    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]], records: Iterable[Record]
+) -> Iterator[tuple[Record, str]]:
+    """What the stage yields, and in its place what it drops, with the reason."""
+    dropped: list[tuple[Record, str]] = []
+    for record in stage(records, lambda record, reason: dropped.append((record, reason))):
+        yield from dropped
+        dropped.clear()
+        yield record, ""
+    yield from dropped
+
+
+def _try_pack(record: Record, *, packing: Packing) -> tuple[Record, str]:
+    """The packed record, or the record and why it cannot be read."""
+    try:
+        return pack_record(record, packing), ""
+    except MediaError as error:
+        return record, f"unreadable: {error}"
+
+
+def pack_record(record: Record, packing: Packing) -> Record:
+    """One record with its frames; the pixels of one frame at a time are in memory, the JPEG files all.
+
+    Raises:
+        MediaError: it cannot be opened, or a frame does not decode.
+    """
+    with open_media(record, root=packing.root) as source:
+        indices = wanted_frames(record, source, packing)
+        short_side = min(packing.short_side, source.height, source.width)
+        frames, shape = [], (0, 0)
+        for _, pixels in source.walk(indices.tolist(), short_side=short_side):
+            resized = resize_short_side(pixels[None], short_side)[0]
+            shape = resized.shape[:2]
+            frames.append(_jpeg(resized, packing.quality))
+        times = np.asarray(source.times)[indices]
+        span_sec = (source.start_sec, source.start_sec + source.duration_sec)
+        duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
+    facts: dict[str, float] = {"width": shape[1], "height": shape[0]}
+    if duration_sec:  # a picture has none
+        rate = round(len(frames) / duration_sec, ROUND_DIGITS)
+        facts |= {"num_frames": len(frames), "fps": rate, "duration_sec": duration_sec}
+    made = record.derive(**facts)
+    made.arrays = {"frames": frames, "times": times, "span_sec": span_sec}
+    return made
+
+
+def wanted_frames(record: Record, source: MediaSource, packing: Packing) -> np.ndarray:
+    """Indices (F,) of the frames to pack, ascending, without repeats, F >= 1."""
+    judged = [*(record.get("positive_sec") or ()), *(record.get("negative_sec") or ())]
+    if judged:
+        return np.unique(frames_at(source.times, judged))
+    if packing.fps is None:
+        indices = np.arange(source.num_frames)
+    else:
+        count = max(1, int(np.ceil(source.duration_sec * packing.fps - 1e-9)))
+        indices = np.unique(frames_at(source.times, source.times[0] + np.arange(count) / packing.fps))
+    if packing.max_frames is None or len(indices) <= packing.max_frames:
+        return indices
+    middles: np.ndarray = indices[segment_indices_test(len(indices), num_segments=packing.max_frames)]
+    return middles
+
+
+def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise MediaError(f"frames of {pixels.shape[1]} x {pixels.shape[0]} pixels do not fit a JPEG")
+    return encoded.tobytes()

@@ -1,0 +1,187 @@
+"""Untrimmed videos to snippets or clips (Sec. 3.5).
+
+    in    records; videos (files, folders of frames, packed clips) are segmented, other media pass untouched
+    out   2D teacher: one record a video, with `positive_sec` and `negative_sec`, the frame times it believes and doubts
+          3D teacher: one record a positive piece, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
+          both with `pseudo_label`, `pseudo_class` and `confidence`
+
+Paper: 2D: "We first extract frames from the entire video at a low frame rate (1 FPS). A 2D teacher is used to get the
+confidence score of each frame, which also divides frames into positive ones and negative ones." 3D: "We first cut
+untrimmed videos into 10-second clips, then use a 3D teacher to obtain confidence scores. Only positive clips are
+used for joint training."
+Ours: the threshold (0.5); the class of a video without label or query, the one with the best mean score; the
+`confidence` of a video is the mean score of its positive frames (the best score if it has none); scores rounded to 6
+decimals before any decision, so that `frame_scores` decides again as at first; a video with no positive moment leaves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from omnicli.data.queries import Queries
+from omnicli.data.targets import read_examples
+from omnicli.engine.metrics import DECIMALS
+from omnicli.errors import InputError
+from omnicli.streams.records import OnDrop, Record
+
+NO_POSITIVE = "no positive"
+NO_CLASS = "no class"
+TOO_SHORT = "too short"
+
+Score = Callable[..., Iterator[tuple[Record, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Which moments are positive.
+
+    Attributes:
+        threshold: a moment is positive if its score for the video's class >= threshold.
+        label_by: the class of a video. "known": its label, else its query's class, else the best mean score (Ours).
+            "query": its label, else its query's class. "teacher": the best mean score.
+        score_only: videos and pieces without a positive moment stay too.
+    """
+
+    threshold: float = 0.5
+    label_by: Literal["known", "query", "teacher"] = "known"
+    score_only: bool = False
+
+
+def segment_records(
+    records: Iterable[Record], *, score: Score | None, queries: Queries | None, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """Find where untrimmed videos show their class.
+
+    Args:
+        records: videos; pictures pass.
+        score: ``moments.score_moments`` with its teachers; None: 2D records carry the scores of an earlier run.
+        queries: the class each record was searched for; None without ``score``.
+        rule: which moments are positive.
+        on_drop: takes what leaves: no positive, no class, too short, unreadable.
+
+    Yields:
+        Videos, or pieces of them in the order of time; everything in the order of the input.
+
+    Raises:
+        InputError: without ``score``, a video has no stored scores; or its label is none of the teacher's.
+    """
+    if score is None or queries is None:
+        for record in records:
+            yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
+        return
+    for record, scored in score(records, passes=is_untouched, on_drop=on_drop):
+        if scored is None:
+            yield record
+            continue
+        times_sec, scores = scored
+        label = _label_of_video(record, scores, queries, rule) if len(scores) else 0
+        if label is None or not len(scores):
+            on_drop(record, TOO_SHORT if label is not None else NO_CLASS)
+            continue
+        confidences = np.round(scores[:, label], DECIMALS)  # (M,)
+        labelled = record.derive(pseudo_label=label, pseudo_class=queries.classes.names[label])
+        if times_sec.ndim == 1:
+            yield from _divide_frames(labelled, times_sec, confidences, rule, on_drop)
+        else:
+            yield from _cut_pieces(labelled, times_sec, confidences, rule, on_drop)
+
+
+def is_untouched(record: Record) -> bool:
+    """True for what is no untrimmed video: pictures, pictures made into clips, features."""
+    return record.get("media") in ("image", "features") or record.get("inflation") is not None
+
+
+def count_moments(record: Record, counters: dict[str, int]) -> None:
+    """How many frames have a score >= 0.1 ... 0.9 for the class of their video; of 3D teachers, how many pieces."""
+    scores = record.get("frame_scores")
+    if scores is None:
+        scores = [record["confidence"]] if "parent" in record and "confidence" in record else []
+    counters["segment: scored"] += len(scores)
+    for tenth in range(1, 10):
+        counters[f"segment: score >= 0.{tenth}"] += sum(score >= tenth / 10 for score in scores)
+
+
+def score_curve(counts: Mapping[str, int]) -> list[str]:
+    """The closing line that helps to choose a threshold; nothing if nothing was scored."""
+    num_scored = counts.get("segment: scored", 0)
+    if not num_scored:
+        return []
+    shares = (counts.get(f"segment: score >= 0.{tenth}", 0) / num_scored for tenth in range(1, 10))
+    curve = ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))
+    return [f"{num_scored:,} moments; share with a score at or above a threshold: {curve}"]
+
+
+def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: Rule) -> int | None:
+    """The class whose moments are looked for; None if nothing says it."""
+    if rule.label_by != "teacher":
+        if record.get("class_name") is not None or record.get("label") is not None:
+            return read_examples([record], queries.classes.names)[0].label
+        found = queries.find(record)
+        if found is not None or rule.label_by == "query":
+            return None if found is None else found[0]
+    return int(scores.mean(axis=0).argmax())
+
+
+def _divide_frames(
+    record: Record, times_sec: np.ndarray, confidences: np.ndarray, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """2D: one record a video, its frames divided into positive and negative ones."""
+    is_positive = confidences >= rule.threshold
+    believed = confidences[is_positive].mean() if is_positive.any() else confidences.max()
+    divided = record.derive(
+        confidence=round(float(believed), DECIMALS),
+        positive_sec=times_sec[is_positive].tolist(),
+        negative_sec=times_sec[~is_positive].tolist(),
+        frame_scores=confidences.tolist(),
+    )
+    if is_positive.any() or rule.score_only:
+        yield divided
+    else:
+        on_drop(divided, NO_POSITIVE)
+
+
+def _decide_again(record: Record, rule: Rule, on_drop: OnDrop) -> Iterator[Record]:
+    """2D, from what an earlier run wrote."""
+    if record.get("frame_scores") is None:
+        raise InputError(
+            f"{record.where}: no field 'frame_scores' of an earlier run; give --teacher "
+            "(pieces that a 3D teacher scored are decided again by omni filter --threshold)"
+        )
+    confidences = np.array(record["frame_scores"], np.float64)
+    times_sec = np.sort([*record.require("positive_sec"), *record.require("negative_sec")])
+    record.require("pseudo_label")
+    if len(times_sec) != len(confidences) or not len(confidences):
+        raise InputError(
+            f"{record.where}: {len(confidences)} frame_scores, but {len(times_sec)} times in positive_sec, negative_sec"
+        )
+    yield from _divide_frames(record, times_sec, confidences, rule, on_drop)
+
+
+def _cut_pieces(
+    record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """3D: one record a positive piece; nothing is encoded, the piece refers to the file."""
+    is_kept = confidences >= rule.threshold
+    if not is_kept.any() and not rule.score_only:
+        on_drop(record.derive(confidence=float(confidences.max())), NO_POSITIVE)
+        return
+    for (start_sec, end_sec), confidence in zip(spans_sec.tolist(), confidences.tolist(), strict=True):
+        if confidence >= rule.threshold or rule.score_only:
+            yield _piece(record, start_sec, end_sec, confidence)
+
+
+def _piece(record: Record, start_sec: float, end_sec: float, confidence: float) -> Record:
+    facts: dict[str, Any] = {"duration_sec": round(end_sec - start_sec, DECIMALS)} if "duration_sec" in record else {}
+    piece = record.derive(
+        id=f"{record.get('id')}#{round(start_sec * 1000)}-{round(end_sec * 1000)}",
+        parent=record.get("parent") or record.get("id"),
+        start_sec=start_sec,
+        end_sec=end_sec,
+        confidence=confidence,
+        **facts,
+    )
+    if record.get("media") != "frames":  # there it says how many the folder holds
+        piece.pop("num_frames", None)
+    return piece

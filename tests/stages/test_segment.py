@@ -1,0 +1,200 @@
+"""Which moments are positive, what a video becomes, and that nobody is lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.data.queries import Queries
+from omnicli.errors import InputError
+from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
+from omnicli.streams.classes import ClassIndex
+from omnicli.streams.records import Record, format_record, parse_record
+
+CLASSES = ("Archery", "Horse Race", "Playing_Piano")
+QUERIES = Queries(ClassIndex(CLASSES))
+
+
+def fake_score(records, *, passes, on_drop):
+    """A moment a second; its scores are a row of the record's ``scores``. "bad" cannot be read."""
+    for record in records:
+        if passes(record):
+            yield record, None
+        elif record.get("bad"):
+            on_drop(record, "unreadable: empty file")
+        else:
+            scores = np.array(record["scores"], np.float64).reshape(-1, len(CLASSES))
+            yield record, (np.arange(len(scores), dtype=np.float64), scores)
+
+
+def in_pieces(records, **options):
+    """The same for pieces of 10 seconds."""
+    for record, scored in fake_score(records, **options):
+        yield record, scored and (np.stack([scored[0] * 10, scored[0] * 10 + 10], axis=1), scored[1])
+
+
+def crawl(*rows):
+    return [Record({"id": str(i), **row}, origin="web.jsonl", line=i + 1, position=i) for i, row in enumerate(rows)]
+
+
+def run(records, *, score=fake_score, queries=QUERIES, **rule):
+    """(kept records, [(dropped record, reason)])"""
+    dropped = []
+    kept = segment_records(
+        records, score=score, queries=queries, rule=Rule(**rule), on_drop=lambda *leaving: dropped.append(leaving)
+    )
+    return list(kept), dropped
+
+
+ARCHERY = [[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2]]
+
+
+def test_frames_at_or_above_the_threshold_are_positive_and_the_others_negative():
+    [made], dropped = run(crawl({"scores": ARCHERY, "query": "archery", "extra": {"a": 1}}))
+    assert dropped == []
+    assert (made["pseudo_label"], made["pseudo_class"], made["confidence"]) == (0, "Archery", 0.7)
+    assert (made["positive_sec"], made["negative_sec"]) == ([0.0, 2.0], [1.0])
+    assert made["frame_scores"] == [0.9, 0.1, 0.5]
+    assert (made["id"], made["extra"]) == ("0", {"a": 1})
+
+
+def test_a_video_without_a_positive_frame_leaves_with_its_best_score():
+    kept, [(left, reason)] = run(crawl({"scores": ARCHERY, "query": "playing piano"}))
+    assert (kept, reason) == ([], "no positive")
+    assert (left["pseudo_class"], left["confidence"], left["positive_sec"]) == ("Playing_Piano", 0.2, [])
+    [stays], dropped = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score_only=True)
+    assert (stays, dropped) == (left, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "label_by", "label"),
+    [
+        ({"class_name": "horse_race", "query": "archery"}, "known", 1),
+        ({"label": 2, "query": "archery"}, "query", 2),
+        ({"query": "archery"}, "known", 0),
+        ({"queries": ["nothing", "horse race"]}, "query", 1),
+        ({"query": "nothing"}, "known", 1),
+        ({}, "known", 1),
+        ({}, "query", None),
+        ({"query": "nothing"}, "query", None),
+        ({"class_name": "archery", "query": "archery"}, "teacher", 1),
+    ],
+)
+def test_the_class_is_the_label_else_the_query_else_the_best_mean(fields, label_by, label):
+    """The best single frame is Archery's, the best mean that of Horse Race."""
+    scores = [[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.9, 0.1]]
+    kept, dropped = run(crawl({"scores": scores, **fields}), label_by=label_by, threshold=0.0)
+    assert [record["pseudo_label"] for record in kept] == ([] if label is None else [label])
+    assert [reason for _, reason in dropped] == (["no class"] if label is None else [])
+
+
+def test_a_label_that_is_not_the_teachers_stops_at_file_and_line():
+    with pytest.raises(InputError, match=r"web.jsonl:1: class 'chess' is not among the 3 classes"):
+        run(crawl({"scores": ARCHERY, "class_name": "chess"}))
+    with pytest.raises(InputError, match=r"web.jsonl:1: label 3 is outside \[0, 3\)"):
+        run(crawl({"scores": ARCHERY, "label": 3}))
+
+
+def test_pieces_refer_to_the_video_by_milliseconds():
+    record = {"path": "v.mp4", "media": "video", "duration_sec": 34.0, "num_frames": 850, "scores": ARCHERY}
+    kept, dropped = run(crawl({**record, "query": "archery"}), score=in_pieces)
+    assert dropped == []
+    assert [piece["id"] for piece in kept] == ["0#0-10000", "0#20000-30000"]
+    assert [(piece["start_sec"], piece["end_sec"]) for piece in kept] == [(0.0, 10.0), (20.0, 30.0)]
+    assert [piece["confidence"] for piece in kept] == [0.9, 0.5]
+    for piece in kept:
+        assert (piece["parent"], piece["path"], piece["duration_sec"], piece["pseudo_label"]) == ("0", "v.mp4", 10.0, 0)
+        assert "num_frames" not in piece  # it was the whole video's
+
+
+def test_the_parent_is_the_first_ancestor_and_a_folder_still_says_how_many_frames_it_holds():
+    piece = {"parent": "v", "media": "frames", "num_frames": 850, "scores": [[1, 0, 0]], "query": "archery"}
+    [made], _ = run(crawl(piece), score=in_pieces)
+    assert (made["parent"], made["id"], made["num_frames"]) == ("v", "0#0-10000", 850)
+
+
+def test_pieces_without_a_positive_one_leave_as_one_video():
+    kept, [(left, reason)] = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_pieces)
+    assert (kept, reason, left["id"], left["confidence"]) == ([], "no positive", "0", 0.2)
+    kept, dropped = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_pieces, score_only=True)
+    assert (len(kept), dropped) == (3, [])
+
+
+def test_a_video_too_short_for_a_piece_leaves():
+    kept, [(_, reason)] = run(crawl({"scores": []}), score=in_pieces)
+    assert (kept, reason) == ([], "too short")
+
+
+def test_other_media_pass_untouched():
+    rows = [
+        {"media": "image", "query": "archery"}, {"media": "features"}, {"media": "clip", "inflation": {"seed": 1}},
+    ]  # fmt: skip
+    kept, dropped = run(crawl(*rows))
+    assert kept == crawl(*rows)
+    assert run(crawl(*rows), score=None, queries=None)[0] == crawl(*rows)
+    assert dropped == []
+    assert not any(is_untouched(Record({"media": media})) for media in ("video", "frames", "clip", None))
+
+
+rows = st.fixed_dictionaries(
+    {
+        "scores": st.lists(st.sampled_from([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [0.1, 0.1, 0.8]]), max_size=5),
+        "query": st.sampled_from(["archery", "playing piano", "nothing"]),
+        "media": st.sampled_from(["video", "image"]),
+        "bad": st.booleans(),
+    }
+)
+
+
+@given(st.lists(rows, max_size=8), st.sampled_from([fake_score, in_pieces]), st.floats(0, 1), st.booleans())
+def test_every_video_is_yielded_or_dropped_once_in_order(made, score, threshold, score_only):
+    kept, dropped = run(crawl(*made), score=score, threshold=threshold, score_only=score_only)
+    settled = sorted({record.position for record in kept} | {record.position for record, _ in dropped})
+    assert settled == list(range(len(made)))
+    assert not {record.position for record in kept} & {record.position for record, _ in dropped}
+    assert [record.position for record in kept] == sorted(record.position for record in kept)
+    assert len({record.position for record, _ in dropped}) == len(dropped)
+
+
+frame_rows = rows.map(lambda row: {**row, "bad": False, "scores": row["scores"] or ARCHERY})
+
+
+@given(st.lists(frame_rows, max_size=6), st.floats(0, 1), st.floats(0, 1))
+def test_deciding_again_from_what_was_written_equals_deciding_at_once(made, first, second):
+    """What was kept, and what was rejected, through JSON."""
+    kept, dropped = run(crawl(*made), threshold=first)
+    written = sorted([*kept, *(record for record, _ in dropped)], key=lambda record: record.position)
+    lines = [
+        parse_record(format_record(record), origin="x", line_number=1, position=record.position) for record in written
+    ]
+    again = run(lines, score=None, queries=None, threshold=second)
+    assert again == run(crawl(*made), threshold=second)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"positive_sec": [1.0]}, r"web.jsonl:1: no field 'frame_scores' of an earlier run; give --teacher"),
+        ({"frame_scores": [0.5], "negative_sec": []}, r"web.jsonl:1: no field 'positive_sec'"),
+        (
+            {"frame_scores": [0.5], "positive_sec": [], "negative_sec": [1.0, 2.0], "pseudo_label": 0},
+            r"web.jsonl:1: 1 frame_scores, but 2 times",
+        ),
+        ({"frame_scores": [0.5], "positive_sec": [1.0], "negative_sec": []}, r"web.jsonl:1: no field 'pseudo_label'"),
+    ],
+)
+def test_without_a_teacher_a_video_must_carry_its_scores(fields, message):
+    with pytest.raises(InputError, match=message):
+        run(crawl(fields), score=None, queries=None)
+
+
+def test_the_curve_counts_frames_and_pieces():
+    counters = dict.fromkeys([f"segment: score >= 0.{tenth}" for tenth in range(1, 10)], 0) | {"segment: scored": 0}
+    count_moments(Record({"frame_scores": [0.25, 0.55, 0.95]}), counters)
+    count_moments(Record({"parent": "v", "confidence": 0.75}), counters)
+    count_moments(Record({"media": "image", "confidence": 0.75}), counters)
+    assert score_curve(counters) == [
+        "4 moments; share with a score at or above a threshold: 100% at 0.1, 100% at 0.2, 75% at 0.3, 75% at 0.4, "
+        "75% at 0.5, 50% at 0.6, 50% at 0.7, 25% at 0.8, 25% at 0.9"
+    ]
+    assert score_curve({}) == []
