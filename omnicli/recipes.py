@@ -104,6 +104,8 @@ class StudentRecipe(TeacherRecipe):
         multi_label: a sigmoid for each class instead of one softmax.
         ema: decay of the averaged weights, which are then the result; 0 keeps none.
         num_passes: forward passes that a batch is cut into.
+        snippets: positive and negative snippets of a segmented video (Sec. 3.5); () is 1:2, or as near to it as the
+            number of segments allows.
     """
 
     ratio: tuple[int, ...] = ()
@@ -115,6 +117,7 @@ class StudentRecipe(TeacherRecipe):
     multi_label: bool = False
     ema: float = 0.0
     num_passes: int = 1
+    snippets: tuple[int, ...] = ()
 
 
 FEW_CLIPS = TeacherRecipe(

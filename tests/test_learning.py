@@ -1,207 +1,140 @@
-"""The loss of a step: Eq. 1 against a loop written by hand, mixup across data sets, and what changes nothing."""
+"""What teachers and students have in common before the first step and after each epoch."""
 
-from dataclasses import replace
+import threading
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from omnicli.data.loaders import Batch, Example, StepBatch
+from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
-from omnicli.engine.fit import Progress, Tally
-from omnicli.engine.optim import Group, Schedule, make_sgd
+from omnicli.engine.distributed import World
+from omnicli.errors import InputError, Interrupted, UsageError
 from omnicli.feeds import Setting
-from omnicli.learning import Objective, step_losses
+from omnicli.learning import augmentation, create_learner, measure_epoch, prepare_training, readable
+from omnicli.models.checkpoint import load_checkpoint
+from omnicli.recipes import TEACHER_RECIPES
 from omnicli.streams.records import Record
-from omnicli.training import Training
 
-NAMES = ["target", "gg", "ig"]
-SIZES = [4, 2, 3]
-K = 3
-
-
-class ReadyFeed:
-    """Batches of ready float64 vectors; says what it was asked to classify."""
-
-    def __init__(self, model):
-        self.model = model
-        self.setting = Setting()
-        self.plan = Plan([Source(name, [], size) for name, size in zip(NAMES, SIZES, strict=True)], SIZES)
-        self.seen = []
-
-    def inputs(self, batch):
-        return batch.clips
-
-    def logits(self, inputs):
-        self.seen.append(inputs)
-        return self.model(inputs)
+RECIPE = replace(
+    TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=4, short_side=40, crop_size=32,
+    classifier_prior=10.0,
+)  # fmt: skip
+SETTING = Setting(workers=2)
 
 
-def batch_of(name, size, seed, **fields):
-    generator = torch.Generator().manual_seed(seed)
-    clips = torch.randn(size, 5, generator=generator, dtype=torch.float64)
-    labels = torch.randint(0, K, (size,), generator=generator)
-    examples = tuple(
-        Example(Record({"id": f"{name}{seed}-{row}"}), int(label), **fields) for row, label in enumerate(labels)
-    )
-    return Batch(clips, labels, examples, source=name)
+@dataclass(frozen=True)
+class Threads(World):
+    """Two ranks as two threads: what each gives to ``gather`` is there for both."""
+
+    shelf: tuple = ()
+    meeting: threading.Barrier | None = None
+
+    def gather(self, item):
+        self.shelf[self.rank].append(item)
+        self.meeting.wait(10)
+        return [found[-1] for found in self.shelf]
 
 
-def step_of(seed, **fields):
-    """Web sources first, the target last."""
-    parts = [batch_of(name, size, seed + 10 * size, **fields) for name, size in zip(NAMES, SIZES, strict=True)]
-    return StepBatch((*parts[1:], parts[0]))
+@pytest.fixture
+def examples(world):
+    paths = sorted((world / "target" / "val").rglob("*.mp4"))[:5]
+    records = [Record({"id": path.stem, "path": str(path)}) for path in paths]
+    records[3:3] = [Record({"id": "bad", "path": "nowhere.mp4"})]
+    return [Example(record, 0) for record in records]
 
 
-def make_model(with_norm=False):
-    torch.manual_seed(5)
-    layers = [nn.Linear(5, 6), nn.BatchNorm1d(6)] if with_norm else [nn.Linear(5, 6), nn.Tanh()]
-    return nn.Sequential(*layers, nn.Linear(6, K)).double()
+def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
+    left = []
+    kept = list(readable(examples, True, SETTING, lambda record, why: left.append((record["id"], why))))
+    assert kept == examples[:3] + examples[4:]
+    assert left == [("bad", "unreadable: no such file")]
 
 
-def make_training(model, tmp_path):
-    return Training(
-        out=tmp_path / "a.pth", model=model, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
-        schedule=Schedule("constant", 1), lr=0.3, steps_per_epoch=5, seed=0, stage="train", options={},
-        should_stop=lambda: False, progress=Progress(tallies={name: Tally() for name in NAMES}),
-    )  # fmt: skip
+def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
+    shelf, meeting, found = ([], []), threading.Barrier(2), {}
+
+    def check(rank):
+        setting = replace(SETTING, world=Threads(rank, 2, shelf=shelf, meeting=meeting))
+        found[rank] = list(readable(examples, True, setting, lambda *drop: None))
+
+    threads = [threading.Thread(target=check, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found[0] == found[1] == examples[:3] + examples[4:]
+    assert [len(reasons[0]) for reasons in shelf] == [3, 3]
 
 
-def fit(model, steps, tmp_path, **options):
-    training, feed = make_training(model, tmp_path), ReadyFeed(model)
-    objective = Objective(num_classes=K, **options)
-    training.train_epoch(
-        steps, lambda _, batch: step_losses(model, batch, feed=feed, training=training, objective=objective)
-    )
-    return training, feed
+def test_a_picture_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
+    picture = next((world / "web" / "image").rglob("*.jpg"))
+    with pytest.raises(InputError, match="a 3D model learns from clips"):
+        list(readable([Example(Record({"id": "p", "path": str(picture)}), 0)], False, SETTING, print))
+    with pytest.raises(Interrupted):
+        list(readable(examples, True, replace(SETTING, should_stop=lambda: True), print))
 
 
-def by_hand(model, steps, lr=0.3, momentum=0.9, decay=1e-4):
-    """Eq. 1, every sample by itself, and SGD as its formula says."""
-    speed = [torch.zeros_like(p) for p in model.parameters()]
-    for step in steps:
-        total, count = torch.zeros((), dtype=torch.float64), 0
-        for part in step.parts:
-            for row in range(len(part.labels)):
-                logits = model(part.clips[row : row + 1])[0]
-                total = total - logits[part.labels[row]] + logits.exp().sum().log()
-                count += 1
-        gradients = torch.autograd.grad(total / count, list(model.parameters()))
-        with torch.no_grad():
-            for parameter, gradient, velocity in zip(model.parameters(), gradients, speed, strict=True):
-                velocity.mul_(momentum).add_(gradient + decay * parameter)
-                parameter.sub_(lr * velocity)
+def test_the_recipe_says_what_the_model_eats_and_what_it_has_no_use_for():
+    spec, model = create_learner(RECIPE, ["a", "b"], 0, SETTING, multi_label=True)
+    assert (spec.num_segments, spec.short_side, spec.crop_size, spec.multi_label) == (4, 40, 32, True)
+    look = augmentation(spec, RECIPE, seed=3, stage="s", root="/r")
+    assert (look.num_segments, look.crop_size, look.min_area, look.seed, look.root) == (4, 32, 0.5, 3, "/r")
+    assert model.frozen == "nothing"
+    with pytest.raises(UsageError, match="--num-segments is for 2D models"):
+        create_learner(replace(RECIPE, model="r3d-r18"), ["a"], 0, SETTING)
+    with pytest.raises(UsageError, match="--num-frames and --frame-interval are for 3D models"):
+        create_learner(replace(RECIPE, num_frames=4), ["a"], 0, SETTING)
 
 
-def weights(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+def training_of(tmp_path, *, step_size=16, ema=0.0, **changes):
+    recipe = replace(RECIPE, **changes)
+    _, model = create_learner(recipe, ["a", "b"], 0, SETTING)
+    rows = [Example(Record({"id": str(n)}), 0) for n in range(40)]
+    plan = Plan([Source("target", rows, 8), Source("gg", rows, 8)], [1, 1], seed=1, stage="s")
+    return prepare_training(model, recipe, plan, tmp_path / "a.pth", {}, SETTING, step_size=step_size, ema=ema)
 
 
-def test_five_steps_equal_eq_1_written_by_hand_in_float64(tmp_path):
-    steps = [step_of(seed) for seed in range(5)]
-    ours, theirs = make_model(), make_model()
-    training, _ = fit(ours, steps, tmp_path)
-    by_hand(theirs, steps)
-    torch.testing.assert_close(weights(ours), weights(theirs), atol=1e-13, rtol=1e-12)
-    assert {name: tally.num_clips for name, tally in training.progress.tallies.items()} == {
-        "target": 20, "gg": 10, "ig": 15
-    }  # fmt: skip
+def test_the_learning_rate_grows_with_all_samples_of_a_step_unless_it_was_given_for_them(tmp_path):
+    assert training_of(tmp_path, lr=0.1, reference_batch_size=32).lr == pytest.approx(0.05)
+    assert training_of(tmp_path, lr=0.1, reference_batch_size=0).lr == pytest.approx(0.1)
 
 
-def test_each_source_has_a_forward_pass_of_its_own_and_the_target_the_last(tmp_path):
-    """Own batch statistics: the running mean ends as three updates one after another."""
-    model = make_model(with_norm=True)
-    step = step_of(0)
-    linear, norm = model[0], nn.BatchNorm1d(6).double()
-    for part in step.parts:
-        norm(linear(part.clips))
-    _, feed = fit(model, [step], tmp_path)
-    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4]
-    torch.testing.assert_close(model[1].running_mean, norm.running_mean)
+def test_the_classifiers_prior_fades_with_the_samples_of_an_epoch(tmp_path):
+    training = training_of(tmp_path)
+    assert training.steps_per_epoch == 5
+    assert [group["weight_decay"] for group in training.optimizer.param_groups] == [1e-4, 1e-4 + 10 / 80]
+    assert list(training.progress.tallies) == ["target", "gg"]
 
 
-def test_a_batch_cut_into_passes_takes_the_same_step(tmp_path):
-    steps = [step_of(seed) for seed in range(3)]
-    whole, cut = make_model(), make_model()
-    one, _ = fit(whole, steps, tmp_path)
-    other, feed = fit(cut, steps, tmp_path, num_passes=2)
-    torch.testing.assert_close(weights(whole), weights(cut), atol=1e-14, rtol=1e-12)
-    assert [len(inputs) for inputs in feed.seen[:6]] == [1, 1, 2, 1, 2, 2]
-    for name in NAMES:
-        assert one.progress.tallies[name].num_correct == other.progress.tallies[name].num_correct
-        assert one.progress.tallies[name].loss_sum == pytest.approx(other.progress.tallies[name].loss_sum)
+def test_the_result_is_the_model_or_its_average(tmp_path):
+    plain, averaged = training_of(tmp_path), training_of(tmp_path, ema=0.9)
+    assert plain.result is plain.model
+    name = "fc.bias"
+    for value in (1.0, 2.0):
+        nn.init.constant_(averaged.model.fc.bias, value)
+        averaged.averages.update_parameters(averaged.model)
+    assert torch.allclose(averaged.result.state_dict()[name], torch.tensor(0.9 * 1.0 + 0.1 * 2.0))
 
 
-def test_cross_mixup_pairs_each_target_sample_with_a_web_sample_and_the_other_way_round(tmp_path):
-    """Every sample keeps the larger weight, and its partner is of the other side; sizes stay those of the step."""
-    step = step_of(0)
-    _, feed = fit(make_model(), [step], tmp_path, mixup_alpha=1.0, is_cross=True)
-    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4]
-    web, target = torch.cat([part.clips for part in step.parts[:2]]), step.parts[2].clips
-    shares = []
-    for mixed, own, others in zip(feed.seen, [p.clips for p in step.parts], [target, target, web], strict=True):
-        for row in range(len(own)):
-            fits = []
-            for other in others:
-                direction = other - own[row]
-                share = float((mixed[row] - own[row]) @ direction / (direction @ direction))
-                if torch.allclose(own[row] + share * direction, mixed[row], atol=1e-9):
-                    fits.append(share)
-            assert len(fits) == 1
-            shares.append(fits[0])
-    assert np.ptp(shares) < 1e-9
-    assert 0 < shares[0] <= 0.5
+class Says:
+    """A judge that says what it is told to."""
+
+    def __init__(self, *accuracies):
+        self.accuracies = iter(accuracies)
+
+    def metrics(self, *, multi_label):
+        return {"mean_ap" if multi_label else "top1_acc": next(self.accuracies)}
 
 
-def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):
-    """One-hot labels as inputs: what is taught is what is shown."""
-    from omnicli import learning
-
-    step = step_of(3)
-    step = StepBatch(
-        tuple(replace(part, clips=torch.eye(K, dtype=torch.float64)[part.labels]) for part in step.parts)
-    )
-    taught = []
-    real = learning.cross_entropy
-    monkeypatch.setattr(learning, "cross_entropy", lambda *a, **k: taught.append(a[1]) or real(*a, **k))
-    model = nn.Linear(K, K).double()
-    _, feed = fit(model, [step], tmp_path, mixup_alpha=1.0, is_cross=True)
-    for shown, labels in zip(feed.seen, taught, strict=True):
-        torch.testing.assert_close(shown, labels.double(), atol=1e-6, rtol=0)
-
-
-def test_a_side_without_readable_media_leaves_the_other_as_it_is(tmp_path):
-    step = step_of(0)
-    alone = StepBatch((Batch(torch.empty(0), torch.empty(0, dtype=torch.int64), (), source="gg"), step.parts[2]))
-    _, feed = fit(make_model(), [alone], tmp_path, mixup_alpha=1.0, is_cross=True)
-    [seen] = feed.seen
-    assert torch.equal(seen, step.parts[2].clips)
-
-
-def test_soft_labels_are_taught_as_shares(tmp_path):
-    scores = ((0, 0.5), (2, 0.5))
-    step = step_of(0, scores=scores)
-    model = make_model()
-    with torch.no_grad():
-        logits = model(step.parts[0].clips)
-        expected = -(logits.log_softmax(1)[:, [0, 2]].mean(1)).sum()
-    training, _ = fit(model, [step], tmp_path)
-    assert training.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
-
-
-def test_several_labels_are_taught_as_a_sigmoid_each(tmp_path):
-    step = step_of(0)
-    parts = [
-        replace(part, examples=tuple(replace(e, others=((e.label + 1) % K,)) for e in part.examples))
-        for part in step.parts
-    ]
-    model = make_model()
-    with torch.no_grad():
-        scores = model(parts[0].clips).sigmoid()
-    wanted = torch.eye(K)[parts[0].labels] + torch.eye(K)[(parts[0].labels + 1) % K]
-    expected = -(wanted * scores.log() + (1 - wanted) * (1 - scores).log()).mean(1).sum()
-    training, _ = fit(model, [StepBatch(tuple(parts))], tmp_path, multi_label=True)
-    assert training.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
-
-
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_best_epoch_is_kept_the_earlier_of_equals(tmp_path, multi_label):
+    training = training_of(tmp_path)
+    spec, _ = create_learner(RECIPE, ["a", "b"], 0, SETTING)
+    judge = Says(0.5, 0.75, 0.75, 0.25)
+    for epoch in range(4):
+        training.progress.epoch = epoch
+        measure_epoch(training, judge=judge, spec=spec, multi_label=multi_label)
+    metrics = load_checkpoint(tmp_path / "a.best.pth").meta["metrics"]
+    assert metrics == {"epoch": 1, "val_mean_ap" if multi_label else "val_top1_acc": 0.75}

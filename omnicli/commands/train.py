@@ -94,6 +94,11 @@ def command(
         bool, typer.Option("--soft-labels", help="Teach the teacher's five best scores (top_scores) instead of one "
                            "class.", rich_help_panel=SOURCES)
     ] = False,
+    snippets: Annotated[
+        str | None, typer.Option("--snippets", metavar="P:N", help="Positive and negative snippets of a segmented "
+                                 "video, for 2D models; together the number of segments.", show_default="1:2",
+                                 rich_help_panel=SOURCES)
+    ] = None,
     query_map: Annotated[
         Path | None, typer.Option("--query-map", metavar="FILE", help="Lines query<TAB>class, for queries that are no "
                                   "class name.", rich_help_panel=SOURCES)
@@ -186,7 +191,7 @@ def command(
         "ratio": parse_ratio(ratio), "alternate": joint is Joint.alternate,
         "auxiliary_batch_sizes": tuple(auxiliary_batch_size or ()), "auxiliary_label": auxiliary_label.value,
         "soft_labels": soft_labels, "mixup": mixup.value, "multi_label": multi_label, "ema": ema,
-        "num_passes": accumulate,
+        "num_passes": accumulate, "snippets": parse_ratio(snippets, name="--snippets", example="1:2"),
     }  # fmt: skip
     name, row = resolve_student(recipe and recipe.value, given, sharing, num_web=len(auxiliary or ()))
     if not target:
@@ -243,7 +248,7 @@ def resolve_student(
     return name, student
 
 
-def parse_ratio(text: str | None) -> tuple[int, ...]:
+def parse_ratio(text: str | None, *, name: str = "--ratio", example: str = "2:1:1") -> tuple[int, ...]:
     """``2:1:1`` → (2, 1, 1). Raises UsageError.
 
     >>> parse_ratio("2:1:1"), parse_ratio(None)
@@ -253,7 +258,7 @@ def parse_ratio(text: str | None) -> tuple[int, ...]:
         return ()
     parts = text.split(":")
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"--ratio: expected whole numbers above 0 such as 2:1:1, got {text!r}")
+        raise UsageError(f"{name}: expected whole numbers above 0 such as {example}, got {text!r}")
     return tuple(map(int, parts))
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 
 from omnicli import __version__
-from omnicli.data.dataset import Augmentation
 from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
@@ -32,16 +31,16 @@ from omnicli.data.targets import check_every_class_has_a_clip, infer_classes, re
 from omnicli.errors import InputError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.learning import (
-    Objective,
+    augmentation,
     create_learner,
     learn_classifier,
     measure_epoch,
     prepare_training,
     readable,
-    step_losses,
 )
 from omnicli.models.checkpoint import check_writable, save_checkpoint
 from omnicli.models.teacher import Teacher
+from omnicli.objective import Objective, step_losses
 from omnicli.recipes import TeacherRecipe
 from omnicli.streams.records import OnDrop, Record, shard_key
 from omnicli.training import Metrics, digest_of_records, forget_state
@@ -115,11 +114,7 @@ def train_teacher(
             on_drop(example.record, f"unreadable: {why}")
 
     # train on D_T
-    look = Augmentation(
-        num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
-        short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
-        seed=seed, stage=STAGE, root=setting.root,
-    )  # fmt: skip
+    look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)
     teacher = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     objective = Objective(
         num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha

@@ -10,7 +10,7 @@ batch statistics, the target last, so that the running statistics lean to it (th
 Balance between mini-batches: |B_T| : |B_A,1| : ... = ``ratio``; the paper: "2:1 ~ 1:1 works reasonably well". Ours: the
 default is the released one, 1:1 for one web source, 2:1:...:1 for several.
 Resampling: records are drawn by their ``weight`` (``omni balance``), so that a class of N records is drawn ∝ N^p.
-Cross-dataset mixup: see ``learning``.
+Cross-dataset mixup, and Eq. 1 itself: see ``objective``.
 
 ``alternate``: what the released runner does: one update a source batch.
 
@@ -19,15 +19,16 @@ comes, for there may be millions; what turns out unreadable leaves then, counted
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from omnicli import __version__
 from omnicli.data.auxiliary import read_auxiliary, read_weights
-from omnicli.data.dataset import Augmentation, check_media
+from omnicli.data.dataset import check_media
 from omnicli.data.loaders import Example
 from omnicli.data.queries import Queries
 from omnicli.data.steps import Plan, Source, batch_sizes
@@ -41,16 +42,18 @@ from omnicli.data.targets import (
 from omnicli.errors import InputError, UsageError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.learning import (
-    Objective,
+    augmentation,
     create_learner,
     learn_classifier,
     measure_epoch,
     prepare_training,
     readable,
-    step_losses,
 )
 from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.factory import ModelSpec
+from omnicli.models.recogniser import Recogniser
 from omnicli.models.teacher import Teacher
+from omnicli.objective import Objective, step_losses
 from omnicli.recipes import StudentRecipe
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.records import OnDrop, Record
@@ -129,11 +132,8 @@ def train_student(
     resumed = _take_up(training, everything, resume, on_drop)
 
     # Eq. 1, step by step
-    look = Augmentation(
-        num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
-        short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
-        seed=seed, stage=STAGE, root=setting.root,
-    )  # fmt: skip
+    look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)
+    look = replace(look, num_positive=_num_positive(recipe, spec))
     student = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     objective = Objective(
         num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha,
@@ -144,8 +144,7 @@ def train_student(
     if setting.compile:
         model.compile()
     feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(student, plan, look, setting)
-    judged = Teacher(training.result, spec, 1.0, "", str(out), setting.device, torch.float32)  # type: ignore[arg-type]
-    judge = Judge(judged, val_examples, setting, on_drop)
+    judge = Judge(replace(student, model=cast(Recogniser, training.result)), val_examples, setting, on_drop)
     yield from training.run(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
@@ -229,6 +228,17 @@ def _read_web(
             f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; see --query-map"
         )
     return examples
+
+
+def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:
+    """Of the snippets of a segmented video. Raises UsageError where they are no clip of the model."""
+    shown = ":".join(map(str, recipe.snippets))
+    if recipe.snippets and len(recipe.snippets) != 2:
+        raise UsageError(f"--snippets {shown}: expected two numbers, positive and negative snippets, such as 1:2")
+    if recipe.snippets and sum(recipe.snippets) != spec.num_segments:
+        total = sum(recipe.snippets)
+        raise UsageError(f"--snippets {shown}: {total} snippets, and {spec.name} sees {spec.num_segments}")
+    return recipe.snippets[0] if recipe.snippets else None
 
 
 def _check_ranks(digest: str, num_target: int, setting: Setting) -> None:

@@ -26,6 +26,7 @@ GIVEN = dict.fromkeys(
 SHARING = {
     "ratio": (), "alternate": False, "auxiliary_batch_sizes": (), "auxiliary_label": "pseudo_label",
     "soft_labels": False, "mixup": "none", "multi_label": False, "ema": 0.0, "num_passes": 1,
+    "snippets": (),
 }  # fmt: skip
 
 
@@ -125,6 +126,8 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
     [
         (["-o", "a.pth", "--ratio", "2:1"], 2, "expected 3 numbers"),
         (["-o", "a.pth", "--ratio", "2:0:1"], 2, "above 0 such as 2:1:1"),
+        (["-o", "a.pth", "--snippets", "2"], 2, "two numbers"),
+        (["-o", "a.pth", "--snippets", "x"], 2, "--snippets: expected whole numbers"),
         (["-o", "a.pth", "--batch-size", "5"], 2, "5 x 1/2 is no whole number"),
         (["-o", "a.pth", "--mixup-alpha", "0.2"], 2, "--mixup intra"),
         (["-o", "a.pth", "--auxiliary-batch-size", "5"], 2, "--joint alternate"),

@@ -7,20 +7,25 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from omnicli import feeds, learning
+from omnicli import feeds, objective
+from omnicli.data.inflation import make_recipe
+from omnicli.data.motion import STILL, Gaussian
 from omnicli.data.steps import alternate_turns
 from omnicli.engine.fit import TrainingDiverged
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.feeds import Setting
+from omnicli.media.source import open_media
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
 from omnicli.models.teacher import load_teacher
 from omnicli.recipes import TEACHER_RECIPES, StudentRecipe
 from omnicli.scoring import score_records
+from omnicli.stages.pack import Packing, pack_record
 from omnicli.stages.train import default_ratio, train_student
 from omnicli.streams.records import Record
 from omnicli.streams.shards import ShardWriter, read_shard
@@ -149,7 +154,7 @@ def test_a_full_disk_says_so_and_costs_nothing_that_was_saved(target, web, tmp_p
 
 def test_alternating_updates_follow_the_released_order(target, web, tmp_path, monkeypatch):
     taken = []
-    whole = learning.step_losses
+    whole = objective.step_losses
 
     def noted(model, batch, **options):
         taken.append([(part.source, len(part.ids)) for part in batch.parts])
@@ -258,7 +263,7 @@ def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
 
 def test_several_queries_are_all_learnt_one_of_them_at_a_time(target, web, tmp_path, monkeypatch):
     seen: Counter[int] = Counter()
-    whole = learning.step_losses
+    whole = objective.step_losses
 
     def noted(model, batch, **options):
         seen.update(label for part in batch.parts if part.source == "gg" for label in part.labels.tolist())
@@ -291,14 +296,39 @@ def test_several_labels_give_a_student_of_sigmoids(target, web, tmp_path):
     assert scores.sum() != pytest.approx(1)
 
 
-def test_a_3d_student_takes_pictures_as_still_clips(target, web, tmp_path):
-    recipe = replace(
-        SCRATCH, model="r3d-r18", num_segments=None, num_frames=2, frame_interval=2, epochs=1, ratio=(2, 1, 1)
-    )
-    lines, left = train(target[:4], web, tmp_path / "a.pth", recipe, classes=sorted(
-        {record["class_name"] for record in target[:4]} | {"x"})[:2], query_map={})  # fmt: skip
-    assert all(math.isfinite(line["train_loss"]) for line in lines)
-    assert {reason for _, reason in left} == {"no class"}
+def test_every_kind_of_media_is_learnt_from_in_one_run(target, web, world, tmp_path):
+    """Pictures with and without a motion, videos, pieces, segmented videos, folders of frames, packed rows."""
+    untrimmed = next((world / "web" / "untrimmed").rglob("*.mp4"))
+    video = web["ig"][0]
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    with open_media(video) as source:
+        for index, picture in enumerate(source.read(range(5))):
+            cv2.imwrite(str(frames / f"img_{index:05d}.png"), picture)
+    packed = ShardWriter(tmp_path / "packed", stage="pack", kind="frames", provenance={})
+    row = packed.add(pack_record(video.derive(id="packed"), Packing(short_side=36)))
+    packed.close()
+    motion = Gaussian(STILL + 1e-4, np.diag(np.full(8, 1e-6)))
+    recipe_of_motion = make_recipe("perspective-agnostic", motion, seed=0)
+    pictures = [record.derive(inflation=recipe_of_motion) for record in web["gg"][:2]]
+    mixed = [
+        *pictures, *web["gg"][2:4], video, row, video.derive(id="piece", start_sec=0.2, end_sec=0.9),
+        video.derive(id="frames", path=str(frames), media="frames"),
+    ]  # fmt: skip
+    segmented = video.derive(id="seg", path=str(untrimmed), positive_sec=[0.0], negative_sec=[1.0, 2.0])
+    names = sorted({record["class_name"] for record in target})
+    for recipe in (
+        replace(SCRATCH, num_segments=3, mixup="cross", mixup_alpha=0.5, epochs=1),
+        replace(SCRATCH, model="r3d-r18", num_segments=None, num_frames=2, frame_interval=2, epochs=1),
+    ):
+        sources = {"mixed": mixed, "more": [segmented] if recipe.num_segments else [video]}
+        lines, left = train(target, sources, tmp_path / "a.pth", recipe, classes=names)
+        assert left == []
+        assert [line["num_clips"] for line in lines] == [8, 4, 4]
+    with pytest.raises(InputError, match="positive and negative frames are for 2D models"):
+        train(target, {"mixed": mixed, "more": [segmented]}, tmp_path / "b.pth", recipe, classes=names)
+    with pytest.raises(UsageError, match="--snippets 1:3: 4 snippets, and tsn-resnet10t sees 2"):
+        train(target, web, tmp_path / "b.pth", replace(SCRATCH, snippets=(1, 3)))
 
 
 @pytest.fixture
