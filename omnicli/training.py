@@ -30,6 +30,7 @@ from omnicli.streams.records import Record, format_record
 STATE_FORMAT = "omni-training-state"
 STATE_VERSION = 2
 SAVE_SEC = 5.0  # Ours: an epoch on ready features takes milliseconds, and a save two fsyncs
+SAVE_INSIDE_SEC = 600.0  # Ours: what a dead machine may cost of a long epoch
 
 Metrics = dict[str, Any]
 ComputeLoss = Callable[[nn.Module, StepBatch], Iterable[StepLoss]]
@@ -76,6 +77,7 @@ class Training:
     history: list[Metrics] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     best: float = -1.0
+    _saved_at: float | None = None  # None: nothing is saved, as while the classifier is probed
 
     @property
     def result(self) -> nn.Module:
@@ -106,7 +108,7 @@ class Training:
             TrainingDiverged: the loss is not finite; the state is that of the last save.
         """
         yield from self.history
-        saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
         while self.progress.epoch < self.schedule.epochs:
             started_at, epoch = time.monotonic(), self.progress.epoch
             watched = self._watch(batches_of(epoch, self.progress.step), on_bad)
@@ -121,9 +123,8 @@ class Training:
             first["seconds"] = round(time.monotonic() - started_at, 3)
             self.history += [first, *others]
             self.progress.next_epoch()
-            if time.monotonic() - saved_at > SAVE_SEC or self.progress.epoch == self.schedule.epochs:
+            if time.monotonic() - self._saved_at > SAVE_SEC or self.progress.epoch == self.schedule.epochs:
                 self.save()
-                saved_at = time.monotonic()
             yield from (first, *others)
 
     def train_epoch(self, batches: Iterable[StepBatch], compute_loss: ComputeLoss) -> bool:
@@ -136,7 +137,7 @@ class Training:
             lr_at=self.lr_at,
             progress=self.progress,
             seed_at=self._seed_at,
-            should_stop=self.should_stop,
+            should_stop=self._stop_or_save,
             world=self.world,
             after_step=lambda: self.averages.update_parameters(self.model) if self.averages is not None else None,
         )
@@ -147,6 +148,7 @@ class Training:
 
     def save(self) -> None:
         """Replace the state, whole or not at all."""
+        self._saved_at = time.monotonic()
         if not self.world.is_first:
             return
         content = {
@@ -186,6 +188,13 @@ class Training:
         self.progress = Progress.from_meta(content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         return True
+
+    def _stop_or_save(self) -> bool:
+        """Asked after each step; inside a long epoch the state is saved now and then."""
+        stop = self.should_stop()
+        if not stop and self._saved_at is not None and time.monotonic() - self._saved_at > SAVE_INSIDE_SEC:
+            self.save()
+        return stop
 
     def _lines(self) -> list[Metrics]:
         """One a source, of the epoch so far."""

@@ -178,3 +178,22 @@ def test_a_clip_found_bad_twice_is_told_once(tmp_path):
     again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
     list(training._watch(again, lambda example, why: told.append(example.id)))
     assert told == ["3"]
+
+
+def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr("omnicli.training.SAVE_INSIDE_SEC", 0.0)
+    out = tmp_path / "a.pth"
+    steps = iter(range(100))
+
+    def dies(model, batch):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+        yield from loss_of(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_training(out), loss=dies)
+    again = make_training(out)
+    assert again.resume()
+    assert (again.progress.epoch, again.progress.step) == (1, 2)
+    assert run(again) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))

@@ -11,6 +11,7 @@ goes to stdout. Without --recipe the trunk stays frozen, which suits a few clips
 it, --init scratch trains all of it. A killed training goes on with the same command.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -97,6 +98,8 @@ def command(
         "label_smoothing": label_smoothing, "mixup_alpha": mixup_alpha, "crop": crop and crop.value,
     }  # fmt: skip
     name, row = resolve_recipe(recipe and recipe.value, given)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("teacher-train is one process; several train with: torchrun ... -m omnicli train --target ...")
     if out is None:
         raise UsageError("teacher-train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):

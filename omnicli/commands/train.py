@@ -194,6 +194,8 @@ def command(
         "num_passes": accumulate, "snippets": parse_ratio(snippets, name="--snippets", example="1:2"),
     }  # fmt: skip
     name, row = resolve_student(recipe and recipe.value, given, sharing, num_web=len(auxiliary or ()))
+    if compile_model and row.freeze == "backbone":
+        raise UsageError("--compile does nothing while the trunk is frozen: give --freeze batch-norm or nothing")
     if not target:
         raise UsageError("give --target, the labelled records")
     if out is None:
@@ -223,20 +225,8 @@ def resolve_student(
     Raises:
         UsageError: no architecture, or options that do nothing together.
     """
+    _check_sharing(given, sharing, num_web)
     mixes = sharing["mixup"] != "none"
-    if given["mixup_alpha"] is not None and not mixes:
-        raise UsageError("--mixup-alpha goes with --mixup intra or --mixup cross")
-    if given["mixup_alpha"] == 0:
-        raise UsageError("--mixup-alpha 0 mixes nothing: give a number above 0, or --mixup none")
-    if sharing["mixup"] == "cross" and (not num_web or sharing["alternate"]):
-        raise UsageError("--mixup cross mixes samples of one step: it needs --auxiliary, and --joint together")
-    if sharing["auxiliary_batch_sizes"] and not sharing["alternate"]:
-        raise UsageError("--auxiliary-batch-size goes with --joint alternate; --ratio says it otherwise")
-    num_sizes = len(sharing["auxiliary_batch_sizes"])
-    if num_sizes not in (0, num_web):
-        raise UsageError(f"--auxiliary-batch-size: given {num_sizes} times for {num_web} sources")
-    if sharing["soft_labels"] and (sharing["auxiliary_label"] != "pseudo_label" or sharing["multi_label"]):
-        raise UsageError("--soft-labels go with --auxiliary-label pseudo_label, and not with --multi-label")
     alpha = given["mixup_alpha"] or DEFAULT_ALPHA
     name, row = resolve_recipe(recipe, {**given, "mixup_alpha": alpha if mixes else 0.0})
     if sharing["multi_label"] and row.label_smoothing:
@@ -246,6 +236,26 @@ def resolve_student(
     if given["lr"] is not None:  # said for the step at hand, so nothing is scaled
         student = replace(student, reference_batch_size=0)
     return name, student
+
+
+def _check_sharing(given: Mapping[str, Any], sharing: Mapping[str, Any], num_web: int) -> None:
+    """Refuse what does nothing. Raises UsageError."""
+    if given["mixup_alpha"] is not None and sharing["mixup"] == "none":
+        raise UsageError("--mixup-alpha goes with --mixup intra or --mixup cross")
+    if given["mixup_alpha"] == 0:
+        raise UsageError("--mixup-alpha 0 mixes nothing: give a number above 0, or --mixup none")
+    if sharing["mixup"] == "cross" and (not num_web or sharing["alternate"]):
+        raise UsageError("--mixup cross mixes samples of one step: it needs --auxiliary, and --joint together")
+    if sharing["auxiliary_batch_sizes"] and not sharing["alternate"]:
+        raise UsageError("--auxiliary-batch-size goes with --joint alternate; --ratio says it otherwise")
+    for option, field in (("--joint", "alternate"), ("--soft-labels", "soft_labels"), ("--snippets", "snippets")):
+        if sharing[field] and not num_web:
+            raise UsageError(f"{option} is for web sources: give --auxiliary")
+    num_sizes = len(sharing["auxiliary_batch_sizes"])
+    if num_sizes not in (0, num_web):
+        raise UsageError(f"--auxiliary-batch-size: given {num_sizes} times for {num_web} sources")
+    if sharing["soft_labels"] and (sharing["auxiliary_label"] != "pseudo_label" or sharing["multi_label"]):
+        raise UsageError("--soft-labels go with --auxiliary-label pseudo_label, and not with --multi-label")
 
 
 def parse_ratio(text: str | None, *, name: str = "--ratio", example: str = "2:1:1") -> tuple[int, ...]:

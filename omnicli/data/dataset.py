@@ -119,7 +119,6 @@ def check_media(
         InputError: features for a trunk that learns, or of another trunk; a video with positive and negative frames
             for a 3D model, or without a positive one; an inflation that is no recipe; names FILE:LINE.
     """
-    trunk = "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     checked: set[str] = set()
     for record in records:
         if record.get("inflation") is not None:
@@ -134,7 +133,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_trunk(record, path, trunk)
+            _check_trunk(record, path, weights)
             checked.add(path)
 
 
@@ -148,8 +147,9 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def _check_trunk(record: Record, path: str, trunk: str) -> None:
-    """The features of a shard are those of the trunk with this digest ("": ImageNet's). Raises InputError."""
+def _check_trunk(record: Record, path: str, weights: str) -> None:
+    """The features of a shard are those of these weights. Raises InputError."""
+    trunk = "" if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     options = open_shard(path).attributes
     made_with = options.get("checkpoint") or options.get("weights") or ""
     if options.get("stage") == "features" and made_with != trunk:

@@ -103,6 +103,7 @@ def train_student(
     """
     check_writable(out)
     world = setting.world
+    ratio, sizes = mini_batches(recipe, len(auxiliaries))
     # D_T, and every D_A,i with its pseudo-labels: all labels are checked before the first step
     names, target_examples, val_examples = _read_target(list(target), val, classes, recipe.multi_label)
     queries = Queries(ClassIndex(names), query_map or {}, seed)
@@ -122,8 +123,14 @@ def train_student(
     check_every_class_has_a_clip(target_examples, names)
 
     # |B_T| : |B_A,1| : ..., and chances ∝ weight
-    plan = plan_sources(target_examples, web, recipe, seed=seed, setting=setting)
-    step_size = sum(source.batch_size for source in plan.sources[: 1 if recipe.alternate else None]) * world.size
+    sources = [Source(TARGET, target_examples, sizes[0])]
+    for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
+        sources.append(Source(name, examples, size, read_weights(examples, name)))
+    plan = Plan(
+        sources, ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
+        rank=world.rank, size=world.size,
+    )  # fmt: skip
+    step_size = world.size * (sizes[0] if recipe.alternate else sum(sizes))
     options = {
         **asdict(recipe), "seed": seed, "sources": list(web), "data": digest, "processes": world.size,
         "omni": __version__,
@@ -161,35 +168,19 @@ def train_student(
         forget_state(out)
 
 
-def plan_sources(
-    target: Sequence[Example],
-    web: Mapping[str, Sequence[Example]],
-    recipe: StudentRecipe,
-    *,
-    seed: int,
-    setting: Setting,
-) -> Plan:
-    """The mini-batches of every step.
+def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[Sequence[int], list[int]]:
+    """The ratio of the sources, the target's first, and |B_T|, |B_A,1|, ... on each process.
 
     Raises:
         UsageError: a ratio for another number of sources, or batch sizes that are not whole.
-        InputError: weights that are none.
     """
-    ratio = recipe.ratio or default_ratio(len(web))
-    if len(ratio) != 1 + len(web):
+    ratio = recipe.ratio or default_ratio(num_web)
+    if len(ratio) != 1 + num_web:
         shown = ":".join(map(str, ratio))
-        raise UsageError(f"--ratio {shown}: expected {1 + len(web)} numbers: the target's and each --auxiliary's")
+        raise UsageError(f"--ratio {shown}: expected {1 + num_web} numbers: the target's and each --auxiliary's")
     if recipe.alternate:
-        sizes = [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * len(web))]
-    else:
-        sizes = batch_sizes(recipe.batch_size, ratio)
-    sources = [Source(TARGET, target, sizes[0])]
-    for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
-        sources.append(Source(name, examples, size, read_weights(examples, name)))
-    return Plan(
-        sources, ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
-        rank=setting.world.rank, size=setting.world.size,
-    )  # fmt: skip
+        return ratio, [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * num_web)]
+    return ratio, batch_sizes(recipe.batch_size, ratio)
 
 
 def default_ratio(num_web: int) -> tuple[int, ...]:

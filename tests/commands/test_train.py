@@ -150,6 +150,19 @@ def test_errors_say_what_to_do_and_leave_nothing(data, tmp_path, monkeypatch, ar
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("field", ["alternate", "soft_labels", "snippets"])
+def test_what_acts_on_web_sources_needs_one(field):
+    with pytest.raises(UsageError, match="give --auxiliary"):
+        resolve_student(None, GIVEN, SHARING | {field: True}, num_web=0)
+
+
+def test_a_frozen_trunk_is_not_compiled(tmp_path):
+    model = ["--model", "tsn-resnet10t", "--init", "w.pth"]
+    result = omni("train", "--target", "t", *model, "--compile", "-o", tmp_path / "a.pth")
+    assert result.exit_code == 2
+    assert "--compile does nothing while the trunk is frozen" in result.stderr
+
+
 def test_without_a_target_it_is_told_what_to_give():
     result = omni("train", "--auxiliary", "a.jsonl", *TINY, "-o", "a.pth")
     assert (result.exit_code, result.stdout) == (2, "")
