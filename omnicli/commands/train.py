@@ -251,6 +251,8 @@ def _check_sharing(given: Mapping[str, Any], sharing: Mapping[str, Any], num_web
     for option, field in (("--joint", "alternate"), ("--soft-labels", "soft_labels"), ("--snippets", "snippets")):
         if sharing[field] and not num_web:
             raise UsageError(f"{option} is for web sources: give --auxiliary")
+    if sharing["ema"] == 1:
+        raise UsageError("--ema 1 would keep the weights of the first step; give less, such as 0.999")
     num_sizes = len(sharing["auxiliary_batch_sizes"])
     if num_sizes not in (0, num_web):
         raise UsageError(f"--auxiliary-batch-size: given {num_sizes} times for {num_web} sources")

@@ -133,6 +133,7 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
         (["-o", "a.pth", "--auxiliary-batch-size", "5"], 2, "--joint alternate"),
         (["-o", "a.pth", "--joint", "alternate", "--auxiliary-batch-size", "5"], 2, "given 1 times for 2 sources"),
         (["-o", "a.pth", "--joint", "alternate", "--mixup", "cross"], 2, "--joint together"),
+        (["-o", "a.pth", "--ema", "1"], 2, "--ema 1 would keep"),
         (["-o", "a.pth", "--soft-labels"], 2, "--auxiliary-label pseudo_label"),
         (["-o", "."], 2, "a folder"),
         ([], 2, "give -o FILE"),

@@ -67,11 +67,12 @@ def web(world: Path) -> dict[str, list[Record]]:
     return {"gg": crawled(world, "image", ".jpg", 3), "ig": crawled(world, "video", ".mp4", 1)}
 
 
-def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, **options):
+def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compile_model=False, **options):
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
+    setting = Setting(workers=2, should_stop=should_stop, compile=compile_model)
     lines = train_student(
-        target, web, recipe=recipe, out=out, setting=Setting(workers=2, should_stop=should_stop),
+        target, web, recipe=recipe, out=out, setting=setting,
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
     )  # fmt: skip
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left
@@ -249,6 +250,21 @@ def test_averaged_weights_are_measured_and_kept(target, web, tmp_path):
     assert 0 < (mean - first).norm() < (last - first).norm()  # the average began after the first of two steps
     best = load_checkpoint(tmp_path / "mean.best.pth").state_dict[name]
     assert torch.equal(best, mean)
+
+
+def test_a_translated_model_learns_the_same_under_the_same_names(target, web, tmp_path, monkeypatch):
+    whole = torch.nn.Module.compile
+    calls = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: calls.append(self) or whole(self, backend="eager"))
+    recipe = replace(SCRATCH, epochs=1)
+    train(target[:4], web, tmp_path / "a.pth", recipe)
+    assert calls == []
+    train(target[:4], web, tmp_path / "b.pth", recipe, compile_model=True)
+    assert len(calls) == 1
+    plain, translated = (load_checkpoint(tmp_path / name).state_dict for name in ("a.pth", "b.pth"))
+    assert plain.keys() == translated.keys()
+    for name, tensor in plain.items():
+        torch.testing.assert_close(translated[name], tensor, atol=1e-4, rtol=1e-3)
 
 
 def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
