@@ -117,7 +117,6 @@ def prepare_training(
     options: Mapping[str, Any],
     setting: Setting,
     *,
-    step_size: int,
     ema: float = 0.0,
 ) -> Training:
     """How the model learns.
@@ -129,9 +128,9 @@ def prepare_training(
         out: the checkpoint to be.
         options: all that decides the result.
         setting: where.
-        step_size: samples of one update, over all sources and ranks, that the learning rate is scaled to.
         ema: decay of the averaged weights; 0 keeps none.
     """
+    step_size = plan.step_size
     num_samples = step_size * plan.num_steps if len(plan.sources) > 1 else len(plan.sources[0].examples)
     prior = min(recipe.classifier_prior / num_samples, MAX_CLASSIFIER_DECAY)
     optimizer = make_sgd(
@@ -149,7 +148,6 @@ def prepare_training(
         optimizer=optimizer,
         schedule=Schedule(recipe.schedule, recipe.epochs, recipe.milestones, recipe.warmup_epochs),
         lr=scaled_lr(recipe.lr, batch_size=step_size, reference_batch_size=recipe.reference_batch_size or step_size),
-        step_size=step_size,
         steps_per_epoch=plan.num_steps,
         seed=plan.seed,
         stage=plan.stage,
@@ -169,9 +167,9 @@ def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training
     """
     probe = replace(recipe, epochs=recipe.probe_epochs, lr=recipe.probe_lr)
     plain = replace(objective, label_smoothing=0.0, mixup_alpha=0.0, is_cross=False)
-    model, step_size = feed.teacher.model, training.step_size
+    model = feed.teacher.model
     model.freeze("backbone")
-    inner = prepare_training(model, probe, feed.plan, training.out, training.options, feed.setting, step_size=step_size)
+    inner = prepare_training(model, probe, feed.plan, training.out, training.options, feed.setting)
     for epoch in range(probe.epochs):
         compute_loss = partial(step_losses, feed=feed, training=inner, objective=plain)
         if not inner.train_epoch(feed.batches({}, epoch, 0), compute_loss):

@@ -47,7 +47,6 @@ class Training:
         schedule: of the learning rate.
         lr: the learning rate at factor 1.
         steps_per_epoch: updates of an epoch.
-        step_size: samples of an update, over all sources and ranks, that ``lr`` is scaled to.
         seed: of every draw.
         stage: whose draws; part of every key.
         options: all that decides the result, as JSON values; a state made with others is refused.
@@ -66,7 +65,6 @@ class Training:
     schedule: Schedule
     lr: float
     steps_per_epoch: int
-    step_size: int = 1
     seed: int
     stage: str
     options: Mapping[str, Any]

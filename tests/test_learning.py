@@ -88,12 +88,12 @@ def test_the_recipe_says_what_the_model_eats_and_what_it_has_no_use_for():
         create_learner(replace(RECIPE, num_frames=4), ["a"], 0, SETTING)
 
 
-def training_of(tmp_path, *, step_size=16, ema=0.0, **changes):
+def training_of(tmp_path, *, ema=0.0, **changes):
     recipe = replace(RECIPE, **changes)
     _, model = create_learner(recipe, ["a", "b"], 0, SETTING)
     rows = [Example(Record({"id": str(n)}), 0) for n in range(40)]
     plan = Plan([Source("target", rows, 8), Source("gg", rows, 8)], [1, 1], seed=1, stage="s")
-    return prepare_training(model, recipe, plan, tmp_path / "a.pth", {}, SETTING, step_size=step_size, ema=ema)
+    return prepare_training(model, recipe, plan, tmp_path / "a.pth", {}, SETTING, ema=ema)
 
 
 def test_the_learning_rate_grows_with_all_samples_of_a_step_unless_it_was_given_for_them(tmp_path):

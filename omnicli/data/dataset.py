@@ -149,7 +149,7 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
 
 def _check_trunk(record: Record, path: str, weights: str) -> None:
     """The features of a shard are those of these weights. Raises InputError."""
-    trunk = "" if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    trunk = "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     options = open_shard(path).attributes
     made_with = options.get("checkpoint") or options.get("weights") or ""
     if options.get("stage") == "features" and made_with != trunk:

@@ -89,6 +89,15 @@ class Plan:
             return self.num_target_batches
         return self.num_target_batches + -(-self.num_target_batches // self.ratio[0]) * sum(self.ratio[1:])
 
+    @property
+    def step_size(self) -> int:
+        """Samples of one update, over all ranks: what the learning rate is scaled to (Ours).
+
+        Where sources alternate, that of the target's updates, as in the released code.
+        """
+        sources = self.sources[:1] if self.alternate else self.sources
+        return self.size * sum(source.batch_size for source in sources)
+
     def steps(self, epoch: int) -> list[list[Portion]]:
         """The portions of each step of an epoch, those of this rank, in the order of its forward passes.
 

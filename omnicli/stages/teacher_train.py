@@ -105,7 +105,7 @@ def train_teacher(
     # how M learns
     options = {**asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__}
     plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
-    training = prepare_training(model, recipe, plan, out, options, setting, step_size=recipe.batch_size)
+    training = prepare_training(model, recipe, plan, out, options, setting)
     if not resume:
         forget_state(out)
     resumed = training.resume()

@@ -103,7 +103,7 @@ def train_student(
     """
     check_writable(out)
     world = setting.world
-    ratio, sizes = mini_batches(recipe, len(auxiliaries))
+    recipe, sizes = mini_batches(recipe, len(auxiliaries))
     # D_T, and every D_A,i with its pseudo-labels: all labels are checked before the first step
     names, target_examples, val_examples = _read_target(list(target), val, classes, recipe.multi_label)
     queries = Queries(ClassIndex(names), query_map or {}, seed)
@@ -123,19 +123,12 @@ def train_student(
     check_every_class_has_a_clip(target_examples, names)
 
     # |B_T| : |B_A,1| : ..., and chances ∝ weight
-    sources = [Source(TARGET, target_examples, sizes[0])]
-    for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
-        sources.append(Source(name, examples, size, read_weights(examples, name)))
-    plan = Plan(
-        sources, ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
-        rank=world.rank, size=world.size,
-    )  # fmt: skip
-    step_size = world.size * (sizes[0] if recipe.alternate else sum(sizes))
+    plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
         **asdict(recipe), "seed": seed, "sources": list(web), "data": digest, "processes": world.size,
         "omni": __version__,
     }  # fmt: skip
-    training = prepare_training(model, recipe, plan, out, options, setting, step_size=step_size, ema=recipe.ema)
+    training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     resumed = _take_up(training, everything, resume, on_drop)
 
     # Eq. 1, step by step
@@ -168,19 +161,19 @@ def train_student(
         forget_state(out)
 
 
-def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[Sequence[int], list[int]]:
-    """The ratio of the sources, the target's first, and |B_T|, |B_A,1|, ... on each process.
+def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[StudentRecipe, list[int]]:
+    """The recipe with its ratio, and |B_T|, |B_A,1|, ... on each process.
 
     Raises:
         UsageError: a ratio for another number of sources, or batch sizes that are not whole.
     """
-    ratio = recipe.ratio or default_ratio(num_web)
-    if len(ratio) != 1 + num_web:
-        shown = ":".join(map(str, ratio))
+    recipe = replace(recipe, ratio=recipe.ratio or default_ratio(num_web))
+    if len(recipe.ratio) != 1 + num_web:
+        shown = ":".join(map(str, recipe.ratio))
         raise UsageError(f"--ratio {shown}: expected {1 + num_web} numbers: the target's and each --auxiliary's")
     if recipe.alternate:
-        return ratio, [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * num_web)]
-    return ratio, batch_sizes(recipe.batch_size, ratio)
+        return recipe, [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * num_web)]
+    return recipe, batch_sizes(recipe.batch_size, recipe.ratio)
 
 
 def default_ratio(num_web: int) -> tuple[int, ...]:
@@ -219,6 +212,24 @@ def _read_web(
             f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; see --query-map"
         )
     return examples
+
+
+def _plan_sources(
+    target: Sequence[Example],
+    web: Mapping[str, Sequence[Example]],
+    recipe: StudentRecipe,
+    sizes: Sequence[int],
+    seed: int,
+    setting: Setting,
+) -> Plan:
+    """Mini-batches of these sizes, web records drawn by their weight. Raises InputError."""
+    sources = [Source(TARGET, target, sizes[0])]
+    for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
+        sources.append(Source(name, examples, size, read_weights(examples, name)))
+    return Plan(
+        sources, recipe.ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
+        rank=setting.world.rank, size=setting.world.size,
+    )  # fmt: skip
 
 
 def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:

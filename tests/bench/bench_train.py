@@ -92,9 +92,7 @@ def main() -> None:
         sources.append(Source("web", web, chosen.batch_size, np.ones(len(web))))
         plan = Plan(sources, [1, 1])
         spec, model = create_learner(recipe, ["a", "b"], 0, setting)
-        training = prepare_training(
-            model, recipe, plan, Path(folder) / "a.pth", {}, setting, step_size=2 * chosen.batch_size
-        )
+        training = prepare_training(model, recipe, plan, Path(folder) / "a.pth", {}, setting)
         look = augmentation(spec, recipe, seed=0, stage="train", root=None)
         teacher = Teacher(model, spec, 1.0, "", "", device, torch.float32)
         feed = ClipFeed(teacher, plan, look, setting)

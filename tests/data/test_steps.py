@@ -69,6 +69,12 @@ def test_the_ratio_is_exact_in_every_step_and_the_target_is_passed_once_and_come
         assert sorted(np.concatenate([step[-1].rows for step in steps])) == list(range(16))
 
 
+def test_a_step_counts_all_sources_and_ranks_and_an_alternating_one_the_target():
+    plan = make_plan(16, (25, 3), (4, 2, 1), size=3)
+    assert plan.step_size == 3 * (4 + 2 + 1)
+    assert replace(plan, alternate=True).step_size == 3 * 4
+
+
 def test_a_short_last_batch_is_joined_by_short_ones_rounded_up():
     steps = make_plan(10, (25,), (2, 1)).steps(0)
     assert [[len(portion.rows) for portion in step] for step in steps] == [[2, 4], [2, 4], [1, 2]]
