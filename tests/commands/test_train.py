@@ -6,6 +6,7 @@ import socket
 import subprocess
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -119,6 +120,35 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
     assert len(left) == len(set(left))
     assert load_checkpoint(tmp_path / "a.pth").meta["provenance"]["processes"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.best.pth", "a.pth", "r.jsonl"]
+
+
+def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_the_same_global_batch(
+    trained, data, tmp_path, shell_environment
+):
+    """From the same weights; 24 clips in global batches of 10, so that the last one is uneven too."""
+    options = [
+        *data, "--init", str(trained[0]), "--freeze", "batch-norm", "--dropout", "0", "--epochs", "1", "--lr", "0.01",
+        "--recipe", "few-clips-scratch", "--ratio", "1:1:1",
+    ]  # fmt: skip
+    alone = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
+    assert alone.exit_code == 0, alone.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *options,
+        "--batch-size", "5", "-o", str(tmp_path / "two.pth"), "--workers", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    one, two = (load_checkpoint(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
+    before = load_checkpoint(trained[0]).state_dict
+    assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-3
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=0)
+    for line, other in zip(parsed(alone.stdout), parsed(done.stdout), strict=True):
+        assert (line["source"], line["num_clips"]) == (other["source"], other["num_clips"])
+        assert line["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
 
 
 @pytest.mark.parametrize(
