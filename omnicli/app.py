@@ -28,6 +28,7 @@ from omnicli.commands import (
     report,
     segment,
     teacher_train,
+    train,
 )
 from omnicli.commands import eval as eval_command
 from omnicli.commands import filter as filter_command
@@ -125,6 +126,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("segment", segment.command, STAGES),
     ("balance", balance.command, STAGES),
     ("inflate", inflate.command, STAGES),
+    ("train", train.command, STAGES),
     ("eval", eval_command.command, STAGES),
     ("queries", queries.command, SUPPORT),
     ("index", index.command, SUPPORT),

@@ -1,7 +1,7 @@
-"""What M is fed in training and how it is measured: augmented clips, or the features of a frozen trunk, kept."""
+"""What a model is fed in training and how it is measured: augmented clips, or the features of a frozen trunk, kept."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from omnicli.cores import available_cores
-from omnicli.data.dataset import Augmentation, read_training_clip
-from omnicli.data.loaders import Batch, Example, epoch_order, feature_batches, iterate_batches
+from omnicli.data.dataset import Augmentation, read_feature, read_training_clip
+from omnicli.data.keyed_random import keyed_rng
+from omnicli.data.loaders import Batch, Example, Place, StepBatch, feature_batches, read_batches
+from omnicli.data.steps import Plan, Portion
 from omnicli.data.transforms import normalise
 from omnicli.engine.calibration import fit_temperature
-from omnicli.engine.metrics import classification_metrics
-from omnicli.errors import Interrupted
+from omnicli.engine.distributed import World
+from omnicli.engine.metrics import classification_metrics, mean_average_precision
+from omnicli.errors import Interrupted, MediaError
+from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.models.teacher import Teacher
 from omnicli.scoring import forward_of, predict_records
 from omnicli.streams.records import OnDrop, Record
@@ -22,6 +26,7 @@ from omnicli.viewing import ViewOptions, read_views
 
 NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30
+STEPS_AHEAD = 2
 READ_FRAMES = 32  # in one forward pass without gradients
 
 Features = tuple[Tensor, list[tuple[Example, str]]]  # (M, D); whose media are unreadable, and why
@@ -37,6 +42,8 @@ class Setting:
         workers: threads that read and decode.
         root: folder that relative paths start from.
         should_stop: asked after every step and while media are read.
+        world: the processes that train together.
+        compile: translate the model with torch.compile first.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -44,6 +51,8 @@ class Setting:
     workers: int = field(default_factory=available_cores)
     root: str | None = None
     should_stop: Callable[[], bool] = lambda: False
+    world: World = field(default_factory=World)
+    compile: bool = False
 
     def autocast(self) -> torch.autocast:
         """The forward pass in ``precision``."""
@@ -51,34 +60,28 @@ class Setting:
 
 
 class ClipFeed:
-    """Batches of augmented clips, and M's logits of them."""
+    """Batches of augmented clips of every source, and M's logits of them."""
 
-    def __init__(
-        self,
-        teacher: Teacher,
-        examples: Sequence[Example],
-        look: Augmentation,
-        batch_size: int,
-        setting: Setting,
-    ) -> None:
+    def __init__(self, teacher: Teacher, plan: Plan, look: Augmentation, setting: Setting) -> None:
         self.teacher = teacher
-        self.examples = examples
+        self.plan = plan
         self.look = look
-        self.batch_size = batch_size
         self.setting = setting
-        self._passes: dict[int, Features] = {}  # by view; a frozen trunk's
 
-    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[Batch]:
-        """The batches of an epoch from ``first_step`` on."""
-        return iterate_batches(
-            self.examples,
-            self._order(epoch),
-            read=partial(read_training_clip, look=self.look, epoch=epoch),
-            batch_size=self.batch_size,
+    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+        """What each step of an epoch learns from, from ``first_step`` on; ``bad`` may grow meanwhile."""
+        steps = self.plan.steps(epoch)[first_step:]
+        read = partial(read_training_clip, look=self.look, epoch=epoch)
+        parts = read_batches(
+            [self._places(portion, epoch) for step in steps for portion in step],
+            read=lambda record, draw: read(record, draw=draw),
             workers=self.setting.workers,
-            is_bad=lambda example: str(example.record.get("id")) in bad,
-            first_step=first_step,
+            is_bad=lambda example: example.id in bad,
         )
+        ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
+        for item in map_ahead(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
+            if not isinstance(item, Lull):
+                yield item
 
     def inputs(self, batch: Batch) -> Tensor:
         """What can be mixed: clips (N, C, S, H, W), normalised."""
@@ -90,26 +93,52 @@ class ClipFeed:
         with self.setting.autocast():
             return self.teacher.model(inputs)  # type: ignore[no-any-return]
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return epoch_order(len(self.examples), seed=self.look.seed, stage=self.look.stage, epoch=epoch)
+    def _places(self, portion: Portion, epoch: int) -> list[Place]:
+        examples = self.plan.sources[portion.source].examples
+        return [
+            (self._taught(examples[row], epoch, draw), draw)
+            for row, draw in zip(portion.rows.tolist(), portion.draws.tolist(), strict=True)
+        ]
+
+    def _taught(self, example: Example, epoch: int, draw: int) -> Example:
+        """With one of its classes, where it has several queries: drawn anew every time (IG-65M Sec. 3.3)."""
+        if not example.others or self.plan.multi_label:
+            return example
+        rng = keyed_rng(self.look.seed, f"{self.look.stage} query", example.id, epoch, draw)
+        return replace(example, label=int(rng.choice([example.label, *example.others])), others=())
+
+    def _pinned(self, step: StepBatch) -> StepBatch:
+        """Where a GPU can fetch it by itself."""
+        if self.setting.device.type != "cuda":
+            return step
+        return StepBatch(tuple(replace(part, clips=part.clips.pin_memory()) for part in step.parts))
+
+    def _named(self, batch: Batch, portion: Portion) -> Batch:
+        return replace(batch, source=self.plan.sources[portion.source].name)
 
 
 class FrozenFeed(ClipFeed):
     """Batches of the frozen trunk's features: each of ten augmented views of a clip is computed once."""
 
-    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[Batch]:
-        """The batches of an epoch from ``first_step`` on; unreadable clips come with the first of them."""
-        features, unreadable = self._features(epoch % NUM_FROZEN_VIEWS)
-        fresh = tuple((example, why) for example, why in unreadable if str(example.record.get("id")) not in bad)
-        yield from feature_batches(
-            features,
-            self.examples,
-            self._order(epoch),
-            batch_size=self.batch_size,
-            is_bad=lambda example: str(example.record.get("id")) in bad,
-            first_step=first_step,
-            bad=fresh,
-        )
+    def __init__(self, teacher: Teacher, plan: Plan, look: Augmentation, setting: Setting) -> None:
+        super().__init__(teacher, plan, look, setting)
+        self._kept: dict[tuple[int, int], dict[int, Tensor]] = {}  # (source, view) → row → (D,)
+        self._unreadable: dict[str, tuple[Example, str]] = {}  # by id
+
+    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+        """What each step learns from, from ``first_step`` on; unreadable clips come with the first of them."""
+        steps = self.plan.steps(epoch)
+        batches_of = [
+            self._source_batches(number, [p for step in steps for p in step if p.source == number], bad, epoch)
+            for number in range(len(self.plan.sources))
+        ]
+        fresh = tuple(found for name, found in self._unreadable.items() if name not in bad)
+        for place, step in enumerate(steps):
+            parts = [self._named(next(batches_of[portion.source]), portion) for portion in step]
+            if place == first_step:
+                parts[0] = replace(parts[0], bad=fresh)
+            if place >= first_step:
+                yield StepBatch(tuple(parts))
 
     def inputs(self, batch: Batch) -> Tensor:
         """What can be mixed: features (N, D)."""
@@ -119,44 +148,82 @@ class FrozenFeed(ClipFeed):
         """(N, K) float32 of ``inputs``."""
         return self.teacher.model.classify(inputs)
 
-    def _features(self, view: int) -> Features:
-        """Features (M, D) of one view of every clip, in fixed order, and whose media are unreadable."""
-        if view not in self._passes:
-            if self._passes and sum(made.nbytes for made, _ in self._passes.values()) >= MAX_CACHED_BYTES:
-                self._passes.clear()
-            self._passes[view] = trunk_features(
-                self.teacher, self.examples, partial(self._view, epoch=view), self.setting
-            )
-        return self._passes[view]
+    def _source_batches(
+        self, number: int, portions: Sequence[Portion], bad: Mapping[str, str], epoch: int
+    ) -> Iterator[Batch]:
+        """All batches of one source in an epoch; a second draw of a clip takes another view."""
+        rows = np.concatenate([np.empty(0, np.int64), *(portion.rows for portion in portions)])
+        draws = np.concatenate([np.empty(0, np.int64), *(portion.draws for portion in portions)])
+        pairs, where = np.unique(
+            np.stack([(epoch + draws) % NUM_FROZEN_VIEWS, rows]), axis=1, return_inverse=True
+        )  # by view, then by row
+        views = np.unique(pairs[0]).tolist()
+        made = [self._features(number, view, pairs[1][pairs[0] == view].tolist()) for view in views]
+        features = torch.cat(made) if made else torch.empty(0, self.teacher.model.fc.in_features)
+        ends = np.cumsum([len(portion.rows) for portion in portions])
+        spans = np.split(where.reshape(-1), ends[:-1]) if portions else []
+        return feature_batches(
+            features,
+            [
+                (span, [example for example, _ in self._places(portion, epoch)])
+                for span, portion in zip(spans, portions, strict=True)
+            ],
+            is_bad=lambda example: example.id in bad or example.id in self._unreadable,
+        )
+
+    def _features(self, number: int, view: int, rows: Sequence[int]) -> Tensor:
+        """Features (len(rows), D) of one view of these examples; those of unreadable media are 0."""
+        if sum(row.nbytes for kept in self._kept.values() for row in kept.values()) >= MAX_CACHED_BYTES:
+            self._kept.clear()
+        kept = self._kept.setdefault((number, view), {})
+        missing = [row for row in rows if row not in kept]
+        examples = [self.plan.sources[number].examples[row] for row in missing]
+        features, unreadable = trunk_features(self.teacher, examples, partial(self._view, epoch=view), self.setting)
+        kept |= dict(zip(missing, features, strict=True))
+        self._unreadable |= {example.id: (example, why) for example, why in unreadable}
+        return torch.stack([kept[row] for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
         """One training clip as views (V, T, H, W, 3): each frame alone, or all of them together."""
-        clip = read_training_clip(record, self.look, epoch=epoch)  # (S, H, W, 3)
-        return clip[:, None] if self.teacher.model.is_framewise else clip[None]
+        clip = read_training_clip(record, look=self.look, epoch=epoch, draw=0)  # (S, H, W, 3)
+        if not self.teacher.model.is_framewise:
+            return clip[None]
+        is_still = (clip == clip[:1]).all()  # a picture, repeated: one look is enough
+        return (clip[:1] if is_still else clip)[:, None]
 
 
 class Judge:
-    """Measures M on labelled records as ``eval --num-clips 1`` would: middle frames, centre crop."""
+    """Measures M on labelled records as ``eval --num-clips 1`` would: middle frames, centre crop.
+
+    Ranks share the records between them.
+    """
 
     def __init__(self, teacher: Teacher, examples: Sequence[Example], setting: Setting, on_drop: OnDrop) -> None:
         self._teacher = teacher
-        self._examples = list(examples)
+        self._examples = list(examples)[setting.world.rank :: setting.world.size]
         self._setting = setting
         self._on_drop = on_drop
         self._features: Features | None = None
 
-    def metrics(self) -> dict[str, float]:
-        """``top1_acc``, ``top5_acc`` and ``mean_class_acc``; nothing without a record."""
+    def metrics(self, *, multi_label: bool = False) -> dict[str, float]:
+        """``top1_acc``, ``top5_acc`` and ``mean_class_acc``, or ``mean_ap``; nothing without a record."""
         logits, labels = self._logits()
-        return classification_metrics(logits, labels) if len(labels) else {}
+        if not len(labels):
+            return {}
+        if multi_label:
+            return {"mean_ap": mean_average_precision(logits, labels)}
+        return classification_metrics(logits, labels.argmax(axis=1))
 
     def temperature(self) -> float | None:
         """What makes M's scores honest on these records."""
         logits, labels = self._logits()
-        return fit_temperature(logits, labels) if len(labels) else None
+        return fit_temperature(logits, labels.argmax(axis=1)) if len(labels) else None
 
     def _logits(self) -> tuple[np.ndarray, np.ndarray]:
-        """(M, K) and (M,) of what is readable; the classified mean of features is the mean of logits."""
+        """(M, K) logits and (M, K) labels, 1 where true, of what is readable, from all ranks.
+
+        The classified mean of features is the mean of logits.
+        """
         model = self._teacher.model
         if self._features is None or model.frozen != "backbone":
             self._features = trunk_features(self._teacher, self._examples, self._read, self._setting)
@@ -165,7 +232,11 @@ class Judge:
         model.eval()
         with torch.inference_mode():
             logits = model.classify(features.to(self._setting.device)).cpu().numpy()
-        return logits, np.array([example.label for example in self._examples], dtype=np.int64)
+        labels = np.zeros(logits.shape, np.int64)
+        for row, example in enumerate(self._examples):
+            labels[row, [example.label, *example.others]] = 1
+        everyone = self._setting.world.gather((logits, labels))
+        return np.concatenate([ours for ours, _ in everyone]), np.concatenate([ours for _, ours in everyone])
 
     def _read(self, record: Record) -> np.ndarray:
         views = ViewOptions(num_clips=1, root=self._setting.root)
@@ -173,7 +244,7 @@ class Judge:
 
     def _forget_unreadable(self) -> None:
         features, unreadable = self._features or (torch.empty(0), [])
-        for example, why in unreadable:
+        for example, why in self._setting.world.gather_rare(unreadable):
             self._on_drop(example.record, f"unreadable: {why}")
         gone = {id(example) for example, _ in unreadable}
         kept = [row for row, example in enumerate(self._examples) if id(example) not in gone]
@@ -193,11 +264,20 @@ def trunk_features(
 ) -> Features:
     """Features averaged over the views that ``read`` gives, (V, T, H, W, 3) uint8; in order, without gradients.
 
-    Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0.
+    Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0. What a shard
+    holds ready is taken as it is.
     """
-    places = [Record(example.record, position=row) for row, example in enumerate(examples)]
     unreadable: list[tuple[Example, str]] = []
     features: dict[int, Tensor] = {}
+    places: list[Record] = []
+    for row, example in enumerate(examples):
+        if example.record.get("media") != "features":
+            places.append(Record(example.record, position=row))
+            continue
+        try:
+            features[row] = torch.from_numpy(read_feature(example.record, teacher.model.fc.in_features, setting.root))
+        except MediaError as error:
+            unreadable.append((example, str(error)))
     was_training = teacher.model.training
     teacher.model.eval()
     with setting.autocast():

@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 CropName = Literal["random-resized", "multi-scale"]
+MixupName = Literal["none", "intra", "cross"]
+AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
 ScheduleName = Literal["step", "cosine", "constant"]
 FreezeName = Literal["nothing", "batch-norm", "backbone"]
 
@@ -44,7 +46,7 @@ class TeacherRecipe:
         min_area: smallest share of the picture that a random-resized crop takes.
         epochs: passes over the target.
         batch_size: clips of one step.
-        reference_batch_size: the batch ``lr`` is meant for; another scales it linearly (Ours).
+        reference_batch_size: the batch ``lr`` is meant for; another scales it linearly (Ours). 0: the one at hand.
         lr: of the classifier.
         backbone_lr_scale: the backbone's learning rate, relative to ``lr``.
         schedule: of the learning rate.
@@ -86,6 +88,36 @@ class TeacherRecipe:
     freeze: FreezeName = "nothing"
     probe_epochs: int = 0
     probe_lr: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentRecipe(TeacherRecipe):
+    """How a student is trained on the target and web data (Sec. 3.6).
+
+    Attributes:
+        ratio: of the mini-batches, the target's first; () is 1:1 for one web source, 2:1:...:1 for several.
+        alternate: one update a source batch, as the released runner does, instead of one for all (Eq. 1).
+        auxiliary_batch_sizes: of each web source, for ``alternate``; () is the target's.
+        auxiliary_label: the field that says what a web record shows.
+        soft_labels: teach the teacher's best scores instead of its one class.
+        mixup: inside each source, or across target and web data.
+        multi_label: a sigmoid for each class instead of one softmax.
+        ema: decay of the averaged weights, which are then the result; 0 keeps none.
+        num_passes: forward passes that a batch is cut into.
+        snippets: positive and negative snippets of a segmented video (Sec. 3.5); () is 1:2, or as near to it as the
+            number of segments allows.
+    """
+
+    ratio: tuple[int, ...] = ()
+    alternate: bool = False
+    auxiliary_batch_sizes: tuple[int, ...] = ()
+    auxiliary_label: AuxiliaryLabel = "pseudo_label"
+    soft_labels: bool = False
+    mixup: MixupName = "none"
+    multi_label: bool = False
+    ema: float = 0.0
+    num_passes: int = 1
+    snippets: tuple[int, ...] = ()
 
 
 FEW_CLIPS = TeacherRecipe(

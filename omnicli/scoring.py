@@ -198,11 +198,18 @@ def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
     """Scores (K,) float64 of one teacher from the logits (V, K) of its views, at its temperature.
 
     2D: logits are averaged over views, then the softmax; 3D: softmax of each view, then the mean (CHECKPOINTS 4).
+    A model of several labels has a sigmoid for each class instead, and its scores do not sum to 1.
     """
     wide = logits.astype(np.float64) / teacher.temperature
+    to_scores = sigmoid if teacher.spec.multi_label else softmax
     if teacher.model.average_views == "logits":
-        return softmax(wide.mean(axis=0))
-    return softmax(wide).mean(axis=0)  # type: ignore[no-any-return]
+        return to_scores(wide.mean(axis=0))
+    return to_scores(wide).mean(axis=0)  # type: ignore[no-any-return]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Scores in (0, 1), each class for itself; same shape."""
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

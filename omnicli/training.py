@@ -2,7 +2,8 @@
 
 Beside ``-o tsn.pth``, which is absent until training has finished, lies ``.tsn.pth.state``: weights, optimiser, the
 place in the epoch, the metric records written so far and the media found unreadable. Every draw is keyed by epoch and
-record, or by epoch and step, so there is no random state to keep.
+record, or by epoch and step, so there is no random state to keep. Of several processes the first one writes, and all of
+them read.
 """
 
 import hashlib
@@ -15,9 +16,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from omnicli.data.keyed_random import keyed_seed
-from omnicli.data.loaders import Batch, Example
+from omnicli.data.loaders import Example, StepBatch
+from omnicli.engine.distributed import World
 from omnicli.engine.fit import Progress, StepLoss, train_epoch
 from omnicli.engine.optim import Schedule
 from omnicli.errors import Interrupted, UsageError
@@ -25,10 +28,12 @@ from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.streams.records import Record, format_record
 
 STATE_FORMAT = "omni-training-state"
-STATE_VERSION = 1
+STATE_VERSION = 2
 SAVE_SEC = 5.0  # Ours: an epoch on ready features takes milliseconds, and a save two fsyncs
+SAVE_INSIDE_SEC = 600.0  # Ours: what a dead machine may cost of a long epoch
 
 Metrics = dict[str, Any]
+ComputeLoss = Callable[[nn.Module, StepBatch], Iterable[StepLoss]]
 
 
 @dataclass(kw_only=True)
@@ -41,11 +46,13 @@ class Training:
         optimizer: its groups carry ``lr_scale``.
         schedule: of the learning rate.
         lr: the learning rate at factor 1.
-        steps_per_epoch: batches of an epoch.
+        steps_per_epoch: updates of an epoch.
         seed: of every draw.
         stage: whose draws; part of every key.
         options: all that decides the result, as JSON values; a state made with others is refused.
         should_stop: asked after every step.
+        world: the processes that train together.
+        averages: of the weights over steps (EMA), if they are wanted; then they are what is measured and kept.
         progress: the place in the epoch.
         history: metric records of finished epochs.
         bad: ids of examples whose media turned out unreadable, and why.
@@ -62,16 +69,24 @@ class Training:
     stage: str
     options: Mapping[str, Any]
     should_stop: Callable[[], bool]
+    world: World = field(default_factory=World)
+    averages: AveragedModel | None = None
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     best: float = -1.0
+    _saved_at: float | None = None  # None: nothing is saved, as while the classifier is probed
+
+    @property
+    def result(self) -> nn.Module:
+        """The model to measure and keep."""
+        return self.averages.module if self.averages is not None else self.model
 
     def run(
         self,
-        batches_of: Callable[[int, int], Iterable[Batch]],
+        batches_of: Callable[[int, int], Iterable[StepBatch]],
         *,
-        compute_loss: Callable[[nn.Module, Batch], StepLoss],
+        compute_loss: ComputeLoss,
         measure: Callable[["Training"], Metrics],
         on_bad: Callable[[Example, str], None],
     ) -> Iterator[Metrics]:
@@ -81,37 +96,36 @@ class Training:
             batches_of: the batches of an epoch, from a step on.
             compute_loss: of one batch.
             measure: more metrics, after each epoch; may save a best checkpoint.
-            on_bad: told once of every example whose media turns out unreadable.
+            on_bad: told once of every example whose media turns out unreadable, on any rank.
 
         Yields:
-            One metric record an epoch.
+            One metric record an epoch and source; the first source's has the measured metrics.
 
         Raises:
             Interrupted: ``should_stop`` said so, or who reads or measures was stopped; the state is saved.
             TrainingDiverged: the loss is not finite; the state is that of the last save.
         """
         yield from self.history
-        saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
         while self.progress.epoch < self.schedule.epochs:
             started_at, epoch = time.monotonic(), self.progress.epoch
             watched = self._watch(batches_of(epoch, self.progress.step), on_bad)
             try:
                 if not self.train_epoch(watched, compute_loss):
                     raise Interrupted(f"stopped in epoch {epoch}; run the same command again to go on")
-                metrics: Metrics = {"epoch": epoch, "lr": self.lr_at(epoch, 0), **self.progress.means()}
-                metrics |= {"num_clips": self.progress.num_clips, **measure(self)}
+                first, *others = self._lines()
+                first |= {"lr": self.lr_at(epoch, 0), **measure(self)}
             except Interrupted:
                 self.save()
                 raise
-            metrics["seconds"] = round(time.monotonic() - started_at, 3)
-            self.history.append(metrics)
+            first["seconds"] = round(time.monotonic() - started_at, 3)
+            self.history += [first, *others]
             self.progress.next_epoch()
-            if time.monotonic() - saved_at > SAVE_SEC or self.progress.epoch == self.schedule.epochs:
+            if time.monotonic() - self._saved_at > SAVE_SEC or self.progress.epoch == self.schedule.epochs:
                 self.save()
-                saved_at = time.monotonic()
-            yield metrics
+            yield from (first, *others)
 
-    def train_epoch(self, batches: Iterable[Batch], compute_loss: Callable[[nn.Module, Batch], StepLoss]) -> bool:
+    def train_epoch(self, batches: Iterable[StepBatch], compute_loss: ComputeLoss) -> bool:
         """The rest of the current epoch; False if it was stopped before its end."""
         return train_epoch(
             self.model,
@@ -120,8 +134,10 @@ class Training:
             optimizer=self.optimizer,
             lr_at=self.lr_at,
             progress=self.progress,
-            seed_at=lambda epoch, step: keyed_seed(self.seed, self.stage, "step", epoch, step),
-            should_stop=self.should_stop,
+            seed_at=self._seed_at,
+            should_stop=self._stop_or_save,
+            world=self.world,
+            after_step=lambda: self.averages.update_parameters(self.model) if self.averages is not None else None,
         )
 
     def lr_at(self, epoch: int, step: int) -> float:
@@ -130,11 +146,15 @@ class Training:
 
     def save(self) -> None:
         """Replace the state, whole or not at all."""
+        self._saved_at = time.monotonic()
+        if not self.world.is_first:
+            return
         content = {
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
             "options": dict(self.options),
             "model": self.model.state_dict(),
+            "averages": self.averages.state_dict() if self.averages is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "progress": self.progress.to_meta(),
             "history": self.history,
@@ -148,25 +168,52 @@ class Training:
 
         Raises:
             ModelError: the state is damaged.
-            UsageError: it was made with other options or other data; names the first that differs.
+            UsageError: it was made with other options or other data; names the first that differs. Or not every process
+                sees it.
         """
         path = state_path(self.out)
-        if not path.exists():
+        found = self.world.gather(path.exists())
+        if not all(found):
+            if any(found):
+                raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
             return False
         content, _ = read_whole(path)
         _check_state(content, self.options, path)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.progress = Progress(**content["progress"])
+        if self.averages is not None:
+            self.averages.load_state_dict(content["averages"])
+        self.progress = Progress.from_meta(content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         return True
 
-    def _watch(self, batches: Iterable[Batch], on_bad: Callable[[Example, str], None]) -> Iterator[Batch]:
+    def _stop_or_save(self) -> bool:
+        """Asked after each step; inside a long epoch the state is saved now and then."""
+        stop = self.should_stop()
+        if not stop and self._saved_at is not None and time.monotonic() - self._saved_at > SAVE_INSIDE_SEC:
+            self.save()
+        return stop
+
+    def _lines(self) -> list[Metrics]:
+        """One a source, of the epoch so far."""
+        return [
+            {"epoch": self.progress.epoch, **({"source": source} if source else {}), **tally.means()}
+            | {"num_clips": tally.num_clips}
+            for source, tally in self.progress.tallies.items()
+        ]
+
+    def _seed_at(self, epoch: int, step: int) -> int:
+        """Ranks drop out other units."""
+        rank = self.world.rank
+        return keyed_seed(self.seed, self.stage, f"step {rank}" if rank else "step", epoch, step)
+
+    def _watch(self, batches: Iterable[StepBatch], on_bad: Callable[[Example, str], None]) -> Iterator[StepBatch]:
         """The batches, noting bad media only when their batch is due, so that a restart knows the same ones."""
         for batch in batches:
-            for example, why in batch.bad:
-                self.bad[str(example.record.get("id"))] = why
-                on_bad(example, why)
+            for example, why in self.world.gather_rare(batch.bad):
+                if example.id not in self.bad:  # drawn twice, it may have been read ahead twice
+                    self.bad[example.id] = why
+                    on_bad(example, why)
             yield batch
 
 

@@ -7,6 +7,7 @@ import torch
 from omnicli import feeds
 from omnicli.data.dataset import Augmentation
 from omnicli.data.loaders import Example
+from omnicli.data.steps import Plan, Source
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting, trunk_features
 from omnicli.models.teacher import load_teacher
 from omnicli.scoring import score_records
@@ -81,10 +82,12 @@ def test_features_leave_the_mode_of_the_model_alone(loaded, examples):
 
 def test_both_feeds_ask_the_same_of_the_same_places(loaded, examples):
     """Without dropout, the frozen trunk's features are those the clips would have given."""
-    frozen = FrozenFeed(loaded, examples, LOOK, 3, SETTING)
-    clips = ClipFeed(loaded, examples, LOOK, 3, SETTING)
+    plan = Plan([Source("", examples, 3)], ratio=[1])
+    frozen = FrozenFeed(loaded, plan, LOOK, SETTING)
+    clips = ClipFeed(loaded, plan, LOOK, SETTING)
     for epoch in (0, 1):
-        for one, other in zip(frozen.batches({}, epoch, 1), clips.batches({}, epoch, 1), strict=True):
+        for ready, read in zip(frozen.batches({}, epoch, 1), clips.batches({}, epoch, 1), strict=True):
+            [one], [other] = ready.parts, read.parts
             assert one.ids == other.ids
             assert torch.equal(one.labels, other.labels)
             with torch.no_grad():
@@ -94,10 +97,11 @@ def test_both_feeds_ask_the_same_of_the_same_places(loaded, examples):
 
 def test_views_come_round(loaded, examples, monkeypatch):
     monkeypatch.setattr(feeds, "NUM_FROZEN_VIEWS", 2)
-    feed = FrozenFeed(loaded, examples, LOOK, 100, SETTING)
+    feed = FrozenFeed(loaded, Plan([Source("", examples, 100)], ratio=[1]), LOOK, SETTING)
     epochs = []
     for epoch in range(3):
-        [batch] = feed.batches({}, epoch, 0)
+        [step] = feed.batches({}, epoch, 0)
+        [batch] = step.parts
         epochs.append(dict(zip(batch.ids, batch.clips, strict=True)))
     assert all(torch.equal(epochs[0][name], epochs[2][name]) for name in epochs[0])
     assert not any(torch.equal(epochs[0][name], epochs[1][name]) for name in epochs[0])

@@ -31,7 +31,7 @@ def batches_of(epoch, first_step):
 
 def loss_of(model, batch):
     logits = model(batch.clips)
-    return StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
+    yield StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
 
 
 def make_training(out: Path, *, should_stop=lambda: False, options=None) -> Training:
@@ -143,8 +143,8 @@ def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
     before = state_path(out).read_bytes()
 
     def spoilt(model, batch):
-        made = loss_of(model, batch)
-        return StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
+        [made] = loss_of(model, batch)
+        yield StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
 
     with pytest.raises(TrainingDiverged, match="epoch 1, step 0"):
         run(training, loss=spoilt)
@@ -169,3 +169,31 @@ def test_a_data_sets_digest_knows_its_lines_and_their_order():
     a, b = Record({"id": "a"}), Record({"id": "b"})
     assert digest_of_records([a, b]) == digest_of_records([a, b])
     assert len({digest_of_records(records) for records in ([a], [a, b], [b, a])}) == 3
+
+
+def test_a_clip_found_bad_twice_is_told_once(tmp_path):
+    told: list[str] = []
+    training = make_training(tmp_path / "a.pth")
+    found = ((EXAMPLES[3], "empty file"),)
+    again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
+    list(training._watch(again, lambda example, why: told.append(example.id)))
+    assert told == ["3"]
+
+
+def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr("omnicli.training.SAVE_INSIDE_SEC", 0.0)
+    out = tmp_path / "a.pth"
+    steps = iter(range(100))
+
+    def dies(model, batch):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+        yield from loss_of(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_training(out), loss=dies)
+    again = make_training(out)
+    assert again.resume()
+    assert (again.progress.epoch, again.progress.step) == (1, 2)
+    assert run(again) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))

@@ -171,13 +171,13 @@ def command(
         from omnicli.streams.classes import read_classes
 
         known = read_classes(classes) if classes else None
-        fused, function = None, "softmax"
+        fused = None
         if checkpoint is None:
             fused, score, names = load_scores(fuse or [], ratio, known)
             records, function = ledger.count(read_score_records(fused)), fused.function
         else:
             told = {**foreign, "num_segments": num_segments, "classes": known}
-            score, names = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
+            score, names, function = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
             records = ledger.read(
                 inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
             )
@@ -228,8 +228,8 @@ def _load(
     device: str,
     precision: str,
     root: str | None,
-) -> tuple[Any, tuple[str, ...]]:
-    """``score_records`` with the model, and its classes."""
+) -> tuple[Any, tuple[str, ...], str]:
+    """``score_records`` with the model, its classes, and what makes scores of its logits."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
     from omnicli.scoring import score_records
@@ -240,7 +240,7 @@ def _load(
     teacher = load_teacher(checkpoint, where, pick_precision(precision, where), **told)
     look = ViewOptions(root=root, **views)
     score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
-    return score, teacher.classes
+    return score, teacher.classes, "sigmoid" if teacher.spec.multi_label else "softmax"
 
 
 def _write(record: Any, writer: "LineWriter", shards: "ShardWriter | None") -> Any:

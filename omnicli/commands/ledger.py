@@ -29,6 +29,7 @@ class Ledger:
     Attributes:
         num_in: records read.
         num_unreadable: of them.
+        num_rejected: of them, for any other reason.
         result: metrics for the summary.
     """
 
@@ -44,6 +45,7 @@ class Ledger:
         parse_max_bad(max_bad, 0)
         self.num_in = 0
         self.num_unreadable = 0
+        self.num_rejected = 0
         self.result: dict[str, Any] = {}
         self._summary = summary
         self._options = options or {}
@@ -104,22 +106,31 @@ class Ledger:
         """Take note of a record that leaves."""
         from omnicli.streams.records import format_record
 
-        self.num_unreadable += 1
+        if reason.partition(": ")[0] == "unreadable":
+            self.num_unreadable += 1
+        else:
+            self.num_rejected += 1
         self._console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
 
     def sums(self) -> str:
-        """``57 in = 55 used + 2 unreadable, 31 s``."""
-        used = self.num_in - self.num_unreadable
+        """``57 in = 55 used + 2 unreadable, 31 s``, and what else left."""
         seconds = time.monotonic() - self._started_at
-        return f"{self.num_in:,} in = {used:,} used + {self.num_unreadable:,} unreadable, {seconds:.0f} s"
+        left = f" + {self.num_rejected:,} rejected" if self.num_rejected else ""
+        left += f" + {self.num_unreadable:,} unreadable"
+        return f"{self.num_in:,} in = {self._num_used:,} used{left}, {seconds:.0f} s"
+
+    @property
+    def _num_used(self) -> int:
+        return self.num_in - self.num_unreadable - self.num_rejected
 
     def _sums(self) -> dict[str, Any]:
         return {
             "command": self._console.name,
             "in": self.num_in,
-            "used": self.num_in - self.num_unreadable,
+            "used": self._num_used,
+            "rejected": self.num_rejected,
             "unreadable": self.num_unreadable,
             "seconds": round(time.monotonic() - self._started_at, 3),
             "options": dict(self._options),

@@ -11,12 +11,9 @@ goes to stdout. Without --recipe the trunk stays frozen, which suits a few clips
 it, --init scratch trains all of it. A killed training goes on with the same command.
 """
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,147 +21,56 @@ import typer
 
 from omnicli import __version__
 from omnicli.commands import options as o
+from omnicli.commands import training_options as t
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import print_options
+from omnicli.commands.training_run import shown_metrics, stopping_when_asked
 from omnicli.console import Console
 from omnicli.errors import UsageError
 from omnicli.recipes import TEACHER_RECIPES, TeacherRecipe, default_teacher_recipe
 
-MODEL = "The model"
-LEARNING = "How it learns"
-
-Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
-
-
-class Freeze(StrEnum):
-    """What of the backbone stays as it was loaded."""
-
-    nothing = "nothing"
-    batch_norm = "batch-norm"
-    backbone = "backbone"
-
-
-class LrSchedule(StrEnum):
-    """How the learning rate falls."""
-
-    step = "step"
-    cosine = "cosine"
-    constant = "constant"
-
-
-class Crop(StrEnum):
-    """How the training crop is drawn."""
-
-    random_resized = "random-resized"
-    multi_scale = "multi-scale"
-
 
 def command(
     inputs: o.Inputs = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="Architecture: tsn-<timm backbone>, such as tsn-resnet50, "
-                     "tsm-<ResNet>, or a 3D model such as slowonly-r50, ircsn-r152, r2plus1d-r34.",
-                     rich_help_panel=MODEL),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option("--init", metavar="scratch|imagenet|FILE", help="First weights; FILE is a backbone's, or a "
-                     "checkpoint of any program. 2D weights are inflated into 3D models.", show_default="imagenet",
-                     rich_help_panel=MODEL),
-    ] = None,
-    num_segments: Annotated[
-        int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a clip, for 2D models.",
-                                 show_default="3, TSM 8", rich_help_panel=MODEL)
-    ] = None,
-    num_frames: Annotated[
-        int | None, typer.Option("--num-frames", min=1, metavar="N", help="Frames of a clip, for 3D models: the 4 of "
-                                 "4x16.", show_default="as published", rich_help_panel=MODEL)
-    ] = None,
-    frame_interval: Annotated[
-        int | None, typer.Option("--frame-interval", min=1, metavar="N", help="Frames of the video from one to the "
-                                 "next of them: the 16 of 4x16.", show_default="as published", rich_help_panel=MODEL)
-    ] = None,
-    short_side: Annotated[
-        int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
-                                 show_default="8/7 of the crop", rich_help_panel=MODEL)
-    ] = None,
-    crop_size: Annotated[
-        int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="The square the model sees.",
-                                 show_default="the backbone's own", rich_help_panel=MODEL)
-    ] = None,
-    freeze: Annotated[
-        Freeze | None, typer.Option("--freeze", help="What of the backbone stays as loaded.",
-                                    show_default="backbone", rich_help_panel=MODEL)
-    ] = None,
-    dropout: Annotated[
-        float | None, typer.Option("--dropout", min=0.0, max=1.0, help="Before the classifier.",
-                                   show_default="0.4 for TSN, 0.5 for others", rich_help_panel=MODEL)
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line: their order is that of the labels.",
-                     rich_help_panel=LEARNING),
-    ] = None,
-    val: Annotated[
-        list[str] | None,
-        typer.Option("--val", metavar="INPUT", help="Labelled records to measure each epoch on; may be repeated.",
-                     rich_help_panel=LEARNING),
-    ] = None,
-    recipe: Annotated[
-        Recipe | None,
-        typer.Option("--recipe", help="Fill what is unset from a row of the paper's settings, or ours for few clips.",
-                     show_default="few-clips", rich_help_panel=LEARNING),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Passes over the target.", show_default="the recipe's",
-                                 rich_help_panel=LEARNING)
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", help="Clips of one step; the "
-                     "recipe's learning rate is scaled with it.", show_default="the recipe's",
-                     rich_help_panel=LEARNING),
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", min=0.0, help="Learning rate of the classifier at this batch size.",
-                                   show_default="the recipe's", rich_help_panel=LEARNING)
-    ] = None,
-    backbone_lr_scale: Annotated[
-        float | None, typer.Option("--backbone-lr-scale", min=0.0, help="The backbone's learning rate, relative.",
-                                   show_default="the recipe's", rich_help_panel=LEARNING)
-    ] = None,
-    lr_schedule: Annotated[
-        LrSchedule | None, typer.Option("--lr-schedule", help="How the learning rate falls.",
-                                        show_default="the recipe's", rich_help_panel=LEARNING)
-    ] = None,
-    milestones: Annotated[
-        str | None, typer.Option("--milestones", metavar="N,N", help="Epochs of --lr-schedule step.",
-                                 show_default="the recipe's", rich_help_panel=LEARNING)
-    ] = None,
-    warmup_epochs: Annotated[
-        float | None, typer.Option("--warmup-epochs", min=0.0, help="Linear rise at the start.",
-                                   show_default="0", rich_help_panel=LEARNING)
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", min=0.0, help="L2 on all weights.", show_default="0.0001",
-                                   rich_help_panel=LEARNING)
-    ] = None,
-    label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", min=0.0, max=0.99, help="Share of a label spread over all "
-                                   "classes.", show_default="0", rich_help_panel=LEARNING)
-    ] = None,
+    model: t.Model = None,
+    init: t.Init = None,
+    num_segments: t.NumSegments = None,
+    num_frames: t.NumFrames = None,
+    frame_interval: t.FrameInterval = None,
+    short_side: t.ShortSide = None,
+    crop_size: t.CropSize = None,
+    freeze: t.FreezeOption = None,
+    dropout: t.Dropout = None,
+    classes: t.Classes = None,
+    val: t.Val = None,
+    recipe: t.RecipeOption = None,
+    epochs: t.Epochs = None,
+    batch_size: t.BatchSize = None,
+    lr: t.Lr = None,
+    backbone_lr_scale: t.BackboneLrScale = None,
+    lr_schedule: t.LrScheduleOption = None,
+    milestones: t.Milestones = None,
+    warmup_epochs: t.WarmupEpochs = None,
+    weight_decay: t.WeightDecay = None,
+    label_smoothing: t.LabelSmoothing = None,
     mixup_alpha: Annotated[
-        float | None, typer.Option("--mixup-alpha", min=0.0, help="Intra-dataset mixup, λ ~ Beta(α, α); 0 is none.",
-                                   show_default="0", rich_help_panel=LEARNING)
+        float | None,
+        typer.Option(
+            "--mixup-alpha",
+            min=0.0,
+            help="Intra-dataset mixup, λ ~ Beta(α, α); 0 is none.",
+            show_default="0",
+            rich_help_panel=t.LEARNING,
+        ),
     ] = None,
-    crop: Annotated[
-        Crop | None, typer.Option("--crop", help="How the training crop is drawn.", show_default="random-resized",
-                                  rich_help_panel=LEARNING)
-    ] = None,
+    crop: t.CropOption = None,
     temperature: Annotated[
-        bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out training clips, "
-                           "where there are enough.", rich_help_panel=LEARNING)
+        bool,
+        typer.Option(
+            "--temperature/--no-temperature",
+            help="Fit a temperature on held-out training clips, where there are enough.",
+            rich_help_panel=t.LEARNING,
+        ),
     ] = True,
     workers: o.Workers = None,
     device: o.Device = "auto",
@@ -174,11 +80,7 @@ def command(
     null_separated: o.NullSeparated = False,
     root: o.Root = None,
     limit: o.Limit = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The checkpoint; absent until training has finished.",
-                     rich_help_panel=o.STREAMS),
-    ] = None,
+    out: t.OutFile = None,
     rejects: o.Rejects = None,
     summary: o.Summary = None,
     resume: o.Resume = True,
@@ -186,16 +88,18 @@ def command(
     dry_run: o.DryRun = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
-) -> None:  # fmt: skip
+) -> None:
     given: dict[str, Any] = {
         "model": model, "init": init, "num_segments": num_segments, "num_frames": num_frames,
         "frame_interval": frame_interval, "short_side": short_side, "crop_size": crop_size,
         "freeze": freeze and freeze.value, "dropout": dropout, "epochs": epochs, "batch_size": batch_size, "lr": lr,
         "backbone_lr_scale": backbone_lr_scale, "schedule": lr_schedule and lr_schedule.value,
-        "milestones": _parse_milestones(milestones), "warmup_epochs": warmup_epochs, "weight_decay": weight_decay,
+        "milestones": t.parse_milestones(milestones), "warmup_epochs": warmup_epochs, "weight_decay": weight_decay,
         "label_smoothing": label_smoothing, "mixup_alpha": mixup_alpha, "crop": crop and crop.value,
     }  # fmt: skip
     name, row = resolve_recipe(recipe and recipe.value, given)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("teacher-train is one process; several train with: torchrun ... -m omnicli train --target ...")
     if out is None:
         raise UsageError("teacher-train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):
@@ -235,16 +139,6 @@ def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, Tea
     if row.short_side and row.crop_size and row.crop_size > row.short_side:
         raise UsageError(f"--crop-size {row.crop_size} does not fit into --short-side {row.short_side}")
     return name, row
-
-
-def _parse_milestones(text: str | None) -> tuple[int, ...] | None:
-    """``40,80`` → (40, 80). Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--milestones: expected epochs such as 40,80, got {text!r}") from None
 
 
 def _train(
@@ -287,34 +181,9 @@ def _train(
             **learning,
         )
         stdout = open_stdout(live=True)
-        with console.progress(lambda: f"{ledger.num_in:,} in, {_shown(last)}"):
+        with console.progress(lambda: f"{ledger.num_in:,} in, {shown_metrics(last)}"):
             for line in metrics:
                 stdout.write(format_record(line))
                 last.update(line)
         ledger.result = last
-        console.say(f"{ledger.sums()}; {_shown(last)} → {out}")
-
-
-@contextlib.contextmanager
-def stopping_when_asked() -> Iterator[Any]:
-    """SIGTERM and SIGUSR1 (what Slurm sends before the end) are noted, and training stops after the step.
-
-    Yields:
-        A function that tells whether one came.
-    """
-    asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _shown(metrics: Mapping[str, Any]) -> str:
-    """The metrics people want to see."""
-    if not metrics:
-        return "no epoch yet"
-    names = {"train_top1_acc": "train top-1", "val_top1_acc": "val top-1"}
-    shown = [f"{text} {100 * metrics[name]:.1f} %" for name, text in names.items() if name in metrics]
-    return f"epoch {metrics['epoch'] + 1}, " + ", ".join(shown)
+        console.say(f"{ledger.sums()}; {shown_metrics(last)} → {out}")

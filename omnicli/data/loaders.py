@@ -17,32 +17,70 @@ READ_AHEAD = 4  # clips a worker may be ahead of the model
 
 @dataclass(frozen=True)
 class Example:
-    """A record and the class it is taught as, in [0, K)."""
+    """A record and what it is taught as.
+
+    Attributes:
+        record: whose media.
+        label: its class, in [0, K).
+        others: more classes: with several queries one is drawn each epoch (IG-65M Sec. 3.3), with several labels all
+            are true.
+        scores: (class, share) where the label is soft; shares sum to 1.
+    """
 
     record: Record
     label: int
+    others: tuple[int, ...] = ()
+    scores: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Of the record."""
+        return str(self.record.get("id"))
+
+
+Place = tuple[Example, int]
+"""An example in a batch, and how often it was drawn before in this epoch."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from.
+    """What one forward pass learns from.
 
     Attributes:
         clips: (N, S, H, W, C) uint8 RGB, or (N, D) float32 features.
         labels: (N,) int64.
         examples: (N,) whose clips these are.
         bad: examples of this batch whose media turned out unreadable, and why; they are not in ``clips``.
+        source: which data set they are of.
     """
 
     clips: Tensor
     labels: Tensor
     examples: tuple[Example, ...]
     bad: tuple[tuple[Example, str], ...] = ()
+    source: str = ""
 
     @property
     def ids(self) -> list[str]:
         """Record ids, for messages."""
-        return [str(example.record.get("id")) for example in self.examples]
+        return [example.id for example in self.examples]
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one update learns from: a batch of each source, in the order of their forward passes."""
+
+    parts: tuple[Batch, ...]
+
+    @property
+    def ids(self) -> list[str]:
+        """Record ids of all parts."""
+        return [name for part in self.parts for name in part.ids]
+
+    @property
+    def bad(self) -> tuple[tuple[Example, str], ...]:
+        """Unreadable examples of all parts, and why."""
+        return tuple(found for part in self.parts for found in part.bad)
 
 
 def epoch_order(num_examples: int, *, seed: int, stage: str, epoch: int) -> np.ndarray:
@@ -50,83 +88,64 @@ def epoch_order(num_examples: int, *, seed: int, stage: str, epoch: int) -> np.n
     return keyed_rng(seed, stage, "order", epoch).permutation(num_examples)
 
 
-def iterate_batches(
-    examples: Sequence[Example],
-    order: np.ndarray,
+def read_batches(
+    batches: Sequence[Sequence[Place]],
     *,
-    read: Callable[[Record], np.ndarray],
-    batch_size: int,
+    read: Callable[[Record, int], np.ndarray],
     workers: int,
     is_bad: Callable[[Example], bool],
-    first_step: int = 0,
 ) -> Iterator[Batch]:
-    """Batches of one epoch; the last one may be short.
+    """One batch for each row of places, all of them decoded ahead by the same threads, in the order they are needed.
 
-    A batch is always the same ``batch_size`` places of ``order``: known bad media leave a gap, and nobody moves up, so
-    that an epoch taken up again at ``first_step`` goes on with the same batches.
+    A batch is always the same places: known bad media leave a gap, and nobody moves up.
 
     Args:
-        examples: all of them.
-        order: indices into ``examples``.
-        read: record to (S, H, W, C) uint8; may raise MediaError, which lands in ``Batch.bad``.
-        batch_size: places in a batch.
+        batches: places, row by row.
+        read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``Batch.bad``.
         workers: threads that read.
         is_bad: examples that are left out unread.
-        first_step: batches to skip.
 
     Yields:
-        Batches in order; one whose places are all bad has no clips.
+        As many batches; one whose places are all bad has no clips.
     """
-    places = [examples[index] for index in order[first_step * batch_size :]]
 
-    def try_read(example: Example) -> tuple[Example, np.ndarray | None, str]:
+    def try_read(place: Place) -> tuple[Example, np.ndarray | None, str]:
+        example, draw = place
         if is_bad(example):
             return example, None, ""
         try:
-            return example, read(example.record), ""
+            return example, read(example.record, draw), ""
         except MediaError as error:
             return example, None, str(error)
 
-    waiting: list[tuple[Example, np.ndarray | None, str]] = []
-    for item in map_ahead(try_read, places, workers=workers, ahead=READ_AHEAD * workers):
-        if isinstance(item, Lull):
-            continue
-        waiting.append(item)
-        if len(waiting) == batch_size:
-            yield _collate(waiting)
-            waiting = []
-    if waiting:
-        yield _collate(waiting)
+    flat = (place for places in batches for place in places)
+    results = map_ahead(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
+    read_ahead = (item for item in results if not isinstance(item, Lull))
+    try:
+        for places in batches:
+            yield _collate([next(read_ahead) for _ in places])
+    finally:
+        results.close()  # type: ignore[attr-defined]  # ends the threads
 
 
 def feature_batches(
     features: Tensor,
-    examples: Sequence[Example],
-    order: np.ndarray,
+    batches: Sequence[tuple[np.ndarray, Sequence[Example]]],
     *,
-    batch_size: int,
     is_bad: Callable[[Example], bool],
-    first_step: int = 0,
-    bad: tuple[tuple[Example, str], ...] = (),
 ) -> Iterator[Batch]:
-    """The same batches of ready features (M, D), row for row those of ``examples``.
+    """The same batches of ready features.
 
     Args:
-        features: of every example; rows of bad ones hold anything.
-        examples: all of them.
-        order: indices into ``examples``.
-        batch_size: places in a batch.
+        features: (M, D); rows of bad examples hold anything.
+        batches: (B,) rows of ``features``, and their examples.
         is_bad: examples that leave a gap.
-        first_step: batches to skip.
-        bad: goes with the first batch.
     """
-    gone = {id(example) for example, _ in bad}
-    for start in range(first_step * batch_size, len(order), batch_size):
-        places = (int(index) for index in order[start : start + batch_size])
-        rows = [row for row in places if id(examples[row]) not in gone and not is_bad(examples[row])]
-        chosen = tuple(examples[row] for row in rows)
+    for rows, examples in batches:
+        kept = [place for place, example in enumerate(examples) if not is_bad(example)]
+        chosen = tuple(examples[place] for place in kept)
         labels = torch.tensor([example.label for example in chosen], dtype=torch.int64)
-        yield Batch(features[rows], labels, chosen, bad if start == first_step * batch_size else ())
+        yield Batch(features[torch.from_numpy(rows[kept])], labels, chosen)
 
 
 def _collate(items: Iterable[tuple[Example, np.ndarray | None, str]]) -> Batch:

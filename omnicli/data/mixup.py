@@ -1,4 +1,4 @@
-"""Mixup inside one batch (Sec. 3.6, intra-dataset mixup)."""
+"""Mixup (Sec. 3.6): inside one data set, or across target and web data."""
 
 import numpy as np
 import torch
@@ -30,9 +30,35 @@ def mix(pairs: Tensor, lam: float, partners: Tensor) -> Tensor:
     Returns:
         (N, ...), of the same dtype and device.
     """
-    return pairs * lam + pairs[partners.to(pairs.device)] * (1.0 - lam)
+    return mix_across(pairs, pairs, lam, partners)
 
 
-def label_probabilities(labels: Tensor, num_classes: int) -> Tensor:
-    """(N,) class indices as (N, K) float32 that sum to 1."""
-    return torch.nn.functional.one_hot(labels, num_classes).float()
+def draw_cross_partners(num_samples: int, num_others: int, *, rng: np.random.Generator) -> Tensor:
+    """Everyone's partner on the other side (Sec. 3.6, cross-dataset mixup); none is taken twice before all were taken.
+
+    Args:
+        num_samples: of this side.
+        num_others: of the other side, >= 1.
+        rng: whose draws.
+
+    Returns:
+        (num_samples,) int64 in [0, num_others).
+    """
+    rounds = -(-num_samples // num_others)
+    drawn = [rng.permutation(num_others) for _ in range(rounds)]
+    return torch.from_numpy(np.concatenate([np.empty(0, np.int64), *drawn])[:num_samples])
+
+
+def mix_across(samples: Tensor, others: Tensor, lam: float, partners: Tensor) -> Tensor:
+    """λ x_i + (1 - λ) z_partner(i): ``mix`` with partners of another batch.
+
+    Args:
+        samples: (N, ...) float; not modified.
+        others: (M, ...) float.
+        lam: weight of ``samples``.
+        partners: (N,) int64 in [0, M).
+
+    Returns:
+        (N, ...), of the same dtype and device.
+    """
+    return samples * lam + others[partners.to(others.device)] * (1.0 - lam)

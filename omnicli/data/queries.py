@@ -23,12 +23,16 @@ class Queries:
 
     def find(self, record: Record) -> tuple[int, str] | None:
         """(class index, query) of the record; None if no query of it names a class."""
-        queries = record.get("queries") or [record.get("query")]
-        found = [(index, query) for query in queries if query and (index := self._class_of(query)) is not None]
+        found = self.find_all(record)
         if len(found) < 2:
             return found[0] if found else None
         rng = keyed_rng(self.seed, "filter", str(record.get("id")), 0, 0)
         return found[int(rng.integers(len(found)))]
+
+    def find_all(self, record: Record) -> list[tuple[int, str]]:
+        """(class index, query) of each query of the record that names a class."""
+        queries = record.get("queries") or [record.get("query")]
+        return [(index, query) for query in queries if query and (index := self._class_of(query)) is not None]
 
     def _class_of(self, query: str) -> int | None:
         return self.classes.find(self.query_map.get(normalise_class(query), query))

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+import torch
+from torch import Tensor
+
 from omnicli.data.loaders import Example
 from omnicli.errors import InputError
 from omnicli.streams.classes import ClassIndex
@@ -95,6 +98,26 @@ def one_class_each(record: Record) -> list[Record]:
     if len(names) != len(labels):
         raise InputError(f"{record.where}: {len(names)} class names, but {len(labels)} labels")
     return [record.derive(class_name=name, label=label) for name, label in zip(names, labels, strict=True)]
+
+
+def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+    """Every record with all of its labels; see ``read_examples``."""
+    examples, index = [], ClassIndex(classes)
+    for record in records:
+        first, *others = labels_of(record, index)
+        examples.append(Example(record, first, tuple(others)))
+    return examples
+
+
+def class_probabilities(examples: Sequence[Example], num_classes: int, *, multi_label: bool = False) -> Tensor:
+    """(N, K) float32: the shares of soft labels, else 1 for the label; with ``multi_label`` 1 for each label."""
+    wanted = torch.zeros(len(examples), num_classes)
+    for row, example in enumerate(examples):
+        for label, share in example.scores or [(example.label, 1.0)]:
+            wanted[row, label] = share
+        if multi_label:
+            wanted[row, list(example.others)] = 1.0
+    return wanted
 
 
 def _as_list(value: object) -> list[object]:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -9,7 +10,7 @@ from torch.nn import functional
 def cross_entropy(
     logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: Literal["mean", "sum", "none"] = "mean"
 ) -> Tensor:
-    """Cross-entropy in float32, whatever the precision of the forward pass.
+    """Cross-entropy in float32, or in the float64 of the logits, whatever the precision of the forward pass.
 
     Args:
         logits: (N, K).
@@ -18,6 +19,26 @@ def cross_entropy(
         reduction: over the N samples.
 
     Returns:
-        () float32, or (N,) with ``none``.
+        (), or (N,) with ``none``.
     """
-    return functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing, reduction=reduction)
+    return functional.cross_entropy(_wide(logits), labels, label_smoothing=label_smoothing, reduction=reduction)
+
+
+def binary_cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of a sigmoid for each class: samples that show several classes, or none.
+
+    Ours: the mean over classes, as in the released code's head.
+
+    Args:
+        logits: (N, K).
+        wanted: (N, K) in [0, 1].
+
+    Returns:
+        (), the mean over samples.
+    """
+    wide = _wide(logits)
+    return functional.binary_cross_entropy_with_logits(wide, wanted.to(wide.dtype))
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -33,6 +33,7 @@ class ModelSpec:
         num_frames: frames a clip (3D); 1 for 2D models.
         frame_interval: frames from one frame of a clip to the next (3D); 1 for 2D models.
         dropout: before the classifier, in training.
+        multi_label: scores are a sigmoid for each class, not one softmax.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelSpec:
     num_frames: int = 1
     frame_interval: int = 1
     dropout: float = 0.4
+    multi_label: bool = False
 
     def to_meta(self) -> dict[str, Any]:
         """As a JSON object."""

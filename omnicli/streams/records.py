@@ -82,6 +82,10 @@ class Record(dict[str, Any]):
         self.arrays: dict[str, Any] | None = None
         self.verdict: Mapping[str, Any] = NO_VERDICT
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # to another process of a training: arrays and an earlier verdict stay here
+        return _rebuilt, (type(self), dict(self), self.origin, self.line, self.position)
+
     @property
     def where(self) -> str:
         """``FILE:LINE`` for messages, or the id of a record that was never read from a file.
@@ -111,6 +115,10 @@ class Record(dict[str, Any]):
             has = ", ".join(sorted(self)) or "nothing"
             raise InputError(f"{self.where}: no field '{field}'; has {has}")
         return value
+
+
+def _rebuilt(kind: type[Record], fields: dict[str, Any], origin: str, line: int, position: int) -> Record:
+    return kind(fields, origin=origin, line=line, position=position)
 
 
 OnDrop = Callable[[Record, str], None]

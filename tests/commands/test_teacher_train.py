@@ -155,6 +155,13 @@ def test_errors_say_what_to_do_and_leave_nothing(world, tmp_path, monkeypatch, a
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_processes_are_sent_to_train(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = omni("teacher-train", "target", *TINY, "-o", "a.pth")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "-m omnicli train --target" in result.stderr
+
+
 def test_an_empty_target_is_65(tmp_path):
     (tmp_path / "t.jsonl").touch()
     result = omni("teacher-train", tmp_path / "t.jsonl", *TINY, "-o", tmp_path / "a.pth")

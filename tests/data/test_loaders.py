@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.loaders import Example, epoch_order, feature_batches, iterate_batches
+from omnicli.data.loaders import Example, StepBatch, epoch_order, feature_batches, read_batches
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.records import Record
 
@@ -15,7 +15,7 @@ def make_examples(num):
     return [Example(Record({"id": str(index)}, position=index), index % 3) for index in range(num)]
 
 
-def read(record):
+def read(record, draw=0):
     if record["id"].startswith("bad"):
         raise MediaError("empty file")
     return np.full((2, 4, 4, 3), int(record["id"]), np.uint8)
@@ -26,11 +26,17 @@ def never(example):
 
 
 def batches(examples, order, *, read=read, batch_size=3, workers=2, is_bad=never, first_step=0):
-    return list(
-        iterate_batches(
-            examples, order, read=read, batch_size=batch_size, workers=workers, is_bad=is_bad, first_step=first_step
-        )
-    )
+    places = [[(examples[index], 0) for index in rows] for rows in rows_of(order, batch_size)[first_step:]]
+    return list(read_batches(places, read=read, workers=workers, is_bad=is_bad))
+
+
+def rows_of(order, batch_size=3):
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def ready(features, examples, order, *, is_bad=never):
+    rows = rows_of(order)
+    return list(feature_batches(features, [(row, [examples[i] for i in row]) for row in rows], is_bad=is_bad))
 
 
 @given(st.integers(1, 20), st.integers(0, 5), st.integers(0, 3))
@@ -80,7 +86,7 @@ def test_a_batch_of_nothing_but_bad_media_is_empty():
 
 
 def test_other_errors_come_out():
-    def broken(record):
+    def broken(record, draw):
         raise InputError("t.jsonl:1: no field 'path'")
 
     with pytest.raises(InputError, match="path"):
@@ -90,20 +96,20 @@ def test_other_errors_come_out():
 def test_ready_features_come_in_the_same_batches_as_clips():
     examples, order = make_examples(8), epoch_order(8, seed=1, stage="s", epoch=0)
     features = torch.arange(8.0)[:, None].expand(8, 5)
-    for step in range(3):
-        made = list(feature_batches(features, examples, order, batch_size=3, is_bad=never, first_step=step))
-        assert [batch.ids for batch in made] == [batch.ids for batch in batches(examples, order, first_step=step)]
-        assert all([str(int(row[0])) for row in batch.clips] == batch.ids for batch in made)
+    made = ready(features, examples, order)
+    assert [batch.ids for batch in made] == [batch.ids for batch in batches(examples, order)]
+    assert all([str(int(row[0])) for row in batch.clips] == batch.ids for batch in made)
 
 
 def test_ready_features_leave_the_same_gaps():
     examples = make_examples(6)
-    bad = ((examples[1], "empty file"),)
-    made = list(
-        feature_batches(
-            torch.zeros(6, 2), examples, np.arange(6), batch_size=3,
-            is_bad=lambda example: example.record["id"] == "5", bad=bad,
-        )
-    )  # fmt: skip
+    made = ready(torch.zeros(6, 2), examples, np.arange(6), is_bad=lambda example: example.id in ("1", "5"))
     assert [batch.ids for batch in made] == [["0", "2"], ["3", "4"]]
-    assert [batch.bad for batch in made] == [bad, ()]
+
+
+def test_a_step_has_the_ids_and_the_bad_ones_of_all_its_parts():
+    examples, order = make_examples(7), np.arange(7)
+    examples[1] = Example(Record({"id": "bad1"}), 0)
+    step = StepBatch(tuple(batches(examples, order)[:2]))
+    assert step.ids == ["0", "2", "3", "4", "5"]
+    assert [example.id for example, _ in step.bad] == ["bad1"]

@@ -5,14 +5,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import one_hot
 
-from omnicli.data.mixup import draw_mixup, label_probabilities, mix
+from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mix_across
 
 
 @given(st.floats(0, 1), st.integers(1, 6), st.integers(0, 99))
 def test_label_mass_is_preserved_and_inputs_are_not_touched(lam, num, seed):
     rng = np.random.default_rng(seed)
-    probabilities = label_probabilities(torch.from_numpy(rng.integers(0, 4, num)), 4)
+    probabilities = one_hot(torch.from_numpy(rng.integers(0, 4, num)), 4).float()
     before = probabilities.clone()
     mixed = mix(probabilities, lam, torch.from_numpy(rng.permutation(num)))
     torch.testing.assert_close(mixed.sum(dim=1), torch.ones(num))
@@ -28,7 +29,7 @@ def test_weight_1_is_the_identity_and_weight_0_the_partner():
 def test_clips_and_labels_are_mixed_alike():
     clips, labels, partners = torch.tensor([[1.0], [5.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
     assert mix(clips, 0.75, partners).flatten().tolist() == [2.0, 4.0]
-    assert mix(label_probabilities(labels, 2), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    assert mix(one_hot(labels, 2).float(), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
@@ -39,3 +40,20 @@ def test_weights_are_beta_distributed_and_partners_a_permutation(alpha):
     assert weights.mean() == pytest.approx(0.5, abs=0.03)
     assert weights.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
     assert all(sorted(partners.tolist()) == [0, 1, 2, 3, 4] for _, partners in drawn)
+
+
+@given(st.integers(0, 20), st.integers(1, 20), st.integers(0, 3))
+def test_cross_partners_are_of_the_other_side_and_shared_out_evenly(num_samples, num_others, seed):
+    partners = draw_cross_partners(num_samples, num_others, rng=np.random.default_rng(seed))
+    counts = np.bincount(partners.numpy(), minlength=num_others)
+    assert len(counts) == num_others
+    assert counts.sum() == num_samples
+    assert counts.max() - counts.min() <= 1
+
+
+def test_mixing_across_weighs_each_side_and_modifies_neither():
+    samples, others = torch.zeros(3, 2), torch.tensor([[10.0, 0.0], [20.0, 0.0]])
+    mixed = mix_across(samples, others, 0.75, torch.tensor([1, 0, 1]))
+    assert mixed.tolist() == [[5.0, 0.0], [2.5, 0.0], [5.0, 0.0]]
+    assert not samples.any()
+    assert others.tolist() == [[10.0, 0.0], [20.0, 0.0]]

@@ -2,7 +2,17 @@
 
 import pytest
 
-from omnicli.data.targets import check_every_class_has_a_clip, class_name_of, infer_classes, labels_of, read_examples
+from omnicli.data.loaders import Example
+from omnicli.data.targets import (
+    check_every_class_has_a_clip,
+    class_name_of,
+    class_probabilities,
+    infer_classes,
+    labels_of,
+    one_class_each,
+    read_examples,
+    read_multi_label,
+)
 from omnicli.errors import InputError
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.records import Record
@@ -113,3 +123,20 @@ def test_a_class_without_a_clip_is_named():
     with pytest.raises(InputError, match="no readable clip of class 'b'"):
         check_every_class_has_a_clip(examples, ["a", "b", "c"])
     check_every_class_has_a_clip(read_examples(named("a", "c"), ["a", "c"]), ["a", "c"])
+
+
+def test_several_labels_are_read_whichever_way_they_are_written():
+    rows = [{"class_name": ["surf", "bowl"]}, {"label": [1]}, {"class_name": ["bowl"], "label": [0]}, {"label": 1}]
+    examples = read_multi_label(listed(*rows), ["bowl", "surf"])
+    assert [(example.label, example.others) for example in examples] == [(1, (0,)), (1, ()), (0, ()), (1, ())]
+    with pytest.raises(InputError, match=r"t.jsonl:1: 2 class names, but 1 labels"):
+        one_class_each(*listed({"class_name": ["a", "b"], "label": [0]}))
+    with pytest.raises(InputError, match=r"t.jsonl:1: label 2 is outside"):
+        read_multi_label(listed({"label": [0, 2]}), ["bowl", "surf"])
+
+
+def test_probabilities_are_one_hot_soft_or_several():
+    [record] = listed({})
+    examples = [Example(record, 1), Example(record, 0, scores=((0, 0.75), (2, 0.25))), Example(record, 0, (2,))]
+    assert class_probabilities(examples, 3).tolist() == [[0, 1, 0], [0.75, 0, 0.25], [1, 0, 0]]
+    assert class_probabilities(examples[::2], 3, multi_label=True).tolist() == [[0, 1, 0], [1, 0, 1]]

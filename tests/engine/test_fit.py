@@ -35,7 +35,7 @@ def make_model():
 def loss_of(model, batch):
     logits = model(batch.points)
     right = int((logits.argmax(dim=1) == batch.labels).sum())
-    return StepLoss(functional.cross_entropy(logits, batch.labels), right, len(batch.labels))
+    yield StepLoss(functional.cross_entropy(logits, batch.labels), right, len(batch.labels))
 
 
 def fit(model, batches, *, optimizer=None, progress=None, should_stop=lambda: False, loss=loss_of, clip_norm=40.0):
@@ -70,9 +70,10 @@ def test_an_epoch_stopped_anywhere_and_taken_up_equals_one_that_was_not():
 
 def test_the_means_are_those_over_clips():
     _, _, progress = fit(make_model(), make_batches())
-    assert progress.num_clips == 20
-    assert 0 < progress.means()["train_loss"] < 2
-    assert progress.means()["train_top1_acc"] == progress.num_correct / 20
+    tally = progress.tallies[""]
+    assert tally.num_clips == 20
+    assert 0 < tally.means()["train_loss"] < 2
+    assert tally.means()["train_top1_acc"] == tally.num_correct / 20
 
 
 def test_an_empty_batch_is_a_step_that_changes_nothing():
@@ -80,7 +81,7 @@ def test_an_empty_batch_is_a_step_that_changes_nothing():
     before = weights(model)
     finished, _, progress = fit(model, [Points(torch.empty(0), torch.empty(0), [])])
     assert finished
-    assert (progress.step, progress.num_clips) == (1, 0)
+    assert (progress.step, progress.tallies[""].num_clips) == (1, 0)
     assert all(torch.equal(a, b) for a, b in zip(weights(model), before, strict=True))
 
 
@@ -89,8 +90,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_records_and_leaves_the_we
     model = make_model()
 
     def spoilt(model, batch):
-        made = loss_of(model, batch)
-        return StepLoss(made.loss * value, 0, 5) if batch.ids[0] == "2-0" else made
+        [made] = loss_of(model, batch)
+        yield StepLoss(made.loss * value, 0, 5) if batch.ids[0] == "2-0" else made
 
     good = make_model()
     fit(good, make_batches()[:2])

@@ -150,10 +150,10 @@ def test_media_that_cannot_be_opened_leave_before_the_first_step(target, tmp_pat
 def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(target, tmp_path, monkeypatch, recipe):
     whole = feeds.read_training_clip
 
-    def read(record, look, *, epoch):
+    def read(record, look, *, epoch, draw):
         if epoch == 1 and record["id"] == target[2]["id"]:
             raise MediaError("decode error at 1.2 s")
-        return whole(record, look, epoch=epoch)
+        return whole(record, look, epoch=epoch, draw=draw)
 
     monkeypatch.setattr(feeds, "read_training_clip", read)
     lines, left = train(target, tmp_path / "a.pth", replace(recipe, epochs=4))
@@ -164,10 +164,10 @@ def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(t
 def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path, monkeypatch):
     whole = feeds.read_training_clip
 
-    def read(record, look, *, epoch):
+    def read(record, look, *, epoch, draw):
         if record["id"] == target[2]["id"]:
             raise MediaError("decode error at 1.2 s")
-        return whole(record, look, epoch=epoch)
+        return whole(record, look, epoch=epoch, draw=draw)
 
     monkeypatch.setattr(feeds, "read_training_clip", read)
     with pytest.raises(Interrupted):

@@ -1,0 +1,119 @@
+"""Web records to examples (Sec. 3.2, 3.6): what each is taught as, and how often it is drawn."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from omnicli.data.loaders import Example
+from omnicli.data.queries import Queries
+from omnicli.data.targets import read_examples, read_multi_label
+from omnicli.errors import InputError
+from omnicli.streams.classes import ClassIndex
+from omnicli.streams.records import OnDrop, Record
+
+LabelField = Literal["pseudo_label", "query", "label"]
+NO_CLASS = "no class"
+ADVICE: dict[LabelField, str] = {
+    "pseudo_label": "omni filter writes it; or learn from --auxiliary-label query or label",
+    "query": "it is what a crawl was asked for; or learn from --auxiliary-label pseudo_label or label",
+    "label": "people write it; or learn from --auxiliary-label pseudo_label or query",
+}
+
+
+def read_auxiliary(
+    records: Iterable[Record],
+    queries: Queries,
+    *,
+    by: LabelField = "pseudo_label",
+    is_soft: bool = False,
+    multi_label: bool = False,
+    on_drop: OnDrop,
+) -> list[Example]:
+    """Every web record with its class.
+
+    Args:
+        records: of one source.
+        queries: the classes, and which of them a query means.
+        by: the field that says the class.
+        is_soft: teach ``top_scores`` instead of the one class. Ours: their sum, which is under 1, becomes 1.
+        multi_label: a person's label may be several.
+        on_drop: takes records whose query is no class.
+
+    Returns:
+        Examples; those of several queries hold all of their classes (one is drawn each epoch, IG-65M Sec. 3.3).
+
+    Raises:
+        InputError: a record without the field, with an unknown class, an integer outside [0, K), or whose name and
+            integer disagree; names FILE:LINE.
+    """
+    if by == "label":
+        read = read_multi_label if multi_label else read_examples
+        return read(records, queries.classes.names)
+    if by == "query":
+        found = [(record, _queried(record, queries)) for record in records]
+        for record, classes in found:
+            if not classes:
+                on_drop(record, NO_CLASS)
+        return [Example(record, classes[0], tuple(classes[1:])) for record, classes in found if classes]
+    return [_believed(record, queries.classes, is_soft) for record in records]
+
+
+def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
+    """(M,) float64: how likely each is to be drawn, relative to the others; 1 where no record has a ``weight``.
+
+    Raises:
+        InputError: some have one and others none, one is negative, or all are 0.
+    """
+    given = [example.record.get("weight") for example in examples]
+    is_balanced = any(weight is not None for weight in given)
+    for example, weight in zip(examples, given, strict=True):
+        if weight is None and is_balanced:
+            where = example.record.where
+            raise InputError(f"{where}: no field 'weight', which others of {source} have; balance all or none")
+        if weight is not None and weight < 0:
+            raise InputError(f"{example.record.where}: weight {weight}, expected 0 or more")
+    weights = np.array([1.0 if weight is None else weight for weight in given], np.float64)
+    if not weights.sum() > 0:
+        raise InputError(f"{source}: every weight is 0; nothing could be drawn")
+    return weights
+
+
+def _queried(record: Record, queries: Queries) -> list[int]:
+    if record.get("query") is None and record.get("queries") is None:
+        raise _missing(record, "query")
+    return list(dict.fromkeys(label for label, _ in queries.find_all(record)))
+
+
+def _believed(record: Record, classes: ClassIndex, is_soft: bool) -> Example:
+    """What the teacher believed. Names rule over integers."""
+    label, name = record.get("pseudo_label"), record.get("pseudo_class")
+    if label is None and name is None:
+        raise _missing(record, "pseudo_label")
+    if label is not None and not 0 <= label < len(classes):
+        raise InputError(f"{record.where}: pseudo_label {label} is outside [0, {len(classes)})")
+    found = classes.find(name) if name is not None else label
+    if found is None:
+        near = classes.nearest(str(name))
+        hint = f"near: {', '.join(near)}" if near else f"the classes are {', '.join(classes.names[:5])} ..."
+        raise InputError(f"{record.where}: pseudo_class {name!r} is not among the {len(classes)} classes; {hint}")
+    if label is not None and found != label:
+        raise InputError(
+            f"{record.where}: pseudo_label {label} is {classes.names[label]!r} here, but the teacher meant {name!r}; "
+            "its classes are in another order: give the target the same --classes FILE"
+        )
+    return Example(record, found, scores=_shares(record, len(classes)) if is_soft else ())
+
+
+def _shares(record: Record, num_classes: int) -> tuple[tuple[int, float], ...]:
+    scores = record.get("top_scores")
+    if not scores:
+        raise InputError(f"{record.where}: no field 'top_scores', which --soft-labels teaches; omni filter writes it")
+    total = sum(score for _, score in scores)
+    if not all(0 <= label < num_classes and score >= 0 for label, score in scores) or total <= 0:
+        raise InputError(f"{record.where}: top_scores {scores}, expected classes in [0, {num_classes}) and scores >= 0")
+    return tuple((label, score / total) for label, score in scores)
+
+
+def _missing(record: Record, by: LabelField) -> InputError:
+    return InputError(f"{record.where}: no field '{by}'; {ADVICE[by]}; has {', '.join(sorted(record))}")

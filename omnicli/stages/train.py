@@ -1,0 +1,267 @@
+"""Joint training (Sec. 3.6, Eq. 1): one student M' learns from the target set and every web source at once.
+
+    in    target records D_T; auxiliary records D_A,i, one list a source, with pseudo-labels; validation records
+    out   one metric record an epoch and source, and a checkpoint
+
+Eq. 1: the loss of a step is the cross-entropy summed over B_T and every B_A,i. Ours: divided by the number of samples,
+with a learning rate that grows with it, which is the same step; one forward pass a source, so that each has its own
+batch statistics, the target last, so that the running statistics lean to it (the released runner's order).
+
+Balance between mini-batches: |B_T| : |B_A,1| : ... = ``ratio``; the paper: "2:1 ~ 1:1 works reasonably well". Ours: the
+default is the released one, 1:1 for one web source, 2:1:...:1 for several.
+Resampling: records are drawn by their ``weight`` (``omni balance``), so that a class of N records is drawn ∝ N^p.
+Cross-dataset mixup, and Eq. 1 itself: see ``objective``.
+
+``alternate``: what the released runner does: one update a source batch.
+
+Every label is checked, and all media of the target opened, before the first step. Web media are opened when their turn
+comes, for there may be millions; what turns out unreadable leaves then, counted, and its place stays empty.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from omnicli import __version__
+from omnicli.data.auxiliary import read_auxiliary, read_weights
+from omnicli.data.dataset import check_media
+from omnicli.data.loaders import Example
+from omnicli.data.queries import Queries
+from omnicli.data.steps import Plan, Source, batch_sizes
+from omnicli.data.targets import (
+    check_every_class_has_a_clip,
+    infer_classes,
+    one_class_each,
+    read_examples,
+    read_multi_label,
+)
+from omnicli.errors import InputError, UsageError
+from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.learning import (
+    augmentation,
+    create_learner,
+    learn_classifier,
+    measure_epoch,
+    prepare_training,
+    readable,
+)
+from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.factory import ModelSpec
+from omnicli.models.recogniser import Recogniser
+from omnicli.models.teacher import Teacher
+from omnicli.objective import Objective, step_losses
+from omnicli.recipes import StudentRecipe
+from omnicli.streams.classes import ClassIndex
+from omnicli.streams.records import OnDrop, Record
+from omnicli.training import Metrics, Training, digest_of_records, forget_state
+
+STAGE = "train"
+TARGET = "target"
+
+
+def train_student(
+    target: Iterable[Record],
+    auxiliaries: Mapping[str, Iterable[Record]],
+    *,
+    recipe: StudentRecipe,
+    out: Path,
+    val: Iterable[Record] | None = None,
+    classes: Sequence[str] | None = None,
+    query_map: Mapping[str, str] | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    setting: Setting,
+    on_drop: OnDrop,
+) -> Iterator[Metrics]:
+    """Train M' on D_T and all D_A,i, and write it to ``out``.
+
+    Args:
+        target: D_T, each with ``class_name`` or ``label``, or in a folder named after its class.
+        auxiliaries: D_A,i by name, each record with a class in the field that the recipe names.
+        recipe: how; its ``model`` and ``ratio`` are set.
+        out: the checkpoint, absent until training has finished. With ``val`` the best epoch is kept beside it.
+        val: labelled records to measure every epoch on; never trained on.
+        classes: their order; default that of the target's integers, else sorted names.
+        query_map: queries that are no class name.
+        seed: of every draw.
+        resume: take up an unfinished training of the same options and data.
+        setting: where and how.
+        on_drop: takes what cannot be read, as ``unreadable: why``, and what was searched for no class.
+
+    Yields:
+        One metric record an epoch and source, those of finished epochs of an interrupted run first.
+
+    Raises:
+        InputError: a source without records, a label that does not fit, a class without a clip.
+        UsageError: batch sizes that are not whole, more processes than target records.
+        Interrupted: stopped with the state saved.
+        OutputError: ``out`` cannot become a checkpoint.
+    """
+    check_writable(out)
+    world = setting.world
+    recipe, sizes = mini_batches(recipe, len(auxiliaries))
+    # D_T, and every D_A,i with its pseudo-labels: all labels are checked before the first step
+    names, target_examples, val_examples = _read_target(list(target), val, classes, recipe.multi_label)
+    queries = Queries(ClassIndex(names), query_map or {}, seed)
+    web = {name: _read_web(name, records, queries, recipe, on_drop) for name, records in auxiliaries.items()}
+    everything = [*target_examples, *val_examples, *(example for examples in web.values() for example in examples)]
+    digest = digest_of_records(example.record for example in everything)
+    _check_ranks(digest, len(target_examples), setting)
+
+    # M', and the target's media
+    spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
+    check_media(
+        [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
+        weights=recipe.init, root=setting.root,
+    )  # fmt: skip
+    target_examples = list(readable(target_examples, model.is_2d, setting, on_drop))
+    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop))
+    check_every_class_has_a_clip(target_examples, names)
+
+    # |B_T| : |B_A,1| : ..., and chances ∝ weight
+    plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
+    options = {
+        **asdict(recipe), "seed": seed, "sources": list(web), "data": digest, "processes": world.size,
+        "omni": __version__,
+    }  # fmt: skip
+    training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
+    resumed = _take_up(training, everything, resume, on_drop)
+
+    # Eq. 1, step by step
+    look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)
+    look = replace(look, num_positive=_num_positive(recipe, spec))
+    student = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
+    objective = Objective(
+        num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha,
+        is_cross=recipe.mixup == "cross", multi_label=recipe.multi_label, num_passes=recipe.num_passes,
+    )  # fmt: skip
+    if recipe.probe_epochs and not resumed:
+        learn_classifier(FrozenFeed(student, plan, look, setting), recipe, training, objective)
+    if setting.compile:
+        model.compile()
+    feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(student, plan, look, setting)
+    judge = Judge(replace(student, model=cast(Recogniser, training.result)), val_examples, setting, on_drop)
+    yield from training.run(
+        partial(feed.batches, training.bad),
+        compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
+        measure=partial(measure_epoch, judge=judge, spec=spec, multi_label=recipe.multi_label),
+        on_bad=lambda example, why: on_drop(example.record, f"unreadable: {why}"),
+    )
+
+    # the finished student
+    if world.is_first:
+        last = training.history[-len(plan.sources)]
+        metrics = {name: value for name, value in last.items() if name != "seconds"}
+        meta = {"model": spec.to_meta(), "temperature": None, "metrics": metrics, "provenance": options}
+        save_checkpoint(out, meta=meta, state_dict=training.result.state_dict())
+        forget_state(out)
+
+
+def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[StudentRecipe, list[int]]:
+    """The recipe with its ratio, and |B_T|, |B_A,1|, ... on each process.
+
+    Raises:
+        UsageError: a ratio for another number of sources, or batch sizes that are not whole.
+    """
+    recipe = replace(recipe, ratio=recipe.ratio or default_ratio(num_web))
+    if len(recipe.ratio) != 1 + num_web:
+        shown = ":".join(map(str, recipe.ratio))
+        raise UsageError(f"--ratio {shown}: expected {1 + num_web} numbers: the target's and each --auxiliary's")
+    if recipe.alternate:
+        return recipe, [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * num_web)]
+    return recipe, batch_sizes(recipe.batch_size, recipe.ratio)
+
+
+def default_ratio(num_web: int) -> tuple[int, ...]:
+    """The released settings: 1:1 for one web source, 2:1:...:1 for several (CHECKPOINTS section 5).
+
+    >>> default_ratio(1), default_ratio(3)
+    ((1, 1), (2, 1, 1, 1))
+    """
+    return (1,) * (1 + num_web) if num_web < 2 else (2, *(1,) * num_web)
+
+
+def _read_target(
+    target: list[Record], val: Iterable[Record] | None, classes: Sequence[str] | None, multi_label: bool
+) -> tuple[list[str], list[Example], list[Example]]:
+    """Class names, and the examples of D_T and of the validation set."""
+    if not target:
+        raise InputError("no target records: joint training needs labelled clips")
+    read = read_multi_label if multi_label else read_examples
+    named = [single for record in target for single in one_class_each(record)] if multi_label else target
+    names = list(classes) if classes is not None else infer_classes(named)
+    return names, read(target, names), read(list(val), names) if val is not None else []
+
+
+def _read_web(
+    name: str, records: Iterable[Record], queries: Queries, recipe: StudentRecipe, on_drop: OnDrop
+) -> list[Example]:
+    found = list(records)
+    if not found:
+        raise InputError(f"auxiliary {name}: no records")
+    examples = read_auxiliary(
+        found, queries, by=recipe.auxiliary_label, is_soft=recipe.soft_labels, multi_label=recipe.multi_label,
+        on_drop=on_drop,
+    )  # fmt: skip
+    if not examples:
+        raise InputError(
+            f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; see --query-map"
+        )
+    return examples
+
+
+def _plan_sources(
+    target: Sequence[Example],
+    web: Mapping[str, Sequence[Example]],
+    recipe: StudentRecipe,
+    sizes: Sequence[int],
+    seed: int,
+    setting: Setting,
+) -> Plan:
+    """Mini-batches of these sizes, web records drawn by their weight. Raises InputError."""
+    sources = [Source(TARGET, target, sizes[0])]
+    for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
+        sources.append(Source(name, examples, size, read_weights(examples, name)))
+    return Plan(
+        sources, recipe.ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
+        rank=setting.world.rank, size=setting.world.size,
+    )  # fmt: skip
+
+
+def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:
+    """Of the snippets of a segmented video. Raises UsageError where they are no clip of the model."""
+    shown = ":".join(map(str, recipe.snippets))
+    if recipe.snippets and len(recipe.snippets) != 2:
+        raise UsageError(f"--snippets {shown}: expected two numbers, positive and negative snippets, such as 1:2")
+    if recipe.snippets and sum(recipe.snippets) != spec.num_segments:
+        total = sum(recipe.snippets)
+        raise UsageError(f"--snippets {shown}: {total} snippets, and {spec.name} sees {spec.num_segments}")
+    return recipe.snippets[0] if recipe.snippets else None
+
+
+def _check_ranks(digest: str, num_target: int, setting: Setting) -> None:
+    """Every process has the same data, and something to look at. Raises UsageError."""
+    world = setting.world
+    digests = world.gather(digest)
+    if len(set(digests)) > 1:
+        other = next(rank for rank, found in enumerate(digests) if found != digests[0])
+        raise UsageError(f"process {other} read other records than process 0; give files that all see, not a pipe")
+    if num_target < world.size:
+        raise UsageError(f"{num_target} target records for {world.size} processes: some would have none; start fewer")
+
+
+def _take_up(training: Training, examples: Sequence[Example], resume: bool, on_drop: OnDrop) -> bool:
+    """Take up an unfinished training, if there is one, and tell again what was unreadable; True if there was."""
+    if not resume:
+        if training.world.is_first:
+            forget_state(training.out)
+        return False
+    resumed = training.resume()
+    for example in examples:
+        if why := training.bad.get(example.id):
+            on_drop(example.record, f"unreadable: {why}")
+    return resumed

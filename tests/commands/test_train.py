@@ -1,0 +1,241 @@
+"""``omni train`` as users run it: options, metric lines, signals, several processes."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from omnicli.app import app
+from omnicli.commands.train import name_sources, parse_ratio, resolve_student
+from omnicli.errors import UsageError
+from omnicli.models.checkpoint import load_checkpoint
+from omnicli.recipes import TEACHER_RECIPES
+
+TINY = [
+    "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",
+    "--precision", "float32",
+]  # fmt: skip
+GIVEN = dict.fromkeys(
+    ["model", "init", "num_segments", "num_frames", "frame_interval", "short_side", "crop_size", "freeze", "dropout",
+     "epochs", "batch_size", "lr", "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay",
+     "label_smoothing", "mixup_alpha", "crop"]
+) | {"model": "tsn-resnet50"}  # fmt: skip
+SHARING = {
+    "ratio": (), "alternate": False, "auxiliary_batch_sizes": (), "auxiliary_label": "pseudo_label",
+    "soft_labels": False, "mixup": "none", "multi_label": False, "ema": 0.0, "num_passes": 1,
+    "snippets": (),
+}  # fmt: skip
+
+
+def omni(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def parsed(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def without_seconds(lines):
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def data(world, tmp_path_factory):
+    """``--target``, two ``--auxiliary`` (one has a picture that is none), labels by query."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, kind, suffix in (("gg", "image", "*.jpg"), ("ig", "video", "*.mp4")):
+        paths = sorted((world / "web" / kind).rglob(suffix))[::3]
+        lines = [json.dumps({"path": str(path), "query": path.parent.name}) + "\n" for path in paths]
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    return [
+        "--target", str(world / "target" / "train"), "--auxiliary", str(folder / "gg.jsonl"),
+        "--auxiliary", str(folder / "ig.jsonl"), "--auxiliary-label", "query", *TINY,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A finished training, and what it printed."""
+    out = tmp_path_factory.mktemp("trained") / "student.pth"
+    result = omni("train", *data, "--epochs", 3, "-o", out, "--summary", out.with_name("s.json"))
+    assert result.exit_code == 0, result.stderr
+    return out, result
+
+
+def test_stdout_is_a_line_for_each_epoch_and_source_and_stderr_the_sums(trained):
+    out, result = trained
+    lines = parsed(result.stdout)
+    assert [(line["epoch"], line["source"]) for line in lines] == [
+        (epoch, source) for epoch in range(3) for source in ("target", "gg", "ig")
+    ]
+    assert " used + " in result.stderr
+    assert load_checkpoint(out).meta["provenance"]["sources"] == ["gg", "ig"]
+    summary = json.loads(out.with_name("s.json").read_text())
+    assert summary["result"]["ig"] == lines[-1]
+    assert summary["in"] == summary["used"] + summary["rejected"] + summary["unreadable"]
+
+
+def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(trained, data, tmp_path, shell_environment):
+    command = ["omni", "train", *data, "--epochs", "3", "-o", str(tmp_path / "a.pth")]
+    environment = {**shell_environment, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75, stderr
+    assert "run the same command again" in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.pth.state"]
+    again = omni("train", *data, "--epochs", 3, "-o", tmp_path / "a.pth")
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.splitlines()[0] == first.strip()
+    assert without_seconds(parsed(again.stdout)) == without_seconds(parsed(trained[1].stdout))
+    assert (tmp_path / "a.pth").read_bytes() == trained[0].read_bytes()
+
+
+def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_and_one_process_writes(
+    data, tmp_path, shell_environment
+):
+    """Uneven data: 24 clips in batches of 5 for each of two processes, broken pictures among them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *data, "--epochs",
+        "2", "--batch-size", "5", "--ratio", "5:4:1", "--val", data[1], "-o", str(tmp_path / "a.pth"),
+        "--rejects", str(tmp_path / "r.jsonl"), "--workers", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = parsed(done.stdout)
+    assert [(line["epoch"], line["source"]) for line in lines] == [
+        (epoch, source) for epoch in range(2) for source in ("target", "gg", "ig")
+    ]
+    assert lines[0]["num_clips"] == 24
+    assert done.stderr.count(" used + ") == 1
+    left = [row["path"] for row in parsed((tmp_path / "r.jsonl").read_text())]
+    assert len(left) == len(set(left))
+    assert load_checkpoint(tmp_path / "a.pth").meta["provenance"]["processes"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.best.pth", "a.pth", "r.jsonl"]
+
+
+def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_the_same_global_batch(
+    trained, data, tmp_path, shell_environment
+):
+    """From the same weights; 24 clips in global batches of 10, so that the last one is uneven too."""
+    options = [
+        *data, "--init", str(trained[0]), "--freeze", "batch-norm", "--dropout", "0", "--epochs", "1", "--lr", "0.01",
+        "--recipe", "few-clips-scratch", "--ratio", "1:1:1",
+    ]  # fmt: skip
+    alone = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
+    assert alone.exit_code == 0, alone.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *options,
+        "--batch-size", "5", "-o", str(tmp_path / "two.pth"), "--workers", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    one, two = (load_checkpoint(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
+    before = load_checkpoint(trained[0]).state_dict
+    assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-3
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=0)
+    for line, other in zip(parsed(alone.stdout), parsed(done.stdout), strict=True):
+        assert (line["source"], line["num_clips"]) == (other["source"], other["num_clips"])
+        assert line["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["-o", "a.pth", "--ratio", "2:1"], 2, "expected 3 numbers"),
+        (["-o", "a.pth", "--ratio", "2:0:1"], 2, "above 0 such as 2:1:1"),
+        (["-o", "a.pth", "--snippets", "2"], 2, "two numbers"),
+        (["-o", "a.pth", "--snippets", "x"], 2, "--snippets: expected whole numbers"),
+        (["-o", "a.pth", "--batch-size", "5"], 2, "5 x 1/2 is no whole number"),
+        (["-o", "a.pth", "--mixup-alpha", "0.2"], 2, "--mixup intra"),
+        (["-o", "a.pth", "--auxiliary-batch-size", "5"], 2, "--joint alternate"),
+        (["-o", "a.pth", "--joint", "alternate", "--auxiliary-batch-size", "5"], 2, "given 1 times for 2 sources"),
+        (["-o", "a.pth", "--joint", "alternate", "--mixup", "cross"], 2, "--joint together"),
+        (["-o", "a.pth", "--ema", "1"], 2, "--ema 1 would keep"),
+        (["-o", "a.pth", "--soft-labels"], 2, "--auxiliary-label pseudo_label"),
+        (["-o", "."], 2, "a folder"),
+        ([], 2, "give -o FILE"),
+        (["-o", "a.pth", "--query-map", "no.tsv"], 65, "no.tsv"),
+        (["-o", "a.pth", "--auxiliary-label", "pseudo_label"], 65, "gg.jsonl:1: no field 'pseudo_label'"),
+        (["-o", "a.pth", "--tensorboard", "tb"], 2, "pip install 'omnicli[tensorboard]'"),
+    ],
+)
+def test_errors_say_what_to_do_and_leave_nothing(data, tmp_path, monkeypatch, arguments, code, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    result = omni("train", *data, *arguments)
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    assert says in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["alternate", "soft_labels", "snippets"])
+def test_what_acts_on_web_sources_needs_one(field):
+    with pytest.raises(UsageError, match="give --auxiliary"):
+        resolve_student(None, GIVEN, SHARING | {field: True}, num_web=0)
+
+
+def test_a_frozen_trunk_is_not_compiled(tmp_path):
+    model = ["--model", "tsn-resnet10t", "--init", "w.pth"]
+    result = omni("train", "--target", "t", *model, "--compile", "-o", tmp_path / "a.pth")
+    assert result.exit_code == 2
+    assert "--compile does nothing while the trunk is frozen" in result.stderr
+
+
+def test_without_a_target_it_is_told_what_to_give():
+    result = omni("train", "--auxiliary", "a.jsonl", *TINY, "-o", "a.pth")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "give --target" in result.stderr
+
+
+def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
+    result = omni(
+        "train", "--target", "t.jsonl", "--auxiliary", "gg.jsonl", "--recipe", "slowonly-r50-4x16", "--mixup", "cross",
+        "--epochs", 7, "-n", "-o", tmp_path / "a.pth",
+    )  # fmt: skip
+    shown = json.loads(result.stdout)
+    assert (shown["model"], shown["epochs"], shown["lr"], shown["num_frames"]) == ("slowonly-r50", 7, 0.1, 4)
+    assert (shown["mixup"], shown["mixup_alpha"], shown["auxiliary"]) == ("cross", 0.2, {"gg": "gg.jsonl"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
+    name, row = resolve_student("tsn-r50-3seg", {**GIVEN, "dropout": 0.1}, SHARING | {"ema": 0.5}, num_web=1)
+    expected = TEACHER_RECIPES["tsn-r50-3seg"]
+    assert name == "tsn-r50-3seg"
+    assert (row.dropout, row.ema, row.lr, row.batch_size) == (0.1, 0.5, expected.lr, expected.batch_size)
+    assert (row.mixup_alpha, row.reference_batch_size) == (0.0, expected.reference_batch_size)
+
+
+def test_a_learning_rate_that_is_given_is_that_of_the_step_at_hand():
+    _, row = resolve_student("tsn-r50-3seg", {**GIVEN, "lr": 0.5}, SHARING, num_web=1)
+    assert (row.lr, row.reference_batch_size) == (0.5, 0)
+
+
+def test_a_ratio_is_whole_numbers_above_0():
+    assert parse_ratio("2:1:1") == (2, 1, 1)
+    for text in ("2:", "", "1:-1", "1.5:1", "2,1"):
+        with pytest.raises(UsageError, match="2:1:1"):
+            parse_ratio(text)
+
+
+def test_no_two_sources_share_a_name_nor_is_one_called_target():
+    assert name_sources(["x/target.jsonl", "gg.jsonl.zst", "gg.h5", "web/"]) == {
+        "target-2": "x/target.jsonl", "gg": "gg.jsonl.zst", "gg-2": "gg.h5", "web": "web/"
+    }  # fmt: skip
+
+
+def test_help_opens_with_a_line_that_runs():
+    assert "omni train --target target/train" in omni("train", "--help").stdout
