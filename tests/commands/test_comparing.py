@@ -122,3 +122,31 @@ def test_several_labels_have_one_number():
     compared = {"mean_ap": 0.25, "change": {"mean_ap": 0.125}, "num_left_out": 0}
     words = closing_words({"mean_ap": 0.375, "num_videos": 4, "baseline": compared}, "old/")
     assert words == "mAP 37.50 %; against old/: mAP +12.50"
+
+
+def test_a_model_of_several_labels_is_trained_tested_and_compared(world, tmp_path):
+    from sklearn.metrics import average_precision_score
+
+    clips = sorted((world / "target" / "val").rglob("*.mp4"))
+    names = sorted({clip.parent.name for clip in clips})
+    rows = [
+        {"path": str(clip), "class_name": [clip.parent.name, names[n % 4]][: 1 + n % 2] + [names[3]] * (n == 0)}
+        for n, clip in enumerate(clips)
+    ]
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    made = omni("train", "--target", tmp_path / "v.jsonl", "--classes", tmp_path / "classes.txt", "--multi-label",
+                "--model", "tsn-resnet10t", "--init", "scratch", "--epochs", "1", "--short-side", "40", "--crop-size",
+                "32", "--batch-size", "4", "-o", tmp_path / "m.pth")  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    tested = omni("eval", "--checkpoint", tmp_path / "m.pth", tmp_path / "v.jsonl", "--shards", tmp_path / "s")
+    summary = summary_of(tested)
+    with h5py.File(tmp_path / "s" / "00000.h5") as file:
+        scores, function = file["scores"][:], file.attrs["score_function"]
+        labels = [json.loads(line)["label"] for line in file["records"].asstr()]
+    there = np.array([[label in own for label in range(4)] for own in labels], int)
+    assert function == "sigmoid" and abs(scores.sum(axis=1) - 1).max() > 0.02
+    assert summary == {"mean_ap": pytest.approx(average_precision_score(there, scores)), "num_videos": 12}
+    again = omni("eval", "--fuse", tmp_path / "s", "--baseline", tmp_path / "s")
+    assert summary_of(again)["baseline"]["change"] == {"mean_ap": 0.0}
+    assert "mAP +0.00" in again.stderr
