@@ -98,7 +98,8 @@ def _judged(record: Record, scores: np.ndarray, labels: Sequence[int], classes: 
     label: int | list[int] = labels[0]
     name = record.get("class_name")
     if isinstance(record.get("label"), list) or isinstance(name, list):  # what may be several stays a list
-        label, name = list(labels), name or [classes[own] for own in labels]
+        names_fit = isinstance(name, list) and len(name) == len(labels)  # not where one class was named twice
+        label, name = list(labels), name if names_fit else [classes[own] for own in labels]
     judged = record.derive(
         label=label,
         class_name=name or class_name_of(record) or classes[labels[0]],

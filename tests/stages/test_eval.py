@@ -239,6 +239,8 @@ def test_records_of_several_labels_are_judged_by_map_alone(tmp_path):
     [
         ({"label": [1], "class_name": ["Bowling"]}, ([1], ["Bowling"])),
         ({"class_name": ["Bowling"]}, ([1], ["Bowling"])),
+        ({"class_name": ["Bowling", "bowling"]}, ([1], ["bowling"])),
+        ({"class_name": "Bowling", "label": [1]}, ([1], ["bowling"])),
         ({"label": [1]}, ([1], ["bowling"])),
         ({"label": 1}, (1, "bowling")),
     ],
@@ -246,6 +248,7 @@ def test_records_of_several_labels_are_judged_by_map_alone(tmp_path):
 def test_one_label_in_a_list_is_one_label_and_stays_in_its_list(given_as, made):
     [record], summary, _ = judge([{**given_as, "scores": [1, 9, 1, 1, 1, 1]}])
     assert (record["label"], record["class_name"], summary["top1_acc"]) == (*made, 1.0)
+    assert judge([record | {"scores": [1, 9, 1, 1, 1, 1]}])[0] == [record]  # and is read again
 
 
 def test_what_is_stored_gets_the_verdict_of_what_was_scored():
