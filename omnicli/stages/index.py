@@ -59,9 +59,7 @@ def index_records(
             yield record
 
 
-def _name(
-    record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None
-) -> tuple[Record, str]:
+def _name(record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None) -> tuple[Record, str]:
     """The record with source and labels, or as it came with the reason why it leaves."""
     made = record.derive() if source is None else record.derive(source=source)
     if labels:
@@ -105,9 +103,7 @@ def _find(name: str, classes: ClassIndex, where: str) -> int:
     return label
 
 
-def _measure_all(
-    named: Iterator[tuple[Record, str]], measure: Measure, workers: int
-) -> Iterator[tuple[Record, str]]:
+def _measure_all(named: Iterator[tuple[Record, str]], measure: Measure, workers: int) -> Iterator[tuple[Record, str]]:
     """The records with their media facts, in order, measured in threads; those that leave keep their place."""
 
     def measure_one(named_one: tuple[Record, str]) -> tuple[Record, str]:
