@@ -110,7 +110,7 @@ def test_no_run_writes_over_the_shards_that_another_list_names(web, tmp_path):
     first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
     packed([web], shards_dir, out=str(first), limit=2)
     before = named_frames(first)
-    with pytest.raises(OutputError, match="00000.h5 is there already"):
+    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
         packed([web], shards_dir, out=str(other))
     assert (named_frames(first), other.exists()) == (before, False)
     packed([web], shards_dir, out=str(first))  # overwritten with its shards
