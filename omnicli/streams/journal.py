@@ -8,6 +8,7 @@ is cut off on the next start.
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 from collections.abc import Mapping
@@ -105,6 +106,8 @@ class Journal:
         with contextlib.ExitStack() as on_error:
             kept = _open_part(kept_path, out)
             on_error.callback(kept.file.close)
+            for unborn in final.parent.glob(f"{glob.escape(f'.{state_path.name}')}.*.tmp"):
+                unborn.unlink(missing_ok=True)  # of a run killed while it saved; the lock on the part is ours
             state = _read_state(state_path, out, options) if resume else None
             rejects_part = _open_part(rejects_path, out) if rejects else None
             if rejects_part:
