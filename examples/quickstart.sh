@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to a filtered web crawl and a page to look at, in a few minutes on two cores:
+# From nothing to a student that learnt from the web, and pages to look at, in some minutes on two cores:
 #
 #     bash examples/quickstart.sh [OUT]        (default: ./quickstart-out)
 #
 # Renders a small world of real media files (four invented actions: clips to learn from, and what a search might bring),
-# trains a teacher on the clips from scratch, lets it filter the pictures and videos, and reports. Needs no download.
+# trains a teacher on the clips from scratch, lets it clean the pictures, short videos and long videos of the web, trains
+# a student on all of it, and reports. Needs no download.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-quickstart-out}
@@ -51,27 +52,57 @@ run "omni teacher-train train.jsonl --val val.jsonl --classes world/classes.txt 
     --model tsn-resnet10t --init scratch --short-side 128 --crop-size 112 --epochs 30 --batch-size 8 \\
     --lr 0.02 --lr-schedule cosine --warmup-epochs 1 -o tsn.pth > metrics.jsonl"
 
-step "4. Filter the crawl: keep what the teacher believes and what was searched for"
+step "4. De-duplication: nothing that copies a validation sample may be learnt (Sec. 3.3)"
+echo "(with the teacher's own features, as nothing is downloaded here; the default is an ImageNet ResNet-50)"
 run "omni index world/web/image --source pictures --rejects pictures.bad.jsonl \\
-    | omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects pictures.left.jsonl - > pictures.jsonl"
+    | omni dedup --checkpoint tsn.pth --target val.jsonl --rejects pictures.copies.jsonl - > pictures.fair.jsonl"
 run "omni index world/web/video --source videos --rejects videos.bad.jsonl \\
-    | omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects videos.left.jsonl - > videos.jsonl"
+    | omni dedup --method census --target val.jsonl --rejects videos.copies.jsonl - > videos.fair.jsonl"
 
-step "5. Test the teacher on clips it has not seen"
-run "omni eval --checkpoint tsn.pth val.jsonl > eval.jsonl"
-run "tail -n 1 eval.jsonl"
+step "5. Filter: keep what the teacher believes and what was searched for (Sec. 3.2, 3.4)"
+run "omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects pictures.left.jsonl pictures.fair.jsonl > pictures.jsonl"
+run "omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects videos.left.jsonl videos.fair.jsonl > videos.jsonl"
 
-step "6. Features of what was kept, in HDF5 shards: for de-duplication and quick classifiers"
-run "omni features --checkpoint tsn.pth --fps 2 --shards features pictures.jsonl videos.jsonl > features.jsonl"
-run "head -n 1 features.jsonl"
+step "6. Segment: where long videos show their class (Sec. 3.5)"
+run "omni index world/web/untrimmed --source untrimmed \\
+    | omni segment --teacher tsn.pth --threshold 0.8 --rejects untrimmed.left.jsonl - > untrimmed.jsonl"
+run "head -n 1 untrimmed.jsonl"
 
-step "7. A page to look at"
-run "omni report pictures.jsonl videos.jsonl --rejects pictures.left.jsonl --rejects pictures.bad.jsonl \\
-    --rejects videos.left.jsonl --rejects videos.bad.jsonl --threshold 0.8 --title 'Four actions: what the teacher kept' -o report.html"
-run "omni report metrics.jsonl eval.jsonl --title 'Four actions: the teacher' -o teacher.html"
+step "7. Inflate: how cameras move in the target, and pictures as clips of that motion, for 3D students (Sec. 3.5)"
+run "omni inflate --fit train.jsonl -o motion.json"
+run "omni inflate --motion motion.json pictures.jsonl > pictures.inflated.jsonl"
+
+step "8. Balance: small classes are drawn more often (Sec. 3.6)"
+run "omni balance --power 0.2 pictures.inflated.jsonl > pictures.aux.jsonl"
+run "cat videos.jsonl untrimmed.jsonl | omni balance --power 0.2 - > videos.aux.jsonl"
+
+step "9. One student of the target and the web (Sec. 3.6, Eq. 1)"
+run "omni train --target train.jsonl --auxiliary pictures.aux.jsonl --auxiliary videos.aux.jsonl --ratio 2:1:1 \\
+    --val val.jsonl --classes world/classes.txt --model tsn-resnet10t --init tsn.pth --freeze nothing \\
+    --short-side 128 --crop-size 112 --epochs 12 --batch-size 8 --lr 0.01 --backbone-lr-scale 1 --lr-schedule cosine \\
+    -o student.pth > student.metrics.jsonl"
+
+step "10. Test both on clips they have not seen (Sec. 5)"
+run "omni eval --checkpoint tsn.pth --shards teacher.scores val.jsonl > teacher.eval.jsonl"
+run "omni eval --checkpoint student.pth --baseline teacher.scores val.jsonl > student.eval.jsonl"
+run "tail -n 1 student.eval.jsonl"
+
+step "11. Pages to look at"
+run "omni report pictures.jsonl videos.jsonl untrimmed.jsonl --rejects pictures.copies.jsonl --rejects pictures.left.jsonl \\
+    --rejects pictures.bad.jsonl --rejects videos.copies.jsonl --rejects videos.left.jsonl --rejects videos.bad.jsonl \\
+    --rejects untrimmed.left.jsonl --threshold 0.8 --title 'Four actions: what the teacher kept' -o report.html"
+run "omni report metrics.jsonl teacher.eval.jsonl --title 'Four actions: the teacher' -o teacher.html"
+run "omni report student.metrics.jsonl student.eval.jsonl --title 'Four actions: the student' -o student.html"
+run "omni report --motion motion.json pictures.jsonl -o motion.html"
 
 step "What the filter achieved, judged by what the files really show"
 python "$repository/examples/judge.py" world/truth.jsonl \
     --kept pictures.jsonl videos.jsonl --left pictures.left.jsonl videos.left.jsonl
 
-printf '\nDone in %d s. Open\n  %s\n  %s\n' "$SECONDS" "$out/report.html" "$out/teacher.html"
+step "What the web was worth: top-1 on the validation clips"
+for name in teacher student; do
+    printf '%-10s%s\n' "$name" "$(tail -n 1 "$name.eval.jsonl" | grep -o '"top1_acc":[0-9.]*' | cut -d: -f2)"
+done
+
+printf '\nDone in %d s. Open\n' "$SECONDS"
+printf '  %s\n' "$out"/{report,teacher,student,motion}.html

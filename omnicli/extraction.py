@@ -56,7 +56,8 @@ class FrameReader:
             where, maker, width = self._first
             raise InputError(
                 f"{_shown(where, maker, width)}, but pictures and videos would get those of {_model(self._maker)}; "
-                "features of two models cannot be compared: give --backbone and --weights as they were given there"
+                "features of two models cannot be compared: give --backbone and --weights, or --checkpoint, as they "
+                "were given there"
             )
         return self._load()
 
@@ -100,7 +101,8 @@ class FrameReader:
         if (maker, width) != (first_maker, first_width):
             raise InputError(
                 f"{record.where}: {_shown(where, maker, width)}, but {_shown(first_where, first_maker, first_width)}; "
-                "features of two models cannot be compared: make both with the same --backbone and --weights"
+                "features of two models cannot be compared: make both with the same --backbone and --weights or "
+                "--checkpoint"
             )
 
 

@@ -94,6 +94,11 @@ def command(
         typer.Option("--weights", metavar="FILE", help="Its weights.", show_default="ImageNet's, downloaded",
                      rich_help_panel=MODEL),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Instead: the backbone of a TSN checkpoint of ours.",
+                     rich_help_panel=MODEL),
+    ] = None,
     fps: Annotated[
         float | None, typer.Option("--fps", min=0.001, help="Frames a second of a video.",
                                    show_default=str(DEFAULT_FPS), rich_help_panel=MODEL)
@@ -128,11 +133,13 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
+    if checkpoint and (backbone or weights):
+        raise UsageError("--checkpoint holds a backbone and its weights: give it alone")
     targets = target or []
     of_features = {
         "--threshold": threshold, "--score-only": score_only or None, "--whiten-dim": whiten_dim,
-        "--backbone": backbone, "--weights": weights, "--fps": fps, "--as-media": as_media or None,
-        "--shards": shards_dir,
+        "--backbone": backbone, "--weights": weights, "--checkpoint": checkpoint, "--fps": fps,
+        "--as-media": as_media or None, "--shards": shards_dir,
     }  # fmt: skip
     given = [name for name, value in of_features.items() if value is not None]
     _check_target(targets, inputs or [])
@@ -151,7 +158,8 @@ def command(
             raise UsageError(f"--score-only drops nothing and {clash} does: give one")
         rule = {"score_only": score_only, "within": within, "as_media": as_media, "keep_features": bool(shards_dir)}
         making = {
-            "backbone": backbone or DEFAULT_BACKBONE, "weights": weights, "fps": fps or DEFAULT_FPS,
+            "backbone": None if checkpoint else backbone or DEFAULT_BACKBONE, "weights": weights,
+            "checkpoint": checkpoint, "fps": fps or DEFAULT_FPS,
             "batch_size": batch_size, "device": device, "precision": precision,
         }  # fmt: skip
         learning = {"threshold": threshold, "whiten_dim": whiten_dim or DEFAULT_DIM, "seed": seed}
@@ -201,8 +209,8 @@ def _features_run(
     workers: int | None,
 ) -> StageRun:
     """Similar frames (Sec. 3.3)."""
-    weights = making["weights"]
-    maker = {"backbone": making["backbone"]} | ({"weights": digest_of(weights, ModelError)} if weights else {})
+    files = {name: digest_of(making[name], ModelError) for name in ("weights", "checkpoint") if making[name]}
+    maker = files if making["checkpoint"] else {"backbone": making["backbone"], **files}
     facts: dict[str, Any] = {}
     lines: list[str] = []
 
@@ -233,15 +241,20 @@ def _features_run(
 def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | None) -> "Extract":
     """``extract_features`` with its model."""
     from omnicli.engine.device import pick_device, pick_precision
-    from omnicli.models.teacher import load_extractor
+    from omnicli.models.teacher import load_extractor, load_teacher
     from omnicli.scoring import extract_features
 
     device = pick_device(making["device"])
     precision = pick_precision(making["precision"], device)
+    if making["checkpoint"]:
+        model = load_teacher(making["checkpoint"], device, precision)
+        if not model.model.is_framewise:
+            raise UsageError(f"--checkpoint {making['checkpoint']}: looks at clips; frames are compared by a TSN's")
+    else:
+        model = load_extractor(making["backbone"], making["weights"], device, precision)
     return partial(
-        extract_features, teacher=load_extractor(making["backbone"], making["weights"], device, precision),
-        fps=making["fps"], root=root, batch_size=making["batch_size"], workers=workers,
-    )  # fmt: skip
+        extract_features, teacher=model, fps=making["fps"], root=root, batch_size=making["batch_size"], workers=workers
+    )
 
 
 def _learn(

@@ -176,3 +176,18 @@ def test_options_that_contradict_each_other(options, message):
     result = omni("dedup", *options, "web.jsonl")
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_the_backbone_of_a_checkpoint_compares_media_and_its_own_stored_features(teacher, web, target, tmp_path):
+    """No weights need to be downloaded where a TSN of ours is at hand; features of others are refused."""
+    model = ["--checkpoint", teacher, "--precision", "float32"]
+    stolen = web / "stolen.mp4"
+    result = omni("dedup", *model, "--target", target, stolen, "--rejects", tmp_path / "left.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert [line["reason"] for line in lines(tmp_path / "left.jsonl")] == ["duplicate"]
+    omni("features", *model, "--shards", tmp_path / "f", target)
+    again = omni("dedup", *model, "--target", tmp_path / "f", stolen, "--rejects", tmp_path / "again.jsonl")
+    assert again.exit_code == 0, again.stderr
+    assert lines(tmp_path / "again.jsonl") == lines(tmp_path / "left.jsonl")
+    alone = omni("dedup", "--checkpoint", teacher, "--backbone", "resnet50", "--target", target, stolen)
+    assert (alone.exit_code, "give it alone" in alone.stderr) == (2, True)
