@@ -159,9 +159,7 @@ def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):
     from omnicli import objective
 
     step = step_of(3)
-    step = StepBatch(
-        tuple(replace(part, clips=torch.eye(K, dtype=torch.float64)[part.labels]) for part in step.parts)
-    )
+    step = StepBatch(tuple(replace(part, clips=torch.eye(K, dtype=torch.float64)[part.labels]) for part in step.parts))
     taught = []
     real = objective.cross_entropy
     monkeypatch.setattr(objective, "cross_entropy", lambda *a, **k: taught.append(a[1]) or real(*a, **k))
@@ -203,5 +201,3 @@ def test_several_labels_are_taught_as_a_sigmoid_each(tmp_path):
     expected = -(wanted * scores.log() + (1 - wanted) * (1 - scores).log()).mean(1).sum()
     training, _ = fit(model, [StepBatch(tuple(parts))], tmp_path, multi_label=True)
     assert training.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
-
-

@@ -1,4 +1,4 @@
-"""Test a model on labelled records: top-1, top-5, mean-class accuracy, confusion.
+"""Test a model on labelled records: accuracies, mAP, confused classes; what changed against another model.
 
     omni eval --checkpoint tsn.pth target/val | tail -1 | jq .top1_acc
 
@@ -10,9 +10,15 @@
     omni eval --checkpoint slowonly.pth --shards slowonly/ val.jsonl -o slowonly.jsonl
     omni eval --fuse tsn/ --fuse slowonly/ --fuse-ratio 1:1.5 | tail -1
 
-Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary. With --shards
-the softmax scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches records by
-id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits). Memory: the ids.
+    omni eval --checkpoint student.pth --baseline tsn/ val.jsonl | tail -1 | jq .baseline.improved
+
+Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary: top1_acc,
+top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Where records have several labels, mean_ap is
+all. With --shards the scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches
+records by id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits).
+--baseline takes such shards of another model: the summary says which pairs of classes are confused less now, and which
+more, how many records became right or wrong, and how likely chance alone does that (McNemar's exact test). mAP ranks
+all records, so their scores wait in TMPDIR, 4 bytes a class. Memory: the ids, 200 bytes a record and 256 MiB.
 """
 
 import contextlib
@@ -25,7 +31,8 @@ import typer
 
 from omnicli import __version__
 from omnicli.commands import options as o
-from omnicli.commands.fusing import check_fusing, fusing_options, load_scores
+from omnicli.commands.comparing import check_baseline, closing_words, load_baseline
+from omnicli.commands.fusing import check_fusing, digests_of, fusing_options, load_scores
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
     from omnicli.streams.shards import ShardWriter
 
 VIEWS = "Views"
-FUSING = "Fusing"
+FUSING = "Stored scores"
 
 
 class Crops(StrEnum):
@@ -68,12 +75,17 @@ def command(
     fuse: Annotated[
         list[Path] | None,
         typer.Option("--fuse", metavar="SHARD|DIR", help="Scores that eval --shards wrote, instead of a model; two "
-                     "or more.", rich_help_panel=FUSING),
+                     "or more, or one to be compared.", rich_help_panel=FUSING),
     ] = None,
     fuse_ratio: Annotated[
         str | None,
         typer.Option("--fuse-ratio", metavar="R:R", help="Weight of each --fuse, such as 1:1.5.", show_default="equal",
                      rich_help_panel=FUSING),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="SHARD|DIR", help="Scores that eval --shards wrote of another model on the "
+                     "same records: say what is different.", rich_help_panel=FUSING),
     ] = None,
     crops: Annotated[
         Crops, typer.Option("--crops", help="What of each frame: the square in the middle, three along the long side, "
@@ -129,6 +141,7 @@ def command(
     if out is not None and (out.endswith("/") or Path(out).is_dir()):
         raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
     ratio = check_fusing(ctx, checkpoint, fuse or [], fuse_ratio, shards_dir)
+    check_baseline(baseline, shards_dir)
     views: dict[str, Any] = {
         "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
         "generation": generation.value, "num_clips": num_clips, "fully_convolutional": fully_convolutional,
@@ -136,6 +149,7 @@ def command(
     foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
     options = {
         "omni": __version__, "command": "eval", "classes": digest_of(classes, InputError) if classes else None,
+        "baseline": digests_of(baseline) if baseline else None,
         **(fusing_options(fuse or [], ratio) if checkpoint is None else {
             "checkpoint": digest_of(checkpoint, ModelError), **views, **foreign,
             "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
@@ -152,31 +166,31 @@ def command(
             Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
         )
         writer = _open_lines(out, stack)
+        from omnicli.data.fusing import read_score_records
         from omnicli.stages.eval import evaluate
         from omnicli.streams.classes import read_classes
 
         known = read_classes(classes) if classes else None
+        fused = None
         if checkpoint is None:
-            stored, score, names = load_scores(fuse or [], ratio, known)
-            records = ledger.count(stored)
+            fused, score, names = load_scores(fuse or [], ratio, known)
+            records, function = ledger.count(read_score_records(fused)), fused.function
         else:
             told = {**foreign, "num_segments": num_segments, "classes": known}
-            score, names = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
+            score, names, function = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
             records = ledger.read(
                 inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
             )
-        shards = _open_shards(shards_dir, options, names, stack)
+        whose = str(checkpoint or (fuse or [])[0])
+        rival = load_baseline(baseline, names, whose=whose, fused=fused) if baseline else None
+        shards = _open_shards(shards_dir, options, names, function, stack)
         with console.progress(lambda: ledger.sums()):
-            for record in evaluate(records, score=score, classes=names, on_drop=ledger.on_drop):
+            for record in evaluate(records, score=score, classes=names, baseline=rival, on_drop=ledger.on_drop):
                 ledger.result = _write(record, writer, shards)  # the last is the summary
         if shards is not None:
             shards.close()
         writer.flush()
-        console.say(
-            f"{ledger.sums()}; top-1 {100 * ledger.result['top1_acc']:.2f} %, "
-            f"top-5 {100 * ledger.result['top5_acc']:.2f} %, "
-            f"mean-class {100 * ledger.result['mean_class_acc']:.2f} %"
-        )
+        console.say(f"{ledger.sums()}; {closing_words(ledger.result, baseline)}")
 
 
 def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
@@ -188,14 +202,19 @@ def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
 
 
 def _open_shards(
-    shards_dir: Path | None, options: dict[str, Any], classes: tuple[str, ...], stack: contextlib.ExitStack
+    shards_dir: Path | None,
+    options: dict[str, Any],
+    classes: tuple[str, ...],
+    function: str,
+    stack: contextlib.ExitStack,
 ) -> "ShardWriter | None":
     if shards_dir is None:
         return None
-    from omnicli.data.fusing import CLASS_NAMES
+    from omnicli.data.fusing import CLASS_NAMES, SCORE_FUNCTION
     from omnicli.streams.shards import ShardWriter
 
-    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance={**options, CLASS_NAMES: list(classes)})
+    provenance = {**options, CLASS_NAMES: list(classes), SCORE_FUNCTION: function}
+    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=provenance)
     stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
     return shards
 
@@ -209,8 +228,8 @@ def _load(
     device: str,
     precision: str,
     root: str | None,
-) -> tuple[Any, tuple[str, ...]]:
-    """``score_records`` with the model, and its classes."""
+) -> tuple[Any, tuple[str, ...], str]:
+    """``score_records`` with the model, its classes, and what makes scores of its logits."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
     from omnicli.scoring import score_records
@@ -221,7 +240,7 @@ def _load(
     teacher = load_teacher(checkpoint, where, pick_precision(precision, where), **told)
     look = ViewOptions(root=root, **views)
     score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
-    return score, teacher.classes
+    return score, teacher.classes, "sigmoid" if teacher.spec.multi_label else "softmax"
 
 
 def _write(record: Any, writer: "LineWriter", shards: "ShardWriter | None") -> Any:

@@ -1,7 +1,6 @@
 """``eval --fuse``: stored scores in place of a model and media."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from omnicli.commands.running import digest_of
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.records import Record
+    from omnicli.data.fusing import ScoreSet
 
-WITH_FUSE = {"fuse", "fuse_ratio", "classes", "shards_dir", "out", "summary", "dry_run", "quiet", "verbose"}
+WITH_FUSE = {"fuse", "fuse_ratio", "baseline", "classes", "shards_dir", "out", "summary", "dry_run", "quiet", "verbose"}
 
 
 def check_fusing(
@@ -33,8 +32,8 @@ def check_fusing(
         raise UsageError(
             f"--fuse judges stored scores; {' and '.join(_spelled(param) for param in idle)} cannot act on them"
         )
-    if len(fuse) < 2:
-        raise UsageError(f"--fuse {fuse[0]}: nothing to fuse it with; give --fuse twice or more")
+    if len(fuse) < 2 and ctx.params.get("baseline") is None:
+        raise UsageError(f"--fuse {fuse[0]}: nothing to fuse it with; give --fuse twice or more, or a --baseline")
     if shards_dir and shards_dir.resolve() in {folder.resolve() for path in fuse for folder in (path, path.parent)}:
         raise UsageError(f"--shards {shards_dir}: holds the scores to be fused; give another folder")
     return _parse_ratio(ratio, len(fuse))
@@ -67,19 +66,23 @@ def _parse_ratio(text: str | None, count: int) -> list[float]:
 
 def fusing_options(fuse: list[Path], ratio: list[float]) -> dict[str, Any]:
     """What decides the output: digests of the shards of each --fuse, and the weights. Raises InputError."""
+    return {"fused": [digests_of(path) for path in fuse], "fuse_ratio": ratio}
+
+
+def digests_of(path: Path) -> list[str]:
+    """Of a score shard, or of those in a folder. Raises InputError."""
     from omnicli.data.fusing import shards_under
 
-    digests = [[digest_of(Path(shard), InputError) for shard in shards_under(path)] for path in fuse]
-    return {"fused": digests, "fuse_ratio": ratio}
+    return [digest_of(Path(shard), InputError) for shard in shards_under(path)]
 
 
 def load_scores(
     fuse: list[Path], ratio: list[float], classes: list[str] | None
-) -> "tuple[Iterator[Record], Any, tuple[str, ...]]":
-    """The records of the first --fuse, ``fuse_scores`` with all, and their classes."""
-    from omnicli.data.fusing import check_same_records, common_classes, fuse_scores, open_scores, read_score_records
+) -> "tuple[ScoreSet, Any, tuple[str, ...]]":
+    """The first --fuse, whose records are judged, ``fuse_scores`` with all, and their classes."""
+    from omnicli.data.fusing import check_same_records, common_classes, fuse_scores, open_scores
 
     sets = [open_scores(path) for path in fuse]
     names = common_classes(sets, classes)
     check_same_records(sets)
-    return read_score_records(sets[0]), partial(fuse_scores, sets=sets, ratio=ratio), names
+    return sets[0], partial(fuse_scores, sets=sets, ratio=ratio), names

@@ -8,7 +8,8 @@
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
 
 Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
-evaluation a confusion matrix. With --motion: what omni inflate --fit found, and how four of the pictures would move.
+evaluation a confusion matrix and the pairs of classes it confuses most, or otherwise than its --baseline. With
+--motion: what omni inflate --fit found, and how four of the pictures would move.
 """
 
 from collections import Counter

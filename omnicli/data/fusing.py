@@ -1,6 +1,7 @@
 """Two streams (RGB and flow) as one: scores that models left in shards, matched by record and averaged.
 
-A shard of kind "scores" holds for each record its softmax scores (K,) float32: views averaged, temperature applied.
+A shard of kind "scores" holds for each record its softmax scores (K,) float32: views averaged, temperature applied; of
+a model of several labels, a sigmoid for each class.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from omnicli.streams.records import OnDrop, Record
 from omnicli.streams.shards import ShardReader, read_shard
 
 CLASS_NAMES = "class_names"  # attribute of score shards: JSON list, in the order of the columns
+SCORE_FUNCTION = "score_function"  # attribute of score shards: "softmax", also where there is none, or "sigmoid"
 SUM_TOLERANCE = 1e-2  # of softmax scores that were computed in bfloat16
 
 
@@ -45,6 +47,7 @@ class ScoreSet:
         rows: by id of the record, in order.
         num_classes: K.
         classes: (K,) names; None where the shards have none.
+        function: "softmax" or "sigmoid".
     """
 
     name: str
@@ -52,6 +55,7 @@ class ScoreSet:
     rows: dict[str, Stored]
     num_classes: int
     classes: tuple[str, ...] | None
+    function: str
 
 
 def open_scores(path: str | Path) -> ScoreSet:
@@ -62,12 +66,13 @@ def open_scores(path: str | Path) -> ScoreSet:
     """
     shards = shards_under(path)
     rows: dict[str, Stored] = {}
-    kinds: dict[tuple[int, tuple[str, ...] | None], str] = {}
+    kinds: dict[tuple[int, tuple[str, ...] | None, str], str] = {}
     for shard in shards:
-        num_classes, classes = _columns(shard)
         first = next(iter(kinds.values()), shard)
-        if kinds.setdefault((num_classes, classes), shard) != first:
-            raise InputError(f"{shard}: scores other classes than {first}; a folder holds one model's scores")
+        if kinds.setdefault(_columns(shard), shard) != first:
+            raise InputError(
+                f"{shard}: scores other classes than {first}, or in another way; a folder holds one model's scores"
+            )
         for row, record in enumerate(read_shard(shard)):
             name = str(record.require("id"))
             if name in rows:
@@ -76,8 +81,8 @@ def open_scores(path: str | Path) -> ScoreSet:
                     f"{record.where}: id {name!r} is already at {at.path}:{at.row + 1}; each record counts once"
                 )
             rows[name] = Stored(shard, row, record.get("label"))
-    (num_classes, classes), _ = next(iter(kinds.items()))
-    return ScoreSet(str(path), shards, rows, num_classes, classes)
+    num_classes, classes, function = next(iter(kinds))
+    return ScoreSet(str(path), shards, rows, num_classes, classes, function)
 
 
 def shards_under(path: str | Path) -> tuple[str, ...]:
@@ -90,12 +95,15 @@ def shards_under(path: str | Path) -> tuple[str, ...]:
     return shards
 
 
-def common_classes(sets: Sequence[ScoreSet], given: Sequence[str] | None) -> tuple[str, ...]:
+def common_classes(
+    sets: Sequence[ScoreSet], given: Sequence[str] | None, *, source: str = "--classes"
+) -> tuple[str, ...]:
     """The classes all of them score, in one order.
 
     Args:
-        sets: what will be fused.
-        given: (K,) names of ``--classes``, for shards that have none.
+        sets: what will be fused or compared.
+        given: (K,) names of ``source``, for shards that have none.
+        source: who gives them, for messages.
 
     Raises:
         InputError: they disagree, or nobody names them.
@@ -106,18 +114,20 @@ def common_classes(sets: Sequence[ScoreSet], given: Sequence[str] | None) -> tup
             raise InputError(
                 f"{other.name}: scores {other.num_classes:,} classes, but {first.name} {first.num_classes:,}"
             )
-    named = [("--classes", tuple(given))] if given is not None else []
+        if other.function != first.function:
+            raise InputError(f"{other.name}: {other.function} scores, but {first.function} in {first.name}")
+    named = [(source, tuple(given))] if given is not None else []
     named += [(each.name, each.classes) for each in sets if each.classes is not None]
     if not named:
         raise InputError(f"{first.name}: names no classes; --classes FILE lists them, one a line, in their order")
-    source, classes = named[0]
+    namer, classes = named[0]
     for name, others in named[1:]:
         if others != classes:
             raise InputError(
-                f"{name}: has other classes than {source}, or another order: {_first_other(classes, others)}"
+                f"{name}: has other classes than {namer}, or another order: {_first_other(classes, others)}"
             )
     if len(classes) != first.num_classes:
-        raise InputError(f"{first.name}: scores {first.num_classes:,} classes, but {source} names {len(classes):,}")
+        raise InputError(f"{first.name}: scores {first.num_classes:,} classes, but {namer} names {len(classes):,}")
     return classes
 
 
@@ -139,11 +149,21 @@ def check_same_records(sets: Sequence[ScoreSet]) -> None:
                 )
         for name, at in other.rows.items():
             own = first.rows[name]
-            if None not in (own.label, at.label) and own.label != at.label:
+            if not same_labels(own.label, at.label):
                 raise InputError(
                     f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {own.label} at "
                     f"{own.path}:{own.row + 1}"
                 )
+
+
+def same_labels(ours: Any, theirs: Any) -> bool:
+    """Whether two values of ``label`` say the same: one or several, in any order; none says nothing.
+
+    >>> same_labels(3, [3]), same_labels([0, 2], [2, 0]), same_labels(None, 1), same_labels(1, 2)
+    (True, True, True, False)
+    """
+    sets = [set(label) if isinstance(label, list) else {label} for label in (ours, theirs)]
+    return None in (ours, theirs) or sets[0] == sets[1]
 
 
 def read_score_records(scores: ScoreSet) -> Iterator[Record]:
@@ -167,33 +187,40 @@ def fuse_scores(
         on_drop: takes nothing: what is stored was readable.
 
     Raises:
-        InputError: a row that is no softmax.
+        InputError: a row that holds no scores.
     """
     with contextlib.ExitStack() as stack:
         readers = {shard: stack.enter_context(ShardReader(shard)) for each in sets for shard in each.shards}
         for record in records:
             places = [each.rows[str(record["id"])] for each in sets]
-            stored = [_softmax_row(readers[at.path], at.row) for at in places]
+            stored = [stored_scores(readers[at.path], at.row) for at in places]
             yield record, np.asarray(ratio) @ np.stack(stored) / sum(ratio)
 
 
-def _softmax_row(reader: ShardReader, row: int) -> np.ndarray:
-    """(K,) float64."""
+def stored_scores(reader: ShardReader, row: int) -> np.ndarray:
+    """(K,) float64. Raises InputError: neither the softmax nor the sigmoid that the shard says it holds."""
     scores = reader.scores(row).astype(np.float64)
-    if not (scores >= 0).all() or abs(scores.sum() - 1) > SUM_TOLERANCE:  # NaN too
+    function = _function_of(reader)
+    in_range = bool(((scores >= 0) & (scores <= 1 + SUM_TOLERANCE)).all())  # False for NaN too
+    if not in_range or (function == "softmax" and abs(scores.sum() - 1) > SUM_TOLERANCE):
         raise InputError(
-            f"{reader.path}:{row + 1}: no softmax scores (they sum to {scores.sum():g}); logits cannot be fused"
+            f"{reader.path}:{row + 1}: no {function} scores (they sum to {scores.sum():g}); logits cannot be judged"
         )
     return scores
 
 
-def _columns(path: str) -> tuple[int, tuple[str, ...] | None]:
-    """Number of classes in a score shard, and their names."""
+def _function_of(reader: ShardReader) -> str:
+    """What made scores of logits: "softmax" or "sigmoid"."""
+    return str(reader.attributes.get(SCORE_FUNCTION, "softmax"))
+
+
+def _columns(path: str) -> tuple[int, tuple[str, ...] | None, str]:
+    """Number of classes in a score shard, their names, and what made scores of logits."""
     with ShardReader(path) as reader:
         if not len(reader):
             raise InputError(f"{path}: no records")
         names = reader.attributes.get(CLASS_NAMES)
-        return len(reader.scores(0)), tuple(json.loads(names)) if names else None
+        return len(reader.scores(0)), tuple(json.loads(names)) if names else None, _function_of(reader)
 
 
 def _first_other(ours: Sequence[str], theirs: Sequence[str]) -> str:

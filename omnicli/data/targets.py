@@ -35,6 +35,13 @@ def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Exa
     return [Example(record, _label_of(record, index)) for record in records]
 
 
+def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
+    """All classes of a record that may have several, each once; see ``read_examples``."""
+    if [] in (record.get("label"), record.get("class_name")):
+        raise InputError(f"{record.where}: an empty list of labels; each record needs one at least")
+    return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
+
+
 def infer_classes(records: Sequence[Record]) -> list[str]:
     """The class names of labelled records: in the order of their integers where they have both, else sorted.
 
@@ -95,9 +102,9 @@ def one_class_each(record: Record) -> list[Record]:
 
 def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
     """Every record with all of its labels; see ``read_examples``."""
-    examples = []
+    examples, index = [], ClassIndex(classes)
     for record in records:
-        first, *others = dict.fromkeys(example.label for example in read_examples(one_class_each(record), classes))
+        first, *others = labels_of(record, index)
         examples.append(Example(record, first, tuple(others)))
     return examples
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from omnicli.pages import plots
 
 LOSS, ACCURACY = ("loss",), ("acc", "top1", "top5", "map")
+CHANGES = ("became_right", "became_wrong", "p_value")
 MAX_CONFUSION = 80  # classes drawn
 
 
@@ -57,15 +58,41 @@ def _family(name: str) -> str:
 
 
 def summary_of(record: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
-    """Numbers of an evaluation, and its confusion as a heat map (rows: truth)."""
+    """Numbers of an evaluation, its confusion as a heat map (rows: truth), and its pairs of classes as tables."""
     confusion = record.get("confusion")
     plot = None
     if isinstance(confusion, list) and confusion and len(confusion) <= MAX_CONFUSION:
         classes = record.get("classes")
         labels = classes if isinstance(classes, list) else [names.get(i, str(i)) for i in range(len(confusion))]
         plot = plots.heat_map(confusion, [str(name) for name in labels])
-    numbers = {name: value for name, value in record.items() if _is_number(value)}
-    return {"numbers": numbers, "confusion": plot}
+    compared = _mapping(record.get("baseline"))
+    numbers = {
+        **record,
+        **{f"{name} gained": value for name, value in _mapping(compared.get("change")).items()},
+        **{name: compared.get(name) for name in CHANGES},
+    }
+    tables = [
+        ("Most often confused", _pair_rows(record.get("confused"))),
+        ("Confused less than by the baseline", _pair_rows(compared.get("improved"))),
+        ("Confused more than by the baseline", _pair_rows(compared.get("worsened"))),
+    ]
+    shown = {name: value for name, value in numbers.items() if _is_number(value)}
+    return {"numbers": shown, "confusion": plot, "tables": [table for table in tables if table[1]]}
+
+
+def _pair_rows(pairs: Any) -> list[tuple[str, str]]:
+    """Two classes and their confusion score, or the baseline's and theirs; as they come, the strongest first."""
+    rows = []
+    for pair in pairs if isinstance(pairs, list) else []:
+        if not isinstance(pair, Mapping) or not isinstance(pair.get("classes"), list):
+            continue  # another program's
+        scores = [pair[name] for name in ("score", "before", "after") if _is_number(pair.get(name))]
+        rows.append((" – ".join(map(str, pair["classes"])), " → ".join(f"{score:.3f}" for score in scores)))
+    return rows
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _is_number(value: Any) -> bool:

@@ -263,7 +263,7 @@ def is_summary(record: Record) -> bool:
     return (
         "path" not in record
         and "id" not in record
-        and ("confusion" in record or "top1_acc" in record)
+        and any(name in record for name in ("confusion", "top1_acc", "mean_ap"))
         and not is_metric(record)
     )
 

@@ -19,9 +19,7 @@ def record(**fields):
 
 def read(*records, **options):
     dropped = []
-    examples = read_auxiliary(
-        records, QUERIES, on_drop=lambda left, why: dropped.append((left["id"], why)), **options
-    )
+    examples = read_auxiliary(records, QUERIES, on_drop=lambda left, why: dropped.append((left["id"], why)), **options)
     return examples, dropped
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from omnicli.data.fusing import (
     CLASS_NAMES,
+    SCORE_FUNCTION,
     check_same_records,
     common_classes,
     fuse_scores,
@@ -20,9 +21,9 @@ from omnicli.streams.shards import ShardWriter
 CLASSES = ["archery", "bowling", "climbing"]
 
 
-def write(folder, rows, *, classes=CLASSES, rows_per_shard=10_000, kind="scores"):
+def write(folder, rows, *, classes=CLASSES, rows_per_shard=10_000, kind="scores", function=None):
     """Score shards as eval leaves them, of (id, label, scores)."""
-    provenance = {CLASS_NAMES: classes} if classes else {}
+    provenance = {CLASS_NAMES: classes or None, SCORE_FUNCTION: function}
     writer = ShardWriter(folder, stage="eval", kind=kind, provenance=provenance, rows_per_shard=rows_per_shard)
     for name, label, scores in rows:
         record = Record({"id": name, "label": label})
@@ -133,6 +134,19 @@ def test_shards_without_names_take_those_that_are_given(tmp_path):
         common_classes([bare, bare], CLASSES[:2])
     with pytest.raises(InputError, match="b: has other classes than --classes"):
         common_classes([bare, named], ["a", "b", "c"])
+
+
+def test_scores_of_several_labels_are_fused_with_their_like_alone(tmp_path):
+    rows = [("v0", [0, 2], [0.9, 0.1, 0.8]), ("v1", [1], [0.3, 0.6, 0.2])]
+    a, b = (write(tmp_path / name, rows, function="sigmoid") for name in "ab")
+    assert fused([a, b], [1, 3])["v0"] == pytest.approx([0.9, 0.1, 0.8])
+    softmax_too = write(tmp_path / "c", drawn(1, 2))
+    with pytest.raises(InputError, match=r"a: sigmoid scores, but softmax in .*c$"):
+        fused([softmax_too, a], [1, 1])
+    write(tmp_path / "d", drawn(1, 2))
+    (tmp_path / "d" / "00000.h5").rename(a / "00001.h5")
+    with pytest.raises(InputError, match=r"00001\.h5: scores other classes than .*00000\.h5, or in another way"):
+        open_scores(a)
 
 
 def test_many_long_names_fit_into_a_shard(tmp_path):

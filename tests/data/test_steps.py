@@ -108,9 +108,7 @@ def test_classes_are_drawn_like_n_to_the_p(power):
     sizes = np.array([10, 100, 1000, 4000])
     classes = np.repeat(np.arange(4), sizes)
     weights = (sizes ** (power - 1.0))[classes]
-    drawn = np.concatenate(
-        [classes[weighted_draws(weights, 500, np.random.default_rng(seed))] for seed in range(20)]
-    )
+    drawn = np.concatenate([classes[weighted_draws(weights, 500, np.random.default_rng(seed))] for seed in range(20)])
     expected = len(drawn) * sizes**power / (sizes**power).sum()
     chi_square = ((np.bincount(drawn, minlength=4) - expected) ** 2 / expected).sum()
     assert chi_square < CHI_SQUARE_AT_1_PERCENT[3]

@@ -8,11 +8,13 @@ from omnicli.data.targets import (
     class_name_of,
     class_probabilities,
     infer_classes,
+    labels_of,
     one_class_each,
     read_examples,
     read_multi_label,
 )
 from omnicli.errors import InputError
+from omnicli.streams.classes import ClassIndex
 from omnicli.streams.records import Record
 
 
@@ -25,6 +27,37 @@ def listed(*rows):
 
 def named(*names):
     return listed(*({"class_name": name} for name in names))
+
+
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        ({"label": 1}, (1,)),
+        ({"label": [2, 0, 2]}, (2, 0)),
+        ({"class_name": ["Surf", "bowl"]}, (2, 1)),
+        ({"class_name": ["surf", "SURF"], "label": [2, 2]}, (2,)),
+    ],
+)
+def test_a_record_has_all_its_classes_once_in_its_own_order(row, labels):
+    [record] = listed(row)
+    assert labels_of(record, ClassIndex(["archery", "bowl", "surf"])) == labels
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"label": []}, "an empty list of labels; each record needs one at least"),
+        ({"class_name": [], "label": [0]}, "an empty list of labels"),
+        ({"class_name": ["bowl", "surf"], "label": [1]}, "2 class names, but 1 labels"),
+        ({"class_name": ["bowl", "surf"], "label": [1, 0]}, "label 0 is 'archery', but class_name is 'surf', label 2"),
+        ({"label": [0, 3]}, "label 3 is outside"),
+        ({}, "no field 'class_name' or 'label'"),
+    ],
+)
+def test_one_wrong_class_among_several_is_named(row, says):
+    [record] = listed(row)
+    with pytest.raises(InputError, match=rf"t\.jsonl:1: {says}"):
+        labels_of(record, ClassIndex(["archery", "bowl", "surf"]))
 
 
 def test_names_without_integers_are_sorted():

@@ -38,3 +38,24 @@ def test_a_summary_names_its_classes_from_itself_or_from_the_records():
 
 def test_a_confusion_of_very_many_classes_is_not_drawn():
     assert summary_of({"confusion": [[0] * 400] * 400}, {})["confusion"] is None
+
+
+def test_pairs_of_classes_become_tables_and_changes_numbers():
+    pair = {"classes": ["rain", "fan"], "score": 0.25, "confused": [1, 0], "right": [2, 1]}
+    moved = {"classes": ["rain", "fan"], "before": 0.5, "after": 0.25}
+    baseline = {"top1_acc": 0.25, "change": {"top1_acc": 0.5}, "became_right": 2, "became_wrong": 0, "p_value": 0.5}
+    summary = {"top1_acc": 0.75, "confused": [pair], "baseline": {**baseline, "improved": [moved], "worsened": []}}
+    made = summary_of(summary, {})
+    assert made["tables"] == [
+        ("Most often confused", [("rain – fan", "0.250")]),
+        ("Confused less than by the baseline", [("rain – fan", "0.500 → 0.250")]),
+    ]
+    assert made["numbers"] == {
+        "top1_acc": 0.75, "top1_acc gained": 0.5, "became_right": 2, "became_wrong": 0, "p_value": 0.5
+    }  # fmt: skip
+
+
+def test_what_another_program_calls_so_is_left_out():
+    strange = {"top1_acc": 0.5, "confused": ["x", {"classes": 3}], "baseline": 0.25}
+    made = summary_of(strange, {})
+    assert made["tables"] == [] and made["numbers"] == {"top1_acc": 0.5, "baseline": 0.25}

@@ -114,8 +114,9 @@ def test_lines_of_training_and_evaluation_are_no_media():
     tally = Tally()
     tally.add(Record({"epoch": 1, "train_loss": 0.5}))
     tally.add(Record({"top1_acc": 0.8, "confusion": [[1]]}))
+    tally.add(Record({"mean_ap": 0.8, "num_videos": 3}))
     assert tally.counts.total() == 0
-    assert len(tally.metrics) == len(tally.summaries) == 1
+    assert (len(tally.metrics), len(tally.summaries)) == (1, 2)
 
 
 def test_a_labelled_and_scored_stream_is_judged():

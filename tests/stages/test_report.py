@@ -124,10 +124,17 @@ def test_training_and_evaluation_become_curves_and_a_matrix():
     tally = Tally()
     for epoch in range(3):
         tally.add(Record({"epoch": epoch, "train_loss": 1 / (epoch + 1)}))
-    tally.add(Record({"top1_acc": 0.75, "num_videos": 4, "classes": ["rain", "fan"], "confusion": [[2, 0], [1, 1]]}))
+    pairs = [{"classes": ["<rain>", "fan"], "before": 0.5, "after": 0.25}]
+    tally.add(
+        Record(
+            {"top1_acc": 0.75, "num_videos": 4, "classes": ["rain", "fan"], "confusion": [[2, 0], [1, 1]],
+             "baseline": {"improved": pairs}}
+        )
+    )  # fmt: skip
     page = render_report(tally, title="t")
     text = "".join(Page(page).text)
     assert "loss" in text and "0.75" in text and "rain → rain: 2 (100%)" in text
+    assert "Confused less than by the baseline" in text and "<rain> – fan" in text and "0.500 → 0.250" in text
     assert page.count("<polyline") == 1
 
 
