@@ -250,13 +250,16 @@ def _logits_of(teacher: Teacher, views: ViewOptions) -> Callable[[Tensor], Tenso
             "trained on: give --crops full or a larger --crop-size"
         )
 
-    def log_scores(clips: Tensor) -> Tensor:
-        """Logarithm of the mean score of all windows, such that the softmax at the temperature gives it back."""
-        logits = model.window_logits(clips, crop_size=teacher.spec.crop_size)  # (N, P, K)
-        log_softmax = torch.log_softmax(logits / teacher.temperature, dim=-1)
-        return torch.logsumexp(log_softmax, dim=1) * teacher.temperature
+    def mean_over_windows(clips: Tensor) -> Tensor:
+        """Logits whose scores, at the temperature, are the mean scores of all windows."""
+        logits = model.window_logits(clips, crop_size=teacher.spec.crop_size) / teacher.temperature  # (N, P, K)
+        if teacher.spec.multi_label:
+            mean = torch.logit(torch.sigmoid(logits.double()).mean(dim=1))
+        else:
+            mean = torch.logsumexp(torch.log_softmax(logits, dim=-1), dim=1)
+        return mean.float() * teacher.temperature
 
-    return log_scores
+    return mean_over_windows
 
 
 def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:

@@ -237,8 +237,10 @@ def fully_convolutional(teacher, record, **options):
     return next(iter(scored))[1]
 
 
-def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_crops_size(world):
+@pytest.mark.parametrize(("multi_label", "score"), [(False, lambda x: x.softmax(-1)), (True, torch.sigmoid)])
+def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_crops_size(world, multi_label, score):
     teacher = dataclasses.replace(made_teacher("r3d-r18", num_frames=2, frame_interval=1), temperature=1.7)
+    teacher = dataclasses.replace(teacher, spec=dataclasses.replace(teacher.spec, multi_label=multi_label))
     path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
     record = Record({"id": "a", "path": str(path)}, position=0)
     short_side = 96
@@ -248,13 +250,14 @@ def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_c
         x = normalise(clips, mean=teacher.spec.mean, std=teacher.spec.std)
         places = teacher.model.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
         expected = [
-            torch.softmax(teacher.model.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7, -1)
+            teacher.model.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7
             for top in range(places.shape[2] - 1)
             for left in range(places.shape[3] - 1)
         ]
     assert len(expected) >= 25
+    expected = [score(logits).mean(dim=0) for logits in expected]
     got = fully_convolutional(teacher, record, crops="full", short_side=short_side)
-    np.testing.assert_allclose(got, torch.stack(expected).mean(dim=(0, 1)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(got, torch.stack(expected).mean(dim=0).numpy(), atol=1e-5)
     assert np.abs(got - fully_convolutional(teacher, record, crop_size=64, short_side=short_side)).max() > 1e-4
 
 
