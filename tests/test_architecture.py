@@ -173,5 +173,5 @@ def test_help_loads_no_heavy_library():
 
 
 def test_stages_without_a_model_load_no_torch():
-    for stage in ("index", "report", "balance", "queries", "pack"):
+    for stage in ("index", "report", "balance", "queries", "pack", "inflate"):
         assert "torch" not in loaded_by(f"import omnicli.stages.{stage}, omnicli.streams.inputs, omnicli.media.source")

@@ -34,7 +34,7 @@ import typer
 from omnicli.commands import options as o
 from omnicli.commands.dedup_census import census_run, describe_target, say_unreadable
 from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.stream_options import StreamOptions, refuse_given
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ DEFAULT_DIM = 256  # Ours
 DEFAULT_FPS = 1.0  # Sec. 3.5 reads videos so
 DECIDE = "Who leaves"
 MODEL = "Features"
+WITH_MODEL = ("batch_size", "device", "precision", "seed")
 
 
 class Method(StrEnum):
@@ -57,6 +58,7 @@ class Method(StrEnum):
 
 
 def command(
+    context: typer.Context,
     inputs: o.Inputs = None,
     target: Annotated[
         list[str] | None,
@@ -146,11 +148,13 @@ def command(
     if method == Method.census:
         if given:
             raise UsageError(f"{', '.join(given)}: of --method features, nothing to census")
+        refuse_given(context, WITH_MODEL, "is of --method features: census has no model and draws nothing")
         if not targets and not within:
             raise UsageError("give --target, or --within to look for copies inside the stream alone")
         run = census_run(targets, within, root, workers)
     elif not targets:
         stored = _check_deciding_again(given, threshold, within=within)
+        refuse_given(context, (*WITH_MODEL, "workers"), "goes with --target: deciding again opens no files")
         run = StageRun(name="dedup", make=partial(_decide_again, stored), options={"threshold": threshold})
     else:
         if score_only and (threshold is not None or within):

@@ -1,5 +1,7 @@
 """``dedup --method census``: how the stage of signatures is run; and what both methods say of their target."""
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,8 +48,27 @@ def census_run(targets: Sequence[str], within: bool, root: str | None, workers: 
 
 
 def describe_target(targets: Sequence[str]) -> list[list[str]]:
-    """Names, and digests of those that are files: another target is another run. Raises InputError."""
-    return [[name, *([digest_of(Path(name), InputError)] if Path(name).is_file() else [])] for name in targets]
+    """Names with digests, for another target is another run. Raises InputError.
+
+    Ours: of a folder its files' names and sizes, which takes no reading; media that a list names are not looked at.
+    """
+    described = []
+    for name in targets:
+        path = Path(name)
+        if path.is_dir():
+            described.append([name, _digest_of_folder(path)])
+        else:
+            described.append([name, *([digest_of(path, InputError)] if path.is_file() else [])])
+    return described
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """Of the names and sizes of all files in it, hex."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(os.fsencode(path.relative_to(folder)) + f"\0{path.stat().st_size}\0".encode())
+    return digest.hexdigest()
 
 
 def say_unreadable(unreadable: Sequence[tuple[str, str]]) -> list[str]:

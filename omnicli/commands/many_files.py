@@ -48,7 +48,8 @@ def run_folder(
         one = _one_file(job, streams)
         num_bad_before = len(books.too_many_bad)
         with stopping_on_sigterm(resumable=True):
-            counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=f"{job.out.stem}-")
+            prefix = f"{job.out.relative_to(folder).with_suffix('')}-"  # names of files may be equal, paths are not
+            counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=prefix)
         if len(books.too_many_bad) == num_bad_before:
             mark_done(job, options=deciding, counters=counters)
         console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")

@@ -21,6 +21,7 @@ from omnicli.errors import Interrupted, OmniError, TooManyBad
 
 if TYPE_CHECKING:
     from omnicli.streams.flow import Flow, Observe, Stage
+    from omnicli.streams.journal import Journal
     from omnicli.streams.passes import Passes, PassStage
     from omnicli.streams.records import Record
     from omnicli.streams.shards import ShardWriter
@@ -131,8 +132,7 @@ def run_file(
             flow: Any = PassFlow(kept=kept, rejects=rejects, journal=journal)
             records: Any = _open_passes(streams)
         else:
-            first_shard = journal.resumed.shards if journal and journal.resumed else 0
-            shards = _open_shards(run, streams, deciding, shard_prefix, first_shard)
+            shards = _open_shards(run, streams, deciding, shard_prefix, journal)
             if shards is not None:
                 stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
             flow = _open_flow(run, kept, rejects, journal, shards)
@@ -142,6 +142,8 @@ def run_file(
         kept.flush()
         if run.check:
             run.check(flow.counters)
+        if not run.in_passes and shards is not None:
+            shards.remove_later()
         if journal:
             journal.publish()
     counters: Counter[str] = flow.counters
@@ -222,25 +224,33 @@ def _open_outputs(
 
 
 def _open_shards(
-    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], prefix: str, first_index: int
+    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], prefix: str, journal: "Journal | None"
 ) -> "ShardWriter | None":
     if run.shard_kind is None or streams.shards_dir is None:
         return None
+    from omnicli.streams.earlier_shards import refuse_shards_of_others
     from omnicli.streams.sharding import parse_shard
     from omnicli.streams.shards import ShardWriter
 
     if streams.shard:
         shard = parse_shard(streams.shard)
         prefix = f"{prefix}{shard.index}of{shard.total}-"
-    return ShardWriter(
+    resumed = journal.resumed if journal else None
+    writer = ShardWriter(
         streams.shards_dir,
         stage=run.name,
         kind=run.shard_kind,
         provenance=dict(deciding),
         prefix=prefix,
-        first_index=first_index,
+        first_index=resumed.shards if resumed else 0,
         keep_paths=run.shard_keeps_paths,
     )
+    if not writer.keep_paths and resumed is None:
+        if streams.resume:
+            refuse_shards_of_others(streams.shards_dir, prefix, Path(streams.out) if streams.out else None)
+        if journal:
+            journal.save(consumed=0, digest="", shards=0, counters={})  # from now on these shards are ours
+    return writer
 
 
 def _open_flow(run: StageRun, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "Flow":

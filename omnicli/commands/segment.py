@@ -33,7 +33,7 @@ import typer
 
 from omnicli.commands import options as o
 from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.stream_options import StreamOptions, refuse_given
 from omnicli.cores import available_cores
 from omnicli.errors import InputError, ModelError, UsageError
 
@@ -64,6 +64,7 @@ class Frames(StrEnum):
 
 
 def command(
+    context: typer.Context,
     inputs: o.Inputs = None,
     teacher: Annotated[
         list[Path] | None,
@@ -144,6 +145,9 @@ def command(
     look = {"fps": fps, "frames": frames.value if frames else None, "clip_sec": clip_sec, "num_clips": num_clips}
     if not teachers:
         _refuse_without_teacher({**foreign, **look, "label_by": label_by, "query_map": query_map, "classes": classes})
+        refuse_given(context, ("batch_size", "device", "precision", "seed"), "goes with --teacher")
+        if shards_dir is None:
+            refuse_given(context, ("workers",), "goes with --teacher or --shards: stored scores need no files")
     from omnicli.stages.filter import check_queries
     from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
 

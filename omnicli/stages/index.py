@@ -10,6 +10,7 @@ Ours: all of it; the paper begins with data that is indexed already.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from omnicli.errors import InputError, MediaError
@@ -19,6 +20,7 @@ from omnicli.streams.records import OnDrop, Record
 
 Measure = Callable[[Record], Mapping[str, Any]]
 AHEAD_PER_WORKER = 8
+NO_CLASS = "no class"
 
 
 def index_records(
@@ -45,26 +47,28 @@ def index_records(
     Raises:
         InputError: a class that ``classes`` does not know, or a label that contradicts its name; names file and line.
     """
-    named = _name(records, labels=labels, classes=classes, source=source, on_drop=on_drop)
+    name = partial(_name, labels=labels, classes=classes, source=source)
     if measure is None:
-        yield from named
+        settled: Iterable[tuple[Record, str]] = map(name, records)
     else:
-        yield from _measure_all(named, measure, workers, on_drop)
+        settled = _measure_all(map(name, records), measure, workers)
+    for record, why in settled:
+        if why:
+            on_drop(record, why)
+        else:
+            yield record
 
 
-def _name(
-    records: Iterable[Record], *, labels: bool, classes: ClassIndex | None, source: str | None, on_drop: OnDrop
-) -> Iterator[Record]:
-    for record in records:
-        made = record.derive() if source is None else record.derive(source=source)
-        if labels:
-            folder = made.pop("query", None)
-            if made.get("class_name") is None and folder is not None:
-                made["class_name"] = folder
-            if made.get("class_name") is None and made.get("label") is None:
-                on_drop(record, "no class")
-                continue
-        yield made if classes is None else _resolve(made, classes)
+def _name(record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None) -> tuple[Record, str]:
+    """The record with source and labels, or as it came with the reason why it leaves."""
+    made = record.derive() if source is None else record.derive(source=source)
+    if labels:
+        folder = made.pop("query", None)
+        if made.get("class_name") is None and folder is not None:
+            made["class_name"] = folder
+        if made.get("class_name") is None and made.get("label") is None:
+            return record, NO_CLASS
+    return made if classes is None else _resolve(made, classes), ""
 
 
 def _resolve(record: Record, classes: ClassIndex) -> Record:
@@ -99,20 +103,18 @@ def _find(name: str, classes: ClassIndex, where: str) -> int:
     return label
 
 
-def _measure_all(records: Iterator[Record], measure: Measure, workers: int, on_drop: OnDrop) -> Iterator[Record]:
-    """The records with their media facts, in order, measured in threads."""
+def _measure_all(named: Iterator[tuple[Record, str]], measure: Measure, workers: int) -> Iterator[tuple[Record, str]]:
+    """The records with their media facts, in order, measured in threads; those that leave keep their place."""
 
-    def measure_one(record: Record) -> tuple[Record, str]:
+    def measure_one(named_one: tuple[Record, str]) -> tuple[Record, str]:
+        record, why = named_one
+        if why:
+            return named_one
         try:
             return record.derive(**measure(record)), ""
         except MediaError as error:
-            return record, str(error)
+            return record, f"unreadable: {error}"
 
-    for measured in map_ahead(measure_one, records, workers=workers, ahead=workers * AHEAD_PER_WORKER):
-        if isinstance(measured, Lull):
-            continue
-        record, problem = measured
-        if problem:
-            on_drop(record, f"unreadable: {problem}")
-        else:
-            yield record
+    for measured in map_ahead(measure_one, named, workers=workers, ahead=workers * AHEAD_PER_WORKER):
+        if not isinstance(measured, Lull):
+            yield measured

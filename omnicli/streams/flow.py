@@ -60,6 +60,7 @@ class Flow:
         self._num_read = 0
         self._digest = ""
         self._digests: deque[tuple[int, str]] = deque()  # (records read, digest of them), those in flight
+        self._unborn: list[bytes] = []  # lines that name a shard which is not closed, and those behind them
         self._saved_at = time.monotonic()
         self._lock = threading.RLock()  # the reader may run in a thread of its own
 
@@ -93,7 +94,7 @@ class Flow:
             self._observe(record, self.counters)
             if record.arrays is not None and self._shards is not None:
                 record = self._shards.add(record)
-            self._kept.write(format_record(record))
+            self._write_kept(format_record(record))
             self.counters["out"] += 1
             self.counters["kept"] += not is_piece
             self._open = True
@@ -172,6 +173,20 @@ class Flow:
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))
 
+    def _write_kept(self, line: bytes) -> None:
+        """No line goes out before the file it names: nobody can read an open shard, a killed one will never be."""
+        if self._shards is None or self._shards.keep_paths:
+            self._kept.write(line)
+            return
+        self._unborn.append(line)
+        if self._shards.is_at_boundary:
+            self._write_unborn()
+
+    def _write_unborn(self) -> None:
+        for line in self._unborn:
+            self._kept.write(line)
+        self._unborn.clear()
+
     def _save_if_due(self) -> None:
         if self._journal is None or time.monotonic() - self._saved_at < SAVE_SEC:
             return
@@ -213,4 +228,5 @@ class Flow:
                 raise RuntimeError(f"{self._num_read:,} records read, {self._next:,} settled: the stage lost some")
             if self._shards is not None:
                 self._shards.close()
+            self._write_unborn()
             self._save(finished=True)

@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 
 from omnicli.errors import InputError
+from omnicli.streams.earlier_shards import remove_later_shards
 from omnicli.streams.files import reason_of
 from omnicli.streams.records import Record, normalise_id, parse_record
 from omnicli.streams.shard_file import KINDS, OpenShard, checked_attributes, named_errors, plain_attributes
@@ -40,7 +41,7 @@ class ShardWriter:
     """Records with arrays into ``DIRECTORY/PREFIX00000.h5``, ``...00001.h5``, ..., each closed when it is full.
 
     Args:
-        directory: made if missing.
+        directory: made if missing, as are folders in ``prefix``.
         stage: the subcommand, for the attributes.
         kind: which array ``record.arrays`` holds: "features" with ``features`` (F, D) and ``times`` (F,); "scores" with
             ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes, and, where they are known,
@@ -76,13 +77,13 @@ class ShardWriter:
         self._directory = Path(directory)
         self._attributes = {"stage": stage, "kind": kind} | plain_attributes(provenance)
         self._kind = kind
-        self._keep_paths = keep_paths
+        self.keep_paths = keep_paths or kind == "scores"
         self._prefix = prefix
         self._rows_per_shard = rows_per_shard
         self._bytes_per_shard = bytes_per_shard
         self._open: OpenShard | None = None
         with named_errors(self._directory):
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._path(0).parent.mkdir(parents=True, exist_ok=True)
 
     @property
     def is_at_boundary(self) -> bool:
@@ -103,7 +104,7 @@ class ShardWriter:
             row = shard.add(record)
             if shard.num_rows >= self._rows_per_shard or shard.num_bytes >= self._bytes_per_shard:
                 self.close()
-        return _as_row(record, "scores" if self._keep_paths else self._kind, str(shard.path), row)
+        return _as_row(record, "scores" if self.keep_paths else self._kind, str(shard.path), row)
 
     def close(self) -> None:
         """Finish the open shard, if there is one; the writer can go on with the next."""
@@ -112,6 +113,11 @@ class ShardWriter:
                 self._open.finish()
             self._open = None
             self.num_closed += 1
+
+    def remove_later(self) -> None:
+        """Remove what a longer run before left behind those written now, which no line will name any more."""
+        if not self.keep_paths:
+            remove_later_shards(self._directory, self._prefix, self.num_closed)
 
     def abort(self) -> None:
         """Leave nothing of the open shard; the closed ones stay."""

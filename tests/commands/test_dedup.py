@@ -164,6 +164,7 @@ def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(world):
         (["--score-only"], "--score-only: only with --target"),
         (["--threshold", "0.5", "--within"], "--within: only with --target"),
         (["--threshold", "0.5", "--weights", "x", "--fps", "2"], "--weights, --fps: only with --target"),
+        (["--threshold", "0.5", "--workers", "2"], "--workers goes with --target"),
         (["--target", "t", "--score-only", "--threshold", "0.5"], "--score-only drops nothing and --threshold does"),
         (["--target", "t", "--score-only", "--within"], "--score-only drops nothing and --within does"),
         (["--target", "-"], "the target is read before the stream; give a file"),

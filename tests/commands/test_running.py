@@ -6,7 +6,7 @@ import pytest
 
 from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import InputError, TooManyBad
+from omnicli.errors import InputError, OutputError, TooManyBad
 
 
 def keep_long_names(records, on_drop):
@@ -82,3 +82,46 @@ def test_files_that_decide_have_a_digest_or_a_name(tmp_path):
     assert digest_of(tmp_path / "a", InputError) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(InputError, match="gone: no such file"):
         digest_of(tmp_path / "gone", InputError)
+
+
+def packed(inputs, shards_dir, **options):
+    """A run that stores each id as the only frame of its record."""
+
+    def stage(records, on_drop):
+        for record in records:
+            made = record.derive()
+            made.arrays = {"frames": [record["id"].encode()]}
+            yield made
+
+    streams = StreamOptions(inputs=[str(path) for path in inputs], shards_dir=shards_dir, **options)
+    run_stage(StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+
+
+def named_frames(out):
+    """The id of each line and what lies in the shard where the line points."""
+    from omnicli.streams.shards import open_shard
+
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    return [(row["id"], open_shard(row["path"]).frames(row["row"])[0].decode()) for row in rows]
+
+
+def test_no_run_writes_over_the_shards_that_another_list_names(web, tmp_path):
+    """What a line points to stays what it was, or the second run stops before it writes."""
+    first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
+    packed([web], shards_dir, out=str(first), limit=2)
+    before = named_frames(first)
+    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
+        packed([web], shards_dir, out=str(other))
+    assert (named_frames(first), other.exists()) == (before, False)
+    packed([web], shards_dir, out=str(first))  # overwritten with its shards
+    assert [name == frame for name, frame in named_frames(first)] == [True] * 4
+
+
+def test_inputs_of_one_name_in_two_folders_have_shards_of_their_own(tmp_path):
+    """-o DIR/ with --shards: each line finds its own frame, whatever the files are called."""
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part.jsonl").write_text(json.dumps({"id": f"of {folder}"}) + "\n")
+    packed([tmp_path / "a" / "part.jsonl", tmp_path / "b" / "part.jsonl"], tmp_path / "px", out=f"{tmp_path}/out/")
+    assert named_frames(tmp_path / "out" / "a" / "part.jsonl") == [("of a", "of a")]
+    assert named_frames(tmp_path / "out" / "b" / "part.jsonl") == [("of b", "of b")]

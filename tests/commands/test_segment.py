@@ -133,6 +133,8 @@ def test_shards_hold_the_frames_of_the_pieces_that_stay(teacher_3d, world, tmp_p
     [
         (["--fps", "2"], 2, "--fps goes with --teacher"),
         (["--label-by", "query"], 2, "--label-by goes with --teacher"),
+        (["--precision", "float32"], 2, "--precision goes with --teacher"),
+        (["--workers", "2"], 2, "--workers goes with --teacher or --shards"),
         (["--model", "tsn-resnet50"], 2, "--model goes with --teacher"),
         (["--teacher", "TEACHER", "--clip-sec", "5"], 2, "--clip-sec is for 3D teachers"),
         (["--teacher", "3D", "--frames", "keyframe"], 2, "--frames is for 2D teachers"),

@@ -96,3 +96,20 @@ def test_measuring_runs_in_as_many_threads_as_asked_for():
 
     made, _ = index({}, {}, {}, measure=measure, workers=3)
     assert len(made) == 3
+
+
+def test_a_record_without_a_class_leaves_in_its_place_while_others_are_measured():
+    """Dropped records are told of in the order of the stream, however far the reader is ahead of the measuring."""
+    settled = []
+
+    def measure_slowly(record):
+        time.sleep(0.02)
+        return {"width": 8}
+
+    fields = [{"query": "a"}, {"query": "a"}, {}, {"query": "a"}, {}]
+    for record in index_records(
+        stream(*fields), labels=True, measure=measure_slowly, workers=2,
+        on_drop=lambda record, why: settled.append(record.position),
+    ):  # fmt: skip
+        settled.append(record.position)
+    assert settled == [0, 1, 2, 3, 4]

@@ -12,6 +12,7 @@ from omnicli.streams import flow as flow_module
 from omnicli.streams.flow import Flow
 from omnicli.streams.journal import Journal
 from omnicli.streams.records import Record
+from omnicli.streams.shards import ShardWriter
 
 
 class Lines:
@@ -201,3 +202,25 @@ def test_an_input_that_grew_after_the_finish_is_refused(tmp_path):
     with pytest.raises(OmniError, match=r"in\.jsonl:3: the input has grown"):
         Flow(kept=again.kept, journal=again).run(keep_all, records("abc"))
     again.close()
+
+
+@pytest.mark.parametrize("keep_paths", [False, True])
+def test_no_line_goes_out_before_the_shard_it_names_can_be_read(tmp_path, keep_paths):
+    """Whoever reads the stream finds each file that a line names; lines that name none do not wait."""
+    shards = ShardWriter(
+        tmp_path, stage="pack", kind="frames", provenance={}, rows_per_shard=2, keep_paths=keep_paths
+    )  # fmt: skip
+    flow = make_flow(shards=shards)
+    seen = []
+
+    def stage(stream, on_drop):
+        for record in stream:
+            made = record.derive()
+            if record["id"] != "u":
+                made.arrays = {"frames": [b"jpeg"]}
+            yield made
+            seen.append(len(flow._kept.lines))
+
+    flow.run(stage, records("uabuacu"))
+    assert seen == ([1, 2, 3, 4, 5, 6, 7] if keep_paths else [1, 1, 3, 4, 4, 6, 7])
+    assert [line.split(b'"')[3] for line in flow._kept.lines] == [b"u", b"a", b"b", b"u", b"a", b"c", b"u"]

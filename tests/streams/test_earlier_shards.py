@@ -1,0 +1,45 @@
+"""No run writes over the shards of another list."""
+
+import gzip
+import json
+
+import pytest
+
+from omnicli.errors import OutputError
+from omnicli.streams.earlier_shards import find_shards, refuse_shards_of_others, remove_later_shards
+
+
+def put_shards(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+
+
+def test_only_shards_of_this_prefix_are_found_and_in_order(tmp_path):
+    put_shards(tmp_path, "00001.h5", "00000.h5", "0of2-00000.h5", "x-00000.h5", "123.h5", "00002.txt")
+    assert [path.name for path in find_shards(tmp_path, "")] == ["00000.h5", "00001.h5"]
+    assert [path.name for path in find_shards(tmp_path, "0of2-")] == ["0of2-00000.h5"]
+    assert find_shards(tmp_path / "missing", "") == []
+
+
+def test_shards_are_overwritten_only_with_the_output_that_names_them(tmp_path):
+    """A list whose lines point into shards never comes to stand for the frames of another list."""
+    put_shards(tmp_path / "px", "00000.h5")
+    with pytest.raises(OutputError, match=r"00000.h5 is there already, .* give --shards another folder"):
+        refuse_shards_of_others(tmp_path / "px", "", None)
+    ours, other = tmp_path / "ours.jsonl.gz", tmp_path / "other.jsonl"
+    untouched = {"id": "a", "path": "a.mp4"}
+    row = {"id": "b", "path": str(tmp_path / "px" / "00000.h5"), "row": 0}
+    ours.write_bytes(gzip.compress(f"{json.dumps(untouched)}\n{json.dumps(row)}\n".encode().replace(b": ", b":")))
+    other.write_text(json.dumps(row | {"path": "elsewhere/00000.h5"}).replace(": ", ":"))
+    refuse_shards_of_others(tmp_path / "px", "", ours)
+    for out in (other, tmp_path / "missing.jsonl"):
+        with pytest.raises(OutputError):
+            refuse_shards_of_others(tmp_path / "px", "", out)
+    refuse_shards_of_others(tmp_path / "px", "0of2-", None)
+
+
+def test_what_a_longer_run_left_is_removed_and_nothing_else(tmp_path):
+    put_shards(tmp_path, "00000.h5", "00001.h5", "00002.h5", "0of2-00001.h5")
+    remove_later_shards(tmp_path, "", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.h5", "0of2-00001.h5"]
