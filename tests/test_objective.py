@@ -135,23 +135,28 @@ def test_a_batch_cut_into_passes_takes_the_same_step(tmp_path):
 
 def test_cross_mixup_pairs_each_target_sample_with_a_web_sample_and_the_other_way_round(tmp_path):
     """Every sample keeps the larger weight, and its partner is of the other side; sizes stay those of the step."""
-    step = step_of(0)
-    _, feed = fit(make_model(), [step], tmp_path, mixup_alpha=1.0, is_cross=True)
-    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4]
+    steps = [step_of(seed) for seed in range(10)]
+    _, feed = fit(make_model(), steps, tmp_path, mixup_alpha=1.0, is_cross=True)
+    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4] * 10
+    shares = [shares_of_partners(step, feed.seen[3 * place : 3 * place + 3]) for place, step in enumerate(steps)]
+    assert all(np.ptp(found) < 1e-9 and 0 <= found[0] <= 0.5 for found in shares)
+    assert len({round(found[0], 6) for found in shares}) == 10
+
+
+def shares_of_partners(step, seen):
+    """How much of each mixed sample is its partner, who is of the other side and the only one that fits."""
     web, target = torch.cat([part.clips for part in step.parts[:2]]), step.parts[2].clips
     shares = []
-    for mixed, own, others in zip(feed.seen, [p.clips for p in step.parts], [target, target, web], strict=True):
-        for row in range(len(own)):
+    for mixed, part, others in zip(seen, step.parts, [target, target, web], strict=True):
+        for row, own in zip(mixed, part.clips, strict=True):
             fits = []
-            for other in others:
-                direction = other - own[row]
-                share = float((mixed[row] - own[row]) @ direction / (direction @ direction))
-                if torch.allclose(own[row] + share * direction, mixed[row], atol=1e-9):
+            for direction in others - own:
+                share = float((row - own) @ direction / (direction @ direction))
+                if torch.allclose(own + share * direction, row, atol=1e-9):
                     fits.append(share)
             assert len(fits) == 1
             shares.append(fits[0])
-    assert np.ptp(shares) < 1e-9
-    assert 0 < shares[0] <= 0.5
+    return shares
 
 
 def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):

@@ -275,14 +275,17 @@ def parse_ratio(text: str | None, *, name: str = "--ratio", example: str = "2:1:
 
 
 def name_sources(inputs: list[str]) -> dict[str, str]:
-    """A name for each web source, from its file or folder: ``web/gg.jsonl.gz`` is ``gg``.
+    """A name for each web source, from its file, or its folder where the file has but a number.
 
-    >>> name_sources(["a/gg.jsonl", "b/gg.jsonl", "-"])
-    {'gg': 'a/gg.jsonl', 'gg-2': 'b/gg.jsonl', 'stdin': '-'}
+    >>> name_sources(["a/gg.jsonl.gz", "b/gg.jsonl", "ig/00000.h5", "-"])
+    {'gg': 'a/gg.jsonl.gz', 'gg-2': 'b/gg.jsonl', 'ig': 'ig/00000.h5', 'stdin': '-'}
     """
     named: dict[str, str] = {}
     for text in inputs:
-        stem = "stdin" if text == "-" else Path(text).name.partition(".")[0] or "web"
+        path = Path(text)
+        stem = "stdin" if text == "-" else path.name.partition(".")[0] or "web"
+        if stem.isdecimal():
+            stem = path.parent.name or stem
         taken = [stem, *(f"{stem}-{number}" for number in range(2, len(inputs) + 2))]
         named[next(name for name in taken if name not in named and name != "target")] = text
     return named

@@ -96,6 +96,7 @@ def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(train
     assert (tmp_path / "a.pth").read_bytes() == trained[0].read_bytes()
 
 
+@pytest.mark.slow
 def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_and_one_process_writes(
     data, tmp_path, shell_environment
 ):
@@ -122,6 +123,7 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.best.pth", "a.pth", "r.jsonl"]
 
 
+@pytest.mark.slow
 def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_the_same_global_batch(
     trained, data, tmp_path, shell_environment
 ):
@@ -232,8 +234,9 @@ def test_a_ratio_is_whole_numbers_above_0():
 
 
 def test_no_two_sources_share_a_name_nor_is_one_called_target():
-    assert name_sources(["x/target.jsonl", "gg.jsonl.zst", "gg.h5", "web/"]) == {
-        "target-2": "x/target.jsonl", "gg": "gg.jsonl.zst", "gg-2": "gg.h5", "web": "web/"
+    assert name_sources(["x/target.jsonl", "gg.jsonl.zst", "gg.h5", "web/", "ig/00000.h5", "00000.h5"]) == {
+        "target-2": "x/target.jsonl", "gg": "gg.jsonl.zst", "gg-2": "gg.h5", "web": "web/", "ig": "ig/00000.h5",
+        "00000": "00000.h5",
     }  # fmt: skip
 
 
