@@ -23,8 +23,8 @@ MAX_PIXELS = 178_956_970  # half a gigabyte of RGB; Pillow's limit too
 
 _JPEG_END = b"\xff\xd9"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_WHOLE = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # in the order wanted, where OpenCV can (4.11)
 _REDUCED = {
-    1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
@@ -94,7 +94,8 @@ def _decode_jpeg(data: bytes, header: Header, scale: int) -> np.ndarray:
     if header.end is None and (header.progressive or not _is_whole_jpeg(data[: header.complete])):
         raise MediaError("truncated JPEG")
     whole = data if header.end else data[: header.complete] + _JPEG_END
-    image = _decode_cv2(whole, _REDUCED[scale] | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = (_REDUCED[scale] if scale > 1 else _WHOLE) | cv2.IMREAD_IGNORE_ORIENTATION
+    image = _decode_cv2(whole, flags)
     if image is None:
         raise MediaError("JPEG does not decode")
     # An end mark can be put behind half a picture; the missing blocks are then flat grey, down to the last corner.
@@ -102,7 +103,7 @@ def _decode_jpeg(data: bytes, header: Header, scale: int) -> np.ndarray:
     is_suspect = (corner == corner[-1, -1]).all() if header.num_channels == 4 else (corner == 128).all()
     if is_suspect and not _is_whole_jpeg(data[: header.complete]):
         raise MediaError("truncated JPEG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image if scale == 1 and _WHOLE != cv2.IMREAD_COLOR else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
