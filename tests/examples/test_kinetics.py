@@ -109,8 +109,10 @@ def test_the_settings_are_the_papers(setting):
         assert model.startswith("tsn") == name.endswith("2d")
         if name.startswith("student"):
             assert values_of(words, "--ratio") == ["2:1:1:1"]
-            assert [Path(value).name.split(".")[0] for value in values_of(words, "--auxiliary")] == [
-                "images", "videos", "long",
+            kind = name.removeprefix("student-")
+            long = "long.2d" if (kind, setting[0]) == ("2d", "SETTING=k400") else "long.3d"
+            assert [Path(value).name for value in values_of(words, "--auxiliary")] == [
+                f"images.{kind}.jsonl", "videos.jsonl", f"{long}.packed.jsonl",
             ]  # fmt: skip
     powers = {values_of(parse(line), "--power")[0] for line in lines if " balance " in line}
     assert powers == {"0.2" if setting[0] == "SETTING=k400" else "0.5"}
