@@ -1,0 +1,196 @@
+"""The Slurm jobs: what they call is understood, shares are whole, and what runs out of time is queued again."""
+
+import json
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+
+SLURM = Path(__file__).parents[2] / "examples" / "slurm"
+ARRAYS = ("dedup", "filter", "segment")
+RECORD = 'printf "%s\\n" "$(basename "$0")$(printf " %q" "$@")" >> "$LOG"\n'
+FAKES = {
+    "omni": RECORD + 'case "$*" in *--missing*) printf %s "${MISSING-}";; *) eval "${OMNI_DOES-}";; esac\n',
+    "sbatch": RECORD + 'printf "%s\\n" "$(grep -c ^sbatch "$LOG")"\n',
+    "scontrol": '[ "$1" = show ] && { echo node1; echo node2; exit; }\n' + RECORD,
+    "srun": '"$@" & job=$!\ntrap "kill -USR1 $job" USR1\neval "${SRUN_DOES-}"\nwait $job || wait $job\n',
+    "torchrun": RECORD + 'eval "${TORCHRUN_DOES-}"\n',
+}
+BEING_STOPPED = "trap 'exit 75' TERM; kill -USR1 $PPID; while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """``slurm(script, *arguments, **environment)`` runs a script among fake commands; ``.log`` is theirs."""
+    fakes, out = tmp_path / "bin", tmp_path / "out"
+    for folder in (fakes, out / "crawl", out / "long", out / "fair", out / "kept", out / "pieces"):
+        folder.mkdir(parents=True)
+    for name, text in FAKES.items():
+        (fakes / name).write_text("#!/usr/bin/env bash\n" + text)
+        (fakes / name).chmod(0o755)
+    for name in ("crawl/a.jsonl", "long/a.jsonl", "fair/a.jsonl", "kept/a.jsonl", "pieces/a.jsonl", "val.jsonl",
+                 "train.jsonl", "teacher.pth"):  # fmt: skip
+        (out / name).write_text('{"path": "a.jpg"}\n')
+    log = tmp_path / "log"
+
+    def run(script, *arguments, **environment):
+        log.write_text("")
+        surroundings = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
+        surroundings |= {"PATH": f"{fakes}:{os.defpath}", "OUT": str(out), "LOG": str(log), "SHARDS": "4"}
+        result = subprocess.run(
+            ["bash", str(script), *arguments],
+            text=True,
+            capture_output=True,
+            timeout=60,
+            env=surroundings | environment,
+        )
+        result.log = [shlex.split(line) for line in log.read_text().splitlines()]
+        return result
+
+    run.out = out
+    return run
+
+
+def script_of(name):
+    return SLURM / f"{name}.sbatch"
+
+
+def task(index=3):
+    return {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
+
+
+NODES = {"SLURM_JOB_ID": "9", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]"}
+
+
+def check_with_dry_run(arguments, stdin=None):
+    result = CliRunner().invoke(app, [*arguments, "--dry-run"], input=stdin)
+    assert result.exit_code == 0, f"{arguments}\n{result.stderr}"
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_task_takes_its_share_with_options_that_omni_knows(slurm, name):
+    result = slurm(script_of(name), **task())
+    assert result.returncode == 0, result.stderr
+    [words] = result.log
+    assert words[:2] == ["omni", name]
+    assert check_with_dry_run(words[1:])["shard"] == "3/4"
+    assert words[words.index("-o") + 1].endswith("/")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_what_is_missing_is_asked_with_the_same_options(slurm, name):
+    [run] = slurm(script_of(name), **task()).log
+    result = slurm(script_of(name), "--missing", MISSING="--array=1,3")
+    assert result.stdout == "--array=1,3"
+    [asked] = result.log
+    assert asked == [*run[: run.index("--shard")], "--missing", "--shards-total", "4"]
+    check_with_dry_run(asked[1:])
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_task_that_runs_out_of_time_stops_the_stage_and_queues_itself_again(slurm, name):
+    result = slurm(script_of(name), OMNI_DOES=BEING_STOPPED, **task())
+    assert result.returncode == 75
+    assert result.log[1:] == [["scontrol", "requeue", "7_3"]]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_stage_that_fails_is_not_queued_again_and_neither_is_one_that_finished_in_time(slurm, name):
+    failed = slurm(script_of(name), OMNI_DOES="exit 65", **task())
+    assert (failed.returncode, len(failed.log)) == (65, 1)
+    finished = slurm(script_of(name), OMNI_DOES=BEING_STOPPED.replace("75", "0"), **task())
+    assert (finished.returncode, len(finished.log)) == (0, 1)
+
+
+def test_balance_takes_every_file_that_the_arrays_wrote(slurm):
+    result = slurm(script_of("balance"))
+    assert result.returncode == 0, result.stderr
+    assert [words[words.index("-o") + 1] for words in result.log] == [
+        str(slurm.out / "web.jsonl"), str(slurm.out / "long.jsonl"),
+    ]  # fmt: skip
+    for words in result.log:
+        check_with_dry_run(words[1:])
+
+
+def test_training_meets_at_the_first_node_with_options_that_torchrun_and_omni_know(slurm):
+    from torch.distributed.run import get_args_parser
+
+    (slurm.out / "student.pth").write_bytes(b"")
+    result = slurm(script_of("train"), **NODES)
+    assert result.returncode == 0, result.stderr
+    [[name, *words]] = result.log
+    assert name == "torchrun"
+    launch = get_args_parser().parse_args(words)
+    assert (launch.nnodes, launch.nproc_per_node, launch.rdzv_endpoint) == ("2", "8", "node1:29500")
+    assert (launch.rdzv_backend, launch.rdzv_id, launch.signals_to_handle) == ("c10d", "9", "SIGTERM,SIGUSR1")
+    assert (launch.module, launch.training_script) == (True, "omnicli")
+    for file in ("web.jsonl", "long.jsonl"):
+        (slurm.out / file).write_text("")
+    assert check_with_dry_run(launch.training_script_args)["ratio"] == [2, 1, 1]
+
+
+def test_training_that_runs_out_of_time_is_queued_again_until_the_file_is_there(slurm):
+    """The launcher exits 1 either way."""
+    stopped = {"SRUN_DOES": "kill -USR1 $PPID", "TORCHRUN_DOES": "trap 'exit 1' USR1; while :; do sleep 0.05; done"}
+    result = slurm(script_of("train"), **NODES, **stopped)
+    assert result.returncode == 1
+    assert ["scontrol", "requeue", "9"] in result.log
+    (slurm.out / "student.pth").write_bytes(b"")
+    result = slurm(script_of("train"), **NODES, **stopped)
+    assert result.returncode == 0
+    assert ["scontrol", "requeue", "9"] not in result.log
+
+
+def test_training_that_fails_is_not_queued_again(slurm):
+    result = slurm(script_of("train"), **NODES, TORCHRUN_DOES="exit 1")
+    assert (result.returncode, [words[0] for words in result.log]) == (1, ["torchrun"])
+
+
+def submitted(result):
+    """Script, array and dependency of each job."""
+    assert result.returncode == 0, result.stderr
+    jobs = [words for words in result.log if words[0] == "sbatch"]
+    option = {"--array": "", "--dependency": ""}
+    return [
+        (Path(words[-1]).stem, *({**option, **dict(word.split("=", 1) for word in words if "=" in word)}[name]
+                                 for name in option))
+        for words in jobs
+    ]  # fmt: skip
+
+
+def test_submit_chains_the_stages(slurm):
+    assert submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3")) == [
+        ("dedup", "1,3", ""),
+        ("filter", "0-3", "afterok:1"),  # what dedup will write is not known yet
+        ("segment", "1,3", ""),
+        ("balance", "", "afterok:2:3"),
+        ("train", "", "afterok:4"),
+    ]
+
+
+def test_submitted_again_only_what_is_missing_runs(slurm):
+    assert submitted(slurm(SLURM / "submit.sh", MISSING="")) == [("balance", "", ""), ("train", "", "afterok:1")]
+    (slurm.out / "student.pth").write_bytes(b"")
+    assert "train" not in [job for job, _, _ in submitted(slurm(SLURM / "submit.sh", MISSING=""))]
+
+
+def test_submit_stops_where_a_stage_cannot_say_what_is_missing(slurm):
+    """Such as options other than those the files were made with."""
+    (Path(slurm.out).parent / "bin" / "omni").write_text("#!/usr/bin/env bash\nexit 1\n")
+    result = slurm(SLURM / "submit.sh")
+    assert (result.returncode, result.log) == (1, [])
+
+
+@pytest.mark.parametrize("path", sorted(SLURM.iterdir()), ids=lambda path: path.name)
+def test_scripts_parse_and_read_no_variable_that_nobody_sets(path):
+    result = subprocess.run(["bash", "-n", str(path)], text=True, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    if path.suffix == ".sbatch":
+        assert "set -euo pipefail" in path.read_text()  # so that the runs above would have met it
+        assert path.read_text().index("#SBATCH") < path.read_text().index("set -euo")  # later ones are not read
