@@ -101,7 +101,7 @@ python "$repository/examples/judge.py" world/truth.jsonl \
 
 step "What the web was worth: top-1 on the validation clips"
 for name in teacher student; do
-    printf '%-10s%s\n' "$name" "$(tail -n 1 "$name.eval.jsonl" | grep -o '"top1_acc":[0-9.]*' | cut -d: -f2)"
+    printf '%-10s%s\n' "$name" "$(tail -n 1 "$name.eval.jsonl" | grep -o '"top1_acc":[0-9.]*' | head -n 1 | cut -d: -f2)"
 done
 
 printf '\nDone in %d s. Open\n' "$SECONDS"

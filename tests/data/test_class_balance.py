@@ -4,7 +4,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnicli.data.class_balance import (
@@ -124,14 +124,18 @@ def test_small_classes_leave_by_their_number_of_records_and_do_not_count_for_the
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=9), st.integers(0, 1500))
+@example([1, 1], 1)
+@example([5, 5, 5], 14)
 def test_no_class_is_cut_that_is_smaller_than_one_that_is(sizes, total):
     quotas = tail_quotas(sizes, total)
     assert sum(quotas) == min(total, sum(sizes))
     cut = [quota for size, quota in zip(sizes, quotas, strict=True) if quota < size]
+    cut_sizes = [size for size, quota in zip(sizes, quotas, strict=True) if quota < size]
     whole = [size for size, quota in zip(sizes, quotas, strict=True) if quota == size]
     if cut:
         assert max(cut) - min(cut) <= 1
-        assert max(whole, default=0) <= max(cut)
+        assert max(whole, default=0) <= min(cut_sizes)  # of equal ones some may be cut by one, the others not
+        assert max(whole, default=0) <= min(cut) + 1
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=9), st.integers(0, 10_000))
