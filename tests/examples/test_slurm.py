@@ -31,7 +31,8 @@ def slurm(tmp_path):
     for folder in (fakes, out / "crawl", out / "long", out / "fair", out / "kept", out / "pieces"):
         folder.mkdir(parents=True)
     for name, text in FAKES.items():
-        (fakes / name).write_text("#!/usr/bin/env bash\n" + text)
+        # what is piped in is taken in, as omni does: else its writer may die of the closed pipe
+        (fakes / name).write_text("#!/usr/bin/env bash\nif [ -p /dev/stdin ]; then cat > /dev/null; fi\n" + text)
         (fakes / name).chmod(0o755)
     for name in ("crawl/a.jsonl", "long/a.jsonl", "fair/a.jsonl", "kept/a.jsonl", "pieces/a.jsonl", "val.jsonl",
                  "train.jsonl", "teacher.pth"):  # fmt: skip
@@ -44,6 +45,7 @@ def slurm(tmp_path):
         surroundings |= {"PATH": f"{fakes}:{os.defpath}", "OUT": str(out), "LOG": str(log), "SHARDS": "4"}
         result = subprocess.run(
             ["bash", str(script), *arguments],
+            stdin=subprocess.DEVNULL,
             text=True,
             capture_output=True,
             timeout=60,
