@@ -90,7 +90,7 @@ def command(
     ] = 256,
     quality: Annotated[
         int, typer.Option("--quality", min=1, max=100, help="Of the JPEG files.", rich_help_panel=PIXELS)
-    ] = 90,
+    ] = 85,
     seed: o.Seed = 0,
     workers: o.Workers = None,
     files_from: o.FilesFrom = None,

@@ -42,7 +42,7 @@ def command(
     ] = 256,
     quality: Annotated[
         int, typer.Option("--quality", min=1, max=100, help="Of the JPEG files.", rich_help_panel=FRAMES)
-    ] = 90,
+    ] = 85,
     fps: Annotated[
         float | None,
         typer.Option("--fps", min=0.001, help="Frames a second.", show_default="all", rich_help_panel=FRAMES),

@@ -59,7 +59,7 @@ class ClipShape:
     num_frames: int = 4
     frame_interval: int = 16
     short_side: int = 256
-    quality: int = 90
+    quality: int = 85
     workers: int = 1
 
 
