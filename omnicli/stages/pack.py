@@ -5,8 +5,9 @@
           `span_sec`, and with `width`, `height`, `fps`, `num_frames` and `duration_sec` of what was packed
 
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
-the paper are trained (256), never enlarged; all frames unless told otherwise. Times stay those of the original file, so `start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean
-what they meant. Of a video whose 1-FPS frames were judged (Sec. 3.5), only those frames are packed: no other is drawn.
+the paper are trained (256), never enlarged; all frames unless told otherwise. Times stay those of the original file, so
+`start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were judged
+(Sec. 3.5), only those frames are packed: no other is drawn.
 """
 
 from collections.abc import Callable, Iterable, Iterator
