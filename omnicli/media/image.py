@@ -64,6 +64,22 @@ def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = 
     return np.ascontiguousarray(image) if kind == "TIFF" else orient(image, header.orientation)
 
 
+def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
+    """The JPEG file of a picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        quality: 1 to 100.
+
+    Raises:
+        MediaError: a side is longer than a JPEG can be.
+    """
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise MediaError(f"frames of {image.shape[1]} x {image.shape[0]} pixels do not fit a JPEG")
+    return encoded.tobytes()
+
+
 def image_size(data: bytes) -> tuple[int, int]:
     """(height, width) after the orientation, from the header alone.
 

@@ -16,12 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
-import numpy as np
-
 from omnicli.data.inflation import draw_path, picture_aspect, recipe_for, render_path
 from omnicli.data.motion_file import Motion
 from omnicli.errors import MediaError
+from omnicli.media.image import encode_jpeg
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
 from omnicli.streams.records import OnDrop, Record
@@ -138,15 +136,8 @@ def _clip(record: Record, shape: ClipShape, root: str | None) -> Record:
         height=frames.shape[1],
     )
     made.arrays = {
-        "frames": [_jpeg(frame, shape.quality) for frame in frames],
+        "frames": [encode_jpeg(frame, quality=shape.quality) for frame in frames],
         "num_redrawn": path.num_redrawn,
         "gave_up": path.gave_up,
     }
     return made
-
-
-def _jpeg(frame: np.ndarray, quality: int) -> bytes:
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise MediaError(f"frames of {frame.shape[1]} x {frame.shape[0]} pixels do not fit a JPEG")
-    return encoded.tobytes()

@@ -6,8 +6,8 @@
 
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
 the paper are trained (256), never enlarged; all frames unless told otherwise. Times stay those of the original file, so
-`start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were judged
-(Sec. 3.5), only those frames are packed: no other is drawn.
+`start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were
+judged (Sec. 3.5), only those frames are packed: no other is drawn.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-import cv2
 import numpy as np
 
 from omnicli.data.sampling import segment_indices_test
 from omnicli.errors import MediaError
+from omnicli.media.image import encode_jpeg
 from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
@@ -142,7 +142,7 @@ def pack_record(record: Record, packing: Packing) -> Record:
         for _, pixels in source.walk(indices.tolist(), short_side=short_side):
             resized = resize_short_side(pixels[None], short_side)[0]
             shape = resized.shape[:2]
-            frames.append(_jpeg(resized, packing.quality))
+            frames.append(encode_jpeg(resized, quality=packing.quality))
         times = np.asarray(source.times)[indices]
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
@@ -169,10 +169,3 @@ def wanted_frames(record: Record, source: MediaSource, packing: Packing) -> np.n
         return indices
     middles: np.ndarray = indices[segment_indices_test(len(indices), num_segments=packing.max_frames)]
     return middles
-
-
-def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise MediaError(f"frames of {pixels.shape[1]} x {pixels.shape[0]} pixels do not fit a JPEG")
-    return encoded.tobytes()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from omnicli.errors import MediaError
-from omnicli.media.image import image_size, read_image
+from omnicli.media.image import encode_jpeg, image_size, read_image
 
 ACTIONS = Path(__file__).parents[2] / ".." / "shared" / "data" / "actions6"
 
@@ -300,3 +300,10 @@ def test_real_junk_is_read_or_refused_by_its_content():
     assert outcomes["baseball_00000067.aspx"] == "empty file"
     assert outcomes["table_tennis_00000533.ashx"] == "not a picture (HTML page)"
     assert outcomes["models_res50-stage-1.pth"] == "not a picture (text)"
+
+
+def test_what_is_encoded_comes_back_in_the_same_colours_and_too_long_a_side_is_refused():
+    pixels = picture()
+    assert np.abs(read_image(encode_jpeg(pixels, quality=95)).astype(int) - pixels).mean() < 4
+    with pytest.raises(MediaError, match="70000 x 1 pixels do not fit a JPEG"):
+        encode_jpeg(np.zeros((1, 70000, 3), np.uint8), quality=85)
