@@ -9,6 +9,7 @@ with the backward pass.
 """
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ def join_world(device_name: str) -> Iterator[World]:
         device = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
+    # An optimiser imports this when it is made. Imported while there is a group, it holds on to the group, whose threads
+    # then outlive it and now and then abort a process that exits ("terminate called without an active exception").
+    importlib.import_module("torch._dynamo")
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World(distributed.get_rank(), size, device)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from omnicli.errors import UsageError
 
 # What each of two processes runs; prints what it found as one JSON object.
 SCRIPT = """
-import json, sys, torch
+import json, pathlib, sys, torch
 from torch import nn
 from torch.nn import functional
 from omnicli.engine.distributed import join_world
@@ -86,6 +87,7 @@ else:
             train(world, norm="frozen", spoil=3 if rank == 1 else None)
         except TrainingDiverged as error:
             found["diverged"] = str(error)
+    found["threads"] = [task.read_text().strip() for task in pathlib.Path("/proc/self/task").glob("*/comm")]
 print(json.dumps(found), flush=True)
 """
 
@@ -147,6 +149,13 @@ def test_a_loss_that_is_not_finite_stops_both_and_the_one_that_had_it_says_where
     first, second, _ = found
     assert "epoch 0, step 1, records 0, 1, 2" in second["diverged"]
     assert "of another process is not finite" in first["diverged"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="Linux tells the names of threads")
+def test_no_thread_outlives_the_group(found):
+    """One that does aborts the process now and then, when the interpreter is taken down under it."""
+    for rank in found[:2]:
+        assert not [name for name in rank["threads"] if "gloo" in name or "tcpstore" in name]
 
 
 def test_a_process_alone_needs_no_group(monkeypatch):
