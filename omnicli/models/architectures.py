@@ -104,7 +104,7 @@ def imagenet_twin(name: str) -> nn.Module | None:
     design = three_d_design(name)
     if design is None:
         return None
-    if isinstance(design, SlowFastDesign) or design.factorised or design.block in ("ir", "ip"):
+    if isinstance(design, SlowFastDesign) or design.factorised or design.block in ("ir", "ip") or design.width != 64:
         raise UsageError(
             f"--model {name} --init imagenet: its convolutions have no 2D counterpart to be inflated from; give "
             "--init scratch, or --init FILE with weights of its own kind"

@@ -31,6 +31,7 @@ class Design:
             one convolution, as torchvision does it.
         eps: of batch-norm, save inside factorised convolutions (1e-5).
         zero_gamma: from scratch the last batch-norm of a block begins at 0.
+        width: channels of the stem; layers double them.
         num_frames: of the clips it was published with.
         frame_interval: of the same.
     """
@@ -51,6 +52,7 @@ class Design:
     shares_middle: bool = False
     eps: float = 1e-5
     zero_gamma: bool = False
+    width: int = 64
     num_frames: int = 8
     frame_interval: int = 8
 
@@ -69,6 +71,8 @@ EVEN = ((False,), (True, False), (True, False), (False,))  # blocks 0, 2, 4 of l
 ODD = ((False,), (False, True), (False, True), (False,))
 
 SLOW_ONLY = Design(first_kernels_t=((1,), (1,), (3,), (3,)), zero_gamma=True, num_frames=4, frame_interval=16)
+# basic blocks have no 1x1 to see neighbours with: their 3x3s do, in layer3 and layer4, as mmaction2 builds it
+SLOW_ONLY_18 = replace(SLOW_ONLY, block="basic", depth=18, first_kernels_t=((1,),) * 4, wide_kernels_t=(1, 1, 3, 3))
 I3D = Design(
     stem_kernel_t=5,
     stem_stride_t=2,
@@ -102,6 +106,8 @@ R3D = Design(
 )
 
 DESIGNS = {
+    "slowonly-r18": SLOW_ONLY_18,
+    "slowonly-r18w16": replace(SLOW_ONLY_18, width=16),  # Ours: a quarter of the channels, for a CPU
     "slowonly-r50": SLOW_ONLY,
     "slowonly-r101": replace(SLOW_ONLY, depth=101, num_frames=8, frame_interval=8),
     # the released SlowOnly has them on even blocks and scales affinities, the released I3D neither

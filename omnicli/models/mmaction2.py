@@ -89,6 +89,8 @@ def _backbone_3d(name: str, design: Design | SlowFastDesign) -> Config | None:
     if isinstance(design, SlowFastDesign):
         return _slowfast(design)
     made: Config = {"depth": design.depth, "pretrained": None}
+    if design.width != 64:
+        made["base_channels"] = design.width
     if design.block in ("ir", "ip"):
         return {
             "type": "ResNet3dCSN", **made, "pretrained2d": False, "with_pool2": False, "bottleneck_mode": design.block,

@@ -137,15 +137,21 @@ class ResNet3D(nn.Module):
 
     Args:
         design: see ``designs``.
-        width: channels of the stem; 64, and 8 for SlowFast's fast pathway.
+        width: channels of the stem; None is the design's, and 8 SlowFast's fast pathway's.
         lateral: channels that another pathway adds at the entrance of each layer (SlowFast).
         in_channels: 3, or 2 for optical flow.
     """
 
     def __init__(
-        self, design: Design, *, width: int = 64, lateral: Sequence[int] = (0, 0, 0, 0), in_channels: int = 3
+        self,
+        design: Design,
+        *,
+        width: int | None = None,
+        lateral: Sequence[int] = (0, 0, 0, 0),
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
+        width = width or design.width
         self.design = design
         stem_kernel, stem_stride = (design.stem_kernel_t, 7, 7), (design.stem_stride_t, 2, 2)
         self.conv1 = convolution(in_channels, width, stem_kernel, stem_stride, design, design.stem_middle)

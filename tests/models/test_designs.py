@@ -30,7 +30,7 @@ def test_every_design_has_the_size_that_was_published(name):
     model = on_meta(name)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count == PARAMETERS.get(name, count)
-    assert model.num_features == (512 if DESIGNS[name].block == "basic" else 2048)
+    assert model.num_features == DESIGNS[name].width * (8 if DESIGNS[name].block == "basic" else 32)
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("i3d-nl-r50", (1, 3)), ("slowonly-nl-r50", (0, 2))])
@@ -38,3 +38,10 @@ def test_non_local_blocks_are_the_second_ones_of_layer2_and_layer3(name, blocks)
     model = on_meta(name)
     assert tuple(i for i, block in enumerate(model.layer2) if block.non_local_block is not None) == blocks
     assert sum(isinstance(module, NonLocal) for module in model.modules()) == 5
+
+
+def test_the_small_slow_only_sees_neighbours_in_layer3_and_layer4_only():
+    small, full = on_meta("slowonly-r18w16"), on_meta("slowonly-r18")
+    kernels = [layer[0].conv1.kernel_size[0] for layer in small.layers]
+    assert kernels == [layer[1].conv2.kernel_size[0] for layer in full.layers] == [1, 1, 3, 3]
+    assert [4 * weight.shape[0] for weight in small.parameters()] == [weight.shape[0] for weight in full.parameters()]
