@@ -124,8 +124,8 @@ def join_world(device_name: str) -> Iterator[World]:
         device = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    # An optimiser imports this when it is made. Imported while there is a group, it holds on to the group, whose threads
-    # then outlive it and now and then abort a process that exits ("terminate called without an active exception").
+    # An optimiser imports this when it is made. Imported while there is a group, it holds on to the group, and threads
+    # that outlive the group now and then abort a process that exits ("terminate called without an active exception").
     importlib.import_module("torch._dynamo")
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
