@@ -178,7 +178,8 @@ class FrozenFeed(ClipFeed):
         kept = self._kept.setdefault((number, view), {})
         missing = [row for row in rows if row not in kept]
         examples = [self.plan.sources[number].examples[row] for row in missing]
-        features, unreadable = trunk_features(self.teacher, examples, partial(self._view, epoch=view), self.setting)
+        read, read_row = partial(self._view, epoch=view), partial(read_feature, look=self.look, epoch=view)
+        features, unreadable = trunk_features(self.teacher, examples, read, self.setting, read_row)
         kept |= dict(zip(missing, features, strict=True))
         self._unreadable |= {example.id: (example, why) for example, why in unreadable}
         return torch.stack([kept[row] for row in rows])
@@ -260,12 +261,13 @@ def frames_of_a_view(teacher: Teacher) -> int:
 
 
 def trunk_features(
-    teacher: Teacher, examples: Sequence[Example], read: Callable[[Record], np.ndarray], setting: Setting
-) -> Features:
+    teacher: Teacher, examples: Sequence[Example], read: Callable[[Record], np.ndarray], setting: Setting,
+    read_row: Callable[..., np.ndarray] = read_feature,
+) -> Features:  # fmt: skip
     """Features averaged over the views that ``read`` gives, (V, T, H, W, 3) uint8; in order, without gradients.
 
-    Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0. What a shard
-    holds ready is taken as it is.
+    Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0. ``read_row``
+    takes what a shard holds ready.
     """
     unreadable: list[tuple[Example, str]] = []
     features: dict[int, Tensor] = {}
@@ -275,7 +277,7 @@ def trunk_features(
             places.append(Record(example.record, position=row))
             continue
         try:
-            features[row] = torch.from_numpy(read_feature(example.record, teacher.model.fc.in_features, setting.root))
+            features[row] = torch.from_numpy(read_row(example.record, teacher.model.fc.in_features, setting.root))
         except MediaError as error:
             unreadable.append((example, str(error)))
     was_training = teacher.model.training
@@ -294,6 +296,5 @@ def trunk_features(
             features[record.position] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
     teacher.model.train(was_training)  # views are computed while an epoch runs, and its dropout must go on
     width = teacher.model.fc.in_features
-    gap = torch.zeros(width)
-    rows = [features.get(row, gap) for row in range(len(examples))]
-    return (torch.stack(rows) if rows else torch.empty(0, width)), unreadable
+    rows = [features.get(row, torch.zeros(width)) for row in range(len(examples))]
+    return torch.stack(rows) if rows else torch.empty(0, width), unreadable

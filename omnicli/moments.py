@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -23,8 +23,11 @@ from omnicli.media.prefetch import Lull
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
 from omnicli.models.teacher import Teacher
-from omnicli.scoring import forward_of, softmax, teacher_scores
+from omnicli.scoring import forward_of
+from omnicli.stored_scores import RowReader, score_frames
 from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.stored_features import is_stored
+from omnicli.voting import moment_scores
 
 CHUNK_FRAMES = 16  # frames that go to the model together
 READ_AHEAD = 2  # chunks a worker may be ahead of the model
@@ -78,7 +81,7 @@ def score_moments(
     """Class scores of every moment of every video, in order: the mean over teachers of their softmax.
 
     Args:
-        records: videos; pictures pass.
+        records: videos, or rows of features of their frames; pictures pass, and rows that are theirs.
         teachers: one or more, all 2D or all 3D, with the same classes (see ``check_alike`` and ``align_classes``).
         moments: which, and how they are looked at.
         batch_size: views in one forward pass.
@@ -88,7 +91,34 @@ def score_moments(
 
     Yields:
         (record, scored); None for records that pass. ``scored`` is empty for a video too short for one piece.
+
+    Raises:
+        InputError: a row of features of another trunk, or taken at another rate.
+        ModelError: a row of features for a 3D teacher.
     """
+    rows = RowReader(teachers, moments.root)
+    for stored, run in groupby(records, key=is_stored):
+        if stored:
+            wanted_fps = moments.fps if moments.frames == "exact" else None
+            for record, found in score_frames(run, rows, fps=wanted_fps, passes=passes):
+                yield record, None if found is None else Scored(*found)
+        else:
+            yield from _score_videos(
+                run, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers, passes=passes,
+                on_drop=on_drop,
+            )  # fmt: skip
+
+
+def _score_videos(
+    records: Iterable[Record],
+    *,
+    teachers: Sequence[Teacher],
+    moments: Moments,
+    batch_size: int,
+    workers: int | None,
+    passes: Callable[[Record], bool],
+    on_drop: OnDrop,
+) -> Iterator[tuple[Record, Scored | None]]:
     num_workers = workers or available_cores()
     books: deque[_Book] = deque()  # of the videos in flight, in the order of the input
 
@@ -114,7 +144,7 @@ def score_moments(
     keep_in_flight = int(teachers[0].device.type == "cuda")
     for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
         if len(chunk.times_sec):
-            chunk.book.add(chunk.times_sec, _chunk_scores(outputs, teachers, chunk.book.record))
+            chunk.book.add(chunk.times_sec, moment_scores(outputs, teachers, chunk.book.record))
         chunk.book.is_done = chunk.is_last
         yield from settled()
 
@@ -245,17 +275,3 @@ def cut(start_sec: float, duration_sec: float, *, clip_sec: float) -> list[tuple
 def _look(teacher: Teacher) -> tuple[int, int, int, int]:
     spec = teacher.spec
     return (spec.num_frames, spec.frame_interval, spec.short_side, spec.crop_size)
-
-
-def _chunk_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
-    """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
-    made = [
-        softmax(logits.astype(np.float64) / teacher.temperature)
-        if teacher.model.is_2d
-        else teacher_scores(logits, teacher)[None]
-        for logits, teacher in zip(outputs, teachers, strict=True)
-    ]
-    scores: np.ndarray = np.mean(made, axis=0)
-    if not np.isfinite(scores).all():
-        raise ModelError(f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?")
-    return scores

@@ -5,6 +5,7 @@ What filter, eval and features have in common.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -19,8 +20,11 @@ from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.source import open_media
 from omnicli.models.recogniser import ClipModel
 from omnicli.models.teacher import Teacher
+from omnicli.stored_scores import RowReader, score_rows
 from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.stored_features import is_stored
 from omnicli.viewing import ViewOptions, feature_indices, read_views
+from omnicli.voting import mean_scores
 
 READ_AHEAD = 4  # records a worker may be ahead of the model
 ReadViews = Callable[[Record], Sequence[np.ndarray]]
@@ -39,7 +43,7 @@ def score_records(
     """Class scores of every record, in order: the mean over teachers of their softmax (Sec. 3.4).
 
     Args:
-        records: pictures, videos or folders of frames.
+        records: pictures, videos, folders of frames, or rows of features of the teachers' own trunk.
         teachers: one or more, with the same classes in the same order (see ``align_classes``).
         views: how each looks at media.
         batch_size: views in one forward pass.
@@ -49,7 +53,32 @@ def score_records(
 
     Yields:
         (record, scores): (K,) float64 that sum to 1; None for records that pass.
+
+    Raises:
+        InputError: a row of features of another trunk.
+        UsageError: ``views`` that say how media are looked at, and a row of features.
     """
+    rows = RowReader(teachers, views.root)
+    for stored, run in groupby(records, key=is_stored):
+        if stored:
+            yield from score_rows(run, rows, views, passes)
+        else:
+            yield from _score_media(
+                run, teachers=teachers, views=views, batch_size=batch_size, workers=workers, passes=passes,
+                on_drop=on_drop,
+            )  # fmt: skip
+
+
+def _score_media(
+    records: Iterable[Record],
+    *,
+    teachers: Sequence[Teacher],
+    views: ViewOptions,
+    batch_size: int,
+    workers: int | None,
+    passes: Callable[[Record], bool] | None,
+    on_drop: OnDrop,
+) -> Iterator[tuple[Record, np.ndarray | None]]:
     read = partial(read_views, teachers=teachers, views=views)
     forwards = [forward_of(_logits_of(teacher, views), teacher) for teacher in teachers]
     for record, outputs in predict_records(
@@ -62,17 +91,7 @@ def score_records(
         on_drop=on_drop,
         keep_in_flight=int(teachers[0].device.type == "cuda"),
     ):
-        if outputs is None:
-            yield record, None
-            continue
-        scores = np.mean(
-            [teacher_scores(logits, teacher) for logits, teacher in zip(outputs, teachers, strict=True)], 0
-        )
-        if not np.isfinite(scores).all():
-            raise ModelError(
-                f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?"
-            )
-        yield record, scores
+        yield record, None if outputs is None else mean_scores(outputs, teachers, record)
 
 
 def extract_features(
@@ -194,30 +213,6 @@ def predict_records(
             yield record, outputs
 
 
-def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
-    """Scores (K,) float64 of one teacher from the logits (V, K) of its views, at its temperature.
-
-    2D: logits are averaged over views, then the softmax; 3D: softmax of each view, then the mean (CHECKPOINTS 4).
-    A model of several labels has a sigmoid for each class instead, and its scores do not sum to 1.
-    """
-    wide = logits.astype(np.float64) / teacher.temperature
-    to_scores = sigmoid if teacher.spec.multi_label else softmax
-    if teacher.model.average_views == "logits":
-        return to_scores(wide.mean(axis=0))
-    return to_scores(wide).mean(axis=0)  # type: ignore[no-any-return]
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Scores in (0, 1), each class for itself; same shape."""
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Scores that sum to 1 along the last axis; same shape."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
-
-
 def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: Teacher) -> Forward:
     """Views (B, T, H, W, 3) uint8 on the host → outputs (B, K) on the teacher's device."""
 
@@ -260,19 +255,3 @@ def _logits_of(teacher: Teacher, views: ViewOptions) -> Callable[[Tensor], Tenso
         return mean.float() * teacher.temperature
 
     return mean_over_windows
-
-
-def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
-    """The classes of all teachers.
-
-    Raises:
-        ModelError: two teachers do not share the same class names in the same order.
-    """
-    first = teachers[0]
-    for other in teachers[1:]:
-        if other.classes != first.classes:
-            pairs = zip(first.classes, other.classes, strict=False)
-            index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first.classes), len(other.classes)))
-            ours, theirs = ((*classes, "nothing")[index] for classes in (first.classes, other.classes))
-            raise ModelError(f"{other.name}: class {index} is {theirs!r}, but {ours!r} in {first.name}")
-    return first.classes

@@ -11,7 +11,7 @@ import torch
 from omnicli.data.transforms import five_crops, normalise
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.teacher import load_teacher
-from omnicli.scoring import align_classes, extract_features, score_records, softmax, teacher_scores
+from omnicli.scoring import extract_features, score_records
 from omnicli.streams.inputs import read_records
 from omnicli.streams.records import Record
 from omnicli.viewing import ViewOptions, read_views
@@ -33,19 +33,6 @@ def scored(records, teachers, **options):
 
 def pictures(world, limit):
     return list(read_records([str(world / "web" / "image")], limit=limit, on_drop=lambda record, reason: None))
-
-
-def test_softmax_equals_torch_and_survives_large_logits():
-    logits = np.random.default_rng(0).normal(0, 50, (7, 5))
-    np.testing.assert_allclose(softmax(logits), torch.softmax(torch.from_numpy(logits), -1).numpy(), rtol=1e-12)
-    assert softmax(np.array([1e4, 0.0])).tolist() == [1.0, 0.0]
-
-
-def test_a_2d_teacher_averages_logits_at_its_temperature(model):
-    logits = np.random.default_rng(0).normal(0, 3, (6, len(model.classes))).astype(np.float32)
-    warm = dataclasses.replace(model, temperature=2.5)
-    np.testing.assert_allclose(teacher_scores(logits, warm), softmax(logits.astype(np.float64).mean(0) / 2.5))
-    assert teacher_scores(logits, warm).max() < teacher_scores(logits, model).max()
 
 
 def test_scores_equal_the_model_run_by_hand(model, world):
@@ -98,15 +85,6 @@ def test_scores_that_are_not_finite_stop_the_run(model, world):
 
     with pytest.raises(ModelError, match=r"the scores of .* are not finite"):
         scored(pictures(world, 5), [dataclasses.replace(model, model=Broken())])
-
-
-def test_teachers_must_share_their_classes(model):
-    spec = dataclasses.replace(model.spec, classes=(*model.classes[:-1], "chess"))
-    with pytest.raises(ModelError, match="is 'chess', but"):
-        align_classes([model, dataclasses.replace(model, spec=spec)])
-    fewer = dataclasses.replace(model.spec, classes=model.classes[:-1])
-    with pytest.raises(ModelError, match="is 'nothing', but"):
-        align_classes([model, dataclasses.replace(model, spec=fewer)])
 
 
 def made_teacher(name, **spec):

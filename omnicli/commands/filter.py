@@ -232,8 +232,9 @@ def _load_scorer(
     """``score_records`` with its teachers, and their classes."""
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
-    from omnicli.scoring import align_classes, score_records
+    from omnicli.scoring import score_records
     from omnicli.viewing import ViewOptions
+    from omnicli.voting import align_classes
 
     where = pick_device(device)
     set_threads()

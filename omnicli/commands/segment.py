@@ -222,7 +222,7 @@ def _load_scorer(
     from omnicli.engine.device import pick_device, pick_precision, set_threads
     from omnicli.models.teacher import load_teacher
     from omnicli.moments import Moments, check_alike, score_moments
-    from omnicli.scoring import align_classes
+    from omnicli.voting import align_classes
 
     where = pick_device(device)
     set_threads()

@@ -89,18 +89,21 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
 
 def _frame_indices(source: MediaSource, record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """(S,) frames of a random clip."""
-    positive_sec = record.get("positive_sec")
-    if positive_sec:
-        num_positive = max(1, round(look.num_segments / 3)) if look.num_positive is None else look.num_positive
-        drawn = draw_snippets(
-            positive_sec, record.get("negative_sec") or [], rng,
-            num_positive=num_positive, num_negative=look.num_segments - num_positive,
-        )  # fmt: skip
-        return frames_at(source.times, drawn)
+    if record.get("positive_sec"):
+        return frames_at(source.times, _draw_snippets(record, look, rng))
     return clip_indices_train(
         source.num_frames, num_clips=look.num_segments, clip_frames=look.num_frames,
         frame_interval=look.frame_interval, rng=rng,
     ).reshape(-1)  # fmt: skip
+
+
+def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """(S,) times of positive and negative frames."""
+    num_positive = max(1, round(look.num_segments / 3)) if look.num_positive is None else look.num_positive
+    return draw_snippets(
+        record["positive_sec"], record.get("negative_sec") or [], rng,
+        num_positive=num_positive, num_negative=look.num_segments - num_positive,
+    )  # fmt: skip
 
 
 def check_media(
@@ -147,9 +150,14 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
+def trunk_digest(weights: str) -> str:
+    """Which weights a frozen trunk has: the SHA-256 of their file, "" for ImageNet's."""
+    return "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
 def _check_trunk(record: Record, path: str, weights: str) -> None:
     """The features of a shard are those of these weights. Raises InputError."""
-    trunk = "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    trunk = trunk_digest(weights)
     options = open_shard(path).attributes
     made_with = options.get("checkpoint") or options.get("weights") or ""
     if options.get("stage") == "features" and made_with != trunk:
@@ -159,8 +167,13 @@ def _check_trunk(record: Record, path: str, weights: str) -> None:
         )
 
 
-def read_feature(record: Record, num_features: int, root: str | None = None) -> np.ndarray:
+def read_feature(
+    record: Record, num_features: int, root: str | None = None, *, look: Augmentation | None = None, epoch: int = 0
+) -> np.ndarray:
     """A row of a shard of features as one vector: the mean over its frames or clips, which is what TSN averages too.
+
+    With ``look``, a video that was segmented (``positive_sec``) gives the mean of its snippets, drawn as those of
+    ``read_training_clip`` are.
 
     Returns:
         (num_features,) float32.
@@ -169,12 +182,16 @@ def read_feature(record: Record, num_features: int, root: str | None = None) -> 
         MediaError: the shard cannot be read, or its features have another length.
     """
     try:
-        features, _ = open_shard(media_path(record, root)).features(record.require("row"))  # (F, D) float16
+        features, times = open_shard(media_path(record, root)).features(record.require("row"))  # (F, D) float16
     except MediaError:
         raise
     except InputError as error:
         raise MediaError(str(error)) from None
     if not len(features) or features.shape[1] != num_features:
         raise MediaError(f"features {features.shape}, and the model's have {num_features} numbers")
+    if look is not None and record.get("positive_sec"):
+        rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, 0)
+        drawn = _draw_snippets(record, look, rng)  # (S,) seconds
+        features = features[np.abs(times[:, None] - drawn).argmin(axis=0)]
     mean: np.ndarray = features.astype(np.float32).mean(axis=0)
     return mean

@@ -26,6 +26,7 @@ class Teacher:
         name: the checkpoint's path as given.
         device: where ``model`` is.
         precision: dtype its backbone computes in.
+        trunk: digest of the file that a frozen backbone came from, "" for ImageNet's weights; None where it has learnt.
     """
 
     model: Recogniser
@@ -35,6 +36,7 @@ class Teacher:
     name: str
     device: torch.device
     precision: torch.dtype
+    trunk: str | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ def load_teacher(
         name=str(path),
         device=device,
         precision=precision,
+        trunk=_frozen_trunk(opened.found),
     )
 
 
@@ -188,6 +191,12 @@ def _checked_temperature(checkpoint: Checkpoint) -> float | None:
             f"{checkpoint.path}: damaged checkpoint (temperature {temperature!r}, expected a number above 0)"
         )
     return None if temperature is None else float(temperature)
+
+
+def _frozen_trunk(found: Checkpoint | Weights) -> str | None:
+    provenance = found.meta.get("provenance") if isinstance(found, Checkpoint) else None
+    trunk = provenance.get("trunk") if isinstance(provenance, dict) else None
+    return trunk if isinstance(trunk, str) else None
 
 
 def _ready(model: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:

@@ -1,6 +1,7 @@
 """Untrimmed videos to snippets or clips (Sec. 3.5).
 
-    in    records; videos (files, folders of frames, packed clips) are segmented, other media pass untouched
+    in    records; videos (files, folders of frames, packed clips, features of frames at the wanted rate) are
+          segmented, other media pass untouched
     out   2D teacher: one record a video, with `positive_sec` and `negative_sec`, the frame times it believes and doubts
           3D teacher: one record a positive piece, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
           both with `pseudo_label`, `pseudo_class` and `confidence`
@@ -69,7 +70,8 @@ def segment_records(
     """
     if score is None or queries is None:
         for record in records:
-            yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
+            is_picture_row = record.get("media") == "features" and record.get("frame_scores") is None
+            yield from [record] if is_untouched(record) or is_picture_row else _decide_again(record, rule, on_drop)
         return
     for record, scored in score(records, passes=is_untouched, on_drop=on_drop):
         if scored is None:
@@ -89,8 +91,8 @@ def segment_records(
 
 
 def is_untouched(record: Record) -> bool:
-    """True for what is no untrimmed video: pictures, pictures made into clips, features."""
-    return record.get("media") in ("image", "features") or record.get("inflation") is not None
+    """True for what is no untrimmed video: pictures, pictures made into clips."""
+    return record.get("media") == "image" or record.get("inflation") is not None
 
 
 def count_moments(record: Record, counters: dict[str, int]) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from omnicli import __version__
+from omnicli.data.dataset import check_media, trunk_digest
 from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
@@ -97,6 +98,10 @@ def train_teacher(
     val_examples = read_examples(list(val), names) if val is not None else []
     digest = digest_of_records(example.record for example in examples + val_examples)
     spec, model = create_learner(recipe, names, seed, setting)
+    check_media(
+        [example.record for example in examples + val_examples], is_2d=model.is_2d,
+        is_frozen=recipe.freeze == "backbone", weights=recipe.init, root=setting.root,
+    )  # fmt: skip
     examples = list(readable(examples, model.is_2d, setting, on_drop))
     val_examples = list(readable(val_examples, model.is_2d, setting, on_drop))
     held_out, examples = _hold_out(examples, seed, min_held_out, HELD_OUT_SHARE) if calibrate else ([], examples)
@@ -104,6 +109,7 @@ def train_teacher(
 
     # how M learns
     options = {**asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__}
+    options["trunk"] = trunk_digest(recipe.init) if recipe.freeze == "backbone" else None
     plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
     training = prepare_training(model, recipe, plan, out, options, setting)
     if not resume:

@@ -28,7 +28,7 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.auxiliary import read_auxiliary, read_weights
-from omnicli.data.dataset import check_media
+from omnicli.data.dataset import check_media, trunk_digest
 from omnicli.data.loaders import Example
 from omnicli.data.queries import Queries
 from omnicli.data.steps import Plan, Source, batch_sizes
@@ -126,7 +126,7 @@ def train_student(
     plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
         **asdict(recipe), "seed": seed, "sources": list(web), "data": digest, "processes": world.size,
-        "omni": __version__,
+        "omni": __version__, "trunk": trunk_digest(recipe.init) if recipe.freeze == "backbone" else None,
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     resumed = _take_up(training, everything, resume, on_drop)

@@ -61,8 +61,12 @@ class StoredFeatures:
 
     def maker(self, record: Record) -> dict[str, Any]:
         """Which model the shard's features are of: the ``MAKERS`` its attributes tell."""
-        attributes = open_shard(media_path(record, self._root)).attributes
+        attributes = self.attributes(record)
         return {name: attributes[name] for name in MAKERS if attributes.get(name) is not None}
+
+    def attributes(self, record: Record) -> dict[str, Any]:
+        """All that the record's shard says of itself."""
+        return open_shard(media_path(record, self._root)).attributes
 
 
 def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:
