@@ -90,10 +90,8 @@ def page(name: str, command: Callable[..., None]) -> str:
     lines = [NOTE, "", f"# omni {name}", "", *opening(command, name), "## Usage", ""]
     lines += ["```text", " ".join(["omni", name, "[OPTIONS]", *usage(parameters)]), "```", ""]
     for panel in dict.fromkeys(parameter.panel for parameter in parameters):
-        kind = "argument" if panel == ARGUMENTS else "option"
-        lines += [f"## {panel}", "", f"| {kind} | value | default | what it does |", "|---|---|---|---|"]
-        lines += [row(parameter) for parameter in parameters if parameter.panel == panel]
-        lines.append("")
+        inside = [parameter for parameter in parameters if parameter.panel == panel]
+        lines += [f"## {panel}", "", *(arguments(inside) if panel == ARGUMENTS else table(inside)), ""]
     return "\n".join([*lines, "[All commands](README.md)", ""])
 
 
@@ -156,6 +154,18 @@ def usage(parameters: list[Parameter]) -> Iterator[str]:
             yield shown + "..." * parameter.repeats
 
 
+def arguments(inside: list[Parameter]) -> Iterator[str]:
+    """What stands on the line without a name."""
+    for parameter in inside:
+        yield f"- `{parameter.placeholder}`: {prose(parameter.info.help or '')}"
+
+
+def table(inside: list[Parameter]) -> Iterator[str]:
+    """The options of a panel."""
+    yield from ("| option | value | default | what it does |", "|---|---|---|---|")
+    yield from (row(parameter) for parameter in inside)
+
+
 def row(parameter: Parameter) -> str:
     """Its line of the table."""
     cells = [names(parameter), value(parameter), default(parameter), meaning(parameter)]
@@ -164,14 +174,12 @@ def row(parameter: Parameter) -> str:
 
 def names(parameter: Parameter) -> str:
     """Its spellings, the long one first."""
-    if parameter.is_argument:
-        return code(parameter.placeholder)
     return ", ".join(code(name) for name in sorted(parameter.spellings, key=lambda name: not name.startswith("--")))
 
 
 def value(parameter: Parameter) -> str:
-    """What it takes; nothing for a switch, or where the name says it."""
-    if parameter.is_argument or parameter.type is bool:
+    """What it takes; nothing for a switch."""
+    if parameter.type is bool:
         return ""
     if issubclass(parameter.type, Enum):
         return ", ".join(code(str(choice.value)) for choice in parameter.type)
