@@ -42,7 +42,10 @@ class To(StrEnum):
 def command(
     checkpoint: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint of ours or of another program.",
                                                show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Appears whole or not at all.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The checkpoint to write; appears whole or not at all.", show_default=False),
+    ],
     to: Annotated[
         To | None,
         typer.Option("--to", help="Whose format OUT has; mmaction is the predecessor of mmaction2.",

@@ -102,7 +102,7 @@ def command(
                      rich_help_panel=MODEL),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option("--fps", min=0.001, help="Frames a second of a video.",
+        float | None, typer.Option("--fps", metavar="X", min=0.001, help="Frames a second of a video.",
                                    show_default=str(DEFAULT_FPS), rich_help_panel=MODEL)
     ] = None,
     as_media: Annotated[

@@ -88,8 +88,9 @@ def command(
                      "same records: say what is different.", rich_help_panel=FUSING),
     ] = None,
     crops: Annotated[
-        Crops, typer.Option("--crops", help="What of each frame: the square in the middle, three along the long side, "
-                            "corners, middle and their mirrors, or all of it.", rich_help_panel=VIEWS)
+        Crops, typer.Option("--crops", help="centre: the square in the middle of a frame. three: squares along its "
+                            "long side. ten: corners, middle and their mirrors. full: all of it.",
+                            rich_help_panel=VIEWS)
     ] = Crops.centre,
     fully_convolutional: Annotated[
         bool, typer.Option("--fully-convolutional", help="3D models: classify every window of the training crop's size "

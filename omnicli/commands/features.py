@@ -45,14 +45,14 @@ def command(
                      rich_help_panel=MODEL),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option("--fps", min=0.001, help="Frames a second of a video, for 2D models.",
+        float | None, typer.Option("--fps", metavar="X", min=0.001, help="Frames a second of a video, for 2D models.",
                                    show_default="1", rich_help_panel=MODEL)
     ] = None,
     num_clips: Annotated[
         int | None, typer.Option("--num-clips", min=1, metavar="N", help="Clips of a video, for 3D models.",
                                  show_default="10", rich_help_panel=MODEL)
     ] = None,
-    shards_dir: o.ShardsDir = None,
+    shards_dir: o.ShardsNeeded = None,
     batch_size: o.BatchSize = 32,
     workers: o.Workers = None,
     device: o.Device = "auto",

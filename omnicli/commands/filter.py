@@ -5,8 +5,10 @@
     omni filter --teacher tsn.pth --score-only web.jsonl -o scored.jsonl
     omni filter --keep-fraction 0.3 --per query --label-by query --classes classes.txt scored.jsonl > kept.jsonl
 
-Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. Without --teacher, the scores
-that an earlier run wrote decide again, at no cost.
+Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. A record stays if its confidence
+reaches --threshold, or by one of the rules marked Instead; the closing lines show what other thresholds would keep.
+Without --teacher, the scores that an earlier run wrote decide again, at no cost; what --rejects wrote is an input, too.
+Pictures need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,12 +52,12 @@ def command(
     inputs: o.Inputs = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher; several vote.",
+        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher; the scores of several are averaged.",
                      rich_help_panel=DECIDE),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=0.0, max=1.0, help="Keep confidence at or above this.",
+        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="Keep confidence at or above this.",
                      show_default=str(DEFAULT_THRESHOLD), rich_help_panel=DECIDE),
     ] = None,
     keep_fraction: Annotated[

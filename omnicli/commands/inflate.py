@@ -68,12 +68,13 @@ def command(
                           rich_help_panel=FITTING)
     ] = 100,
     motion: Annotated[
-        Path | None, typer.Option("--motion", metavar="FILE", help="What --fit wrote; still needs none.",
+        Path | None, typer.Option("--motion", metavar="FILE", help="What --fit wrote; --mode still needs none.",
                                   rich_help_panel=MOVING)
     ] = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="Stand still; move straight, at one speed a frame or a clip; or move freely, "
-                           "as in all videos or in those of the picture's class (unknown: all).",
+        Mode, typer.Option("--mode", help="still: no motion. translate-random, translate-constant: straight, at a "
+                           "speed of each frame or of the clip. perspective-agnostic: as in all videos. "
+                           "perspective-specific: as in those of the picture's class (unknown: all).",
                            rich_help_panel=MOVING)
     ] = Mode.perspective_agnostic,
     shards_dir: o.ShardsDir = None,
@@ -89,7 +90,7 @@ def command(
                           rich_help_panel=PIXELS)
     ] = 256,
     quality: Annotated[
-        int, typer.Option("--quality", min=1, max=100, help="Of the JPEG files.", rich_help_panel=PIXELS)
+        int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of the JPEG files.", rich_help_panel=PIXELS)
     ] = 85,
     seed: o.Seed = 0,
     workers: o.Workers = None,

@@ -4,7 +4,8 @@
 |---|---|
 | Inputs, FilesFrom, NullSeparated, Root, Limit | every command that reads records |
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
-| ShardsDir | features, filter, eval, pack, segment |
+| ShardsDir | eval, inflate, segment |
+| ShardsNeeded | features, pack |
 | Device, Precision, BatchSize, Workers | commands with a model |
 | ModelName, NumFrames, FrameInterval | filter, segment, eval, convert |
 | NumClips | filter, eval |
@@ -87,12 +88,18 @@ ShardsTotal = Annotated[
 ]  # fmt: skip
 MaxBad = Annotated[
     str | None,
-    typer.Option("--max-bad", metavar="N|P%", help="Exit 3 when more than this is unreadable; the output is complete.",
+    typer.Option("--max-bad", metavar="N|P%", help="Exit 3 when more than N records, or P % of them, are "
+                 "unreadable; the output is complete.", show_default="no limit",
                  rich_help_panel=STREAMS),
 ]  # fmt: skip
 ShardsDir = Annotated[
     Path | None,
     typer.Option("--shards", metavar="DIR", help="Write arrays to HDF5 shards in this folder.",
+                 rich_help_panel=STREAMS),
+]  # fmt: skip
+ShardsNeeded = Annotated[
+    Path | None,
+    typer.Option("--shards", metavar="DIR", help="The folder for the HDF5 shards; has to be given.",
                  rich_help_panel=STREAMS),
 ]  # fmt: skip
 Seed = Annotated[
@@ -118,7 +125,8 @@ Precision = Annotated[
 ]  # fmt: skip
 BatchSize = Annotated[
     int,
-    typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", help="Views in one forward pass.",
+    typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE",
+                 help="Views (pictures, snippets, clips, crops of them) in one forward pass.",
                  rich_help_panel=COMPUTE),
 ]  # fmt: skip
 ModelName = Annotated[

@@ -41,18 +41,19 @@ def command(
                      rich_help_panel=FRAMES),
     ] = 256,
     quality: Annotated[
-        int, typer.Option("--quality", min=1, max=100, help="Of the JPEG files.", rich_help_panel=FRAMES)
+        int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of the JPEG files.", rich_help_panel=FRAMES)
     ] = 85,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", min=0.001, help="Frames a second.", show_default="all", rich_help_panel=FRAMES),
+        typer.Option("--fps", metavar="X", min=0.001, help="Frames a second.", show_default="all",
+                     rich_help_panel=FRAMES),
     ] = None,
     max_frames: Annotated[
         int | None,
         typer.Option("--max-frames", metavar="N", min=1, help="Of media with more frames, N evenly spread.",
                      show_default="all", rich_help_panel=FRAMES),
     ] = None,
-    shards_dir: o.ShardsDir = None,
+    shards_dir: o.ShardsNeeded = None,
     workers: o.Workers = None,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,

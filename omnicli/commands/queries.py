@@ -54,7 +54,7 @@ def command(
     ] = False,
     max_tags: Annotated[
         int | None,
-        typer.Option("--max-tags", min=1, metavar="N", help="Tags of one class, the most like its name.",
+        typer.Option("--max-tags", min=1, metavar="N", help="No more than N tags of a class, those most like its name.",
                      show_default="all", rich_help_panel=ASKED),
     ] = None,
     since: Annotated[
@@ -64,7 +64,7 @@ def command(
     ] = None,
     before: Annotated[
         datetime | None,
-        typer.Option("--before", formats=DATE, metavar="YYYY-MM-DD", help="And of the days before this one.",
+        typer.Option("--before", formats=DATE, metavar="YYYY-MM-DD", help="Ask for what is of days before this one.",
                      rich_help_panel=ASKED),
     ] = None,
     window_days: Annotated[

@@ -44,7 +44,7 @@ def command(
     inputs: o.Inputs = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The page.", rich_help_panel=o.STREAMS),
+        typer.Option("-o", "--out", metavar="FILE", help="The page; has to be given.", rich_help_panel=o.STREAMS),
     ] = None,
     rejects: Annotated[
         list[str] | None,
@@ -52,7 +52,8 @@ def command(
                      rich_help_panel=o.STREAMS),
     ] = None,
     title: Annotated[
-        str | None, typer.Option("--title", help="Heading.", show_default="the inputs", rich_help_panel=PAGE)
+        str | None, typer.Option("--title", metavar="TEXT", help="Heading.", show_default="the inputs",
+                                 rich_help_panel=PAGE)
     ] = None,
     group_by: Annotated[
         GroupBy, typer.Option("--by", help="Group pictures and bars by what was searched for, or by class.",
@@ -68,7 +69,7 @@ def command(
     ] = 24,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=0.0, max=1.0, help="The filter's, to mark it.",
+        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="That of the filter, marked in the plots.",
                      show_default="read off the records", rich_help_panel=PAGE),
     ] = None,
     motion: Annotated[

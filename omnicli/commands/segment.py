@@ -73,8 +73,8 @@ def command(
     ] = None,
     threshold: Annotated[
         float,
-        typer.Option("--threshold", min=0.0, max=1.0, help="Positive is a score for the video's class at or above "
-                     "this.", rich_help_panel=DECIDE),
+        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="Positive is a score for the video's class at "
+                     "or above this.", rich_help_panel=DECIDE),
     ] = DEFAULT_THRESHOLD,
     score_only: Annotated[
         bool, typer.Option("--score-only", help="Keep videos and pieces without a positive moment too.",
@@ -97,7 +97,7 @@ def command(
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", min=0.001, help="2D: frames a second.", show_default=f"{DEFAULT_FPS:g}",
+        typer.Option("--fps", metavar="X", min=0.001, help="2D: frames a second.", show_default=f"{DEFAULT_FPS:g}",
                      rich_help_panel=LOOK),
     ] = None,
     frames: Annotated[
@@ -107,7 +107,8 @@ def command(
     ] = None,
     clip_sec: Annotated[
         float | None,
-        typer.Option("--clip-sec", min=0.1, help="3D: seconds of a piece; a last piece under half of it is left out.",
+        typer.Option("--clip-sec", metavar="X", min=0.1, help="3D: seconds of a piece; a last piece under half of it "
+                     "is left out.",
                      show_default=f"{DEFAULT_CLIP_SEC:g}", rich_help_panel=LOOK),
     ] = None,
     num_clips: Annotated[

@@ -6,9 +6,10 @@
 
     omni teacher-train k400_train.jsonl --recipe slowonly-r50-4x16 --root /data/k400 -o slowonly.pth
 
-TARGET is any INPUT: records with class_name or label, or a folder with one folder a class. One metric record an epoch
-goes to stdout. Without --recipe the trunk stays frozen, which suits a few clips a class; --freeze batch-norm fine-tunes
-it, --init scratch trains all of it. A killed training goes on with the same command.
+Any INPUT will do that says its classes: records with class_name or label, or a folder with one folder a class. One
+metric record an epoch goes to stdout, the checkpoint to -o. Without --recipe the trunk stays frozen, which suits a few
+clips a class; --freeze batch-norm fine-tunes it, --init scratch trains all of it. A teacher of pictures has to be a 2D
+model (tsn-...); 3D models see videos only. A killed training goes on with the same command.
 """
 
 import os
@@ -57,6 +58,7 @@ def command(
         float | None,
         typer.Option(
             "--mixup-alpha",
+            metavar="X",
             min=0.0,
             help="Intra-dataset mixup, λ ~ Beta(α, α); 0 is none.",
             show_default="0",

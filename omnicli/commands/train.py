@@ -83,8 +83,8 @@ def command(
                      rich_help_panel=SOURCES),
     ] = None,
     joint: Annotated[
-        Joint, typer.Option("--joint", help="One update for all sources (Eq. 1), or one a source batch, as in the "
-                            "released code.", rich_help_panel=SOURCES)
+        Joint, typer.Option("--joint", help="together: one update for all sources (Eq. 1). alternate: one for the "
+                            "batch of each, as in the released code.", rich_help_panel=SOURCES)
     ] = Joint.together,
     auxiliary_label: Annotated[
         AuxiliaryLabel, typer.Option("--auxiliary-label", help="The field that says what a web record shows. Of "
@@ -100,8 +100,8 @@ def command(
                                  rich_help_panel=SOURCES)
     ] = None,
     query_map: Annotated[
-        Path | None, typer.Option("--query-map", metavar="FILE", help="Lines query<TAB>class, for queries that are no "
-                                  "class name.", rich_help_panel=SOURCES)
+        Path | None, typer.Option("--query-map", metavar="FILE", help="Lines `query<TAB>class name`, for queries that "
+                                  "are no class name.", rich_help_panel=SOURCES)
     ] = None,
     classes: t.Classes = None,
     val: t.Val = None,
@@ -140,11 +140,11 @@ def command(
     weight_decay: t.WeightDecay = None,
     label_smoothing: t.LabelSmoothing = None,
     mixup: Annotated[
-        Mixup, typer.Option("--mixup", help="Mix samples inside each source, or target and web samples with each other "
-                            "(cross-dataset mixup).", rich_help_panel=t.LEARNING)
+        Mixup, typer.Option("--mixup", help="intra: mix samples of each source among themselves. cross: target and web "
+                            "samples with each other (cross-dataset mixup).", rich_help_panel=t.LEARNING)
     ] = Mixup.none,
     mixup_alpha: Annotated[
-        float | None, typer.Option("--mixup-alpha", min=0.0, help="λ ~ Beta(α, α).", show_default="0.2",
+        float | None, typer.Option("--mixup-alpha", metavar="X", min=0.0, help="λ ~ Beta(α, α).", show_default="0.2",
                                    rich_help_panel=t.LEARNING)
     ] = None,
     multi_label: Annotated[

@@ -76,7 +76,7 @@ FreezeOption = Annotated[
                                 show_default="backbone", rich_help_panel=MODEL)
 ]  # fmt: skip
 Dropout = Annotated[
-    float | None, typer.Option("--dropout", min=0.0, max=1.0, help="Before the classifier.",
+    float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Before the classifier.",
                                show_default="0.4 for TSN, 0.5 for others", rich_help_panel=MODEL)
 ]  # fmt: skip
 Classes = Annotated[
@@ -95,8 +95,8 @@ RecipeOption = Annotated[
                  show_default="few-clips", rich_help_panel=LEARNING),
 ]  # fmt: skip
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", min=1, help="Passes over the target.", show_default="the recipe's",
-                             rich_help_panel=LEARNING)
+    int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
+                             show_default="the recipe's", rich_help_panel=LEARNING)
 ]  # fmt: skip
 BatchSize = Annotated[
     int | None,
@@ -105,12 +105,12 @@ BatchSize = Annotated[
                  rich_help_panel=LEARNING),
 ]  # fmt: skip
 Lr = Annotated[
-    float | None, typer.Option("--lr", min=0.0, help="Learning rate of the classifier at this batch size.",
+    float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier at this batch size.",
                                show_default="the recipe's", rich_help_panel=LEARNING)
 ]  # fmt: skip
 BackboneLrScale = Annotated[
-    float | None, typer.Option("--backbone-lr-scale", min=0.0, help="The backbone's learning rate, relative.",
-                               show_default="the recipe's", rich_help_panel=LEARNING)
+    float | None, typer.Option("--backbone-lr-scale", metavar="X", min=0.0, help="The backbone's learning rate, "
+                               "relative.", show_default="the recipe's", rich_help_panel=LEARNING)
 ]  # fmt: skip
 LrScheduleOption = Annotated[
     LrSchedule | None, typer.Option("--lr-schedule", help="How the learning rate falls.",
@@ -121,16 +121,16 @@ Milestones = Annotated[
                              show_default="the recipe's", rich_help_panel=LEARNING)
 ]  # fmt: skip
 WarmupEpochs = Annotated[
-    float | None, typer.Option("--warmup-epochs", min=0.0, help="Linear rise at the start.",
+    float | None, typer.Option("--warmup-epochs", metavar="X", min=0.0, help="Linear rise at the start.",
                                show_default="0", rich_help_panel=LEARNING)
 ]  # fmt: skip
 WeightDecay = Annotated[
-    float | None, typer.Option("--weight-decay", min=0.0, help="L2 on all weights.", show_default="0.0001",
+    float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="L2 on all weights.", show_default="0.0001",
                                rich_help_panel=LEARNING)
 ]  # fmt: skip
 LabelSmoothing = Annotated[
-    float | None, typer.Option("--label-smoothing", min=0.0, max=0.99, help="Share of a label spread over all "
-                               "classes.", show_default="0", rich_help_panel=LEARNING)
+    float | None, typer.Option("--label-smoothing", metavar="X", min=0.0, max=0.99, help="Share of a label spread over "
+                               "all classes.", show_default="0", rich_help_panel=LEARNING)
 ]  # fmt: skip
 CropOption = Annotated[
     Crop | None, typer.Option("--crop", help="How the training crop is drawn.", show_default="random-resized",
@@ -138,7 +138,7 @@ CropOption = Annotated[
 ]  # fmt: skip
 OutFile = Annotated[
     Path | None,
-    typer.Option("-o", "--out", metavar="FILE", help="The checkpoint; absent until training has finished.",
+    typer.Option("-o", "--out", metavar="FILE", help="The checkpoint; has to be given; absent until training is done.",
                  rich_help_panel=o.STREAMS),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What to search for: class names to queries and hashtags (Sec. 3.1, 4.2; IG-65M Sec. 3.1, A.1).
+"""What to search for: class names to queries and hashtags (Sec. 3.3, 4.2; IG-65M Sec. 3.1, A.1).
 
     in    class names
     out   for each, what a search engine is asked, or the hashtags that a social network is

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Write a page for each command, of the same words as its ``--help``: ``docs/commands/*.md``.
+
+    python docs/make_pages.py
+
+A page opens with the docstring of the command's module, its examples as code, and has one table of options for each
+panel of the help. Names, values and defaults come from the signature that Typer reads, so a page cannot say what the
+command does not take. The same sources give the same bytes; ``tests/docs/test_make_pages.py`` fails where a page is
+stale.
+"""
+
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from omnicli.app import COMMANDS, EPILOG, app
+
+FOLDER = Path(__file__).parent / "commands"
+NOTE = "<!-- Written by docs/make_pages.py from the command's own help: change that, not this. -->"
+ARGUMENTS = "Arguments"
+NAMES = [name for name, _, _ in COMMANDS]
+PLACEHOLDERS = {int: "N", float: "X", str: "TEXT"}  # of values that have no name of their own
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option or an argument of a command, as Typer is told of it."""
+
+    name: str
+    spellings: list[str]  # -o, --out; of an argument its name
+    info: OptionInfo | ArgumentInfo
+    type: type  # of one value
+    repeats: bool
+    default: Any
+
+    @property
+    def is_argument(self) -> bool:
+        """Whether it is known by its place on the line, not by a name."""
+        return isinstance(self.info, ArgumentInfo)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the command refuses to run without it."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def panel(self) -> str:
+        """The heading it stands under."""
+        return str(self.info.rich_help_panel or (ARGUMENTS if self.is_argument else "Options"))
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for its value, such as FILE."""
+        return self.info.metavar or PLACEHOLDERS.get(self.type, self.name.upper())
+
+
+def pages() -> dict[str, str]:
+    """File names below ``docs/commands`` and what they say."""
+    return {"README.md": index()} | {f"{name}.md": page(name, command) for name, command, _ in COMMANDS}
+
+
+def index() -> str:
+    """The list of commands, one line each, and what all of them share."""
+    lines = [NOTE, "", "# Commands", ""]
+    for panel in dict.fromkeys(panel for _, _, panel in COMMANDS):
+        lines += [f"## {panel}", "", "| command | what it does |", "|---|---|"]
+        lines += [
+            f"| [`omni {name}`]({name}.md) | {cell(paragraphs(command)[0])} |"
+            for name, command, its_panel in COMMANDS
+            if its_panel == panel
+        ]
+        lines.append("")
+    shared = re.sub(r"\[/?bold\]", "", EPILOG).strip()
+    return "\n".join([*lines, "## What all of them share", "", "```text", shared, "```", ""])
+
+
+def page(name: str, command: Callable[..., None]) -> str:
+    """What the command is for, lines that run, and its options."""
+    parameters = list(parameters_of(name, command))
+    lines = [NOTE, "", f"# omni {name}", "", *opening(command, name), "## Usage", ""]
+    lines += ["```text", " ".join(["omni", name, "[OPTIONS]", *usage(parameters)]), "```", ""]
+    for panel in dict.fromkeys(parameter.panel for parameter in parameters):
+        inside = [parameter for parameter in parameters if parameter.panel == panel]
+        lines += [f"## {panel}", "", *(arguments(inside) if panel == ARGUMENTS else table(inside)), ""]
+    return "\n".join([*lines, "[All commands](README.md)", ""])
+
+
+def paragraphs(command: Callable[..., None]) -> list[str]:
+    """Those of the docstring that the help is made of."""
+    return (sys.modules[command.__module__].__doc__ or "").strip().split("\n\n")
+
+
+def opening(command: Callable[..., None], name: str) -> Iterator[str]:
+    """The docstring as Markdown: prose flows, examples that follow each other make one block of code."""
+    in_code = False
+    for paragraph in paragraphs(command):
+        is_code = paragraph.startswith("    ")
+        if in_code and not is_code:
+            yield from ("```", "")
+        elif in_code:
+            yield ""
+        elif is_code:
+            yield "```bash"
+        if is_code:
+            yield from (line.strip() for line in paragraph.splitlines())
+        else:
+            yield from (wrapped(prose(paragraph, name)), "")
+        in_code = is_code
+    if in_code:
+        yield from ("```", "")
+
+
+def parameters_of(name: str, command: Callable[..., None]) -> Iterator[Parameter]:
+    """In the order of the signature; what Typer itself passes, such as the context, is not among them."""
+    group: Any = typer.main.get_command(app)
+    spellings = {known.name: [*known.opts, *known.secondary_opts] for known in group.commands[name].params}
+    hints = get_type_hints(command, include_extras=True)
+    for variable, parameter in inspect.signature(command).parameters.items():
+        annotation, *notes = get_args(hints[variable]) or (hints[variable],)
+        for info in notes:
+            if isinstance(info, OptionInfo | ArgumentInfo) and not info.hidden:
+                kind, repeats = value_type(annotation)
+                yield Parameter(variable, spellings[variable], info, kind, repeats, parameter.default)
+
+
+def value_type(annotation: Any) -> tuple[type, bool]:
+    """The type of one value, and whether there may be several.
+
+    >>> value_type(list[str] | None)
+    (<class 'str'>, True)
+    """
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0], True
+    return annotation, False
+
+
+def usage(parameters: list[Parameter]) -> Iterator[str]:
+    """The arguments as a usage line has them."""
+    for parameter in parameters:
+        if parameter.is_argument:
+            shown = parameter.placeholder if parameter.is_required else f"[{parameter.placeholder}]"
+            yield shown + "..." * parameter.repeats
+
+
+def arguments(inside: list[Parameter]) -> Iterator[str]:
+    """What stands on the line without a name."""
+    for parameter in inside:
+        yield f"- `{parameter.placeholder}`: {prose(parameter.info.help or '')}"
+
+
+def table(inside: list[Parameter]) -> Iterator[str]:
+    """The options of a panel."""
+    yield from ("| option | value | default | what it does |", "|---|---|---|---|")
+    yield from (row(parameter) for parameter in inside)
+
+
+def row(parameter: Parameter) -> str:
+    """Its line of the table."""
+    cells = [names(parameter), value(parameter), default(parameter), meaning(parameter)]
+    return " ".join(["|", *(f"{text} |" if text else "|" for text in cells)])
+
+
+def names(parameter: Parameter) -> str:
+    """Its spellings, the long one first."""
+    return ", ".join(code(name) for name in sorted(parameter.spellings, key=lambda name: not name.startswith("--")))
+
+
+def value(parameter: Parameter) -> str:
+    """What it takes; nothing for a switch."""
+    if parameter.type is bool:
+        return ""
+    if issubclass(parameter.type, Enum):
+        return ", ".join(code(str(choice.value)) for choice in parameter.type)
+    shown = code(parameter.placeholder) + bounds(parameter.info.min, parameter.info.max)
+    is_said = "repeated" in (parameter.info.help or "")
+    return f"{shown}; may be repeated" if parameter.repeats and not is_said else shown
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """The range of a number, in words."""
+    if low is not None and high is not None:
+        return f", {low:g} to {high:g}"
+    return f", at least {low:g}" if low is not None else f", at most {high:g}" if high is not None else ""
+
+
+def default(parameter: Parameter) -> str:
+    """What holds where it is not given; nothing where that is to do nothing."""
+    if parameter.is_required:
+        return "required"
+    if isinstance(shown := parameter.info.show_default, str):
+        is_literal = code(shown) in value(parameter).split(", ") or re.fullmatch(r"\S*\d\S*", shown)
+        return code(shown) if is_literal else cell(shown)
+    if not shown or parameter.default is None or parameter.default is False:
+        return ""
+    if parameter.default is True:
+        return names(parameter).partition(",")[0]
+    return code(str(parameter.default.value if isinstance(parameter.default, Enum) else parameter.default))
+
+
+def meaning(parameter: Parameter) -> str:
+    """Its help, and the variable that sets it too."""
+    text = cell(parameter.info.help or "")
+    return f"{text} Environment: {code(str(parameter.info.envvar))}." if parameter.info.envvar else text
+
+
+def code(text: str) -> str:
+    """As code, in a cell of a table.
+
+    >>> code("FILE|DIR/")
+    '`FILE\\\\|DIR/`'
+    """
+    return f"`{text}`".replace("|", "\\|")
+
+
+def cell(text: str) -> str:
+    """As prose, in a cell of a table."""
+    return prose(" ".join(text.split())).replace("|", "\\|")
+
+
+def prose(text: str, page_name: str = "") -> str:
+    """Options, commands and fields as code; other commands as links to their pages.
+
+    >>> prose("omni filter decides by --threshold and writes pseudo_label.")
+    '[`omni filter`](filter.md) decides by `--threshold` and writes `pseudo_label`.'
+    """
+    word = re.compile(
+        r"(?P<code>`[^`]+`)"
+        rf"|\bomni (?P<command>{'|'.join(sorted(NAMES, key=len, reverse=True))})\b"
+        r"|(?<![\w/-])(?P<option>--[a-z][a-z0-9-]*=?|-[a-zA-Z0-9])(?![\w-])"
+        r"|\b(?P<field>[a-z0-9]+(?:_[a-z0-9]+)+)\b(?![./]\w)"
+        r"|(?P<markup>[<*])"
+    )
+
+    def shown(match: re.Match[str]) -> str:
+        if match["command"] == page_name:
+            return f"`omni {page_name}`"
+        if match["command"]:
+            return f"[`omni {match['command']}`]({match['command']}.md)"
+        if match["markup"]:
+            return {"<": "&lt;", "*": "\\*"}[match["markup"]]
+        return match[0] if match["code"] else f"`{match[0]}`"
+
+    return word.sub(shown, text)
+
+
+def wrapped(text: str) -> str:
+    """In lines as long as those of the sources, so that changes read well."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def main() -> None:
+    """Write every page and take away those of commands that are no more."""
+    made = pages()
+    FOLDER.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    print(f"{len(made)} pages in {FOLDER}")
+
+
+if __name__ == "__main__":
+    main()
