@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from omnicli.media.frames import FramesSource
-from omnicli.media.tracking import CUT, FLAT, FRAMES_AT_ONCE, NO_FIT, find_homography, track_motion
+from omnicli.media.tracking import CUT, FLAT, FRAMES_AT_ONCE, LOOSE, NO_FIT, dilution, find_homography, track_motion
 
 HEIGHT, WIDTH = 180, 240
 STILL = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
@@ -81,7 +81,59 @@ def test_a_motion_seen_in_one_place_says_nothing_of_the_rest():
     before, after = np.full((2, HEIGHT, WIDTH), 90, np.uint8)
     patch = texture(0, 60, 60)
     before[20:80, 20:80], after[20:80, 22:82] = patch, patch
+    assert find_homography(before, after) == LOOSE
+
+
+def test_a_crowd_does_not_outvote_the_rest_of_the_picture():
+    """Most corners are in the stands and go one way; the players, who are all over the floor, go others."""
+    spots = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
+    spots[10::24, 10::24] = 255
+    stands, floor = texture(0, 2 * HEIGHT, 2 * WIDTH), cv2.GaussianBlur(spots, (0, 0), 2) * 6 + 60
+    pan, up, down = (
+        matrix_of(np.add(STILL, [0, 0, x, 0, 0, y, 0, 0])) for x, y in ((0.04, 0), (0.01, 0.05), (-0.02, -0.05))
+    )
+    before, after, together = moved(floor, np.eye(3)), moved(floor, up), moved(floor, pan)
+    after[:, WIDTH // 2 :] = moved(floor, down)[:, WIDTH // 2 :]
+    for frame, motion in ((before, np.eye(3)), (after, pan), (together, pan)):
+        frame[: HEIGHT // 4] = moved(stands, motion)[: HEIGHT // 4]
     assert find_homography(before, after) == NO_FIT
+    np.testing.assert_allclose(find_homography(before, together).ravel()[:8], pan.ravel()[:8], atol=3e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 2.5])
+def test_large_motions_pass_as_small_ones_do(scale):
+    """Or the covariance would be that of what passes."""
+    steps = STILL + scale * SPREAD * np.random.default_rng(1).standard_normal((8, 8))
+    for seed, step in enumerate(steps):
+        canvas = texture(seed, 2 * HEIGHT, 2 * WIDTH)
+        assert isinstance(find_homography(moved(canvas, np.eye(3)), moved(canvas, matrix_of(step))), np.ndarray)
+
+
+@pytest.mark.parametrize(("num_points", "height"), [(120, 1.0), (14, 1.0), (40, 0.2)])
+def test_dilution_is_how_far_fits_of_noisy_points_are_off(num_points, height):
+    """Least squares over and over, at the place that is known least."""
+    rng = np.random.default_rng(num_points)
+    points = rng.uniform(-1, 1, (num_points, 2)) * [0.8, 0.8 * height] + [0.5, 0.2]  # more of them right and down
+    places = np.array([[-4 / 3, -1], [4 / 3, -1], [-4 / 3, 1], [4 / 3, 1]])
+    step, noise = matrix_of(STILL + SPREAD), 1e-4
+
+    def through(homography, some):
+        return cv2.perspectiveTransform(some[None], homography)[0]
+
+    fits = [
+        cv2.findHomography(points, through(step, points) + noise * rng.standard_normal((num_points, 2)), 0)[0]
+        for _ in range(400)
+    ]
+    off = np.array([through(fit, places) - through(step, places) for fit in fits])  # (400, 4, 2)
+    root_mean_square = np.sqrt((off**2).sum(axis=-1).mean(axis=0)).max() / noise
+    assert dilution(step, points, places) == pytest.approx(root_mean_square, rel=0.15)
+
+
+def test_points_that_leave_the_fit_open_dilute_without_bound():
+    line = np.linspace(-1, 1, 50)
+    places = np.array([[1.0, 1.0]])
+    assert dilution(np.eye(3), np.column_stack([line, line]), places) == np.inf
+    assert dilution(np.eye(3), np.array([[-1.0, -1], [1, 1], [-1, 1]]), places) == np.inf
 
 
 def test_what_moves_inside_the_scene_is_outvoted():
