@@ -87,10 +87,10 @@ def find_homography(before: np.ndarray, after: np.ndarray) -> np.ndarray | str:
     if min(agrees.mean(), _share_of_parts(start, agrees, before.shape)) < MIN_INLIERS:
         return NO_FIT
     to_normal = _normalising(*before.shape)
-    homography = to_normal @ pixels @ np.linalg.inv(to_normal)
-    if not _is_camera(homography, before):
+    unscaled = to_normal @ pixels @ np.linalg.inv(to_normal)
+    if not _is_camera(unscaled, before):
         return NO_FIT
-    homography = homography / homography[2, 2]
+    homography: np.ndarray = unscaled / unscaled[2, 2]
     voters = start[agrees] @ to_normal[:2, :2].T + to_normal[:2, 2]
     if voters.std(axis=0).min() < MIN_SPREAD or dilution(homography, voters, _corners_of(before)) > MAX_DILUTION:
         return LOOSE
