@@ -14,7 +14,8 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
     Returns:
         (T, H', W', 3) uint8; the same array if it already fits.
     """
-    return resize(frames, *fitting_size(*frames.shape[1:3], short_side))
+    height, width = frames.shape[1:3]
+    return resize(frames, *fitting_size(height, width, short_side))
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
