@@ -1,12 +1,19 @@
 """Tracked motion against rendered motion."""
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from omnicli.media.frames import FramesSource
+from omnicli.media.source import open_media
 from omnicli.media.tracking import CUT, FLAT, FRAMES_AT_ONCE, LOOSE, NO_FIT, dilution, find_homography, track_motion
+from omnicli.streams.records import Record
 
+UNTRIMMED = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "untrimmed"
 HEIGHT, WIDTH = 180, 240
 STILL = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
 SPREAD = np.array([0.01, 0.01, 0.03, 0.008, 0.01, 0.03, 0.01, 0.01])  # well above tracking noise
@@ -162,6 +169,24 @@ def test_a_film_is_tracked_pair_by_pair_and_its_cuts_are_left_out(tmp_path):
     assert dict(left_out) == {CUT: 1}
     expected = np.tile(matrix_of(np.add(STILL, [0, 0, 0.01, 0, 0, 0, 0, 0])), (num_frames - 2, 1, 1))
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.skipif(not UNTRIMMED.exists(), reason="needs ../shared/data/actions6")
+@pytest.mark.slow
+def test_every_cut_of_real_videos_is_left_out_and_no_frame_before_one_is_called_a_cut():
+    """72 places where footage was joined to other footage."""
+    at_cuts, before_cuts = Counter(), Counter()
+    num_cuts = 0
+    for line in (UNTRIMMED / "truth.jsonl").read_text().splitlines():
+        truth = json.loads(line)
+        with open_media(Record({"path": str(UNTRIMMED.parents[1] / truth["path"])})) as source:
+            joins = np.searchsorted(source.times, np.ravel(truth["action_sec"]) - 1e-3)
+            last_frames = np.unique(joins[(joins > 1) & (joins < source.num_frames)]) - 1
+            num_cuts += len(last_frames)
+            at_cuts += track_motion(source, last_frames.tolist())[1]
+            before_cuts += track_motion(source, (last_frames - 1).tolist())[1]
+    assert dict(at_cuts) == {CUT: num_cuts} and num_cuts == 72
+    assert CUT not in before_cuts
 
 
 def test_only_the_wanted_pairs_are_looked_at(tmp_path):
