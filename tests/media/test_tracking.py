@@ -84,10 +84,14 @@ def test_a_scene_whose_parts_move_apart_has_no_common_motion():
     assert isinstance(find_homography(before, after), str)
 
 
-def test_a_motion_seen_in_one_place_says_nothing_of_the_rest():
+@pytest.mark.parametrize(
+    ("places", "size"), [([(20, 20)], 60), ([(2, 2), (HEIGHT - 46, WIDTH - 50)], 44)], ids=["one", "on a diagonal"]
+)
+def test_a_motion_seen_in_one_place_or_on_a_line_says_nothing_of_the_rest(places, size):
     before, after = np.full((2, HEIGHT, WIDTH), 90, np.uint8)
-    patch = texture(0, 60, 60)
-    before[20:80, 20:80], after[20:80, 22:82] = patch, patch
+    for seed, (top, left) in enumerate(places):
+        patch, rows = texture(seed, size, size), slice(top, top + size)
+        before[rows, left : left + size], after[rows, left + 2 : left + 2 + size] = patch, patch
     assert find_homography(before, after) == LOOSE
 
 
