@@ -1,8 +1,9 @@
-"""What teacher-train and train do alike: the model, its media, how it learns, the best epoch.
+"""What teacher-train and train do alike: the model, its media, how it learns, the best epoch, what is held out.
 
 Training a teacher is joint training without web sources.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from omnicli.data.dataset import Augmentation
+from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan
 from omnicli.engine.fit import Progress, Tally
@@ -26,10 +28,12 @@ from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.recogniser import Recogniser
 from omnicli.objective import Objective, step_losses
 from omnicli.recipes import TeacherRecipe
-from omnicli.streams.records import OnDrop
-from omnicli.training import Metrics, Training
+from omnicli.streams.records import OnDrop, shard_key
+from omnicli.training import LeftOut, Metrics, Training
 
 MAX_CLASSIFIER_DECAY = 0.2
+HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
+MIN_HELD_OUT = 100
 
 
 def create_learner(
@@ -71,12 +75,40 @@ def augmentation(spec: ModelSpec, recipe: TeacherRecipe, *, seed: int, stage: st
     )  # fmt: skip
 
 
-def readable(examples: Sequence[Example], takes_pictures: bool, setting: Setting, on_drop: OnDrop) -> Iterator[Example]:
-    """Those whose media can be opened; ranks share the opening.
+def readable(
+    examples: Sequence[Example],
+    takes_pictures: bool,
+    setting: Setting,
+    on_drop: OnDrop,
+    *,
+    left_out: LeftOut,
+    name: str,
+) -> Iterator[Example]:
+    """Those whose media can be opened, or could be when the training began; ranks share the opening.
+
+    Args:
+        examples: a set of them.
+        takes_pictures: the model is 2D.
+        setting: where.
+        on_drop: told of the others, as ``unreadable: why``.
+        left_out: of an unfinished training, or where to note it.
+        name: of the set.
 
     Raises:
         InputError: a picture for a 3D model.
     """
+    places = left_out.places.setdefault(name, {})
+    if not left_out.is_known:
+        places |= _unopened(examples, takes_pictures, setting)
+    for place, example in enumerate(examples):
+        if why := places.get(place):
+            on_drop(example.record, f"unreadable: {why}")
+        else:
+            yield example
+
+
+def _unopened(examples: Sequence[Example], takes_pictures: bool, setting: Setting) -> dict[int, str]:
+    """Places of examples whose media cannot be opened, and why. Raises InputError."""
 
     def why_not(example: Example) -> str:
         if example.record.get("media") == "features":
@@ -102,11 +134,35 @@ def readable(examples: Sequence[Example], takes_pictures: bool, setting: Setting
         if not isinstance(why, Lull):
             reasons.append(why)
     everyone = world.gather(reasons)
-    for place, example in enumerate(examples):
-        if why := everyone[place % world.size][place // world.size]:
-            on_drop(example.record, f"unreadable: {why}")
-        else:
-            yield example
+    found = {place: everyone[place % world.size][place // world.size] for place in range(len(examples))}
+    return {place: why for place, why in found.items() if why}
+
+
+def hold_out(
+    examples: Sequence[Example], *, seed: int, stage: str, min_held_out: int = MIN_HELD_OUT
+) -> tuple[list[Example], list[Example]]:
+    """Examples to fit a temperature on, and those to train on; pieces of one video stay together.
+
+    Every class keeps an example to train on. None are held out where that gives fewer than ``min_held_out``: clips of
+    one shoot look so alike that a handful would only flatter the model (Ours, as are the numbers).
+    """
+    wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
+    if wanted < min_held_out:
+        return [], list(examples)
+    origins: dict[str, list[Example]] = {}
+    for example in examples:
+        origins.setdefault(shard_key(example.record), []).append(example)
+    left = Counter(example.label for example in examples)
+    held_out: list[Example] = []
+    for key in sorted(origins, key=lambda key: keyed_seed(seed, stage, key, draw=1)):
+        taken = Counter(example.label for example in origins[key])
+        if len(held_out) + len(origins[key]) <= wanted and all(left[label] > count for label, count in taken.items()):
+            left -= taken
+            held_out += origins[key]
+    if len(held_out) < min_held_out:
+        return [], list(examples)
+    gone = {id(example) for example in held_out}
+    return held_out, [example for example in examples if id(example) not in gone]
 
 
 def prepare_training(

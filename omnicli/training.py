@@ -28,12 +28,27 @@ from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.streams.records import Record, format_record
 
 STATE_FORMAT = "omni-training-state"
-STATE_VERSION = 2
+STATE_VERSION = 3
 SAVE_SEC = 5.0  # Ours: an epoch on ready features takes milliseconds, and a save two fsyncs
 SAVE_INSIDE_SEC = 600.0  # Ours: what a dead machine may cost of a long epoch
 
 Metrics = dict[str, Any]
 ComputeLoss = Callable[[nn.Module, StepBatch], Iterable[StepLoss]]
+
+
+@dataclass
+class LeftOut:
+    """What could not be opened before the first step, and so has no place in any epoch.
+
+    Also when the training is taken up again and media have come back, or others have gone: their places stay, empty.
+
+    Attributes:
+        places: of each set of examples, by name, the places in it and why.
+        is_known: they come from the state of an unfinished training.
+    """
+
+    places: dict[str, dict[int, str]] = field(default_factory=dict)
+    is_known: bool = False
 
 
 @dataclass(kw_only=True)
@@ -53,6 +68,7 @@ class Training:
         should_stop: asked after every step.
         world: the processes that train together.
         averages: of the weights over steps (EMA), if they are wanted; then they are what is measured and kept.
+        left_out: what could not be opened before the first step.
         progress: the place in the epoch.
         history: metric records of finished epochs.
         bad: ids of examples whose media turned out unreadable, and why.
@@ -71,6 +87,7 @@ class Training:
     should_stop: Callable[[], bool]
     world: World = field(default_factory=World)
     averages: AveragedModel | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
@@ -159,6 +176,7 @@ class Training:
             "progress": self.progress.to_meta(),
             "history": self.history,
             "bad": self.bad,
+            "left_out": self.left_out.places,
             "best": self.best,
         }
         write_whole(state_path(self.out), content)
@@ -172,10 +190,7 @@ class Training:
                 sees it.
         """
         path = state_path(self.out)
-        found = self.world.gather(path.exists())
-        if not all(found):
-            if any(found):
-                raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
+        if not _is_seen(path, self.world):
             return False
         content, _ = read_whole(path)
         _check_state(content, self.options, path)
@@ -227,12 +242,34 @@ def forget_state(out: Path) -> None:
     state_path(out).unlink(missing_ok=True)
 
 
+def left_out_before(out: Path, world: World) -> LeftOut:
+    """What an unfinished training of ``out`` left out at its beginning; nothing, and not known, if there is none.
+
+    Raises:
+        ModelError: the state is damaged.
+        UsageError: not every process sees it.
+    """
+    path = state_path(out)
+    content = read_whole(path)[0] if _is_seen(path, world) else None
+    if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
+        return LeftOut()  # a state of another version is refused when it is taken up
+    return LeftOut(content["left_out"], is_known=True)
+
+
 def digest_of_records(records: Iterable[Record]) -> str:
     """What a data set is, for comparing: SHA-256 of its lines, hex."""
     digest = hashlib.sha256()
     for record in records:
         digest.update(format_record(record))
     return digest.hexdigest()
+
+
+def _is_seen(path: Path, world: World) -> bool:
+    """Whether the state is there. Raises UsageError: for some processes only."""
+    found = world.gather(path.exists())
+    if any(found) and not all(found):
+        raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
+    return all(found)
 
 
 def _check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:

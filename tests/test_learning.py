@@ -7,15 +7,17 @@ import pytest
 import torch
 from torch import nn
 
+from omnicli import learning
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
 from omnicli.engine.distributed import World
 from omnicli.errors import InputError, Interrupted, UsageError
 from omnicli.feeds import Setting
-from omnicli.learning import augmentation, create_learner, measure_epoch, prepare_training, readable
+from omnicli.learning import augmentation, create_learner, hold_out, measure_epoch, prepare_training, readable
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.recipes import TEACHER_RECIPES
 from omnicli.streams.records import Record
+from omnicli.training import LeftOut
 
 RECIPE = replace(
     TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=4, short_side=40, crop_size=32,
@@ -47,9 +49,24 @@ def examples(world):
 
 def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
     left = []
-    kept = list(readable(examples, True, SETTING, lambda record, why: left.append((record["id"], why))))
+    left_out = LeftOut()
+
+    def tell(record, why):
+        left.append((record["id"], why))
+
+    kept = list(readable(examples, True, SETTING, tell, left_out=left_out, name="val"))
     assert kept == examples[:3] + examples[4:]
     assert left == [("bad", "unreadable: no such file")]
+    assert left_out.places == {"val": {3: "no such file"}}
+
+
+def test_taken_up_again_the_same_ones_leave_whatever_can_be_opened_now(examples):
+    """Else a file that comes or goes between two runs would give every step other clips."""
+    left = []
+    before = LeftOut({"target": {1: "empty file"}}, is_known=True)
+    kept = list(readable(examples, True, SETTING, lambda *drop: left.append(drop), left_out=before, name="target"))
+    assert kept == [examples[0], *examples[2:]]
+    assert left == [(examples[1].record, "unreadable: empty file")]
 
 
 def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
@@ -57,7 +74,7 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
 
     def check(rank):
         setting = replace(SETTING, world=Threads(rank, 2, shelf=shelf, meeting=meeting))
-        found[rank] = list(readable(examples, True, setting, lambda *drop: None))
+        found[rank] = list(readable(examples, True, setting, lambda *drop: None, left_out=LeftOut(), name=""))
 
     threads = [threading.Thread(target=check, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -70,10 +87,11 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
 
 def test_a_picture_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
     picture = next((world / "web" / "image").rglob("*.jpg"))
+    fresh = {"left_out": LeftOut(), "name": ""}
     with pytest.raises(InputError, match="a 3D model learns from clips"):
-        list(readable([Example(Record({"id": "p", "path": str(picture)}), 0)], False, SETTING, print))
+        list(readable([Example(Record({"id": "p", "path": str(picture)}), 0)], False, SETTING, print, **fresh))
     with pytest.raises(Interrupted):
-        list(readable(examples, True, replace(SETTING, should_stop=lambda: True), print))
+        list(readable(examples, True, replace(SETTING, should_stop=lambda: True), print, **fresh))
 
 
 def test_the_recipe_says_what_the_model_eats_and_what_it_has_no_use_for():
@@ -138,3 +156,24 @@ def test_the_best_epoch_is_kept_the_earlier_of_equals(tmp_path, multi_label):
         measure_epoch(training, judge=judge, spec=spec, multi_label=multi_label)
     metrics = load_checkpoint(tmp_path / "a.best.pth").meta["metrics"]
     assert metrics == {"epoch": 1, "val_mean_ap" if multi_label else "val_top1_acc": 0.75}
+
+
+def test_what_is_held_out_keeps_videos_together_and_every_class_trainable(monkeypatch):
+    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.3)
+    examples = [
+        Example(Record({"id": f"{video}#{piece}", "parent": f"v{video}"}), video % 5)
+        for video in range(40)
+        for piece in range(3)
+    ]
+    held_out, kept = hold_out(examples, seed=0, stage="s", min_held_out=10)
+    assert 10 <= len(held_out) <= 36
+    assert len(held_out) + len(kept) == len(examples)
+    assert not {e.record["parent"] for e in held_out} & {e.record["parent"] for e in kept}
+    assert {e.label for e in kept} == set(range(5))
+    assert hold_out(examples, seed=0, stage="s", min_held_out=37) == ([], examples)
+
+
+def test_a_class_of_one_video_is_never_held_out(monkeypatch):
+    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.5)
+    examples = [Example(Record({"id": str(n)}), n) for n in range(10)]
+    assert hold_out(examples, seed=0, stage="s", min_held_out=1) == ([], examples)

@@ -149,7 +149,10 @@ def test_what_is_no_video_leaves_in_its_place_and_pictures_pass(tmp_path):
         song.mux(sound.encode(silence))
         song.mux(sound.encode(None))
     cv2.imwrite(str(tmp_path / "still.jpg"), np.zeros((20, 20, 3), np.uint8))
-    names = ["film.mp4", "empty.mp4", "song.mp4", "gone.mp4", "still.jpg", "torn.mp4"]
+    with av.open(str(tmp_path / "headers.mp4"), "w") as headers:  # a film of no length
+        headers.add_stream("libx264", rate=25).width = 32
+        headers.start_encoding()
+    names = ["film.mp4", "empty.mp4", "song.mp4", "gone.mp4", "still.jpg", "torn.mp4", "headers.mp4"]
     (tmp_path / "torn.mp4").write_bytes(film.read_bytes()[:200])
     records = [Record({"id": name, "path": str(tmp_path / name)}) for name in names]
     scored, dropped = score(
@@ -157,7 +160,7 @@ def test_what_is_no_video_leaves_in_its_place_and_pictures_pass(tmp_path):
     )
     assert list(scored) == ["film.mp4", "still.jpg", "asked"]
     assert scored["still.jpg"] is scored["asked"] is None
-    assert [name for name, _ in dropped] == ["empty.mp4", "song.mp4", "gone.mp4", "torn.mp4"]
+    assert [name for name, _ in dropped] == ["empty.mp4", "song.mp4", "gone.mp4", "torn.mp4", "headers.mp4"]
     assert dropped[:3] == [
         ("empty.mp4", "unreadable: empty file"),
         ("song.mp4", "unreadable: no video stream"),

@@ -1,5 +1,6 @@
 """A training that is stopped anywhere and goes on: the same weights, the same metric lines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from omnicli.data.loaders import Batch, Example, epoch_order
+from omnicli.engine.distributed import World
 from omnicli.engine.fit import StepLoss, TrainingDiverged
 from omnicli.engine.optim import Group, Schedule, make_sgd
 from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.streams.records import Record
-from omnicli.training import Training, digest_of_records, forget_state, state_path
+from omnicli.training import LeftOut, Training, digest_of_records, forget_state, left_out_before, state_path
 
 EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10)]
 EPOCHS = 3
@@ -114,6 +116,17 @@ def test_without_a_state_nothing_is_resumed_and_it_can_be_forgotten(tmp_path):
     assert state_path(tmp_path / "a.pth").name == ".a.pth.state"
     forget_state(tmp_path / "a.pth")
     assert not training.resume()
+
+
+def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state(tmp_path):
+    out = tmp_path / "a.pth"
+    assert left_out_before(out, World()) == LeftOut()
+    training = make_training(out)
+    training.left_out = LeftOut({"target": {0: "empty file", 7: "no such file"}, "val": {}})
+    training.save()
+    assert left_out_before(out, World()) == replace(training.left_out, is_known=True)
+    write_whole(state_path(out), {"format": "another"})
+    assert left_out_before(out, World()) == LeftOut()
 
 
 @pytest.mark.parametrize(

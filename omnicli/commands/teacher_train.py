@@ -66,14 +66,7 @@ def command(
         ),
     ] = None,
     crop: t.CropOption = None,
-    temperature: Annotated[
-        bool,
-        typer.Option(
-            "--temperature/--no-temperature",
-            help="Fit a temperature on held-out training clips, where there are enough.",
-            rich_help_panel=t.LEARNING,
-        ),
-    ] = True,
+    temperature: t.Temperature = True,
     workers: o.Workers = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",

@@ -157,6 +157,7 @@ def command(
                             rich_help_panel=t.LEARNING)
     ] = 0.0,
     crop: t.CropOption = None,
+    temperature: t.Temperature = True,
     workers: o.Workers = None,
     device: o.Device = "auto",
     precision: o.Precision = "auto",
@@ -205,13 +206,14 @@ def command(
     if query_map and auxiliary_label is not AuxiliaryLabel.query:
         raise UsageError("--query-map goes with --auxiliary-label query")
     sources = name_sources(auxiliary or [])
-    options = {"recipe": name, **asdict(row), "seed": seed, "target": target, "auxiliary": sources, "val": val,
-               "classes": classes, "query_map": query_map and digest_of(query_map, InputError), "out": out}  # fmt: skip
+    options = {"recipe": name, **asdict(row), "seed": seed, "temperature": temperature, "target": target,
+               "auxiliary": sources, "val": val, "classes": classes,
+               "query_map": query_map and digest_of(query_map, InputError), "out": out}  # fmt: skip
     if dry_run:
         print_options({"omni": __version__, "command": "train", **options})
         return
     data = {"target": target, "sources": sources, "val": val, "classes": classes, "query_map": query_map}
-    learning = {"recipe": row, "seed": seed, "resume": resume}
+    learning = {"recipe": row, "seed": seed, "calibrate": temperature, "resume": resume}
     where = {"workers": workers, "device": device, "precision": precision, "root": root, "compile": compile_model}
     books = {"rejects": rejects, "max_bad": max_bad, "summary": summary, "options": options}
     _join(data, out, learning, where, books, tensorboard, {"quiet": quiet, "verbose": verbose})

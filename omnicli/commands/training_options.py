@@ -136,6 +136,10 @@ CropOption = Annotated[
     Crop | None, typer.Option("--crop", help="How the training crop is drawn.", show_default="random-resized",
                               rich_help_panel=LEARNING)
 ]  # fmt: skip
+Temperature = Annotated[
+    bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, where there "
+                       "are enough: a filter's confidence then says how often it is right.", rich_help_panel=LEARNING)
+]  # fmt: skip
 OutFile = Annotated[
     Path | None,
     typer.Option("-o", "--out", metavar="FILE", help="The checkpoint; has to be given; absent until training is done.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnicli.errors import MediaError
 from omnicli.media.image import image_size, read_image
-from omnicli.media.resizing import resize, resize_short_side, shrink
+from omnicli.media.resizing import fitting_size, resize, resize_into, resize_short_side, shrink
 from omnicli.streams.files import read_bytes, reason_of
 
 FRAMES_FPS = 25.0  # Ours: what a directory of frames does not say; mmaction2 extracts at the video's own rate
@@ -78,10 +78,20 @@ class FramesSource:
         wanted = [int(index) for index in dict.fromkeys(frame_indices)]
         if not wanted:
             return np.empty((0, 0, 0, 3), np.uint8)
-        pictures = [_decode(data, short_side) for data in self._encoded(wanted)]  # (1, H, W, 3) each
-        height, width = pictures[0].shape[1:3]
-        decoded = dict(zip(wanted, pictures, strict=True))
-        return np.concatenate([resize(decoded[int(index)], height, width) for index in frame_indices])
+        frames = np.empty((0, 0, 0, 3), np.uint8)
+        for place, data in enumerate(self._encoded(wanted)):
+            picture = self._decode(data, short_side)  # one at a time: its memory, still warm, takes the next
+            height, width = picture.shape[:2]
+            size = fitting_size(height, width, short_side) if short_side else (height, width)
+            if not len(frames):
+                frames = np.empty((len(wanted), *size, 3), np.uint8)
+            elif size != frames.shape[1:3]:
+                picture = resize(picture[None], *size)[0]
+            resize_into(picture, frames[place])
+        if len(wanted) == len(frame_indices):
+            return frames
+        places = {index: place for place, index in enumerate(wanted)}
+        return frames[[places[int(index)] for index in frame_indices]]
 
     def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted frames one by one, so that a long video needs no memory; the first gives the size.
@@ -97,7 +107,8 @@ class FramesSource:
         size = None
         for index in frame_indices:
             [data] = self._encoded([index])
-            picture = _decode(data, short_side)
+            picture = self._decode(data, short_side)[None]
+            picture = resize_short_side(picture, short_side) if short_side else picture
             size = size or picture.shape[1:3]
             yield index, resize(picture, *size)[0]
 
@@ -129,6 +140,10 @@ class FramesSource:
         """The files of some frames."""
         return [read_bytes(self._paths[index]) for index in frame_indices]
 
+    def _decode(self, data: bytes, short_side: int | None) -> np.ndarray:
+        """(H, W, 3), not smaller than ``short_side`` unless the picture is."""
+        return read_image(data, short_side=short_side)
+
     def _check(self, frame_indices: Sequence[int]) -> None:
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
             raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of {self.num_frames}")
@@ -157,12 +172,6 @@ class ImageSource(FramesSource):
 
     def _encoded(self, frame_indices: Sequence[int]) -> list[bytes]:
         return [self._data] * len(frame_indices)
-
-
-def _decode(data: bytes, short_side: int | None) -> np.ndarray:
-    """(1, H, W, 3)."""
-    frame = read_image(data, short_side=short_side)[None]
-    return frame if short_side is None else resize_short_side(frame, short_side)
 
 
 def list_frames(directory: str) -> list[str]:

@@ -13,6 +13,9 @@ from omnicli.errors import MediaError
 EXIF_ORIENTATION = 0x0112
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+_USUAL_JPEG = re.compile(  # JFIF, two tables, baseline, 8 bits, three colours
+    rb"\xff\xd8\xff\xe0\0\x10.{14}(?:\xff\xdb\0\x43.{65}){2}\xff\xc0\0\x11\x08(.{4})\x03", re.DOTALL
+)
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
@@ -70,7 +73,14 @@ def read_header(data: bytes, kind: str) -> Header:
 
 
 def _read_jpeg(data: bytes) -> Header:
-    """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: skipped."""
+    """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: skipped.
+
+    What every common encoder writes, packed frames included, is told by its fixed places: nothing is searched.
+    """
+    if data.endswith(b"\xff\xd9") and (usual := _USUAL_JPEG.match(data)):
+        height, width = struct.unpack(">HH", usual[1])
+        if height:
+            return Header(height, width, end=len(data), complete=len(data) - 2)
     header, place = Header(0, 0), 2
     while (found := _JPEG_MARKER.search(data, place)) is not None:
         place, marker = found.start(), data[found.end() - 1]

@@ -15,8 +15,7 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
         (T, H', W', 3) uint8; the same array if it already fits.
     """
     height, width = frames.shape[1:3]
-    scale = short_side / min(height, width)
-    return resize(frames, max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1))
+    return resize(frames, *fitting_size(height, width, short_side))
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -29,8 +28,27 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
         return frames
     resized = np.empty((len(frames), height, width, 3), np.uint8)
     for frame, target in zip(frames, resized, strict=True):
-        cv2.resize(frame, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+        resize_into(frame, target)
     return resized
+
+
+def resize_into(frame: np.ndarray, target: np.ndarray) -> None:
+    """A frame (H, W, 3) uint8 stretched into ``target``, contiguous, of any size."""
+    if frame.shape == target.shape:
+        target[:] = frame
+    else:
+        height, width = target.shape[:2]
+        cv2.resize(frame, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+
+
+def fitting_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width with ``short_side`` as the shorter, the other int(long·s + 0.5).
+
+    >>> fitting_size(240, 320, 256)
+    (256, 341)
+    """
+    scale = short_side / min(height, width)
+    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 The paper does not say how. Ours: corners are tracked to the next frame and back; those that return to where they came
 from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
-for a few corners in one place says nothing about the rest of the frame.
+for a few corners in one place says nothing about the rest of the frame. So it must hold for half of the corners and for
+half of the places that have any, or a crowd would outvote the court; and the agreeing corners must be so many, and lie
+so, that they tell where the corners of the frame went. None of these tests asks how large the motion is.
 """
 
 from collections import Counter
@@ -22,11 +24,13 @@ MIN_CORNERS = 20
 RETURN_WITHIN = 0.5  # pixels between a corner and where tracking forward and back ends
 MIN_RETURNED = 0.3  # share of the corners; fewer come back across a cut
 INLIER_WITHIN = 1.0  # pixels
-MIN_INLIERS = 0.5  # share of the corners that came back
+MIN_INLIERS = 0.5  # share of the corners that came back, and of each part of the frame, on average over the parts
+PARTS = 4  # of the frame, across and down
+MAX_DILUTION = 2.0  # see ``dilution``; corners all over the frame have 0.3
 MIN_SPREAD = 0.25  # standard deviation of agreeing corners along each axis; evenly spread ones have 0.58
 MAX_MOVE = 1.0  # half a short side, by a corner of the frame: no camera turns so fast between two frames
 
-FLAT, CUT, NO_FIT = "no texture", "shot cut", "no common motion"
+FLAT, CUT, NO_FIT, LOOSE = "no texture", "shot cut", "no common motion", "corners too few or too close"
 
 quiet_codecs()
 
@@ -41,7 +45,8 @@ def track_motion(source: MediaSource, first_frames: Sequence[int]) -> tuple[np.n
     Returns:
         homographies: (P, 3, 3) float64 from points of a frame to points of the next, h33 = 1, in coordinates whose
             short side is [-1, 1] and whose centre is 0; P is at most ``len(first_frames)``.
-        left_out: how many pairs of frames have none, by why: "no texture", "shot cut", "no common motion".
+        left_out: how many pairs of frames have none, by why: "no texture", "shot cut", "no common motion", "corners too
+            few or too close".
 
     Raises:
         MediaError: a frame does not decode.
@@ -67,7 +72,7 @@ def find_homography(before: np.ndarray, after: np.ndarray) -> np.ndarray | str:
         after: (H, W) uint8.
 
     Returns:
-        (3, 3) float64 in normalised coordinates, h33 = 1; or one of ``FLAT``, ``CUT``, ``NO_FIT``.
+        (3, 3) float64 in normalised coordinates, h33 = 1; or one of ``FLAT``, ``CUT``, ``NO_FIT``, ``LOOSE``.
     """
     corners = cv2.goodFeaturesToTrack(before, MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE)
     if corners is None or len(corners) < MIN_CORNERS:
@@ -76,12 +81,43 @@ def find_homography(before: np.ndarray, after: np.ndarray) -> np.ndarray | str:
     if len(start) < max(MIN_CORNERS, MIN_RETURNED * len(corners)):
         return CUT
     pixels, mask = cv2.findHomography(start, end, cv2.USAC_MAGSAC, INLIER_WITHIN, maxIters=2000, confidence=0.999)
-    if pixels is None or mask.mean() < MIN_INLIERS:
+    if pixels is None:
+        return NO_FIT
+    agrees = mask[:, 0] > 0  # (P,)
+    if min(agrees.mean(), _share_of_parts(start, agrees, before.shape)) < MIN_INLIERS:
         return NO_FIT
     to_normal = _normalising(*before.shape)
-    spread = start[mask[:, 0] > 0].std(axis=0) * to_normal[0, 0]
-    homography = to_normal @ pixels @ np.linalg.inv(to_normal)
-    return homography / homography[2, 2] if spread.min() >= MIN_SPREAD and _is_camera(homography, before) else NO_FIT
+    unscaled = to_normal @ pixels @ np.linalg.inv(to_normal)
+    if not _is_camera(unscaled, before):
+        return NO_FIT
+    homography: np.ndarray = unscaled / unscaled[2, 2]
+    voters = start[agrees] @ to_normal[:2, :2].T + to_normal[:2, 2]
+    if voters.std(axis=0).min() < MIN_SPREAD or dilution(homography, voters, _corners_of(before)) > MAX_DILUTION:
+        return LOOSE
+    return homography
+
+
+def dilution(homography: np.ndarray, points: np.ndarray, places: np.ndarray) -> float:
+    """How much less a fit knows where a far place went than where the points went that it was fitted to.
+
+    With every coordinate of every point off by a standard deviation of one, by itself, this is the root mean square
+    distance that the homography is off at the worst place: the error propagated through least squares, as surveyors
+    do. It depends on the number and layout of the points, hardly on the motion.
+
+    Args:
+        homography: (3, 3), h33 = 1.
+        points: (P, 2) that it was fitted to.
+        places: (Q, 2) asked about.
+
+    Returns:
+        At least 0; infinite if the points leave something open, as fewer than four or all on a line do.
+    """
+    known, asked = (_slopes(homography, some) for some in (points, places))  # (P, 2, 8), (Q, 2, 8)
+    rows = known.reshape(-1, 8)
+    if np.linalg.matrix_rank(rows) < 8:
+        return float("inf")
+    uncertainty = np.linalg.inv(rows.T @ rows)  # (8, 8)
+    return float(np.sqrt(np.einsum("qij,jk,qik->q", asked, uncertainty, asked).max()))
 
 
 def _grey_frames(source: MediaSource, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -108,13 +144,41 @@ def _normalising(height: int, width: int) -> np.ndarray:
     return np.array([[1 / half, 0, (0.5 - width / 2) / half], [0, 1 / half, (0.5 - height / 2) / half], [0, 0, 1]])
 
 
+def _share_of_parts(start: np.ndarray, agrees: np.ndarray, shape: tuple[int, ...]) -> float:
+    """The share of corners that agree, in [0, 1]: of each part of the frame that has any, averaged over the parts."""
+    height, width = shape
+    across, down = np.minimum(start * PARTS / [width, height], PARTS - 1).astype(int).T
+    part = np.maximum(across, 0) + PARTS * np.maximum(down, 0)
+    found, agreed = np.bincount(part), np.bincount(part, weights=agrees)
+    return float((agreed[found > 0] / found[found > 0]).mean())
+
+
+def _slopes(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(P, 2, 8): how the image of each point changes with each of the eight parameters."""
+    line = np.column_stack([points, np.ones(len(points))])  # (P, 3)
+    moved = line @ homography.T
+    x, y = (moved[:, :2] / moved[:, 2:]).T
+    nothing = np.zeros_like(line)
+    rows = [
+        np.column_stack([line, nothing, -x[:, None] * points]),
+        np.column_stack([nothing, line, -y[:, None] * points]),
+    ]
+    slopes: np.ndarray = np.stack(rows, axis=1) / moved[:, 2:, None]
+    return slopes
+
+
+def _corners_of(frame: np.ndarray) -> np.ndarray:
+    """(4, 2) of the frame, in normalised coordinates."""
+    height, width = frame.shape
+    across, down = width / min(height, width), height / min(height, width)
+    return np.array([[-across, -down], [across, -down], [-across, down], [across, down]])
+
+
 def _is_camera(homography: np.ndarray, frame: np.ndarray) -> bool:
     """Whether the corners of the frame stay in front of the camera, the same way round, and near where they were."""
     if not np.isfinite(homography).all() or not homography[2, 2] > 0 or not np.linalg.det(homography) > 0:
         return False
-    height, width = frame.shape
-    across, down = width / min(height, width), height / min(height, width)
-    corners = np.array([[-across, across, -across, across], [-down, -down, down, down], [1, 1, 1, 1]])
+    corners = np.append(_corners_of(frame).T, np.ones((1, 4)), axis=0)  # (3, 4)
     moved = homography @ corners
     if not (moved[2] > 0).all():
         return False

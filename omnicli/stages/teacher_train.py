@@ -15,7 +15,6 @@ Ours: a temperature is fitted (Guo et al., 2017) on 5 % of the training clips, h
 makes 100 or more; else there is none: clips of one shoot look so alike that a handful would only flatter M.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -25,15 +24,16 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.dataset import check_media, trunk_digest
-from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
 from omnicli.data.targets import check_every_class_has_a_clip, infer_classes, read_examples
 from omnicli.errors import InputError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.learning import (
+    MIN_HELD_OUT,
     augmentation,
     create_learner,
+    hold_out,
     learn_classifier,
     measure_epoch,
     prepare_training,
@@ -43,12 +43,10 @@ from omnicli.models.checkpoint import check_writable, save_checkpoint
 from omnicli.models.teacher import Teacher
 from omnicli.objective import Objective, step_losses
 from omnicli.recipes import TeacherRecipe
-from omnicli.streams.records import OnDrop, Record, shard_key
-from omnicli.training import Metrics, digest_of_records, forget_state
+from omnicli.streams.records import OnDrop, Record
+from omnicli.training import LeftOut, Metrics, digest_of_records, forget_state, left_out_before
 
 STAGE = "teacher-train"
-HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
-MIN_HELD_OUT = 100
 
 
 def train_teacher(
@@ -102,9 +100,12 @@ def train_teacher(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
         is_frozen=recipe.freeze == "backbone", weights=recipe.init, root=setting.root,
     )  # fmt: skip
-    examples = list(readable(examples, model.is_2d, setting, on_drop))
-    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop))
-    held_out, examples = _hold_out(examples, seed, min_held_out, HELD_OUT_SHARE) if calibrate else ([], examples)
+    left_out = left_out_before(out, setting.world) if resume else LeftOut()
+    examples = list(readable(examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
+    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
+    held_out: list[Example] = []
+    if calibrate:
+        held_out, examples = hold_out(examples, seed=seed, stage=STAGE, min_held_out=min_held_out)
     check_every_class_has_a_clip(examples, names)
 
     # how M learns
@@ -112,6 +113,7 @@ def train_teacher(
     options["trunk"] = trunk_digest(recipe.init) if recipe.freeze == "backbone" else None
     plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
     training = prepare_training(model, recipe, plan, out, options, setting)
+    training.left_out = left_out
     if not resume:
         forget_state(out)
     resumed = training.resume()
@@ -141,29 +143,3 @@ def train_teacher(
     meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": options}
     save_checkpoint(out, meta=meta, state_dict=model.state_dict())
     forget_state(out)
-
-
-def _hold_out(
-    examples: Sequence[Example], seed: int, min_held_out: int, share: float
-) -> tuple[list[Example], list[Example]]:
-    """Examples to fit a temperature on, and those to train on; pieces of one video stay together.
-
-    Every class keeps an example to train on. None are held out where that gives fewer than ``min_held_out``.
-    """
-    wanted = min(int(share * len(examples)), MAX_HELD_OUT)
-    if wanted < min_held_out:
-        return [], list(examples)
-    origins: dict[str, list[Example]] = {}
-    for example in examples:
-        origins.setdefault(shard_key(example.record), []).append(example)
-    left = Counter(example.label for example in examples)
-    held_out: list[Example] = []
-    for key in sorted(origins, key=lambda key: keyed_seed(seed, STAGE, key, draw=1)):
-        taken = Counter(example.label for example in origins[key])
-        if len(held_out) + len(origins[key]) <= wanted and all(left[label] > count for label, count in taken.items()):
-            left -= taken
-            held_out += origins[key]
-    if len(held_out) < min_held_out:
-        return [], list(examples)
-    gone = {id(example) for example in held_out}
-    return held_out, [example for example in examples if id(example) not in gone]

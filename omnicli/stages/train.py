@@ -14,6 +14,9 @@ Cross-dataset mixup, and Eq. 1 itself: see ``objective``.
 
 ``alternate``: what the released runner does: one update a source batch.
 
+A student teaches the next round, so it gets a temperature as a teacher does (Ours; see ``teacher_train``), fitted on
+target clips that are held out; none with several labels a record.
+
 Every label is checked, and all media of the target opened, before the first step. Web media are opened when their turn
 comes, for there may be millions; what turns out unreadable leaves then, counted, and its place stays empty.
 """
@@ -42,8 +45,10 @@ from omnicli.data.targets import (
 from omnicli.errors import InputError, UsageError
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
 from omnicli.learning import (
+    MIN_HELD_OUT,
     augmentation,
     create_learner,
+    hold_out,
     learn_classifier,
     measure_epoch,
     prepare_training,
@@ -57,7 +62,7 @@ from omnicli.objective import Objective, step_losses
 from omnicli.recipes import StudentRecipe
 from omnicli.streams.classes import ClassIndex
 from omnicli.streams.records import OnDrop, Record
-from omnicli.training import Metrics, Training, digest_of_records, forget_state
+from omnicli.training import LeftOut, Metrics, Training, digest_of_records, forget_state, left_out_before
 
 STAGE = "train"
 TARGET = "target"
@@ -73,6 +78,8 @@ def train_student(
     classes: Sequence[str] | None = None,
     query_map: Mapping[str, str] | None = None,
     seed: int = 0,
+    calibrate: bool = True,
+    min_held_out: int = MIN_HELD_OUT,
     resume: bool = True,
     setting: Setting,
     on_drop: OnDrop,
@@ -88,6 +95,8 @@ def train_student(
         classes: their order; default that of the target's integers, else sorted names.
         query_map: queries that are no class name.
         seed: of every draw.
+        calibrate: fit a temperature where there are enough target clips.
+        min_held_out: fewest clips worth fitting a temperature on.
         resume: take up an unfinished training of the same options and data.
         setting: where and how.
         on_drop: takes what cannot be read, as ``unreadable: why``, and what was searched for no class.
@@ -109,8 +118,7 @@ def train_student(
     queries = Queries(ClassIndex(names), query_map or {}, seed)
     web = {name: _read_web(name, records, queries, recipe, on_drop) for name, records in auxiliaries.items()}
     everything = [*target_examples, *val_examples, *(example for examples in web.values() for example in examples)]
-    digest = digest_of_records(example.record for example in everything)
-    _check_ranks(digest, len(target_examples), setting)
+    digest = _common_digest(everything, setting)
 
     # M', and the target's media
     spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
@@ -118,22 +126,28 @@ def train_student(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
         weights=recipe.init, root=setting.root,
     )  # fmt: skip
-    target_examples = list(readable(target_examples, model.is_2d, setting, on_drop))
-    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop))
-    check_every_class_has_a_clip(target_examples, names)
+    left_out = left_out_before(out, world) if resume else LeftOut()
+    target_examples = list(readable(target_examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
+    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
+    held_out: list[Example] = []
+    if calibrate and not recipe.multi_label:
+        held_out, target_examples = hold_out(target_examples, seed=seed, stage=STAGE, min_held_out=min_held_out)
+    _check_enough(target_examples, names, setting)
 
     # |B_T| : |B_A,1| : ..., and chances ∝ weight
     plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
-        **asdict(recipe), "seed": seed, "sources": list(web), "data": digest, "processes": world.size,
-        "omni": __version__, "trunk": trunk_digest(recipe.init) if recipe.freeze == "backbone" else None,
+        **asdict(recipe), "seed": seed, "calibrate": calibrate, "sources": list(web), "data": digest,
+        "processes": world.size, "omni": __version__,
+        "trunk": trunk_digest(recipe.init) if recipe.freeze == "backbone" else None,
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
+    training.left_out = left_out
     resumed = _take_up(training, everything, resume, on_drop)
 
     # Eq. 1, step by step
-    look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)
-    look = replace(look, num_positive=_num_positive(recipe, spec))
+    num_positive = _num_positive(recipe, spec)
+    look = replace(augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root), num_positive=num_positive)
     student = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     objective = Objective(
         num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha,
@@ -144,7 +158,8 @@ def train_student(
     if setting.compile:
         model.compile()
     feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(student, plan, look, setting)
-    judge = Judge(replace(student, model=cast(Recogniser, training.result)), val_examples, setting, on_drop)
+    student = replace(student, model=cast(Recogniser, training.result))
+    judge = Judge(student, val_examples, setting, on_drop)
     yield from training.run(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
@@ -152,13 +167,19 @@ def train_student(
         on_bad=lambda example, why: on_drop(example.record, f"unreadable: {why}"),
     )
 
-    # the finished student
+    # a temperature for its scores, and the finished student
+    temperature = Judge(student, held_out, setting, on_drop).temperature() if held_out else None
     if world.is_first:
-        last = training.history[-len(plan.sources)]
-        metrics = {name: value for name, value in last.items() if name != "seconds"}
-        meta = {"model": spec.to_meta(), "temperature": None, "metrics": metrics, "provenance": options}
-        save_checkpoint(out, meta=meta, state_dict=training.result.state_dict())
-        forget_state(out)
+        _finish(training, spec, temperature, training.history[-len(plan.sources)])
+
+
+def _finish(training: Training, spec: ModelSpec, temperature: float | None, last: Metrics) -> None:
+    """The checkpoint in the place of the state. Raises OutputError."""
+    metrics = {name: value for name, value in last.items() if name != "seconds"}
+    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics}
+    meta |= {"provenance": dict(training.options)}
+    save_checkpoint(training.out, meta=meta, state_dict=training.result.state_dict())
+    forget_state(training.out)
 
 
 def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[StudentRecipe, list[int]]:
@@ -243,15 +264,22 @@ def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:
     return recipe.snippets[0] if recipe.snippets else None
 
 
-def _check_ranks(digest: str, num_target: int, setting: Setting) -> None:
-    """Every process has the same data, and something to look at. Raises UsageError."""
-    world = setting.world
-    digests = world.gather(digest)
+def _check_enough(examples: Sequence[Example], names: Sequence[str], setting: Setting) -> None:
+    """Something to look at for every class and every process. Raises InputError, UsageError."""
+    check_every_class_has_a_clip(examples, names)
+    size = setting.world.size
+    if len(examples) < size:
+        raise UsageError(f"{len(examples)} target records for {size} processes: some would have none; start fewer")
+
+
+def _common_digest(examples: Sequence[Example], setting: Setting) -> str:
+    """What the data are, the same for every process. Raises UsageError."""
+    digest = digest_of_records(example.record for example in examples)
+    digests = setting.world.gather(digest)
     if len(set(digests)) > 1:
         other = next(rank for rank, found in enumerate(digests) if found != digests[0])
         raise UsageError(f"process {other} read other records than process 0; give files that all see, not a pipe")
-    if num_target < world.size:
-        raise UsageError(f"{num_target} target records for {world.size} processes: some would have none; start fewer")
+    return digest
 
 
 def _take_up(training: Training, examples: Sequence[Example], resume: bool, on_drop: OnDrop) -> bool:

@@ -28,6 +28,7 @@ from omnicli.streams.earlier_shards import remove_later_shards
 from omnicli.streams.files import reason_of
 from omnicli.streams.records import Record, normalise_id, parse_record
 from omnicli.streams.shard_file import KINDS, OpenShard, checked_attributes, named_errors, plain_attributes
+from omnicli.streams.stored_bytes import StoredBytes
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 ROWS_PER_SHARD = 10_000
@@ -154,7 +155,8 @@ class ShardReader:
             self._counts = self._file["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
             self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
             self._arrays = {name: self._file[name] for name in ARRAYS_OF_KIND[self.kind]}
-            self._spans = self._file["spans"][:] if self.kind == "frames" else np.empty((0, 2))
+            if self.kind == "frames":
+                self._spans, self._bytes = self._file["spans"][:], StoredBytes(self._arrays["frames"])
         except (KeyError, OSError, RuntimeError) as error:
             self._file.close()
             raise InputError(f"{path}: damaged shard: {error.args[0]}") from None
@@ -217,9 +219,9 @@ class ShardReader:
         with _damage(self.path):
             offsets = self._arrays["offsets"][start : stop + 1]
             if frame_indices is not None:
-                spans = [(offsets[index], offsets[index + 1]) for index in frame_indices]
-                return [self._arrays["frames"][begin:end].tobytes() for begin, end in spans]
-            packed = self._arrays["frames"][offsets[0] : offsets[-1]].tobytes()
+                bounds = offsets.tolist()
+                return [self._bytes.read(bounds[index], bounds[index + 1]) for index in frame_indices]
+            packed = self._bytes.read(int(offsets[0]), int(offsets[-1]))
         bounds = (offsets - offsets[0]).tolist()
         return [packed[begin:end] for begin, end in pairwise(bounds)]
 

@@ -205,11 +205,12 @@ def test_without_a_target_it_is_told_what_to_give():
 def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
     result = omni(
         "train", "--target", "t.jsonl", "--auxiliary", "gg.jsonl", "--recipe", "slowonly-r50-4x16", "--mixup", "cross",
-        "--epochs", 7, "-n", "-o", tmp_path / "a.pth",
+        "--epochs", 7, "--no-temperature", "-n", "-o", tmp_path / "a.pth",
     )  # fmt: skip
     shown = json.loads(result.stdout)
     assert (shown["model"], shown["epochs"], shown["lr"], shown["num_frames"]) == ("slowonly-r50", 7, 0.1, 4)
     assert (shown["mixup"], shown["mixup_alpha"], shown["auxiliary"]) == ("cross", 0.2, {"gg": "gg.jsonl"})
+    assert shown["temperature"] is False
     assert list(tmp_path.iterdir()) == []
 
 

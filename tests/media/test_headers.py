@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from omnicli.errors import MediaError
-from omnicli.media.headers import exif_orientation, read_header
+from omnicli.media.headers import Header, exif_orientation, read_header
+from omnicli.media.image import encode_jpeg
 
 KINDS = ["JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF"]
 
@@ -79,3 +80,11 @@ def test_an_orientation_is_always_one_of_eight(block):
 def test_formats_we_do_not_read_are_named():
     with pytest.raises(MediaError, match="HEIC pictures are not supported"):
         read_header(b"", "HEIC")
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([50, 85, 100]))
+def test_a_usual_jpeg_is_told_by_its_places_as_by_its_segments(height, width, quality):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    data = encode_jpeg(pixels, quality=quality)
+    at_once, searched = read_header(data, "JPEG"), read_header(data + b"\0", "JPEG")
+    assert at_once == searched == Header(height, width, end=len(data), complete=len(data) - 2)

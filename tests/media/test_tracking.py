@@ -1,12 +1,19 @@
 """Tracked motion against rendered motion."""
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from omnicli.media.frames import FramesSource
-from omnicli.media.tracking import CUT, FLAT, FRAMES_AT_ONCE, NO_FIT, find_homography, track_motion
+from omnicli.media.source import open_media
+from omnicli.media.tracking import CUT, FLAT, FRAMES_AT_ONCE, LOOSE, NO_FIT, dilution, find_homography, track_motion
+from omnicli.streams.records import Record
 
+UNTRIMMED = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "untrimmed"
 HEIGHT, WIDTH = 180, 240
 STILL = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
 SPREAD = np.array([0.01, 0.01, 0.03, 0.008, 0.01, 0.03, 0.01, 0.01])  # well above tracking noise
@@ -77,11 +84,67 @@ def test_a_scene_whose_parts_move_apart_has_no_common_motion():
     assert isinstance(find_homography(before, after), str)
 
 
-def test_a_motion_seen_in_one_place_says_nothing_of_the_rest():
+@pytest.mark.parametrize(
+    ("places", "size"), [([(20, 20)], 60), ([(2, 2), (HEIGHT - 46, WIDTH - 50)], 44)], ids=["one", "on a diagonal"]
+)
+def test_a_motion_seen_in_one_place_or_on_a_line_says_nothing_of_the_rest(places, size):
     before, after = np.full((2, HEIGHT, WIDTH), 90, np.uint8)
-    patch = texture(0, 60, 60)
-    before[20:80, 20:80], after[20:80, 22:82] = patch, patch
+    for seed, (top, left) in enumerate(places):
+        patch, rows = texture(seed, size, size), slice(top, top + size)
+        before[rows, left : left + size], after[rows, left + 2 : left + 2 + size] = patch, patch
+    assert find_homography(before, after) == LOOSE
+
+
+def test_a_crowd_does_not_outvote_the_rest_of_the_picture():
+    """Most corners are in the stands and go one way; the players, who are all over the floor, go others."""
+    spots = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
+    spots[10::24, 10::24] = 255
+    stands, floor = texture(0, 2 * HEIGHT, 2 * WIDTH), cv2.GaussianBlur(spots, (0, 0), 2) * 6 + 60
+    pan, up, down = (
+        matrix_of(np.add(STILL, [0, 0, x, 0, 0, y, 0, 0])) for x, y in ((0.04, 0), (0.01, 0.05), (-0.02, -0.05))
+    )
+    before, after, together = moved(floor, np.eye(3)), moved(floor, up), moved(floor, pan)
+    after[:, WIDTH // 2 :] = moved(floor, down)[:, WIDTH // 2 :]
+    for frame, motion in ((before, np.eye(3)), (after, pan), (together, pan)):
+        frame[: HEIGHT // 4] = moved(stands, motion)[: HEIGHT // 4]
     assert find_homography(before, after) == NO_FIT
+    np.testing.assert_allclose(find_homography(before, together).ravel()[:8], pan.ravel()[:8], atol=3e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 2.5])
+def test_large_motions_pass_as_small_ones_do(scale):
+    """Or the covariance would be that of what passes."""
+    steps = STILL + scale * SPREAD * np.random.default_rng(1).standard_normal((8, 8))
+    for seed, step in enumerate(steps):
+        canvas = texture(seed, 2 * HEIGHT, 2 * WIDTH)
+        assert isinstance(find_homography(moved(canvas, np.eye(3)), moved(canvas, matrix_of(step))), np.ndarray)
+
+
+@pytest.mark.parametrize(("num_points", "height"), [(120, 1.0), (14, 1.0), (40, 0.2)])
+def test_dilution_is_how_far_fits_of_noisy_points_are_off(num_points, height):
+    """Least squares over and over, at the place that is known least."""
+    rng = np.random.default_rng(num_points)
+    points = rng.uniform(-1, 1, (num_points, 2)) * [0.8, 0.8 * height] + [0.5, 0.2]  # more of them right and down
+    places = np.array([[-4 / 3, -1], [4 / 3, -1], [-4 / 3, 1], [4 / 3, 1]])
+    step, noise = matrix_of(STILL + SPREAD), 1e-4
+
+    def through(homography, some):
+        return cv2.perspectiveTransform(some[None], homography)[0]
+
+    fits = [
+        cv2.findHomography(points, through(step, points) + noise * rng.standard_normal((num_points, 2)), 0)[0]
+        for _ in range(400)
+    ]
+    off = np.array([through(fit, places) - through(step, places) for fit in fits])  # (400, 4, 2)
+    root_mean_square = np.sqrt((off**2).sum(axis=-1).mean(axis=0)).max() / noise
+    assert dilution(step, points, places) == pytest.approx(root_mean_square, rel=0.15)
+
+
+def test_points_that_leave_the_fit_open_dilute_without_bound():
+    line = np.linspace(-1, 1, 50)
+    places = np.array([[1.0, 1.0]])
+    assert dilution(np.eye(3), np.column_stack([line, line]), places) == np.inf
+    assert dilution(np.eye(3), np.array([[-1.0, -1], [1, 1], [-1, 1]]), places) == np.inf
 
 
 def test_what_moves_inside_the_scene_is_outvoted():
@@ -110,6 +173,24 @@ def test_a_film_is_tracked_pair_by_pair_and_its_cuts_are_left_out(tmp_path):
     assert dict(left_out) == {CUT: 1}
     expected = np.tile(matrix_of(np.add(STILL, [0, 0, 0.01, 0, 0, 0, 0, 0])), (num_frames - 2, 1, 1))
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.skipif(not UNTRIMMED.exists(), reason="needs ../shared/data/actions6")
+@pytest.mark.slow
+def test_every_cut_of_real_videos_is_left_out_and_no_frame_before_one_is_called_a_cut():
+    """72 places where footage was joined to other footage."""
+    at_cuts, before_cuts = Counter(), Counter()
+    num_cuts = 0
+    for line in (UNTRIMMED / "truth.jsonl").read_text().splitlines():
+        truth = json.loads(line)
+        with open_media(Record({"path": str(UNTRIMMED.parents[1] / truth["path"])})) as source:
+            joins = np.searchsorted(source.times, np.ravel(truth["action_sec"]) - 1e-3)
+            last_frames = np.unique(joins[(joins > 1) & (joins < source.num_frames)]) - 1
+            num_cuts += len(last_frames)
+            at_cuts += track_motion(source, last_frames.tolist())[1]
+            before_cuts += track_motion(source, (last_frames - 1).tolist())[1]
+    assert dict(at_cuts) == {CUT: num_cuts} and num_cuts == 72
+    assert CUT not in before_cuts
 
 
 def test_only_the_wanted_pairs_are_looked_at(tmp_path):

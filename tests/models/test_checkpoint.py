@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import time
@@ -181,6 +182,22 @@ def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
     content, _ = read_whole(path)
     assert content["round"] >= 0
     assert torch.equal(content["weights"], torch.full((200_000,), float(content["round"])))
+
+
+def test_a_file_that_may_not_grow_any_more_leaves_the_earlier_one_and_nothing_half_written(tmp_path):
+    """As on a full disk: the system refuses in the middle of the write."""
+    path = tmp_path / "a.pth"
+    write_whole(path, {"round": 0})
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"a\.pth: cannot write the checkpoint \(File too large\)"):
+            write_whole(path, {"round": 1, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
 
 
 def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):

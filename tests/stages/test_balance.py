@@ -4,15 +4,20 @@ import json
 from collections import Counter
 from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnicli.data.auxiliary import read_weights
 from omnicli.data.class_balance import Group, Rule, Share
+from omnicli.data.loaders import Example
+from omnicli.data.steps import Plan, Source
 from omnicli.errors import InputError
 from omnicli.stages.balance import Cut, balance_records, group_by_class, histogram_lines, lot_of
 from omnicli.streams.inputs import find_records
 from omnicli.streams.passes import Glance, Passes
+from omnicli.streams.records import Record
 
 TAIL, HEAD = 7, 300
 
@@ -35,6 +40,24 @@ def run(folder, records, by="pseudo_label", **rule):
 
 def uneven(*sizes, **fields):
     return [{"id": f"{k}/{i}", "pseudo_label": k, **fields} for k, size in enumerate(sizes) for i in range(size)]
+
+
+@pytest.mark.parametrize("power", [0.2, 0.5, 1.0])
+def test_training_draws_classes_by_n_to_the_p_from_the_weights_that_are_written(folder, power):
+    """Chi-square at 1 %; were the weights N^p, N of them a class would make N^(1+p)."""
+    sizes = np.array([8, 60, 400])
+    kept, _ = run(folder, uneven(*sizes), power=power)
+    examples = [Example(Record(record), record["pseudo_label"]) for record in kept]
+    target = [Example(Record({"id": str(number)}), 0) for number in range(100)]
+    sources = [Source("target", target, 10), Source("web", examples, 20, read_weights(examples, "web"))]
+    plan = Plan(sources, ratio=(1, 2))
+    rows = np.concatenate([step[0].rows for epoch in range(20) for step in plan.steps(epoch)])
+    assert len(rows) == 20 * 200
+    drawn = np.bincount([examples[row].label for row in rows], minlength=3)
+    expected = len(rows) * sizes**power / (sizes**power).sum()
+    assert ((drawn - expected) ** 2 / expected).sum() < 9.21
+    wrong = len(rows) * sizes ** (1 + power) / (sizes ** (1 + power)).sum()
+    assert ((drawn - wrong) ** 2 / wrong).sum() > 100
 
 
 crawls = st.lists(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli import feeds
+from omnicli import feeds, learning
 from omnicli.engine.fit import TrainingDiverged
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.feeds import Setting
@@ -18,7 +18,6 @@ from omnicli.models.factory import create_model
 from omnicli.models.teacher import load_teacher
 from omnicli.recipes import TEACHER_RECIPES
 from omnicli.scoring import score_records
-from omnicli.stages import teacher_train as stage
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.records import Record
 from omnicli.training import state_path
@@ -241,7 +240,7 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, tmp_path):
 
 
 def test_a_temperature_is_fitted_on_clips_that_are_not_trained_on(target, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "HELD_OUT_SHARE", 0.5)
+    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.5)
     lines, _ = train(target, tmp_path / "a.pth", min_held_out=3)
     temperature = load_checkpoint(tmp_path / "a.pth").meta["temperature"]
     assert 0.5 <= temperature <= 5.0
@@ -249,25 +248,6 @@ def test_a_temperature_is_fitted_on_clips_that_are_not_trained_on(target, tmp_pa
     lines, _ = train(target, tmp_path / "b.pth", min_held_out=3, calibrate=False)
     assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
     assert lines[0]["num_clips"] == len(target)
-
-
-def test_what_is_held_out_keeps_videos_together_and_every_class_trainable():
-    examples = [
-        stage.Example(Record({"id": f"{video}#{piece}", "parent": f"v{video}"}), video % 5)
-        for video in range(40)
-        for piece in range(3)
-    ]
-    held_out, kept = stage._hold_out(examples, seed=0, min_held_out=10, share=0.3)
-    assert 10 <= len(held_out) <= 36
-    assert len(held_out) + len(kept) == len(examples)
-    assert not {e.record["parent"] for e in held_out} & {e.record["parent"] for e in kept}
-    assert {e.label for e in kept} == set(range(5))
-    assert stage._hold_out(examples, seed=0, min_held_out=37, share=0.3) == ([], examples)
-
-
-def test_a_class_of_one_video_is_never_held_out():
-    examples = [stage.Example(Record({"id": str(n)}), n) for n in range(10)]
-    assert stage._hold_out(examples, seed=0, min_held_out=1, share=0.5) == ([], examples)
 
 
 CLIPS = replace(

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli import feeds, objective
+from omnicli import feeds, learning, objective
 from omnicli.data.inflation import make_recipe
 from omnicli.data.motion import STILL, Gaussian
 from omnicli.data.steps import alternate_turns
+from omnicli.engine.distributed import World
 from omnicli.engine.fit import TrainingDiverged
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.feeds import Setting
@@ -189,6 +190,64 @@ def test_a_clip_that_vanishes_in_the_third_epoch_is_counted_and_leaves_a_gap(tar
     assert all(14 <= count <= 15 for count in drawn[2:])
 
 
+def test_media_that_vanish_on_the_way_keep_their_place_when_the_training_is_taken_up(target, web, tmp_path):
+    """Interrupted after the files are gone, or not at all: the same bytes, and each loss told once a run."""
+    gone = [tmp_path / "media" / name for name in ("clip.mp4", "picture.jpg")]
+    gone[0].parent.mkdir()
+    own = [target[0].derive(path=str(gone[0])), *target[1:4], target[4].derive(path="nowhere.mp4"), *target[5:]]
+    pictures = [web["gg"][0].derive(path=str(gone[1])), *web["gg"][1:3]]
+    recipe = replace(SCRATCH, epochs=3, ratio=(2, 1))
+
+    def until_the_end(out, should_stop=lambda: False):
+        left = []
+        for line in train_student(
+            own, {"gg": pictures}, recipe=recipe, out=out, setting=Setting(workers=2, should_stop=should_stop),
+            on_drop=lambda record, reason: left.append((record["id"], reason)),
+        ):  # fmt: skip
+            if line["epoch"] == 1:
+                for path in gone:
+                    path.unlink(missing_ok=True)
+        return sorted(left)
+
+    def put_back():
+        for path, record in zip(gone, (target[0], web["gg"][0]), strict=True):
+            path.write_bytes(Path(record["path"]).read_bytes())
+
+    put_back()
+    lost = until_the_end(tmp_path / "whole.pth")
+    assert lost == sorted((record["id"], "unreadable: no such file") for record in (target[0], target[4], web["gg"][0]))
+    put_back()
+    asked = iter(range(100))
+    with pytest.raises(Interrupted):
+        until_the_end(tmp_path / "a.pth", lambda: not gone[0].exists() and next(asked) >= 1)
+    assert until_the_end(tmp_path / "a.pth") == lost
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "whole.pth").read_bytes()
+
+
+@dataclass(frozen=True)
+class Told(World):
+    """The first rank of several: the others can open all of their media, and read what is given here."""
+
+    others: str | None = None
+
+    def gather(self, item):
+        theirs = [""] if isinstance(item, list) else self.others or item
+        return [item, *[theirs] * (self.size - 1)]
+
+
+def test_a_rank_without_data_or_with_other_data_is_refused_before_the_first_step(target, tmp_path):
+    gone = [target[0].derive(path="nowhere.mp4"), *target[1:]]  # 8, one of which nobody can read
+    for world, says in (
+        (Told(size=8), "7 target records for 8 processes: some would have none; start fewer"),
+        (Told(size=8, others="digest"), "process 1 read other records than process 0"),
+    ):
+        setting = Setting(workers=1, world=world)
+        recipe = replace(SCRATCH, ratio=())
+        with pytest.raises(UsageError, match=says):
+            list(train_student(gone, {}, recipe=recipe, out=tmp_path / "a.pth", setting=setting, on_drop=print))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_loss_that_is_not_finite_names_step_source_and_records_and_leaves_the_checkpoint(
     target, web, tmp_path, monkeypatch
 ):
@@ -275,6 +334,20 @@ def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
     teacher = load_teacher(tmp_path / "a.pth")
     scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
     assert next(iter(scored))[1].sum() == pytest.approx(1)
+
+
+def test_a_student_gets_a_temperature_from_target_clips_that_it_never_learns_from(target, web, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.5)
+    recipe = replace(SCRATCH, epochs=1)
+    lines, _ = train(target, web, tmp_path / "a.pth", recipe, min_held_out=3)
+    assert 0.5 <= load_checkpoint(tmp_path / "a.pth").meta["temperature"] <= 5.0
+    assert load_teacher(tmp_path / "a.pth").temperature == load_checkpoint(tmp_path / "a.pth").meta["temperature"]
+    assert lines[0]["num_clips"] == len(target) // 2
+    lines, _ = train(target, web, tmp_path / "b.pth", recipe, min_held_out=3, calibrate=False)
+    assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
+    assert lines[0]["num_clips"] == len(target)
+    train(target, web, tmp_path / "c.pth", replace(recipe, multi_label=True), min_held_out=3)
+    assert load_checkpoint(tmp_path / "c.pth").meta["temperature"] is None  # a sigmoid each
 
 
 def test_several_queries_are_all_learnt_one_of_them_at_a_time(target, web, tmp_path, monkeypatch):

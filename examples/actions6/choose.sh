@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Which recipe is the best one, on clips held out of target/train: drawn from one UCF group, tested on the other.
+#
+#     bash choose.sh CLIPS SEED
+#
+# Besides the settings of few.sh: soft labels, cross-dataset mixup, and the paper's ratio, each in the second round.
+. "$(dirname "$0")/common.sh"
+clips=$1 seed=$2
+for group in 08 09; do
+    other=$([ $group = 08 ] && echo 09 || echo 08)
+    mkdir -p "$OUT/work/choose"
+    grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/work/choose/pool-$group-$clips-$seed.jsonl"
+    grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/work/choose/val-$group-$clips-$seed.jsonl"
+    val=$OUT/work/choose/val-$group-$clips-$seed.jsonl study=choose-$group
+    KEEP_MODELS=1 STUDY=$study POOL=$OUT/work/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
+    work=$OUT/work/$study/k$clips-s$seed
+    learn "$work/soft.pth" "$work/target.jsonl" "$seed" --soft-labels $(everything "$work/second")
+    judge "$work/soft.pth" "$study" best+soft "$clips" "$seed" "$val"
+    learn "$work/mixup.pth" "$work/target.jsonl" "$seed" --mixup cross $(everything "$work/second")
+    judge "$work/mixup.pth" "$study" best+mixup "$clips" "$seed" "$val"
+    rm "$work"/*.pth
+done

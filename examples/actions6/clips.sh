@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# A 3D student from scratch on four labelled clips a class, one draw: pictures as clips (Table 8), videos, mixup (Table 9).
+#
+#     bash clips.sh SEED
+#
+#     inflation     none, still, translate-random, translate-constant, perspective-specific, perspective-agnostic
+#     scratch       none, video, all: + pictures (perspective-agnostic) and videos
+#     mixup-scratch none, intra, with pictures none, cross
+#
+# The web data are what few.sh kept at the same number of clips and the same seed (its second round).
+. "$(dirname "$0")/common.sh"
+clips=4 seed=$1
+work=$OUT/work/clips/s$seed kept=$OUT/work/few/k$clips-s$seed
+mkdir -p "$work"
+target=$work/target.jsonl
+student() { # student STUDY SETTING OPTION...
+    local study=$1 setting=$2
+    shift 2
+    learn_3d "$work/$study.$setting.pth" "$target" "$seed" --classes "$classes" --init scratch --epochs "${EPOCHS_3D:-70}" "$@"
+    judge "$work/$study.$setting.pth" "$study" "$setting" "$clips" "$seed" "$data/val.packed.jsonl" --num-clips 3
+    rm "$work/$study.$setting.pth"
+}
+same() { # same SETTING STUDY OTHER...: one student, shown in several studies
+    local file=$OUT/eval/$1/k$clips-s$seed.jsonl
+    shift
+    for other; do
+        mkdir -p "$OUT/eval/$other"
+        cp "$file" "$OUT/eval/$other/k$clips-s$seed.jsonl"
+    done
+}
+
+same_ids "$kept/target.jsonl" "$data/train.packed.jsonl" > "$target"
+same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/pictures.jsonl"
+same_ids "$kept/second/video.jsonl" "$data/video.packed.jsonl" > "$work/video.jsonl"
+web=(--auxiliary-label query)
+
+student inflation none
+for mode in still translate-random translate-constant perspective-specific perspective-agnostic; do
+    motion=()
+    [ "$mode" = still ] || motion=(--motion "$data/motion.json")
+    omni inflate --mode "$mode" "${motion[@]}" --seed "$seed" -q "$work/pictures.jsonl" -o "$work/$mode.jsonl"
+    student inflation "$mode" "${web[@]}" --auxiliary "$work/$mode.jsonl"
+done
+student scratch video "${web[@]}" --auxiliary "$work/video.jsonl"
+student scratch all "${web[@]}" --auxiliary "$work/perspective-agnostic.jsonl" --auxiliary "$work/video.jsonl" --ratio 2:1:1
+student mixup-scratch intra --mixup intra
+student mixup-scratch "web cross" "${web[@]}" --auxiliary "$work/perspective-agnostic.jsonl" --mixup cross
+same inflation/none scratch/none mixup-scratch/none
+same inflation/perspective-agnostic scratch/image mixup-scratch/web

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Do the features carry over (Table 4)? A 3D student of three actions, with or without web data, learns three others.
+#
+#     bash transfer.sh SEED
+#
+# Three actions, all labelled clips (and what few.sh kept for them), from scratch; then two labelled clips of each of the
+# three other actions, without web data: fine-tuned, or the classifier alone (fc). "none": from scratch.
+. "$(dirname "$0")/common.sh"
+clips=2 seed=$1
+work=$OUT/work/transfer/s$seed kept=$OUT/work/few/k4-s$seed
+mkdir -p "$work"
+first="Archery|HorseRace|PlayingPiano"
+head -n 6 "$classes" | grep -E "^($first)\$" > "$work/first.txt"
+head -n 6 "$classes" | grep -vE "^($first)\$" > "$work/others.txt"
+
+of() { # of FILE NAMES FIELD: the records whose FIELD is one of the NAMES; the integer label goes, for names rule
+    sed 's/^/"'"$3"'":"/; s/$/"/' "$2" | grep -Ff - "$1" | sed 's/,"label":[0-9]*//'
+}
+of "$data/train.packed.jsonl" "$work/first.txt" class_name > "$work/first.jsonl"
+of "$data/train.packed.jsonl" "$work/others.txt" class_name > "$work/pool.jsonl"
+of "$data/val.packed.jsonl" "$work/others.txt" class_name > "$work/val.jsonl"
+same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/kept.image.jsonl"
+same_ids "$kept/second/video.jsonl" "$data/video.packed.jsonl" > "$work/kept.video.jsonl"
+of "$work/kept.image.jsonl" "$work/first.txt" query > "$work/pictures.jsonl"
+of "$work/kept.video.jsonl" "$work/first.txt" query > "$work/video.jsonl"
+omni inflate --motion "$data/motion.json" --seed "$seed" -q "$work/pictures.jsonl" -o "$work/inflated.jsonl"
+draw "$work/target.jsonl" "$work/pool.jsonl" "$clips" "$seed"
+
+learn_3d "$work/target.pth" "$work/first.jsonl" "$seed" --init scratch --epochs "${EPOCHS_3D:-30}"
+learn_3d "$work/web.pth" "$work/first.jsonl" "$seed" --init scratch --epochs "${EPOCHS_3D:-30}" --auxiliary-label query \
+    --auxiliary "$work/inflated.jsonl" --auxiliary "$work/video.jsonl" --ratio 2:1:1
+student() { # student SETTING OPTION...
+    local setting=$1
+    shift
+    learn_3d "$work/student.pth" "$work/target.jsonl" "$seed" --epochs "${EPOCHS_3D:-60}" "$@"
+    judge "$work/student.pth" transfer "$setting" "$clips" "$seed" "$work/val.jsonl" --num-clips 3
+}
+student none --init scratch
+for before in target web; do
+    student "$before" --init "$work/$before.pth"
+    student "$before fc" --init "$work/$before.pth" --freeze backbone
+done
+rm "$work"/*.pth

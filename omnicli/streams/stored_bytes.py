@@ -1,0 +1,47 @@
+"""Bytes of an HDF5 dataset, read where they lie in the file.
+
+HDF5 takes longer to find 16 kB than to read them, and lets one thread in at a time. Bytes that nothing has packed lie
+in the file as they are, in chunks: asking where a chunk begins is all that is left to HDF5.
+"""
+
+import os
+
+import h5py
+
+
+class StoredBytes:
+    """A dataset (B,) of bytes that does not change any more; may be read from many threads.
+
+    Args:
+        dataset: of uint8, in an open file. Ours: if it is compressed, or the file is not one of this machine's, HDF5
+            reads it.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self._chunk_bytes = dataset.chunks[0] if dataset.chunks else 0
+        is_plain = (
+            self._chunk_bytes and dataset.dtype.itemsize == 1 and not dataset.id.get_create_plist().get_nfilters()
+        )
+        self._handle = dataset.file.id.get_vfd_handle() if is_plain and dataset.file.driver == "sec2" else -1
+
+    def read(self, begin: int, end: int) -> bytes:
+        """Bytes [begin, end), which must lie within the dataset.
+
+        Raises:
+            OSError: the file is shorter than it says.
+        """
+        parts = []
+        while begin < end and self._handle >= 0:
+            within = begin % self._chunk_bytes
+            place = self._dataset.id.get_chunk_info_by_coord((begin - within,)).byte_offset
+            if place is None:  # never written
+                break
+            part = os.pread(self._handle, min(end - begin, self._chunk_bytes - within), place + within)
+            if not part:
+                raise OSError("the file ends before its frames")
+            parts.append(part)
+            begin += len(part)
+        if begin < end:
+            parts.append(self._dataset[begin:end].tobytes())
+        return b"".join(parts)
