@@ -3,7 +3,7 @@
 #
 #     bash choose.sh CLIPS SEED
 #
-# Besides the settings of few.sh: soft labels, cross-dataset mixup, and the paper's ratio, each in the second round.
+# Besides the settings of few.sh: soft labels and cross-dataset mixup, each in the second round.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
 for group in 08 09; do
@@ -14,7 +14,8 @@ for group in 08 09; do
     val=$OUT/work/choose/val-$group-$clips-$seed.jsonl study=choose-$group
     KEEP_MODELS=1 STUDY=$study POOL=$OUT/work/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
     work=$OUT/work/$study/k$clips-s$seed
-    learn "$work/soft.pth" "$work/target.jsonl" "$seed" --soft-labels $(everything "$work/second")
+    learn "$work/soft.pth" "$work/target.jsonl" "$seed" --soft-labels --auxiliary "$work/second/image.jsonl" \
+        --auxiliary "$work/second/video.jsonl" --ratio 2:2:1 # frames of long videos have no soft labels
     judge "$work/soft.pth" "$study" best+soft "$clips" "$seed" "$val"
     learn "$work/mixup.pth" "$work/target.jsonl" "$seed" --mixup cross $(everything "$work/second")
     judge "$work/mixup.pth" "$study" best+mixup "$clips" "$seed" "$val"

@@ -4,8 +4,8 @@
 if [ "${OMNI_WARM:-1}" = 1 ]; then
     coproc OMNI_SERVER { exec "${PYTHON:-python}" "$(dirname "${BASH_SOURCE[0]}")/warm.py"; }
     omni() {
-        local code
-        (IFS=$'\x1f'; printf '%s\n' "$*") >&"${OMNI_SERVER[1]}"
+        local code IFS=$'\x1f'
+        printf '%s\n' "$*" >&"${OMNI_SERVER[1]}"
         read -r code <&"${OMNI_SERVER[0]}" || code=70
         return "$code"
     }

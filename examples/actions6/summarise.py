@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""What the studies found: means and 95 % intervals as tables, plots and one line a run.
+
+    python summarise.py out/eval -o out [--readme ../../README.md]
+
+Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl as omni eval writes them. Writes results.jsonl (a line a run), RESULTS.md and
+STUDY.svg. An interval is a bootstrap over draws of the labelled clips and, within each class, over the UCF groups of the
+test clips (clips of a group show the same person in the same place, so they are no independent evidence). A difference
+is paired: the same draw, the same clips. Where its interval holds 0 it is unresolved.
+"""
+
+import argparse
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+NUM_RESAMPLES = 4000
+BEGIN, END = "<!-- actions6:begin -->", "<!-- actions6:end -->"
+
+# study → (title, where the paper has it, the setting that others are compared with, settings in order)
+STUDIES = {
+    "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query best"),
+    "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
+    "filtering": (
+        "Teacher filtering of pictures, 2D", "Sec. 5.2, Fig. 6", "none",
+        "none threshold agree query1 query2 query4 query9",
+    ),
+    "budget": ("One source or two at the same budget, 2D", "Fig. 4", "image", "image both video"),
+    "ratio": ("Target to pictures in a step, 2D", "Fig. 8", "1:1", "4:1 2:1 1:1 1:2 1:4"),
+    "resampling": (
+        "Unequal classes, 2D", "Table 10", "power 1", ["power 1", "clipped 5", "power 0.5", "power 0.2"],
+    ),
+    "mixup": ("Mixup, 2D from ImageNet", "Table 9", "none", ["none", "intra", "web", "web cross"]),
+    "inflation": (
+        "Pictures as clips, 3D from scratch", "Table 8", "none",
+        "none still translate-random translate-constant perspective-specific perspective-agnostic",
+    ),
+    "scratch": ("Every source contributes, 3D from scratch", "Table 2, Fig. 7", "none", "none image video all"),
+    "mixup-scratch": ("Mixup, 3D from scratch", "Table 9", "none", ["none", "intra", "web", "web cross"]),
+    "transfer": (
+        "Features carry over to three other actions, 3D", "Table 4", "target",
+        ["none", "target", "web", "target fc", "web fc"],
+    ),
+}  # fmt: skip
+ALSO = {  # further comparisons: study → (setting, with)
+    "few": [("best", "unfiltered"), ("best", "paper")],
+    "filtering": [("query9", "query1")],
+    "inflation": [("perspective-agnostic", "still"), ("perspective-agnostic", "perspective-specific")],
+    "mixup": [("web cross", "web")],
+    "mixup-scratch": [("web cross", "web")],
+    "transfer": [("web fc", "target fc")],
+}
+
+
+class Runs(NamedTuple):
+    """All draws of one setting.
+
+    Attributes:
+        right: (S, V) 1 where draw s recognises test clip v.
+        seeds: (S,) of the draws.
+        units: class and UCF group of every test clip.
+    """
+
+    right: np.ndarray
+    seeds: tuple[int, ...]
+    units: tuple[tuple[str, str], ...]
+
+    @property
+    def mean(self) -> float:
+        """Top-1 accuracy over draws and clips."""
+        return float(self.right.mean())
+
+
+def main() -> None:
+    """Read, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--readme", type=Path, help="put the tables between its markers")
+    options = parser.parse_args()
+    found = read_runs(options.folder)
+    lines = [
+        {"study": study, "setting": setting, "clips": clips, "seed": seed, "top1_acc": round(float(row.mean()), 6),
+         "num_videos": len(row)}
+        for (study, clips, setting), runs in sorted(found.items())
+        for seed, row in zip(runs.seeds, runs.right, strict=True)
+    ]  # fmt: skip
+    (options.out / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    parts = []
+    for study in STUDIES:
+        rows = table_rows(study, found)
+        if rows:
+            parts.append(as_markdown(study, rows))
+            (options.out / f"{study}.svg").write_text(as_svg(study, rows), encoding="utf-8")
+    chosen = [study for study, _, _ in found if study.startswith("choose")]
+    if chosen:
+        parts.append(choice_table(found))
+    text = "\n".join(parts)
+    (options.out / "RESULTS.md").write_text(text, encoding="utf-8")
+    if options.readme:
+        page = options.readme.read_text(encoding="utf-8")
+        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+        options.readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    print(text)
+
+
+def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
+    """(study, clips, setting) → its draws."""
+    drawn: dict[tuple[str, int, str], dict[int, dict[str, bool]]] = defaultdict(dict)
+    for path in sorted(folder.glob("*/*/k*-s*.jsonl")):
+        clips, seed = map(int, re.fullmatch(r"k(\d+)-s(\d+)", path.stem).groups())
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        right = {record["id"]: record["label"] == record["pseudo_label"] for record in records if "id" in record}
+        drawn[path.parts[-3], clips, path.parts[-2]][seed] = right
+    made = {}
+    for key, draws in drawn.items():
+        names = sorted(next(iter(draws.values())))
+        seeds = tuple(sorted(draws))
+        right = np.array([[draws[seed][name] for name in names] for seed in seeds], float)
+        units = tuple((Path(name).parent.name, re.search(r"_g(\d+)_", name)[1]) for name in names)
+        made[key] = Runs(right, seeds, units)
+    return made
+
+
+def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
+    """95 % of the bootstrapped means of (S, V), draws and groups drawn anew."""
+    rng = np.random.default_rng(0)
+    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for column, (label, group) in enumerate(units):
+        groups[label][group].append(column)
+    sums = [np.array([[right[:, cols].sum(1), np.full(len(right), len(cols))] for cols in by.values()])
+            for by in groups.values()]  # (G, 2, S) a class  # fmt: skip
+    means = []
+    for _ in range(NUM_RESAMPLES):
+        draws = rng.integers(0, len(right), len(right))
+        total = sum(of[rng.integers(0, len(of), len(of))][:, :, draws].sum(axis=(0, 2)) for of in sums)
+        means.append(total[0] / total[1])
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def paired(one: Runs, other: Runs) -> tuple[float, float, float]:
+    """Mean difference of the draws that both have, and its interval."""
+    shared = [seed for seed in one.seeds if seed in other.seeds]
+    rows = [[runs.seeds.index(seed) for seed in shared] for runs in (one, other)]
+    change = one.right[rows[0]] - other.right[rows[1]]
+    return float(change.mean()), *interval(change, one.units)
+
+
+def verdict(low: float, high: float) -> str:
+    """What an interval of a difference says."""
+    return "better" if low > 0 else "worse" if high < 0 else "unresolved"
+
+
+def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict[str, object]]:
+    """One row a setting and number of clips."""
+    _, _, reference, order = STUDIES[study]
+    settings = order.split() if isinstance(order, str) else order
+    rows: list[dict[str, object]] = []
+    for clips in sorted({clips for name, clips, _ in found if name == study}):
+        here = {setting: found[study, clips, setting] for setting in settings if (study, clips, setting) in found}
+        for setting, runs in here.items():
+            row = {"clips": clips, "setting": setting, "draws": len(runs.seeds), "mean": runs.mean,
+                   "interval": interval(runs.right, runs.units), "against": []}  # fmt: skip
+            others = [reference, *(other for mine, other in ALSO.get(study, []) if mine == setting)]
+            row["against"] = [(other, paired(runs, here[other])) for other in others if other != setting and other in here]
+            rows.append(row)
+    return rows
+
+
+def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
+    """The table of one study."""
+    title, source, _, _ = STUDIES[study]
+    lines = [f"**{title}** ({source})", "", "| clips a class | setting | draws | top-1 | 95 % | difference, 95 % | |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for row in rows:
+        low, high = row["interval"]
+        said = [f"{mean:+.3f} ({a:+.3f} to {b:+.3f}) to {other}" for other, (mean, a, b) in row["against"]]
+        lines.append(
+            f"| {row['clips']} | {row['setting']} | {row['draws']} | {row['mean']:.3f} | {low:.3f} to {high:.3f} | "
+            f"{'; '.join(said)} | {'; '.join(verdict(a, b) for _, (_, a, b) in row['against'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def choice_table(found: dict[tuple[str, int, str], Runs]) -> str:
+    """What was looked at to choose the recipe: both ways of holding a group out, together."""
+    lines = ["**The recipe was chosen** on clips held out of `target/train` (one UCF group taught, the other tested)", "",
+             "| clips a class | setting | runs | top-1 |", "|---|---|---|---|"]  # fmt: skip
+    keys = sorted({(clips, setting) for study, clips, setting in found if study.startswith("choose")})
+    for clips, setting in keys:
+        runs = [found[key] for key in found if key[0].startswith("choose") and key[1:] == (clips, setting)]
+        accs = [acc for run in runs for acc in run.right.mean(axis=1)]
+        lines.append(f"| {clips} | {setting} | {len(accs)} | {np.mean(accs):.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def as_svg(study: str, rows: list[dict[str, object]]) -> str:
+    """A dot and its interval for every setting, on light and dark pages."""
+    title, source, _, _ = STUDIES[study]
+    several = len({row["clips"] for row in rows}) > 1
+    low = min(0.9, np.floor(min(row["interval"][0] for row in rows) * 10) / 10)
+    left, right, step, top = 190, 690, 22, 46
+    height = top + step * len(rows) + 40
+
+    def place(value: float) -> float:
+        return left + (value - low) / (1 - low) * (right - left)
+
+    bottom = top + step * len(rows)
+    parts = [f'<text x="16" y="22" class="title">{title} ({source})</text>']
+    for tick in np.arange(round(low * 10), 11) / 10:
+        parts.append(f'<line x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{top - 8}" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{place(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:.1f}</text>')
+    for number, row in enumerate(rows):
+        y = top + step * (number + 0.5)
+        start, end = row["interval"]
+        name = f"{row['clips']} · {row['setting']}" if several else row["setting"]
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
+        parts.append(f'<line x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.1f}" y2="{y:.1f}" class="span"/>')
+        parts.append(f'<circle cx="{place(row["mean"]):.1f}" cy="{y:.1f}" r="4.5" class="dot"/>')
+        parts.append(f'<text x="{right + 14}" y="{y + 4:.1f}">{row["mean"]:.3f}</text>')
+    parts.append(f'<text x="{(left + right) / 2}" y="{bottom + 36}" text-anchor="middle">top-1 accuracy, 95 % interval</text>')
+    style = (
+        "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}.grid{stroke:#d0d7de}"
+        ".span{stroke:#0969da;stroke-width:2.5}.dot{fill:#0969da}@media(prefers-color-scheme:dark){text{fill:#e6edf3}"
+        ".grid{stroke:#30363d}.span{stroke:#58a6ff}.dot{fill:#58a6ff}}"
+    )
+    label = f"{title}: top-1 accuracy of {len(rows)} settings"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height + 4}" role="img" aria-label="{label}">'
+        f"<style>{style}</style>{''.join(parts)}</svg>\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
