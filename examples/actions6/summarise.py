@@ -3,10 +3,10 @@
 
     python summarise.py out/eval -o out [--readme ../../README.md]
 
-Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl as omni eval writes them. Writes results.jsonl (a line a run), RESULTS.md and
-STUDY.svg. An interval is a bootstrap over draws of the labelled clips and, within each class, over the UCF groups of the
-test clips (clips of a group show the same person in the same place, so they are no independent evidence). A difference
-is paired: the same draw, the same clips. Where its interval holds 0 it is unresolved.
+Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl, as omni eval writes them. Writes results.jsonl (a line a run), RESULTS.md
+and STUDY.svg. An interval is a bootstrap over draws of the labelled clips and, within each class, over the UCF groups
+of the test clips (clips of a group show the same person in the same place: they are no independent evidence). A
+difference is paired: the same draw, the same clips. Where its interval holds 0 it is unresolved.
 """
 
 import argparse
@@ -167,7 +167,9 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
             row = {"clips": clips, "setting": setting, "draws": len(runs.seeds), "mean": runs.mean,
                    "interval": interval(runs.right, runs.units), "against": []}  # fmt: skip
             others = [reference, *(other for mine, other in ALSO.get(study, []) if mine == setting)]
-            row["against"] = [(other, paired(runs, here[other])) for other in others if other != setting and other in here]
+            row["against"] = [
+                (other, paired(runs, here[other])) for other in others if other != setting and other in here
+            ]
             rows.append(row)
     return rows
 
@@ -189,7 +191,7 @@ def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
 
 def choice_table(found: dict[tuple[str, int, str], Runs]) -> str:
     """What was looked at to choose the recipe: both ways of holding a group out, together."""
-    lines = ["**The recipe was chosen** on clips held out of `target/train` (one UCF group taught, the other tested)", "",
+    lines = ["**The recipe was chosen** on clips held out of `target/train` (one UCF group taught, one tested)", "",
              "| clips a class | setting | runs | top-1 |", "|---|---|---|---|"]  # fmt: skip
     keys = sorted({(clips, setting) for study, clips, setting in found if study.startswith("choose")})
     for clips, setting in keys:
@@ -223,7 +225,9 @@ def as_svg(study: str, rows: list[dict[str, object]]) -> str:
         parts.append(f'<line x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.1f}" y2="{y:.1f}" class="span"/>')
         parts.append(f'<circle cx="{place(row["mean"]):.1f}" cy="{y:.1f}" r="4.5" class="dot"/>')
         parts.append(f'<text x="{right + 14}" y="{y + 4:.1f}">{row["mean"]:.3f}</text>')
-    parts.append(f'<text x="{(left + right) / 2}" y="{bottom + 36}" text-anchor="middle">top-1 accuracy, 95 % interval</text>')
+    parts.append(
+        f'<text x="{(left + right) / 2}" y="{bottom + 36}" text-anchor="middle">top-1 accuracy, 95 % interval</text>'
+    )
     style = (
         "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}.grid{stroke:#d0d7de}"
         ".span{stroke:#0969da;stroke-width:2.5}.dot{fill:#0969da}@media(prefers-color-scheme:dark){text{fill:#e6edf3}"

@@ -149,10 +149,11 @@ def test_without_a_recipe_or_for_a_2d_model_a_picture_stands_still(inflated):
         assert (clip == clip[:1]).all()
 
 
-def feature_row(tmp_path, features, **provenance):
+def feature_row(tmp_path, features, times=None, **provenance):
+    times = range(len(features)) if times is None else times
     shards = ShardWriter(tmp_path / "s", stage="features", kind="features", provenance=provenance)
     record = Record({"id": "f"}, origin="f.h5", line=1)
-    record.arrays = {"features": np.array(features, np.float16), "times": np.arange(len(features), dtype=float)}
+    record.arrays = {"features": np.array(features, np.float16), "times": np.array(times, float)}
     row = shards.add(record)
     shards.close()
     return row
@@ -165,6 +166,19 @@ def test_features_are_the_mean_over_frames_and_must_fit_the_model(tmp_path):
         read_feature(row, 3)
     with pytest.raises(MediaError, match="no row 9"):
         read_feature(row.derive(row=9), 2)
+
+
+def test_a_segmented_row_gives_one_positive_and_two_negative_frames_other_ones_each_epoch(tmp_path):
+    """Frame f has the feature f: 100 and more are positive, so a mean tells which three were drawn."""
+    times = [0.0, 1.0, 2.0, 100.0, 101.0]
+    row = feature_row(tmp_path, [[time] for time in times], times=times)
+    row = row.derive(positive_sec=times[3:], negative_sec=times[:3])
+    drawn = [read_feature(row, 1, look=LOOK, epoch=epoch).item() for epoch in range(40)]
+    negatives = [(0.0, 1.0), (0.0, 2.0), (1.0, 2.0)]
+    possible = {np.float32(positive + sum(pair)) / np.float32(3) for positive in times[3:] for pair in negatives}
+    assert {round(mean, 4) for mean in drawn} == {round(float(mean), 4) for mean in possible}
+    assert drawn == [read_feature(row, 1, look=LOOK, epoch=epoch).item() for epoch in range(40)]
+    assert read_feature(row, 1).item() == pytest.approx(np.mean(times), rel=1e-3)  # nothing is drawn to judge by
 
 
 @pytest.mark.parametrize(
