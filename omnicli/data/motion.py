@@ -38,7 +38,9 @@ class Gaussian:
 
     def draw(self, num_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(num_draws, D) independent draws; fewer draws are the first of more."""
-        drawn: np.ndarray = self.mean + rng.standard_normal((num_draws, len(self.mean))) @ self._root
+        normal = rng.standard_normal((num_draws, len(self.mean)))
+        # not a matrix product: its last bit depends on how many rows there are
+        drawn: np.ndarray = self.mean + (normal[:, :, None] * self._root).sum(axis=1)
         return drawn
 
     @cached_property
