@@ -13,7 +13,8 @@
     omni eval --checkpoint student.pth --baseline tsn/ val.jsonl | tail -1 | jq .baseline.improved
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary: top1_acc,
-top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Where records have several labels, mean_ap is
+top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Rows of features (omni features) of the model's
+own trunk are judged by its classifier alone. Where records have several labels, mean_ap is
 all. With --shards the scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches
 records by id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits).
 --baseline takes such shards of another model: the summary says which pairs of classes are confused less now, and which

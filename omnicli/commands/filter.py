@@ -8,7 +8,8 @@
 Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. A record stays if its confidence
 reaches --threshold, or by one of the rules marked Instead; the closing lines show what other thresholds would keep.
 Without --teacher, the scores that an earlier run wrote decide again, at no cost; what --rejects wrote is an input, too.
-Pictures need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge.
+Pictures need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge. Rows of features (omni features) of the
+teacher's own trunk are judged by its classifier alone, in no time.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,7 +15,8 @@ and end_sec, which refer to the video. --shards writes the frames of what stays,
 With --score-only all pieces stay, and omni filter --threshold decides.
 
 The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
-positive moment leaves as "no positive". Pictures, clips made of pictures and features pass untouched.
+positive moment leaves as "no positive". Pictures and clips made of pictures pass untouched. Rows of features (omni
+features) of the teacher's own trunk, taken at --fps, are scored by its classifier alone.
 
 Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
 whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
