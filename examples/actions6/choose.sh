@@ -3,7 +3,7 @@
 #
 #     bash choose.sh CLIPS SEED
 #
-# Besides the settings of few.sh: soft labels and cross-dataset mixup, each in the second round.
+# Besides the settings of few.sh: soft labels in the second round.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
 for group in 08 09; do
@@ -16,8 +16,6 @@ for group in 08 09; do
     work=$OUT/work/$study/k$clips-s$seed
     learn "$work/soft.pth" "$work/target.jsonl" "$seed" --soft-labels --auxiliary "$work/second/image.jsonl" \
         --auxiliary "$work/second/video.jsonl" --ratio 2:2:1 # frames of long videos have no soft labels
-    judge "$work/soft.pth" "$study" best+soft "$clips" "$seed" "$val"
-    learn "$work/mixup.pth" "$work/target.jsonl" "$seed" --mixup cross $(everything "$work/second")
-    judge "$work/mixup.pth" "$study" best+mixup "$clips" "$seed" "$val"
+    judge "$work/soft.pth" "$study" second+soft "$clips" "$seed" "$val"
     rm "$work"/*.pth
 done

@@ -7,7 +7,8 @@
 #     unfiltered  + every picture and video of the crawl, labelled by its query
 #     paper       + the most confident 30 % of pictures and videos, pseudo-labelled by the teacher
 #     query       + the best 30 % of the pictures and half of the videos of each query
-#     best        the same once more, with that student as the teacher
+#     second      the same once more, with that student as the teacher
+#     best        the second round with cross-dataset mixup: what choose.sh chose
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} val=${VAL:-}
 work=$OUT/work/$study/k$clips-s$seed
@@ -33,6 +34,8 @@ judge "$work/paper.pth" "$study" paper "$clips" "$seed" $val
 learn "$work/query.pth" "$target" "$seed" $(everything "$work/first")
 judge "$work/query.pth" "$study" query "$clips" "$seed" $val
 LONG_THRESHOLD=0.5 look "$work/second" "$work/query.pth"
-learn "$work/best.pth" "$target" "$seed" $(everything "$work/second")
+learn "$work/second.pth" "$target" "$seed" $(everything "$work/second")
+judge "$work/second.pth" "$study" second "$clips" "$seed" $val
+learn "$work/best.pth" "$target" "$seed" --mixup cross $(everything "$work/second")
 judge "$work/best.pth" "$study" best "$clips" "$seed" $val
 [ -n "${KEEP_MODELS:-}" ] || rm "$work"/*.pth
