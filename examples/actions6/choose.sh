@@ -3,7 +3,7 @@
 #
 #     bash choose.sh CLIPS SEED
 #
-# Besides the settings of few.sh: soft labels in the second round.
+# Besides the settings of few.sh, variants of the second round: soft labels, mixup, 20 % of the pictures.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
 for group in 08 09; do
@@ -14,8 +14,15 @@ for group in 08 09; do
     val=$OUT/work/choose/val-$group-$clips-$seed.jsonl study=choose-$group
     KEEP_MODELS=1 STUDY=$study POOL=$OUT/work/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
     work=$OUT/work/$study/k$clips-s$seed
-    learn "$work/soft.pth" "$work/target.jsonl" "$seed" --soft-labels --auxiliary "$work/second/image.jsonl" \
-        --auxiliary "$work/second/video.jsonl" --ratio 2:2:1 # frames of long videos have no soft labels
-    judge "$work/soft.pth" "$study" second+soft "$clips" "$seed" "$val"
+    variant() { # variant SETTING OPTION...
+        local setting=$1
+        shift
+        learn "$work/variant.pth" "$work/target.jsonl" "$seed" "$@"
+        judge "$work/variant.pth" "$study" "$setting" "$clips" "$seed" "$val"
+    }
+    variant second+soft --soft-labels --auxiliary "$work/second/image.jsonl" --auxiliary "$work/second/video.jsonl" \
+        --ratio 2:2:1 # frames of long videos have no soft labels
+    variant second+mixup --mixup cross $(everything "$work/second")
+    variant second+20% $(everything "$work/best")
     rm "$work"/*.pth
 done

@@ -8,7 +8,7 @@
 #     paper       + the most confident 30 % of pictures and videos, pseudo-labelled by the teacher
 #     query       + the best 30 % of the pictures and half of the videos of each query
 #     second      the same once more, with that student as the teacher
-#     best        the second round with cross-dataset mixup: what choose.sh chose
+#     best        the second round with the best 20 % of the pictures and cross-dataset mixup: what choose.sh chose
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} val=${VAL:-}
 work=$OUT/work/$study/k$clips-s$seed
@@ -36,6 +36,9 @@ judge "$work/query.pth" "$study" query "$clips" "$seed" $val
 LONG_THRESHOLD=0.5 look "$work/second" "$work/query.pth"
 learn "$work/second.pth" "$target" "$seed" $(everything "$work/second")
 judge "$work/second.pth" "$study" second "$clips" "$seed" $val
-learn "$work/best.pth" "$target" "$seed" --mixup cross $(everything "$work/second")
+mkdir -p "$work/best"
+keep_by_query "$work/best/image.jsonl" "$work/second/image.scored.jsonl" 0.2
+cp "$work/second/video.jsonl" "$work/second/long.jsonl" "$work/best"
+learn "$work/best.pth" "$target" "$seed" --mixup cross $(everything "$work/best")
 judge "$work/best.pth" "$study" best "$clips" "$seed" $val
 [ -n "${KEEP_MODELS:-}" ] || rm "$work"/*.pth

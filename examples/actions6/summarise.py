@@ -11,6 +11,7 @@ difference is paired: the same draw, the same clips. Where its interval holds 0 
 
 import argparse
 import json
+import math
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -61,11 +62,13 @@ class Runs(NamedTuple):
 
     Attributes:
         right: (S, V) 1 where draw s recognises test clip v.
+        log_loss: (S, V) of the true class.
         seeds: (S,) of the draws.
         units: class and UCF group of every test clip.
     """
 
     right: np.ndarray
+    log_loss: np.ndarray
     seeds: tuple[int, ...]
     units: tuple[tuple[str, str], ...]
 
@@ -110,20 +113,27 @@ def main() -> None:
 
 def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
     """(study, clips, setting) → its draws."""
-    drawn: dict[tuple[str, int, str], dict[int, dict[str, bool]]] = defaultdict(dict)
+    drawn: dict[tuple[str, int, str], dict[int, dict[str, tuple[bool, float]]]] = defaultdict(dict)
     for path in sorted(folder.glob("*/*/k*-s*.jsonl")):
         clips, seed = map(int, re.fullmatch(r"k(\d+)-s(\d+)", path.stem).groups())
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        right = {record["id"]: record["label"] == record["pseudo_label"] for record in records if "id" in record}
-        drawn[path.parts[-3], clips, path.parts[-2]][seed] = right
+        judged = {record["id"]: (record["label"] == record["pseudo_label"], log_loss(record))
+                  for record in records if "id" in record}  # fmt: skip
+        drawn[path.parts[-3], clips, path.parts[-2]][seed] = judged
     made = {}
     for key, draws in drawn.items():
         names = sorted(next(iter(draws.values())))
         seeds = tuple(sorted(draws))
-        right = np.array([[draws[seed][name] for name in names] for seed in seeds], float)
+        judged = np.array([[draws[seed][name] for name in names] for seed in seeds], float)  # (S, V, 2)
         units = tuple((Path(name).parent.name, re.search(r"_g(\d+)_", name)[1]) for name in names)
-        made[key] = Runs(right, seeds, units)
+        made[key] = Runs(judged[..., 0], judged[..., 1], seeds, units)
     return made
+
+
+def log_loss(record: dict[str, object]) -> float:
+    """-ln of the score of the true class; of one that is not among the best five, of what those leave over."""
+    scores = {label: score for label, score in record["top_scores"]}
+    return -math.log(max(scores.get(record["label"], 1 - sum(scores.values())), 1e-6))
 
 
 def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
@@ -192,12 +202,13 @@ def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
 def choice_table(found: dict[tuple[str, int, str], Runs]) -> str:
     """What was looked at to choose the recipe: both ways of holding a group out, together."""
     lines = ["**The recipe was chosen** on clips held out of `target/train` (one UCF group taught, one tested)", "",
-             "| clips a class | setting | runs | top-1 |", "|---|---|---|---|"]  # fmt: skip
+             "| clips a class | setting | runs | top-1 | log loss |", "|---|---|---|---|---|"]  # fmt: skip
     keys = sorted({(clips, setting) for study, clips, setting in found if study.startswith("choose")})
     for clips, setting in keys:
         runs = [found[key] for key in found if key[0].startswith("choose") and key[1:] == (clips, setting)]
         accs = [acc for run in runs for acc in run.right.mean(axis=1)]
-        lines.append(f"| {clips} | {setting} | {len(accs)} | {np.mean(accs):.3f} |")
+        loss = np.mean([run.log_loss.mean() for run in runs])
+        lines.append(f"| {clips} | {setting} | {len(accs)} | {np.mean(accs):.3f} | {loss:.3f} |")
     return "\n".join(lines) + "\n"
 
 
