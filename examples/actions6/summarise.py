@@ -132,7 +132,7 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
 
 def log_loss(record: dict[str, object]) -> float:
     """-ln of the score of the true class; of one that is not among the best five, of what those leave over."""
-    scores = {label: score for label, score in record["top_scores"]}
+    scores = dict(record["top_scores"])
     return -math.log(max(scores.get(record["label"], 1 - sum(scores.values())), 1e-6))
 
 
