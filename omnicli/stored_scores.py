@@ -133,7 +133,10 @@ def _check_trunk(record: Record, maker: dict[str, object], width: int, teacher: 
     """The features are those of the teacher's own trunk. Raises InputError."""
     made_with = str(maker.get("checkpoint") or maker.get("weights") or "")
     own_width = teacher.model.fc.in_features
-    if made_with != teacher.sha256 and made_with != teacher.trunk:
+    is_same = made_with in (teacher.sha256, teacher.trunk)
+    if is_same and not made_with:  # ImageNet's weights: of the same backbone
+        is_same = teacher.spec.name.partition("-")[2] == maker.get("backbone")
+    if not is_same:
         trunk = f"{teacher.trunk[:12] or 'ImageNet'}" if teacher.trunk is not None else "weights of its own"
         raise InputError(
             f"{record.where}: features of {made_with[:12] or 'ImageNet'}, and {teacher.name} has {trunk}; give the "

@@ -122,8 +122,12 @@ def test_features_of_another_trunk_are_refused(media, rows, model, tmp_path):
         scored(rows[:1], frozen)
     with pytest.raises(InputError, match=r"has weights of its own"):
         scored(rows[:1], dataclasses.replace(frozen, trunk=None))
-    of_weights = store(media[:1], model, tmp_path, weights="e" * 64)
+    of_weights = store(media[:1], model, tmp_path / "weights", weights="e" * 64)
     assert len(scored(of_weights, frozen)) == 1
+    of_imagenet = dataclasses.replace(model, sha256="f" * 64, trunk="")
+    assert len(scored(store(media[:1], model, tmp_path / "same", backbone="resnet10t"), of_imagenet)) == 1
+    with pytest.raises(InputError, match="features of ImageNet"):
+        scored(store(media[:1], model, tmp_path / "other", backbone="resnet18"), of_imagenet)
 
 
 def test_options_of_looking_do_nothing_for_rows_and_are_refused(rows, model):

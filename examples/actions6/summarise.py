@@ -57,6 +57,55 @@ ALSO = {  # further comparisons: study → (setting, with)
 }
 
 
+class Claim(NamedTuple):
+    """What the paper says, as a comparison made here.
+
+    Attributes:
+        says: in a few words, with its place.
+        study: where it is looked at.
+        setting: that is said to be better.
+        other: than this.
+    """
+
+    says: str
+    study: str
+    setting: str
+    other: str
+
+
+CLAIMS = [
+    Claim("web data help where labels are few (Fig. 7)", "few", "best", "target"),
+    Claim("filtered web data help more than unfiltered ones (Sec. 5.2)", "few", "best", "unfiltered"),
+    Claim("unfiltered web data hurt (Sec. 5.2)", "few", "target", "unfiltered"),
+    Claim("every source helps (Table 2): pictures", "sources", "image", "none"),
+    Claim("... short videos", "sources", "video", "none"),
+    Claim("... long videos", "sources", "long", "none"),
+    Claim("... all of them", "sources", "all", "none"),
+    Claim("a better teacher makes a better student (Fig. 6): nine clips, not one", "filtering", "query9", "query1"),
+    Claim("two sources beat one at the same budget (Fig. 4)", "budget", "both", "image"),
+    Claim("1:1 is a good ratio (Fig. 8): not 4:1", "ratio", "1:1", "4:1"),
+    Claim("... not 1:4", "ratio", "1:1", "1:4"),
+    Claim("unequal classes: N^0.2 beats N (Table 10)", "resampling", "power 0.2", "power 1"),
+    Claim("... so does clipping", "resampling", "clipped 5", "power 1"),
+    Claim("mixup on ImageNet's weights (Table 9: no clear effect): target alone", "mixup", "intra", "none"),
+    Claim("... target and pictures", "mixup", "web cross", "web"),
+    Claim("mixup from scratch helps (Table 9): target alone", "mixup-scratch", "intra", "none"),
+    Claim("... target and pictures", "mixup-scratch", "web cross", "web"),
+    Claim("from scratch, too, web data help (Table 2, 3D): pictures", "scratch", "image", "none"),
+    Claim("... short videos", "scratch", "video", "none"),
+    Claim("... both", "scratch", "all", "none"),
+    Claim("pictures as still clips help (Table 8)", "inflation", "still", "none"),
+    Claim("a moving camera beats still clips (Table 8)", "inflation", "perspective-agnostic", "still"),
+    Claim("one motion for all classes beats one for each (Table 8)", "inflation", "perspective-agnostic",
+          "perspective-specific"),
+    Claim("translation is worse than perspective (Table 8): at random", "inflation", "perspective-agnostic",
+          "translate-random"),
+    Claim("... at one speed", "inflation", "perspective-agnostic", "translate-constant"),
+    Claim("features carry over (Table 4): fine-tuned", "transfer", "web", "target"),
+    Claim("... classifier alone", "transfer", "web fc", "target fc"),
+]  # fmt: skip
+
+
 class Runs(NamedTuple):
     """All draws of one setting.
 
@@ -83,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--readme", type=Path, help="put the tables between its markers")
+    parser.add_argument("--readme", type=Path, help="put the table of claims between its markers")
     options = parser.parse_args()
     found = read_runs(options.folder)
     if not found:
@@ -108,15 +157,15 @@ def main() -> None:
     noted = options.folder.parent / "nothing-kept.txt"
     if noted.exists():
         parts.append("\n".join(["**Without a web source**", "", *(f"- {line}" for line in noted_lines(noted)), ""]))
-    text = "\n".join(parts)
-    (options.out / "RESULTS.md").write_text(text, encoding="utf-8")
+    claims = claims_table(found)
+    (options.out / "RESULTS.md").write_text("\n".join([claims, *parts]), encoding="utf-8")
     if options.readme:
         page = options.readme.read_text(encoding="utf-8")
         if page.count(BEGIN) != 1 or page.count(END) != 1:
             parser.error(f"{options.readme}: expected {BEGIN} and {END} once each")
         before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-        options.readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
-    print(text)
+        options.readme.write_text(f"{before}{BEGIN}\n{claims}{END}{after}", encoding="utf-8")
+    print(claims)
 
 
 def noted_lines(path: Path) -> list[str]:
@@ -209,6 +258,23 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
             ]
             rows.append(row)
     return rows
+
+
+def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
+    """Each claim, and what was found at each number of clips; what an interval cannot tell is unresolved."""
+    lines = ["| the paper says | clips a class | here: top-1 | difference, 95 % | |", "|---|---|---|---|---|"]
+    for claim in CLAIMS:
+        for clips in sorted({clips for study, clips, _ in found if study == claim.study}):
+            one, other = (found.get((claim.study, clips, name)) for name in (claim.setting, claim.other))
+            if one is None or other is None or not {*one.seeds} & {*other.seeds}:
+                continue
+            change, low, high = paired(one, other)
+            words = {"better": "holds", "worse": "does not hold here", "unresolved": "unresolved"}
+            lines.append(
+                f"| {claim.says} | {clips} | {other.mean:.3f} ({claim.other}) → {one.mean:.3f} ({claim.setting}) | "
+                f"{change:+.3f} ({low:+.3f} to {high:+.3f}) | {words[verdict(low, high)]} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def as_markdown(study: str, rows: list[dict[str, object]]) -> str:

@@ -150,9 +150,11 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def trunk_digest(weights: str) -> str:
-    """Which weights a frozen trunk has: the SHA-256 of their file, "" for ImageNet's."""
-    return "" if weights in ("scratch", "imagenet") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+def trunk_digest(weights: str) -> str | None:
+    """Which weights a frozen trunk has: the SHA-256 of their file, "" for ImageNet's, None where they were drawn."""
+    if weights == "scratch":
+        return None
+    return "" if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def _check_trunk(record: Record, path: str, weights: str) -> None:
@@ -160,10 +162,15 @@ def _check_trunk(record: Record, path: str, weights: str) -> None:
     trunk = trunk_digest(weights)
     options = open_shard(path).attributes
     made_with = options.get("checkpoint") or options.get("weights") or ""
-    if options.get("stage") == "features" and made_with != trunk:
+    if trunk is None and (made_with or options.get("backbone")):
+        raise InputError(
+            f"{record.where}: features of trained weights ({made_with[:12] or 'ImageNet'}), and --init scratch draws "
+            "others, which the classifier would not fit; give --init what omni features had"
+        )
+    if options.get("stage") == "features" and made_with != (trunk or ""):
         raise InputError(
             f"{record.where}: features of other weights ({made_with[:12] or 'ImageNet'}) than --init "
-            f"({trunk[:12] or 'ImageNet'}); give --init the file that omni features had"
+            f"({(trunk or '')[:12] or 'ImageNet'}); give --init the file that omni features had"
         )
 
 

@@ -206,3 +206,5 @@ def test_features_of_another_trunk_are_refused(tmp_path):
     check_media([row], weights=str(weights), **options)
     with pytest.raises(InputError, match=f"features of other weights \\({sha256[:12]}\\) than --init \\(ImageNet\\)"):
         check_media([row], weights="imagenet", **options)
+    with pytest.raises(InputError, match="--init scratch draws others"):
+        check_media([row], weights="scratch", **options)
