@@ -1,0 +1,446 @@
+"""The studies on six actions: every line is one that omni takes, each part of the summary holds, and all of it runs."""
+
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from omnicli.app import app
+
+ACTIONS6 = Path(__file__).parents[2] / "examples" / "actions6"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+DATA = SHARED / "data" / "actions6"
+WEIGHTS = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
+CLASSES = ("Archery", "BasketballDunk", "HorseRace", "PlayingPiano", "PlayingViolin", "Surfing")
+GOALS = ("few", "rules", "clips", "transfer", "choose")
+ONE_DRAW = ("SEEDS=0", "FEW_SEEDS=0", "CHOOSE_SEEDS=0", "CLIPS=4", f"PYTHON={sys.executable}")
+
+# Notes what it is asked, and hands its input on; whatever it reads has to be there.
+FAKE_OMNI = r"""#!/usr/bin/env bash
+set -euo pipefail
+shopt -s extglob
+printf 'omni%s\n' "$(printf ' %q' "$@")" >> "$LOG"
+out=/dev/stdout input=/dev/null written=
+for word; do
+    case $written in
+        -o) out=$word ;;
+        --rejects | --shards) mkdir -p "$(dirname "$word")" ;;
+        *)
+            case $word in
+                "$OUT"/*) [ -s "$word" ] || { echo "omni $*: nothing in $word" >&2; exit 65; } ;;&
+                "$OUT"/*.jsonl) input=$word ;;
+            esac
+            ;;
+    esac
+    written=$word
+done
+case $* in
+    index*)
+        for name in Archery BasketballDunk HorseRace PlayingPiano PlayingViolin Surfing; do
+            for clip in g08_c0{1..5} g09_c0{1..5}; do
+                printf '{"id":"%s","path":"a","class_name":"%s","query":"%s","pseudo_class":"%s"}\n' \
+                    "$name/v_${name}_$clip" "$name" "$name" "$name"
+            done
+        done > "$out"
+        ;;
+    *--agree* | segment*) [ -n "${KEEPS_NOTHING:-}" ] && : > "$out" || cat "$input" > "$out" ;;
+    *) cat "$input" > "$out" ;;
+esac
+"""
+
+
+def load_summarise():
+    spec = importlib.util.spec_from_file_location("summarise", ACTIONS6 / "summarise.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+summarise = load_summarise()
+STUDIES = {
+    study: order.split() if isinstance(order, str) else order for study, (_, _, _, order) in summarise.STUDIES.items()
+}
+
+
+def make(*arguments, environment=None, timeout=60):
+    command = ["make", "--no-print-directory", "-C", str(ACTIONS6), *arguments]
+    return subprocess.run(
+        command, text=True, capture_output=True, timeout=timeout, env=dict(os.environ) | (environment or {})
+    )
+
+
+# What the scripts and the Makefile ask of omni
+
+
+@pytest.fixture(scope="module")
+def rehearse(tmp_path_factory):
+    """``rehearse(goals, **environment)``: make with a fake omni; the folder, the result, the commands as words."""
+
+    def run(*goals, **environment):
+        folder = tmp_path_factory.mktemp("rehearsal")
+        fakes, out, log = folder / "bin", folder / "out", folder / "log"
+        fakes.mkdir()
+        for name, text in {"omni": FAKE_OMNI, "rm": "#!/bin/sh\n"}.items():  # what is read again must still be there
+            (fakes / name).write_text(text)
+            (fakes / name).chmod(0o755)
+        for name in CLASSES:
+            (folder / "data" / "target" / "train" / name).mkdir(parents=True)
+        (folder / "data" / "target" / "val").mkdir()
+        (folder / "data" / "web" / "untrimmed").mkdir(parents=True)
+        (folder / "data" / "web" / "video").mkdir()
+        for name in ("data/web/image_hard.jsonl", "weights.safetensors"):
+            (folder / name).write_text("{}\n")
+        arguments = [f"DATA={folder}/data", f"WEIGHTS={folder}/weights.safetensors", f"OUT={out}", *ONE_DRAW]
+        surroundings = {"PATH": f"{fakes}:{os.environ['PATH']}", "LOG": str(log), "OMNI_WARM": "0"} | environment
+
+        def go():
+            log.write_text("")
+            result = make(*arguments, *goals, environment=surroundings)
+            return result, [shlex.split(line) for line in log.read_text().splitlines()]
+
+        return out, *go(), go
+
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    return run
+
+
+@pytest.fixture(scope="module")
+def rehearsed(rehearse):
+    return rehearse(*GOALS)
+
+
+def test_every_line_is_one_that_omni_takes(rehearsed):
+    """With the values that it has when the scripts run; those that differ in a path only are asked once."""
+    out, result, lines, _ = rehearsed
+    assert result.returncode == 0, result.stderr
+    different = {
+        tuple(word for word in words if not word.startswith(str(out)) and not word.isdigit()): words for words in lines
+    }
+    assert {words[1] for words in lines} == {
+        "index", "features", "pack", "inflate", "balance", "teacher-train", "filter", "segment", "train", "eval",
+    }  # fmt: skip
+    for words in different.values():
+        run = CliRunner().invoke(app, [*words[1:], "--dry-run"])
+        assert run.exit_code == 0, f"{shlex.join(words)}\n{run.stderr}"
+
+
+def test_scripts_judge_the_studies_and_settings_that_the_summary_knows(rehearsed):
+    out, _, _, _ = rehearsed
+    judged = {study.name: {setting.name for setting in study.iterdir()} for study in (out / "eval").iterdir()}
+    assert {study: judged[study] for study in STUDIES} == {study: set(order) for study, order in STUDIES.items()}
+    assert set(judged) - set(STUDIES) == {"web", "choose-08", "choose-09"}
+
+
+def test_made_again_nothing_runs(rehearsed):
+    out, result, lines, go = rehearsed
+    assert (result.returncode, bool(lines)) == (0, True)
+    result, lines = go()
+    assert (result.returncode, lines) == (0, [])
+    (out / "done" / "transfer-0").unlink()
+    result, lines = go()
+    assert (result.returncode, {words[1] for words in lines}) == (0, {"balance", "inflate", "train", "eval"})
+
+
+def test_other_numbers_of_clips_are_asked_for(rehearse):
+    out, result, lines, _ = rehearse("few", "rules", "MOST=6", "CLIPS=6")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (out / "done").iterdir()) == ["few-6-0", "rules-0"]
+    assert "warning" not in result.stderr
+    teachers = {path.name for path in (out / "eval" / "filtering").glob("query*")}
+    assert teachers == {"query1", "query2", "query4", "query6"}
+    assert [words for words in lines if words[1] == "balance" and "36" in words]
+
+
+def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
+    """Of long videos nothing is believed, and teacher and query never agree."""
+    out, result, lines, _ = rehearse("few", "rules", KEEPS_NOTHING="1")
+    assert result.returncode == 0, result.stderr
+    trained = [words for words in lines if words[1] == "train"]
+    assert not [words for words in trained if str(out / "work" / "rules" / "s0" / "web" / "long.jsonl") in words]
+    everything = [words for words in trained if str(out / "work" / "rules" / "s0" / "web" / "video.jsonl") in words]
+    assert "2:2:1" in [words[words.index("--ratio") + 1] for words in everything if "--ratio" in words]
+    best = next(words for words in trained if words[words.index("-o") + 1].endswith("few/k4-s0/best.pth"))
+    assert best[best.index("--mixup") + 1] == "cross"
+    notes = (out / "nothing-kept.txt").read_text().splitlines()
+    assert "work/rules/s0/student.pth learns without work/rules/s0/agree.jsonl, where nothing was kept" in notes
+    assert "work/few/k4-s0/best.pth learns without work/few/k4-s0/best/long.jsonl, where nothing was kept" in notes
+    assert all(note in result.stderr for note in notes)
+
+
+# What the summary makes of it
+
+
+def write_eval(folder, setting, seed, right, *, study="few", clips=4):
+    """An eval file of clips {id: recognised?}, and the summary that follows them."""
+    path = folder / "eval" / study / setting / f"k{clips}-s{seed}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [
+        {"id": name, "label": 0, "pseudo_label": 0 if is_right else 1,
+         "top_scores": [[0, 0.9], [1, 0.1]] if is_right else [[1, 0.9], [0, 0.1]]}
+        for name, is_right in right.items()
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(record) + "\n" for record in [*records, {"top1_acc": 0.5}]))
+
+
+def clips_of(verdicts):
+    """{id: recognised?} of as many clips, each its own group of one of two classes."""
+    return {
+        f"val/{'ab'[number % 2]}/v_a_g{number // 2:02}_c01.avi": is_right for number, is_right in enumerate(verdicts)
+    }
+
+
+ALL_RIGHT, ALL_WRONG = clips_of([True] * 8), clips_of([False] * 8)
+MIXED = [clips_of([True, False, True, True, False, False, True, True]), clips_of([False, False, True] * 2 + [True] * 2)]
+
+
+@pytest.fixture
+def summary(tmp_path, monkeypatch, capsys):
+    """``summary(*arguments)`` of what write_eval put into the folder: file name → bytes."""
+
+    def run(*arguments, out="made"):
+        command = ["summarise.py", str(tmp_path / "eval"), "-o", str(tmp_path / out), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        summarise.main()
+        capsys.readouterr()
+        return {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+
+    return run
+
+
+def table_row(text, setting):
+    return next(line for line in text.splitlines() if line.startswith(f"| 4 | {setting} |"))
+
+
+def test_the_difference_of_identical_runs_is_nothing_and_unresolved(tmp_path, summary):
+    for seed, right in enumerate(MIXED):
+        write_eval(tmp_path, "target", seed, right)
+        write_eval(tmp_path, "best", seed, right)
+    found = summarise.read_runs(tmp_path / "eval")
+    assert summarise.paired(found["few", 4, "best"], found["few", 4, "target"]) == (0, 0, 0)
+    row = table_row(summary()["RESULTS.md"].decode(), "best")
+    assert "+0.000 (+0.000 to +0.000) to target" in row
+    assert row.endswith("| unresolved |")
+
+
+def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summary):
+    for seed in range(3):
+        write_eval(tmp_path, "target", seed, ALL_WRONG)
+        write_eval(tmp_path, "best", seed, ALL_RIGHT)
+        write_eval(tmp_path, "paper", seed, ALL_RIGHT)
+        write_eval(tmp_path, "query", seed, MIXED[0])
+    found = summarise.read_runs(tmp_path / "eval")
+    best, target = found["few", 4, "best"], found["few", 4, "target"]
+    assert summarise.interval(best.right, best.units) == (1, 1)
+    assert summarise.paired(best, target) == (1, 1, 1)
+    assert summarise.paired(target, best) == (-1, -1, -1)
+    text = summary()["RESULTS.md"].decode()
+    assert "| 1.000 | 1.000 to 1.000 | +1.000 (+1.000 to +1.000) to target | better |" in table_row(text, "paper")
+    assert summarise.verdict(*summarise.paired(target, best)[1:]) == "worse"
+    mean, low, high = summarise.paired(found["few", 4, "query"], target)
+    assert low < mean == 5 / 8 < high
+
+
+def test_clips_of_fewer_groups_are_less_evidence():
+    """Sixteen clips of one class, half of them recognised: each for itself, two and two, eight and eight."""
+    right = np.array([[1.0] * 8 + [0.0] * 8])
+
+    def width(clips_a_group):
+        low, high = summarise.interval(right, tuple(("a", str(clip // clips_a_group)) for clip in range(16)))
+        assert low <= 0.5 <= high
+        return high - low
+
+    assert width(1) < width(2) < width(8) == 1
+
+
+def test_an_interval_is_the_bootstrap_written_out():
+    """Draws, and groups within each class, drawn anew one at a time."""
+    rng = np.random.default_rng(1)
+    right = rng.integers(0, 2, (4, 12)).astype(float)
+    units = tuple(("ab"[clip % 2], str(clip // 4)) for clip in range(12))  # two clips of a group, three groups a class
+    means = []
+    for _ in range(20_000):
+        draws = rng.integers(0, 4, 4)
+        clips = [
+            clip for name in "ab" for group in rng.integers(0, 3, 3) for clip in range(12)
+            if units[clip] == (name, str(group))
+        ]  # fmt: skip
+        means.append(right[np.ix_(draws, clips)].mean())
+    assert np.allclose(summarise.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.02)
+
+
+def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
+    for seed, right in {0: ALL_WRONG, 1: ALL_RIGHT, 2: ALL_RIGHT}.items():
+        write_eval(tmp_path, "target", seed, right)
+    for seed, right in {1: ALL_RIGHT, 2: ALL_WRONG, 3: ALL_WRONG}.items():
+        write_eval(tmp_path, "best", seed, right)
+    write_eval(tmp_path, "paper", 9, ALL_RIGHT)  # no draw in common
+    found = summarise.read_runs(tmp_path / "eval")
+    assert summarise.paired(found["few", 4, "best"], found["few", 4, "target"])[0] == -0.5
+    text = summary()["RESULTS.md"].decode()
+    assert table_row(text, "target").startswith("| 4 | target | 3 | 0.667 |")
+    assert "-0.500" in table_row(text, "best")
+    assert table_row(text, "paper").endswith("|  |  |")
+
+
+def test_files_of_other_test_clips_are_no_pairs(tmp_path):
+    write_eval(tmp_path, "target", 0, ALL_RIGHT)
+    write_eval(tmp_path, "best", 0, clips_of([True] * 7))
+    with pytest.raises(SystemExit, match="expected the same test clips"):
+        summarise.read_runs(tmp_path / "eval")
+
+
+def test_the_summary_is_the_same_each_time_and_lists_every_run(tmp_path, summary):
+    for seed, right in enumerate(MIXED):
+        for setting in ("target", "best", "a setting of one's own & more"):
+            write_eval(tmp_path, setting, seed, right)
+    (tmp_path / "nothing-kept.txt").write_text("a learns without b\na learns without b\n")
+    made = summary()
+    assert made == summary(out="once-more")
+    lines = [json.loads(line) for line in made["results.jsonl"].splitlines()]
+    assert [(line["setting"], line["seed"], line["top1_acc"]) for line in lines if line["setting"] == "best"] == [
+        ("best", 0, 0.625), ("best", 1, 0.5),
+    ]  # fmt: skip
+    assert len(lines) == 6
+    assert made["RESULTS.md"].decode().count("- a learns without b") == 1
+    assert "own & more | 2 |" in made["RESULTS.md"].decode()
+    assert "own & more" in "".join(ElementTree.fromstring(made["few.svg"]).itertext())
+
+
+def test_what_lies_between_the_marks_of_a_page_is_replaced_and_nothing_else(tmp_path, summary):
+    for setting, right in {"target": ALL_WRONG, "best": ALL_RIGHT}.items():
+        write_eval(tmp_path, setting, 0, right)
+    page = tmp_path / "page.md"
+    before, after = "# Title\n\né  text\n\n", "\n\nmore text\n<!-- another mark -->\n"
+    page.write_text(f"{before}{summarise.BEGIN}\nstale\n{summarise.END}{after}", encoding="utf-8")
+    summary("--readme", page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"{before}{summarise.BEGIN}\n|")
+    assert text.endswith(f"|\n{summarise.END}{after}")
+    assert "stale" not in text and "+1.000" in text
+    summary("--readme", page)
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path, summary, capsys):
+    write_eval(tmp_path, "target", 0, ALL_RIGHT)
+    page = tmp_path / "page.md"
+    page.write_text(f"text\n{summarise.BEGIN}\nmore text\n")
+    with pytest.raises(SystemExit) as stopped:
+        summary("--readme", page)
+    assert stopped.value.code == 2
+    assert "expected <!-- actions6:begin -->" in capsys.readouterr().err
+    assert page.read_text() == f"text\n{summarise.BEGIN}\nmore text\n"
+
+
+# One process for many commands
+
+WARM = r"""
+. "$ACTIONS6/warm.sh"
+try() { local code=0; omni "$@" || code=$?; echo "$code"; }
+try balance --power 0.2 -q records.jsonl -o "$TO/balanced.jsonl"
+try balance --no-such records.jsonl
+try balance -q broken.jsonl -o "$TO/broken.jsonl"
+try balance -q records.jsonl # to stdout: lost
+try filter --threshold 0.5 -q 'a name, é and "so on".jsonl' -o "$TO/kept.jsonl" --rejects "$TO/left.jsonl"
+try filter --threshold 2 -q records.jsonl -o "$TO/nothing.jsonl"
+try balance -q records.jsonl -o "$TO/no/such/folder/x.jsonl"
+if [ "${OMNI_WARM:-1}" = 1 ]; then kill -0 "$OMNI_SERVER_PID"; fi # still the first one
+"""
+
+
+def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environment):
+    records = [
+        {"id": str(number), "path": f"{number}.jpg", "pseudo_label": number % 3, "pseudo_class": "abc"[number % 3],
+         "confidence": number / 10, "top_scores": [[number % 3, number / 10]]}
+        for number in range(10)
+    ]  # fmt: skip
+    for name in ("records.jsonl", 'a name, é and "so on".jsonl'):
+        (tmp_path / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "broken.jsonl").write_text("no record\n")
+    answers = {}
+    for warm in ("1", "0"):
+        (tmp_path / warm).mkdir()
+        environment = {"OMNI_WARM": warm, "TO": warm, "ACTIONS6": str(ACTIONS6), "PYTHON": sys.executable}
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", WARM],
+            stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=120, cwd=tmp_path,
+            env=shell_environment | environment,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        files = {path.name: path.read_bytes() for path in (tmp_path / warm).iterdir()}
+        answers[warm] = (result.stdout, result.stderr.replace(f"{warm}/", ""), files)
+    assert answers["1"] == answers["0"]
+    codes, said, files = answers["1"]
+    assert codes.split() == ["0", "2", "65", "0", "0", "2", "73"]
+    assert "broken.jsonl:1" in said
+    assert sorted(files) == ["balanced.jsonl", "kept.jsonl", "left.jsonl"]
+    assert files["kept.jsonl"].count(b"\n") == 5
+
+
+# The whole of it, on a small part of the real data
+
+
+def small_part(folder):
+    """Four labelled clips a class, two test clips of two groups; ten pictures, two short videos, a long one a query."""
+    for name in CLASSES:
+        for split, clips in {
+            "train": ("g08_c01", "g08_c02", "g09_c01", "g09_c02"),
+            "val": ("g01_c01", "g02_c01"),
+        }.items():
+            for clip in clips:
+                link(folder, f"target/{split}/{name}/v_{name}_{clip}.avi")
+        for kind, num in {"video": 2, "untrimmed": 1}.items():
+            for path in sorted((DATA / "web" / kind / name).iterdir())[:num]:
+                link(folder, path.relative_to(DATA))
+    link(folder, "web/untrimmed/truth.jsonl")
+    link(folder, "web/image")
+    lines = (DATA / "web" / "image_hard.jsonl").read_text().splitlines()
+    of_query = [[line for line in lines if json.loads(line)["query"] == name][:10] for name in CLASSES]
+    (folder / "web" / "image_hard.jsonl").write_text("".join(f"{line}\n" for part in of_query for line in part))
+
+
+def link(folder, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(DATA / name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (DATA.exists() and WEIGHTS.exists()), reason="needs ../shared/data/actions6 and ../shared/weights"
+)
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_every_study_runs_on_a_small_part_of_the_data_and_once_only(tmp_path, shell_environment):
+    small_part(tmp_path / "data")
+    out = tmp_path / "out"
+    arguments = ["all", f"DATA={tmp_path / 'data'}", f"WEIGHTS={WEIGHTS}", f"OUT={out}", *ONE_DRAW, "MOST=4"]
+    environment = shell_environment | {"EPOCHS_2D": "2", "EPOCHS_3D": "1"}
+    result = make(*arguments, environment=environment, timeout=900)
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    there = {(line["study"], line["setting"]) for line in lines}
+    missing = {(study, setting) for study, order in STUDIES.items() for setting in order} - there
+    assert missing == {("filtering", "query9")}  # there are four clips a class
+    assert {study for study, _ in there} - set(STUDIES) == {"web", "choose-08", "choose-09"}
+    assert {line["num_videos"] for line in lines if not line["study"].startswith(("choose", "transfer"))} == {12}
+    text = (out / "RESULTS.md").read_text()
+    assert all(f"**{title}** ({source})" in text for title, source, _, _ in summarise.STUDIES.values())
+    assert {path.stem for path in out.glob("*.svg")} == set(STUDIES)
+    for path in out.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    for kind, num in {"train": 24, "val": 12, "image": 60, "video": 12, "long": 6}.items():
+        assert (out / "data" / f"{kind}.features.jsonl").read_text().count("\n") == num
+    judged = {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")}
+    again = make(*arguments, environment=environment)
+    assert again.returncode == 0, again.stderr
+    assert "bash" not in again.stdout and "omni" not in again.stdout.replace(str(tmp_path), "")
+    assert {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")} == judged
