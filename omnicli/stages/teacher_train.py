@@ -98,9 +98,9 @@ def train_teacher(
     spec, model = create_learner(recipe, names, seed, setting)
     check_media(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
-        is_frozen=recipe.freeze == "backbone", weights=recipe.init, root=setting.root,
+        is_frozen=recipe.freeze == "backbone", weights=recipe.init, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, setting.world) if resume else LeftOut()
+    left_out = left_out_before(out, setting.world, digest) if resume else LeftOut()
     examples = list(readable(examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
     val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
     held_out: list[Example] = []

@@ -124,9 +124,9 @@ def train_student(
     spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
     check_media(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
-        weights=recipe.init, root=setting.root,
+        weights=recipe.init, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, world) if resume else LeftOut()
+    left_out = left_out_before(out, world, digest) if resume else LeftOut()
     target_examples = list(readable(target_examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
     val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
     held_out: list[Example] = []
