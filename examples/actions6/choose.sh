@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Which recipe is the best one, on clips held out of target/train: drawn from one UCF group, tested on the other.
+# Which recipe is the best one, on clips held out of target/train: drawn from one UCF group of HALVES, tested on the other.
 #
 #     bash choose.sh CLIPS SEED
 #
 # Besides the settings of few.sh, variants of the second round: soft labels, mixup, 20 % of the pictures.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
-for group in 08 09; do
-    other=$([ $group = 08 ] && echo 09 || echo 08)
+read -r one two <<< "${HALVES:-08 09}"
+for group in "$one" "$two"; do
+    other=$([ "$group" = "$one" ] && echo "$two" || echo "$one")
     mkdir -p "$OUT/work/choose"
     grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/work/choose/pool-$group-$clips-$seed.jsonl"
     grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/work/choose/val-$group-$clips-$seed.jsonl"

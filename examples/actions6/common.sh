@@ -14,18 +14,58 @@ teach() { # teach OUT TARGET SEED
     omni teacher-train "$2" "${frozen[@]}" --epochs "$(epochs "$2")" --seed "$3" --no-resume -o "$1"
 }
 learn() { # learn OUT TARGET SEED OPTION...: a student of the target and of every --auxiliary
-    local out=$1 target=$2 seed=$3
+    local out=$1 target=$2 seed=$3 options
     shift 3
-    omni train --target "$target" "${frozen[@]}" --epochs "$(epochs "$target")" --seed "$seed" --no-resume -o "$out" "$@"
+    without_empty "$out" "$@"
+    omni train --target "$target" "${frozen[@]}" --epochs "$(epochs "$target")" --seed "$seed" --no-resume -o "$out" \
+        "${options[@]}"
 }
 
 # 3D: a small SlowOnly from scratch on packed frames, 80 pixels high.
 small=(--model slowonly-r18w16 --num-frames 4 --frame-interval 8 --short-side 80 --crop-size 72 --batch-size 8 --lr 0.05
     --lr-schedule cosine --warmup-epochs 2 -q)
 learn_3d() { # learn_3d OUT TARGET SEED OPTION...
-    local out=$1 target=$2 seed=$3
+    local out=$1 target=$2 seed=$3 options
     shift 3
-    omni train --target "$target" "${small[@]}" --seed "$seed" --no-resume -o "$out" "$@"
+    without_empty "$out" "$@"
+    omni train --target "$target" "${small[@]}" --seed "$seed" --no-resume -o "$out" "${options[@]}"
+}
+
+# A filter may keep nothing, and omni train takes no empty web source. Such a student learns from what there is, if need be
+# from the target alone. That is said, and noted in nothing-kept.txt, which stands in RESULTS.md, too.
+without_empty() { # without_empty OUT OPTION...: sets options to OPTION... less each empty --auxiliary and what goes with it
+    local student=$1 number=0 web=() ratio=() for_web=() others=()
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --auxiliary)
+                number=$((number + 1))
+                if [ -s "$2" ]; then
+                    web+=("$number")
+                    others+=("$1" "$2")
+                else
+                    echo "${student#"$OUT/"} learns without ${2#"$OUT/"}, where nothing was kept" \
+                        | tee -a "$OUT/nothing-kept.txt" >&2
+                fi
+                shift
+                ;;
+            --ratio) IFS=: read -ra ratio <<< "$2" && shift ;;
+            --auxiliary-label) for_web+=("$1" "$2") && shift ;;
+            --mixup) if [ "$2" = cross ]; then for_web+=("$1" "$2"); else others+=("$1" "$2"); fi && shift ;;
+            --soft-labels) for_web+=("$1") ;;
+            *) others+=("$1") ;;
+        esac
+        shift
+    done
+    options=("${others[@]}")
+    [ ${#web[@]} -gt 0 ] || return 0
+    options+=("${for_web[@]}")
+    [ ${#ratio[@]} -gt 0 ] || return 0
+    local parts=${ratio[0]}
+    for number in "${web[@]}"; do
+        parts+=:${ratio[number]}
+    done
+    options+=(--ratio "$parts")
 }
 
 draw() { # draw OUT POOL CLIPS SEED: so many labelled clips of every class, by a hash of their ids and the seed

@@ -37,7 +37,7 @@ omni filter --threshold 0.5 -q "$work/web/image.scored.jsonl" -o "$work/threshol
 student filtering threshold --auxiliary "$work/threshold.jsonl"
 omni filter --classes "$classes" --agree --threshold 0 -q "$work/web/image.scored.jsonl" -o "$work/agree.jsonl"
 student filtering agree --auxiliary "$work/agree.jsonl"
-for seen in 1 2 4 9; do # the better the teacher ...
+for seen in $(printf "%d\n" 1 2 4 "${MOST:-9}" | sort -nu); do # the better the teacher ...
     draw "$work/seen.jsonl" "$data/train.features.jsonl" "$seen" "$seed"
     teach "$work/seen.pth" "$work/seen.jsonl" "$seed"
     omni filter --teacher "$work/seen.pth" --label-by query --keep-fraction 0.3 --per query -q "$data/image.features.jsonl" \

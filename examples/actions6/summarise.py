@@ -135,6 +135,9 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="put the table of claims between its markers")
     options = parser.parse_args()
     found = read_runs(options.folder)
+    if not found:
+        parser.error(f"{options.folder}: expected files named STUDY/SETTING/kCLIPS-sSEED.jsonl")
+    options.out.mkdir(parents=True, exist_ok=True)
     lines = [
         {"study": study, "setting": setting, "clips": clips, "seed": seed, "top1_acc": round(float(row.mean()), 6),
          "num_videos": len(row)}
@@ -151,13 +154,23 @@ def main() -> None:
     chosen = [study for study, _, _ in found if study.startswith("choose")]
     if chosen:
         parts.append(choice_table(found))
+    noted = options.folder.parent / "nothing-kept.txt"
+    if noted.exists():
+        parts.append("\n".join(["**Without a web source**", "", *(f"- {line}" for line in noted_lines(noted)), ""]))
     claims = claims_table(found)
     (options.out / "RESULTS.md").write_text("\n".join([claims, *parts]), encoding="utf-8")
     if options.readme:
         page = options.readme.read_text(encoding="utf-8")
+        if page.count(BEGIN) != 1 or page.count(END) != 1:
+            parser.error(f"{options.readme}: expected {BEGIN} and {END} once each")
         before, after = page.partition(BEGIN)[0], page.partition(END)[2]
         options.readme.write_text(f"{before}{BEGIN}\n{claims}{END}{after}", encoding="utf-8")
     print(claims)
+
+
+def noted_lines(path: Path) -> list[str]:
+    """What common.sh wrote of filters that kept nothing, once each."""
+    return sorted(set(path.read_text(encoding="utf-8").splitlines()))
 
 
 def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
@@ -169,14 +182,22 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
         judged = {record["id"]: (record["label"] == record["pseudo_label"], log_loss(record))
                   for record in records if "id" in record}  # fmt: skip
         drawn[path.parts[-3], clips, path.parts[-2]][seed] = judged
-    made = {}
+    made, tests = {}, {}
     for key, draws in drawn.items():
         names = sorted(next(iter(draws.values())))
         seeds = tuple(sorted(draws))
+        if any(sorted(judged) != tests.setdefault(key[0], names) for judged in draws.values()):
+            raise SystemExit(f"{folder / key[0]}: expected the same test clips in every file, else they are no pairs")
         judged = np.array([[draws[seed][name] for name in names] for seed in seeds], float)  # (S, V, 2)
-        units = tuple((Path(name).parent.name, re.search(r"_g(\d+)_", name)[1]) for name in names)
+        units = tuple((Path(name).parent.name, group_of(name)) for name in names)
         made[key] = Runs(judged[..., 0], judged[..., 1], seeds, units)
     return made
+
+
+def group_of(name: str) -> str:
+    """The UCF group; a clip whose name has none stands for itself."""
+    found = re.search(r"_g(\d+)_", name)
+    return found[1] if found else name
 
 
 def log_loss(record: dict[str, object]) -> float:
@@ -197,14 +218,15 @@ def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[flo
         columns[unit].append(column)
     sums = np.stack([right[:, cols].sum(axis=1) for cols in columns.values()])  # (G, S)
     sizes = np.array([len(cols) for cols in columns.values()], float)  # (G,)
-    num_groups, num_draws = sums.shape
-    means = []
-    for _ in range(NUM_RESAMPLES):
-        groups = rng.integers(0, num_groups, max(num_groups - 1, 1))
-        draws = rng.integers(0, num_draws, max(num_draws - 1, 1))
-        means.append(sums[groups][:, draws].sum() / (sizes[groups].sum() * len(draws)))
+    groups, draws = times_drawn(len(sums), rng), times_drawn(len(right), rng)  # (R, G), (R, S)
+    means = np.einsum("rg,gs,rs->r", groups, sums, draws, optimize=True) / ((groups @ sizes) * draws.sum(axis=1))
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def times_drawn(num: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, num) how often each of num things comes when num - 1 are drawn with replacement."""
+    return rng.multinomial(max(num - 1, 1), np.full(num, 1 / num), size=NUM_RESAMPLES)
 
 
 def paired(one: Runs, other: Runs) -> tuple[float, float, float]:
@@ -226,13 +248,17 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
     settings = order.split() if isinstance(order, str) else order
     rows: list[dict[str, object]] = []
     for clips in sorted({clips for name, clips, _ in found if name == study}):
-        here = {setting: found[study, clips, setting] for setting in settings if (study, clips, setting) in found}
+        more = sorted(setting for name, number, setting in found if (name, number) == (study, clips))
+        here = {setting: found[study, clips, setting]
+                for setting in dict.fromkeys([*settings, *more]) if (study, clips, setting) in found}  # fmt: skip
         for setting, runs in here.items():
             row = {"clips": clips, "setting": setting, "draws": len(runs.seeds), "mean": runs.mean,
                    "interval": interval(runs.right, runs.units), "against": []}  # fmt: skip
             others = [reference, *(other for mine, other in ALSO.get(study, []) if mine == setting)]
             row["against"] = [
-                (other, paired(runs, here[other])) for other in others if other != setting and other in here
+                (other, paired(runs, here[other]))
+                for other in others
+                if other != setting and other in here and {*runs.seeds} & {*here[other].seeds}
             ]
             rows.append(row)
     return rows
@@ -244,7 +270,7 @@ def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
     for claim in CLAIMS:
         for clips in sorted({clips for study, clips, _ in found if study == claim.study}):
             one, other = (found.get((claim.study, clips, name)) for name in (claim.setting, claim.other))
-            if one is None or other is None:
+            if one is None or other is None or not {*one.seeds} & {*other.seeds}:
                 continue
             change, low, high = paired(one, other)
             words = {"better": "holds", "worse": "does not hold here", "unresolved": "unresolved"}

@@ -9,12 +9,12 @@
 clips=2 seed=$1
 work=$OUT/work/transfer/s$seed kept=$OUT/work/web/k1-s$seed
 mkdir -p "$work"
-first="Archery|HorseRace|PlayingPiano"
-head -n 6 "$classes" | grep -E "^($first)\$" > "$work/first.txt"
-head -n 6 "$classes" | grep -vE "^($first)\$" > "$work/others.txt"
+first=${FIRST:-Archery|HorseRace|PlayingPiano}
+grep -xE "$first" "$classes" > "$work/first.txt"
+grep -vxE "$first" "$classes" > "$work/others.txt"
 
 of() { # of FILE NAMES FIELD: the records whose FIELD is one of the NAMES; the integer label goes, for names rule
-    sed 's/^/"'"$3"'":"/; s/$/"/' "$2" | grep -Ff - "$1" | sed 's/,"label":[0-9]*//'
+    sed 's/^/"'"$3"'":"/; s/$/"/' "$2" | { grep -Ff - "$1" || true; } | sed 's/,"label":[0-9]*//'
 }
 of "$data/train.packed.jsonl" "$work/first.txt" class_name > "$work/first.jsonl"
 of "$data/train.packed.jsonl" "$work/others.txt" class_name > "$work/pool.jsonl"
