@@ -12,7 +12,7 @@ from typing import Any
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from omnicli.data.dataset import Augmentation
+from omnicli.data.dataset import Augmentation, trunk_digest
 from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan
@@ -64,6 +64,11 @@ def create_learner(
     model = create_model(name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed)
     model.freeze(recipe.freeze)
     return spec, model.to(setting.device)
+
+
+def frozen_trunk(recipe: TeacherRecipe) -> str | None:
+    """Which weights the trunk keeps (``data.dataset.trunk_digest``); None where it learns."""
+    return trunk_digest(recipe.init) if recipe.freeze == "backbone" else None
 
 
 def augmentation(spec: ModelSpec, recipe: TeacherRecipe, *, seed: int, stage: str, root: str | None) -> Augmentation:

@@ -100,7 +100,7 @@ def score_moments(
     for stored, run in groupby(records, key=is_stored):
         if stored:
             wanted_fps = moments.fps if moments.frames == "exact" else None
-            for record, found in score_frames(run, rows, fps=wanted_fps, passes=passes):
+            for record, found in score_frames(run, rows, fps=wanted_fps, passes=passes, on_drop=on_drop):
                 yield record, None if found is None else Scored(*found)
         else:
             yield from _score_videos(

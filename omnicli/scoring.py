@@ -61,7 +61,7 @@ def score_records(
     rows = RowReader(teachers, views.root)
     for stored, run in groupby(records, key=is_stored):
         if stored:
-            yield from score_rows(run, rows, views, passes)
+            yield from score_rows(run, rows, views, passes, on_drop)
         else:
             yield from _score_media(
                 run, teachers=teachers, views=views, batch_size=batch_size, workers=workers, passes=passes,

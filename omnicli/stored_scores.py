@@ -5,16 +5,17 @@ would take. The features of a row are those of its frames at some rate, or of it
 own views of the media would be.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from omnicli.errors import InputError, ModelError, UsageError
 from omnicli.models.teacher import Teacher
-from omnicli.streams.records import Record
-from omnicli.streams.stored_features import Stored, StoredFeatures
+from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.stored_features import Stored, StoredFeatures, is_same_trunk, maker_of
 from omnicli.viewing import ViewOptions
 from omnicli.voting import mean_scores, moment_scores
 
@@ -39,22 +40,25 @@ class RowReader:
     def __post_init__(self) -> None:
         self._stored = StoredFeatures(self.root)
 
-    def read(self, records: Iterable[Record]) -> Iterator[tuple[Record, Stored]]:
-        """(record, its row) in order.
+    def read(self, record: Record, on_drop: OnDrop) -> Stored | None:
+        """The record's row; None where that cannot be read, which is told to ``on_drop``.
 
         Raises:
-            InputError: a shard is missing or damaged, its features are of another trunk, or a row has none.
+            InputError: its features are of another trunk.
         """
-        for record in records:
+        try:
             stored = self._stored.read(record)
-            if record["path"] != self._checked:
-                maker = self._stored.maker(record)
-                for teacher in self.teachers:
-                    _check_trunk(record, maker, stored.features.shape[1], teacher)
-                self._checked = record["path"]
-            if not len(stored.features):
-                raise InputError(f"{record.where}: a row without a feature")
-            yield record, stored
+        except InputError as error:
+            on_drop(record, f"unreadable: {error}")
+            return None
+        if not len(stored.features):
+            on_drop(record, "unreadable: a row without a feature")
+            return None
+        if record["path"] != self._checked:
+            for teacher in self.teachers:
+                _check_trunk(record, self._stored.attributes(record), stored.features.shape[1], teacher)
+            self._checked = record["path"]
+        return stored
 
     def logits(self, stored: Stored) -> list[np.ndarray]:
         """Of every teacher, (F, K) float32: one row a frame, or a clip."""
@@ -66,7 +70,11 @@ class RowReader:
 
 
 def score_rows(
-    records: Iterable[Record], rows: RowReader, views: ViewOptions, passes: Callable[[Record], bool] | None
+    records: Iterable[Record],
+    rows: RowReader,
+    views: ViewOptions,
+    passes: Callable[[Record], bool] | None,
+    on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray | None]]:
     """What ``scoring.score_records`` gives of rows of features.
 
@@ -84,12 +92,13 @@ def score_rows(
             raise UsageError(
                 f"{record.where}: features are ready; options that say how media are looked at do nothing for them"
             )
-        [(_, stored)] = rows.read([record])
-        yield record, mean_scores(rows.logits(stored), rows.teachers, record)
+        stored = rows.read(record, on_drop)
+        if stored is not None:
+            yield record, mean_scores(rows.logits(stored), rows.teachers, record)
 
 
 def score_frames(
-    records: Iterable[Record], rows: RowReader, *, fps: float | None, passes: Callable[[Record], bool]
+    records: Iterable[Record], rows: RowReader, *, fps: float | None, passes: Callable[[Record], bool], on_drop: OnDrop
 ) -> Iterator[tuple[Record, tuple[np.ndarray, np.ndarray] | None]]:
     """What ``moments.score_moments`` gives of rows of features: every frame is a moment.
 
@@ -98,28 +107,35 @@ def score_frames(
         rows: reads them.
         fps: the wanted rate; None for keyframes, which are not stored.
         passes: records for which it is true pass; so do rows of pictures.
+        on_drop: takes rows that cannot be read.
 
     Yields:
         (record, (times (F,) in seconds, scores (F, K))); None for what passes.
 
     Raises:
         InputError: features of another trunk, or taken at another rate.
-        ModelError: the teachers are 3D.
+        ModelError: the teachers do not look at frames one by one.
     """
     for record in records:
-        [(_, stored)] = rows.read([record])
+        stored = rows.read(record, on_drop)
+        if stored is None:
+            continue
         if passes(record) or stored.made_of.get("media") == "image":
             yield record, None
             continue
-        if not rows.teachers[0].model.is_2d:
-            raise ModelError(f"{record.where}: features, and a 3D teacher cuts videos into pieces: give the videos")
+        if not all(teacher.model.is_framewise for teacher in rows.teachers):
+            raise ModelError(
+                f"{record.where}: features, and {rows.teachers[0].name} does not look at frames one by one: give the "
+                "videos"
+            )
         if (own := rows.fps(record)) != fps:
             raise InputError(
                 f"{record.where}: features of {own:g} frames a second; give --fps {own:g}, without --frames, or the "
                 "videos"
             )
-        scores = moment_scores(rows.logits(stored), rows.teachers, record)
-        yield record, (np.round(stored.times, ROUND_DIGITS), scores)
+        times_sec, places = np.unique(stored.times, return_index=True)  # a slow video's frames are stored repeatedly
+        scores = moment_scores([logits[places] for logits in rows.logits(stored)], rows.teachers, record)
+        yield record, (np.round(times_sec, ROUND_DIGITS), scores)
 
 
 def _logits(features: np.ndarray, teacher: Teacher) -> np.ndarray:
@@ -129,18 +145,17 @@ def _logits(features: np.ndarray, teacher: Teacher) -> np.ndarray:
     return logits
 
 
-def _check_trunk(record: Record, maker: dict[str, object], width: int, teacher: Teacher) -> None:
+def _check_trunk(record: Record, attributes: Mapping[str, Any], width: int, teacher: Teacher) -> None:
     """The features are those of the teacher's own trunk. Raises InputError."""
-    made_with = str(maker.get("checkpoint") or maker.get("weights") or "")
-    own_width = teacher.model.fc.in_features
-    is_same = made_with in (teacher.sha256, teacher.trunk)
-    if is_same and not made_with:  # ImageNet's weights: of the same backbone
-        is_same = teacher.spec.name.partition("-")[2] == maker.get("backbone")
-    if not is_same:
-        trunk = f"{teacher.trunk[:12] or 'ImageNet'}" if teacher.trunk is not None else "weights of its own"
+    digests = {teacher.sha256} if teacher.trunk is None else {teacher.sha256, teacher.trunk}
+    if not is_same_trunk(attributes, digests=digests, looks=teacher.spec.looks):
+        trunk = "weights of its own" if teacher.trunk is None else teacher.trunk[:12] or "ImageNet"
         raise InputError(
-            f"{record.where}: features of {made_with[:12] or 'ImageNet'}, and {teacher.name} has {trunk}; give the "
-            f"media, or features made with --checkpoint {teacher.name}"
+            f"{record.where}: features by {maker_of(attributes)}, and {teacher.name} is {teacher.spec.looks} of "
+            f"{trunk}; give the media, or features made with --checkpoint {teacher.name}"
         )
-    if width != own_width:
-        raise InputError(f"{record.where}: {width} features, and the classifier of {teacher.name} takes {own_width}")
+    if width != teacher.model.fc.in_features:
+        raise InputError(
+            f"{record.where}: {width} features, and the classifier of {teacher.name} takes "
+            f"{teacher.model.fc.in_features}"
+        )

@@ -242,8 +242,9 @@ def forget_state(out: Path) -> None:
     state_path(out).unlink(missing_ok=True)
 
 
-def left_out_before(out: Path, world: World) -> LeftOut:
-    """What an unfinished training of ``out`` left out at its beginning; nothing, and not known, if there is none.
+def left_out_before(out: Path, world: World, data: str) -> LeftOut:
+    """What an unfinished training of ``out`` on ``data`` left out at its beginning; nothing, and not known, if there is
+    none: a state of another version, or of other data, is refused when it is taken up.
 
     Raises:
         ModelError: the state is damaged.
@@ -252,7 +253,9 @@ def left_out_before(out: Path, world: World) -> LeftOut:
     path = state_path(out)
     content = read_whole(path)[0] if _is_seen(path, world) else None
     if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
-        return LeftOut()  # a state of another version is refused when it is taken up
+        return LeftOut()
+    if content.get("options", {}).get("data") != data:
+        return LeftOut()
     return LeftOut(content["left_out"], is_known=True)
 
 

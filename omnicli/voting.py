@@ -37,10 +37,13 @@ def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
     A model of several labels has a sigmoid for each class instead, and its scores do not sum to 1.
     """
     wide = logits.astype(np.float64) / teacher.temperature
-    to_scores = sigmoid if teacher.spec.multi_label else softmax
     if teacher.model.average_views == "logits":
-        return to_scores(wide.mean(axis=0))
-    return to_scores(wide).mean(axis=0)  # type: ignore[no-any-return]
+        return _scores_of(wide.mean(axis=0), teacher)
+    return _scores_of(wide, teacher).mean(axis=0)  # type: ignore[no-any-return]
+
+
+def _scores_of(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
+    return sigmoid(logits) if teacher.spec.multi_label else softmax(logits)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -73,7 +76,7 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
 def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
     """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
     made = [
-        softmax(logits.astype(np.float64) / teacher.temperature)
+        _scores_of(logits.astype(np.float64) / teacher.temperature, teacher)
         if teacher.model.is_2d
         else teacher_scores(logits, teacher)[None]
         for logits, teacher in zip(outputs, teachers, strict=True)

@@ -2,12 +2,13 @@
 
 import dataclasses
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from omnicli import scoring
-from omnicli.errors import InputError, MediaError, UsageError
+from omnicli.errors import InputError, MediaError, ModelError, UsageError
 from omnicli.media.source import open_media
 from omnicli.models.teacher import load_teacher
 from omnicli.moments import Moments, score_moments
@@ -118,16 +119,58 @@ def test_features_at_another_rate_are_no_moments(media, rows, model, tmp_path):
 def test_features_of_another_trunk_are_refused(media, rows, model, tmp_path):
     """What counts is the file the trunk came from: the teacher's own, or the one that it kept frozen."""
     frozen = dataclasses.replace(model, sha256="f" * 64, trunk="e" * 64)
-    with pytest.raises(InputError, match=r"features of [0-9a-f]{12}, and .*tsn.pth has eeeeeeeeeeee; give the media"):
+    with pytest.raises(InputError, match=r"features by [0-9a-f]{12}, and .*tsn.pth is tsn-resnet10t 72/64 of eee"):
         scored(rows[:1], frozen)
-    with pytest.raises(InputError, match=r"has weights of its own"):
+    with pytest.raises(InputError, match=r"of weights of its own; give the media"):
         scored(rows[:1], dataclasses.replace(frozen, trunk=None))
     of_weights = store(media[:1], model, tmp_path / "weights", weights="e" * 64)
     assert len(scored(of_weights, frozen)) == 1
     of_imagenet = dataclasses.replace(model, sha256="f" * 64, trunk="")
     assert len(scored(store(media[:1], model, tmp_path / "same", backbone="resnet10t"), of_imagenet)) == 1
-    with pytest.raises(InputError, match="features of ImageNet"):
+    with pytest.raises(InputError, match="features by resnet18 of ImageNet"):
         scored(store(media[:1], model, tmp_path / "other", backbone="resnet18"), of_imagenet)
+
+
+@pytest.mark.parametrize("changed", [{"name": "tsm-resnet10t"}, {"name": "slowonly-r18"}, {"crop_size": 96}])
+def test_the_same_weights_in_another_architecture_or_at_another_size_are_another_trunk(media, model, tmp_path, changed):
+    rows = store(media[:1], model, tmp_path, weights="e" * 64, looks=model.spec.looks)
+    frozen = dataclasses.replace(model, sha256="f" * 64, trunk="e" * 64)
+    assert len(scored(rows, frozen)) == 1
+    with pytest.raises(InputError, match="features by tsn-resnet10t 72/64 of eee"):
+        scored(rows, dataclasses.replace(frozen, spec=dataclasses.replace(model.spec, **changed)))
+
+
+def test_a_shard_that_is_gone_or_cut_short_is_a_counted_reject_and_the_next_row_goes_on(media, rows, model, tmp_path):
+    gone = rows[0].derive(path=str(tmp_path / "gone.h5"))
+    (tmp_path / "cut.h5").write_bytes(Path(rows[0]["path"]).read_bytes()[:3000])
+    dropped = []
+    got = score_records(
+        [gone, rows[1].derive(path=str(tmp_path / "cut.h5")), rows[2]], teachers=[model], views=ViewOptions(),
+        batch_size=8, on_drop=lambda record, reason: dropped.append(reason),
+    )  # fmt: skip
+    assert [record["id"] for record, _ in got] == [rows[2]["id"]]
+    assert all(reason.startswith("unreadable: ") for reason in dropped) and len(dropped) == 2
+
+
+def test_a_frame_stored_again_and_again_is_one_moment(media, rows, model, tmp_path):
+    writer = ShardWriter(tmp_path, stage="features", kind="features", provenance={"checkpoint": model.sha256})
+    record = media[3].derive()
+    features = np.random.default_rng(0).random((4, 512), np.float32).astype(np.float16)
+    record.arrays = {"features": features, "times": np.array([0.0, 0.0, 0.0, 3.0])}
+    row = writer.add(record)
+    writer.close()
+    [(_, found)] = moments_of([row], model)
+    assert found.times_sec.tolist() == [0.0, 3.0]
+    assert len(found.scores) == 2
+
+
+def test_who_does_not_look_at_frames_one_by_one_is_not_asked_about_them(rows, model):
+    model.model.is_framewise = False  # as in a TSM
+    try:
+        with pytest.raises(ModelError, match="does not look at frames one by one: give the videos"):
+            moments_of(rows[3:4], model)
+    finally:
+        del model.model.is_framewise
 
 
 def test_options_of_looking_do_nothing_for_rows_and_are_refused(rows, model):

@@ -47,3 +47,11 @@ def test_a_vote_is_the_mean_of_scores_and_each_moment_has_its_own(model):
     moments = moment_scores([logits, logits], [model, cool], record)
     for row, scores in zip(logits, moments, strict=True):
         np.testing.assert_allclose(scores, mean_scores([row[None]] * 2, [model, cool], record))
+
+
+def test_of_several_labels_each_has_a_score_of_its_own_at_every_moment(model):
+    several = dataclasses.replace(model, spec=dataclasses.replace(model.spec, multi_label=True))
+    logits = np.full((2, len(model.classes)), 3.0, np.float32)
+    expected = 1 / (1 + np.exp(-3.0 / model.temperature))
+    np.testing.assert_allclose(moment_scores([logits], [several], Record({"id": "a"})), expected, rtol=1e-6)
+    np.testing.assert_allclose(teacher_scores(logits, several), expected, rtol=1e-6)

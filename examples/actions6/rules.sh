@@ -62,7 +62,7 @@ for ratio in 4:1 2:1 1:1 1:2 1:4; do
     student ratio "$ratio" --auxiliary "$image" --ratio "$ratio"
 done
 
-most=100 # classes of 100, 30, 10, 5, 3 and 2 pictures at most
+most=100 # classes of 100, 40, 16, 6, 2 and 2 pictures at most: the first has all that were kept
 : > "$work/unequal.jsonl"
 while read -r name; do
     grep -F "\"pseudo_class\":\"$name\"" "$image" | head -n "$most" >> "$work/unequal.jsonl" || true

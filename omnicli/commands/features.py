@@ -78,6 +78,8 @@ def command(
     if checkpoint and (backbone or weights):
         raise UsageError("--checkpoint holds a backbone and its weights: give it alone")
 
+    facts: dict[str, object] = {}
+
     def make() -> "Stage":
         from omnicli.engine.device import pick_device, pick_precision, set_threads
         from omnicli.models.teacher import load_extractor, load_teacher
@@ -95,6 +97,7 @@ def command(
             teacher = load_extractor(backbone or DEFAULT_BACKBONE, weights, where, dtype)
         if num_clips and teacher.model.is_2d:
             raise UsageError("--num-clips is for 3D models; how many frames of a video a 2D model sees is --fps")
+        facts["looks"] = teacher.spec.looks
         extract = partial(
             extract_features, teacher=teacher, fps=fps or 1.0, num_clips=num_clips or 10, root=root,
             batch_size=batch_size, workers=workers,
@@ -107,7 +110,7 @@ def command(
         "checkpoint": digest_of(checkpoint, ModelError) if checkpoint else None,
         "fps": fps, "num_clips": num_clips, "batch_size": batch_size, "device": device, "precision": precision,
     }  # fmt: skip
-    run = StageRun(name="features", make=make, options=options, shard_kind="features")
+    run = StageRun(name="features", make=make, options=options, shard_kind="features", facts=facts)
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,

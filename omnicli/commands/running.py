@@ -48,7 +48,7 @@ class StageRun:
         observe: counts more of each record than kept or rejected.
         check: looks at the counters before an output appears, and raises what is wrong with the whole of it.
         closing: lines after the closing line, from the counters.
-        facts: for the summary: what ``make`` found out and puts here.
+        facts: for the summary and the shards: what ``make`` found out and puts here.
     """
 
     name: str
@@ -240,7 +240,7 @@ def _open_shards(
         streams.shards_dir,
         stage=run.name,
         kind=run.shard_kind,
-        provenance=dict(deciding),
+        provenance={**deciding, **run.facts},
         prefix=prefix,
         first_index=resumed.shards if resumed else 0,
         keep_paths=run.shard_keeps_paths,

@@ -19,6 +19,7 @@ from omnicli.media.video import frames_at
 from omnicli.streams.files import media_path
 from omnicli.streams.records import Record
 from omnicli.streams.shards import open_shard
+from omnicli.streams.stored_features import MAKERS, is_same_trunk, maker_of
 
 Crop = Literal["random-resized", "multi-scale"]
 
@@ -107,7 +108,7 @@ def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator)
 
 
 def check_media(
-    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, weights: str, root: str | None = None
+    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, weights: str, looks: str, root: str | None = None
 ) -> None:
     """Refuse, before the first step, records that the model cannot learn from.
 
@@ -116,6 +117,7 @@ def check_media(
         is_2d: the model looks at snippets, not at clips.
         is_frozen: only the classifier learns.
         weights: ``imagenet`` or the file the trunk came from.
+        looks: the trunk's architecture and input (``ModelSpec.looks``).
         root: folder that relative paths start from.
 
     Raises:
@@ -136,7 +138,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_trunk(record, path, weights)
+            _check_trunk(record, path, weights, looks)
             checked.add(path)
 
 
@@ -157,20 +159,20 @@ def trunk_digest(weights: str) -> str | None:
     return "" if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
-def _check_trunk(record: Record, path: str, weights: str) -> None:
-    """The features of a shard are those of these weights. Raises InputError."""
-    trunk = trunk_digest(weights)
-    options = open_shard(path).attributes
-    made_with = options.get("checkpoint") or options.get("weights") or ""
-    if trunk is None and (made_with or options.get("backbone")):
+def _check_trunk(record: Record, path: str, weights: str, looks: str) -> None:
+    """The features of a shard are those of these weights; what says nothing of itself is taken. Raises InputError."""
+    attributes, trunk = open_shard(path).attributes, trunk_digest(weights)
+    if not any(attributes.get(name) for name in MAKERS):
+        return
+    if trunk is None:
         raise InputError(
-            f"{record.where}: features of trained weights ({made_with[:12] or 'ImageNet'}), and --init scratch draws "
-            "others, which the classifier would not fit; give --init what omni features had"
+            f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which the "
+            "classifier would not fit; give --init what omni features had"
         )
-    if options.get("stage") == "features" and made_with != (trunk or ""):
+    if not is_same_trunk(attributes, digests={trunk}, looks=looks):
         raise InputError(
-            f"{record.where}: features of other weights ({made_with[:12] or 'ImageNet'}) than --init "
-            f"({(trunk or '')[:12] or 'ImageNet'}); give --init the file that omni features had"
+            f"{record.where}: features by {maker_of(attributes)}, and the model is {looks} of "
+            f"{trunk[:12] or 'ImageNet'}; give the --model and --init that omni features had"
         )
 
 

@@ -48,6 +48,21 @@ class ModelSpec:
     dropout: float = 0.4
     multi_label: bool = False
 
+    @property
+    def looks(self) -> str:
+        """The trunk and what it is shown, as one word for comparing: its features are of no use to another.
+
+        >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).looks
+        'slowonly-r50 4x16 256/224'
+        """
+        if self.name.startswith("tsn-"):  # each frame alone
+            shown = ""
+        elif self.name.startswith("tsm-"):
+            shown = f" {self.num_segments}"
+        else:
+            shown = f" {self.num_frames}x{self.frame_interval}"
+        return f"{self.name}{shown} {self.short_side}/{self.crop_size}"
+
     def to_meta(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)

@@ -70,8 +70,7 @@ def segment_records(
     """
     if score is None or queries is None:
         for record in records:
-            is_picture_row = record.get("media") == "features" and record.get("frame_scores") is None
-            yield from [record] if is_untouched(record) or is_picture_row else _decide_again(record, rule, on_drop)
+            yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
         return
     for record, scored in score(records, passes=is_untouched, on_drop=on_drop):
         if scored is None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from omnicli import __version__
-from omnicli.data.dataset import check_media, trunk_digest
+from omnicli.data.dataset import check_media
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
 from omnicli.data.targets import check_every_class_has_a_clip, infer_classes, read_examples
@@ -33,6 +33,7 @@ from omnicli.learning import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
+    frozen_trunk,
     hold_out,
     learn_classifier,
     measure_epoch,
@@ -98,9 +99,9 @@ def train_teacher(
     spec, model = create_learner(recipe, names, seed, setting)
     check_media(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
-        is_frozen=recipe.freeze == "backbone", weights=recipe.init, root=setting.root,
+        is_frozen=recipe.freeze == "backbone", weights=recipe.init, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, setting.world) if resume else LeftOut()
+    left_out = left_out_before(out, setting.world, digest) if resume else LeftOut()
     examples = list(readable(examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
     val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
     held_out: list[Example] = []
@@ -110,7 +111,7 @@ def train_teacher(
 
     # how M learns
     options = {**asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__}
-    options["trunk"] = trunk_digest(recipe.init) if recipe.freeze == "backbone" else None
+    options["trunk"] = frozen_trunk(recipe)
     plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
     training = prepare_training(model, recipe, plan, out, options, setting)
     training.left_out = left_out

@@ -31,7 +31,7 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.auxiliary import read_auxiliary, read_weights
-from omnicli.data.dataset import check_media, trunk_digest
+from omnicli.data.dataset import check_media
 from omnicli.data.loaders import Example
 from omnicli.data.queries import Queries
 from omnicli.data.steps import Plan, Source, batch_sizes
@@ -48,6 +48,7 @@ from omnicli.learning import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
+    frozen_trunk,
     hold_out,
     learn_classifier,
     measure_epoch,
@@ -124,9 +125,9 @@ def train_student(
     spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
     check_media(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
-        weights=recipe.init, root=setting.root,
+        weights=recipe.init, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, world) if resume else LeftOut()
+    left_out = left_out_before(out, world, digest) if resume else LeftOut()
     target_examples = list(readable(target_examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
     val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
     held_out: list[Example] = []
@@ -138,8 +139,7 @@ def train_student(
     plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
         **asdict(recipe), "seed": seed, "calibrate": calibrate, "sources": list(web), "data": digest,
-        "processes": world.size, "omni": __version__,
-        "trunk": trunk_digest(recipe.init) if recipe.freeze == "backbone" else None,
+        "processes": world.size, "omni": __version__, "trunk": frozen_trunk(recipe),
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     training.left_out = left_out

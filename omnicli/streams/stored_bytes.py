@@ -19,6 +19,7 @@ class StoredBytes:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset = dataset
+        self._num_bytes = len(dataset)
         self._chunk_bytes = dataset.chunks[0] if dataset.chunks else 0
         is_plain = (
             self._chunk_bytes and dataset.dtype.itemsize == 1 and not dataset.id.get_create_plist().get_nfilters()
@@ -26,11 +27,13 @@ class StoredBytes:
         self._handle = dataset.file.id.get_vfd_handle() if is_plain and dataset.file.driver == "sec2" else -1
 
     def read(self, begin: int, end: int) -> bytes:
-        """Bytes [begin, end), which must lie within the dataset.
+        """Bytes [begin, end).
 
         Raises:
-            OSError: the file is shorter than it says.
+            OSError: they do not lie within the dataset, or the file is shorter than it says.
         """
+        if not 0 <= begin <= end <= self._num_bytes:
+            raise OSError(f"bytes {begin} to {end} of {self._num_bytes}")
         parts = []
         while begin < end and self._handle >= 0:
             within = begin % self._chunk_bytes

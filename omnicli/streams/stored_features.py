@@ -1,5 +1,6 @@
 """Features that an earlier run stored: from a record that is a row of a shard to its arrays, many rows at a time."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,30 @@ class Stored(NamedTuple):
     features: np.ndarray
     times: np.ndarray
     made_of: Record
+
+
+def is_same_trunk(attributes: Mapping[str, Any], *, digests: Collection[str | None], looks: str) -> bool:
+    """Whether the features of a shard are those that a model's trunk would give.
+
+    Args:
+        attributes: of the shard.
+        digests: SHA-256 of the files that the trunk may have come from; "" for ImageNet's weights.
+        looks: the trunk's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
+    """
+    made_with = attributes.get("checkpoint") or attributes.get("weights") or ""
+    if made_with not in digests:
+        return False
+    if attributes.get("looks"):
+        return bool(attributes["looks"] == looks)
+    backbone = attributes.get("backbone")
+    return bool(made_with) if backbone is None else looks.startswith(f"tsn-{backbone} ")
+
+
+def maker_of(attributes: Mapping[str, Any]) -> str:
+    """Who made the features of a shard, for people."""
+    made_with = attributes.get("checkpoint") or attributes.get("weights") or ""
+    looks = attributes.get("looks") or attributes.get("backbone")
+    return f"{looks} of {made_with[:12] or 'ImageNet'}" if looks else made_with[:12] or "ImageNet"
 
 
 def is_stored(record: Record) -> bool:

@@ -192,7 +192,10 @@ def test_a_segmented_row_gives_one_positive_and_two_negative_frames_other_ones_e
 )
 def test_what_the_model_cannot_learn_from_is_refused_with_its_line(numbered, fields, options, says):
     with pytest.raises(InputError, match=says):
-        check_media([numbered.derive(**fields)], **{"is_2d": True, "is_frozen": False, "weights": "scratch", **options})
+        check_media(
+            [numbered.derive(**fields)],
+            **{"is_2d": True, "is_frozen": False, "weights": "scratch", "looks": "", **options},
+        )
 
 
 def test_features_of_another_trunk_are_refused(tmp_path):
@@ -201,10 +204,12 @@ def test_features_of_another_trunk_are_refused(tmp_path):
     weights = tmp_path / "w.pth"
     weights.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    options = {"is_2d": True, "is_frozen": True}
+    options = {"is_2d": True, "is_frozen": True, "looks": "tsn-resnet18 256/224"}
     row = feature_row(tmp_path, [[1.0]], checkpoint=sha256)
     check_media([row], weights=str(weights), **options)
-    with pytest.raises(InputError, match=f"features of other weights \\({sha256[:12]}\\) than --init \\(ImageNet\\)"):
+    with pytest.raises(
+        InputError, match=f"features by {sha256[:12]}, and the model is tsn-resnet18 256/224 of ImageNet"
+    ):
         check_media([row], weights="imagenet", **options)
-    with pytest.raises(InputError, match="--init scratch draws others"):
+    with pytest.raises(InputError, match="--init scratch draws other weights"):
         check_media([row], weights="scratch", **options)

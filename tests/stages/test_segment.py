@@ -125,13 +125,17 @@ def test_a_video_too_short_for_a_piece_leaves():
     assert (kept, reason) == ([], "too short")
 
 
+def test_features_that_no_teacher_has_looked_at_are_not_taken_for_segmented():
+    with pytest.raises(InputError, match=r"no field 'frame_scores' of an earlier run; give --teacher"):
+        run(crawl({"media": "features"}), score=None, queries=None)
+
+
 def test_other_media_pass_untouched():
     rows = [
         {"media": "image", "query": "archery"}, {"media": "clip", "inflation": {"seed": 1}},
     ]  # fmt: skip
     kept, dropped = run(crawl(*rows))
     assert kept == crawl(*rows)
-    rows.append({"media": "features"})  # a picture's, or one that no teacher has looked at
     assert run(crawl(*rows), score=None, queries=None)[0] == crawl(*rows)
     assert dropped == []
     assert not any(is_untouched(Record({"media": media})) for media in ("video", "frames", "clip", "features", None))
