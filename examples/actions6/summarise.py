@@ -16,6 +16,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -329,7 +330,7 @@ def as_svg(study: str, rows: list[dict[str, object]]) -> str:
         y = top + step * (number + 0.5)
         start, end = row["interval"]
         name = f"{row['clips']} · {row['setting']}" if several else row["setting"]
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.1f}" y2="{y:.1f}" class="span"/>')
         parts.append(f'<circle cx="{place(row["mean"]):.1f}" cy="{y:.1f}" r="4.5" class="dot"/>')
         parts.append(f'<text x="{right + 14}" y="{y + 4:.1f}">{row["mean"]:.3f}</text>')

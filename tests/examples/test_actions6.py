@@ -71,7 +71,7 @@ STUDIES = {
 }
 
 
-def make(*arguments, environment=None, timeout=60):
+def make(*arguments, environment=None, timeout=300):
     command = ["make", "--no-print-directory", "-C", str(ACTIONS6), *arguments]
     return subprocess.run(
         command, text=True, capture_output=True, timeout=timeout, env=dict(os.environ) | (environment or {})
@@ -263,19 +263,17 @@ def test_clips_of_fewer_groups_are_less_evidence():
 
 
 def test_an_interval_is_the_bootstrap_written_out():
-    """Draws, and groups within each class, drawn anew one at a time."""
+    """Draws and groups are drawn anew one at a time, one fewer than there are."""
     rng = np.random.default_rng(1)
-    right = rng.integers(0, 2, (4, 12)).astype(float)
-    units = tuple(("ab"[clip % 2], str(clip // 4)) for clip in range(12))  # two clips of a group, three groups a class
+    right = rng.random((4, 12))
+    units = tuple(("ab"[clip % 2], str(clip // 4)) for clip in range(12))  # six groups of two clips
+    groups = sorted(set(units))
     means = []
-    for _ in range(20_000):
-        draws = rng.integers(0, 4, 4)
-        clips = [
-            clip for name in "ab" for group in rng.integers(0, 3, 3) for clip in range(12)
-            if units[clip] == (name, str(group))
-        ]  # fmt: skip
+    for _ in range(4000):
+        draws = rng.integers(0, 4, 3)
+        clips = [clip for group in rng.integers(0, 6, 5) for clip in range(12) if units[clip] == groups[group]]
         means.append(right[np.ix_(draws, clips)].mean())
-    assert np.allclose(summarise.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.02)
+    assert np.allclose(summarise.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.015)
 
 
 def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
@@ -373,7 +371,7 @@ def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environ
         environment = {"OMNI_WARM": warm, "TO": warm, "ACTIONS6": str(ACTIONS6), "PYTHON": sys.executable}
         result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", WARM],
-            stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=120, cwd=tmp_path,
+            stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=300, cwd=tmp_path,
             env=shell_environment | environment,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
@@ -424,7 +422,7 @@ def test_every_study_runs_on_a_small_part_of_the_data_and_once_only(tmp_path, sh
     out = tmp_path / "out"
     arguments = ["all", f"DATA={tmp_path / 'data'}", f"WEIGHTS={WEIGHTS}", f"OUT={out}", *ONE_DRAW, "MOST=4"]
     environment = shell_environment | {"EPOCHS_2D": "2", "EPOCHS_3D": "1"}
-    result = make(*arguments, environment=environment, timeout=900)
+    result = make(*arguments, environment=environment, timeout=1800)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     there = {(line["study"], line["setting"]) for line in lines}
