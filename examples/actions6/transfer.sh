@@ -37,7 +37,7 @@ student() { # student SETTING OPTION...
 }
 student none --init scratch
 for before in target web; do
-    student "$before" --init "$work/$before.pth"
+    student "$before" --init "$work/$before.pth" --freeze batch-norm
     student "$before fc" --init "$work/$before.pth" --freeze backbone
 done
 rm "$work"/*.pth
