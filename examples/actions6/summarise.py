@@ -102,8 +102,8 @@ CLAIMS = [
     Claim("translation is worse than perspective (Table 8): at random", "inflation", "perspective-agnostic",
           "translate-random"),
     Claim("... at one speed", "inflation", "perspective-agnostic", "translate-constant"),
-    Claim("features carry over (Table 4): fine-tuned", "transfer", "web", "target"),
-    Claim("... classifier alone", "transfer", "web fc", "target fc"),
+    Claim("features carry over (Table 4): classifier alone", "transfer", "web fc", "target fc"),
+    Claim("... fine-tuned", "transfer", "web", "target"),
 ]  # fmt: skip
 
 
