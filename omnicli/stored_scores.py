@@ -44,8 +44,9 @@ class RowReader:
         """The record's row; None where that cannot be read, which is told to ``on_drop``.
 
         Raises:
-            InputError: its features are of another trunk.
+            InputError: the record names no row, or its features are of another trunk.
         """
+        record.require("row")
         try:
             stored = self._stored.read(record)
         except InputError as error:

@@ -120,13 +120,14 @@ def test_without_a_state_nothing_is_resumed_and_it_can_be_forgotten(tmp_path):
 
 def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state(tmp_path):
     out = tmp_path / "a.pth"
-    assert left_out_before(out, World()) == LeftOut()
-    training = make_training(out)
+    assert left_out_before(out, World(), "d") == LeftOut()
+    training = make_training(out, options={"data": "d"})
     training.left_out = LeftOut({"target": {0: "empty file", 7: "no such file"}, "val": {}})
     training.save()
-    assert left_out_before(out, World()) == replace(training.left_out, is_known=True)
+    assert left_out_before(out, World(), "d") == replace(training.left_out, is_known=True)
+    assert left_out_before(out, World(), "other data") == LeftOut()
     write_whole(state_path(out), {"format": "another"})
-    assert left_out_before(out, World()) == LeftOut()
+    assert left_out_before(out, World(), "d") == LeftOut()
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def trunk_digest(weights: str) -> str | None:
 def _check_trunk(record: Record, path: str, weights: str, looks: str) -> None:
     """The features of a shard are those of these weights; what says nothing of itself is taken. Raises InputError."""
     attributes, trunk = open_shard(path).attributes, trunk_digest(weights)
-    if not any(attributes.get(name) for name in MAKERS):
+    if trunk is None and not any(attributes.get(name) for name in MAKERS):
         return
     if trunk is None:
         raise InputError(

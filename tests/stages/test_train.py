@@ -472,5 +472,5 @@ def test_features_cannot_train_a_trunk_nor_another_one(shards, world, tmp_path):
     backbone = create_model("tsn-resnet18", num_classes=3).backbone
     save_file({name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}, weights)
     recipe = replace(FROZEN, model="tsn-resnet18", init=str(weights), ratio=())
-    with pytest.raises(InputError, match="features by"):
+    with pytest.raises(InputError, match="features by ImageNet, and the model is tsn-resnet18"):
         train(shards["t"], {}, tmp_path / "a.pth", recipe)
