@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--freeze", default="backbone")
     parser.add_argument("--clips", action="store_true", help="train and judge a 3D teacher too")
-    parser.add_argument("--model-3d", default="slowonly-r18w16", help="slowonly-r50 takes half an hour")
-    parser.add_argument("--epochs-3d", type=int, default=100)
+    parser.add_argument("--model-3d", default="slowonly-r50", help="half an hour; slowonly-r18w16 takes minutes")
+    parser.add_argument("--epochs-3d", type=int, default=60)
     parser.add_argument("--teacher", type=Path, help="judge this checkpoint, 2D or 3D, instead of training")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
