@@ -1,8 +1,7 @@
 """Frame features of any record: of a picture or video by a model, of a row of a shard as they lie there."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import groupby
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from omnicli.data.transforms import five_crops
 from omnicli.errors import InputError
 from omnicli.scoring import half_precision
 from omnicli.streams.records import OnDrop, Record
-from omnicli.streams.stored_features import StoredFeatures, is_stored
+from omnicli.streams.stored_features import StoredFeatures, in_turn, is_stored
 
 Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
 NUM_CROPS = 5
@@ -67,8 +66,7 @@ class FrameReader:
         Raises:
             InputError: features of another model, or of another width, than the first ones read.
         """
-        for stored, run in groupby(records, key=is_stored):
-            yield from self._read_rows(run) if stored else self._read_media(run, on_drop)  # noqa: B031 (one of them)
+        return in_turn(records, rows=self._read_rows, media=partial(self._read_media, on_drop=on_drop))
 
     def read_crops(
         self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop

@@ -295,6 +295,6 @@ def trunk_features(
                 raise Interrupted("stopped while reading; run the same command again to go on")
             features[record.position] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
     teacher.model.train(was_training)  # views are computed while an epoch runs, and its dropout must go on
-    width = teacher.model.fc.in_features
-    rows = [features.get(row, torch.zeros(width)) for row in range(len(examples))]
-    return torch.stack(rows) if rows else torch.empty(0, width), unreadable
+    gap = torch.zeros(teacher.model.fc.in_features)
+    rows = [features.get(row, gap) for row in range(len(examples))]
+    return torch.stack(rows) if rows else gap.new_empty(0, len(gap)), unreadable

@@ -3,6 +3,7 @@
 Training a teacher is joint training without web sources.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from omnicli.data.dataset import Augmentation, trunk_digest
+from omnicli.data.dataset import Augmentation
 from omnicli.data.keyed_random import keyed_seed
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan
@@ -29,7 +30,7 @@ from omnicli.models.recogniser import Recogniser
 from omnicli.objective import Objective, step_losses
 from omnicli.recipes import TeacherRecipe
 from omnicli.streams.records import OnDrop, shard_key
-from omnicli.training import LeftOut, Metrics, Training
+from omnicli.training import LeftOut, Metrics, Training, forget_state
 
 MAX_CLASSIFIER_DECAY = 0.2
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
@@ -67,8 +68,10 @@ def create_learner(
 
 
 def frozen_trunk(recipe: TeacherRecipe) -> str | None:
-    """Which weights the trunk keeps (``data.dataset.trunk_digest``); None where it learns."""
-    return trunk_digest(recipe.init) if recipe.freeze == "backbone" else None
+    """Which weights the trunk keeps: the SHA-256 of their file, "" for ImageNet's; None where it learns or is drawn."""
+    if recipe.freeze != "backbone" or recipe.init == "scratch":
+        return None
+    return "" if recipe.init == "imagenet" else hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()
 
 
 def augmentation(spec: ModelSpec, recipe: TeacherRecipe, *, seed: int, stage: str, root: str | None) -> Augmentation:
@@ -78,6 +81,19 @@ def augmentation(spec: ModelSpec, recipe: TeacherRecipe, *, seed: int, stage: st
         short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
         seed=seed, stage=stage, root=root,
     )  # fmt: skip
+
+
+def opened_sets(
+    target: Sequence[Example],
+    val: Sequence[Example],
+    takes_pictures: bool,
+    setting: Setting,
+    on_drop: OnDrop,
+    left_out: LeftOut,
+) -> tuple[list[Example], list[Example]]:
+    """``readable`` of the target and of the validation set. Raises InputError."""
+    target = list(readable(target, takes_pictures, setting, on_drop, left_out=left_out, name="target"))
+    return target, list(readable(val, takes_pictures, setting, on_drop, left_out=left_out, name="val"))
 
 
 def readable(
@@ -237,6 +253,15 @@ def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training
             raise Interrupted("stopped before the first epoch; run the same command again")
         inner.progress.next_epoch()
     model.freeze(recipe.freeze)
+
+
+def finish_training(training: Training, spec: ModelSpec, temperature: float | None, last: Metrics) -> None:
+    """The checkpoint, in the place of the state; ``last`` is the metric record it carries. Raises OutputError."""
+    metrics = {name: value for name, value in last.items() if name != "seconds"}
+    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics}
+    meta |= {"provenance": dict(training.options)}
+    save_checkpoint(training.out, meta=meta, state_dict=training.result.state_dict())
+    forget_state(training.out)
 
 
 def measure_epoch(training: Training, *, judge: Judge, spec: ModelSpec, multi_label: bool = False) -> Metrics:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from omnicli.models.teacher import Teacher
 from omnicli.scoring import forward_of
 from omnicli.stored_scores import RowReader, score_frames
 from omnicli.streams.records import OnDrop, Record
-from omnicli.streams.stored_features import is_stored
+from omnicli.streams.stored_features import in_turn
 from omnicli.voting import moment_scores
 
 CHUNK_FRAMES = 16  # frames that go to the model together
@@ -97,16 +97,26 @@ def score_moments(
         ModelError: a row of features for a 3D teacher.
     """
     rows = RowReader(teachers, moments.root)
-    for stored, run in groupby(records, key=is_stored):
-        if stored:
-            wanted_fps = moments.fps if moments.frames == "exact" else None
-            for record, found in score_frames(run, rows, fps=wanted_fps, passes=passes, on_drop=on_drop):
-                yield record, None if found is None else Scored(*found)
-        else:
-            yield from _score_videos(
-                run, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers, passes=passes,
-                on_drop=on_drop,
-            )  # fmt: skip
+    return in_turn(
+        records,
+        rows=partial(_score_rows, rows=rows, moments=moments, passes=passes, on_drop=on_drop),
+        media=partial(
+            _score_videos, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers, passes=passes,
+            on_drop=on_drop,
+        ),
+    )  # fmt: skip
+
+
+def _score_rows(
+    records: Iterable[Record], rows: RowReader, moments: Moments, passes: Callable[[Record], bool], on_drop: OnDrop
+) -> Iterator[tuple[Record, Scored | None]]:
+    wanted_fps = moments.fps if moments.frames == "exact" else None
+    for record, found in score_frames(records, rows, fps=wanted_fps, passes=passes, on_drop=on_drop):
+        if found is None:
+            yield record, None
+            continue
+        times_sec, scores = found
+        yield record, Scored(np.round(times_sec, ROUND_DIGITS), scores)
 
 
 def _score_videos(

@@ -5,7 +5,6 @@ What filter, eval and features have in common.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from omnicli.models.recogniser import ClipModel
 from omnicli.models.teacher import Teacher
 from omnicli.stored_scores import RowReader, score_rows
 from omnicli.streams.records import OnDrop, Record
-from omnicli.streams.stored_features import is_stored
+from omnicli.streams.stored_features import in_turn
 from omnicli.viewing import ViewOptions, feature_indices, read_views
 from omnicli.voting import mean_scores
 
@@ -59,14 +58,14 @@ def score_records(
         UsageError: ``views`` that say how media are looked at, and a row of features.
     """
     rows = RowReader(teachers, views.root)
-    for stored, run in groupby(records, key=is_stored):
-        if stored:
-            yield from score_rows(run, rows, views, passes, on_drop)
-        else:
-            yield from _score_media(
-                run, teachers=teachers, views=views, batch_size=batch_size, workers=workers, passes=passes,
-                on_drop=on_drop,
-            )  # fmt: skip
+    return in_turn(
+        records,
+        rows=partial(score_rows, rows=rows, views=views, passes=passes, on_drop=on_drop),
+        media=partial(
+            _score_media, teachers=teachers, views=views, batch_size=batch_size, workers=workers, passes=passes,
+            on_drop=on_drop,
+        ),
+    )  # fmt: skip
 
 
 def _score_media(

@@ -6,7 +6,7 @@ own views of the media would be.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,25 +20,20 @@ from omnicli.viewing import ViewOptions
 from omnicli.voting import mean_scores, moment_scores
 
 DEFAULT_FPS = 1.0  # of omni features
-ROUND_DIGITS = 6  # microseconds, as segment rounds
 
 
-@dataclass
 class RowReader:
     """Rows of features, each checked to be of the trunk of every teacher.
 
-    Attributes:
+    Args:
         teachers: whose classifiers will judge.
         root: folder that relative paths of shards start from.
     """
 
-    teachers: Sequence[Teacher]
-    root: str | None = None
-    _stored: StoredFeatures = field(init=False)
-    _checked: str = field(init=False, default="")  # path of the last shard
-
-    def __post_init__(self) -> None:
-        self._stored = StoredFeatures(self.root)
+    def __init__(self, teachers: Sequence[Teacher], root: str | None = None) -> None:
+        self.teachers = teachers
+        self._stored = StoredFeatures(root)
+        self._checked = ""  # path of the last shard
 
     def read(self, record: Record, on_drop: OnDrop) -> Stored | None:
         """The record's row; None where that cannot be read, which is told to ``on_drop``.
@@ -136,7 +131,7 @@ def score_frames(
             )
         times_sec, places = np.unique(stored.times, return_index=True)  # a slow video's frames are stored repeatedly
         scores = moment_scores([logits[places] for logits in rows.logits(stored)], rows.teachers, record)
-        yield record, (np.round(times_sec, ROUND_DIGITS), scores)
+        yield record, (times_sec, scores)
 
 
 def _logits(features: np.ndarray, teacher: Teacher) -> np.ndarray:

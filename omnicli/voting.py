@@ -24,10 +24,18 @@ def mean_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], reco
         ModelError: it is not finite.
     """
     each = [teacher_scores(logits, teacher) for logits, teacher in zip(outputs, teachers, strict=True)]
-    scores: np.ndarray = np.mean(each, axis=0)
-    if not np.isfinite(scores).all():
-        raise ModelError(f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?")
-    return scores
+    return _vote(each, teachers, record)
+
+
+def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
+    """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
+    each = [
+        _scores_of(logits.astype(np.float64) / teacher.temperature, teacher)
+        if teacher.model.is_2d
+        else teacher_scores(logits, teacher)[None]
+        for logits, teacher in zip(outputs, teachers, strict=True)
+    ]
+    return _vote(each, teachers, record)
 
 
 def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
@@ -40,10 +48,6 @@ def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
     if teacher.model.average_views == "logits":
         return _scores_of(wide.mean(axis=0), teacher)
     return _scores_of(wide, teacher).mean(axis=0)  # type: ignore[no-any-return]
-
-
-def _scores_of(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
-    return sigmoid(logits) if teacher.spec.multi_label else softmax(logits)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -73,15 +77,13 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
     return first.classes
 
 
-def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
-    """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
-    made = [
-        _scores_of(logits.astype(np.float64) / teacher.temperature, teacher)
-        if teacher.model.is_2d
-        else teacher_scores(logits, teacher)[None]
-        for logits, teacher in zip(outputs, teachers, strict=True)
-    ]
-    scores: np.ndarray = np.mean(made, axis=0)
+def _scores_of(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
+    return sigmoid(logits) if teacher.spec.multi_label else softmax(logits)
+
+
+def _vote(each: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
+    """The mean over teachers. Raises ModelError where it is not finite."""
+    scores: np.ndarray = np.mean(each, axis=0)
     if not np.isfinite(scores).all():
         raise ModelError(f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?")
     return scores

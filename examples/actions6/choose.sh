@@ -9,12 +9,12 @@ clips=$1 seed=$2
 read -r one two <<< "${HALVES:-08 09}"
 for group in "$one" "$two"; do
     other=$([ "$group" = "$one" ] && echo "$two" || echo "$one")
-    mkdir -p "$OUT/work/choose"
-    grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/work/choose/pool-$group-$clips-$seed.jsonl"
-    grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/work/choose/val-$group-$clips-$seed.jsonl"
-    val=$OUT/work/choose/val-$group-$clips-$seed.jsonl study=choose-$group
-    KEEP_MODELS=1 STUDY=$study POOL=$OUT/work/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
-    work=$OUT/work/$study/k$clips-s$seed
+    mkdir -p "$OUT/runs/choose"
+    grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/runs/choose/pool-$group-$clips-$seed.jsonl"
+    grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/runs/choose/val-$group-$clips-$seed.jsonl"
+    val=$OUT/runs/choose/val-$group-$clips-$seed.jsonl study=choose-$group
+    KEEP_MODELS=1 STUDY=$study POOL=$OUT/runs/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
+    work=$OUT/runs/$study/k$clips-s$seed
     variant() { # variant SETTING OPTION...
         local setting=$1
         shift

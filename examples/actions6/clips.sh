@@ -10,7 +10,7 @@
 # The web data are what few.sh kept at the same number of clips and the same seed (its second round).
 . "$(dirname "$0")/common.sh"
 clips=1 seed=$1
-work=$OUT/work/clips/s$seed kept=$OUT/work/web/k$clips-s$seed
+work=$OUT/runs/clips/s$seed kept=$OUT/runs/web/k$clips-s$seed
 mkdir -p "$work"
 target=$work/target.jsonl
 student() { # student STUDY SETTING OPTION...

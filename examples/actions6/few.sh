@@ -11,7 +11,7 @@
 #     best        the second round with the best 20 % of the pictures and cross-dataset mixup: what choose.sh chose
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} val=${VAL:-}
-work=$OUT/work/$study/k$clips-s$seed
+work=$OUT/runs/$study/k$clips-s$seed
 mkdir -p "$work"/{paper,first,second}
 target=$work/target.jsonl
 

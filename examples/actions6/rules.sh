@@ -11,7 +11,7 @@
 #     mixup       none, intra, with pictures none, cross; the trunk has ImageNet's weights (Table 9)
 . "$(dirname "$0")/common.sh"
 clips=4 seed=$1
-work=$OUT/work/rules/s$seed
+work=$OUT/runs/rules/s$seed
 mkdir -p "$work"/web
 target=$work/target.jsonl
 student() { # student STUDY SETTING OPTION...

@@ -7,7 +7,7 @@
 # three other actions, without web data: fine-tuned, or the classifier alone (fc). "none": from scratch.
 . "$(dirname "$0")/common.sh"
 clips=2 seed=$1
-work=$OUT/work/transfer/s$seed kept=$OUT/work/web/k1-s$seed
+work=$OUT/runs/transfer/s$seed kept=$OUT/runs/web/k1-s$seed
 mkdir -p "$work"
 first=${FIRST:-Archery|HorseRace|PlayingPiano}
 grep -xE "$first" "$classes" > "$work/first.txt"

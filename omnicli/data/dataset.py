@@ -1,9 +1,7 @@
 """A record as a training clip: which frames, which crop, which way round."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -108,7 +106,7 @@ def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator)
 
 
 def check_media(
-    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, weights: str, looks: str, root: str | None = None
+    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, trunk: str | None, looks: str, root: str | None = None
 ) -> None:
     """Refuse, before the first step, records that the model cannot learn from.
 
@@ -116,7 +114,7 @@ def check_media(
         records: all of a training.
         is_2d: the model looks at snippets, not at clips.
         is_frozen: only the classifier learns.
-        weights: ``imagenet`` or the file the trunk came from.
+        trunk: which weights it keeps if it is frozen (``learning.frozen_trunk``).
         looks: the trunk's architecture and input (``ModelSpec.looks``).
         root: folder that relative paths start from.
 
@@ -138,7 +136,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_trunk(record, path, weights, looks)
+            _check_trunk(record, path, trunk, looks)
             checked.add(path)
 
 
@@ -152,24 +150,16 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def trunk_digest(weights: str) -> str | None:
-    """Which weights a frozen trunk has: the SHA-256 of their file, "" for ImageNet's, None where they were drawn."""
-    if weights == "scratch":
-        return None
-    return "" if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-
-
-def _check_trunk(record: Record, path: str, weights: str, looks: str) -> None:
-    """The features of a shard are those of these weights; what says nothing of itself is taken. Raises InputError."""
-    attributes, trunk = open_shard(path).attributes, trunk_digest(weights)
-    if trunk is None and not any(attributes.get(name) for name in MAKERS):
-        return
+def _check_trunk(record: Record, path: str, trunk: str | None, looks: str) -> None:
+    """The features of a shard are those of the trunk. Raises InputError."""
+    attributes = open_shard(path).attributes
     if trunk is None:
-        raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which the "
-            "classifier would not fit; give --init what omni features had"
-        )
-    if not is_same_trunk(attributes, digests={trunk}, looks=looks):
+        if any(attributes.get(name) for name in MAKERS):  # what says nothing of itself is taken
+            raise InputError(
+                f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which "
+                "the classifier would not fit; give --init what omni features had"
+            )
+    elif not is_same_trunk(attributes, digests={trunk}, looks=looks):
         raise InputError(
             f"{record.where}: features by {maker_of(attributes)}, and the model is {looks} of "
             f"{trunk[:12] or 'ImageNet'}; give the --model and --init that omni features had"

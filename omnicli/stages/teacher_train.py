@@ -33,14 +33,15 @@ from omnicli.learning import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
+    finish_training,
     frozen_trunk,
     hold_out,
     learn_classifier,
     measure_epoch,
+    opened_sets,
     prepare_training,
-    readable,
 )
-from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.checkpoint import check_writable
 from omnicli.models.teacher import Teacher
 from omnicli.objective import Objective, step_losses
 from omnicli.recipes import TeacherRecipe
@@ -97,21 +98,22 @@ def train_teacher(
     val_examples = read_examples(list(val), names) if val is not None else []
     digest = digest_of_records(example.record for example in examples + val_examples)
     spec, model = create_learner(recipe, names, seed, setting)
+    trunk = frozen_trunk(recipe)
     check_media(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
-        is_frozen=recipe.freeze == "backbone", weights=recipe.init, looks=spec.looks, root=setting.root,
+        is_frozen=recipe.freeze == "backbone", trunk=trunk, looks=spec.looks, root=setting.root,
     )  # fmt: skip
     left_out = left_out_before(out, setting.world, digest) if resume else LeftOut()
-    examples = list(readable(examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
-    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
+    examples, val_examples = opened_sets(examples, val_examples, model.is_2d, setting, on_drop, left_out)
     held_out: list[Example] = []
     if calibrate:
         held_out, examples = hold_out(examples, seed=seed, stage=STAGE, min_held_out=min_held_out)
     check_every_class_has_a_clip(examples, names)
 
     # how M learns
-    options = {**asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__}
-    options["trunk"] = frozen_trunk(recipe)
+    options = {
+        **asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__, "trunk": trunk,
+    }  # fmt: skip
     plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
     training = prepare_training(model, recipe, plan, out, options, setting)
     training.left_out = left_out
@@ -140,7 +142,4 @@ def train_teacher(
 
     # a temperature for its scores, and the finished teacher
     temperature = Judge(teacher, held_out, setting, on_drop).temperature() if held_out else None
-    metrics = {name: value for name, value in training.history[-1].items() if name != "seconds"}
-    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": options}
-    save_checkpoint(out, meta=meta, state_dict=model.state_dict())
-    forget_state(out)
+    finish_training(training, spec, temperature, training.history[-1])

@@ -48,14 +48,15 @@ from omnicli.learning import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
+    finish_training,
     frozen_trunk,
     hold_out,
     learn_classifier,
     measure_epoch,
+    opened_sets,
     prepare_training,
-    readable,
 )
-from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.checkpoint import check_writable
 from omnicli.models.factory import ModelSpec
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.teacher import Teacher
@@ -123,13 +124,13 @@ def train_student(
 
     # M', and the target's media
     spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
+    trunk = frozen_trunk(recipe)
     check_media(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
-        weights=recipe.init, looks=spec.looks, root=setting.root,
+        trunk=trunk, looks=spec.looks, root=setting.root,
     )  # fmt: skip
     left_out = left_out_before(out, world, digest) if resume else LeftOut()
-    target_examples = list(readable(target_examples, model.is_2d, setting, on_drop, left_out=left_out, name="target"))
-    val_examples = list(readable(val_examples, model.is_2d, setting, on_drop, left_out=left_out, name="val"))
+    target_examples, val_examples = opened_sets(target_examples, val_examples, model.is_2d, setting, on_drop, left_out)
     held_out: list[Example] = []
     if calibrate and not recipe.multi_label:
         held_out, target_examples = hold_out(target_examples, seed=seed, stage=STAGE, min_held_out=min_held_out)
@@ -139,7 +140,7 @@ def train_student(
     plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
         **asdict(recipe), "seed": seed, "calibrate": calibrate, "sources": list(web), "data": digest,
-        "processes": world.size, "omni": __version__, "trunk": frozen_trunk(recipe),
+        "processes": world.size, "omni": __version__, "trunk": trunk,
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     training.left_out = left_out
@@ -170,16 +171,7 @@ def train_student(
     # a temperature for its scores, and the finished student
     temperature = Judge(student, held_out, setting, on_drop).temperature() if held_out else None
     if world.is_first:
-        _finish(training, spec, temperature, training.history[-len(plan.sources)])
-
-
-def _finish(training: Training, spec: ModelSpec, temperature: float | None, last: Metrics) -> None:
-    """The checkpoint in the place of the state. Raises OutputError."""
-    metrics = {name: value for name, value in last.items() if name != "seconds"}
-    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics}
-    meta |= {"provenance": dict(training.options)}
-    save_checkpoint(training.out, meta=meta, state_dict=training.result.state_dict())
-    forget_state(training.out)
+        finish_training(training, spec, temperature, training.history[-len(plan.sources)])
 
 
 def mini_batches(recipe: StudentRecipe, num_web: int) -> tuple[StudentRecipe, list[int]]:

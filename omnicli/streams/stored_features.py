@@ -1,7 +1,8 @@
 """Features that an earlier run stored: from a record that is a row of a shard to its arrays, many rows at a time."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from omnicli.errors import InputError
 from omnicli.streams.files import media_path
 from omnicli.streams.records import Record
 from omnicli.streams.shards import open_shard
+
+T = TypeVar("T")
 
 ROWS_AT_ONCE = 256  # read together where rows are asked for one after the other
 MAKERS = ("backbone", "weights", "checkpoint")  # attributes that say which model a shard's features are of
@@ -36,7 +39,7 @@ def is_same_trunk(attributes: Mapping[str, Any], *, digests: Collection[str | No
         digests: SHA-256 of the files that the trunk may have come from; "" for ImageNet's weights.
         looks: the trunk's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
     """
-    made_with = attributes.get("checkpoint") or attributes.get("weights") or ""
+    made_with = _digest_in(attributes)
     if made_with not in digests:
         return False
     if attributes.get("looks"):
@@ -47,7 +50,7 @@ def is_same_trunk(attributes: Mapping[str, Any], *, digests: Collection[str | No
 
 def maker_of(attributes: Mapping[str, Any]) -> str:
     """Who made the features of a shard, for people."""
-    made_with = attributes.get("checkpoint") or attributes.get("weights") or ""
+    made_with = _digest_in(attributes)
     looks = attributes.get("looks") or attributes.get("backbone")
     return f"{looks} of {made_with[:12] or 'ImageNet'}" if looks else made_with[:12] or "ImageNet"
 
@@ -55,6 +58,17 @@ def maker_of(attributes: Mapping[str, Any]) -> str:
 def is_stored(record: Record) -> bool:
     """True for a record whose features lie in a shard."""
     return record.get("media") == "features"
+
+
+def in_turn(
+    records: Iterable[Record],
+    *,
+    rows: Callable[[Iterable[Record]], Iterator[T]],
+    media: Callable[[Iterable[Record]], Iterator[T]],
+) -> Iterator[T]:
+    """What ``rows`` gives of records whose features are stored, and ``media`` of the others, in the order of all."""
+    for stored, run in groupby(records, key=is_stored):
+        yield from (rows if stored else media)(run)
 
 
 class StoredFeatures:
@@ -92,6 +106,11 @@ class StoredFeatures:
     def attributes(self, record: Record) -> dict[str, Any]:
         """All that the record's shard says of itself."""
         return open_shard(media_path(record, self._root)).attributes
+
+
+def _digest_in(attributes: Mapping[str, Any]) -> str:
+    """Of the file whose weights made the features; "" for ImageNet's."""
+    return attributes.get("checkpoint") or attributes.get("weights") or ""
 
 
 def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:

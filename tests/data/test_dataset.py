@@ -194,7 +194,7 @@ def test_what_the_model_cannot_learn_from_is_refused_with_its_line(numbered, fie
     with pytest.raises(InputError, match=says):
         check_media(
             [numbered.derive(**fields)],
-            **{"is_2d": True, "is_frozen": False, "weights": "scratch", "looks": "", **options},
+            **{"is_2d": True, "is_frozen": False, "trunk": None, "looks": "", **options},
         )
 
 
@@ -206,10 +206,10 @@ def test_features_of_another_trunk_are_refused(tmp_path):
     sha256 = hashlib.sha256(b"weights").hexdigest()
     options = {"is_2d": True, "is_frozen": True, "looks": "tsn-resnet18 256/224"}
     row = feature_row(tmp_path, [[1.0]], checkpoint=sha256)
-    check_media([row], weights=str(weights), **options)
+    check_media([row], trunk=sha256, **options)
     with pytest.raises(
         InputError, match=f"features by {sha256[:12]}, and the model is tsn-resnet18 256/224 of ImageNet"
     ):
-        check_media([row], weights="imagenet", **options)
+        check_media([row], trunk="", **options)
     with pytest.raises(InputError, match="--init scratch draws other weights"):
-        check_media([row], weights="scratch", **options)
+        check_media([row], trunk=None, **options)

@@ -166,8 +166,8 @@ def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
     out, result, lines, _ = rehearse("few", "rules", KEEPS_NOTHING="1")
     assert result.returncode == 0, result.stderr
     trained = [words for words in lines if words[1] == "train"]
-    assert not [words for words in trained if str(out / "work" / "rules" / "s0" / "web" / "long.jsonl") in words]
-    everything = [words for words in trained if str(out / "work" / "rules" / "s0" / "web" / "video.jsonl") in words]
+    assert not [words for words in trained if str(out / "runs" / "rules" / "s0" / "web" / "long.jsonl") in words]
+    everything = [words for words in trained if str(out / "runs" / "rules" / "s0" / "web" / "video.jsonl") in words]
     assert "2:2:1" in [words[words.index("--ratio") + 1] for words in everything if "--ratio" in words]
     best = next(words for words in trained if words[words.index("-o") + 1].endswith("few/k4-s0/best.pth"))
     assert best[best.index("--mixup") + 1] == "cross"
