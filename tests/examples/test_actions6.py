@@ -172,8 +172,8 @@ def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
     best = next(words for words in trained if words[words.index("-o") + 1].endswith("few/k4-s0/best.pth"))
     assert best[best.index("--mixup") + 1] == "cross"
     notes = (out / "nothing-kept.txt").read_text().splitlines()
-    assert "work/rules/s0/student.pth learns without work/rules/s0/agree.jsonl, where nothing was kept" in notes
-    assert "work/few/k4-s0/best.pth learns without work/few/k4-s0/best/long.jsonl, where nothing was kept" in notes
+    assert "runs/rules/s0/student.pth learns without runs/rules/s0/agree.jsonl, where nothing was kept" in notes
+    assert "runs/few/k4-s0/best.pth learns without runs/few/k4-s0/best/long.jsonl, where nothing was kept" in notes
     assert all(note in result.stderr for note in notes)
 
 
