@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# A 3D student from scratch on one labelled clip a class, one draw: pictures as clips (Table 8), videos, mixup (Table 9).
+# A 3D student from scratch on one labelled clip a class, one draw: pictures as clips (Table 8), videos short and long,
+# mixup (Table 9).
 #
 #     bash clips.sh SEED
 #
 #     inflation     none, still, translate-random, translate-constant, perspective-specific, perspective-agnostic
-#     scratch       none, video, all: + pictures (perspective-agnostic) and videos
+#     scratch       none, video, both: + pictures (perspective-agnostic) and videos; long, all: + pieces of long videos
 #     mixup-scratch none, intra, with pictures none, cross
 #
-# The web data are what few.sh kept at the same number of clips and the same seed (its second round).
+# Pictures and videos are what few.sh kept at the same number of clips and the same seed (its second round). The pieces of
+# long videos are those that the 3D student of both believes (Sec. 3.5): the second round of this script.
 . "$(dirname "$0")/common.sh"
 clips=1 seed=$1
 work=$OUT/runs/clips/s$seed kept=$OUT/runs/web/k$clips-s$seed
@@ -18,7 +20,6 @@ student() { # student STUDY SETTING OPTION...
     shift 2
     learn_3d "$work/$study.$setting.pth" "$target" "$seed" --classes "$classes" --init scratch --epochs "${EPOCHS_3D:-100}" "$@"
     judge "$work/$study.$setting.pth" "$study" "$setting" "$clips" "$seed" "$data/val.packed.jsonl" --num-clips 3
-    rm "$work/$study.$setting.pth"
 }
 same() { # same SETTING STUDY OTHER...: one student, shown in several studies
     local file=$OUT/eval/$1/k$clips-s$seed.jsonl
@@ -42,8 +43,14 @@ for mode in still translate-random translate-constant perspective-specific persp
     student inflation "$mode" "${web[@]}" --auxiliary "$work/$mode.jsonl"
 done
 student scratch video "${web[@]}" --auxiliary "$work/video.jsonl"
-student scratch all "${web[@]}" --auxiliary "$work/perspective-agnostic.jsonl" --auxiliary "$work/video.jsonl" --ratio 2:1:1
+both=("${web[@]}" --auxiliary "$work/perspective-agnostic.jsonl" --auxiliary "$work/video.jsonl")
+student scratch both "${both[@]}" --ratio 2:1:1
+omni segment --teacher "$work/scratch.both.pth" --clip-sec 4 --threshold 0.5 --label-by query -q "$data/long.packed.jsonl" \
+    -o "$work/long.jsonl"
+student scratch long "${web[@]}" --auxiliary "$work/long.jsonl"
+student scratch all "${both[@]}" --auxiliary "$work/long.jsonl" --ratio 2:1:1:1
 student mixup-scratch intra --mixup intra
 student mixup-scratch "web cross" "${web[@]}" --auxiliary "$work/perspective-agnostic.jsonl" --mixup cross
 same inflation/none scratch/none mixup-scratch/none
 same inflation/perspective-agnostic scratch/image mixup-scratch/web
+rm "$work"/*.pth
