@@ -6,12 +6,12 @@
 Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl, as omni eval writes them. Writes results.jsonl (a line a run), RESULTS.md
 and STUDY.svg. An interval is a bootstrap over draws of the labelled clips and over the UCF groups of the test clips
 (clips of a group show the same person in the same place: they are no independent evidence). A difference is paired: the
-same draw, the same clips. Where its interval holds 0 it is unresolved.
+same draw, the same clips. Where its interval holds 0 it is unresolved. Where nearly every test clip is recognised top-1
+tells little; there log loss is compared too, as it is and with confidence set aside.
 """
 
 import argparse
 import json
-import math
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -21,6 +21,13 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 NUM_RESAMPLES = 4000
+TEMPERATURES = np.array([1.0, *np.geomspace(0.05, 20, 101)])
+# measure → (which array of Runs, is more better)
+MEASURES = {
+    "top-1": ("right", True),
+    "log loss": ("log_loss", False),
+    "log loss at its temperature": ("calibrated", False),
+}
 BEGIN, END = "<!-- actions6:begin -->", "<!-- actions6:end -->"
 
 # study → (title, where the paper has it, the setting that others are compared with, settings in order)
@@ -41,7 +48,9 @@ STUDIES = {
         "Pictures as clips, 3D from scratch", "Table 8", "none",
         "none still translate-random translate-constant perspective-specific perspective-agnostic",
     ),
-    "scratch": ("Every source contributes, 3D from scratch", "Table 2, Fig. 7", "none", "none image video all"),
+    "scratch": (
+        "Every source contributes, 3D from scratch", "Table 2, Fig. 7", "none", "none image video both long all",
+    ),
     "mixup-scratch": ("Mixup, 3D from scratch", "Table 9", "none", ["none", "intra", "web", "web cross"]),
     "transfer": (
         "Features carry over to three other actions, 3D", "Table 4", "target",
@@ -54,6 +63,7 @@ ALSO = {  # further comparisons: study → (setting, with)
     "inflation": [("perspective-agnostic", "still"), ("perspective-agnostic", "perspective-specific")],
     "mixup": [("web cross", "web")],
     "mixup-scratch": [("web cross", "web")],
+    "scratch": [("all", "both")],
     "transfer": [("web fc", "target fc")],
 }
 
@@ -66,17 +76,21 @@ class Claim(NamedTuple):
         study: where it is looked at.
         setting: that is said to be better.
         other: than this.
+        measure: by this.
     """
 
     says: str
     study: str
     setting: str
     other: str
+    measure: str = "top-1"
 
 
 CLAIMS = [
     Claim("web data help where labels are few (Fig. 7)", "few", "best", "target"),
+    Claim("... by log loss", "few", "best", "target", "log loss"),
     Claim("filtered web data help more than unfiltered ones (Sec. 5.2)", "few", "best", "unfiltered"),
+    Claim("... by log loss", "few", "best", "unfiltered", "log loss"),
     Claim("unfiltered web data hurt (Sec. 5.2)", "few", "target", "unfiltered"),
     Claim("every source helps (Table 2): pictures", "sources", "image", "none"),
     Claim("... short videos", "sources", "video", "none"),
@@ -94,7 +108,9 @@ CLAIMS = [
     Claim("... target and pictures", "mixup-scratch", "web cross", "web"),
     Claim("from scratch, too, web data help (Table 2, 3D): pictures", "scratch", "image", "none"),
     Claim("... short videos", "scratch", "video", "none"),
-    Claim("... both", "scratch", "all", "none"),
+    Claim("... pictures and short videos", "scratch", "both", "none"),
+    Claim("... long videos", "scratch", "long", "none"),
+    Claim("... all of them", "scratch", "all", "none"),
     Claim("pictures as still clips help (Table 8)", "inflation", "still", "none"),
     Claim("a moving camera beats still clips (Table 8)", "inflation", "perspective-agnostic", "still"),
     Claim("one motion for all classes beats one for each (Table 8)", "inflation", "perspective-agnostic",
@@ -113,12 +129,15 @@ class Runs(NamedTuple):
     Attributes:
         right: (S, V) 1 where draw s recognises test clip v.
         log_loss: (S, V) of the true class.
+        calibrated: (S, V) the same where each draw's scores are at the temperature that makes its mean least: what is
+            not mere confidence.
         seeds: (S,) of the draws.
         units: class and UCF group of every test clip.
     """
 
     right: np.ndarray
     log_loss: np.ndarray
+    calibrated: np.ndarray
     seeds: tuple[int, ...]
     units: tuple[tuple[str, str], ...]
 
@@ -141,9 +160,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     lines = [
         {"study": study, "setting": setting, "clips": clips, "seed": seed, "top1_acc": round(float(row.mean()), 6),
-         "num_videos": len(row)}
+         "log_loss": round(float(loss.mean()), 6), "num_videos": len(row)}
         for (study, clips, setting), runs in sorted(found.items())
-        for seed, row in zip(runs.seeds, runs.right, strict=True)
+        for seed, row, loss in zip(runs.seeds, runs.right, runs.log_loss, strict=True)
     ]  # fmt: skip
     (options.out / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     parts = []
@@ -151,6 +170,8 @@ def main() -> None:
         rows = table_rows(study, found)
         if rows:
             parts.append(as_markdown(study, rows))
+            if study == "few":
+                parts.append(log_loss_table(study, found))
             (options.out / f"{study}.svg").write_text(as_svg(study, rows), encoding="utf-8")
     chosen = [study for study, _, _ in found if study.startswith("choose")]
     if chosen:
@@ -176,22 +197,25 @@ def noted_lines(path: Path) -> list[str]:
 
 def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
     """(study, clips, setting) → its draws."""
-    drawn: dict[tuple[str, int, str], dict[int, dict[str, tuple[bool, float]]]] = defaultdict(dict)
+    drawn: dict[tuple[str, int, str], dict[int, dict[str, dict[str, object]]]] = defaultdict(dict)
     for path in sorted(folder.glob("*/*/k*-s*.jsonl")):
         clips, seed = map(int, re.fullmatch(r"k(\d+)-s(\d+)", path.stem).groups())
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        judged = {record["id"]: (record["label"] == record["pseudo_label"], log_loss(record))
-                  for record in records if "id" in record}  # fmt: skip
-        drawn[path.parts[-3], clips, path.parts[-2]][seed] = judged
+        drawn[path.parts[-3], clips, path.parts[-2]][seed] = {
+            record["id"]: record for record in records if "id" in record
+        }
     made, tests = {}, {}
     for key, draws in drawn.items():
         names = sorted(next(iter(draws.values())))
         seeds = tuple(sorted(draws))
         if any(sorted(judged) != tests.setdefault(key[0], names) for judged in draws.values()):
             raise SystemExit(f"{folder / key[0]}: expected the same test clips in every file, else they are no pairs")
-        judged = np.array([[draws[seed][name] for name in names] for seed in seeds], float)  # (S, V, 2)
+        table = [[draws[seed][name] for name in names] for seed in seeds]
+        right = np.array([[record["label"] == record["pseudo_label"] for record in row] for row in table], float)
+        losses = np.stack([log_losses(row) for row in table])  # (S, T, V)
+        best = losses.mean(axis=2).argmin(axis=1)  # (S,)
         units = tuple((Path(name).parent.name, group_of(name)) for name in names)
-        made[key] = Runs(judged[..., 0], judged[..., 1], seeds, units)
+        made[key] = Runs(right, losses[:, 0], losses[range(len(seeds)), best], seeds, units)
     return made
 
 
@@ -201,10 +225,23 @@ def group_of(name: str) -> str:
     return found[1] if found else name
 
 
-def log_loss(record: dict[str, object]) -> float:
-    """-ln of the score of the true class; of one that is not among the best five, of what those leave over."""
-    scores = dict(record["top_scores"])
-    return -math.log(max(scores.get(record["label"], 1 - sum(scores.values())), 1e-6))
+def log_losses(records: list[dict[str, object]]) -> np.ndarray:
+    """(T, V) -ln of the score of each clip's true class, at every temperature.
+
+    The first temperature is 1: scores as they are. What the best scores leave over counts as one class.
+    """
+    num_best = max(len(record["top_scores"]) for record in records)
+    scores = np.zeros((len(records), num_best + 1))
+    true = np.full(len(records), num_best)
+    for row, record in enumerate(records):
+        for column, (label, score) in enumerate(record["top_scores"]):
+            scores[row, column] = score
+            if label == record["label"]:
+                true[row] = column
+        scores[row, num_best] = 1 - scores[row].sum()
+    logs = np.log(np.maximum(scores, 1e-6))[None] / TEMPERATURES[:, None, None]  # (T, V, C)
+    logs -= np.logaddexp.reduce(logs, axis=2, keepdims=True)
+    return -logs[:, np.arange(len(records)), true]
 
 
 def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
@@ -230,17 +267,19 @@ def times_drawn(num: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(max(num - 1, 1), np.full(num, 1 / num), size=NUM_RESAMPLES)
 
 
-def paired(one: Runs, other: Runs, *, over_groups: bool = True) -> tuple[float, float, float]:
+def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool = True) -> tuple[float, float, float]:
     """Mean difference of the draws that both have, and its interval: over draws and groups, or for these test clips."""
     shared = [seed for seed in one.seeds if seed in other.seeds]
-    rows = [[runs.seeds.index(seed) for seed in shared] for runs in (one, other)]
-    change = one.right[rows[0]] - other.right[rows[1]]
+    array = MEASURES[measure][0]
+    mine, theirs = (getattr(runs, array)[[runs.seeds.index(seed) for seed in shared]] for runs in (one, other))
+    change = mine - theirs
     return float(change.mean()), *interval(change, one.units if over_groups else (("", ""),) * len(one.units))
 
 
-def verdict(low: float, high: float) -> str:
+def verdict(low: float, high: float, measure: str = "top-1") -> str:
     """What an interval of a difference says."""
-    return "better" if low > 0 else "worse" if high < 0 else "unresolved"
+    words = ("better", "worse") if MEASURES[measure][1] else ("worse", "better")
+    return words[0] if low > 0 else words[1] if high < 0 else "unresolved"
 
 
 def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict[str, object]]:
@@ -268,7 +307,7 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
 def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
     """Each claim, and what was found at each number of clips; what an interval cannot tell is unresolved."""
     lines = [
-        "| the paper says | clips a class | here: top-1 | difference, 95 % | over draws alone | |",
+        "| the paper says | clips a class | here: top-1, or as said | difference, 95 % | over draws alone | |",
         "|---|---|---|---|---|---|",
     ]
     for claim in CLAIMS:
@@ -276,13 +315,14 @@ def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
             one, other = (found.get((claim.study, clips, name)) for name in (claim.setting, claim.other))
             if one is None or other is None or not {*one.seeds} & {*other.seeds}:
                 continue
-            change, low, high = paired(one, other)
-            _, draws_low, draws_high = paired(one, other, over_groups=False)
+            change, low, high = paired(one, other, measure=claim.measure)
+            _, draws_low, draws_high = paired(one, other, measure=claim.measure, over_groups=False)
+            was, now = (float(getattr(runs, MEASURES[claim.measure][0]).mean()) for runs in (other, one))
             words = {"better": "holds", "worse": "does not hold here", "unresolved": "unresolved"}
             lines.append(
-                f"| {claim.says} | {clips} | {other.mean:.3f} ({claim.other}) → {one.mean:.3f} ({claim.setting}) | "
+                f"| {claim.says} | {clips} | {was:.3f} ({claim.other}) → {now:.3f} ({claim.setting}) | "
                 f"{change:+.3f} ({low:+.3f} to {high:+.3f}) | {draws_low:+.3f} to {draws_high:+.3f} | "
-                f"{words[verdict(low, high)]} |"
+                f"{words[verdict(low, high, claim.measure)]} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -299,6 +339,32 @@ def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
             f"| {row['clips']} | {row['setting']} | {row['draws']} | {row['mean']:.3f} | {low:.3f} to {high:.3f} | "
             f"{'; '.join(said)} | {'; '.join(verdict(a, b) for _, (_, a, b) in row['against'])} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def log_loss_table(study: str, found: dict[tuple[str, int, str], Runs]) -> str:
+    """Log loss of one study, which tells settings apart where top-1 is near 1."""
+    title, _, _, _ = STUDIES[study]
+    lines = [
+        f"**{title}: log loss** (less is better). At the temperature that suits a run's test clips best, mere "
+        "confidence counts for nothing.",
+        "",
+        "| clips a class | setting | log loss | difference, 95 % | | at its temperature | difference, 95 % | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table_rows(study, found):
+        one = found[study, row["clips"], row["setting"]]
+        cells = [f"| {row['clips']} | {row['setting']} |"]
+        for measure in ("log loss", "log loss at its temperature"):
+            changes = [
+                (other, *paired(one, found[study, row["clips"], other], measure=measure)) for other, _ in row["against"]
+            ]
+            said = "; ".join(
+                f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) to {other}" for other, mean, low, high in changes
+            )
+            words = "; ".join(verdict(low, high, measure) for _, _, low, high in changes)
+            cells.append(f" {float(getattr(one, MEASURES[measure][0]).mean()):.3f} | {said} | {words} |")
+        lines.append("".join(cells))
     return "\n".join(lines) + "\n"
 
 

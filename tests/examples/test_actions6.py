@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -248,6 +249,63 @@ def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summar
     assert summarise.verdict(*summarise.paired(target, best)[1:]) == "worse"
     mean, low, high = summarise.paired(found["few", 4, "query"], target)
     assert low < mean == 5 / 8 < high
+
+
+def as_judged(scores, label):
+    """A record as omni eval writes it: the best five of the scores, best first, six decimals."""
+    ranked = sorted(enumerate(scores), key=lambda pair: -pair[1])[:5]
+    return {"label": label, "top_scores": [[number, round(score, 6)] for number, score in ranked]}
+
+
+def test_log_loss_is_that_of_all_scores_at_every_temperature():
+    """Six classes: what the best five leave over is the sixth. Torch's cross-entropy is the reference."""
+    rng = np.random.default_rng(2)
+    logits = torch.from_numpy(rng.normal(size=(20, 6)))
+    labels = torch.from_numpy(rng.integers(0, 6, 20))
+    records = [
+        as_judged(row, label) for row, label in zip(logits.softmax(dim=1).tolist(), labels.tolist(), strict=True)
+    ]
+    assert any(record["label"] not in dict(record["top_scores"]) for record in records)
+    losses = summarise.log_losses(records)
+    assert summarise.TEMPERATURES[0] == 1
+    for temperature, mine in zip(summarise.TEMPERATURES, losses, strict=True):
+        expected = torch.nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
+        assert np.allclose(mine, expected, rtol=0.02, atol=0.01 / temperature)
+
+
+def write_confident(folder, setting, seed, confidence):
+    """Two classes, eight clips of a group each, seven recognised, all with the same confidence."""
+    path = folder / "eval" / "few" / setting / f"k4-s{seed}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    right = clips_of([True] * 7 + [False])
+    records = [
+        {"id": name, "pseudo_label": int(not is_right)}
+        | as_judged([confidence, 1 - confidence] if is_right else [1 - confidence, confidence], 0)
+        for name, is_right in right.items()
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_mere_confidence_gains_log_loss_and_nothing_at_its_temperature(tmp_path, summary):
+    for seed in range(3):
+        write_confident(tmp_path, "target", seed, 0.6)
+        write_confident(tmp_path, "best", seed, 0.8)
+    found = summarise.read_runs(tmp_path / "eval")
+    best, target = found["few", 4, "best"], found["few", 4, "target"]
+    assert summarise.paired(best, target) == (0, 0, 0)
+    mean, low, high = summarise.paired(best, target, measure="log loss")
+    assert np.isclose(mean, -(7 * np.log(0.8 / 0.6) + np.log(0.2 / 0.4)) / 8)
+    assert low < mean < high
+    mean, low, high = summarise.paired(best, target, measure="log loss at its temperature")
+    assert np.isclose(mean, 0, atol=1e-3)
+    assert low < 0 < high
+    assert summarise.verdict(-2, -1, "log loss") == summarise.verdict(1, 2) == "better"
+    assert summarise.verdict(1, 2, "log loss") == summarise.verdict(-2, -1) == "worse"
+    text = summary()["RESULTS.md"].decode()
+    assert (
+        f"| ... by log loss | 4 | {target.log_loss.mean():.3f} (target) → {best.log_loss.mean():.3f} (best) |" in text
+    )
+    assert "2D: log loss**" in text
 
 
 def test_clips_of_fewer_groups_are_less_evidence():
