@@ -105,10 +105,7 @@ def command(
         float | None, typer.Option("--fps", metavar="X", min=0.001, help="Frames a second of a video.",
                                    show_default=str(DEFAULT_FPS), rich_help_panel=MODEL)
     ] = None,
-    as_media: Annotated[
-        bool, typer.Option("--as-media", help="Rows of feature shards leave as the pictures and videos they were made "
-                           "of, for the stages after this one.", rich_help_panel=MODEL)
-    ] = False,
+    as_media: o.AsMedia = False,
     shards_dir: Annotated[
         Path | None,
         typer.Option("--shards", metavar="DIR", help="Keep the features of what stays in HDF5 shards in this folder; "

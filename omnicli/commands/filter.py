@@ -9,7 +9,7 @@ Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_s
 reaches --threshold, or by one of the rules marked Instead; the closing lines show what other thresholds would keep.
 Without --teacher, the scores that an earlier run wrote decide again, at no cost; what --rejects wrote is an input, too.
 Pictures need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge. Rows of features (omni features) of the
-teacher's own trunk are judged by its classifier alone, in no time.
+teacher's own trunk are judged by its classifier alone, in no time; --as-media lets them leave as the media they are of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,20 @@ import typer
 
 from omnicli.commands import options as o
 from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.stream_options import StreamOptions, refuse_given
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from omnicli.stages.filter import Score
     from omnicli.streams.flow import Stage
+    from omnicli.streams.records import OnDrop, Record
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
 DECIDE = "Who is kept"
+OF_A_TEACHER = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
+                "precision")  # fmt: skip
 
 
 class LabelBy(StrEnum):
@@ -50,6 +55,7 @@ class Per(StrEnum):
 
 
 def command(
+    context: typer.Context,
     inputs: o.Inputs = None,
     teacher: Annotated[
         list[Path] | None,
@@ -113,6 +119,7 @@ def command(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     seed: o.Seed = 0,
+    as_media: o.AsMedia = False,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,
     root: o.Root = None,
@@ -131,9 +138,8 @@ def command(
 ) -> None:  # fmt: skip
     teachers = teacher or []
     _check_rule(threshold, keep_fraction, top, score_only, per)
-    _check_labels(bool(teachers), label_by, agree, classes, query_map, num_segments or num_frames or frame_interval)
-    if model and not teachers:
-        raise UsageError("--model goes with --teacher")
+    if not teachers:
+        _check_without_teacher(context, {"--label-by": label_by, "--agree": agree, "--query-map": query_map}, classes)
     from omnicli.stages.filter import Rule, check_queries, count_confidence, filter_records, keep_curve
 
     decides_alone = keep_fraction is None and top is None and not score_only
@@ -156,21 +162,24 @@ def command(
         "classes": digest_of(classes, InputError) if classes else None,
         "query_map": digest_of(query_map, InputError) if query_map else None,
         "seed": seed,
+        "as_media": as_media,
     }
 
     def make() -> "Stage":
         from omnicli.data.queries import Queries, read_query_map
         from omnicli.streams.classes import ClassIndex, read_classes
+        from omnicli.streams.stored_features import leaving_as_media
 
         score, names = None, tuple(read_classes(classes)) if classes else ()
         if teachers:
             told = {**foreign, "num_segments": num_segments, "classes": names or None}
-            look = {**views, "root": root}
-            score, names = _load_scorer(teachers, told, look, batch_size, workers, device, precision)
+            score, names = _load_scorer(teachers, told, {**views, "root": root}, batch_size, workers, device, precision)
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
-        return lambda records, on_drop: filter_records(
-            records, score=score, queries=queries, rule=rule, on_drop=on_drop
-        )
+
+        def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
+            return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
+
+        return leaving_as_media(stage, root) if as_media else stage
 
     whole_stream = "--keep-fraction" if keep_fraction is not None else "--top" if top is not None else None
     run = StageRun(
@@ -206,21 +215,12 @@ def _check_rule(
         raise UsageError("--per goes with --keep-fraction or --top")
 
 
-def _check_labels(
-    has_teacher: bool,
-    label_by: LabelBy | None,
-    agree: bool,
-    classes: Path | None,
-    query_map: Path | None,
-    looks: int | None,
-) -> None:
-    """Labels come from somewhere. Raises UsageError."""
-    if not has_teacher and looks:
-        raise UsageError("--num-segments, --num-frames and --frame-interval go with --teacher")
-    if not has_teacher and not classes:
-        for name, is_given in (("--label-by", label_by), ("--agree", agree), ("--query-map", query_map)):
-            if is_given:
-                raise UsageError(f"{name} needs class names: give --teacher, or --classes with stored scores")
+def _check_without_teacher(context: typer.Context, of_labels: Mapping[str, Any], classes: Path | None) -> None:
+    """Stored scores decide: nothing is looked at, and labels need class names. Raises UsageError."""
+    refuse_given(context, OF_A_TEACHER, "goes with --teacher: stored scores need no files")
+    given = [name for name, value in of_labels.items() if value]
+    if given and not classes:
+        raise UsageError(f"{given[0]} needs class names: give --teacher, or --classes with stored scores")
 
 
 def _load_scorer(

@@ -5,6 +5,7 @@
 | Inputs, FilesFrom, NullSeparated, Root, Limit | every command that reads records |
 | Out, Rejects, Summary, Resume, MaxBad, ShardOption, Missing, ShardsTotal | every stage: records in, records out |
 | ShardsDir | eval, inflate, segment |
+| AsMedia | dedup, filter, segment |
 | ShardsNeeded | features, pack |
 | Device, Precision, BatchSize, Workers | commands with a model |
 | ModelName, NumFrames, FrameInterval | filter, segment, eval, convert |
@@ -96,6 +97,11 @@ ShardsDir = Annotated[
     Path | None,
     typer.Option("--shards", metavar="DIR", help="Write arrays to HDF5 shards in this folder.",
                  rich_help_panel=STREAMS),
+]  # fmt: skip
+AsMedia = Annotated[
+    bool,
+    typer.Option("--as-media", help="Rows of feature shards leave as the pictures and videos they were made of, for "
+                 "the stages after this one.", rich_help_panel=STREAMS),
 ]  # fmt: skip
 ShardsNeeded = Annotated[
     Path | None,

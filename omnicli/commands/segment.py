@@ -16,7 +16,8 @@ With --score-only all pieces stay, and omni filter --threshold decides.
 
 The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
 positive moment leaves as "no positive". Pictures and clips made of pictures pass untouched. Rows of features (omni
-features) of the teacher's own trunk, taken at --fps, are scored by its classifier alone.
+features) of the teacher's own trunk, taken at --fps, are scored by its classifier alone; --as-media lets them leave as
+the videos they are of.
 
 Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
 whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
@@ -39,14 +40,19 @@ from omnicli.cores import available_cores
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from omnicli.stages.segment import Score
     from omnicli.streams.flow import Stage
+    from omnicli.streams.records import OnDrop, Record
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
 DEFAULT_FPS = 1.0  # Sec. 3.5
 DEFAULT_CLIP_SEC = 10.0  # Sec. 3.5
 DECIDE = "What is positive"
 LOOK = "What is looked at"
+OF_A_TEACHER = ("label_by", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
+                "frame_interval", "model", "batch_size", "device", "precision", "seed")  # fmt: skip
 
 
 class LabelBy(StrEnum):
@@ -125,6 +131,7 @@ def command(
     device: o.Device = "auto",
     precision: o.Precision = "auto",
     seed: o.Seed = 0,
+    as_media: o.AsMedia = False,
     shards_dir: o.ShardsDir = None,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,
@@ -146,10 +153,7 @@ def command(
     foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
     look = {"fps": fps, "frames": frames.value if frames else None, "clip_sec": clip_sec, "num_clips": num_clips}
     if not teachers:
-        _refuse_without_teacher({**foreign, **look, "label_by": label_by, "query_map": query_map, "classes": classes})
-        refuse_given(context, ("batch_size", "device", "precision", "seed"), "goes with --teacher")
-        if shards_dir is None:
-            refuse_given(context, ("workers",), "goes with --teacher or --shards: stored scores need no files")
+        _refuse_without_teacher(context, packs=shards_dir is not None)
     from omnicli.stages.filter import check_queries
     from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
 
@@ -162,28 +166,30 @@ def command(
         "classes": digest_of(classes, InputError) if classes else None,
         "query_map": digest_of(query_map, InputError) if query_map else None,
         "seed": seed,
+        "as_media": as_media,
     }
 
     def make() -> "Stage":
         from omnicli.data.queries import Queries, read_query_map
         from omnicli.streams.classes import ClassIndex, read_classes
+        from omnicli.streams.stored_features import leaving_as_media
 
         score, queries = None, None
         if teachers:
             told = {**foreign, "classes": tuple(read_classes(classes)) if classes else None}
             score, names = _load_scorer(teachers, told, look, root, batch_size, workers, device, precision)
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
-        segment = partial(segment_records, score=score, queries=queries, rule=rule)
+
+        def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
+            return segment_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
+
+        segmented = leaving_as_media(stage, root) if as_media else stage
         if shards_dir is None:
-            return lambda records, on_drop: segment(records, on_drop=on_drop)
+            return segmented
         from omnicli.stages.pack import Packing, packed_stage
 
-        return packed_stage(
-            lambda records, on_drop: segment(records, on_drop=on_drop),
-            packing=Packing(root=root),
-            workers=workers or available_cores(),
-            passes=is_untouched,
-        )
+        threads = workers or available_cores()
+        return packed_stage(segmented, packing=Packing(root=root), workers=threads, passes=is_untouched)
 
     run = StageRun(
         name="segment",
@@ -202,12 +208,13 @@ def command(
     ))  # fmt: skip
 
 
-def _refuse_without_teacher(options: Mapping[str, Any]) -> None:
+def _refuse_without_teacher(context: typer.Context, *, packs: bool) -> None:
     """Stored scores have a class and times: nothing but the threshold is left to choose. Raises UsageError."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        shown = "--model" if given[0] == "name" else f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"{shown} goes with --teacher; without one, --threshold decides over stored frame_scores")
+    refuse_given(
+        context, OF_A_TEACHER, "goes with --teacher; without one, --threshold decides over stored frame_scores"
+    )
+    if not packs:
+        refuse_given(context, ("workers",), "goes with --teacher or --shards: stored scores need no files")
 
 
 def _load_scorer(

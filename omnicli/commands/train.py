@@ -28,6 +28,7 @@ from omnicli.commands import options as o
 from omnicli.commands import training_options as t
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options
+from omnicli.commands.stream_options import refuse_given
 from omnicli.commands.teacher_train import resolve_recipe
 from omnicli.commands.training_run import drawing, shown_metrics, stopping_when_asked
 from omnicli.console import Console
@@ -66,6 +67,7 @@ class AuxiliaryLabel(StrEnum):
 
 
 def command(
+    context: typer.Context,
     target: Annotated[
         list[str] | None,
         typer.Option("--target", metavar="INPUT", help="Labelled records; may be repeated. An epoch is one pass of "
@@ -203,17 +205,20 @@ def command(
         raise UsageError("train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):
         raise UsageError(f"-o {out}: a folder; train writes one file")
+    if multi_label:
+        refuse_given(context, ("temperature",), "is of one softmax over classes, not for --multi-label")
+    calibrate = temperature and not multi_label
     if query_map and auxiliary_label is not AuxiliaryLabel.query:
         raise UsageError("--query-map goes with --auxiliary-label query")
     sources = name_sources(auxiliary or [])
-    options = {"recipe": name, **asdict(row), "seed": seed, "temperature": temperature, "target": target,
+    options = {"recipe": name, **asdict(row), "seed": seed, "temperature": calibrate, "target": target,
                "auxiliary": sources, "val": val, "classes": classes,
                "query_map": query_map and digest_of(query_map, InputError), "out": out}  # fmt: skip
     if dry_run:
         print_options({"omni": __version__, "command": "train", **options})
         return
     data = {"target": target, "sources": sources, "val": val, "classes": classes, "query_map": query_map}
-    learning = {"recipe": row, "seed": seed, "calibrate": temperature, "resume": resume}
+    learning = {"recipe": row, "seed": seed, "calibrate": calibrate, "resume": resume}
     where = {"workers": workers, "device": device, "precision": precision, "root": root, "compile": compile_model}
     books = {"rejects": rejects, "max_bad": max_bad, "summary": summary, "options": options}
     _join(data, out, learning, where, books, tensorboard, {"quiet": quiet, "verbose": verbose})

@@ -114,7 +114,10 @@ def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None)
 def _open_whole(record: Record, path: str) -> MediaSource:
     media = record.get("media")
     if media == "features":
-        raise InputError(f"{record.where}: features, no media; give the records that the features were made of")
+        raise InputError(
+            f"{record.where}: features, no media; give the records that the features were made of "
+            "(omni filter, segment and dedup give them with --as-media)"
+        )
     if media == "clip" or (media == "image" and record.get("row") is not None):
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 

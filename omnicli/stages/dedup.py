@@ -26,6 +26,7 @@ from omnicli.extraction import FrameReader, Frames
 from omnicli.media.prefetch import LULL, map_ahead
 from omnicli.reference import Target
 from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.stored_features import as_media
 
 DUPLICATE = "duplicate"
 REPEAT = "repeat"
@@ -141,12 +142,10 @@ def _features_of(block: Sequence[tuple[Frames, str]]) -> np.ndarray:
 
 def _outgoing(frames: Frames, rule: Rule) -> Record:
     """The record as it goes on: as it came, or as the media it was made of, or with features that were made now."""
-    made, source = frames.record.derive(), frames.made_of
-    if rule.as_media and source is not frames.record:
-        for field in ("path", "row", "media"):
-            made.pop(field, None)
-        made.update({field: source[field] for field in ("path", "media") if source.get(field) is not None})
-    if rule.keep_features and source is frames.record:
+    source = frames.made_of
+    is_row = source is not frames.record
+    made = as_media(frames.record, source) if rule.as_media and is_row else frames.record.derive()
+    if rule.keep_features and not is_row:
         made.arrays = {"features": frames.features, "times": frames.times}
     return made
 

@@ -24,6 +24,7 @@ from omnicli.media.prefetch import Lull, map_ahead
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
 from omnicli.media.video import frames_at
+from omnicli.streams.flow import Stage
 from omnicli.streams.records import OnDrop, Record
 
 READ_AHEAD = 2  # records a worker may be ahead of the writer
@@ -73,12 +74,12 @@ def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, o
 
 
 def packed_stage(
-    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
+    stage: Stage,
     *,
     packing: Packing,
     workers: int,
     passes: Callable[[Record], bool],
-) -> Callable[[Iterable[Record], OnDrop], Iterator[Record]]:
+) -> Stage:
     """A stage followed by packing, as one stage: what it yields leaves with its frames.
 
     Ours: where one of the pieces of a video does not decode, the video leaves with all of them, as other damaged videos
@@ -95,7 +96,7 @@ def packed_stage(
         record, why = leaving
         return leaving if why or passes(record) else _try_pack(record, packing=packing)
 
-    def run(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
+    def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
         made = map_ahead(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
         settled = (result for result in made if not isinstance(result, Lull))
         for _, group in groupby(settled, key=lambda result: result[0].position):
@@ -109,9 +110,7 @@ def packed_stage(
     return run
 
 
-def _with_drops(
-    stage: Callable[[Iterable[Record], OnDrop], Iterator[Record]], records: Iterable[Record]
-) -> Iterator[tuple[Record, str]]:
+def _with_drops(stage: Stage, records: Iterator[Record]) -> Iterator[tuple[Record, str]]:
     """What the stage yields, and in its place what it drops, with the reason."""
     dropped: list[tuple[Record, str]] = []
     for record in stage(records, lambda record, reason: dropped.append((record, reason))):

@@ -8,7 +8,8 @@ import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.streams.files import media_path
-from omnicli.streams.records import Record
+from omnicli.streams.flow import Stage
+from omnicli.streams.records import OnDrop, Record
 from omnicli.streams.shards import open_shard
 
 T = TypeVar("T")
@@ -69,6 +70,34 @@ def in_turn(
     """What ``rows`` gives of records whose features are stored, and ``media`` of the others, in the order of all."""
     for stored, run in groupby(records, key=is_stored):
         yield from (rows if stored else media)(run)
+
+
+def as_media(record: Record, made_of: Record) -> Record:
+    """A row as the picture or video it was made of, with all else that the record carries."""
+    made = record.derive()
+    for field in ("path", "row", "media"):
+        made.pop(field, None)
+    made.update({field: made_of[field] for field in ("path", "media") if made_of.get(field) is not None})
+    return made
+
+
+def leaving_as_media(stage: Stage, root: str | None) -> Stage:
+    """The stage, with rows that leave it ``as_media``; rows that cannot be read are dropped."""
+
+    def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
+        stored = StoredFeatures(root)
+        for record in stage(records, on_drop):
+            if not is_stored(record):
+                yield record
+                continue
+            try:
+                made_of = stored.read(record).made_of
+            except InputError as error:
+                on_drop(record, f"unreadable: {error}")
+            else:
+                yield as_media(record, made_of)
+
+    return run
 
 
 class StoredFeatures:

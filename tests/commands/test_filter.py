@@ -225,3 +225,52 @@ def test_our_checkpoint_is_not_told_what_it_knows(teacher, web, tmp_path):
     assert "knows its architecture" in result.stderr
     (tmp_path / "other.txt").write_text("a\nb\n")
     assert omni("filter", "--teacher", teacher, "--classes", tmp_path / "other.txt", web).exit_code == 66
+
+
+@pytest.fixture(scope="module")
+def rows(teacher, world, tmp_path_factory):
+    """The same media as rows of features."""
+    folder = tmp_path_factory.mktemp("rows")
+    result = omni(
+        "features", "--checkpoint", teacher, "--shards", folder, world / "web" / "image", world / "web" / "video",
+        "--precision", "float32", "-o", folder / "rows.jsonl",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    return folder / "rows.jsonl"
+
+
+def test_rows_leave_as_the_media_they_are_of(rows, scored, teacher, tmp_path):
+    """With --as-media what a filter of rows keeps is what one of their media keeps, path for path."""
+    result = omni("filter", "--teacher", teacher, "--score-only", "--as-media", "--precision", "float32", rows)
+    assert result.exit_code == 0, result.stderr
+    of_media = {record["id"]: record for record in parsed((scored / "scored.jsonl").read_text())}
+    of_rows = parsed(result.stdout)
+    assert len(of_rows) == len(of_media)
+    for record in of_rows:
+        expected = of_media[record["id"]]
+        assert "row" not in record
+        assert (record["path"], record["media"]) == (expected["path"], expected["media"])
+        if record["media"] == "image":  # of a video it looks at other frames
+            assert dict(record["top_scores"]) == pytest.approx(dict(expected["top_scores"]), abs=5e-3)
+    again = omni("filter", "--teacher", teacher, "--score-only", "--precision", "float32", rows)
+    assert {record["media"] for record in parsed(again.stdout)} == {"features"}
+    (tmp_path / "stored.jsonl").write_text(again.stdout)
+    stored = omni("filter", "--threshold", 0, "--as-media", tmp_path / "stored.jsonl")
+    assert parsed(stored.stdout) == of_rows
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--num-segments=3", "--num-frames=8", "--frame-interval=2", "--num-clips=3", "--batch-size=8", "--workers=1",
+     "--device=cpu", "--precision=float32", "--model=tsn-resnet18"],
+)  # fmt: skip
+def test_options_of_a_teacher_go_with_one(scored, option):
+    result = omni("filter", "--threshold", 0.6, option, scored / "scored.jsonl")
+    assert result.exit_code == 2
+    assert f"{option.partition('=')[0]} goes with --teacher" in result.stderr
+
+
+def test_defaults_from_the_environment_are_no_options(scored, monkeypatch):
+    monkeypatch.setenv("OMNI_DEVICE", "cpu")
+    monkeypatch.setenv("OMNI_BATCH_SIZE", "8")
+    assert omni("filter", "--threshold", 0.6, scored / "scored.jsonl").exit_code == 0

@@ -161,3 +161,25 @@ def test_shards_of_a_stream_make_up_the_whole(teacher, world):
     whole = omni("segment", *arguments).stdout.splitlines()
     assert sorted(parts[0] + parts[1]) == sorted(whole)
     assert min(map(len, parts)) > 0
+
+
+def test_rows_leave_as_the_videos_they_are_of_and_packed(teacher, world, tmp_path):
+    """Divided by their features, written as frames: --as-media before --shards."""
+    features = omni(
+        "features", "--checkpoint", teacher, "--precision", "float32", "--shards", tmp_path / "features",
+        world / "web" / "untrimmed", "-o", tmp_path / "rows.jsonl",
+    )  # fmt: skip
+    assert features.exit_code == 0, features.stderr
+    options = ("segment", "--teacher", teacher, "--precision", "float32", "--threshold", 0.3, "--as-media")
+    of_rows = omni(*options, tmp_path / "rows.jsonl")
+    assert of_rows.exit_code == 0, of_rows.stderr
+    of_media = parsed(omni(*options[:-1], world / "web" / "untrimmed").stdout)
+    divided = parsed(of_rows.stdout)
+    assert [record["path"] for record in divided] == [record["path"] for record in of_media]
+    assert all(record["media"] == "video" and record["positive_sec"] for record in divided) and divided
+    packed = omni(*options, tmp_path / "rows.jsonl", "--shards", tmp_path / "packed", "-o", tmp_path / "packed.jsonl")
+    assert packed.exit_code == 0, packed.stderr
+    assert len(parsed((tmp_path / "packed.jsonl").read_text())) == len(divided)
+    refused = omni(*options[:-1], tmp_path / "rows.jsonl", "--shards", tmp_path / "none")
+    assert refused.exit_code == 65
+    assert "rows.jsonl:1: features, no media" in refused.stderr

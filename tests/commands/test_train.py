@@ -243,3 +243,13 @@ def test_no_two_sources_share_a_name_nor_is_one_called_target():
 
 def test_help_opens_with_a_line_that_runs():
     assert "omni train --target target/train" in omni("train", "--help").stdout
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--no-temperature"])
+def test_a_temperature_is_of_a_softmax(option):
+    joint = ("train", "--target", "t.jsonl", "--model", "tsn-resnet18", "-o", "s.pth", "--multi-label", "--dry-run")
+    result = omni(*joint, option)
+    assert result.exit_code == 2
+    assert "--temperature is of one softmax over classes, not for --multi-label" in result.stderr
+    assert json.loads(omni(*joint).stdout)["temperature"] is False
+    assert json.loads(omni(*joint[:-2], "--dry-run").stdout)["temperature"] is True
