@@ -12,22 +12,13 @@ tells little; there log loss is compared too, as it is and with confidence set a
 
 import argparse
 import json
-import re
-from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
+from runs import Runs, interval, paired, read_runs, verdict
 
-NUM_RESAMPLES = 4000
-TEMPERATURES = np.array([1.0, *np.geomspace(0.05, 20, 101)])
-# measure → (which array of Runs, is more better)
-MEASURES = {
-    "top-1": ("right", True),
-    "log loss": ("log_loss", False),
-    "log loss at its temperature": ("calibrated", False),
-}
 BEGIN, END = "<!-- actions6:begin -->", "<!-- actions6:end -->"
 
 # study → (title, where the paper has it, the setting that others are compared with, settings in order)
@@ -123,30 +114,6 @@ CLAIMS = [
 ]  # fmt: skip
 
 
-class Runs(NamedTuple):
-    """All draws of one setting.
-
-    Attributes:
-        right: (S, V) 1 where draw s recognises test clip v.
-        log_loss: (S, V) of the true class.
-        calibrated: (S, V) the same where each draw's scores are at the temperature that makes its mean least: what is
-            not mere confidence.
-        seeds: (S,) of the draws.
-        units: class and UCF group of every test clip.
-    """
-
-    right: np.ndarray
-    log_loss: np.ndarray
-    calibrated: np.ndarray
-    seeds: tuple[int, ...]
-    units: tuple[tuple[str, str], ...]
-
-    @property
-    def mean(self) -> float:
-        """Top-1 accuracy over draws and clips."""
-        return float(self.right.mean())
-
-
 def main() -> None:
     """Read, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -195,93 +162,6 @@ def noted_lines(path: Path) -> list[str]:
     return sorted(set(path.read_text(encoding="utf-8").splitlines()))
 
 
-def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
-    """(study, clips, setting) → its draws."""
-    drawn: dict[tuple[str, int, str], dict[int, dict[str, dict[str, object]]]] = defaultdict(dict)
-    for path in sorted(folder.glob("*/*/k*-s*.jsonl")):
-        clips, seed = map(int, re.fullmatch(r"k(\d+)-s(\d+)", path.stem).groups())
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        drawn[path.parts[-3], clips, path.parts[-2]][seed] = {
-            record["id"]: record for record in records if "id" in record
-        }
-    made, tests = {}, {}
-    for key, draws in drawn.items():
-        names = sorted(next(iter(draws.values())))
-        seeds = tuple(sorted(draws))
-        if any(sorted(judged) != tests.setdefault(key[0], names) for judged in draws.values()):
-            raise SystemExit(f"{folder / key[0]}: expected the same test clips in every file, else they are no pairs")
-        table = [[draws[seed][name] for name in names] for seed in seeds]
-        right = np.array([[record["label"] == record["pseudo_label"] for record in row] for row in table], float)
-        losses = np.stack([log_losses(row) for row in table])  # (S, T, V)
-        best = losses.mean(axis=2).argmin(axis=1)  # (S,)
-        units = tuple((Path(name).parent.name, group_of(name)) for name in names)
-        made[key] = Runs(right, losses[:, 0], losses[range(len(seeds)), best], seeds, units)
-    return made
-
-
-def group_of(name: str) -> str:
-    """The UCF group; a clip whose name has none stands for itself."""
-    found = re.search(r"_g(\d+)_", name)
-    return found[1] if found else name
-
-
-def log_losses(records: list[dict[str, object]]) -> np.ndarray:
-    """(T, V) -ln of the score of each clip's true class, at every temperature.
-
-    The first temperature is 1: scores as they are. What the best scores leave over counts as one class.
-    """
-    num_best = max(len(record["top_scores"]) for record in records)
-    scores = np.zeros((len(records), num_best + 1))
-    true = np.full(len(records), num_best)
-    for row, record in enumerate(records):
-        for column, (label, score) in enumerate(record["top_scores"]):
-            scores[row, column] = score
-            if label == record["label"]:
-                true[row] = column
-        scores[row, num_best] = 1 - scores[row].sum()
-    logs = np.log(np.maximum(scores, 1e-6))[None] / TEMPERATURES[:, None, None]  # (T, V, C)
-    logs -= np.logaddexp.reduce(logs, axis=2, keepdims=True)
-    return -logs[:, np.arange(len(records)), true]
-
-
-def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
-    """95 % of the bootstrapped means of (S, V), draws and groups drawn anew.
-
-    One draw and one group fewer than there are is taken each time: so the spread has no bias (Rao and Wu, 1988), which
-    counts where there are five draws.
-    """
-    rng = np.random.default_rng(0)
-    columns: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for column, unit in enumerate(units):
-        columns[unit].append(column)
-    sums = np.stack([right[:, cols].sum(axis=1) for cols in columns.values()])  # (G, S)
-    sizes = np.array([len(cols) for cols in columns.values()], float)  # (G,)
-    groups, draws = times_drawn(len(sums), rng), times_drawn(len(right), rng)  # (R, G), (R, S)
-    means = np.einsum("rg,gs,rs->r", groups, sums, draws, optimize=True) / ((groups @ sizes) * draws.sum(axis=1))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def times_drawn(num: int, rng: np.random.Generator) -> np.ndarray:
-    """(R, num) how often each of num things comes when num - 1 are drawn with replacement."""
-    return rng.multinomial(max(num - 1, 1), np.full(num, 1 / num), size=NUM_RESAMPLES)
-
-
-def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool = True) -> tuple[float, float, float]:
-    """Mean difference of the draws that both have, and its interval: over draws and groups, or for these test clips."""
-    shared = [seed for seed in one.seeds if seed in other.seeds]
-    array = MEASURES[measure][0]
-    mine, theirs = (getattr(runs, array)[[runs.seeds.index(seed) for seed in shared]] for runs in (one, other))
-    change = mine - theirs
-    return float(change.mean()), *interval(change, one.units if over_groups else (("", ""),) * len(one.units))
-
-
-def verdict(low: float, high: float, measure: str = "top-1") -> str:
-    """What an interval of a difference says."""
-    words = ("better", "worse") if MEASURES[measure][1] else ("worse", "better")
-    return words[0] if low > 0 else words[1] if high < 0 else "unresolved"
-
-
 def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict[str, object]]:
     """One row a setting and number of clips."""
     _, _, reference, order = STUDIES[study]
@@ -317,7 +197,7 @@ def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
                 continue
             change, low, high = paired(one, other, measure=claim.measure)
             _, draws_low, draws_high = paired(one, other, measure=claim.measure, over_groups=False)
-            was, now = (float(getattr(runs, MEASURES[claim.measure][0]).mean()) for runs in (other, one))
+            was, now = (float(runs.by(claim.measure).mean()) for runs in (other, one))
             words = {"better": "holds", "worse": "does not hold here", "unresolved": "unresolved"}
             lines.append(
                 f"| {claim.says} | {clips} | {was:.3f} ({claim.other}) → {now:.3f} ({claim.setting}) | "
@@ -363,7 +243,7 @@ def log_loss_table(study: str, found: dict[tuple[str, int, str], Runs]) -> str:
                 f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) to {other}" for other, mean, low, high in changes
             )
             words = "; ".join(verdict(low, high, measure) for _, _, low, high in changes)
-            cells.append(f" {float(getattr(one, MEASURES[measure][0]).mean()):.3f} | {said} | {words} |")
+            cells.append(f" {one.by(measure).mean():.3f} | {said} | {words} |")
         lines.append("".join(cells))
     return "\n".join(lines) + "\n"
 

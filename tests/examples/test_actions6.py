@@ -59,14 +59,14 @@ esac
 """
 
 
-def load_summarise():
-    spec = importlib.util.spec_from_file_location("summarise", ACTIONS6 / "summarise.py")
-    module = importlib.util.module_from_spec(spec)
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ACTIONS6 / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-summarise = load_summarise()
+runs, summarise = load("runs"), load("summarise")
 STUDIES = {
     study: order.split() if isinstance(order, str) else order for study, (_, _, _, order) in summarise.STUDIES.items()
 }
@@ -226,8 +226,8 @@ def test_the_difference_of_identical_runs_is_nothing_and_unresolved(tmp_path, su
     for seed, right in enumerate(MIXED):
         write_eval(tmp_path, "target", seed, right)
         write_eval(tmp_path, "best", seed, right)
-    found = summarise.read_runs(tmp_path / "eval")
-    assert summarise.paired(found["few", 4, "best"], found["few", 4, "target"]) == (0, 0, 0)
+    found = runs.read_runs(tmp_path / "eval")
+    assert runs.paired(found["few", 4, "best"], found["few", 4, "target"]) == (0, 0, 0)
     row = table_row(summary()["RESULTS.md"].decode(), "best")
     assert "+0.000 (+0.000 to +0.000) to target" in row
     assert row.endswith("| unresolved |")
@@ -239,15 +239,15 @@ def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summar
         write_eval(tmp_path, "best", seed, ALL_RIGHT)
         write_eval(tmp_path, "paper", seed, ALL_RIGHT)
         write_eval(tmp_path, "query", seed, MIXED[0])
-    found = summarise.read_runs(tmp_path / "eval")
+    found = runs.read_runs(tmp_path / "eval")
     best, target = found["few", 4, "best"], found["few", 4, "target"]
-    assert summarise.interval(best.right, best.units) == (1, 1)
-    assert summarise.paired(best, target) == (1, 1, 1)
-    assert summarise.paired(target, best) == (-1, -1, -1)
+    assert runs.interval(best.right, best.units) == (1, 1)
+    assert runs.paired(best, target) == (1, 1, 1)
+    assert runs.paired(target, best) == (-1, -1, -1)
     text = summary()["RESULTS.md"].decode()
     assert "| 1.000 | 1.000 to 1.000 | +1.000 (+1.000 to +1.000) to target | better |" in table_row(text, "paper")
-    assert summarise.verdict(*summarise.paired(target, best)[1:]) == "worse"
-    mean, low, high = summarise.paired(found["few", 4, "query"], target)
+    assert runs.verdict(*runs.paired(target, best)[1:]) == "worse"
+    mean, low, high = runs.paired(found["few", 4, "query"], target)
     assert low < mean == 5 / 8 < high
 
 
@@ -266,9 +266,9 @@ def test_log_loss_is_that_of_all_scores_at_every_temperature():
         as_judged(row, label) for row, label in zip(logits.softmax(dim=1).tolist(), labels.tolist(), strict=True)
     ]
     assert any(record["label"] not in dict(record["top_scores"]) for record in records)
-    losses = summarise.log_losses(records)
-    assert summarise.TEMPERATURES[0] == 1
-    for temperature, mine in zip(summarise.TEMPERATURES, losses, strict=True):
+    losses = runs.log_losses(records)
+    assert runs.TEMPERATURES[0] == 1
+    for temperature, mine in zip(runs.TEMPERATURES, losses, strict=True):
         expected = torch.nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
         assert np.allclose(mine, expected, rtol=0.02, atol=0.01 / temperature)
 
@@ -290,18 +290,18 @@ def test_mere_confidence_gains_log_loss_and_nothing_at_its_temperature(tmp_path,
     for seed in range(3):
         write_confident(tmp_path, "target", seed, 0.6)
         write_confident(tmp_path, "best", seed, 0.8)
-    found = summarise.read_runs(tmp_path / "eval")
+    found = runs.read_runs(tmp_path / "eval")
     best, target = found["few", 4, "best"], found["few", 4, "target"]
-    assert summarise.paired(best, target) == (0, 0, 0)
-    mean, low, high = summarise.paired(best, target, measure="log loss")
+    assert runs.paired(best, target) == (0, 0, 0)
+    mean, low, high = runs.paired(best, target, measure="log loss")
     assert np.isclose(mean, -(7 * np.log(0.8 / 0.6) + np.log(0.2 / 0.4)) / 8)
     assert low < mean < high
     said = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-    mean, low, high = summarise.paired(best, target, measure="log loss at its temperature")
+    mean, low, high = runs.paired(best, target, measure="log loss at its temperature")
     assert np.isclose(mean, 0, atol=1e-3)
     assert low < 0 < high
-    assert summarise.verdict(-2, -1, "log loss") == summarise.verdict(1, 2) == "better"
-    assert summarise.verdict(1, 2, "log loss") == summarise.verdict(-2, -1) == "worse"
+    assert runs.verdict(-2, -1, "log loss") == runs.verdict(1, 2) == "better"
+    assert runs.verdict(1, 2, "log loss") == runs.verdict(-2, -1) == "worse"
     text = summary()["RESULTS.md"].decode()
     assert f"(best) | {said} | " in next(
         line for line in text.splitlines() if line.startswith("| ... by log loss | 4 |")
@@ -314,7 +314,7 @@ def test_clips_of_fewer_groups_are_less_evidence():
     right = np.array([[1.0] * 8 + [0.0] * 8])
 
     def width(clips_a_group):
-        low, high = summarise.interval(right, tuple(("a", str(clip // clips_a_group)) for clip in range(16)))
+        low, high = runs.interval(right, tuple(("a", str(clip // clips_a_group)) for clip in range(16)))
         assert low <= 0.5 <= high
         return high - low
 
@@ -332,7 +332,7 @@ def test_an_interval_is_the_bootstrap_written_out():
         draws = rng.integers(0, 4, 3)
         clips = [clip for group in rng.integers(0, 6, 5) for clip in range(12) if units[clip] == groups[group]]
         means.append(right[np.ix_(draws, clips)].mean())
-    assert np.allclose(summarise.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.015)
+    assert np.allclose(runs.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.015)
 
 
 def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
@@ -341,8 +341,8 @@ def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
     for seed, right in {1: ALL_RIGHT, 2: ALL_WRONG, 3: ALL_WRONG}.items():
         write_eval(tmp_path, "best", seed, right)
     write_eval(tmp_path, "paper", 9, ALL_RIGHT)  # no draw in common
-    found = summarise.read_runs(tmp_path / "eval")
-    assert summarise.paired(found["few", 4, "best"], found["few", 4, "target"])[0] == -0.5
+    found = runs.read_runs(tmp_path / "eval")
+    assert runs.paired(found["few", 4, "best"], found["few", 4, "target"])[0] == -0.5
     text = summary()["RESULTS.md"].decode()
     assert table_row(text, "target").startswith("| 4 | target | 3 | 0.667 |")
     assert "-0.500" in table_row(text, "best")
@@ -353,7 +353,7 @@ def test_files_of_other_test_clips_are_no_pairs(tmp_path):
     write_eval(tmp_path, "target", 0, ALL_RIGHT)
     write_eval(tmp_path, "best", 0, clips_of([True] * 7))
     with pytest.raises(SystemExit, match="expected the same test clips"):
-        summarise.read_runs(tmp_path / "eval")
+        runs.read_runs(tmp_path / "eval")
 
 
 def test_the_summary_is_the_same_each_time_and_lists_every_run(tmp_path, summary):
