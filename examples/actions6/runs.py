@@ -129,6 +129,11 @@ def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool 
     return float(change.mean()), *interval(change, one.units if over_groups else (("", ""),) * len(one.units))
 
 
+def can_be_beaten(one: Runs, other: Runs) -> bool:
+    """Whether top-1 could tell at all: a setting without an error, with the draws of ``one``, would be better."""
+    return paired(one._replace(right=np.ones_like(one.right)), other)[1] > 0
+
+
 def verdict(low: float, high: float, measure: str = "top-1") -> str:
     """What an interval of a difference says."""
     words = ("better", "worse") if MEASURES[measure][1] else ("worse", "better")

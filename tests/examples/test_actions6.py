@@ -296,16 +296,18 @@ def test_mere_confidence_gains_log_loss_and_nothing_at_its_temperature(tmp_path,
     mean, low, high = runs.paired(best, target, measure="log loss")
     assert np.isclose(mean, -(7 * np.log(0.8 / 0.6) + np.log(0.2 / 0.4)) / 8)
     assert low < mean < high
-    said = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    by_log_loss = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
     mean, low, high = runs.paired(best, target, measure="log loss at its temperature")
     assert np.isclose(mean, 0, atol=1e-3)
     assert low < 0 < high
     assert runs.verdict(-2, -1, "log loss") == runs.verdict(1, 2) == "better"
     assert runs.verdict(1, 2, "log loss") == runs.verdict(-2, -1) == "worse"
     text = summary()["RESULTS.md"].decode()
-    assert f"(best) | {said} | " in next(
-        line for line in text.splitlines() if line.startswith("| ... by log loss | 4 |")
-    )
+    *_, by_top1, over_draws, here, calibrated, _ = next(
+        line for line in text.splitlines() if line.startswith("| web data help where")
+    ).split(" |")
+    assert (by_top1, over_draws) == (" unresolved¹: +0.000 (+0.000 to +0.000)", " +0.000 to +0.000")
+    assert by_log_loss in here and f"unresolved: {mean:+.3f}" in calibrated
     assert "2D: log loss**" in text
 
 
@@ -333,6 +335,23 @@ def test_an_interval_is_the_bootstrap_written_out():
         clips = [clip for group in rng.integers(0, 6, 5) for clip in range(12) if units[clip] == groups[group]]
         means.append(right[np.ix_(draws, clips)].mean())
     assert np.allclose(runs.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.015)
+
+
+def test_what_no_student_could_show_is_said(tmp_path, summary):
+    """Errors in one group of eight are left out by many a resample; those in six by none of them."""
+    for seed in range(3):
+        write_eval(tmp_path, "best", seed, clips_of([True] * 7 + [seed > 0]))
+        write_eval(tmp_path, "target", seed, clips_of([True] * 7 + [False]))
+        write_eval(tmp_path, "unfiltered", seed, clips_of([False] * 6 + [True, seed > 0]))
+    found = runs.read_runs(tmp_path / "eval")
+    best = found["few", 4, "best"]
+    assert not runs.can_be_beaten(best, found["few", 4, "target"])
+    assert runs.can_be_beaten(best, found["few", 4, "unfiltered"])
+    text = summary()["RESULTS.md"].decode()
+    [few, filtered] = [next(line for line in text.splitlines() if line.startswith(f"| {says}"))
+                       for says in ("web data help where", "filtered web data help")]  # fmt: skip
+    assert "| unresolved¹: +0.083 (" in few and "| holds: +0.750 (" in filtered
+    assert text.count("¹ and would be of a student without an error") == 1
 
 
 def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
