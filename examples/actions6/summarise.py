@@ -184,8 +184,8 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
 def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
     """Each claim, and what was found at each number of clips; what an interval cannot tell is unresolved."""
     lines = [
-        "| the paper says | clips a class | here: top-1 | difference, 95 % | over draws alone | by log loss | at its best "
-        "temperature |",
+        "| the paper says | clips a class | here: top-1 | difference, 95 % | over draws alone | by log loss | at its "
+        "best temperature |",
         "|---|---|---|---|---|---|---|",
     ]
     for claim in CLAIMS:
