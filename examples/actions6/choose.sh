@@ -8,6 +8,12 @@
 clips=$1 seed=$2
 read -r one two <<< "${HALVES:-08 09}"
 for group in "$one" "$two"; do
+    if ! grep -q "_g${group}_" "$data/train.features.jsonl"; then
+        echo "choose.sh: no file of target/train has _g${group}_ in its name, so no group can be held out; give HALVES" >&2
+        exit 0 # the other studies go on
+    fi
+done
+for group in "$one" "$two"; do
     other=$([ "$group" = "$one" ] && echo "$two" || echo "$one")
     mkdir -p "$OUT/runs/choose"
     grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/runs/choose/pool-$group-$clips-$seed.jsonl"

@@ -21,14 +21,6 @@ student() { # student STUDY SETTING OPTION...
     learn_3d "$work/$study.$setting.pth" "$target" "$seed" --classes "$classes" --init scratch --epochs "${EPOCHS_3D:-100}" "$@"
     judge "$work/$study.$setting.pth" "$study" "$setting" "$clips" "$seed" "$data/val.packed.jsonl" --num-clips 3
 }
-same() { # same SETTING STUDY OTHER...: one student, shown in several studies
-    local file=$OUT/eval/$1/k$clips-s$seed.jsonl
-    shift
-    for other; do
-        mkdir -p "$OUT/eval/$other"
-        cp "$file" "$OUT/eval/$other/k$clips-s$seed.jsonl"
-    done
-}
 
 same_ids "$kept/target.jsonl" "$data/train.packed.jsonl" > "$target"
 same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/pictures.jsonl"

@@ -79,6 +79,14 @@ judge() { # judge CHECKPOINT STUDY SETTING CLIPS SEED [VAL [OPTION...]]
     mkdir -p "$(dirname "$file")"
     omni eval --checkpoint "$checkpoint" -q "$val" -o "$file" "$@"
 }
+same() { # same STUDY/SETTING OTHER/SETTING...: one student of this draw, shown in several studies
+    local file=$OUT/eval/$1/k$clips-s$seed.jsonl
+    shift
+    for other; do
+        mkdir -p "$OUT/eval/$other"
+        cp "$file" "$OUT/eval/$other/k$clips-s$seed.jsonl"
+    done
+}
 same_ids() { # same_ids FILE OTHER: the lines of OTHER whose records are in FILE
     grep -o '"id":"[^"]*"' "$1" | grep -Ff - "$2" || true
 }

@@ -4,7 +4,8 @@
 #     bash rules.sh SEED
 #
 #     sources     none, image, video, long, all                              (Table 2)
-#     filtering   of pictures: none, threshold, agree, query; query2, query4, ...: the teacher saw so many clips (Sec. 5.2, Fig. 6)
+#     filtering   of pictures: none of them, unfiltered, threshold, agree, query1, query2, ...: the teacher saw so many clips
+#                                                                            (Sec. 5.2, Fig. 6)
 #     budget      24 records: pictures, videos, half of each                 (Fig. 4)
 #     ratio       target : pictures 4:1 to 1:4                               (Fig. 8)
 #     resampling  pictures of unequal classes, weighted by power 1, 0.5, 0.2, or clipped  (Table 10)
@@ -32,7 +33,8 @@ student sources video --auxiliary "$video"
 student sources long --auxiliary "$long"
 student sources all $(everything "$work/web")
 
-student filtering none --auxiliary-label query --auxiliary "$data/image.features.jsonl"
+same sources/none filtering/none mixup/none
+student filtering unfiltered --auxiliary-label query --auxiliary "$data/image.features.jsonl"
 omni filter --threshold 0.5 -q "$work/web/image.scored.jsonl" -o "$work/threshold.jsonl"
 student filtering threshold --auxiliary "$work/threshold.jsonl"
 omni filter --classes "$classes" --agree --threshold 0 -q "$work/web/image.scored.jsonl" -o "$work/agree.jsonl"
@@ -58,7 +60,8 @@ for share in image:4 video:4 both:2; do
     student budget "${share%:*}" --auxiliary "$work/budget.jsonl"
 done
 
-for ratio in 4:1 2:1 1:1 1:2 1:4; do
+same sources/image ratio/1:1
+for ratio in 4:1 2:1 1:2 1:4; do
     student ratio "$ratio" --auxiliary "$image" --ratio "$ratio"
 done
 
@@ -79,8 +82,7 @@ balance "power 0.5" --power 0.5
 balance "power 0.2" --power 0.2
 balance "clipped 5" --max-per-class 5
 
-student mixup none
 student mixup intra --mixup intra
-student mixup "web" --auxiliary "$image"
+same sources/image mixup/web
 student mixup "web cross" --auxiliary "$image" --mixup cross
 rm "$work"/*.pth

@@ -28,8 +28,8 @@ STUDIES = {
     "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
     "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
     "filtering": (
-        "Teacher filtering of pictures, 2D", "Sec. 5.2, Fig. 6", "none",
-        "none threshold agree query1 query2 query4 query9",
+        "Teacher filtering of pictures, 2D", "Sec. 5.2, Fig. 6", "unfiltered",
+        "none unfiltered threshold agree query1 query2 query4 query9",
     ),
     "budget": ("One source or two at the same budget, 2D", "Fig. 4", "image", "image both video"),
     "ratio": ("Target to pictures in a step, 2D", "Fig. 8", "1:1", "4:1 2:1 1:1 1:2 1:4"),
@@ -52,11 +52,13 @@ STUDIES = {
 }  # fmt: skip
 ALSO = {  # further comparisons: study → (setting, with)
     "few": [("best", "unfiltered"), ("best", "second")],
+    "sources": [("all", "video")],
     "filtering": [("query9", "query1")],
+    "budget": [("both", "video")],
     "inflation": [("perspective-agnostic", "still"), ("perspective-agnostic", "perspective-specific")],
     "mixup": [("web cross", "web")],
     "mixup-scratch": [("web cross", "web")],
-    "scratch": [("all", "both")],
+    "scratch": [("all", "both"), ("all", "video")],
     "transfer": [("web fc", "target fc")],
 }
 
@@ -78,15 +80,23 @@ class Claim(NamedTuple):
 
 
 CLAIMS = [
-    Claim("web data help where labels are few (Fig. 7)", "few", "best", "target"),
-    Claim("filtered web data help more than unfiltered ones (Sec. 5.2)", "few", "best", "unfiltered"),
-    Claim("unfiltered web data hurt (Sec. 5.2)", "few", "target", "unfiltered"),
+    Claim("web data help where labels are few (Fig. 7): our recipe", "few", "best", "target"),
+    Claim("... the most confident, as the paper filters", "few", "paper", "target"),
+    Claim("... without any filter", "few", "unfiltered", "target"),
+    Claim("filtered web data help more than unfiltered ones (Sec. 5.2): our recipe", "few", "best", "unfiltered"),
+    Claim("... by query, one round, no mixup", "few", "query", "unfiltered"),
+    Claim("... the most confident, as the paper filters", "few", "paper", "unfiltered"),
+    Claim("... pictures alone, by a threshold, as the paper filters", "filtering", "threshold", "unfiltered"),
+    Claim("... pictures alone, by query", "filtering", "query4", "unfiltered"),
+    Claim("unfiltered web data hurt (Sec. 5.2): pictures alone", "filtering", "none", "unfiltered"),
     Claim("every source helps (Table 2): pictures", "sources", "image", "none"),
     Claim("... short videos", "sources", "video", "none"),
     Claim("... long videos", "sources", "long", "none"),
     Claim("... all of them", "sources", "all", "none"),
+    Claim("... all of them more than short videos alone", "sources", "all", "video"),
     Claim("a better teacher makes a better student (Fig. 6): nine clips, not one", "filtering", "query9", "query1"),
-    Claim("two sources beat one at the same budget (Fig. 4)", "budget", "both", "image"),
+    Claim("two sources beat one at the same budget (Fig. 4): pictures", "budget", "both", "image"),
+    Claim("... short videos", "budget", "both", "video"),
     Claim("1:1 is a good ratio (Fig. 8): not 4:1", "ratio", "1:1", "4:1"),
     Claim("... not 1:4", "ratio", "1:1", "1:4"),
     Claim("unequal classes: N^0.2 beats N (Table 10)", "resampling", "power 0.2", "power 1"),
@@ -100,6 +110,7 @@ CLAIMS = [
     Claim("... pictures and short videos", "scratch", "both", "none"),
     Claim("... long videos", "scratch", "long", "none"),
     Claim("... all of them", "scratch", "all", "none"),
+    Claim("... all of them more than short videos alone", "scratch", "all", "video"),
     Claim("pictures as still clips help (Table 8)", "inflation", "still", "none"),
     Claim("a moving camera beats still clips (Table 8)", "inflation", "perspective-agnostic", "still"),
     Claim("one motion for all classes beats one for each (Table 8)", "inflation", "perspective-agnostic",

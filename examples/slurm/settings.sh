@@ -1,12 +1,15 @@
 # What all jobs share; read by each of them. Every value can be given in the environment of submit.sh.
+# -o DIR/ deals out whole files: a crawl needs several times as many files as there are shards.
 : "${OUT:=$PWD/out}" "${SHARDS:=64}"
-: "${CRAWL:=$OUT/crawl}"          # .jsonl, .tar or .h5 files: several for each shard
-: "${LONG:=$OUT/long}"            # the same, of long videos
-: "${VAL:=$OUT/val.jsonl}" "${TRAIN:=$OUT/train.jsonl}"
+: "${CRAWL:=$OUT/crawl}"          # a folder of .jsonl, .tar or .h5 files
+: "${LONG:=$OUT/long}"            # the same, of long videos; may be absent
+: "${TRAIN:=$OUT/train.jsonl}"    # labelled records
+: "${VAL:=$OUT/val.jsonl}"        # labelled records; or their omni features --shards, made once and not by each task
+: "${DEDUP_MODEL:=}"              # of dedup: ImageNet's ResNet-50, downloaded; or such as --weights r50.pth, --checkpoint tsn.pth
 # a 3D teacher and student learn from videos; a crawl of pictures needs a 2D teacher, such as of tsn-r50-3seg
 : "${TEACHER:=$OUT/teacher.pth}" "${RECIPE:=slowonly-r50-4x16}"
 : "${STUDENT:=$OUT/student.pth}" "${GPUS:=8}"
-export OUT SHARDS CRAWL LONG VAL TRAIN TEACHER RECIPE STUDENT GPUS
+export OUT SHARDS CRAWL LONG VAL TRAIN TEACHER RECIPE STUDENT GPUS DEDUP_MODEL
 
 # Ask for what is missing (bash STAGE.sbatch --missing), or run this task's share, and queue again if time runs out.
 run_share() { # run_share missing? omni STAGE ...

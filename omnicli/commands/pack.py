@@ -1,4 +1,4 @@
-"""Write resized frames of pictures and videos to HDF5 shards, which training reads ten times faster than videos.
+"""Write resized frames of pictures and videos to HDF5 shards, which training reads many times faster than videos.
 
     omni index --labels target/train | omni pack --shards packed/ - > train.jsonl
 
@@ -11,6 +11,9 @@ shard. A picture stays a picture, all else becomes a clip. Frames are JPEG, resi
 keep the times of the original file: start_sec, end_sec, positive_sec and negative_sec mean what they meant. Of a part
 only its frames are packed; of a video that segment judged at 1 FPS only the frames it judged, whatever --fps and
 --max-frames say. Shards are named as given with --shards: later stages need no --root for them.
+
+How much faster, depends on size: from 3 times (320x240) to 10 (640x360) and 28 (1280x720) where whole clips are read;
+twice that and more for single frames far apart.
 
 Memory: the JPEG files of 2 records a worker, 15 to 25 KB a frame at 256 pixels. Hours of video: --fps, --max-frames, or
 cut them with segment first.

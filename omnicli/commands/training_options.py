@@ -86,7 +86,8 @@ Classes = Annotated[
 ]  # fmt: skip
 Val = Annotated[
     list[str] | None,
-    typer.Option("--val", metavar="INPUT", help="Labelled records to measure each epoch on; may be repeated.",
+    typer.Option("--val", metavar="INPUT", help="Labelled records to measure each epoch on; may be repeated. "
+                 "The best epoch is kept beside -o, as NAME.best.pth, without a temperature.",
                  rich_help_panel=LEARNING),
 ]  # fmt: skip
 RecipeOption = Annotated[

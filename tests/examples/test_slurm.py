@@ -176,6 +176,37 @@ def test_submit_chains_the_stages(slurm):
     ]
 
 
+def test_without_long_videos_all_else_is_done(slurm):
+    (slurm.out / "long" / "a.jsonl").unlink()
+    (slurm.out / "long").rmdir()
+    jobs = submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3"))
+    assert [(job, waits) for job, _, waits in jobs] == [
+        ("dedup", ""), ("filter", "afterok:1"), ("balance", "afterok:2"), ("train", "afterok:3"),
+    ]  # fmt: skip
+    [words] = slurm(script_of("balance")).log
+    assert words[words.index("-o") + 1] == str(slurm.out / "web.jsonl")
+    (slurm.out / "student.pth").write_bytes(b"")
+    [[*words]] = slurm(script_of("train"), **NODES).log
+    (slurm.out / "web.jsonl").write_text("")
+    asked = check_with_dry_run(words[words.index("train") :])
+    assert list(asked["auxiliary"]) == ["web"]
+
+
+def test_nothing_is_queued_where_a_later_stage_cannot_say_what_is_missing(slurm):
+    fake = Path(slurm.out).parent / "bin" / "omni"
+    fake.write_text(fake.read_text() + '[ "$1" != segment ] || exit 65\n')
+    result = slurm(SLURM / "submit.sh", MISSING="--array=1,3")
+    assert result.returncode == 65
+    assert "sbatch" not in [words[0] for words in result.log]
+
+
+def test_dedup_takes_the_model_that_is_there(slurm):
+    weights = slurm.out / "teacher.pth"
+    [words] = slurm(script_of("dedup"), DEDUP_MODEL=f"--weights {weights}", **task()).log
+    assert words[2:4] == ["--weights", str(weights)]
+    check_with_dry_run(words[1:])
+
+
 def test_submitted_again_only_what_is_missing_runs(slurm):
     assert submitted(slurm(SLURM / "submit.sh", MISSING="")) == [("balance", "", ""), ("train", "", "afterok:1")]
     (slurm.out / "student.pth").write_bytes(b"")
