@@ -21,7 +21,10 @@ ACTIONS6 = Path(__file__).parents[2] / "examples" / "actions6"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 DATA = SHARED / "data" / "actions6"
 WEIGHTS = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
-CLASSES = ("Archery", "BasketballDunk", "HorseRace", "PlayingPiano", "PlayingViolin", "Surfing")
+ACTIONS = {
+    "CLASS_NAMES": "Archery BasketballDunk HorseRace PlayingPiano PlayingViolin Surfing",
+    "CLIP_NAMES": " ".join(f"g{group}_c0{clip}" for group in ("08", "09") for clip in range(1, 6)),
+}
 GOALS = ("few", "rules", "clips", "transfer", "choose")
 ONE_DRAW = ("SEEDS=0", "FEW_SEEDS=0", "CHOOSE_SEEDS=0", "CLIPS=4", f"PYTHON={sys.executable}")
 
@@ -46,8 +49,8 @@ for word; do
 done
 case $* in
     index*)
-        for name in Archery BasketballDunk HorseRace PlayingPiano PlayingViolin Surfing; do
-            for clip in g08_c0{1..5} g09_c0{1..5}; do
+        for name in $CLASS_NAMES; do
+            for clip in $CLIP_NAMES; do
                 printf '{"id":"%s","path":"a","class_name":"%s","query":"%s","pseudo_class":"%s"}\n' \
                     "$name/v_${name}_$clip" "$name" "$name" "$name"
             done
@@ -93,7 +96,8 @@ def rehearse(tmp_path_factory):
         for name, text in {"omni": FAKE_OMNI, "rm": "#!/bin/sh\n"}.items():  # what is read again must still be there
             (fakes / name).write_text(text)
             (fakes / name).chmod(0o755)
-        for name in CLASSES:
+        environment = ACTIONS | environment
+        for name in environment["CLASS_NAMES"].split():
             (folder / "data" / "target" / "train" / name).mkdir(parents=True)
         (folder / "data" / "target" / "val").mkdir()
         (folder / "data" / "web" / "untrimmed").mkdir(parents=True)
@@ -176,6 +180,27 @@ def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
     assert "runs/rules/s0/student.pth learns without runs/rules/s0/agree.jsonl, where nothing was kept" in notes
     assert "runs/few/k4-s0/best.pth learns without runs/few/k4-s0/best/long.jsonl, where nothing was kept" in notes
     assert all(note in result.stderr for note in notes)
+
+
+OTHERS = {"CLASS_NAMES": "diving juggling skiing surfing", "CLIP_NAMES": "a b c d e f"}
+
+
+def test_other_classes_are_halved_and_nothing_is_chosen_without_groups(rehearse):
+    out, result, _, _ = rehearse("transfer", "choose", **OTHERS)
+    assert result.returncode == 0, result.stderr
+    first = (out / "runs" / "transfer" / "s0" / "first.txt").read_text().split()
+    others = (out / "runs" / "transfer" / "s0" / "others.txt").read_text().split()
+    assert (first, others) == (["diving", "skiing"], ["juggling", "surfing"])
+    assert "no file of target/train has _g08_ in its name, so no group can be held out; give HALVES" in result.stderr
+    assert not list((out / "eval").glob("choose*"))
+    assert (out / "done" / "choose-4-0").exists()
+
+
+def test_classes_that_transfer_begins_with_are_among_those_there_are(rehearse):
+    out, result, _, _ = rehearse("transfer", FIRST="archery|surf", **OTHERS)
+    assert result.returncode == 2
+    assert f"FIRST=archery|surf: no class of {out}/data/classes.txt" in result.stderr
+    assert not (out / "done" / "transfer-0").exists()
 
 
 # What the summary makes of it
@@ -469,7 +494,7 @@ def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environ
 
 def small_part(folder):
     """Four labelled clips a class, two test clips of two groups; ten pictures, two short videos, a long one a query."""
-    for name in CLASSES:
+    for name in ACTIONS["CLASS_NAMES"].split():
         for split, clips in {
             "train": ("g08_c01", "g08_c02", "g09_c01", "g09_c02"),
             "val": ("g01_c01", "g02_c01"),
@@ -482,7 +507,9 @@ def small_part(folder):
     link(folder, "web/untrimmed/truth.jsonl")
     link(folder, "web/image")
     lines = (DATA / "web" / "image_hard.jsonl").read_text().splitlines()
-    of_query = [[line for line in lines if json.loads(line)["query"] == name][:10] for name in CLASSES]
+    of_query = [
+        [line for line in lines if json.loads(line)["query"] == name][:10] for name in ACTIONS["CLASS_NAMES"].split()
+    ]
     (folder / "web" / "image_hard.jsonl").write_text("".join(f"{line}\n" for part in of_query for line in part))
 
 
