@@ -98,7 +98,7 @@ def log_losses(records: list[dict[str, object]]) -> np.ndarray:
     return -logs[:, np.arange(len(records)), true]
 
 
-def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
+def interval(values: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
     """95 % of the bootstrapped means of (S, V), draws and groups drawn anew.
 
     One draw and one group fewer than there are is taken each time: so the spread has no bias (Rao and Wu, 1988), which
@@ -108,9 +108,9 @@ def interval(right: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[flo
     columns: dict[tuple[str, str], list[int]] = defaultdict(list)
     for column, unit in enumerate(units):
         columns[unit].append(column)
-    sums = np.stack([right[:, cols].sum(axis=1) for cols in columns.values()])  # (G, S)
+    sums = np.stack([values[:, cols].sum(axis=1) for cols in columns.values()])  # (G, S)
     sizes = np.array([len(cols) for cols in columns.values()], float)  # (G,)
-    groups, draws = times_drawn(len(sums), rng), times_drawn(len(right), rng)  # (R, G), (R, S)
+    groups, draws = times_drawn(len(sums), rng), times_drawn(len(values), rng)  # (R, G), (R, S)
     means = np.einsum("rg,gs,rs->r", groups, sums, draws, optimize=True) / ((groups @ sizes) * draws.sum(axis=1))
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

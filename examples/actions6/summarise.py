@@ -146,7 +146,7 @@ def main() -> None:
         rows = table_rows(study, found)
         if rows:
             parts.append(as_markdown(study, rows))
-            parts.append(log_loss_table(study, found))
+            parts.append(log_loss_table(study, rows, found))
             (options.out / f"{study}.svg").write_text(as_svg(study, rows), encoding="utf-8")
     chosen = [study for study, _, _ in found if study.startswith("choose")]
     if chosen:
@@ -231,15 +231,20 @@ def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
         low, high = row["interval"]
-        said = [f"{mean:+.3f} ({a:+.3f} to {b:+.3f}) to {other}" for other, (mean, a, b) in row["against"]]
         lines.append(
             f"| {row['clips']} | {row['setting']} | {row['draws']} | {row['mean']:.3f} | {low:.3f} to {high:.3f} | "
-            f"{'; '.join(said)} | {'; '.join(verdict(a, b) for _, (_, a, b) in row['against'])} |"
+            f"{differences(row['against'], 'top-1')} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def log_loss_table(study: str, found: dict[tuple[str, int, str], Runs]) -> str:
+def differences(against: list[tuple[str, tuple[float, float, float]]], measure: str) -> str:
+    """Two cells: how far from each other setting, and what that says."""
+    said = (f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) to {other}" for other, (mean, low, high) in against)
+    return f"{'; '.join(said)} | {'; '.join(verdict(low, high, measure) for _, (_, low, high) in against)}"
+
+
+def log_loss_table(study: str, rows: list[dict[str, object]], found: dict[tuple[str, int, str], Runs]) -> str:
     """Log loss of one study, which tells settings apart where top-1 is near 1."""
     title, _, _, _ = STUDIES[study]
     lines = [
@@ -249,18 +254,14 @@ def log_loss_table(study: str, found: dict[tuple[str, int, str], Runs]) -> str:
         "| clips a class | setting | log loss | difference, 95 % | | at its temperature | difference, 95 % | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in table_rows(study, found):
+    for row in rows:
         one = found[study, row["clips"], row["setting"]]
         cells = [f"| {row['clips']} | {row['setting']} |"]
         for measure in ("log loss", "log loss at its temperature"):
-            changes = [
-                (other, *paired(one, found[study, row["clips"], other], measure=measure)) for other, _ in row["against"]
+            against = [
+                (other, paired(one, found[study, row["clips"], other], measure=measure)) for other, _ in row["against"]
             ]
-            said = "; ".join(
-                f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) to {other}" for other, mean, low, high in changes
-            )
-            words = "; ".join(verdict(low, high, measure) for _, _, low, high in changes)
-            cells.append(f" {one.by(measure).mean():.3f} | {said} | {words} |")
+            cells.append(f" {one.by(measure).mean():.3f} | {differences(against, measure)} |")
         lines.append("".join(cells))
     return "\n".join(lines) + "\n"
 
