@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -173,6 +174,18 @@ def main() -> None:
         print(f"omni: stdout: cannot write: {problem.strerror}", file=sys.stderr)  # noqa: T201
         code = OutputError.exit_code
     _flush(sys.stderr)
+    _leave(code)
+
+
+def _leave(code: Any) -> NoReturn:
+    """End the process with ``code``, also while a thread reads ahead.
+
+    The interpreter's own end would unwind such a thread where it waits for the lock, inside PyTorch's C++, and that
+    aborts: a job that was stopped with its state saved would end with 134 and not with 75, and not be requeued. Outputs
+    are closed by now.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        os._exit(code or 0)
     sys.exit(code)
 
 

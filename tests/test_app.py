@@ -110,3 +110,28 @@ def test_help_is_readable_in_any_locale():
             check=True,
         )
         assert b"filter" in run.stdout
+
+
+def test_a_thread_that_still_computes_does_not_change_the_exit_code(shell_environment):
+    """A thread inside PyTorch aborts the process if the interpreter ends it; a stopped training has such threads."""
+    program = """
+import sys, threading, torch
+from omnicli.app import main
+
+def compute():
+    while True:
+        torch.stack([torch.ones(200, 200)] * 50).sum()
+        at_work.set()
+
+at_work = threading.Event()
+threading.Thread(target=compute, daemon=True).start()
+at_work.wait()
+sys.argv = ["omni", *sys.argv[1:]]
+main()
+"""
+    for arguments, code in [(["--version"], 0), (["index", "no such folder"], 65)]:
+        run = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=shell_environment
+        )
+        assert run.returncode == code, run.stderr
+        assert run.stdout or run.stderr
