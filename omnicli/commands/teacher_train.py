@@ -123,6 +123,8 @@ def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, Tea
     row = replace(TEACHER_RECIPES[name], **{key: value for key, value in given.items() if value is not None})
     if given["lr"] is not None:  # said for this batch size, so nothing is scaled
         row = replace(row, reference_batch_size=row.batch_size)
+    if row.model is None and row.init not in ("scratch", "imagenet"):
+        row = _continued(row)
     if row.model is None:
         raise UsageError("no architecture: give --model, such as --model tsn-resnet50, or a --recipe that has one")
     if row.init == "scratch" and row.freeze != "nothing":
@@ -134,6 +136,18 @@ def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, Tea
     if row.short_side and row.crop_size and row.crop_size > row.short_side:
         raise UsageError(f"--crop-size {row.crop_size} does not fit into --short-side {row.short_side}")
     return name, row
+
+
+def _continued(row: TeacherRecipe) -> TeacherRecipe:
+    """With the architecture of ``--init FILE``, where omni wrote it, and its frames and sizes where none are given.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    from omnicli.models.factory import own_options
+
+    unset = {name: value for name, value in own_options(row.init).items() if getattr(row, name) is None}
+    return replace(row, **unset)
 
 
 def _train(

@@ -6,7 +6,7 @@
 
     torchrun --nproc-per-node 8 -m omnicli train --target t.jsonl --auxiliary w.jsonl --recipe ircsn-r152-32x2 -o s.pth
 
-    omni train --target t.h5 --auxiliary web.h5 --model tsn-resnet50 --init tsn.pth --freeze backbone -o student.pth
+    omni train --target t.h5 --auxiliary web.h5 --init tsn.pth --freeze backbone -o student.pth
 
 The loss of a step is the sum over a batch of the target and one of each web source (Eq. 1). Web records carry
 pseudo_label (omni filter, omni segment) and, where classes are to be balanced, weight (omni balance). Pictures, videos,

@@ -43,7 +43,7 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Architecture: tsn-<timm backbone>, such as tsn-resnet50, "
                  "tsm-<ResNet>, or a 3D model such as slowonly-r50, ircsn-r152, r2plus1d-r34.",
-                 rich_help_panel=MODEL),
+                 show_default="that of --init FILE, if omni wrote it", rich_help_panel=MODEL),
 ]  # fmt: skip
 Init = Annotated[
     str | None,

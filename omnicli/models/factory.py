@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import backbone_name, imagenet_twin, new_model, own_dropout, own_input, three_d_design
-from omnicli.models.checkpoint import Checkpoint, load_weights
+from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
 from omnicli.models.layouts import CLASSIFIER_NAMES, inflate, to_omni
 from omnicli.models.recogniser import Recogniser
 
@@ -158,15 +158,34 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
     Raises:
         ModelError: its meta is incomplete, or its weights do not fit the architecture it names.
     """
+    spec = _spec_of(checkpoint)
     try:
-        spec = ModelSpec.from_meta(checkpoint.meta["model"])
         model = model_to_fill(spec)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
     except UsageError as error:
         raise ModelError(f"{checkpoint.path}: {error}") from None
     load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
     return model.to(memory_format=model.memory_format).eval(), spec
+
+
+def own_options(path: str) -> dict[str, Any]:
+    """The options that made the model of a checkpoint of ours: ``model``, frames and sizes; none for any other file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    checkpoint = load_any(path)
+    if not isinstance(checkpoint, Checkpoint):
+        return {}
+    spec = _spec_of(checkpoint)
+    frames = ("num_frames", "frame_interval") if three_d_design(spec.name) else ("num_segments",)
+    return {"model": spec.name} | {name: getattr(spec, name) for name in (*frames, "short_side", "crop_size")}
+
+
+def _spec_of(checkpoint: Checkpoint) -> ModelSpec:
+    try:
+        return ModelSpec.from_meta(checkpoint.meta["model"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
 
 
 def model_to_fill(spec: ModelSpec) -> Recogniser:

@@ -6,12 +6,14 @@ import subprocess
 import time
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.commands.teacher_train import resolve_recipe
 from omnicli.errors import UsageError
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.factory import create_model, model_spec
 from omnicli.recipes import TEACHER_RECIPES
 
 TINY = [
@@ -182,6 +184,30 @@ def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
     assert name == "tsn-r50-3seg"
     assert (row.dropout, row.batch_size, row.lr, row.reference_batch_size) == (0.1, 64, expected.lr, 256)
     assert row.epochs == expected.epochs
+
+
+def test_a_checkpoint_of_ours_brings_its_architecture_its_frames_and_its_sizes(tmp_path):
+    def made(name, **options):
+        spec = model_spec(name, classes=["a", "b"], **options)
+        path = tmp_path / f"{name}.pth"
+        save_checkpoint(path, meta={"model": spec.to_meta()}, state_dict=create_model(name, num_classes=2).state_dict())
+        return str(path)
+
+    flat = made("tsn-resnet10t", num_segments=5, short_side=40, crop_size=32)
+    _, row = resolve_recipe(None, {**NOTHING, "init": flat, "num_segments": 2})
+    assert (row.model, row.num_segments, row.short_side, row.crop_size) == ("tsn-resnet10t", 2, 40, 32)
+    assert (row.num_frames, row.frame_interval) == (None, None)
+    deep = made("r3d-r18", num_frames=6, frame_interval=3, short_side=40, crop_size=32)
+    _, row = resolve_recipe(None, {**NOTHING, "init": deep})
+    assert (row.model, row.num_segments, row.num_frames, row.frame_interval) == ("r3d-r18", None, 6, 3)
+    _, row = resolve_recipe(None, {**NOTHING, "init": flat, "model": "tsn-resnet18"})
+    assert (row.model, row.crop_size) == ("tsn-resnet18", None), "what is said is not completed from elsewhere"
+
+
+def test_weights_of_another_program_do_not_say_what_they_are(tmp_path):
+    torch.save({"fc.weight": torch.ones(2, 2)}, tmp_path / "bare.pth")
+    with pytest.raises(UsageError, match="give --model"):
+        resolve_recipe(None, {**NOTHING, "init": str(tmp_path / "bare.pth")})
 
 
 def test_a_learning_rate_that_is_given_is_not_scaled():
