@@ -11,7 +11,7 @@ from torch import Tensor
 from omnicli.cores import available_cores
 from omnicli.data.dataset import Augmentation, read_feature, read_training_clip
 from omnicli.data.keyed_random import keyed_rng
-from omnicli.data.loaders import Batch, Example, Place, StepBatch, feature_batches, read_batches
+from omnicli.data.loaders import Batch, Example, Key, Place, StepBatch, feature_batches, read_batches
 from omnicli.data.steps import Plan, Portion
 from omnicli.data.transforms import normalise
 from omnicli.engine.calibration import fit_temperature
@@ -29,7 +29,7 @@ MAX_CACHED_BYTES = 2 << 30
 STEPS_AHEAD = 2
 READ_FRAMES = 32  # in one forward pass without gradients
 
-Features = tuple[Tensor, list[tuple[Example, str]]]  # (M, D); whose media are unreadable, and why
+Features = tuple[Tensor, dict[int, str]]  # (M, D); rows whose media are unreadable, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class ClipFeed:
         self.look = look
         self.setting = setting
 
-    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+    def batches(self, bad: Mapping[Key, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
         """What each step of an epoch learns from, from ``first_step`` on; ``bad`` may grow meanwhile."""
         steps = self.plan.steps(epoch)[first_step:]
         read = partial(read_training_clip, look=self.look, epoch=epoch)
@@ -76,7 +76,7 @@ class ClipFeed:
             [self._places(portion, epoch) for step in steps for portion in step],
             read=lambda record, draw: read(record, draw=draw),
             workers=self.setting.workers,
-            is_bad=lambda example: example.id in bad,
+            is_bad=lambda place: place.key in bad,
         )
         ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
         for item in map_ahead(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
@@ -96,7 +96,7 @@ class ClipFeed:
     def _places(self, portion: Portion, epoch: int) -> list[Place]:
         examples = self.plan.sources[portion.source].examples
         return [
-            (self._taught(examples[row], epoch, draw), draw)
+            Place(self._taught(examples[row], epoch, draw), draw, (portion.source, row))
             for row, draw in zip(portion.rows.tolist(), portion.draws.tolist(), strict=True)
         ]
 
@@ -123,16 +123,16 @@ class FrozenFeed(ClipFeed):
     def __init__(self, teacher: Teacher, plan: Plan, look: Augmentation, setting: Setting) -> None:
         super().__init__(teacher, plan, look, setting)
         self._kept: dict[tuple[int, int], dict[int, Tensor]] = {}  # (source, view) → row → (D,)
-        self._unreadable: dict[str, tuple[Example, str]] = {}  # by id
+        self._unreadable: dict[Key, tuple[Place, str]] = {}
 
-    def batches(self, bad: Mapping[str, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+    def batches(self, bad: Mapping[Key, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
         """What each step learns from, from ``first_step`` on; unreadable clips come with the first of them."""
         steps = self.plan.steps(epoch)
         batches_of = [
             self._source_batches(number, [p for step in steps for p in step if p.source == number], bad, epoch)
             for number in range(len(self.plan.sources))
         ]
-        fresh = tuple(found for name, found in self._unreadable.items() if name not in bad)
+        fresh = tuple(found for key, found in self._unreadable.items() if key not in bad)
         for place, step in enumerate(steps):
             parts = [self._named(next(batches_of[portion.source]), portion) for portion in step]
             if place == first_step:
@@ -149,7 +149,7 @@ class FrozenFeed(ClipFeed):
         return self.teacher.model.classify(inputs)
 
     def _source_batches(
-        self, number: int, portions: Sequence[Portion], bad: Mapping[str, str], epoch: int
+        self, number: int, portions: Sequence[Portion], bad: Mapping[Key, str], epoch: int
     ) -> Iterator[Batch]:
         """All batches of one source in an epoch; a second draw of a clip takes another view."""
         rows = np.concatenate([np.empty(0, np.int64), *(portion.rows for portion in portions)])
@@ -164,11 +164,8 @@ class FrozenFeed(ClipFeed):
         spans = np.split(where.reshape(-1), ends[:-1]) if portions else []
         return feature_batches(
             features,
-            [
-                (span, [example for example, _ in self._places(portion, epoch)])
-                for span, portion in zip(spans, portions, strict=True)
-            ],
-            is_bad=lambda example: example.id in bad or example.id in self._unreadable,
+            [(span, self._places(portion, epoch)) for span, portion in zip(spans, portions, strict=True)],
+            is_bad=lambda place: place.key in bad or place.key in self._unreadable,
         )
 
     def _features(self, number: int, view: int, rows: Sequence[int]) -> Tensor:
@@ -181,7 +178,9 @@ class FrozenFeed(ClipFeed):
         read, read_row = partial(self._view, epoch=view), partial(read_feature, look=self.look, epoch=view)
         features, unreadable = trunk_features(self.teacher, examples, read, self.setting, read_row)
         kept |= dict(zip(missing, features, strict=True))
-        self._unreadable |= {example.id: (example, why) for example, why in unreadable}
+        for place, why in unreadable.items():
+            key = (number, missing[place])
+            self._unreadable[key] = (Place(examples[place], 0, key), why)
         return torch.stack([kept[row] for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
@@ -244,13 +243,13 @@ class Judge:
         return read_views(record, teachers=[self._teacher], views=views)[0]
 
     def _forget_unreadable(self) -> None:
-        features, unreadable = self._features or (torch.empty(0), [])
-        for example, why in self._setting.world.gather_rare(unreadable):
-            self._on_drop(example.record, f"unreadable: {why}")
-        gone = {id(example) for example, _ in unreadable}
-        kept = [row for row, example in enumerate(self._examples) if id(example) not in gone]
+        features, unreadable = self._features or (torch.empty(0), {})
+        left = [(self._examples[row].record, why) for row, why in unreadable.items()]
+        for record, why in self._setting.world.gather_rare(left):
+            self._on_drop(record, f"unreadable: {why}")
+        kept = [row for row in range(len(self._examples)) if row not in unreadable]
         self._examples = [self._examples[row] for row in kept]
-        self._features = (features[kept], [])
+        self._features = (features[kept], {})
 
 
 def frames_of_a_view(teacher: Teacher) -> int:
@@ -269,7 +268,7 @@ def trunk_features(
     Batches have one size, so that a row depends on nothing but its clip; rows of unreadable media are 0. ``read_row``
     takes what a shard holds ready.
     """
-    unreadable: list[tuple[Example, str]] = []
+    unreadable: dict[int, str] = {}
     features: dict[int, Tensor] = {}
     places: list[Record] = []
     for row, example in enumerate(examples):
@@ -279,7 +278,7 @@ def trunk_features(
         try:
             features[row] = torch.from_numpy(read_row(example.record, teacher.model.fc.in_features, setting.root))
         except MediaError as error:
-            unreadable.append((example, str(error)))
+            unreadable[row] = str(error)
     was_training = teacher.model.training
     teacher.model.eval()
     with setting.autocast():
@@ -289,7 +288,7 @@ def trunk_features(
             forwards=[forward_of(teacher.model.features, teacher)],
             batch_size=max(1, READ_FRAMES // frames_of_a_view(teacher)),
             workers=setting.workers,
-            on_drop=lambda record, why: unreadable.append((examples[record.position], why.partition(": ")[2])),
+            on_drop=lambda record, why: unreadable.update({record.position: why.partition(": ")[2]}),
         ):
             if setting.should_stop():
                 raise Interrupted("stopped while reading; run the same command again to go on")

@@ -236,6 +236,12 @@ def prepare_training(
     )
 
 
+def tell_again(training: Training, plan: Plan, on_drop: OnDrop) -> None:
+    """What an interrupted run found unreadable is a reject of this one too."""
+    for (source, row), why in training.bad.items():
+        on_drop(plan.sources[source].examples[row].record, f"unreadable: {why}")
+
+
 def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training, objective: Objective) -> None:
     """First the classifier alone, on the frozen trunk: a random one would tear at pretrained weights.
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from omnicli.data.keyed_random import keyed_seed
-from omnicli.data.loaders import Example, StepBatch
+from omnicli.data.loaders import Example, Key, StepBatch
 from omnicli.engine.distributed import World
 from omnicli.engine.fit import Progress, StepLoss, train_epoch
 from omnicli.engine.optim import Schedule
@@ -28,7 +28,7 @@ from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.streams.records import Record, format_record
 
 STATE_FORMAT = "omni-training-state"
-STATE_VERSION = 3
+STATE_VERSION = 4
 SAVE_SEC = 5.0  # Ours: an epoch on ready features takes milliseconds, and a save two fsyncs
 SAVE_INSIDE_SEC = 600.0  # Ours: what a dead machine may cost of a long epoch
 
@@ -71,7 +71,7 @@ class Training:
         left_out: what could not be opened before the first step.
         progress: the place in the epoch.
         history: metric records of finished epochs.
-        bad: ids of examples whose media turned out unreadable, and why.
+        bad: examples whose media turned out unreadable, and why.
         best: the best value of the metric that chooses the best epoch.
     """
 
@@ -90,7 +90,7 @@ class Training:
     left_out: LeftOut = field(default_factory=LeftOut)
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
-    bad: dict[str, str] = field(default_factory=dict)
+    bad: dict[Key, str] = field(default_factory=dict)
     best: float = -1.0
     _saved_at: float | None = None  # None: nothing is saved, as while the classifier is probed
 
@@ -225,10 +225,10 @@ class Training:
     def _watch(self, batches: Iterable[StepBatch], on_bad: Callable[[Example, str], None]) -> Iterator[StepBatch]:
         """The batches, noting bad media only when their batch is due, so that a restart knows the same ones."""
         for batch in batches:
-            for example, why in self.world.gather_rare(batch.bad):
-                if example.id not in self.bad:  # drawn twice, it may have been read ahead twice
-                    self.bad[example.id] = why
-                    on_bad(example, why)
+            for place, why in self.world.gather_rare(batch.bad):
+                if place.key not in self.bad:  # drawn twice, it may have been read ahead twice
+                    self.bad[place.key] = why
+                    on_bad(place.example, why)
             yield batch
 
 

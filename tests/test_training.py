@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from omnicli.data.loaders import Batch, Example, epoch_order
+from omnicli.data.loaders import Batch, Example, Place, epoch_order
 from omnicli.engine.distributed import World
 from omnicli.engine.fit import StepLoss, TrainingDiverged
 from omnicli.engine.optim import Group, Schedule, make_sgd
@@ -27,7 +27,7 @@ def batches_of(epoch, first_step):
     for start in range(4 * first_step, len(EXAMPLES), 4):
         chosen = tuple(EXAMPLES[index] for index in order[start : start + 4])
         points = torch.tensor([[int(example.record["id"]), example.label * 2 - 1] for example in chosen]).float()
-        bad = ((EXAMPLES[3], "empty file"),) if epoch == 1 and start == 4 else ()
+        bad = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),) if epoch == 1 and start == 4 else ()
         yield Batch(points, torch.tensor([example.label for example in chosen]), chosen, bad)
 
 
@@ -82,7 +82,7 @@ def test_stopped_after_any_step_it_goes_on_bit_for_bit(tmp_path, whole, stop_aft
     assert run(again, told=told) == whole[0]
     assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
     assert told == ["3"]
-    assert again.bad == {"3": "empty file"}
+    assert again.bad == {(0, 3): "empty file"}
 
 
 def test_stopped_while_measuring_it_measures_again_and_goes_on(tmp_path, whole):
@@ -188,7 +188,7 @@ def test_a_data_sets_digest_knows_its_lines_and_their_order():
 def test_a_clip_found_bad_twice_is_told_once(tmp_path):
     told: list[str] = []
     training = make_training(tmp_path / "a.pth")
-    found = ((EXAMPLES[3], "empty file"),)
+    found = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),)
     again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
     list(training._watch(again, lambda example, why: told.append(example.id)))
     assert told == ["3"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,8 +39,22 @@ class Example:
         return str(self.record.get("id"))
 
 
-Place = tuple[Example, int]
-"""An example in a batch, and how often it was drawn before in this epoch."""
+Key = tuple[int, int]
+"""Number of a source and a row of it: what tells examples of one training apart, since ids may stand there twice."""
+
+
+class Place(NamedTuple):
+    """An example in a batch.
+
+    Attributes:
+        example: what is learnt there.
+        draw: how often it was drawn before in this epoch.
+        key: which example of the training it is.
+    """
+
+    example: Example
+    draw: int
+    key: Key
 
 
 @dataclass(frozen=True)
@@ -50,14 +65,14 @@ class Batch:
         clips: (N, S, H, W, C) uint8 RGB, or (N, D) float32 features.
         labels: (N,) int64.
         examples: (N,) whose clips these are.
-        bad: examples of this batch whose media turned out unreadable, and why; they are not in ``clips``.
+        bad: places of this batch whose media turned out unreadable, and why; they are not in ``clips``.
         source: which data set they are of.
     """
 
     clips: Tensor
     labels: Tensor
     examples: tuple[Example, ...]
-    bad: tuple[tuple[Example, str], ...] = ()
+    bad: tuple[tuple[Place, str], ...] = ()
     source: str = ""
 
     @property
@@ -78,8 +93,8 @@ class StepBatch:
         return [name for part in self.parts for name in part.ids]
 
     @property
-    def bad(self) -> tuple[tuple[Example, str], ...]:
-        """Unreadable examples of all parts, and why."""
+    def bad(self) -> tuple[tuple[Place, str], ...]:
+        """Unreadable places of all parts, and why."""
         return tuple(found for part in self.parts for found in part.bad)
 
 
@@ -93,7 +108,7 @@ def read_batches(
     *,
     read: Callable[[Record, int], np.ndarray],
     workers: int,
-    is_bad: Callable[[Example], bool],
+    is_bad: Callable[[Place], bool],
 ) -> Iterator[Batch]:
     """One batch for each row of places, all of them decoded ahead by the same threads, in the order they are needed.
 
@@ -103,20 +118,19 @@ def read_batches(
         batches: places, row by row.
         read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``Batch.bad``.
         workers: threads that read.
-        is_bad: examples that are left out unread.
+        is_bad: places that are left out unread.
 
     Yields:
         As many batches; one whose places are all bad has no clips.
     """
 
-    def try_read(place: Place) -> tuple[Example, np.ndarray | None, str]:
-        example, draw = place
-        if is_bad(example):
-            return example, None, ""
+    def try_read(place: Place) -> tuple[Place, np.ndarray | None, str]:
+        if is_bad(place):
+            return place, None, ""
         try:
-            return example, read(example.record, draw), ""
+            return place, read(place.example.record, place.draw), ""
         except MediaError as error:
-            return example, None, str(error)
+            return place, None, str(error)
 
     flat = (place for places in batches for place in places)
     results = map_ahead(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
@@ -130,27 +144,27 @@ def read_batches(
 
 def feature_batches(
     features: Tensor,
-    batches: Sequence[tuple[np.ndarray, Sequence[Example]]],
+    batches: Sequence[tuple[np.ndarray, Sequence[Place]]],
     *,
-    is_bad: Callable[[Example], bool],
+    is_bad: Callable[[Place], bool],
 ) -> Iterator[Batch]:
     """The same batches of ready features.
 
     Args:
-        features: (M, D); rows of bad examples hold anything.
-        batches: (B,) rows of ``features``, and their examples.
-        is_bad: examples that leave a gap.
+        features: (M, D); rows of bad places hold anything.
+        batches: (B,) rows of ``features``, and the places they are for.
+        is_bad: places that leave a gap.
     """
-    for rows, examples in batches:
-        kept = [place for place, example in enumerate(examples) if not is_bad(example)]
-        chosen = tuple(examples[place] for place in kept)
+    for rows, places in batches:
+        kept = [number for number, place in enumerate(places) if not is_bad(place)]
+        chosen = tuple(places[number].example for number in kept)
         labels = torch.tensor([example.label for example in chosen], dtype=torch.int64)
         yield Batch(features[torch.from_numpy(rows[kept])], labels, chosen)
 
 
-def _collate(items: Iterable[tuple[Example, np.ndarray | None, str]]) -> Batch:
-    good = [(example, clip) for example, clip, _ in items if clip is not None]
-    bad = tuple((example, why) for example, _, why in items if why)
+def _collate(items: Iterable[tuple[Place, np.ndarray | None, str]]) -> Batch:
+    good = [(place.example, clip) for place, clip, _ in items if clip is not None]
+    bad = tuple((place, why) for place, _, why in items if why)
     clips = torch.from_numpy(np.stack([clip for _, clip in good])) if good else torch.empty(0, dtype=torch.uint8)
     labels = torch.tensor([example.label for example, _ in good], dtype=torch.int64)
     return Batch(clips, labels, tuple(example for example, _ in good), bad)

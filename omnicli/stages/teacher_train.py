@@ -40,6 +40,7 @@ from omnicli.learning import (
     measure_epoch,
     opened_sets,
     prepare_training,
+    tell_again,
 )
 from omnicli.models.checkpoint import check_writable
 from omnicli.models.teacher import Teacher
@@ -120,9 +121,7 @@ def train_teacher(
     if not resume:
         forget_state(out)
     resumed = training.resume()
-    for example in examples:
-        if why := training.bad.get(example.id):
-            on_drop(example.record, f"unreadable: {why}")
+    tell_again(training, plan, on_drop)
 
     # train on D_T
     look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)

@@ -55,6 +55,7 @@ from omnicli.learning import (
     measure_epoch,
     opened_sets,
     prepare_training,
+    tell_again,
 )
 from omnicli.models.checkpoint import check_writable
 from omnicli.models.factory import ModelSpec
@@ -144,7 +145,7 @@ def train_student(
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     training.left_out = left_out
-    resumed = _take_up(training, everything, resume, on_drop)
+    resumed = _take_up(training, plan, resume, on_drop)
 
     # Eq. 1, step by step
     num_positive = _num_positive(recipe, spec)
@@ -274,14 +275,12 @@ def _common_digest(examples: Sequence[Example], setting: Setting) -> str:
     return digest
 
 
-def _take_up(training: Training, examples: Sequence[Example], resume: bool, on_drop: OnDrop) -> bool:
+def _take_up(training: Training, plan: Plan, resume: bool, on_drop: OnDrop) -> bool:
     """Take up an unfinished training, if there is one, and tell again what was unreadable; True if there was."""
     if not resume:
         if training.world.is_first:
             forget_state(training.out)
         return False
     resumed = training.resume()
-    for example in examples:
-        if why := training.bad.get(example.id):
-            on_drop(example.record, f"unreadable: {why}")
+    tell_again(training, plan, on_drop)
     return resumed

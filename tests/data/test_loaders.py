@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.loaders import Example, StepBatch, epoch_order, feature_batches, read_batches
+from omnicli.data.loaders import Example, Place, StepBatch, epoch_order, feature_batches, read_batches
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.records import Record
 
@@ -21,12 +21,16 @@ def read(record, draw=0):
     return np.full((2, 4, 4, 3), int(record["id"]), np.uint8)
 
 
-def never(example):
+def never(place):
     return False
 
 
+def places_of(examples, rows):
+    return [Place(examples[row], 0, (0, int(row))) for row in rows]
+
+
 def batches(examples, order, *, read=read, batch_size=3, workers=2, is_bad=never, first_step=0):
-    places = [[(examples[index], 0) for index in rows] for rows in rows_of(order, batch_size)[first_step:]]
+    places = [places_of(examples, rows) for rows in rows_of(order, batch_size)[first_step:]]
     return list(read_batches(places, read=read, workers=workers, is_bad=is_bad))
 
 
@@ -36,7 +40,7 @@ def rows_of(order, batch_size=3):
 
 def ready(features, examples, order, *, is_bad=never):
     rows = rows_of(order)
-    return list(feature_batches(features, [(row, [examples[i] for i in row]) for row in rows], is_bad=is_bad))
+    return list(feature_batches(features, [(row, places_of(examples, row)) for row in rows], is_bad=is_bad))
 
 
 @given(st.integers(1, 20), st.integers(0, 5), st.integers(0, 3))
@@ -74,8 +78,9 @@ def test_unreadable_media_leave_a_gap_and_nobody_moves_up():
     examples[1] = Example(Record({"id": "bad1"}), 0)
     made = batches(examples, order)
     assert [batch.ids for batch in made] == [["0", "2"], ["3", "4", "5"], ["6"]]
-    assert [[(e.record["id"], why) for e, why in batch.bad] for batch in made] == [[("bad1", "empty file")], [], []]
-    known = batches(examples, order, is_bad=lambda example: example.record["id"] == "bad1")
+    bad = [[(place.example.id, why) for place, why in batch.bad] for batch in made]
+    assert bad == [[("bad1", "empty file")], [], []]
+    known = batches(examples, order, is_bad=lambda place: place.key == (0, 1))
     assert [batch.ids for batch in known] == [batch.ids for batch in made]
     assert known[0].bad == ()
 
@@ -103,7 +108,7 @@ def test_ready_features_come_in_the_same_batches_as_clips():
 
 def test_ready_features_leave_the_same_gaps():
     examples = make_examples(6)
-    made = ready(torch.zeros(6, 2), examples, np.arange(6), is_bad=lambda example: example.id in ("1", "5"))
+    made = ready(torch.zeros(6, 2), examples, np.arange(6), is_bad=lambda place: place.key in [(0, 1), (0, 5)])
     assert [batch.ids for batch in made] == [["0", "2"], ["3", "4"]]
 
 
@@ -112,4 +117,4 @@ def test_a_step_has_the_ids_and_the_bad_ones_of_all_its_parts():
     examples[1] = Example(Record({"id": "bad1"}), 0)
     step = StepBatch(tuple(batches(examples, order)[:2]))
     assert step.ids == ["0", "2", "3", "4", "5"]
-    assert [example.id for example, _ in step.bad] == ["bad1"]
+    assert [place.example.id for place, _ in step.bad] == ["bad1"]

@@ -190,6 +190,32 @@ def test_a_clip_that_vanishes_in_the_third_epoch_is_counted_and_leaves_a_gap(tar
     assert all(14 <= count <= 15 for count in drawn[2:])
 
 
+@pytest.mark.parametrize(("recipe", "asked"), [(replace(SCRATCH, epochs=3), 11), (replace(FROZEN, epochs=4), 60)])
+def test_ids_that_stand_twice_are_told_apart_where_media_are_unreadable(target, web, tmp_path, recipe, asked):
+    """Duplicate ids are legal: a broken picture takes neither a clip nor a picture of the same name with it."""
+    gone = [record.derive(id=target[row]["id"], path="nowhere.jpg") for row, record in enumerate(web["gg"][:3])]
+    pictures = [*gone, *(record.derive(id=gone[row]["id"]) for row, record in enumerate(web["gg"][3:6]))]
+    recipe = replace(recipe, ratio=(1, 1))
+    lines, left = train(target, {"gg": pictures}, tmp_path / "a.pth", recipe)
+    reasons = sorted((record["id"], "unreadable: no such file") for record in gone)
+    assert sorted(left) == reasons
+    # every example once an epoch, or, of six pictures, eight times in all: three of them leave a gap
+    assert {line["num_clips"] for line in lines if line["source"] == "target"} == {len(target)}
+    assert all(3 <= line["num_clips"] <= 5 for line in lines if line["source"] == "gg")
+
+    setting = Setting(workers=2, should_stop=stop_after(asked))
+    with pytest.raises(Interrupted):
+        for _ in train_student(
+            target, {"gg": pictures}, recipe=recipe, out=tmp_path / "b.pth", setting=setting,
+            on_drop=lambda record, reason: None,
+        ):  # fmt: skip
+            pass
+    assert state_path(tmp_path / "b.pth").exists()
+    again, left = train(target, {"gg": pictures}, tmp_path / "b.pth", recipe)
+    assert (again, sorted(left)) == (lines, reasons)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
 def test_media_that_vanish_on_the_way_keep_their_place_when_the_training_is_taken_up(target, web, tmp_path):
     """Interrupted after the files are gone, or not at all: the same bytes, and each loss told once a run."""
     gone = [tmp_path / "media" / name for name in ("clip.mp4", "picture.jpg")]
