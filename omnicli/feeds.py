@@ -16,6 +16,7 @@ from omnicli.data.steps import Plan, Portion
 from omnicli.data.transforms import normalise
 from omnicli.engine.calibration import fit_temperature
 from omnicli.engine.distributed import World
+from omnicli.engine.fit import TrainingDiverged
 from omnicli.engine.metrics import classification_metrics, mean_average_precision
 from omnicli.errors import Interrupted, MediaError
 from omnicli.media.prefetch import Lull, map_ahead
@@ -223,6 +224,9 @@ class Judge:
         """(M, K) logits and (M, K) labels, 1 where true, of what is readable, from all ranks.
 
         The classified mean of features is the mean of logits.
+
+        Raises:
+            TrainingDiverged: logits are not finite, so M's weights are of no use.
         """
         model = self._teacher.model
         if self._features is None or model.frozen != "backbone":
@@ -236,7 +240,10 @@ class Judge:
         for row, example in enumerate(self._examples):
             labels[row, [example.label, *example.others]] = 1
         everyone = self._setting.world.gather((logits, labels))
-        return np.concatenate([ours for ours, _ in everyone]), np.concatenate([ours for _, ours in everyone])
+        logits, labels = (np.concatenate(parts) for parts in zip(*everyone, strict=True))
+        if not np.isfinite(logits).all():
+            raise TrainingDiverged("scores of held-out records are not finite after this epoch; try a smaller --lr")
+        return logits, labels
 
     def _read(self, record: Record) -> np.ndarray:
         views = ViewOptions(num_clips=1, root=self._setting.root)

@@ -23,7 +23,7 @@ than 10 M videos the paper takes ten times the rate at 8 frames: ``--lr``.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-CropName = Literal["random-resized", "multi-scale"]
+CropName = Literal["random-resized", "multi-scale", "random"]
 MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
 ScheduleName = Literal["step", "cosine", "constant"]
@@ -177,6 +177,7 @@ R2PLUS1D = replace(
     reference_batch_size=16 * 64,
     lr=3e-5 * 64,
     freeze="nothing",
+    crop="random",  # Ours: of 128 pixels on the short side at the video's own shape; the paper stretches to 128x171
 )
 
 TEACHER_RECIPES = {

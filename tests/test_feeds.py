@@ -8,6 +8,7 @@ from omnicli import feeds
 from omnicli.data.dataset import Augmentation
 from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
+from omnicli.engine.fit import TrainingDiverged
 from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting, trunk_features
 from omnicli.models.teacher import load_teacher
 from omnicli.scoring import score_records
@@ -48,6 +49,16 @@ def test_a_judge_without_records_says_nothing(loaded):
     judge = Judge(loaded, [], SETTING, on_drop=lambda *_: None)
     assert judge.metrics() == {}
     assert judge.temperature() is None
+
+
+def test_a_judge_stops_at_scores_that_are_not_finite(teacher, examples):
+    """They would count for or against the model by accident, and the epoch could become the best one."""
+    loaded = load_teacher(teacher)
+    with torch.no_grad():
+        loaded.model.fc.weight.fill_(torch.inf)
+    for measured in ("metrics", "temperature"):
+        with pytest.raises(TrainingDiverged, match="not finite"):
+            getattr(Judge(loaded, examples, SETTING, on_drop=lambda *_: None), measured)()
 
 
 def test_a_judge_tells_of_unreadable_media_once_and_goes_on_without(loaded, examples):

@@ -37,6 +37,7 @@ class Crop(StrEnum):
 
     random_resized = "random-resized"
     multi_scale = "multi-scale"
+    random = "random"
 
 
 Model = Annotated[
@@ -134,8 +135,8 @@ LabelSmoothing = Annotated[
                                "all classes.", show_default="0", rich_help_panel=LEARNING)
 ]  # fmt: skip
 CropOption = Annotated[
-    Crop | None, typer.Option("--crop", help="How the training crop is drawn.", show_default="random-resized",
-                              rich_help_panel=LEARNING)
+    Crop | None, typer.Option("--crop", help="How the training crop is drawn; random: a square, not resized.",
+                              show_default="random-resized", rich_help_panel=LEARNING)
 ]  # fmt: skip
 Temperature = Annotated[
     bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, where there "

@@ -10,7 +10,7 @@ from omnicli.data.inflation import inflate_picture, recipe_motion
 from omnicli.data.keyed_random import keyed_rng
 from omnicli.data.sampling import clip_indices_train
 from omnicli.data.snippets import draw_snippets
-from omnicli.data.transforms import flip, multi_scale_crop, random_resized_crop, resize_short_side
+from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import MediaSource, is_picture, open_media
 from omnicli.media.video import frames_at
@@ -19,7 +19,7 @@ from omnicli.streams.records import Record
 from omnicli.streams.shards import open_shard
 from omnicli.streams.stored_features import MAKERS, is_same_trunk, maker_of
 
-Crop = Literal["random-resized", "multi-scale"]
+Crop = Literal["random-resized", "multi-scale", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class Augmentation:
         num_segments: snippets, one in each of so many equal parts of the video (TSN, TSM); 1 for 3D models.
         short_side: pixels the short side is resized to first.
         crop_size: pixels of the square the model sees.
-        crop: ``random-resized`` or ``multi-scale`` (CHECKPOINTS section 4); one box for all snippets of a clip.
+        crop: ``random-resized`` or ``multi-scale`` (CHECKPOINTS section 4), or ``random``, a square without resizing
+            (IG-65M Sec. 3.3); one box for all snippets of a clip.
         min_area: smallest share of the picture a random-resized crop takes; the released code has 0.08.
         seed: of all draws.
         stage: whose draws; part of the key.
@@ -72,7 +73,7 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
         if record.get("inflation") is not None and look.num_frames > 1 and is_picture(source):
             frames = inflate_picture(
                 source, record, num_frames=look.num_frames, frame_interval=look.frame_interval,
-                short_side=look.short_side, epoch=epoch,
+                short_side=look.short_side, epoch=epoch, draw=draw,
             )  # fmt: skip
         else:
             indices = _frame_indices(source, record, look, rng)  # (S,)
@@ -81,6 +82,8 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
     frames = resize_short_side(frames, look.short_side)  # (S, H, W, 3)
     if look.crop == "multi-scale":
         cropped = multi_scale_crop(frames, look.crop_size, rng)
+    elif look.crop == "random":
+        cropped = random_crop(frames, look.crop_size, rng)
     else:
         cropped = random_resized_crop(frames, look.crop_size, rng, area_range=(look.min_area, 1.0))
     return np.ascontiguousarray(flip(cropped) if rng.random() < 0.5 else cropped)

@@ -13,8 +13,8 @@ Ours: what the paper leaves open.
   "translate-random" one a frame.
 - The crop of ``data.motion.place_crop``. A draw whose crop is under 60 % of the picture's sides, or whose frames fold
   over, is drawn again, up to 20 times; a picture for which none is good stays still.
-- What is drawn is keyed by (seed, "inflate", id of the record, epoch, draw): every epoch has a new motion, and nothing
-  else matters, neither order nor batch nor size.
+- What is drawn is keyed by (seed, "inflate", id of the record, epoch, draw): every epoch has a new motion, and so has
+  every further draw of a picture in an epoch. Nothing else matters, neither order nor batch nor size.
 """
 
 from collections.abc import Iterator, Mapping
@@ -111,12 +111,13 @@ def inflate_picture(
     frame_interval: int,
     short_side: int,
     epoch: int = 0,
+    draw: int = 0,
 ) -> np.ndarray:
     """The clip of a picture, as its recipe says (Eq. 2).
 
-    The same record, epoch and clip shape give the same clip in any order, batch and process. ``omni inflate --shards``
-    writes the clip of epoch 0. A frame shown is ``frame_interval`` source frames from the one before it, each of them
-    one step: a 4x16 clip spans 64 source frames, and shows the 1st, 17th, 33rd and 49th.
+    The same record, epoch, draw and clip shape give the same clip in any order, batch and process. ``omni inflate
+    --shards`` writes the clip of epoch 0, draw 0. A frame shown is ``frame_interval`` source frames from the one before
+    it, each of them one step: a 4x16 clip spans 64 source frames, and shows the 1st, 17th, 33rd and 49th.
 
     Args:
         source: the picture, open.
@@ -125,6 +126,7 @@ def inflate_picture(
         frame_interval: source frames from one to the next.
         short_side: pixels of the clip; its shape is the picture's.
         epoch: each has motions of its own.
+        draw: how often the picture was drawn before in this epoch; each has a motion of its own.
 
     Returns:
         (T, H, W, 3) uint8 RGB.
@@ -134,12 +136,15 @@ def inflate_picture(
         InputError: no recipe, or not one of this version; names the record.
     """
     path = draw_path(
-        record, aspect=picture_aspect(source), num_frames=num_frames, frame_interval=frame_interval, epoch=epoch
-    )
+        record, aspect=picture_aspect(source), num_frames=num_frames, frame_interval=frame_interval, epoch=epoch,
+        draw=draw,
+    )  # fmt: skip
     return render_path(source, path, short_side=short_side)
 
 
-def draw_path(record: Record, *, aspect: float, num_frames: int, frame_interval: int, epoch: int = 0) -> CameraPath:
+def draw_path(
+    record: Record, *, aspect: float, num_frames: int, frame_interval: int, epoch: int = 0, draw: int = 0
+) -> CameraPath:
     """The camera's path over the picture; see ``inflate_picture``.
 
     Args:
@@ -148,6 +153,7 @@ def draw_path(record: Record, *, aspect: float, num_frames: int, frame_interval:
         num_frames: T.
         frame_interval: source frames from one to the next.
         epoch: each has motions of its own.
+        draw: each has a motion of its own.
 
     Raises:
         InputError: no recipe, or not one of this version; names the record.
@@ -157,12 +163,13 @@ def draw_path(record: Record, *, aspect: float, num_frames: int, frame_interval:
     if motion is None or num_frames == 1:
         return CameraPath(_stay(num_frames), 1.0)
     num_steps = (num_frames - 1) * frame_interval
-    for draw in range(MAX_DRAWS):
-        rng = keyed_rng(int(recipe["seed"]), STAGE, str(record.require("id")), epoch, draw)
+    for num_redrawn in range(MAX_DRAWS):
+        key = draw * MAX_DRAWS + num_redrawn
+        rng = keyed_rng(int(recipe["seed"]), STAGE, str(record.require("id")), epoch, key)
         steps = draw_steps(str(recipe["mode"]), motion, num_steps, rng)
         scale, views = place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)
         if scale >= MIN_CROP:
-            return CameraPath(views, float(scale), num_redrawn=draw)
+            return CameraPath(views, float(scale), num_redrawn=num_redrawn)
     return CameraPath(_stay(num_frames), 1.0, num_redrawn=MAX_DRAWS - 1, gave_up=True)
 
 

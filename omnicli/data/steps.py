@@ -5,7 +5,7 @@ the sources, so every rank and every restart comes to the same steps.
 
 Ours: a web source is drawn by systematic sampling: with normalised weights w, each of its records is drawn n·w times,
 rounded down or up, in an order of its own. Class frequencies are then as near to the weights as whole numbers can be,
-and without weights nothing is seen twice before everything was seen once.
+and without weights nothing is seen twice in an epoch before everything was seen once in it.
 """
 
 import math

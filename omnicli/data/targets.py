@@ -78,7 +78,7 @@ def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[
     Raises:
         InputError: names the classes without an example.
     """
-    seen = {example.label for example in examples}
+    seen = {label for example in examples for label in (example.label, *example.others)}
     empty = [name for label, name in enumerate(classes) if label not in seen]
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""

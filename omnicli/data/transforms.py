@@ -80,6 +80,22 @@ def flip(frames: np.ndarray) -> np.ndarray:
     return frames[:, :, ::-1]
 
 
+def random_crop(frames: np.ndarray, crop_size: int, rng: np.random.Generator) -> np.ndarray:
+    """A square at a random place, one for the whole clip, with every pixel as it is (IG-65M Sec. 3.3).
+
+    Args:
+        frames: (T, H, W, 3) uint8, both sides at least ``crop_size``.
+        crop_size: pixels.
+        rng: draws the place.
+
+    Returns:
+        (T, crop_size, crop_size, 3) uint8; a view.
+    """
+    height, width = frames.shape[1:3]
+    top, left = (int(rng.integers(side - crop_size + 1)) for side in (height, width))
+    return _crop(frames, top, left, crop_size, crop_size)
+
+
 def random_resized_crop(
     frames: np.ndarray,
     crop_size: int,

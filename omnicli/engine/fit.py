@@ -17,7 +17,7 @@ CLIP_NORM = 40.0  # CHECKPOINTS section 5
 
 
 class TrainingDiverged(OmniError):
-    """The loss is not finite; the message names step, source and records."""
+    """The loss, its gradient or M's scores are not finite; the message names what and where."""
 
 
 class HasIds(Protocol):
@@ -135,7 +135,7 @@ def train_epoch(
         False if it stopped before the end.
 
     Raises:
-        TrainingDiverged: the loss is not finite; the weights are those before the step.
+        TrainingDiverged: the loss or its gradient is not finite; the weights are those before the step.
     """
     world = world or World()
     model.train()
@@ -148,7 +148,9 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
             _descend(model, batch, compute_loss, num_clips, progress, world)
             world.sum_gradients(model)
-            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip_norm)
+            norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip_norm)
+            if not math.isfinite(norm):  # the same on every rank
+                raise TrainingDiverged(_diverged("the norm of the gradient", float(norm), progress, batch.ids))
             optimizer.step()
             after_step()
         progress.step += 1
@@ -171,7 +173,8 @@ def _descend(
     for made in compute_loss(model, batch) if batch.ids else ():
         loss = float(made.loss.detach())
         if not math.isfinite(loss):
-            problem = _diverged(loss, made, progress, made.ids or batch.ids)
+            name = f"the loss of {made.source}" if made.source else "the loss"
+            problem = _diverged(name, loss, progress, made.ids or batch.ids)
             break
         (made.loss * (made.num_clips / num_clips)).backward()  # type: ignore[no-untyped-call]
         seen[made.source].add(loss * made.num_clips, made.num_correct, made.num_clips)
@@ -183,10 +186,9 @@ def _descend(
         tally.add(*flat[3 * place : 3 * place + 3])
 
 
-def _diverged(loss: float, made: StepLoss, progress: Progress, ids: Sequence[str]) -> str:
+def _diverged(name: str, value: float, progress: Progress, ids: Sequence[str]) -> str:
     shown = ", ".join(ids[:8]) + (" ..." if len(ids) > 8 else "")
-    source = f" of {made.source}" if made.source else ""
     return (
-        f"the loss{source} is {loss} at epoch {progress.epoch}, step {progress.step}, records {shown}; "
+        f"{name} is {value} at epoch {progress.epoch}, step {progress.step}, records {shown}; "
         "try a smaller --lr, or look at these records"
     )

@@ -29,7 +29,7 @@ def rounded_score(scores: np.ndarray, label: int) -> float:
 def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of samples whose label is among their k best classes; all of them where K <= k.
 
-    Equal scores count against the label, so that a constant output earns nothing it has not chosen.
+    Equal scores count against the label, so that a constant output earns nothing it has not chosen; so does NaN.
 
     Args:
         scores: (N, K) logits or scores, N >= 1.
@@ -37,8 +37,8 @@ def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
         k: 1 for top-1.
     """
     own = scores[np.arange(len(labels)), labels][:, None]  # (N, 1)
-    ahead = (scores > own).sum(axis=1) + (scores == own).sum(axis=1) - 1  # (N,) classes at or above the label's
-    return float((ahead < k).mean())
+    ahead = (~(scores < own)).sum(axis=1) - 1  # (N,) classes at or above the label's
+    return float(((ahead < k) & ~np.isnan(own[:, 0])).mean())
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:

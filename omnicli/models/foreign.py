@@ -1,6 +1,7 @@
 """Models out of files that other codes wrote: which architecture their weights are, and what they eat."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -9,7 +10,16 @@ from torch import Tensor
 from omnicli.errors import ModelError
 from omnicli.models.architectures import new_model, three_d_design
 from omnicli.models.designs import DESIGNS
-from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD, ModelSpec, load_exactly, model_spec, model_to_fill
+from omnicli.models.factory import (
+    IPCSN_MEAN,
+    IPCSN_STD,
+    KINETICS_MEAN,
+    KINETICS_STD,
+    ModelSpec,
+    load_exactly,
+    model_spec,
+    model_to_fill,
+)
 from omnicli.models.layouts import bare_names, recognise_layout, shifts, to_omni
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
@@ -26,6 +36,10 @@ OTHER_BACKBONES = (
     "swin_small_patch4_window7_224",
     "swin_base_patch4_window7_224",
 )
+
+# of torchvision's video models; Ours: of their 128x171 pixels the short side, so that nothing is stretched
+VIDEO_MEAN, VIDEO_STD = IPCSN_MEAN, IPCSN_STD
+VIDEO_SHORT_SIDE, VIDEO_CROP_SIZE = 128, 112
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -64,8 +78,11 @@ def build_foreign(
     spec = model_spec(
         name, classes=classes, num_segments=num_segments, num_frames=num_frames, frame_interval=frame_interval
     )
-    if recognise_layout(theirs) in ("mmaction", "mmaction2") and three_d_design(name) is None:
-        spec = ModelSpec.from_meta({**spec.to_meta(), "mean": KINETICS_MEAN, "std": KINETICS_STD})
+    layout = recognise_layout(theirs)
+    if layout in ("mmaction", "mmaction2") and three_d_design(name) is None:
+        spec = replace(spec, mean=KINETICS_MEAN, std=KINETICS_STD)
+    elif layout == "torchvision-video":
+        spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
     _check_classifier(ours, classes, path=path)
     model = model_to_fill(spec)
     load_exactly(model, ours, path=path, what=name)

@@ -23,7 +23,7 @@ def clip(world: Path):
     return Record({"id": "a", "path": str(path)})
 
 
-@pytest.mark.parametrize("crop", ["random-resized", "multi-scale"])
+@pytest.mark.parametrize("crop", ["random-resized", "multi-scale", "random"])
 def test_the_same_record_and_epoch_give_the_same_view_and_others_another(clip, crop):
     look = Augmentation(num_segments=3, short_side=48, crop_size=32, crop=crop)
     first = read_training_clip(clip, look, epoch=0)
@@ -136,6 +136,14 @@ def test_a_3d_model_sees_a_picture_as_the_clip_of_its_recipe_a_new_one_each_epoc
         assert (found[0] != found[3]).any()
         clips.append(clip)
     assert (clips[0] != clips[1]).any()
+
+
+def test_each_draw_of_a_picture_in_an_epoch_is_another_motion(inflated):
+    look = Augmentation(num_segments=1, num_frames=4, frame_interval=4, **WHOLE)
+    whole = [read_training_clip(inflated, look, epoch=0, draw=draw).astype(int) for draw in range(3)]
+    for row, first in enumerate(whole):
+        for second in whole[row + 1 :]:
+            assert (first != second).any() and (first != second[:, :, ::-1]).any()
 
 
 def test_without_a_recipe_or_for_a_2d_model_a_picture_stands_still(inflated):

@@ -125,6 +125,13 @@ def test_a_class_without_a_clip_is_named():
     check_every_class_has_a_clip(read_examples(named("a", "c"), ["a", "c"]), ["a", "c"])
 
 
+def test_a_class_that_is_only_ever_a_second_label_has_a_clip():
+    examples = read_multi_label(listed({"label": [0, 2]}, {"label": [1, 2]}), ["a", "b", "c"])
+    check_every_class_has_a_clip(examples, ["a", "b", "c"])
+    with pytest.raises(InputError, match="no readable clip of class 'b'"):
+        check_every_class_has_a_clip(examples[:1], ["a", "b", "c"])
+
+
 def test_several_labels_are_read_whichever_way_they_are_written():
     rows = [{"class_name": ["surf", "bowl"]}, {"label": [1]}, {"class_name": ["bowl"], "label": [0]}, {"label": 1}]
     examples = read_multi_label(listed(*rows), ["bowl", "surf"])

@@ -16,6 +16,7 @@ from omnicli.data.transforms import (
     flip,
     multi_scale_crop,
     normalise,
+    random_crop,
     random_resized_crop,
     resize_short_side,
     ten_crops,
@@ -137,6 +138,17 @@ def test_random_crops_of_any_picture_have_the_asked_size_and_one_place_for_all_f
         assert np.array_equal(cut[0, ..., :2], cut[2, ..., :2])
         assert cut[0, ..., 0].max() < height and cut[0, ..., 1].max() < width
         assert np.array_equal(cut, crop(frames, 16, np.random.default_rng(seed)))  # the same draws, the same crop
+
+
+def test_a_plain_random_crop_is_every_square_of_the_frames_as_it_is():
+    frames = coordinates(7, 9, num_frames=2)
+    places = set()
+    for seed in range(300):
+        cut = random_crop(frames, 6, np.random.default_rng(seed))
+        top, left = (int(value) for value in cut[0, 0, 0, :2])
+        assert np.array_equal(cut, frames[:, top : top + 6, left : left + 6])
+        places.add((top, left))
+    assert places == {(top, left) for top in range(2) for left in range(4)}
 
 
 def test_multi_scale_crops_take_each_allowed_pair_of_sides_at_each_of_five_places():

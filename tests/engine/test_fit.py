@@ -100,6 +100,21 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_records_and_leaves_the_we
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_move():
+    model = make_model()
+
+    def spoilt(model, batch):
+        [made] = loss_of(model, batch)
+        nothing = (model[1].weight * 0).sum().sqrt()  # the root of 0 has no slope
+        yield StepLoss(made.loss + nothing, 0, 5) if batch.ids[0] == "2-0" else made
+
+    good = make_model()
+    fit(good, make_batches()[:2])
+    with pytest.raises(TrainingDiverged, match=r"the norm of the gradient is nan at epoch 0, step 2, records 2-0, 2-1"):
+        fit(model, make_batches(), loss=spoilt)
+    assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
+
+
 def test_gradients_are_clipped_to_the_norm():
     model = nn.Linear(3, 2)
     before = weights(model)

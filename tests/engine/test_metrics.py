@@ -35,6 +35,12 @@ def test_a_constant_output_earns_nothing():
     assert top_k_acc(np.zeros((4, 8)), np.array([0, 1, 2, 3]), 5) == 0.0
 
 
+def test_scores_that_are_no_numbers_earn_nothing():
+    scores, labels = np.full((3, 4), np.nan), np.array([0, 1, 2])
+    scores[2] = [1, np.nan, 5, 0]  # the label is ahead of what can be compared, and not of what cannot
+    assert [top_k_acc(scores, labels, k) for k in (1, 2, 5)] == [0.0, 1 / 3, 1 / 3]
+
+
 def test_with_few_classes_top5_is_1():
     assert top_k_acc(np.random.default_rng(0).random((5, 4)), np.array([0, 1, 2, 3, 0]), 5) == 1.0
 

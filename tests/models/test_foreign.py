@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from torchvision.models import video
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -41,6 +42,17 @@ def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, 
     teacher = load_teacher(tmp_path / "a.pth", classes=CLASSES)
     assert teacher.spec.name == reference.architectures[model]
     assert (logits_of(teacher.model, reference.clips(model)) - reference.logits(model)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["R3D_18", "MC3_18", "R2Plus1D_18"])
+def test_torchvisions_video_models_see_what_they_were_trained_on(tmp_path, name):
+    published = getattr(video, f"{name}_Weights").DEFAULT.transforms()
+    torch.save(getattr(video, name.lower())(weights=None).state_dict(), tmp_path / "a.pth")
+    spec = load_teacher(tmp_path / "a.pth", classes=CLASSES).spec
+    assert spec.mean == pytest.approx([255 * value for value in published.mean])
+    assert spec.std == pytest.approx([255 * value for value in published.std])
+    assert [spec.crop_size] * 2 == published.crop_size
+    assert spec.short_side == min(published.resize_size)
 
 
 @pytest.mark.parametrize("model", MODELS)
