@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnicli.commands.running import Books, StageRun, run_file, stopping_on_sigterm
+from omnicli.commands.running import Books, StageRun, run_file
 from omnicli.commands.stream_options import StreamOptions
 from omnicli.console import Console
 from omnicli.errors import OutputError, UsageError
@@ -47,9 +47,8 @@ def run_folder(
     for job in left:
         one = _one_file(job, streams)
         num_bad_before = len(books.too_many_bad)
-        with stopping_on_sigterm(resumable=True):
-            prefix = f"{job.out.relative_to(folder).with_suffix('')}-"  # names of files may be equal, paths are not
-            counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=prefix)
+        prefix = f"{job.out.relative_to(folder).with_suffix('')}-"  # names of files may be equal, paths are not
+        counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=prefix)
         if len(books.too_many_bad) == num_bad_before:
             mark_done(job, options=deciding, counters=counters)
         console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")

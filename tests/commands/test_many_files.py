@@ -1,12 +1,14 @@
 """A folder of outputs: complete files are left alone, the rest is made, and a bad file is tried again."""
 
 import json
+import os
+import signal
 
 import pytest
 
 from omnicli.commands.running import StageRun, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import TooManyBad, UsageError
+from omnicli.errors import Interrupted, TooManyBad, UsageError
 
 
 @pytest.fixture
@@ -79,6 +81,22 @@ def test_missing_is_printed_and_nothing_is_run(crawl, capsys):
     run(crawl, made, missing=True, shards_total=1)
     assert capsys.readouterr().out == ""
     assert made == []
+
+
+def test_sigterm_while_the_model_loads_is_resumable(crawl):
+    def make():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return lambda records, on_drop: records
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(Interrupted, match="run the same command again") as stopped:
+            streams = StreamOptions(inputs=[str(crawl / "a.jsonl")], out=f"{crawl}/out/")
+            run_stage(StageRun(name="measure", make=make, options={}), streams)
+        assert stopped.value.resumable
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_no_named_input_is_a_usage_error(tmp_path):
