@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from omnicli.streams.folders import Job
     from omnicli.streams.sharding import Shard
 
+NUM_NAMED = 3  # files of those left out that are named
+
 
 def run_folder(
     run: StageRun,
@@ -34,7 +36,14 @@ def run_folder(
     from omnicli.streams.folders import is_done, mark_done, missing_array, plan_jobs
 
     folder = Path(streams.out or ".")
-    jobs = plan_jobs(_all_inputs(streams), folder, shard=None if streams.missing else shard)
+    left_out: list[str] = []
+    jobs = plan_jobs(
+        _all_inputs(streams), folder, shard=None if streams.missing else shard,
+        on_leave_out=lambda path, what: left_out.append(f"{path}: {what}"),
+    )  # fmt: skip
+    if left_out:
+        named = "; ".join(left_out[:NUM_NAMED]) + ("; ..." if len(left_out) > NUM_NAMED else "")
+        console.say(f"files left out, which hold no records: {len(left_out):,} ({named})")
     if streams.missing:
         array = missing_array(jobs, deciding, shards_total=streams.shards_total or 1)
         if array:
@@ -47,8 +56,7 @@ def run_folder(
     for job in left:
         one = _one_file(job, streams)
         num_bad_before = len(books.too_many_bad)
-        prefix = f"{job.out.relative_to(folder).with_suffix('')}-"  # names of files may be equal, paths are not
-        counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=prefix)
+        counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=job.shard_prefix)
         if len(books.too_many_bad) == num_bad_before:
             mark_done(job, options=deciding, counters=counters)
         console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")

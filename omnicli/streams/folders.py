@@ -6,7 +6,7 @@ does exactly what is missing, and refuses to mix the results of two different ru
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,27 @@ import msgspec
 
 from omnicli.errors import InputError, OmniError, UsageError
 from omnicli.streams.outputs import open_atomic
+from omnicli.streams.placing import shown_name
+from omnicli.streams.readers import JSONL_SUFFIXES, RECORD_SUFFIXES, look
 from omnicli.streams.sharding import Shard
+from omnicli.streams.walk import walk_files
 
-JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-RECORD_SUFFIXES = (*JSONL_SUFFIXES, ".h5", ".tar")
 READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and where its output goes. ``key``: path below the common parent, what ``--shard`` hashes."""
+    """One input file and where its output goes.
+
+    Attributes:
+        key: path below the common parent, what ``--shard`` hashes.
+        shard_prefix: of the names of its shards: names of files may be equal, paths are not.
+    """
 
     source: Path
     out: Path
     key: str
+    shard_prefix: str
 
     @property
     def marker(self) -> Path:
@@ -36,14 +43,22 @@ class Job:
         return self.out.with_name(f"{self.out.name}.done.json")
 
 
-def plan_jobs(inputs: Sequence[str], folder: Path, *, shard: Shard | None) -> list[Job]:
-    """One job an input file: files as given, folders walked for record files, sorted.
+def plan_jobs(
+    inputs: Sequence[str], folder: Path, *, shard: Shard | None, on_leave_out: Callable[[Path, str], None]
+) -> list[Job]:
+    """One job an input file: files as given, folders walked for JSONL, shards and tars as every reader walks them.
+
+    Args:
+        inputs: files and folders.
+        folder: of ``-o DIR/``.
+        shard: take only this part.
+        on_leave_out: told of each file below a folder that is neither records nor media, and what it is.
 
     Raises:
-        UsageError: an input is a stream, a folder holds no record file, or two inputs would write one output.
-        InputError: an input does not exist.
+        UsageError: an input is a stream, a folder holds media or no record file, or two inputs would write one output.
+        InputError: an input does not exist, or a folder cannot be listed.
     """
-    sources = [source for name in inputs for source in _record_files(name)]
+    sources = [source for name in inputs for source in _record_files(name, on_leave_out)]
     if not sources:
         raise UsageError(
             "-o DIR/ makes one output file an input file: give .jsonl, .h5 or .tar files, or folders of them"
@@ -53,10 +68,11 @@ def plan_jobs(inputs: Sequence[str], folder: Path, *, shard: Shard | None) -> li
     jobs: dict[Path, Job] = {}
     for source, full in zip(sources, absolute, strict=True):
         key = full.relative_to(common).as_posix()
-        out = folder / _output_name(key)
+        name = _output_name(key)
+        out = folder / name
         if out in jobs and jobs[out].source != source:
             raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
-        jobs[out] = Job(source, out, key)
+        jobs[out] = Job(source, out, key, shard_prefix=f"{name.removesuffix('.jsonl')}-")
     return [job for job in jobs.values() if shard is None or shard.holds_key(job.key)]
 
 
@@ -89,7 +105,7 @@ def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, in
     """Write the marker, last of all. Raises OutputError."""
     stat = job.source.stat()
     marker = {
-        "input": str(job.source),
+        "input": shown_name(str(job.source)) or str(job.source),
         "size": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
         "digest": file_digest(job.source),
@@ -120,11 +136,10 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record_files(name: str) -> list[Path]:
+def _record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        files = (Path(folder, file) for folder, _, files in os.walk(path) for file in files)
-        return sorted(file for file in files if file.name.endswith(RECORD_SUFFIXES) and not file.name.startswith("."))
+        return list(_walk_record_files(name, on_leave_out))
     if name == "-" or (path.exists() and not path.is_file()):
         raise UsageError(f"-o DIR/ makes one output file an input file; {name} is a stream")
     if not path.exists():
@@ -132,9 +147,32 @@ def _record_files(name: str) -> list[Path]:
     return [path]
 
 
+def _walk_record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> Iterator[Path]:
+    for found in walk_files(name):
+        path = Path(os.fsdecode(found.path))
+        if found.problem:
+            raise InputError(f"{path}: {found.problem}")
+        if path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file():
+            yield path
+            continue
+        kind, problem, _ = look(found.path)
+        if kind is not None:
+            raise UsageError(
+                f"-o DIR/ makes one output file a file of records, and {path} is media ({kind}): "
+                f"use -o FILE, or first list what lies there: omni index {name} -o list.jsonl"
+            )
+        on_leave_out(path, problem)
+
+
 def _output_name(key: str) -> str:
-    if key.endswith(JSONL_SUFFIXES):
-        return key
+    """The input's own name where that is JSONL, with its suffix as ``open_atomic`` knows it.
+
+    >>> [_output_name(key) for key in ("a/b.ndjson.gz", "C.JSONL.ZST", "d.tar")]
+    ['a/b.ndjson.gz', 'C.jsonl.zst', 'd.jsonl']
+    """
+    for suffix in JSONL_SUFFIXES:
+        if key.lower().endswith(suffix):
+            return key[: -len(suffix)] + suffix
     return str(Path(key).with_suffix(".jsonl"))
 
 

@@ -83,6 +83,28 @@ def test_missing_is_printed_and_nothing_is_run(crawl, capsys):
     assert made == []
 
 
+def test_media_in_a_folder_stop_it_before_anything_is_loaded(crawl):
+    (crawl / "d.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+
+    def make():
+        raise AssertionError("loaded")
+
+    with pytest.raises(UsageError, match=r"d.jpg is media"):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
+        run_stage(StageRun(name="measure", make=make, options={}), streams)
+
+
+def test_files_without_records_are_counted_in_a_line(crawl, capsys):
+    for name in "defg":
+        (crawl / f"{name}.parquet").write_text("PAR1")
+    streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
+    run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams)
+    said = capsys.readouterr().err
+    assert "measure: files left out, which hold no records: 4 (" in said
+    assert "d.parquet: not media (text); " in said
+    assert "measure: 8 in = 8 kept" in said
+
+
 def test_sigterm_while_the_model_loads_is_resumable(crawl):
     def make():
         os.kill(os.getpid(), signal.SIGTERM)
