@@ -33,12 +33,12 @@ def run_folder(
     Raises:
         OmniError: an output there was made with other options, or an input has changed.
     """
-    from omnicli.streams.folders import is_done, mark_done, missing_array, plan_jobs
+    from omnicli.streams.folders import Places, is_done, mark_done, missing_array, plan_jobs
 
-    folder = Path(streams.out or ".")
+    places = Places(Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir)
     left_out: list[str] = []
     jobs = plan_jobs(
-        _all_inputs(streams), folder, shard=None if streams.missing else shard,
+        _all_inputs(streams), places, shard=None if streams.missing else shard,
         on_leave_out=lambda path, what: left_out.append(f"{path}: {what}"),
     )  # fmt: skip
     if left_out:
@@ -76,13 +76,10 @@ def _all_inputs(streams: StreamOptions) -> list[str]:
 
 def _one_file(job: "Job", streams: StreamOptions) -> StreamOptions:
     """The options for one job. ``--shard`` has picked the file: its records are not sharded again."""
-    rejects = None
     try:
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        if streams.rejects:
-            rejects_path = Path(streams.rejects) / job.out.relative_to(Path(streams.out or "."))
-            rejects_path.parent.mkdir(parents=True, exist_ok=True)
-            rejects = str(rejects_path)
+        for path in (job.out, job.rejects):
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{error.filename}: cannot write: {error.strerror}") from None
     return replace(
@@ -92,5 +89,5 @@ def _one_file(job: "Job", streams: StreamOptions) -> StreamOptions:
         null_separated=False,
         shard=None,
         out=str(job.out),
-        rejects=rejects,
+        rejects=str(job.rejects) if job.rejects else None,
     )

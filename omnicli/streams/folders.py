@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,18 +23,28 @@ from omnicli.streams.walk import walk_files
 READ_BYTES = 1 << 20
 
 
+class Places(NamedTuple):
+    """The folders that a run writes to: ``-o DIR/``, and those of ``--rejects`` and ``--shards``."""
+
+    out: Path
+    rejects: Path | None = None
+    shards: Path | None = None
+
+
 @dataclass(frozen=True)
 class Job:
     """One input file and where its output goes.
 
     Attributes:
         key: path below the common parent, what ``--shard`` hashes.
+        rejects: where its rejects go, or None.
         shard_prefix: of the names of its shards: names of files may be equal, paths are not.
     """
 
     source: Path
     out: Path
     key: str
+    rejects: Path | None
     shard_prefix: str
 
     @property
@@ -44,21 +54,24 @@ class Job:
 
 
 def plan_jobs(
-    inputs: Sequence[str], folder: Path, *, shard: Shard | None, on_leave_out: Callable[[Path, str], None]
+    inputs: Sequence[str], places: Places, *, shard: Shard | None, on_leave_out: Callable[[Path, str], None]
 ) -> list[Job]:
     """One job an input file: files as given, folders walked for JSONL, shards and tars as every reader walks them.
 
+    A folder that the run itself writes to may lie below one of its inputs; it is passed over.
+
     Args:
         inputs: files and folders.
-        folder: of ``-o DIR/``.
+        places: where the run writes.
         shard: take only this part.
         on_leave_out: told of each file below a folder that is neither records nor media, and what it is.
 
     Raises:
-        UsageError: an input is a stream, a folder holds media or no record file, or two inputs would write one output.
+        UsageError: an input is a stream, a folder holds media or no record file, two inputs would write one output, or
+            an output would be an input, of this run or the next.
         InputError: an input does not exist, or a folder cannot be listed.
     """
-    sources = [source for name in inputs for source in _record_files(name, on_leave_out)]
+    sources = [source for name in inputs for source in _record_files(name, places, on_leave_out)]
     if not sources:
         raise UsageError(
             "-o DIR/ makes one output file an input file: give .jsonl, .h5 or .tar files, or folders of them"
@@ -69,10 +82,12 @@ def plan_jobs(
     for source, full in zip(sources, absolute, strict=True):
         key = full.relative_to(common).as_posix()
         name = _output_name(key)
-        out = folder / name
+        out = places.out / name
         if out in jobs and jobs[out].source != source:
             raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
-        jobs[out] = Job(source, out, key, shard_prefix=f"{name.removesuffix('.jsonl')}-")
+        rejects = places.rejects / name if places.rejects else None
+        jobs[out] = Job(source, out, key, rejects, shard_prefix=f"{name.removesuffix('.jsonl')}-")
+    _refuse_outputs_among_inputs(jobs.values(), [name for name in inputs if Path(name).is_dir()], places)
     return [job for job in jobs.values() if shard is None or shard.holds_key(job.key)]
 
 
@@ -136,10 +151,13 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
+def _record_files(name: str, places: Places, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        return list(_walk_record_files(name, on_leave_out))
+        _refuse_inputs_among_outputs(path, places)
+        return list(
+            _walk_record_files(name, [place for place in places if place and _lies_below(place, path)], on_leave_out)
+        )
     if name == "-" or (path.exists() and not path.is_file()):
         raise UsageError(f"-o DIR/ makes one output file an input file; {name} is a stream")
     if not path.exists():
@@ -147,12 +165,12 @@ def _record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> list[
     return [path]
 
 
-def _walk_record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> Iterator[Path]:
-    for found in walk_files(name):
+def _walk_record_files(name: str, without: Sequence[Path], on_leave_out: Callable[[Path, str], None]) -> Iterator[Path]:
+    for found in walk_files(name, without=without):
         path = Path(os.fsdecode(found.path))
         if found.problem:
             raise InputError(f"{path}: {found.problem}")
-        if path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file():
+        if _holds_records(path):
             yield path
             continue
         kind, problem, _ = look(found.path)
@@ -162,6 +180,53 @@ def _walk_record_files(name: str, on_leave_out: Callable[[Path, str], None]) -> 
                 f"use -o FILE, or first list what lies there: omni index {name} -o list.jsonl"
             )
         on_leave_out(path, problem)
+
+
+def _holds_records(path: Path) -> bool:
+    return path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file()
+
+
+def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], places: Places) -> None:
+    """Check that no output replaces an input, or lies where the next run takes it for one. Raises UsageError."""
+    jobs = list(jobs)
+    sources = {os.path.realpath(job.source) for job in jobs}
+    walked = {
+        place: [os.path.realpath(top) for top in folders if not _lies_below(place, Path(top))]
+        for place in places
+        if place
+    }
+    for job in jobs:
+        shard = places.shards / f"{job.shard_prefix}00000.h5" if places.shards else None
+        for place, path in zip(places, (job.out, job.rejects, shard), strict=True):
+            if place is None or path is None:
+                continue
+            real = Path(os.path.realpath(path))
+            if str(real) in sources:
+                raise UsageError(f"{path} is an input and would be replaced; write to another folder")
+            if any(real.is_relative_to(top) for top in walked[place]):
+                raise UsageError(f"{path} would be an input of the next run; write to a folder of its own")
+
+
+def _refuse_inputs_among_outputs(top: Path, places: Places) -> None:
+    """Check that the folders passed over below ``top`` hold what a run like this has written. Raises UsageError."""
+    for place in places:
+        if place is None or not _lies_below(place, top) or _has_marks(places.out):
+            continue
+        for path in place.rglob("*"):
+            if _holds_records(path):
+                raise UsageError(
+                    f"{path} is an input, and outputs would be written to {place}; give them another folder"
+                )
+
+
+def _has_marks(folder: Path) -> bool:
+    """True if a run over many files has finished one here or is at it."""
+    return any(path.name.endswith((".done.json", ".part", ".state")) for path in folder.rglob("*"))
+
+
+def _lies_below(place: Path, top: Path) -> bool:
+    real, real_top = os.path.realpath(place), os.path.realpath(top)
+    return real != real_top and Path(real).is_relative_to(real_top)
 
 
 def _output_name(key: str) -> str:

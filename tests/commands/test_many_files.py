@@ -105,6 +105,22 @@ def test_files_without_records_are_counted_in_a_line(crawl, capsys):
     assert "measure: 8 in = 8 kept" in said
 
 
+def test_an_output_folder_below_the_input_is_not_read_by_the_next_run(crawl):
+    for made in ([], []):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/kept/", resume=False)
+        note = lambda records, on_drop, made=made: (made.append(record["id"]) or record for record in records)  # noqa: E731
+        run_stage(StageRun(name="measure", make=lambda note=note: note, options={}), streams)
+        assert made == list("123456x7")
+
+
+def test_inputs_are_never_replaced(crawl):
+    before = (crawl / "a.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=r"a.jsonl is an input and would be replaced"):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/")
+        run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}), streams)
+    assert (crawl / "a.jsonl").read_bytes() == before
+
+
 def test_sigterm_while_the_model_loads_is_resumable(crawl):
     def make():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from omnicli.errors import InputError, OmniError, UsageError
-from omnicli.streams.folders import is_done, mark_done, missing_array, plan_jobs
+from omnicli.streams.folders import Places, is_done, mark_done, missing_array, plan_jobs
 from omnicli.streams.inputs import read_records
 from omnicli.streams.sharding import Shard
 
@@ -22,11 +22,12 @@ def crawl(tmp_path):
     return tmp_path / "crawl"
 
 
-def plan(*inputs, out, shard=None, left_out=None):
+def plan(*inputs, out, rejects=None, shards=None, shard=None, left_out=None):
     """The jobs; ``left_out`` collects the names that are neither records nor media."""
     names = [] if left_out is None else left_out
     leave_out = lambda path, what: names.append((path.name, what))  # noqa: E731
-    return plan_jobs([str(name) for name in inputs], out, shard=shard, on_leave_out=leave_out)
+    places = Places(out, rejects, shards)
+    return plan_jobs([str(name) for name in inputs], places, shard=shard, on_leave_out=leave_out)
 
 
 def test_record_files_keep_their_place_below_the_common_parent(crawl, tmp_path):
@@ -79,6 +80,45 @@ def test_a_folder_that_cannot_be_listed_is_refused(crawl, tmp_path, monkeypatch)
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputError, match="crawl/b: permission denied"):
         plan(crawl, out=tmp_path / "out")
+
+
+def test_an_output_is_never_an_input(crawl, tmp_path):
+    """Whatever names it: -o, --rejects, --shards, a link, a parent of two inputs."""
+    (tmp_path / "link").symlink_to(crawl)
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=r"crawl/a/one.jsonl is an input and would be replaced"):
+        plan(crawl, out=crawl)
+    with pytest.raises(UsageError, match=r"link/a/one.jsonl is an input"):
+        plan(crawl, out=tmp_path / "link")
+    with pytest.raises(UsageError, match=r"crawl/a/one.jsonl is an input"):
+        plan(crawl / "a" / "one.jsonl", crawl / "b" / "four.h5", out=crawl)
+    with pytest.raises(UsageError, match=r"crawl/a/one.jsonl is an input"):
+        plan(crawl, out=out, rejects=crawl)
+    with pytest.raises(UsageError, match=r"crawl/a/one-00000.h5 would be an input of the next run"):
+        plan(crawl, out=out, shards=crawl)
+    (crawl / "a" / "one.jsonl").rename(crawl / "a" / "one.tar")
+    (crawl / "a" / "two.jsonl.gz").unlink()
+    with pytest.raises(UsageError, match=r"crawl/a/one.jsonl would be an input of the next run"):
+        plan(crawl / "a", crawl / "b", out=crawl)
+
+
+def test_folders_of_outputs_below_an_input_are_passed_over(crawl, tmp_path):
+    places = {"out": crawl / "kept", "rejects": crawl / "b" / "left", "shards": crawl / "px"}
+    first = plan(crawl, **places)
+    assert len(first) == 4
+    for job in first:
+        for path in (job.out, job.rejects, crawl / "px" / f"{job.shard_prefix}00000.h5"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"{}\n")
+        mark_done(job, options=OPTIONS, counters={})
+    assert plan(crawl, **places) == first
+
+
+def test_inputs_are_not_passed_over_because_outputs_will_lie_beside_them(crawl, tmp_path):
+    (crawl / "b" / ".one.jsonl.part").unlink()
+    for place in ("out", "rejects", "shards"):
+        with pytest.raises(UsageError, match=r"crawl/b/\S+ is an input, and outputs would be written to \S+/b"):
+            plan(crawl, **{"out": tmp_path / "out", place: crawl / "b"})
 
 
 def test_two_inputs_for_one_output_are_refused(crawl, tmp_path):
