@@ -33,7 +33,7 @@ def run_folder(
     Raises:
         OmniError: an output there was made with other options, or an input has changed.
     """
-    from omnicli.streams.folders import Places, is_done, mark_done, missing_array, plan_jobs
+    from omnicli.streams.folders import Places, is_done, mark_done, missing_array, plan_jobs, unmark
 
     places = Places(Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir)
     left_out: list[str] = []
@@ -44,21 +44,24 @@ def run_folder(
     if left_out:
         named = "; ".join(left_out[:NUM_NAMED]) + ("; ..." if len(left_out) > NUM_NAMED else "")
         console.say(f"files left out, which hold no records: {len(left_out):,} ({named})")
+    wanted = {**deciding, "rejects": bool(streams.rejects)}
+    wanted["shards"] = str(streams.shards_dir) if streams.shards_dir else None
     if streams.missing:
-        array = missing_array(jobs, deciding, shards_total=streams.shards_total or 1)
+        array = missing_array(jobs, wanted, shards_total=streams.shards_total or 1)
         if array:
             print(array)  # noqa: T201 (what was asked for)
         return False
-    left = [job for job in jobs if not streams.resume or not is_done(job, deciding)]
+    left = [job for job in jobs if not streams.resume or not is_done(job, wanted)]
     if len(left) < len(jobs):
         console.say(f"{len(jobs) - len(left):,} of {len(jobs):,} files were done before")
     stage = run.make() if left else None
     for job in left:
         one = _one_file(job, streams)
         num_bad_before = len(books.too_many_bad)
+        unmark(job)
         counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=job.shard_prefix)
         if len(books.too_many_bad) == num_bad_before:
-            mark_done(job, options=deciding, counters=counters)
+            mark_done(job, options=wanted, counters=counters)
         console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
     return True
 

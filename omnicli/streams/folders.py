@@ -1,7 +1,8 @@
 """Many input files to a folder: one output file each, and a marker that says it is done.
 
-The marker ``NAME.done.json`` is written last. It holds the digest of the input and every deciding option, so a rerun
-does exactly what is missing, and refuses to mix the results of two different runs in one folder.
+The marker ``NAME.done.json`` is written last. It holds the digest of the input, every deciding option, and how many
+shards there are, so a rerun does exactly what is missing, and refuses to mix the results of two different runs in one
+folder.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omnicli.errors import InputError, OmniError, UsageError
-from omnicli.streams.outputs import open_atomic
+from omnicli.streams.earlier_shards import find_shards
+from omnicli.streams.outputs import named_errors, open_atomic
 from omnicli.streams.placing import shown_name
 from omnicli.streams.readers import JSONL_SUFFIXES, RECORD_SUFFIXES, look
 from omnicli.streams.sharding import Shard
@@ -38,19 +40,28 @@ class Job:
     Attributes:
         key: path below the common parent, what ``--shard`` hashes.
         rejects: where its rejects go, or None.
-        shard_prefix: of the names of its shards: names of files may be equal, paths are not.
+        shards: the folder of its shards, or None.
+        shard_prefix: of their names: names of files may be equal, paths are not.
     """
 
     source: Path
     out: Path
     key: str
     rejects: Path | None
+    shards: Path | None
     shard_prefix: str
 
     @property
     def marker(self) -> Path:
         """The file that says this job is done."""
         return self.out.with_name(f"{self.out.name}.done.json")
+
+    def beside(self, num_shards: int) -> list[Path]:
+        """What is made beside the output: its rejects and so many shards."""
+        shards = (
+            [self.shards / f"{self.shard_prefix}{index:05d}.h5" for index in range(num_shards)] if self.shards else []
+        )
+        return [*shards, self.rejects] if self.rejects else shards
 
 
 def plan_jobs(
@@ -86,13 +97,13 @@ def plan_jobs(
         if out in jobs and jobs[out].source != source:
             raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
         rejects = places.rejects / name if places.rejects else None
-        jobs[out] = Job(source, out, key, rejects, shard_prefix=f"{name.removesuffix('.jsonl')}-")
+        jobs[out] = Job(source, out, key, rejects, places.shards, shard_prefix=f"{name.removesuffix('.jsonl')}-")
     _refuse_outputs_among_inputs(jobs.values(), [name for name in inputs if Path(name).is_dir()], places)
     return [job for job in jobs.values() if shard is None or shard.holds_key(job.key)]
 
 
 def is_done(job: Job, options: Mapping[str, Any]) -> bool:
-    """True if the job's output is complete and was made from this input with these options.
+    """True if the job's output is there with its rejects and shards, made from this input with these options.
 
     Raises:
         OmniError: it was made with other options (names them), or the input has changed since.
@@ -109,11 +120,19 @@ def is_done(job: Job, options: Mapping[str, Any]) -> bool:
     if changed:
         what = ", ".join(f"{key} {theirs.get(key)!r} then, {ours.get(key)!r} now" for key in changed)
         raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
+    if not all(path.exists() for path in job.beside(marker.get("shards", 0))):
+        return False
     stat = job.source.stat()
     same_file = marker.get("size") == stat.st_size and marker.get("mtime_ns") == stat.st_mtime_ns
     if not same_file and marker.get("digest") != file_digest(job.source):
         raise OmniError(f"{job.source}: has changed since {job.out} was made of it; use --no-resume to make it again")
     return True
+
+
+def unmark(job: Job) -> None:
+    """Forget that the job was done, before any of its files is replaced. Raises OutputError."""
+    with named_errors(str(job.marker)):
+        job.marker.unlink(missing_ok=True)
 
 
 def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, int]) -> None:
@@ -126,6 +145,7 @@ def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, in
         "digest": file_digest(job.source),
         "options": dict(options),
         "counts": dict(counters),
+        "shards": len(find_shards(job.shards, job.shard_prefix)) if job.shards else 0,
     }
     with open_atomic(job.marker) as file:
         file.write(msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n")
@@ -196,7 +216,7 @@ def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], pl
         if place
     }
     for job in jobs:
-        shard = places.shards / f"{job.shard_prefix}00000.h5" if places.shards else None
+        shard = job.shards / f"{job.shard_prefix}00000.h5" if job.shards else None
         for place, path in zip(places, (job.out, job.rejects, shard), strict=True):
             if place is None or path is None:
                 continue

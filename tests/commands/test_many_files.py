@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
 
 from omnicli.commands.running import StageRun, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import Interrupted, TooManyBad, UsageError
+from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
+from omnicli.streams.shards import open_shard
 
 
 @pytest.fixture
@@ -62,6 +64,67 @@ def test_a_file_with_too_much_bad_is_complete_but_not_done(crawl):
     with pytest.raises(TooManyBad):
         run(crawl, made, max_bad="0")
     assert made == ["6", "x", "7"]
+
+
+def test_a_file_with_too_much_bad_is_not_done_though_it_was_before(crawl):
+    run(crawl, [])
+    with pytest.raises(TooManyBad):
+        run(crawl, [], max_bad="0", resume=False)
+    made = []
+    run(crawl, made)
+    assert made == ["6", "x", "7"]
+
+
+def test_rejects_wanted_later_are_refused_and_missing_ones_made_again(crawl):
+    run(crawl, [])
+    for flags in ({"missing": True, "shards_total": 1}, {}):
+        with pytest.raises(OmniError, match=r"a.jsonl: was made with .* \(rejects False then, True now\)"):
+            run(crawl, [], rejects=f"{crawl}/left/", **flags)
+    run(crawl, [], rejects=f"{crawl}/left/", resume=False)
+    (crawl / "left" / "c.jsonl").unlink()
+    made = []
+    run(crawl, made, rejects=f"{crawl}/left/")
+    assert made == ["6", "x", "7"]
+    assert json.loads((crawl / "left" / "c.jsonl").read_text())["id"] == "x"
+    made.clear()
+    run(crawl, made, rejects=f"{crawl}/left/")
+    assert made == []
+    run(crawl, made, rejects=f"{crawl}/elsewhere/")
+    assert len(list((crawl / "elsewhere").iterdir())) == 3
+
+
+def pack(crawl, shards, **options):
+    """Run over a, b, c, each id a frame; the ids that the stage saw."""
+    made = []
+
+    def stage(records, on_drop):
+        for record in records:
+            made.append(record["id"])
+            packed = record.derive()
+            packed.arrays = {"frames": [record["id"].encode()]}
+            yield packed
+
+    inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
+    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", shards_dir=shards, **options)
+    run_stage(StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+    return made
+
+
+def test_other_shards_are_refused_and_missing_ones_made_again(crawl, capsys):
+    assert pack(crawl, crawl / "px") == list("123456x7")
+    with pytest.raises(OmniError, match=r"\(shards '\S+/px' then, '\S+/py' now\)"):
+        pack(crawl, crawl / "py")
+    (crawl / "px" / "b-00000.h5").unlink()
+    pack(crawl, crawl / "px", missing=True, shards_total=1)
+    assert capsys.readouterr().out == "--array=0\n"
+    assert pack(crawl, crawl / "px") == ["4", "5"]
+    shutil.rmtree(crawl / "px")
+    assert pack(crawl, crawl / "px") == list("123456x7")
+    for name in "abc":
+        for line in (crawl / "out" / f"{name}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            assert open_shard(row["path"]).frames(row["row"]) == [row["id"].encode()]
+    assert pack(crawl, crawl / "px") == []
 
 
 def test_shards_share_the_files_among_them(crawl):
