@@ -73,7 +73,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
-    if shards_dir is None and not missing and not dry_run:
+    if shards_dir is None and not dry_run:
         raise UsageError("features are arrays and go to files: give --shards DIR")
     if checkpoint and (backbone or weights):
         raise UsageError("--checkpoint holds a backbone and its weights: give it alone")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnicli.commands.running import Books, StageRun, run_file, stopping_on_sigterm
+from omnicli.commands.running import Books, StageRun, run_file
 from omnicli.commands.stream_options import StreamOptions
 from omnicli.console import Console
 from omnicli.errors import OutputError, UsageError
@@ -13,6 +13,8 @@ from omnicli.errors import OutputError, UsageError
 if TYPE_CHECKING:
     from omnicli.streams.folders import Job
     from omnicli.streams.sharding import Shard
+
+NUM_NAMED = 3  # files of those left out that are named
 
 
 def run_folder(
@@ -31,27 +33,35 @@ def run_folder(
     Raises:
         OmniError: an output there was made with other options, or an input has changed.
     """
-    from omnicli.streams.folders import is_done, mark_done, missing_array, plan_jobs
+    from omnicli.streams.folders import Places, is_done, mark_done, missing_array, plan_jobs, unmark
 
-    folder = Path(streams.out or ".")
-    jobs = plan_jobs(_all_inputs(streams), folder, shard=None if streams.missing else shard)
+    places = Places(Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir)
+    left_out: list[str] = []
+    jobs = plan_jobs(
+        _all_inputs(streams), places, shard=None if streams.missing else shard,
+        on_leave_out=lambda path, what: left_out.append(f"{path}: {what}"),
+    )  # fmt: skip
+    if left_out:
+        named = "; ".join(left_out[:NUM_NAMED]) + ("; ..." if len(left_out) > NUM_NAMED else "")
+        console.say(f"files left out, which hold no records: {len(left_out):,} ({named})")
+    wanted = {**deciding, "rejects": bool(streams.rejects)}
+    wanted["shards"] = str(streams.shards_dir) if streams.shards_dir else None
     if streams.missing:
-        array = missing_array(jobs, deciding, shards_total=streams.shards_total or 1)
+        array = missing_array(jobs, wanted, shards_total=streams.shards_total or 1)
         if array:
             print(array)  # noqa: T201 (what was asked for)
         return False
-    left = [job for job in jobs if not streams.resume or not is_done(job, deciding)]
+    left = [job for job in jobs if not streams.resume or not is_done(job, wanted)]
     if len(left) < len(jobs):
         console.say(f"{len(jobs) - len(left):,} of {len(jobs):,} files were done before")
     stage = run.make() if left else None
     for job in left:
         one = _one_file(job, streams)
         num_bad_before = len(books.too_many_bad)
-        with stopping_on_sigterm(resumable=True):
-            prefix = f"{job.out.relative_to(folder).with_suffix('')}-"  # names of files may be equal, paths are not
-            counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=prefix)
+        unmark(job)
+        counters = run_file(run, one, deciding, console, books, stage=stage, shard_prefix=job.shard_prefix)
         if len(books.too_many_bad) == num_bad_before:
-            mark_done(job, options=deciding, counters=counters)
+            mark_done(job, options=wanted, counters=counters)
         console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
     return True
 
@@ -69,13 +79,10 @@ def _all_inputs(streams: StreamOptions) -> list[str]:
 
 def _one_file(job: "Job", streams: StreamOptions) -> StreamOptions:
     """The options for one job. ``--shard`` has picked the file: its records are not sharded again."""
-    rejects = None
     try:
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        if streams.rejects:
-            rejects_path = Path(streams.rejects) / job.out.relative_to(Path(streams.out or "."))
-            rejects_path.parent.mkdir(parents=True, exist_ok=True)
-            rejects = str(rejects_path)
+        for path in (job.out, job.rejects):
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{error.filename}: cannot write: {error.strerror}") from None
     return replace(
@@ -85,5 +92,5 @@ def _one_file(job: "Job", streams: StreamOptions) -> StreamOptions:
         null_separated=False,
         shard=None,
         out=str(job.out),
-        rejects=rejects,
+        rejects=str(job.rejects) if job.rejects else None,
     )

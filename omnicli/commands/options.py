@@ -54,7 +54,8 @@ Out = Annotated[
     str | None,
     typer.Option(
         "-o", "--out", metavar="FILE|DIR/",
-        help="Write here instead of stdout: whole or not at all, resumable; DIR/ makes one file an input file.",
+        help="Write here instead of stdout: whole or not at all, resumable; DIR/ makes one file an input file, and "
+        "below a folder of each .jsonl, .ndjson, .h5 and .tar; media there are refused.",
         rich_help_panel=STREAMS,
     ),
 ]  # fmt: skip

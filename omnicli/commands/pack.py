@@ -74,7 +74,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
-    if shards_dir is None and not missing and not dry_run:
+    if shards_dir is None and not dry_run:
         raise UsageError("frames are arrays and go to files: give --shards DIR")
 
     def make() -> "Stage":

@@ -96,14 +96,14 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
         return
     console = Console(run.name, quiet=streams.quiet, verbose=streams.verbose)
     books = Books()
-    if is_folder(streams.out):
-        from omnicli.commands.many_files import run_folder
+    with stopping_on_sigterm(resumable=bool(streams.out) and not run.whole_stream):
+        if is_folder(streams.out):
+            from omnicli.commands.many_files import run_folder
 
-        finished = run_folder(run, streams, shard, deciding, console, books)
-    else:
-        with stopping_on_sigterm(resumable=bool(streams.out) and not run.whole_stream):
+            finished = run_folder(run, streams, shard, deciding, console, books)
+        else:
             run_file(run, streams, deciding | {"shard": streams.shard}, console, books)
-        finished = True
+            finished = True
     if finished:
         close_books(run, streams, books, console)
 

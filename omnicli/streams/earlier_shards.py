@@ -41,7 +41,8 @@ def refuse_shards_of_others(directory: Path, prefix: str, out: Path | None) -> N
         OutputError: there are shards, and ``out`` does not name them.
     """
     found = find_shards(directory, prefix)
-    if found and not (out is not None and _first_shard_of(out) in {path.resolve() for path in found}):
+    ours = {path.resolve() for path in (*found, directory / f"{prefix}00000.h5")}  # the first may have been removed
+    if found and not (out is not None and _first_shard_of(out) in ours):
         raise OutputError(
             f"{found[0]} is there already, and lines of an earlier run may name it; "
             "give --shards another folder, or remove its shards first"

@@ -23,7 +23,8 @@ STDIN = 0
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
 SHARD_SUFFIXES = (".h5", ".hdf5")
 LIST_SUFFIXES = (".json", ".txt", ".csv", ".tsv", ".lst", ".list")
-STREAM_SUFFIXES = (*JSONL_SUFFIXES, *SHARD_SUFFIXES, ".tar", *LIST_SUFFIXES)
+RECORD_SUFFIXES = (*JSONL_SUFFIXES, *SHARD_SUFFIXES, ".tar")
+STREAM_SUFFIXES = (*RECORD_SUFFIXES, *LIST_SUFFIXES)
 
 
 def parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
@@ -109,17 +110,17 @@ class Reader:
                     raise InputError(f"{name}: {found.problem}")
                 yield self._folder(found)
                 continue
-            kind, problem, head = _look(found.path)
+            kind, problem, head = look(found.path)
             path = os.fsdecode(found.path)
             suffixed = path.lower()
-            if kind is None and head and suffixed.endswith((*JSONL_SUFFIXES, *SHARD_SUFFIXES, ".tar")):
+            if kind is None and head and suffixed.endswith(RECORD_SUFFIXES):
                 yield from self._read_stream(path, head)
             elif not (problem == "empty file" and suffixed.endswith(JSONL_SUFFIXES)):
                 yield self._media(found.path, kind, problem, folder=found.folder)
 
     def _read_file(self, name: str, *, is_listed: bool) -> Iterator[Record]:
         """A file that was named: media by its content, else a stream of records, else a reject."""
-        kind, problem, head = _look(os.fsencode(name))
+        kind, problem, head = look(os.fsencode(name))
         suffixed = name.lower()
         if kind is not None:
             yield self._media(os.fsencode(name), kind, "")
@@ -206,16 +207,7 @@ def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None]
             yield from (os.fsdecode(line) for line in batch.lines if line)
 
 
-def _with_id(record: Record) -> Record:
-    """The record with the default id: its path, and the row in a shard."""
-    path = record.get("path")
-    if record.get("id") is None and path is not None:
-        row = record.get("row")
-        record["id"] = normalise_id(path) if row is None else f"{normalise_id(path)}#{row}"
-    return record
-
-
-def _look(path: bytes) -> tuple[str | None, str, bytes]:
+def look(path: bytes) -> tuple[str | None, str, bytes]:
     """Media kind, the problem if there is none, and the head."""
     try:
         handle = open_regular(path)
@@ -231,6 +223,15 @@ def _look(path: bytes) -> tuple[str | None, str, bytes]:
     if kind is not None:
         return kind, "", head
     return None, description if not head else f"not media ({description})", head
+
+
+def _with_id(record: Record) -> Record:
+    """The record with the default id: its path, and the row in a shard."""
+    path = record.get("path")
+    if record.get("id") is None and path is not None:
+        row = record.get("row")
+        record["id"] = normalise_id(path) if row is None else f"{normalise_id(path)}#{row}"
+    return record
 
 
 def _may_be_stream(head: bytes) -> bool:

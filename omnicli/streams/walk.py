@@ -3,7 +3,8 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from omnicli.streams.files import reason_of
@@ -36,7 +37,7 @@ class _Level(NamedTuple):
     identity: tuple[int, int]
 
 
-def walk_files(top: str, *, frames: bool = False) -> Iterator[Found]:
+def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[Found]:
     """Every file below ``top``, each folder sorted by the bytes of its names, depth first.
 
     One folder at a time is held. Links are followed, except to a folder that is being walked already. Unfinished files
@@ -46,7 +47,9 @@ def walk_files(top: str, *, frames: bool = False) -> Iterator[Found]:
     Args:
         top: a folder.
         frames: give a folder of numbered pictures (two or more, nothing else in it) as one entry.
+        without: folders to pass over where they lie below ``top``; they need not be there.
     """
+    passed_over = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
     prefix = b"" if os.path.normpath(top) == "." else os.fsencode(top)
     opened = _open_level(prefix or b".", b"", (), frames=frames)
     if opened is None:
@@ -65,7 +68,7 @@ def walk_files(top: str, *, frames: bool = False) -> Iterator[Found]:
         if name not in level.folders:
             yield Found(path, level.name)
             continue
-        below = _open_level(path, name, [above.identity for above in stack], frames=frames)
+        below = _open_level(path, name, passed_over + [above.identity for above in stack], frames=frames)
         if isinstance(below, Found):
             yield below._replace(folder=level.name)
         elif below is not None:
@@ -75,7 +78,7 @@ def walk_files(top: str, *, frames: bool = False) -> Iterator[Found]:
 def _open_level(
     path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], *, frames: bool
 ) -> _Level | Found | None:
-    """The sorted names of a folder; None for a loop; Found for a folder of frames or one that cannot be listed."""
+    """The sorted names of a folder; None for one of those ``above``; Found for frames or what cannot be listed."""
     try:
         status = os.stat(path)  # noqa: PTH116 (bytes)
         identity = (status.st_dev, status.st_ino)

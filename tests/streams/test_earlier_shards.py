@@ -39,6 +39,13 @@ def test_shards_are_overwritten_only_with_the_output_that_names_them(tmp_path):
     refuse_shards_of_others(tmp_path / "px", "0of2-", None)
 
 
+def test_shards_are_ours_though_the_first_of_them_is_gone(tmp_path):
+    put_shards(tmp_path / "px", "00001.h5")
+    out = tmp_path / "ours.jsonl"
+    out.write_text(json.dumps({"path": str(tmp_path / "px" / "00000.h5"), "row": 0}, separators=(",", ":")))
+    refuse_shards_of_others(tmp_path / "px", "", out)
+
+
 def test_what_a_longer_run_left_is_removed_and_nothing_else(tmp_path):
     put_shards(tmp_path, "00000.h5", "00001.h5", "00002.h5", "0of2-00001.h5")
     remove_later_shards(tmp_path, "", 1)

@@ -73,6 +73,14 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
     assert found == ["a/1.jpg", "b/2.jpg", "b/to_a/1.jpg", "broken", "self"]
 
 
+def test_folders_to_be_passed_over_are_known_by_any_name(tmp_path):
+    make(tmp_path, "a/1.jpg", "b/2.jpg", "b/c/3.jpg")
+    (tmp_path / "to_c").symlink_to("b/c")
+    without = [tmp_path / "b" / ".." / "b" / "c", tmp_path / "missing", tmp_path]
+    found = [found.path.removeprefix(os.fsencode(tmp_path)) for found in walk_files(str(tmp_path), without=without)]
+    assert found == [b"/a/1.jpg", b"/b/2.jpg"]
+
+
 def test_what_omni_leaves_behind_is_passed_over_and_nothing_else(tmp_path):
     own = [".o.jsonl.part", ".o.jsonl.rejects.part", ".o.jsonl.state", "o.done.json", ".0.h5.tmp", ".t.pth.last.pth"]
     others = [".hidden.jpg", "a.part", "b.state", "c.tmp", "done.json"]
