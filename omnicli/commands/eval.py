@@ -213,8 +213,10 @@ def _open_shards(
     if shards_dir is None:
         return None
     from omnicli.data.fusing import CLASS_NAMES, SCORE_FUNCTION
+    from omnicli.streams.earlier_shards import hold_shards
     from omnicli.streams.shards import ShardWriter
 
+    stack.enter_context(hold_shards(shards_dir, ""))
     provenance = {**options, CLASS_NAMES: list(classes), SCORE_FUNCTION: function}
     shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=provenance)
     stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing

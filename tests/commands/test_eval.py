@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.streams.earlier_shards import hold_shards
 
 
 def omni(*arguments):
@@ -108,3 +109,10 @@ def test_the_help_promises_neither_folders_nor_resuming():
     text = CliRunner().invoke(app, ["eval", "--help"]).stdout
     assert "DIR/" not in text
     assert "resum" not in text
+
+
+def test_scores_do_not_go_beside_those_of_another_run(teacher, world, tmp_path):
+    with hold_shards(tmp_path / "s", ""):
+        result = omni("eval", "--checkpoint", teacher, "--shards", tmp_path / "s", world / "target" / "val")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "s: another process is writing it" in result.stderr

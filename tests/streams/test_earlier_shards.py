@@ -5,8 +5,14 @@ import json
 
 import pytest
 
-from omnicli.errors import OutputError
-from omnicli.streams.earlier_shards import find_shards, refuse_shards_of_others, remove_later_shards
+from omnicli.errors import OmniError, OutputError
+from omnicli.streams.earlier_shards import (
+    find_shards,
+    hold_shards,
+    refuse_shards_of_others,
+    remove_later_shards,
+)
+from omnicli.streams.walk import walk_files
 
 
 def put_shards(folder, *names):
@@ -43,3 +49,28 @@ def test_what_a_longer_run_left_is_removed_and_nothing_else(tmp_path):
     put_shards(tmp_path, "00000.h5", "00001.h5", "00002.h5", "0of2-00001.h5")
     remove_later_shards(tmp_path, "", 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.h5", "0of2-00001.h5"]
+
+
+def test_shards_of_a_prefix_are_written_by_one_process_at_a_time(tmp_path):
+    with hold_shards(tmp_path / "px", ""), hold_shards(tmp_path / "px", "0of2-"), hold_shards(tmp_path / "px", "a/b-"):
+        for prefix in ("", "0of2-", "a/b-"):
+            with (
+                pytest.raises(OmniError, match=r"px: another process is writing it"),
+                hold_shards(tmp_path / "px", prefix),
+            ):
+                pass
+        assert find_shards(tmp_path / "px", "") == []
+        assert list(walk_files(str(tmp_path / "px"))) == []
+    assert [path.name for path in (tmp_path / "px").rglob("*")] == ["a"]
+    with pytest.raises(ZeroDivisionError), hold_shards(tmp_path / "px", ""):
+        raise ZeroDivisionError
+    assert list((tmp_path / "px").glob(".*")) == []
+
+
+def test_a_folder_of_shards_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="cannot write shards: Not a directory"),
+        hold_shards(tmp_path / "file" / "px", ""),
+    ):
+        pass
