@@ -231,7 +231,7 @@ def _open_shards(
 ) -> "ShardWriter | None":
     if run.shard_kind is None or streams.shards_dir is None:
         return None
-    from omnicli.streams.earlier_shards import hold_shards, refuse_shards_of_others
+    from omnicli.streams.earlier_shards import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
     from omnicli.streams.sharding import parse_shard
     from omnicli.streams.shards import ShardWriter
 
@@ -250,7 +250,9 @@ def _open_shards(
         keep_paths=run.shard_keeps_paths,
     )
     stack.callback(writer.abort)  # what is closed stays; an open shard leaves nothing
-    if not writer.keep_paths and resumed is None:
+    if writer.keep_paths:
+        refuse_shards_of_other_stages(streams.shards_dir, prefix, run.name)
+    elif resumed is None:
         if streams.resume:
             refuse_shards_of_others(streams.shards_dir, prefix, Path(streams.out) if streams.out else None)
         if journal:

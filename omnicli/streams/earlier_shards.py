@@ -14,7 +14,7 @@ from omnicli.errors import OutputError
 from omnicli.streams.files import open_binary
 from omnicli.streams.lines import read_lines
 from omnicli.streams.locks import open_alone
-from omnicli.streams.shard_file import named_errors
+from omnicli.streams.shard_file import named_errors, stage_of
 
 ROW_FIELD = b'"row":'
 
@@ -70,6 +70,17 @@ def refuse_shards_of_others(directory: Path, prefix: str, out: Path | None) -> N
     found = find_shards(directory, prefix)
     if found and not (out is not None and _first_shard_of(out) in {path.resolve() for path in found}):
         raise _is_there(found[0])
+
+
+def refuse_shards_of_other_stages(directory: Path, prefix: str, stage: str) -> None:
+    """Check the same for a stage whose own lines name media: it overwrites what it wrote, nothing else.
+
+    Raises:
+        OutputError: another stage wrote one of the shards that are there, or nobody can tell which.
+    """
+    for path in find_shards(directory, prefix):
+        if stage_of(path) != stage:
+            raise _is_there(path)
 
 
 def remove_later_shards(directory: Path, prefix: str, num_shards: int) -> None:

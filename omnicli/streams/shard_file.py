@@ -148,6 +148,15 @@ def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
     return attributes
 
 
+def stage_of(path: Path) -> str | None:
+    """The subcommand that wrote the shard; None where nobody can tell."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return str(checked_attributes(file, str(path))["stage"])
+    except (OSError, RuntimeError, KeyError, InputError):
+        return None
+
+
 def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
     plain: dict[str, Any] = {}

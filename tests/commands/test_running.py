@@ -139,6 +139,32 @@ def test_two_runs_at_once_do_not_share_the_shards_of_one_folder(web, tmp_path):
     assert sorted(path.name for path in shards_dir.iterdir()) == ["00000.h5", "1of2-00000.h5"]
 
 
+@pytest.mark.parametrize("keeps_paths", [False, True])
+def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monkeypatch, keeps_paths):
+    from omnicli.streams.shards import ShardWriter
+
+    monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 1)
+    options = {"out": str(tmp_path / "out.jsonl"), "keeps_paths": keeps_paths}
+    packed([web], tmp_path / "px", **options)
+    packed([web], tmp_path / "px", **options | {"out": str(tmp_path / "part.jsonl")}, shard="1/2")
+    parts = sorted(path.name for path in (tmp_path / "px").glob("1of2-*"))
+    packed([web], tmp_path / "px", **options, limit=2)
+    assert sorted(path.name for path in (tmp_path / "px").iterdir()) == ["00000.h5", "00001.h5", *parts]
+    assert parts
+
+
+def test_lines_that_name_media_do_not_make_free_with_the_shards_of_other_stages(web, tmp_path):
+    packed([web], tmp_path / "px", out=str(tmp_path / "out.jsonl"))
+    before = named_frames(tmp_path / "out.jsonl")
+    run = StageRun(
+        name="dedup", make=lambda: lambda records, on_drop: records, options={}, shard_kind="features",
+        shard_keeps_paths=True,
+    )  # fmt: skip
+    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
+        run_stage(run, StreamOptions(inputs=[str(web)], shards_dir=tmp_path / "px", out=str(tmp_path / "kept.jsonl")))
+    assert named_frames(tmp_path / "out.jsonl") == before
+
+
 def test_inputs_of_one_name_in_two_folders_have_shards_of_their_own(tmp_path):
     """-o DIR/ with --shards: each line finds its own frame, whatever the files are called."""
     for folder in "ab":

@@ -9,9 +9,12 @@ from omnicli.errors import OmniError, OutputError
 from omnicli.streams.earlier_shards import (
     find_shards,
     hold_shards,
+    refuse_shards_of_other_stages,
     refuse_shards_of_others,
     remove_later_shards,
 )
+from omnicli.streams.records import Record
+from omnicli.streams.shards import ShardWriter
 from omnicli.streams.walk import walk_files
 
 
@@ -74,3 +77,20 @@ def test_a_folder_of_shards_that_cannot_be_made_is_an_output_error(tmp_path):
         hold_shards(tmp_path / "file" / "px", ""),
     ):
         pass
+
+
+def test_a_stage_overwrites_only_its_own_shards_where_lines_name_media(tmp_path):
+    """Whoever wrote the others may have lines that name their rows; a file that cannot be read may be anyone's."""
+    for stage in ("eval", "features"):
+        writer = ShardWriter(tmp_path / stage, stage=stage, kind="scores", provenance={})
+        record = Record({"id": "a"})
+        record.arrays = {"scores": [1.0]}
+        writer.add(record)
+        writer.close()
+    refuse_shards_of_other_stages(tmp_path / "eval", "", "eval")
+    refuse_shards_of_other_stages(tmp_path / "features", "0of2-", "eval")
+    refuse_shards_of_other_stages(tmp_path / "missing", "", "eval")
+    put_shards(tmp_path / "eval", "00001.h5")
+    for folder, name in (("features", "00000.h5"), ("eval", "00001.h5")):
+        with pytest.raises(OutputError, match=rf"{name} is there already, .* give --shards another folder"):
+            refuse_shards_of_other_stages(tmp_path / folder, "", "eval")
