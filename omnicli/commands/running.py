@@ -241,7 +241,7 @@ def _open_shards(
     stack.enter_context(hold_shards(streams.shards_dir, prefix))
     resumed = journal.resumed if journal else None
     writer = ShardWriter(
-        streams.shards_dir,
+        streams.shards_dir.absolute() if streams.root else streams.shards_dir,  # readers put the root before the rest
         stage=run.name,
         kind=run.shard_kind,
         provenance={**deciding, **run.facts},
