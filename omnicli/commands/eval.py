@@ -191,6 +191,7 @@ def command(
                 ledger.result = _write(record, writer, shards)  # the last is the summary
         if shards is not None:
             shards.close()
+            shards.remove_later()
         writer.flush()
         console.say(f"{ledger.sums()}; {closing_words(ledger.result, baseline)}")
 
@@ -213,8 +214,11 @@ def _open_shards(
     if shards_dir is None:
         return None
     from omnicli.data.fusing import CLASS_NAMES, SCORE_FUNCTION
+    from omnicli.streams.earlier_shards import hold_shards, refuse_shards_of_other_stages
     from omnicli.streams.shards import ShardWriter
 
+    stack.enter_context(hold_shards(shards_dir, ""))
+    refuse_shards_of_other_stages(shards_dir, "", "eval")
     provenance = {**options, CLASS_NAMES: list(classes), SCORE_FUNCTION: function}
     shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=provenance)
     stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing

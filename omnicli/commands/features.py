@@ -6,7 +6,8 @@
 
     omni features --checkpoint slowonly.pth --num-clips 10 --shards feats/ videos/ > feats.jsonl
 
-Each line names the shard and the row of its features; a shard is an INPUT wherever JSONL is.
+Each line names the shard and the row of its features; a shard is an INPUT wherever JSONL is. Shards are named as given
+with --shards, and by their absolute path where --root is given: later stages find them with --root and without.
 """
 
 from functools import partial

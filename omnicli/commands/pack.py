@@ -10,7 +10,8 @@ Each line names the shard and the row of its frames and is an INPUT of every sta
 shard. A picture stays a picture, all else becomes a clip. Frames are JPEG, resized as training would resize them, and
 keep the times of the original file: start_sec, end_sec, positive_sec and negative_sec mean what they meant. Of a part
 only its frames are packed; of a video that segment judged at 1 FPS only the frames it judged, whatever --fps and
---max-frames say. Shards are named as given with --shards: later stages need no --root for them.
+--max-frames say. Shards are named as given with --shards, and by their absolute path where --root is given: later
+stages need no --root for them and find them with it. If only later stages have one, give --shards an absolute path.
 
 How much faster, depends on size: from 3 times (320x240) to 10 (640x360) and 28 (1280x720) where whole clips are read;
 twice that and more for single frames far apart.

@@ -132,9 +132,7 @@ def run_file(
             flow: Any = PassFlow(kept=kept, rejects=rejects, journal=journal)
             records: Any = _open_passes(streams)
         else:
-            shards = _open_shards(run, streams, deciding, shard_prefix, journal)
-            if shards is not None:
-                stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
+            shards = _open_shards(run, streams, deciding, shard_prefix, journal, stack)
             flow = _open_flow(run, kept, rejects, journal, shards)
             records = _open_records(streams, flow, kept)
         with console.progress(lambda: _describe(flow, books)):
@@ -224,20 +222,26 @@ def _open_outputs(
 
 
 def _open_shards(
-    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], prefix: str, journal: "Journal | None"
+    run: StageRun,
+    streams: StreamOptions,
+    deciding: Mapping[str, Any],
+    prefix: str,
+    journal: "Journal | None",
+    stack: contextlib.ExitStack,
 ) -> "ShardWriter | None":
     if run.shard_kind is None or streams.shards_dir is None:
         return None
-    from omnicli.streams.earlier_shards import refuse_shards_of_others
+    from omnicli.streams.earlier_shards import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
     from omnicli.streams.sharding import parse_shard
     from omnicli.streams.shards import ShardWriter
 
     if streams.shard:
         shard = parse_shard(streams.shard)
         prefix = f"{prefix}{shard.index}of{shard.total}-"
+    stack.enter_context(hold_shards(streams.shards_dir, prefix))
     resumed = journal.resumed if journal else None
     writer = ShardWriter(
-        streams.shards_dir,
+        streams.shards_dir.absolute() if streams.root else streams.shards_dir,  # readers put the root before the rest
         stage=run.name,
         kind=run.shard_kind,
         provenance={**deciding, **run.facts},
@@ -245,7 +249,10 @@ def _open_shards(
         first_index=resumed.shards if resumed else 0,
         keep_paths=run.shard_keeps_paths,
     )
-    if not writer.keep_paths and resumed is None:
+    stack.callback(writer.abort)  # what is closed stays; an open shard leaves nothing
+    if writer.keep_paths:
+        refuse_shards_of_other_stages(streams.shards_dir, prefix, run.name)
+    elif resumed is None:
         if streams.resume:
             refuse_shards_of_others(streams.shards_dir, prefix, Path(streams.out) if streams.out else None)
         if journal:

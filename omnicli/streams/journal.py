@@ -7,7 +7,6 @@ is cut off on the next start.
 """
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import os
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from omnicli.errors import OmniError, OutputError
+from omnicli.streams.locks import open_alone
 from omnicli.streams.outputs import named_errors, open_atomic, publish
 
 STATE_VERSION = 1
@@ -183,17 +183,7 @@ def chain_digest(previous: str, line: bytes) -> str:
 
 def _open_part(path: Path, out: Path) -> PartWriter:
     with named_errors(str(out)):
-        file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise OmniError(
-            f"{out}: another process is writing it (it holds {path}); wait for it or write elsewhere"
-        ) from None
-    except OSError:
-        pass  # a file system without locks: the user's care
-    return PartWriter(file, path)
+        return PartWriter(open_alone(path, str(out)), path)
 
 
 def _cut(part: PartWriter, length: int) -> None:

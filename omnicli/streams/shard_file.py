@@ -30,8 +30,13 @@ class OpenShard:
         self.num_bytes = 0
         self._kind = attributes["kind"]
         self._partial = path.with_name(f".{path.name}.tmp")
-        self._file = h5py.File(self._partial, "w", libver=("v108", "v110"))
-        self._file.attrs.update({"format": FORMAT, "version": VERSION, "omni_version": __version__, **attributes})
+        self._file: Any = None
+        try:
+            self._file = h5py.File(self._partial, "w", libver=("v108", "v110"))
+            self._file.attrs.update({"format": FORMAT, "version": VERSION, "omni_version": __version__, **attributes})
+        except BaseException:
+            self.discard()
+            raise
         self._pending: dict[str, list[Any]] = {}
         self._pending_bytes = 0
         self._frames_end = 0
@@ -63,8 +68,9 @@ class OpenShard:
 
     def discard(self) -> None:
         """Close it and leave nothing."""
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            self._file.close()
+        if self._file is not None:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                self._file.close()
         self._partial.unlink(missing_ok=True)
 
     def _hold_line(self, line: bytes) -> None:
@@ -140,6 +146,15 @@ def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
     if attributes.get("kind") not in KINDS:
         raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
     return attributes
+
+
+def stage_of(path: Path) -> str | None:
+    """The subcommand that wrote the shard; None where nobody can tell."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return str(checked_attributes(file, str(path))["stage"])
+    except (OSError, RuntimeError, KeyError, InputError):
+        return None
 
 
 def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:

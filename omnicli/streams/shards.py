@@ -117,8 +117,7 @@ class ShardWriter:
 
     def remove_later(self) -> None:
         """Remove what a longer run before left behind those written now, which no line will name any more."""
-        if not self.keep_paths:
-            remove_later_shards(self._directory, self._prefix, self.num_closed)
+        remove_later_shards(self._directory, self._prefix, self.num_closed)
 
     def abort(self) -> None:
         """Leave nothing of the open shard; the closed ones stay."""

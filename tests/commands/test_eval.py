@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.streams.earlier_shards import hold_shards
 
 
 def omni(*arguments):
@@ -108,3 +109,29 @@ def test_the_help_promises_neither_folders_nor_resuming():
     text = CliRunner().invoke(app, ["eval", "--help"]).stdout
     assert "DIR/" not in text
     assert "resum" not in text
+
+
+def test_scores_of_a_longer_run_before_do_not_stay(teacher, world, tmp_path, monkeypatch):
+    """--fuse and --baseline read the whole folder: it holds one run's scores, and nobody else's are touched."""
+    from omnicli.streams.shards import ShardWriter
+
+    monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 5)
+    for limit, shards in ((11, 3), (3, 1)):
+        result = omni("eval", "--checkpoint", teacher, "--limit", limit, "--shards", tmp_path / "s",
+                      world / "target" / "val", "-o", tmp_path / "out.jsonl")  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert len(list((tmp_path / "s").iterdir())) == shards
+    fused = omni("eval", "--fuse", tmp_path / "s", "--fuse", tmp_path / "s")
+    assert parsed(fused.stdout)[-1]["num_videos"] == 3
+
+
+def test_scores_go_neither_over_the_rows_of_other_stages_nor_beside_another_run(teacher, world, tmp_path):
+    media = sorted((world / "target" / "val").rglob("*.mp4"))[0]
+    assert omni("features", "--checkpoint", teacher, "--shards", tmp_path / "f", media).exit_code == 0
+    result = omni("eval", "--checkpoint", teacher, "--shards", tmp_path / "f", world / "target" / "val")
+    assert (result.exit_code, result.stdout) == (73, "")
+    assert "f/00000.h5 is there already" in result.stderr
+    with hold_shards(tmp_path / "s", ""):
+        result = omni("eval", "--checkpoint", teacher, "--shards", tmp_path / "s", world / "target" / "val")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "s: another process is writing it" in result.stderr

@@ -73,3 +73,20 @@ def test_the_same_run_gives_the_same_lines_whatever_the_workers(world, tmp_path)
     assert texts[0] == texts[1]
     assert all(json.loads(line)["num_frames"] <= 3 for line in texts[0].splitlines())
     assert texts[0]
+
+
+def test_shards_are_found_with_the_root_of_the_media_and_without(world, tmp_path, monkeypatch):
+    """Given --root, lines name shards by absolute paths: relative ones would be looked for below it."""
+    monkeypatch.chdir(tmp_path)
+    video = sorted((world / "web" / "video").rglob("*.mp4"))[0]
+    (tmp_path / "w.jsonl").write_text(json.dumps({"path": str(video.relative_to(world)), "media": "video"}) + "\n")
+    (tmp_path / "v.jsonl").write_text(json.dumps({"path": str(video), "media": "video"}) + "\n")
+    assert omni("pack", "--root", world, "--shards", "px", "w.jsonl", "-o", "rooted.jsonl").exit_code == 0
+    assert omni("pack", "--shards", "py", "v.jsonl", "-o", "plain.jsonl").exit_code == 0
+    assert [line["path"] for line in parsed(tmp_path / "plain.jsonl")] == ["py/00000.h5"]
+    for arguments in (["--root", world, "rooted.jsonl"], ["rooted.jsonl"], ["plain.jsonl"]):
+        probed = omni("index", "--probe", *arguments)
+        assert probed.exit_code == 0, probed.stderr
+        assert "num_frames" in json.loads(probed.stdout), arguments
+    again = omni("pack", "--root", world, "--shards", "px", "w.jsonl", "-o", "rooted.jsonl")  # its own shards
+    assert again.exit_code == 0, again.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import InputError, OutputError, TooManyBad
+from omnicli.errors import InputError, OmniError, OutputError, TooManyBad
 
 
 def keep_long_names(records, on_drop):
@@ -84,17 +84,19 @@ def test_files_that_decide_have_a_digest_or_a_name(tmp_path):
         digest_of(tmp_path / "gone", InputError)
 
 
-def packed(inputs, shards_dir, **options):
+def packed(inputs, shards_dir, *, keeps_paths=False, while_running=lambda: None, **options):
     """A run that stores each id as the only frame of its record."""
 
     def stage(records, on_drop):
         for record in records:
+            while_running()
             made = record.derive()
             made.arrays = {"frames": [record["id"].encode()]}
             yield made
 
     streams = StreamOptions(inputs=[str(path) for path in inputs], shards_dir=shards_dir, **options)
-    run_stage(StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+    run = StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames", shard_keeps_paths=keeps_paths)
+    run_stage(run, streams)
 
 
 def named_frames(out):
@@ -115,6 +117,52 @@ def test_no_run_writes_over_the_shards_that_another_list_names(web, tmp_path):
     assert (named_frames(first), other.exists()) == (before, False)
     packed([web], shards_dir, out=str(first))  # overwritten with its shards
     assert [name == frame for name, frame in named_frames(first)] == [True] * 4
+
+
+def test_two_runs_at_once_do_not_share_the_shards_of_one_folder(web, tmp_path):
+    """The second is refused as one with the same -o is; other parts of --shard write beside the first."""
+    first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
+    refusals = []
+
+    def run_others():
+        if not refusals:
+            for out in (first, other):
+                with pytest.raises(OmniError, match="another process is writing it") as caught:
+                    packed([web], shards_dir, out=str(out), resume=False)
+                refusals.append(caught.value.exit_code)
+            packed([web], shards_dir, out=str(tmp_path / "part.jsonl"), shard="1/2")
+
+    packed([web], shards_dir, out=str(first), while_running=run_others)
+    assert refusals == [1, 1]
+    assert [name == frame for name, frame in named_frames(first)] == [True] * 4
+    assert not other.exists()
+    assert sorted(path.name for path in shards_dir.iterdir()) == ["00000.h5", "1of2-00000.h5"]
+
+
+@pytest.mark.parametrize("keeps_paths", [False, True])
+def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monkeypatch, keeps_paths):
+    from omnicli.streams.shards import ShardWriter
+
+    monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 1)
+    options = {"out": str(tmp_path / "out.jsonl"), "keeps_paths": keeps_paths}
+    packed([web], tmp_path / "px", **options)
+    packed([web], tmp_path / "px", **options | {"out": str(tmp_path / "part.jsonl")}, shard="1/2")
+    parts = sorted(path.name for path in (tmp_path / "px").glob("1of2-*"))
+    packed([web], tmp_path / "px", **options, limit=2)
+    assert sorted(path.name for path in (tmp_path / "px").iterdir()) == ["00000.h5", "00001.h5", *parts]
+    assert parts
+
+
+def test_lines_that_name_media_do_not_make_free_with_the_shards_of_other_stages(web, tmp_path):
+    packed([web], tmp_path / "px", out=str(tmp_path / "out.jsonl"))
+    before = named_frames(tmp_path / "out.jsonl")
+    run = StageRun(
+        name="dedup", make=lambda: lambda records, on_drop: records, options={}, shard_kind="features",
+        shard_keeps_paths=True,
+    )  # fmt: skip
+    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
+        run_stage(run, StreamOptions(inputs=[str(web)], shards_dir=tmp_path / "px", out=str(tmp_path / "kept.jsonl")))
+    assert named_frames(tmp_path / "out.jsonl") == before
 
 
 def test_inputs_of_one_name_in_two_folders_have_shards_of_their_own(tmp_path):

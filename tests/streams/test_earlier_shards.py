@@ -5,8 +5,17 @@ import json
 
 import pytest
 
-from omnicli.errors import OutputError
-from omnicli.streams.earlier_shards import find_shards, refuse_shards_of_others, remove_later_shards
+from omnicli.errors import OmniError, OutputError
+from omnicli.streams.earlier_shards import (
+    find_shards,
+    hold_shards,
+    refuse_shards_of_other_stages,
+    refuse_shards_of_others,
+    remove_later_shards,
+)
+from omnicli.streams.records import Record
+from omnicli.streams.shards import ShardWriter
+from omnicli.streams.walk import walk_files
 
 
 def put_shards(folder, *names):
@@ -50,3 +59,45 @@ def test_what_a_longer_run_left_is_removed_and_nothing_else(tmp_path):
     put_shards(tmp_path, "00000.h5", "00001.h5", "00002.h5", "0of2-00001.h5")
     remove_later_shards(tmp_path, "", 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.h5", "0of2-00001.h5"]
+
+
+def test_shards_of_a_prefix_are_written_by_one_process_at_a_time(tmp_path):
+    with hold_shards(tmp_path / "px", ""), hold_shards(tmp_path / "px", "0of2-"), hold_shards(tmp_path / "px", "a/b-"):
+        for prefix in ("", "0of2-", "a/b-"):
+            with (
+                pytest.raises(OmniError, match=r"px: another process is writing it"),
+                hold_shards(tmp_path / "px", prefix),
+            ):
+                pass
+        assert find_shards(tmp_path / "px", "") == []
+        assert list(walk_files(str(tmp_path / "px"))) == []
+    assert [path.name for path in (tmp_path / "px").rglob("*")] == ["a"]
+    with pytest.raises(ZeroDivisionError), hold_shards(tmp_path / "px", ""):
+        raise ZeroDivisionError
+    assert list((tmp_path / "px").glob(".*")) == []
+
+
+def test_a_folder_of_shards_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="cannot write shards: Not a directory"),
+        hold_shards(tmp_path / "file" / "px", ""),
+    ):
+        pass
+
+
+def test_a_stage_overwrites_only_its_own_shards_where_lines_name_media(tmp_path):
+    """Whoever wrote the others may have lines that name their rows; a file that cannot be read may be anyone's."""
+    for stage in ("eval", "features"):
+        writer = ShardWriter(tmp_path / stage, stage=stage, kind="scores", provenance={})
+        record = Record({"id": "a"})
+        record.arrays = {"scores": [1.0]}
+        writer.add(record)
+        writer.close()
+    refuse_shards_of_other_stages(tmp_path / "eval", "", "eval")
+    refuse_shards_of_other_stages(tmp_path / "features", "0of2-", "eval")
+    refuse_shards_of_other_stages(tmp_path / "missing", "", "eval")
+    put_shards(tmp_path / "eval", "00001.h5")
+    for folder, name in (("features", "00000.h5"), ("eval", "00001.h5")):
+        with pytest.raises(OutputError, match=rf"{name} is there already, .* give --shards another folder"):
+            refuse_shards_of_other_stages(tmp_path / folder, "", "eval")

@@ -5,6 +5,7 @@ import sys
 
 import h5py
 import numpy as np
+import pytest
 
 from omnicli.streams import shard_file
 from omnicli.streams.records import Record
@@ -41,4 +42,25 @@ def test_memory_stays_flat_while_a_shard_grows(tmp_path):
     )
     grown_kib = int(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
     assert grown_kib < 30_000, "of 200 MB written"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_that_cannot_be_begun_leaves_nothing(tmp_path):
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from omnicli.streams.shard_file import OpenShard\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n"
+        f"    OpenShard(Path({str(tmp_path)!r}) / 'x.h5', {{'kind': 'frames'}})\n"
+        "except (OSError, RuntimeError):\n"
+        "    sys.exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attributes_that_cannot_be_written_leave_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        OpenShard(tmp_path / "x.h5", {"kind": "frames", "seed": object()})
     assert list(tmp_path.iterdir()) == []

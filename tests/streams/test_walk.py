@@ -82,7 +82,15 @@ def test_folders_to_be_passed_over_are_known_by_any_name(tmp_path):
 
 
 def test_what_omni_leaves_behind_is_passed_over_and_nothing_else(tmp_path):
-    own = [".o.jsonl.part", ".o.jsonl.rejects.part", ".o.jsonl.state", "o.done.json", ".0.h5.tmp", ".t.pth.last.pth"]
+    own = [
+        ".o.jsonl.part",
+        ".o.jsonl.rejects.part",
+        ".o.jsonl.state",
+        "o.done.json",
+        ".0.h5.tmp",
+        ".0.h5.lock",
+        ".t.pth.last.pth",
+    ]
     others = [".hidden.jpg", "a.part", "b.state", "c.tmp", "done.json"]
     make(tmp_path, *own, *others)
     assert [os.path.basename(path) for path in paths(str(tmp_path))] == others  # noqa: PTH119
