@@ -1,8 +1,10 @@
 """The ``omni`` command: a list of subcommands, and what an error becomes: one line on stderr and an exit code."""
 
 import contextlib
+import errno
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -43,6 +45,7 @@ EXIT_BUG = 70
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_CTRL_C = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 EPILOG = """[bold]Exit codes[/bold]
 
@@ -90,6 +93,9 @@ class OmniGroup(TyperGroup):
         except Exception as error:
             if isinstance(error, OSError) and (problem := _flush(sys.stdout)):
                 _say(ctx, f"stdout: cannot write: {problem.strerror}")
+                raise typer.Exit(OutputError.exit_code) from None
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                _say(ctx, f"{error.filename or 'stdout'}: cannot write: {error.strerror}")
                 raise typer.Exit(OutputError.exit_code) from None
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
                 raise  # Typer's own: usage errors and exits
@@ -163,11 +169,18 @@ def main() -> None:
     _spell_names_in_utf8()
     _open_closed_streams()
     code: Any = 0
+    listener = _stdout_again()
+    problem: OSError | None = None
     try:
         app(prog_name="omni")
     except SystemExit as end:
         code = end.code
-    problem = _flush(sys.stdout)
+        if code == 1 and _is_deserted(listener) and {"-h", "--help"} & set(sys.argv):
+            code = EXIT_PIPE_CLOSED  # Typer's own end of a help that nobody reads
+    except OSError as error:  # help is printed before there is a command
+        problem = error
+        _forget(sys.stdout)
+    problem = problem or _flush(sys.stdout)
     if isinstance(problem, BrokenPipeError):
         code = code or EXIT_PIPE_CLOSED
     elif problem and not code:
@@ -200,6 +213,23 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
+
+
+def _stdout_again() -> int | None:
+    """Another descriptor of stdout, which keeps it in sight where ``rich`` points the first one at nothing."""
+    try:
+        return os.dup(1)
+    except OSError:
+        return None
+
+
+def _is_deserted(descriptor: int | None) -> bool:
+    """True for a pipe whose reader has gone away."""
+    if descriptor is None:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _spell_names_in_utf8() -> None:

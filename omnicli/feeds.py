@@ -179,9 +179,9 @@ class FrozenFeed(ClipFeed):
         read, read_row = partial(self._view, epoch=view), partial(read_feature, look=self.look, epoch=view)
         features, unreadable = trunk_features(self.teacher, examples, read, self.setting, read_row)
         kept |= dict(zip(missing, features, strict=True))
-        for place, why in unreadable.items():
-            key = (number, missing[place])
-            self._unreadable[key] = (Place(examples[place], 0, key), why)
+        for row, why in unreadable.items():
+            key = (number, missing[row])
+            self._unreadable[key] = (Place(examples[row], 0, key), why)
         return torch.stack([kept[row] for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
@@ -223,10 +223,7 @@ class Judge:
     def _logits(self) -> tuple[np.ndarray, np.ndarray]:
         """(M, K) logits and (M, K) labels, 1 where true, of what is readable, from all ranks.
 
-        The classified mean of features is the mean of logits.
-
-        Raises:
-            TrainingDiverged: logits are not finite, so M's weights are of no use.
+        The classified mean of features is the mean of logits. Raises TrainingDiverged: they are not finite.
         """
         model = self._teacher.model
         if self._features is None or model.frozen != "backbone":
@@ -251,8 +248,8 @@ class Judge:
 
     def _forget_unreadable(self) -> None:
         features, unreadable = self._features or (torch.empty(0), {})
-        left = [(self._examples[row].record, why) for row, why in unreadable.items()]
-        for record, why in self._setting.world.gather_rare(left):
+        gone = [(self._examples[row].record, why) for row, why in unreadable.items()]
+        for record, why in self._setting.world.gather_rare(gone):
             self._on_drop(record, f"unreadable: {why}")
         kept = [row for row in range(len(self._examples)) if row not in unreadable]
         self._examples = [self._examples[row] for row in kept]

@@ -112,6 +112,30 @@ def test_help_is_readable_in_any_locale():
         assert b"filter" in run.stdout
 
 
+@pytest.mark.parametrize("arguments", ["--help", "filter --help", "--version", "index -n"])
+def test_a_full_disk_under_help_is_73_in_one_line(sh, arguments):
+    made = sh(f"omni {arguments} > /dev/full || echo $?")
+    assert made.stdout == "73\n"
+    assert made.stderr.endswith("stdout: cannot write: No space left on device\n") and made.stderr.count("\n") == 1
+
+
+def test_help_that_nobody_reads_is_141(sh):
+    assert sh("(omni train --help || echo $? >&2) | true").stderr == "141\n"
+
+
+def test_a_full_folder_for_temporary_files_is_73_and_named(sh, tmp_path):
+    """Decisions over the whole stream put records aside there."""
+    rows = "".join(
+        json.dumps({"id": str(n), "pseudo_class": "a", "top_scores": [[0, 0.5]]}) + "\n" for n in range(20_000)
+    )
+    (tmp_path / "a.jsonl").write_text(rows)
+    for command in ("balance", "filter --top 5 --classes c.txt"):
+        (tmp_path / "c.txt").write_text("a\n")
+        made = sh(f"(ulimit -f 64; cat a.jsonl | omni {command} - > /dev/null) || echo $?", cwd=tmp_path)
+        assert made.stdout == "73\n"
+        assert "cannot write: File too large" in made.stderr
+
+
 def test_a_thread_that_still_computes_does_not_change_the_exit_code(shell_environment):
     """A thread inside PyTorch aborts the process if the interpreter ends it; a stopped training has such threads."""
     program = """

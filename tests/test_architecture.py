@@ -18,7 +18,8 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 LONG_FILES = {  # read better in one piece
     "omnicli/commands/running.py": 380,
-    "omnicli/commands/train.py": 375,  # a table of options
+    "omnicli/commands/train.py": 380,  # a table of options
+    "omnicli/feeds.py": 310,
     "omnicli/stages/filter.py": 345,
 }
 LONG_FUNCTIONS: set[str] = set()

@@ -36,6 +36,7 @@ from omnicli.commands.comparing import check_baseline, closing_words, load_basel
 from omnicli.commands.fusing import check_fusing, digests_of, fusing_options, load_scores
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
+from omnicli.commands.stream_options import check_outputs_differ
 from omnicli.console import Console
 from omnicli.errors import InputError, ModelError, UsageError
 
@@ -161,6 +162,7 @@ def command(
         given = {"fuse": fuse} if fuse else {"inputs": inputs or ["-"]}
         print_options({**options, **given, "out": out, "shards": shards_dir})
         return
+    check_outputs_differ({"-o": out, "--rejects": rejects, "--summary": summary})
     console = Console("eval", quiet=quiet, verbose=verbose)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopping_on_sigterm(resumable=False))

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,8 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
         return
     console = Console(run.name, quiet=streams.quiet, verbose=streams.verbose)
     books = Books()
-    with stopping_on_sigterm(resumable=bool(streams.out) and not run.whole_stream):
+    with stopping_on_sigterm(resumable=_leaves_a_state(run, streams)) as stop_if_asked:
+        run = replace(run, make=partial(_made, run.make, stop_if_asked))
         if is_folder(streams.out):
             from omnicli.commands.many_files import run_folder
 
@@ -106,6 +107,20 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
             finished = True
     if finished:
         close_books(run, streams, books, console)
+
+
+def _leaves_a_state(run: StageRun, streams: StreamOptions) -> bool:
+    """True if a run that is stopped can go on."""
+    from omnicli.streams.outputs import is_special
+
+    return bool(streams.out) and not run.whole_stream and not is_special(Path(streams.out or ""))
+
+
+def _made(make: "Callable[[], Stage | PassStage]", stop_if_asked: Callable[[], None]) -> "Stage | PassStage":
+    """The stage, loaded; what is imported for it may have swallowed the exception of a signal."""
+    stage = make()
+    stop_if_asked()
+    return stage
 
 
 def run_file(
@@ -177,19 +192,33 @@ def digest_of(path: Path, error: type[OmniError]) -> str:
 
 
 @contextlib.contextmanager
-def stopping_on_sigterm(*, resumable: bool) -> Iterator[None]:
-    """Let SIGTERM end the block as an exception, so that files are closed and the state stays good."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def stopping_on_sigterm(*, resumable: bool) -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the block as an exception, so that files are closed and the state stays good.
+
+    Yields:
+        A function that raises the exception again, for where somebody else's code may have caught it. Whatever other
+        exception such code makes of it ends the block as the stop that it was.
+    """
+    stopped: list[Interrupted] = []
 
     def stop(number: int, frame: object) -> None:
         what = "run the same command again to go on" if resumable else "nothing to go on from without -o"
-        raise Interrupted(f"stopped by {signal.Signals(number).name}; {what}", resumable=resumable)
+        stopped.append(Interrupted(f"stopped by {signal.Signals(number).name}; {what}", resumable=resumable))
+        raise stopped[0]
 
+    def stop_if_asked() -> None:
+        if stopped:
+            raise stopped[0]
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stop_if_asked
+    except Exception:
+        stop_if_asked()
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

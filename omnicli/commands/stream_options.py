@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +61,26 @@ def check_streams(streams: StreamOptions, *, whole_stream: str | None) -> None:
         raise UsageError("with -o DIR/ the rejects are one file an input file too: --rejects OTHERDIR/")
     if streams.null_separated and not streams.files_from:
         raise UsageError("-0 goes with --files-from")
-    if streams.rejects and streams.out and os.path.realpath(streams.rejects) == os.path.realpath(streams.out):
-        raise UsageError(f"--rejects and -o are the same file: {streams.out}")
+    check_outputs_differ({"-o": streams.out, "--rejects": streams.rejects, "--summary": streams.summary})
     parse_max_bad(streams.max_bad, 0)
     _check_names(streams)
+
+
+def check_outputs_differ(outputs: Mapping[str, str | Path | None]) -> None:
+    """Refuse two options that would write one file; a device takes the words of both.
+
+    Raises:
+        UsageError: names them.
+    """
+    from omnicli.streams.outputs import is_special
+
+    taken: dict[str, str] = {}
+    for option, path in outputs.items():
+        if not path or is_special(Path(path)):
+            continue
+        other = taken.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise UsageError(f"{option} and {other} are the same file: {path}")
 
 
 def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:

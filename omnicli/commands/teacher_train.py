@@ -25,6 +25,7 @@ from omnicli.commands import options as o
 from omnicli.commands import training_options as t
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import print_options
+from omnicli.commands.stream_options import check_outputs_differ
 from omnicli.commands.training_run import shown_metrics, stopping_when_asked
 from omnicli.console import Console
 from omnicli.errors import UsageError
@@ -99,6 +100,7 @@ def command(
         raise UsageError("teacher-train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):
         raise UsageError(f"-o {out}: a folder; teacher-train writes one file")
+    check_outputs_differ({"-o": out, "--rejects": rejects, "--summary": summary})
     options = {"recipe": name, **asdict(row), "seed": seed, "temperature": temperature,
                "classes": classes, "inputs": inputs or ["-"], "val": val, "out": out}  # fmt: skip
     if dry_run:
@@ -109,8 +111,9 @@ def command(
     streams = {"files_from": files_from, "null_separated": null_separated, "limit": limit}
     learning = {"recipe": row, "seed": seed, "calibrate": temperature, "resume": resume}
     where = {"workers": workers, "device": device, "precision": precision, "root": root}
-    with Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options) as ledger:
-        _train(inputs or [], val, classes, out, streams, learning, where, console, ledger)
+    books = Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
+    with stopping_when_asked() as asked, books as ledger:
+        _train(inputs or [], val, classes, out, streams, learning, {**where, "asked": asked}, console, ledger)
 
 
 def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, TeacherRecipe]:
@@ -172,27 +175,26 @@ def _train(
     device = pick_device(where["device"])
     set_threads()
     last: dict[str, Any] = {}
-    with stopping_when_asked() as asked:
-        setting = Setting(
-            device=device,
-            precision=pick_precision(where["precision"], device),
-            workers=where["workers"] or available_cores(),
-            root=where["root"],
-            should_stop=asked,
-        )
-        metrics = train_teacher(
-            ledger.read(inputs, root=where["root"], **streams),
-            val=ledger.read(val, root=where["root"]) if val else None,
-            classes=read_classes(classes) if classes else None,
-            out=out,
-            setting=setting,
-            on_drop=ledger.on_drop,
-            **learning,
-        )
-        stdout = open_stdout(live=True)
-        with console.progress(lambda: f"{ledger.num_in:,} in, {shown_metrics(last)}"):
-            for line in metrics:
-                stdout.write(format_record(line))
-                last.update(line)
-        ledger.result = last
-        console.say(f"{ledger.sums()}; {shown_metrics(last)} → {out}")
+    setting = Setting(
+        device=device,
+        precision=pick_precision(where["precision"], device),
+        workers=where["workers"] or available_cores(),
+        root=where["root"],
+        should_stop=where["asked"],
+    )
+    metrics = train_teacher(
+        ledger.read(inputs, root=where["root"], **streams),
+        val=ledger.read(val, root=where["root"]) if val else None,
+        classes=read_classes(classes) if classes else None,
+        out=out,
+        setting=setting,
+        on_drop=ledger.on_drop,
+        **learning,
+    )
+    stdout = open_stdout(live=True)
+    with console.progress(lambda: f"{ledger.num_in:,} in, {shown_metrics(last)}"):
+        for line in metrics:
+            stdout.write(format_record(line))
+            last.update(line)
+    ledger.result = last
+    console.say(f"{ledger.sums()}; {shown_metrics(last)} → {out}")

@@ -28,11 +28,11 @@ from omnicli.commands import options as o
 from omnicli.commands import training_options as t
 from omnicli.commands.ledger import Ledger
 from omnicli.commands.running import digest_of, print_options
-from omnicli.commands.stream_options import refuse_given
+from omnicli.commands.stream_options import check_outputs_differ, refuse_given
 from omnicli.commands.teacher_train import resolve_recipe
 from omnicli.commands.training_run import drawing, shown_metrics, stopping_when_asked
 from omnicli.console import Console
-from omnicli.errors import InputError, UsageError
+from omnicli.errors import InputError, Interrupted, UsageError
 from omnicli.recipes import StudentRecipe
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def command(
         raise UsageError("train writes a checkpoint: give -o FILE")
     if out.is_dir() or str(out).endswith("/"):
         raise UsageError(f"-o {out}: a folder; train writes one file")
+    check_outputs_differ({"-o": out, "--rejects": rejects, "--summary": summary})
     if multi_label:
         refuse_given(context, ("temperature",), "is of one softmax over classes, not for --multi-label")
     calibrate = temperature and not multi_label
@@ -308,8 +309,10 @@ def _join(
     talk: Mapping[str, bool],
 ) -> None:
     """Join the other processes, if there are any; only the first one writes."""
-    from omnicli.engine.distributed import join_world
-
+    with stopping_when_asked() as asked:  # importing PyTorch takes seconds
+        from omnicli.engine.distributed import join_world
+    if asked():
+        raise Interrupted("stopped before the first step; run the same command again")
     with join_world(where["device"]) as world:
         console = Console("train", quiet=talk["quiet"] or not world.is_first, verbose=talk["verbose"])
         console.detail(f"{learning['recipe']}")

@@ -135,10 +135,8 @@ def inflate_picture(
         MediaError: the picture does not decode, or is a video.
         InputError: no recipe, or not one of this version; names the record.
     """
-    path = draw_path(
-        record, aspect=picture_aspect(source), num_frames=num_frames, frame_interval=frame_interval, epoch=epoch,
-        draw=draw,
-    )  # fmt: skip
+    aspect, shape = picture_aspect(source), {"num_frames": num_frames, "frame_interval": frame_interval}
+    path = draw_path(record, aspect=aspect, **shape, epoch=epoch, draw=draw)
     return render_path(source, path, short_side=short_side)
 
 

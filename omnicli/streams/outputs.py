@@ -17,6 +17,7 @@ import zstandard
 from omnicli.errors import OutputError
 
 COPY_BYTES = 1 << 20
+STDERR_NAMES = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
 FLUSH_SEC = 0.05  # a reader downstream never waits longer than this for lines already made
 
 
@@ -80,7 +81,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         OutputError: the folder is missing, full or not writable.
     """
     if is_special(path):
-        with named_errors(str(path)), path.open("wb") as straight, _compressor(straight, path) as file:
+        with named_errors(str(path)), _open_straight(path) as straight, _compressor(straight, path) as file:
             yield file
         return
     final = Path(os.path.realpath(path))
@@ -117,11 +118,18 @@ def publish(part: Path, path: Path) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """True for FIFOs, devices and sockets, which can only be written straight."""
+    """True for FIFOs, devices and sockets, which can only be written straight, and for stderr whatever it is."""
     try:
-        return not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
+        return str(path) in STDERR_NAMES or (not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())
     except OSError:
         return False
+
+
+def _open_straight(path: Path) -> BinaryIO:
+    """Stderr is what Python writes to: under ``-q`` descriptor 2 leads nowhere."""
+    if str(path) in STDERR_NAMES and sys.stderr is not None:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "wb")
+    return path.open("wb")
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from omnicli.streams.outputs import named_errors
 from omnicli.streams.records import Record, format_record, parse_record
 
 
@@ -34,14 +35,16 @@ class Spool:
         return len(self._positions)
 
     def add(self, record: Record, reason: str = "") -> None:
-        """Put one record aside, without its arrays; with a reason if it is leaving."""
-        self._file.write(format_record(record))
+        """Put one record aside, without its arrays; with a reason if it is leaving. Raises OutputError."""
+        with named_errors(tempfile.gettempdir()):
+            self._file.write(format_record(record))
         self._positions.append(record.position)
         self._reason_numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
 
     def __iter__(self) -> Iterator[tuple[Record, str]]:
         """Give back (record, reason), reason "" for those that stay."""
-        self._file.flush()
+        with named_errors(tempfile.gettempdir()):
+            self._file.flush()
         self._file.seek(0)
         reasons = list(self._reasons)
         for line, position, number in zip(self._file, self._positions, self._reason_numbers, strict=True):

@@ -1,12 +1,15 @@
 """The runner opens, counts, publishes and judges, the same for every stage."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
-from omnicli.errors import InputError, OmniError, OutputError, TooManyBad
+from omnicli.errors import InputError, Interrupted, OmniError, OutputError, TooManyBad, UsageError
 
 
 def keep_long_names(records, on_drop):
@@ -44,6 +47,43 @@ def test_outputs_rejects_and_summary_tell_one_story(web, tmp_path, capsys):
     assert summary["options"] == {"longer_than": 3}
     line = capsys.readouterr().err
     assert line.startswith("measure: 4 in = 2 kept + 1 rejected (short name 1) + 1 unreadable, ")
+
+
+@pytest.mark.parametrize("pair", [("out", "summary"), ("rejects", "summary"), ("out", "rejects")])
+def test_two_outputs_in_one_file_are_refused(web, tmp_path, pair):
+    """Options that conflict exit 2: the later of two outputs would replace the first."""
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+
+    def written_to(*paths):
+        made = {name: Path(path) if name == "summary" else str(path) for name, path in zip(pair, paths, strict=True)}
+        run_stage(stage_run(), StreamOptions(inputs=[str(web)], **made))
+
+    with pytest.raises(UsageError, match="are the same file"):
+        written_to(tmp_path / "a", tmp_path / "link")
+    assert not (tmp_path / "a").exists()
+    written_to("/dev/null", "/dev/null")
+
+
+@pytest.mark.parametrize(("out", "code"), [("out", 75), ("/dev/null", 143), (None, 143)])
+@pytest.mark.parametrize("made_of_it", [RuntimeError("Error calling __set_name__"), None])
+def test_sigterm_that_an_import_swallows_stops_the_run_all_the_same(web, tmp_path, out, code, made_of_it):
+    def make():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted:
+            if made_of_it:
+                raise made_of_it from None
+        return keep_long_names
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(Interrupted) as stopped:
+            streams = StreamOptions(inputs=[str(web)], out=out and str(tmp_path / out))
+            run_stage(StageRun(name="measure", make=make, options={}), streams)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.resumable == (code == 75)
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_many_bad_leaves_complete_output_and_raises(web, tmp_path):

@@ -140,6 +140,7 @@ def test_unreadable_clips_are_rejects_and_can_be_too_many(world, tmp_path):
         (["-o", "a.pth"], 2, "give --model"),
         ([*TINY], 2, "give -o FILE"),
         ([*TINY, "-o", "."], 2, "a folder"),
+        ([*TINY, "-o", "a.pth", "--summary", "./a.pth"], 2, "--summary and -o are the same file"),
         ([*TINY, "--freeze", "backbone", "-o", "a.pth"], 2, "random weights"),
         ([*TINY, "--milestones", "1,2", "-o", "a.pth"], 2, "--lr-schedule step"),
         ([*TINY, "--lr-schedule", "step", "--milestones", "x", "-o", "a.pth"], 2, "40,80"),

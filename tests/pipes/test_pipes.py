@@ -66,6 +66,17 @@ def test_a_stderr_that_takes_nothing_changes_nothing_else(sh, tmp_path, nowhere)
     assert (run.returncode, run.stdout) == (65, "")
 
 
+@pytest.mark.parametrize("quiet", ["", "-q"])
+@pytest.mark.parametrize("to", ["2> err", "2>&1 > /dev/null | cat > err"])
+def test_rejects_may_go_to_stderr(sh, tmp_path, quiet, to):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "page.jpg").write_text("<html>")
+    sh(f"omni index web {quiet} --rejects /dev/stderr {to}", cwd=tmp_path)
+    first, *others = (tmp_path / "err").read_text().splitlines()
+    assert json.loads(first)["id"] == "web/page.jpg"
+    assert len(others) == (0 if quiet else 1)
+
+
 def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_path):
     lines_file(tmp_path / "a.jsonl", 5)
     run = sh("omni filter --threshold 0 a.jsonl -o b.jsonl >&- 2>&- <&-", cwd=tmp_path)
