@@ -15,6 +15,8 @@ MOMENTUM = 0.9
 class Schedule:
     """A factor on the learning rate for every moment of training.
 
+    Ours: a cosine begins where the warm-up ends, at its full height; the papers say of both only how long they are.
+
     Attributes:
         kind: ``step`` (x 0.1 at each milestone), ``cosine`` (to 0), or ``constant``.
         epochs: of the whole training, warm-up included.
