@@ -19,13 +19,12 @@ import msgspec
 from msgspec import UNSET
 
 from omnicli.errors import InputError
-from omnicli.streams.flow import UNREADABLE
 from omnicli.streams.journal import Journal
 from omnicli.streams.lines import Lines, read_lines
 from omnicli.streams.outputs import LineWriter
 from omnicli.streams.placing import Rejected
 from omnicli.streams.readers import parse_line
-from omnicli.streams.records import Fields, Record, format_record
+from omnicli.streams.records import UNREADABLE, Fields, Record, format_record
 
 REJECT_MARK = b"!"  # in front of a line that the reader rejects; no line of JSON begins so
 BLOCK = 1024  # records settled between two looks at the books
@@ -160,8 +159,8 @@ class Passes:
                         yield line.removeprefix(REJECT_MARK), None
                         continue
                 # as a reader would have it, or would refuse it
-                line = format_record(parse_line(line, name, number))[:-1]
-                yield line, _glance(line)
+                line, is_rejected = _written(parse_line(line, name, number))
+                yield line, None if is_rejected else _glance(line)
 
     def _batches(self, *, is_first: bool) -> Iterator[Batch]:
         if self._spool and not is_first:
@@ -268,11 +267,15 @@ def changed(what: str) -> InputError:
 
 
 def _batch_of_record(record: Record) -> Batch:
+    line, is_rejected = _written(record)
+    return Batch(record.origin, record.line, [REJECT_MARK + line if is_rejected else line], is_ours=True)
+
+
+def _written(record: Record) -> tuple[bytes, bool]:
+    """The record's line without end, and whether the reader rejects it; the line then says why."""
     if isinstance(record, Rejected):
-        line = REJECT_MARK + format_record(record.derive(reason=record.why))
-    else:
-        line = format_record(record)
-    return Batch(record.origin, record.line, [line[:-1]], is_ours=True)
+        return format_record(record.derive(reason=record.why))[:-1], True
+    return format_record(record)[:-1], False
 
 
 def _without_weight(line: bytes) -> bytes:

@@ -52,6 +52,7 @@ JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(Non
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
 MAX_LEVELS = 200  # Ours: objects and arrays in one another; well below what any reader of JSON stands
 NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
+UNREADABLE = "unreadable"
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
 
 
@@ -97,6 +98,16 @@ class Record(dict[str, Any]):
         if not self.origin:
             return str(self.get("id", "record"))
         return f"{self.origin}:{self.line}" if self.line else self.origin
+
+    @property
+    def why_unreadable(self) -> str:
+        """The reason of an earlier ``--rejects``, if it was that the media cannot be read; "" for all others.
+
+        >>> parse_record(b'{"id": "a", "reason": "unreadable: empty file"}', origin="x", line_number=1).why_unreadable
+        'unreadable: empty file'
+        """
+        reason = self.verdict.get("reason") or ""
+        return reason if reason.partition(":")[0] == UNREADABLE else ""
 
     def derive(self, **fields: Any) -> Self:
         """A copy with ``fields`` set over it, at the same position: stages never change the record they were given."""

@@ -106,6 +106,18 @@ def test_the_verdict_of_an_earlier_run_leaves_the_record():
     assert record.verdict == {"reason": "low confidence", "match": {"id": "b"}}
 
 
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("unreadable: empty file", "unreadable: empty file"), ("unreadable", "unreadable"),
+        ("unreadable names", ""), ("no class", ""), (None, ""),
+    ],
+)  # fmt: skip
+def test_only_what_could_not_be_read_says_why(reason, why):
+    assert parse(json.dumps({"id": "a", "reason": reason})).why_unreadable == why
+    assert parse('{"id": "a"}').why_unreadable == ""
+
+
 def test_derive_copies_and_keeps_the_place():
     record = Record({"id": "a", "weight": 1.0}, origin="web.jsonl", line=4, position=3)
     record.arrays = {"scores": "array"}
