@@ -29,7 +29,8 @@ from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule
 from omnicli.data.keyed_random import keyed_seed
 from omnicli.errors import InputError
 from omnicli.streams.classes import normalise_class
-from omnicli.streams.passes import Glance, Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
+from omnicli.streams.glances import Glance
+from omnicli.streams.passes import Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
 
 LabelField = Literal["pseudo_label", "query", "label"]
 Known = tuple[str | None, Any, Any]

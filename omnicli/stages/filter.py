@@ -98,7 +98,7 @@ def filter_records(
 
     def believe(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
         if rule.label_by == "stored":
-            return _as_stored(records)
+            return _as_stored(records, on_drop)
         weighed = (
             _weigh(records, score, queries, rule, on_drop) if score else _weigh_again(records, queries, rule, on_drop)
         )
@@ -170,8 +170,11 @@ def _weigh(
 def _weigh_again(
     records: Iterable[Record], queries: Queries, rule: Rule, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Evidence]]:
-    """The scores an earlier run stored."""
+    """The scores an earlier run stored; what it could not read leaves again for the same reason."""
     for record in records:
+        if record.why_unreadable and record.get("top_scores") is None:
+            on_drop(record, record.why_unreadable)
+            continue
         if rule.needs_query and queries.find(record) is None:
             on_drop(record, NO_CLASS)
             continue
@@ -184,8 +187,11 @@ def _weigh_again(
         yield record, Evidence(top_scores, record.get("query_score"))
 
 
-def _as_stored(records: Iterable[Record]) -> Iterator[Record]:
+def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
     for record in records:
+        if record.why_unreadable and record.get("confidence") is None:
+            on_drop(record, record.why_unreadable)
+            continue
         record.require("confidence")
         record.require("pseudo_label")
         yield record

@@ -144,8 +144,11 @@ def _divide_frames(
 
 
 def _decide_again(record: Record, rule: Rule, on_drop: OnDrop) -> Iterator[Record]:
-    """2D, from what an earlier run wrote."""
+    """2D, from what an earlier run wrote; what it could not read leaves again for the same reason."""
     if record.get("frame_scores") is None:
+        if record.why_unreadable:
+            on_drop(record, record.why_unreadable)
+            return
         raise InputError(
             f"{record.where}: no field 'frame_scores' of an earlier run; give --teacher "
             "(pieces that a 3D teacher scored are decided again by omni filter --threshold)"

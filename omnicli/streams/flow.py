@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from omnicli.errors import OmniError
 from omnicli.streams.journal import Journal, chain_digest
 from omnicli.streams.outputs import LineWriter
-from omnicli.streams.records import OnDrop, Record, format_record
+from omnicli.streams.records import UNREADABLE, OnDrop, Record, format_record
 from omnicli.streams.shards import ShardWriter
 
 Stage = Callable[[Iterator[Record], OnDrop], Iterator[Record]]
 Observe = Callable[[Record, Counter[str]], None]
 
-UNREADABLE = "unreadable"
 SAVE_SEC = 1.0  # Ours: the state is saved at most once a second, so that its two fsyncs cost under 1 %
 
 

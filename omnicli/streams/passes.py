@@ -13,43 +13,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Any, NamedTuple, Self, cast, get_type_hints
+from typing import NamedTuple, Self
 
 import msgspec
 from msgspec import UNSET
 
 from omnicli.errors import InputError
-from omnicli.streams.flow import UNREADABLE
+from omnicli.streams.glances import Glance, glance, glance_of
 from omnicli.streams.journal import Journal
 from omnicli.streams.lines import Lines, read_lines
 from omnicli.streams.outputs import LineWriter
 from omnicli.streams.placing import Rejected
 from omnicli.streams.readers import parse_line
-from omnicli.streams.records import Fields, Record, format_record
+from omnicli.streams.records import UNREADABLE, Record, format_record
 
 REJECT_MARK = b"!"  # in front of a line that the reader rejects; no line of JSON begins so
 BLOCK = 1024  # records settled between two looks at the books
-
-
-class Glance(msgspec.Struct, gc=False):
-    """The fields of a record that say which class it counts for. Lists are tuples, so that they can be keys."""
-
-    id: str | None = None
-    source: str | None = None
-    query: str | None = None
-    queries: tuple[str, ...] | None = None
-    label: int | tuple[int, ...] | None = None
-    class_name: str | tuple[str, ...] | None = None
-    pseudo_label: int | None = None
-    pseudo_class: str | None = None
-    weight: float | msgspec.UnsetType | None = UNSET
-    reason: Any = UNSET
-    match: Any = UNSET
-
-
-_others = [(name, kind, None) for name, kind in get_type_hints(Fields).items() if name not in Glance.__struct_fields__]
-Checked = cast(type[Glance], msgspec.defstruct("Checked", _others, bases=(Glance,), gc=False))
-"""A glance that looks at the types of all known fields: that of the first pass."""
 
 
 class Batch(NamedTuple):
@@ -79,8 +58,6 @@ PassStage = Callable[["Passes"], Iterator[Verdict]]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_glance = msgspec.json.Decoder(Glance).decode
-_glance_checked = msgspec.json.Decoder(Checked).decode
 _UNSOUND = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LAST_WEIGHT = re.compile(rb',"weight":[-+.0-9eE]+\}')
 
@@ -141,15 +118,13 @@ class Passes:
             yield line, seen
 
     def _rows(self, *, is_first: bool) -> Iterator[Row]:
-        glance = _glance_checked if is_first else _glance
         for name, first, lines, is_ours in self._batches(is_first=is_first):
             self._name = name
+            look = glance_of(lines) if is_first else glance
             for number, line in enumerate(lines, first):
                 self._line = number
                 try:
-                    seen = glance(line)
-                    if is_first and not line.isascii():
-                        line.decode()  # unknown fields too
+                    seen = look(line)
                     if seen.id is not None and seen.reason is UNSET and seen.match is UNSET:
                         yield line, seen
                         continue
@@ -160,8 +135,8 @@ class Passes:
                         yield line.removeprefix(REJECT_MARK), None
                         continue
                 # as a reader would have it, or would refuse it
-                line = format_record(parse_line(line, name, number))[:-1]
-                yield line, _glance(line)
+                line, is_rejected = _written(parse_line(line, name, number))
+                yield line, None if is_rejected else glance(line)
 
     def _batches(self, *, is_first: bool) -> Iterator[Batch]:
         if self._spool and not is_first:
@@ -268,11 +243,15 @@ def changed(what: str) -> InputError:
 
 
 def _batch_of_record(record: Record) -> Batch:
+    line, is_rejected = _written(record)
+    return Batch(record.origin, record.line, [REJECT_MARK + line if is_rejected else line], is_ours=True)
+
+
+def _written(record: Record) -> tuple[bytes, bool]:
+    """The record's line without end, and whether the reader rejects it; the line then says why."""
     if isinstance(record, Rejected):
-        line = REJECT_MARK + format_record(record.derive(reason=record.why))
-    else:
-        line = format_record(record)
-    return Batch(record.origin, record.line, [line[:-1]], is_ours=True)
+        return format_record(record.derive(reason=record.why))[:-1], True
+    return format_record(record)[:-1], False
 
 
 def _without_weight(line: bytes) -> bytes:
@@ -283,7 +262,7 @@ def _without_weight(line: bytes) -> bytes:
     start = line.rfind(b',"weight":')
     if start > 0 and _LAST_WEIGHT.fullmatch(line, start):
         rest = line[:start] + b"}"
-        if b'"weight"' not in rest or _glance(rest).weight is UNSET:
+        if b'"weight"' not in rest or glance(rest).weight is UNSET:
             return rest
     fields = _decode(line)
     fields.pop("weight", None)

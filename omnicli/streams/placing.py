@@ -25,6 +25,13 @@ def unreadable(why: str, fields: Mapping[str, Any], *, origin: str = "", line: i
     return rejected
 
 
+def unreadable_again(record: Record) -> Rejected:
+    """What an earlier run could not read, as a counted reject with the same reason."""
+    rejected = Rejected(record, origin=record.origin, line=record.line)
+    rejected.why = record.why_unreadable
+    return rejected
+
+
 def shown_name(name: str | bytes) -> str | None:
     r"""None for a name in UTF-8; else the name with its odd bytes as ``\xff``, fit for a message or an id."""
     raw = os.fsencode(name)

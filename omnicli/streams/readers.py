@@ -12,7 +12,7 @@ from omnicli.streams.annotations import read_annotations
 from omnicli.streams.content import HEAD_BYTES, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files import open_regular, read_bytes, reason_of
 from omnicli.streams.lines import Lines, nothing, read_lines
-from omnicli.streams.placing import placed_fields, shown_name, unreadable
+from omnicli.streams.placing import placed_fields, shown_name, unreadable, unreadable_again
 from omnicli.streams.records import Record, normalise_id, parse_record
 from omnicli.streams.tar import split_member
 from omnicli.streams.tar_headers import is_tar
@@ -36,8 +36,16 @@ def parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
 
 
 def parse_line(line: bytes, name: str, number: int) -> Record:
-    """The record of one line, with its default id. Raises InputError."""
+    """The record of one line, with its default id; ``Rejected`` where an earlier run found no name to read it by.
+
+    JSON cannot hold a name that is not UTF-8, so such a reject has no ``path``, and no stage could do more with it.
+
+    Raises:
+        InputError: as ``parse_record``.
+    """
     record = parse_record(line, origin=name, line_number=number)
+    if record.why_unreadable and record.get("path") is None:
+        return unreadable_again(record)
     return record if record.get("id") is not None else _with_id(record)
 
 

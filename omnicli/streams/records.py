@@ -50,7 +50,9 @@ class Fields(msgspec.Struct):
 
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
+MAX_LEVELS = 200  # Ours: objects and arrays in one another; well below what any reader of JSON stands
 NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
+UNREADABLE = "unreadable"
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
 
 
@@ -97,6 +99,16 @@ class Record(dict[str, Any]):
             return str(self.get("id", "record"))
         return f"{self.origin}:{self.line}" if self.line else self.origin
 
+    @property
+    def why_unreadable(self) -> str:
+        """The reason of an earlier ``--rejects``, if it was that the media cannot be read; "" for all others.
+
+        >>> parse_record(b'{"id": "a", "reason": "unreadable: empty file"}', origin="x", line_number=1).why_unreadable
+        'unreadable: empty file'
+        """
+        reason = self.verdict.get("reason") or ""
+        return reason if reason.partition(":")[0] == UNREADABLE else ""
+
     def derive(self, **fields: Any) -> Self:
         """A copy with ``fields`` set over it, at the same position: stages never change the record they were given."""
         made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
@@ -137,18 +149,23 @@ def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 
     Ours: half a surrogate pair (an emoji that a crawler cut in two), which UTF-8 cannot hold, becomes U+FFFD.
 
     Raises:
-        InputError: not JSON, not an object, or a known field of the wrong type; names file, line and what was expected.
+        InputError: not JSON, not an object, nested beyond ``MAX_LEVELS``, or a known field of the wrong type; names
+            file, line and what was expected.
 
     >>> parse_record(b'{"id": "a", "reason": "low confidence"}', origin="web.jsonl", line_number=1)
     {'id': 'a'}
     """
     try:
         fields = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         fields = _decode_surrogates(line, error, f"{origin}:{line_number}")
+    except RecursionError:
+        raise _too_deep(line, f"{origin}:{line_number}") from None
     if type(fields) is not dict:
         kind = JSON_KINDS.get(type(fields), "a number")
         raise InputError(f"{origin}:{line_number}: expected a JSON object, got {kind}: {str(fields)[:60]!r}")
+    if is_too_deep(fields, line):
+        raise _too_deep(line, f"{origin}:{line_number}")
     try:
         msgspec.convert(fields, Fields)
     except msgspec.ValidationError as error:
@@ -190,6 +207,24 @@ def shard_key(record: Mapping[str, Any]) -> str:
     return str(record.get("parent") or record.get("id") or record.get("path") or "")
 
 
+def is_too_deep(fields: Mapping[str, Any], line: bytes) -> bool:
+    """True for more than ``MAX_LEVELS`` objects and arrays in one another.
+
+    Args:
+        fields: of the line.
+        line: one with too few brackets is not looked into.
+    """
+    if len(line) <= 2 * MAX_LEVELS or line.count(b"[") + line.count(b"{") <= MAX_LEVELS:
+        return False
+    level: list[Any] = [fields]
+    for _ in range(MAX_LEVELS):
+        parts = (part for whole in level for part in (whole.values() if type(whole) is dict else whole))
+        level = [part for part in parts if type(part) in (dict, list)]
+        if not level:
+            return False
+    return True
+
+
 def _is_finite(value: Any) -> bool:
     kind = type(value)
     if kind is float:
@@ -211,11 +246,16 @@ def _decode_surrogates(line: bytes, error: Exception, where: str) -> Any:
             )
         except (ValueError, RecursionError):
             pass
-    shown = line[:60].decode("utf-8", "backslashreplace").strip()
-    why = (
-        "nested too deeply" if isinstance(error, RecursionError) else _lower_first(str(error).removeprefix("JSON is "))
-    )
-    raise InputError(f"{where}: not JSON ({why}): {shown!r}; expected one object a line") from None
+    why = _lower_first(str(error).removeprefix("JSON is "))
+    raise InputError(f"{where}: not JSON ({why}): {_beginning(line)!r}; expected one object a line") from None
+
+
+def _too_deep(line: bytes, where: str) -> InputError:
+    return InputError(f"{where}: nested too deeply: {_beginning(line)!r}; expected at most {MAX_LEVELS} levels")
+
+
+def _beginning(line: bytes) -> str:
+    return line[:60].decode("utf-8", "backslashreplace").strip()
 
 
 def _refuse_constant(name: str) -> None:

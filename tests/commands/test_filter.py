@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -60,6 +61,26 @@ def test_deciding_again_equals_deciding_at_once(scored, teacher, world):
     )  # fmt: skip
     assert again.stdout == direct.stdout
     assert len(again.stdout.splitlines()) > 0
+
+
+def test_deciding_again_takes_the_rejects_whatever_was_unreadable(scored, teacher, world, tmp_path):
+    web = tmp_path / "web"
+    shutil.copytree(world / "web" / "image", web)
+    (web / "broken.jpg").write_bytes(b"")
+    assert omni("index", web, "--rejects", tmp_path / "bad.jsonl", "-o", tmp_path / "web.jsonl").exit_code == 0
+    parts = [tmp_path / name for name in ("kept.jsonl", "left.jsonl", "again.jsonl")]
+    first = omni("filter", "--teacher", teacher, "--threshold", 0.6, tmp_path / "web.jsonl", tmp_path / "bad.jsonl",
+                 "-o", parts[0], "--rejects", parts[1])  # fmt: skip
+    assert first.exit_code == 0, first.stderr
+    num_bad = sum(record["reason"].startswith("unreadable: ") for record in parsed(parts[1].read_text()))
+    assert num_bad
+    for rule in (["--threshold", 0.4, "--agree", "--classes", world / "classes.txt"], ["--top", 3], ["--threshold", 0]):
+        again = omni("filter", *rule, parts[0], parts[1], "--rejects", parts[2])
+        assert again.exit_code == 0, again.stderr
+        assert f"{num_bad} unreadable" in again.stderr
+    assert parsed(parts[2].read_text()) == [
+        record for record in parsed(parts[1].read_text()) if record["reason"].startswith("unreadable: ")
+    ]
 
 
 def test_deciding_again_by_query_needs_only_the_class_names(scored, world):

@@ -200,6 +200,24 @@ def test_rejects_are_a_valid_input(sh, tmp_path):
     assert not any("reason" in json.loads(line) for line in run.stdout.splitlines())
 
 
+@pytest.mark.parametrize("command", ["index", "index --probe", "filter --threshold 0", "balance"])
+def test_names_that_no_json_holds_are_rejected_again_for_the_same_reason(sh, tmp_path, command):
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    try:
+        (folder / os.fsdecode(b"b\xff.jpg")).write_bytes(b"\xff\xd8\xff\xe0")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    sh("omni index crawl --rejects bad.jsonl -q", cwd=tmp_path)
+    bad = (tmp_path / "bad.jsonl").read_bytes()
+    assert json.loads(bad) == {"id": r"crawl/b\xff.jpg", "reason": "unreadable: name is not UTF-8"}
+    good = '{"id":"a","path":"a.jpg","media":"video","pseudo_label":0,"pseudo_class":"x","confidence":1.0}'
+    given = f"printf '%s\\n' '{good}' | cat - bad.jsonl"
+    run = sh(f"{given} | omni {command} - --rejects again.jsonl", cwd=tmp_path)
+    assert (tmp_path / "again.jsonl").read_bytes().endswith(bad)
+    assert "unreadable" in run.stderr
+
+
 def test_compressed_files_go_in_and_out(sh, tmp_path):
     lines_file(tmp_path / "web.jsonl", 100)
     sh(

@@ -15,8 +15,9 @@ from omnicli.data.loaders import Example
 from omnicli.data.steps import Plan, Source
 from omnicli.errors import InputError
 from omnicli.stages.balance import Cut, balance_records, group_by_class, histogram_lines, lot_of
+from omnicli.streams.glances import Glance
 from omnicli.streams.inputs import find_records
-from omnicli.streams.passes import Glance, Passes
+from omnicli.streams.passes import Passes
 from omnicli.streams.records import Record
 
 TAIL, HEAD = 7, 300

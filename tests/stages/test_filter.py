@@ -136,6 +136,34 @@ def test_without_stored_scores_the_line_is_named():
         run(crawl([{}]), Rule(), score=None)
 
 
+def rejected_before(record, reason):
+    """As a reader gives what an earlier ``--rejects`` wrote."""
+    record.verdict = {"reason": reason}
+    return record
+
+
+@pytest.mark.parametrize(
+    "rule", [Rule(agree=True), Rule(label_by="query"), Rule(label_by="stored"), Rule(threshold=None, top=9)]
+)
+def test_what_could_not_be_read_leaves_again_for_the_same_reason(rule):
+    rows = [{"scores": peaked(0), "query": "Archery"}, {"bad": True, "query": "Archery"}, {"bad": True}]
+    kept, dropped = run(crawl(rows), Rule())
+    kept, again = run([*kept, *(rejected_before(*leaving) for leaving in dropped)], rule, score=None)
+    assert [record["id"] for record in kept] == ["0"]
+    assert [(record["id"], reason) for record, reason in again] == [
+        ("1", "unreadable: empty file"), ("2", "unreadable: empty file")
+    ]  # fmt: skip
+
+
+def test_scores_decide_whatever_became_of_the_file_and_other_reasons_do_not_excuse_their_lack():
+    [kept], _ = run(crawl([{"scores": peaked(0)}]), Rule())
+    gone = rejected_before(kept, "unreadable: no such file")
+    assert run([gone], Rule(), score=None)[0] == [gone]
+    for label_by, field in (("teacher", "top_scores"), ("stored", "confidence")):
+        with pytest.raises(InputError, match=f"web.jsonl:1: no field '{field}'"):
+            run([rejected_before(*crawl([{}]), "no class")], Rule(label_by=label_by), score=None)
+
+
 def test_stored_scores_of_another_class_list_are_refused():
     with pytest.raises(InputError, match=r"web.jsonl:1: top_scores names class 6, but --classes has 6 names"):
         run(crawl([{"top_scores": [[6, 0.9]]}]), Rule(), score=None)

@@ -193,6 +193,15 @@ def test_without_a_teacher_a_video_must_carry_its_scores(fields, message):
         run(crawl(fields), score=None, queries=None)
 
 
+def test_without_a_teacher_what_could_not_be_read_leaves_again_for_the_same_reason():
+    [broken], [other] = crawl({"media": "video"}), crawl({"media": "video"})
+    broken.verdict = {"reason": "unreadable: empty file"}
+    assert run([broken], score=None, queries=None) == ([], [(broken, "unreadable: empty file")])
+    other.verdict = {"reason": "no class"}
+    with pytest.raises(InputError, match=r"web.jsonl:1: no field 'frame_scores'"):
+        run([other], score=None, queries=None)
+
+
 def test_the_curve_counts_frames_and_pieces():
     counters = dict.fromkeys([f"segment: score >= 0.{tenth}" for tenth in range(1, 10)], 0) | {"segment: scored": 0}
     count_moments(Record({"frame_scores": [0.25, 0.55, 0.95]}), counters)

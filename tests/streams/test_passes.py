@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
+from omnicli.streams.glances import Glance
 from omnicli.streams.inputs import find_records, read_records
 from omnicli.streams.passes import (
-    Glance,
     Passes,
     PassFlow,
     changed,
@@ -119,7 +119,9 @@ def test_every_pass_gives_the_records_that_a_reader_gives(tmp_path, spooled):
     "bad",
     [
         b"not json", b"[1]", b'{"id":1}', b'{"id":"a","label":"x"}', b'{"id":"a","width":"wide"}',
-        b'{"id":"a","x":NaN}',
+        b'{"id":"a","x":NaN}', b'{"id":"a","x":1e999}', b'{"id":"a","x":[-1.5E+400]}', b'{"id":"a","x":{"y":1e0400}}',
+        b'{"id":"a","x":' + b"1" * 250 + b'e99}', b'{"id":"a","x":' + b"[" * 600 + b"]" * 600 + b"}",
+        b'{"id":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"id":"a","x":"\xff"}', b'{"id":"a","confidence":1e999}', b'{"id":"a"', b'!{"id":"a","reason":"no"}',
         b'{"id":"a","top_scores":[[0,"x"]]}',
     ],

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.streams.files import media_path
-from omnicli.streams.placing import Rejected, place, placed_fields, shown_name, unreadable
+from omnicli.streams.placing import Rejected, place, placed_fields, shown_name, unreadable, unreadable_again
+from omnicli.streams.records import parse_record
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,10 @@ def test_a_reject_carries_its_reason_and_any_fields():
     assert record.why == "unreadable: empty file"
     assert record == {"id": "a", "why": 1, "origin": 2}
     assert record.where == "x.tar"
+
+
+def test_what_was_unreadable_leaves_with_the_same_words():
+    line = b'{"id":"a","reason":"unreadable: empty file"}'
+    rejected = unreadable_again(parse_record(line, origin="left.jsonl", line_number=7))
+    assert (type(rejected), rejected, rejected.why) == (Rejected, {"id": "a"}, "unreadable: empty file")
+    assert rejected.where == "left.jsonl:7"

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -256,3 +257,17 @@ def test_a_real_crawl_is_read_whole():
     assert {why for why in whys(read(str(ACTIONS6 / "web" / "junk"))) if why} == {
         "unreadable: not media (text)", "unreadable: empty file", "unreadable: not media (HTML page)"
     }  # fmt: skip
+
+
+def test_a_reject_without_a_path_is_one_again_and_any_other_a_record():
+    lines = [
+        {"id": "a", "reason": "unreadable: name is not UTF-8"},
+        {"id": "b", "path": "b.jpg", "reason": "unreadable: no such file"},
+        {"id": "c", "reason": "no class"},
+        {"id": "d"},
+    ]
+    write("left.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    found = read("left.jsonl")
+    assert whys(found) == ["unreadable: name is not UTF-8", "", "", ""]
+    assert [record["id"] for record in found] == ["a", "b", "c", "d"]
+    assert found[0].where == "left.jsonl:1"

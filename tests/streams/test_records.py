@@ -80,6 +80,20 @@ def test_bytes_that_are_not_utf8_and_bottomless_nesting_are_messages_not_traceba
         parse("[" * 100_000)
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_two_hundred_levels_come_back_and_more_are_refused_whatever_their_number(opening, closing):
+    deepest = f'{{"id":"a","x":{opening * 199}1{closing * 199}}}'
+    assert format_record(parse(deepest)) == deepest.encode() + b"\n"
+    for levels in (200, 600, 900, 100_000):
+        with pytest.raises(InputError, match=r"^web\.jsonl:3: nested too deeply: .*; expected at most 200 levels$"):
+            parse(f'{{"id":"a","x":{opening * levels}1{closing * levels}}}')
+
+
+def test_many_brackets_side_by_side_are_no_nesting():
+    line = json.dumps({"id": "a", "scores": [[1, {"a": []}]] * 300})
+    assert parse(line)["scores"][299] == [1, {"a": []}]
+
+
 def test_half_an_emoji_becomes_a_replacement_character_and_whole_ones_stay():
     record = parse(r'{"caption": "\ud83d\ude00 cut \ud83d"}')
     assert record == {"caption": "😀 cut �"}
@@ -90,6 +104,18 @@ def test_the_verdict_of_an_earlier_run_leaves_the_record():
     record = parse('{"id": "a", "reason": "low confidence", "match": {"id": "b"}, "confidence": 0.2}')
     assert record == {"id": "a", "confidence": 0.2}
     assert record.verdict == {"reason": "low confidence", "match": {"id": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("unreadable: empty file", "unreadable: empty file"), ("unreadable", "unreadable"),
+        ("unreadable names", ""), ("no class", ""), (None, ""),
+    ],
+)  # fmt: skip
+def test_only_what_could_not_be_read_says_why(reason, why):
+    assert parse(json.dumps({"id": "a", "reason": reason})).why_unreadable == why
+    assert parse('{"id": "a"}').why_unreadable == ""
 
 
 def test_derive_copies_and_keeps_the_place():
