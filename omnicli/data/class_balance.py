@@ -43,7 +43,12 @@ class Rule:
 
 
 class Group(NamedTuple):
-    """Records of one source with the same classes; they share one weight."""
+    """Records of one source with the same classes; they share one weight.
+
+    Attributes:
+        source: of the records.
+        classes: in order; one that two of three queries mean stands there twice.
+    """
 
     source: str
     classes: tuple[Class, ...]

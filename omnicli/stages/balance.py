@@ -11,10 +11,12 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
                (IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes")
 
 Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of several classes counts
-for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3); small
-classes leave first, then the heads, then weights are taken of what is left; who leaves is decided by a hash of the id.
+for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3), and of two
+queries that mean one class it counts for that with 2/n; small classes leave first, then the heads, then weights are
+taken of what is left; who leaves is decided by a hash of the id.
 """
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +29,7 @@ import numpy as np
 
 from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan
 from omnicli.data.keyed_random import keyed_seed
+from omnicli.data.queries import distinct_queries
 from omnicli.errors import InputError
 from omnicli.streams.classes import normalise_class
 from omnicli.streams.passes import Glance, Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
@@ -124,15 +127,15 @@ def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Know
                 if (first_name, first_label) != (name, label):
                     other = f"{label} is {first_name!r}" if first_name != name else f"{name!r} is {first_label}"
                     raise InputError(f"{where}: class {label} is {name!r} here, but {other} elsewhere in the stream")
-    return {known: Group(known[0] or "", _classes(pairs, names)) for known, pairs in spelled.items()}
+    is_drawn = by == "query"
+    return {known: Group(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
 
 
 def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, str | None]]:
     """(label, name) of each class a record says it has; one of the two may be missing."""
     _, first, second = known
     if by == "query":
-        queries = second or (first,)
-        return [(None, normalise_class(query)) for query in queries if query and query.strip()]
+        return [(None, normalise_class(query)) for query in distinct_queries(first, second)]
     labels = first if isinstance(first, tuple) else () if first is None else (first,)
     named = second if isinstance(second, tuple) else () if second is None else (second,)
     names = [normalise_class(name) for name in named]
@@ -141,15 +144,19 @@ def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, s
     return list(zip_longest(labels, names))
 
 
-def _classes(pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str]) -> tuple[Class, ...]:
-    """Each class once, in one order."""
-    found: set[Class] = set()
+def _classes(
+    pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str], is_drawn: bool
+) -> tuple[Class, ...]:
+    """The classes in one order: each once, or, where one is drawn, in the proportions of the draw."""
+    found = Counter[Class]()
     for label, name in pairs:
         if name is not None:
-            found.add(name)
+            found[name] += 1
         elif label is not None:
-            found.add(names.get(label, label))
-    return tuple(sorted(found, key=lambda name: (isinstance(name, str), name)))
+            found[names.get(label, label)] += 1
+    divisor = math.gcd(*found.values()) if is_drawn else 0
+    in_order = sorted(found, key=lambda name: (isinstance(name, str), name))
+    return tuple(name for name in in_order for _ in range(found[name] // divisor if is_drawn else 1))
 
 
 @dataclass
