@@ -40,7 +40,26 @@ class Queries:
         return [(index, query) for query in queries if (index := self._class_of(query)) is not None]
 
     def _class_of(self, query: str) -> int | None:
-        return self.classes.find(self.query_map.get(normalise_class(query), query))
+        return self.classes.find(_name_meant(query, self.query_map))
+
+
+@dataclass(frozen=True)
+class QueryNames:
+    """Names of classes that queries mean, as ``normalise_class`` spells them.
+
+    Attributes:
+        query_map: names of classes by query.
+        classes: the only ones; None: whatever is asked for is a class.
+    """
+
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    classes: ClassIndex | None = None
+
+    def find_all(self, query: str | None, queries: Sequence[str] | None) -> list[str]:
+        """One for each query of a record that names a class, those that ``Queries`` draws from."""
+        names = [_name_meant(text, self.query_map) for text in distinct_queries(query, queries)]
+        is_known = self.classes.find if self.classes else normalise_class
+        return [normalise_class(name) for name in names if is_known(name) is not None]
 
 
 def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[str]:
@@ -54,6 +73,10 @@ def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[s
         if text and text.strip():
             found.setdefault(normalise_class(text), text)
     return list(found.values())
+
+
+def _name_meant(query: str, query_map: Mapping[str, str]) -> str:
+    return query_map.get(normalise_class(query), query)
 
 
 def read_query_map(path: Path) -> dict[str, str]:

@@ -20,16 +20,13 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from typing import Any, Literal
 
 from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan
-from omnicli.data.keyed_random import keyed_seed
-from omnicli.data.queries import distinct_queries
+from omnicli.data.lots import Lots, lot_of, smallest
+from omnicli.data.queries import QueryNames
 from omnicli.errors import InputError
 from omnicli.streams.classes import normalise_class
 from omnicli.streams.passes import Glance, Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
@@ -43,11 +40,17 @@ KNOWN: Mapping[LabelField, Callable[[Glance], Known]] = {
     "query": attrgetter("source", "query", "queries"),
     "label": attrgetter("source", "label", "class_name"),
 }
+AS_ASKED = QueryNames()  # every query is a class of its own
 NUM_NAMED = 10  # a source of so many classes is shown class by class, others by tenths
 
 
 def balance_records(
-    passes: Passes, *, rule: Rule, by: LabelField, on_plan: Callable[[Shares], None]
+    passes: Passes,
+    *,
+    rule: Rule,
+    by: LabelField,
+    query_names: QueryNames = AS_ASKED,
+    on_plan: Callable[[Shares], None],
 ) -> Iterator[Verdict]:
     """Weigh every record by the size of its class (Sec. 3.6).
 
@@ -55,6 +58,7 @@ def balance_records(
         passes: the records; gone through twice, three times where some of a class leave or are repeated.
         rule: how.
         by: the field that says which class a record counts for: the one that training uses.
+        query_names: what its queries mean.
         on_plan: told what becomes of every group, when that is known.
 
     Yields:
@@ -64,7 +68,7 @@ def balance_records(
         InputError: a class has two names or a name two classes; names file and line.
     """
     known_by = KNOWN[by]
-    groups, counts = _count(passes, by)
+    groups, counts = _count(passes, by, query_names)
     shares = plan(counts, rule)
     on_plan(shares)
     lots = _draw_lots(passes, known_by, groups, shares, rule.seed)
@@ -81,12 +85,12 @@ def balance_records(
             if known not in groups:
                 raise changed("a class is new")
             group = groups[known]
-            fate = _fate(shares[group], lots[group], lot_of(seen, rule.seed))
+            fate = _fate(shares[group], lots[group], lot_of(seen.id, rule.seed))
         copies, reason = fate
         yield weigh(row, endings[known], copies) if copies else leave(row, reason)
 
 
-def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[Group]]:
+def _count(passes: Passes, by: LabelField, query_names: QueryNames) -> tuple[dict[Known, Group], Counter[Group]]:
     """The first pass: the group of each combination of fields, and the records in each group."""
     known_by = KNOWN[by]
     num_known: dict[Known, int] = {}
@@ -100,24 +104,27 @@ def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[
         else:
             num_known[known] = 1
             first_seen[known] = passes.where
-    groups = group_by_class(first_seen, by)
+    groups = group_by_class(first_seen, by, query_names)
     counts: Counter[Group] = Counter()
     for known, count in num_known.items():
         counts[groups[known]] += count
     return groups, counts
 
 
-def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Known, Group]:
+def group_by_class(
+    first_seen: Mapping[Known, str], by: LabelField, query_names: QueryNames = AS_ASKED
+) -> dict[Known, Group]:
     """The classes of each combination of fields: names where the stream has them, else integers.
 
     Args:
         first_seen: FILE:LINE of the first record of each.
         by: which fields they are.
+        query_names: what queries mean.
 
     Raises:
         InputError: an integer with two names, or a name with two integers: two streams number their classes apart.
     """
-    spelled = {known: _spell(known, by, where) for known, where in first_seen.items()}
+    spelled = {known: _spell(known, by, query_names, where) for known, where in first_seen.items()}
     names: dict[int, str] = {}
     labels: dict[str, int] = {}
     for known, where in first_seen.items():
@@ -131,11 +138,11 @@ def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Know
     return {known: Group(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
 
 
-def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, str | None]]:
+def _spell(known: Known, by: LabelField, query_names: QueryNames, where: str) -> list[tuple[int | None, str | None]]:
     """(label, name) of each class a record says it has; one of the two may be missing."""
     _, first, second = known
     if by == "query":
-        return [(None, normalise_class(query)) for query in distinct_queries(first, second)]
+        return [(None, name) for name in query_names.find_all(first, second)]
     labels = first if isinstance(first, tuple) else () if first is None else (first,)
     named = second if isinstance(second, tuple) else () if second is None else (second,)
     names = [normalise_class(name) for name in named]
@@ -159,33 +166,6 @@ def _classes(
     return tuple(name for name in in_order for _ in range(found[name] // divisor if is_drawn else 1))
 
 
-@dataclass
-class Cut:
-    """The smallest of some lots: those below ``last``, and the first ``num_equal`` equal to it (one id)."""
-
-    last: int
-    num_equal: int
-
-    def takes(self, lot: int) -> bool:
-        """True for those; asked once a record, in order."""
-        if lot == self.last and self.num_equal:
-            self.num_equal -= 1
-            return True
-        return lot < self.last
-
-
-class Lots(NamedTuple):
-    """Who of a group stays, and who is written once more."""
-
-    keep: Cut
-    extra: Cut
-
-
-def lot_of(seen: Glance, seed: int) -> int:
-    """A number that depends on the id alone, whatever the order of the stream."""
-    return keyed_seed(seed, "balance", str(seen.id))
-
-
 def _draw_lots(
     passes: Passes,
     known_by: Callable[[Glance], Known],
@@ -201,19 +181,11 @@ def _draw_lots(
     for _, seen in passes:
         lots = drawn_by_known.get(known_by(seen)) if seen else None
         if seen and lots is not None:
-            lots.append(lot_of(seen, seed))
+            lots.append(lot_of(seen.id, seed))
     return {
-        group: Lots(_cut(lots, shares[group].keep), _cut(lots, shares[group].extra)) for group, lots in drawn.items()
+        group: Lots(smallest(lots, shares[group].keep), smallest(lots, shares[group].extra))
+        for group, lots in drawn.items()
     }
-
-
-def _cut(lots: "array[int]", number: int) -> Cut:
-    """The ``number`` smallest."""
-    if not number:
-        return Cut(-1, 0)
-    values = np.frombuffer(lots, dtype=np.uint64)
-    last = np.partition(values, number - 1)[number - 1]
-    return Cut(int(last), number - int((values < last).sum()))
 
 
 def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, str]:
