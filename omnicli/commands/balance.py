@@ -8,7 +8,7 @@
 
 Of N records in a class, --power draws the class as if it had N^p, --max-per-class as if it had no more than so many.
 Weights have mean 1 over each source (the field source). Files are read twice and stdin waits in TMPDIR; memory grows
-with the number of classes, under --keep-tail and --resample besides by 8 bytes a record of a class that is cut. Run
+with the number of classes, by 8 bytes a record of a class that is cut under --keep-tail, of any under --resample. Run
 again, it replaces the weights. It decides over the whole stream: cat the shards of earlier stages first. The class
 histogram before and after is shown at the end, by tenths of the classes; -v shows each.
 """
@@ -65,7 +65,8 @@ def command(
     keep_tail: Annotated[
         int | None,
         typer.Option("--keep-tail", min=0, metavar="N", help="Keep N records in all: every one of small classes, large "
-                     "ones cut to one size; by hash of the id.", rich_help_panel=DECIDE),
+                     "ones cut to one size; by hash of the id. Of the classes of a record, the smallest decides.",
+                     rich_help_panel=DECIDE),
     ] = None,
     resample: Annotated[
         int | None,

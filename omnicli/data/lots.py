@@ -1,6 +1,7 @@
 """Who of many equals is chosen: the smallest lots, a lot being the hash of an id."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,3 +49,21 @@ def smallest(lots: "array[int]", number: int) -> Cut:
     values = np.frombuffer(lots, dtype=np.uint64)
     last = np.partition(values, number - 1)[number - 1]
     return Cut(int(last), number - int((values < last).sum()))
+
+
+def shares_of_smallest(parts: "Sequence[array[int]]", number: int) -> list[int]:
+    """How many of the ``number`` smallest of all are in each part; of equal lots, those of earlier parts count.
+
+    >>> shares_of_smallest([array("Q", [1, 8]), array("Q", [2, 3, 8])], 4)
+    [2, 2]
+    """
+    if not number:
+        return [0] * len(parts)
+    every = np.concatenate([np.frombuffer(part, dtype=np.uint64) for part in parts])
+    every.partition(number - 1)
+    last = every[number - 1]
+    shares = [int((np.frombuffer(part, dtype=np.uint64) < last).sum()) for part in parts]
+    for place, part in enumerate(parts):
+        num_equal = int((np.frombuffer(part, dtype=np.uint64) == last).sum())
+        shares[place] += min(num_equal, number - sum(shares))
+    return shares

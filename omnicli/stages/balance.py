@@ -7,13 +7,13 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
 
     power      weight ∝ N_k^(p-1), so that class k is drawn ∝ N_k · N_k^(p-1) = N_k^p (Sec. 3.6 (2); Table 10: p = 0.2)
     clipped    weight ∝ min(N_k, N_c) / N_k, so that class k is drawn ∝ min(N_k, N_c) (Sec. 3.6 (1))
-    tail-preserving    of N records in all, every one of a small class, and as many of each large one as then fit
+    tail-preserving    of N records in all, every one of a small class; large ones are cut to the size that then fits
                (IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes")
 
 Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of several classes counts
 for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3), and of two
-queries that mean one class it counts for that with 2/n; small classes leave first, then the heads, then weights are
-taken of what is left; who leaves is decided by a hash of the id.
+queries that mean one class it counts for that with 2/n; small classes leave first, then the heads (where a record fares
+as the smallest of its classes), then weights are taken of what is left; who leaves is decided by a hash of the id.
 """
 
 import math
@@ -24,8 +24,8 @@ from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, Literal
 
-from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan
-from omnicli.data.lots import Lots, lot_of, smallest
+from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan, tail_pools
+from omnicli.data.lots import Lots, lot_of, shares_of_smallest, smallest
 from omnicli.data.queries import QueryNames
 from omnicli.errors import InputError
 from omnicli.streams.classes import normalise_class
@@ -69,9 +69,8 @@ def balance_records(
     """
     known_by = KNOWN[by]
     groups, counts = _count(passes, by, query_names)
-    shares = plan(counts, rule)
+    shares, lots = _draw(passes, known_by, groups, counts, rule)
     on_plan(shares)
-    lots = _draw_lots(passes, known_by, groups, shares, rule.seed)
     endings = {known: weight_ending(shares[group].weight) for known, group in groups.items()}
     whole = {known: _fate(shares[group]) for known, group in groups.items() if group not in lots}
     for row in passes:
@@ -166,26 +165,50 @@ def _classes(
     return tuple(name for name in in_order for _ in range(found[name] // divisor if is_drawn else 1))
 
 
-def _draw_lots(
+def _draw(
     passes: Passes,
     known_by: Callable[[Glance], Known],
     groups: Mapping[Known, Group],
-    shares: Shares,
+    counts: Counter[Group],
+    rule: Rule,
+) -> tuple[Shares, dict[Group, Lots]]:
+    """What becomes of each group, and of whom in it where its records do not all fare alike."""
+    pools = tail_pools(counts, rule)
+    drawn = {group for pool in pools for group in pool.groups if pool.keep}
+    if rule.resample is not None:
+        drawn = {group for group in counts if group.classes}
+    lots = _lots(passes, known_by, groups, {group: counts[group] for group in drawn}, rule.seed)
+    kept: dict[Group, int] = {}
+    for pool in pools:
+        parts = [lots.get(group, array("Q")) for group in pool.groups]
+        kept |= zip(pool.groups, shares_of_smallest(parts, pool.keep), strict=True)
+    shares = plan(counts, rule, kept)
+    return shares, {
+        group: Lots(smallest(lots[group], share.keep), smallest(lots[group], share.extra))
+        for group, share in shares.items()
+        if 0 < share.keep < share.count or share.extra
+    }
+
+
+def _lots(
+    passes: Passes,
+    known_by: Callable[[Glance], Known],
+    groups: Mapping[Known, Group],
+    drawn: Mapping[Group, int],
     seed: int,
-) -> dict[Group, Lots]:
-    """A pass for the groups whose records do not all fare alike; 8 bytes of memory for each of those records."""
-    drawn = {group: array("Q") for group, share in shares.items() if 0 < share.keep < share.count or share.extra}
+) -> "dict[Group, array[int]]":
+    """A pass for the lots of groups of so many records each; 8 bytes of memory for each of those records."""
+    lots_of_group = {group: array("Q") for group in drawn}
     if not drawn:
         return {}
-    drawn_by_known = {known: drawn[group] for known, group in groups.items() if group in drawn}
+    lots_of_known = {known: lots_of_group[group] for known, group in groups.items() if group in drawn}
     for _, seen in passes:
-        lots = drawn_by_known.get(known_by(seen)) if seen else None
+        lots = lots_of_known.get(known_by(seen)) if seen else None
         if seen and lots is not None:
             lots.append(lot_of(seen.id, seed))
-    return {
-        group: Lots(smallest(lots, shares[group].keep), smallest(lots, shares[group].extra))
-        for group, lots in drawn.items()
-    }
+    if any(len(lots) != drawn[group] for group, lots in lots_of_group.items()):
+        raise changed("a class has other records")
+    return lots_of_group
 
 
 def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, str]:

@@ -125,6 +125,28 @@ def test_who_of_a_head_stays_depends_on_id_and_seed_alone(folder):
     assert smaller < first  # a smaller subset lies in a larger one
 
 
+def crawl_of_tags(head=400, other=600, num_rare=100):
+    """``a`` is the largest class, most of whose records have a rare class, too; ``b`` the next."""
+    crawl = [{"id": f"a{i}", "queries": ["a"]} for i in range(head)]
+    crawl += [{"id": f"b{i}", "queries": ["b"]} for i in range(other)]
+    return crawl + [{"id": f"x{i}/{j}", "queries": ["a", f"x{i}"]} for i in range(num_rare) for j in range(10)]
+
+
+def test_all_of_the_tail_stays_and_the_largest_class_is_cut_most_though_rare_ones_share_its_records(folder):
+    crawl = crawl_of_tags()
+    kept, left = run(folder, crawl, by="query", keep_tail=1500, power=0.5)
+    assert len(kept) == 1500
+    num_left = Counter(tuple(record["queries"]) for record, _ in left)
+    assert set(num_left) == {("a",), ("b",)}
+    assert num_left["a",] / 400 > num_left["b",] / 600
+    assert sum(record["weight"] for record in kept) == pytest.approx(1500)
+    turned, _ = run(folder, crawl[::-1], by="query", keep_tail=1500, power=0.5)
+    assert sorted(turned, key=str) == sorted(kept, key=str)
+    smaller, _ = run(folder, crawl, by="query", keep_tail=1300)
+    assert {record["id"] for record in smaller} < {record["id"] for record in kept}
+    assert len(run(folder, crawl, by="query", keep_tail=1300, resample=777)[0]) == 777
+
+
 @pytest.mark.parametrize(("options", "num_lines"), [({"keep_tail": 25}, 25), ({"resample": 75}, 75)])
 def test_records_of_one_id_are_told_apart_by_their_place(folder, options, num_lines):
     crawl = [{"id": "same", "pseudo_label": 0, "n": n} for n in range(50)]
