@@ -8,7 +8,7 @@
 
 Of N records in a class, --power draws the class as if it had N^p, --max-per-class as if it had no more than so many.
 Weights have mean 1 over each source (the field source). Files are read twice and stdin waits in TMPDIR; memory grows
-with the number of classes, under --keep-tail and --resample besides by 8 bytes a record of a class that is cut. Run
+with the number of classes, by 8 bytes a record of a class that is cut under --keep-tail, of any under --resample. Run
 again, it replaces the weights. It decides over the whole stream: cat the shards of earlier stages first. The class
 histogram before and after is shown at the end, by tenths of the classes; -v shows each.
 """
@@ -16,12 +16,13 @@ histogram before and after is shown at the end, by tenths of the classes; -v sho
 from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, run_stage
+from omnicli.commands.running import StageRun, digest_of, run_stage
 from omnicli.commands.stream_options import StreamOptions
 from omnicli.errors import InputError, UsageError
 
@@ -64,7 +65,8 @@ def command(
     keep_tail: Annotated[
         int | None,
         typer.Option("--keep-tail", min=0, metavar="N", help="Keep N records in all: every one of small classes, large "
-                     "ones cut to one size; by hash of the id.", rich_help_panel=DECIDE),
+                     "ones cut to one size; by hash of the id. Of the classes of a record, the smallest decides.",
+                     rich_help_panel=DECIDE),
     ] = None,
     resample: Annotated[
         int | None,
@@ -76,6 +78,16 @@ def command(
         typer.Option("--auxiliary-label", help="Which class a record counts for: the teacher's, the one searched for, "
                      "or a person's; as training will take it.", rich_help_panel=DECIDE),
     ] = AuxiliaryLabel.pseudo_label,
+    query_map: Annotated[
+        Path | None,
+        typer.Option("--query-map", metavar="FILE", help="Lines `query<TAB>class name`, for queries that are no class "
+                     "name, as training takes it.", rich_help_panel=DECIDE),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option("--classes", metavar="FILE", help="Class names, one a line: reject records whose queries mean "
+                     "none of them. Without, a query that is not mapped is its own class.", rich_help_panel=DECIDE),
+    ] = None,
     seed: o.Seed = 0,
     files_from: o.FilesFrom = None,
     null_separated: o.NullSeparated = False,
@@ -89,14 +101,10 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> None:  # fmt: skip
-    given = {"--power": power is not None, "--sqrt": sqrt, "--max-per-class": max_per_class is not None}
-    chosen = [name for name, is_given in given.items() if is_given]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} balance in different ways: give one")
-    seed_source = context.get_parameter_source("seed")
-    draws = keep_tail is not None or resample is not None
-    if not draws and seed_source is not None and seed_source.name == "COMMANDLINE":
-        raise UsageError("--seed goes with --keep-tail or --resample: weights are not drawn")
+    _check_rule(context, {"--power": power is not None, "--sqrt": sqrt, "--max-per-class": max_per_class is not None},
+                draws=keep_tail is not None or resample is not None)  # fmt: skip
+    if (query_map or classes) and auxiliary_label is not AuxiliaryLabel.query:
+        raise UsageError(f"{'--query-map' if query_map else '--classes'} goes with --auxiliary-label query")
     from omnicli.data.class_balance import NO_CLASS, Rule
 
     rule = Rule(
@@ -110,29 +118,36 @@ def command(
     histogram: list[str] = []
 
     def make() -> "PassStage":
+        from omnicli.data.queries import QueryNames, read_query_map
         from omnicli.stages.balance import balance_records, histogram_lines
+        from omnicli.streams.classes import ClassIndex, read_classes
 
+        query_names = QueryNames(
+            read_query_map(query_map) if query_map else {}, ClassIndex(read_classes(classes)) if classes else None
+        )
         return lambda passes: balance_records(
             passes,
             rule=rule,
             by=auxiliary_label.value,
+            query_names=query_names,
             on_plan=lambda shares: histogram.extend(histogram_lines(shares, every_class=verbose)),
         )
 
     def check(counts: Mapping[str, int]) -> None:
         num_readable = counts.get("in", 0) - counts.get("unreadable", 0)
         if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
-            others = ", ".join(label for label in AuxiliaryLabel if label != auxiliary_label)
-            raise InputError(
-                f"none of {num_readable:,} records has a {auxiliary_label}; give --auxiliary-label ({others}) or "
-                "run filter first"
-            )
+            raise InputError(f"none of {num_readable:,} records has {_remedy(auxiliary_label, classes)}")
 
     run = StageRun(
         name="balance",
         make=make,
         in_passes=True,
-        options={**asdict(rule), "auxiliary_label": auxiliary_label.value},
+        options={
+            **asdict(rule),
+            "auxiliary_label": auxiliary_label.value,
+            "query_map": digest_of(query_map, InputError) if query_map else None,
+            "classes": digest_of(classes, InputError) if classes else None,
+        },
         whole_stream="balance",
         check=check,
         closing=lambda counts: histogram,
@@ -142,3 +157,21 @@ def command(
         out=out, rejects=rejects, summary=summary, max_bad=max_bad,
         dry_run=dry_run, quiet=quiet, verbose=verbose,
     ))  # fmt: skip
+
+
+def _check_rule(context: typer.Context, given: Mapping[str, bool], *, draws: bool) -> None:
+    """One way to balance, and a seed only where something is drawn. Raises UsageError."""
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} balance in different ways: give one")
+    seed_source = context.get_parameter_source("seed")
+    if not draws and seed_source is not None and seed_source.name == "COMMANDLINE":
+        raise UsageError("--seed goes with --keep-tail or --resample: weights are not drawn")
+
+
+def _remedy(label: AuxiliaryLabel, classes: Path | None) -> str:
+    """What no record has, and what to do."""
+    if classes:
+        return f"a query that names a class of {classes}; compare them, or give --query-map"
+    others = ", ".join(other for other in AuxiliaryLabel if other != label)
+    return f"a {label}; give --auxiliary-label ({others}) or run filter first"

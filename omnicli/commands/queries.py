@@ -9,7 +9,7 @@
 One class name a line comes in; what is asked comes out, each with its class. A search engine is asked for the name
 itself; where it shows only so many answers, ask again for each window of days. Hashtags join the words of the name in
 their forms and orders, the most likely first. Crawl into web/QUERY/ and omni index finds the query of each file;
---format map is what omni filter takes as --query-map, so that a tag counts for its class.
+--format map is what omni filter, balance and train take as --query-map, so that a tag counts for its class.
 """
 
 import os

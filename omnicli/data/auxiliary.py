@@ -41,7 +41,7 @@ def read_auxiliary(
         on_drop: takes records whose query is no class.
 
     Returns:
-        Examples; those of several queries hold all of their classes (one is drawn each epoch, IG-65M Sec. 3.3).
+        Examples; those of several queries hold the class of each (one is drawn each epoch, IG-65M Sec. 3.3).
 
     Raises:
         InputError: a record without the field, with an unknown class, an integer outside [0, K), or whose name and
@@ -82,7 +82,7 @@ def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
 def _queried(record: Record, queries: Queries) -> list[int]:
     if record.get("query") is None and record.get("queries") is None:
         raise _missing(record, "query")
-    return list(dict.fromkeys(label for label, _ in queries.find_all(record)))
+    return [label for label, _ in queries.find_all(record)]
 
 
 def _believed(record: Record, classes: ClassIndex, is_soft: bool) -> Example:

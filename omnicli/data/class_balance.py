@@ -3,14 +3,18 @@
 Pure arithmetic on a small table, one row for the records of one source that have the same classes.
 
 Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of n classes counts for
-each with 1/n and weighs the mean of theirs, since training draws one of them (IG-65M Sec. 3.3).
+each with 1/n and weighs the mean of theirs, since training draws one of them (IG-65M Sec. 3.3). Where heads are cut, it
+fares as the smallest of its classes: "retain all videos from tail classes" keeps a record of a head that is of the
+tail, too, and one of heads alone stays as often as a record of the smallest of them does.
 """
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
 from typing import NamedTuple
 
 NO_CLASS = "no class"
@@ -43,7 +47,12 @@ class Rule:
 
 
 class Group(NamedTuple):
-    """Records of one source with the same classes; they share one weight."""
+    """Records of one source with the same classes; they share one weight.
+
+    Attributes:
+        source: of the records.
+        classes: in order; one that two of three queries mean stands there twice.
+    """
 
     source: str
     classes: tuple[Class, ...]
@@ -76,29 +85,59 @@ class Share:
 
 
 Shares = Mapping[Group, Share]
+NONE_CUT: Mapping[Group, int] = {}
 
 
-def plan(counts: Mapping[Group, int], rule: Rule) -> dict[Group, Share]:
-    """What becomes of each group, from the sizes of all.
+class Pool(NamedTuple):
+    """Records that are cut together: those of one source that have the same smallest class.
+
+    Attributes:
+        groups: whose records these are, in order.
+        keep: how many of them stay, whatever their group.
+    """
+
+    groups: tuple[Group, ...]
+    keep: int
+
+
+def tail_pools(counts: Mapping[Group, int], rule: Rule) -> list[Pool]:
+    """The heads that ``keep_tail`` cuts (IG-65M Sec. 4.1.1); the groups that are in none of them stay whole.
 
     Pure, and independent of the order of ``counts``.
     """
-    shares = {group: Share(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
-    # (IG-65M, Sec. 3.1.1) no label of fewer than so many
-    num_records = Counter[tuple[str, Class]]()
-    for group, count in counts.items():
-        num_records.update({(group.source, name): count for name in group.classes})
+    if rule.keep_tail is None:
+        return []
+    shares = _large_enough(counts, rule)
+    sizes = _class_sizes(shares)
+    pools: dict[tuple[float, str, bool, Class], list[Group]] = defaultdict(list)
     for group, share in shares.items():
-        if not group.classes:
-            shares[group] = Share(share.count, 0, reason=NO_CLASS)
-        elif any(num_records[group.source, name] < rule.min_per_class for name in group.classes):
-            shares[group] = Share(share.count, 0, reason=SMALL_CLASS)
+        if share.keep:
+            ranks = [(float(sizes[group.source][k]), group.source, isinstance(k, str), k) for k in group.classes]
+            pools[min(ranks)].append(group)
+    smallest_first = sorted(pools)
+    num_records = [sum(counts[group] for group in pools[rank]) for rank in smallest_first]
+    quotas = tail_quotas(num_records, [rank[0] for rank in smallest_first], rule.keep_tail)
+    return [
+        Pool(tuple(pools[rank]), keep)
+        for rank, num, keep in zip(smallest_first, num_records, quotas, strict=True)
+        if keep < num
+    ]
+
+
+def plan(counts: Mapping[Group, int], rule: Rule, kept: Mapping[Group, int] = NONE_CUT) -> dict[Group, Share]:
+    """What becomes of each group, from the sizes of all.
+
+    Pure, and independent of the order of ``counts``.
+
+    Args:
+        counts: records of each group.
+        rule: how.
+        kept: records that stay of each group of ``tail_pools``.
+    """
+    shares = _large_enough(counts, rule)
     # (IG-65M, Sec. 4.1.1) all of the tail, part of the head
-    if rule.keep_tail is not None:
-        staying = [group for group, share in shares.items() if share.keep]
-        quotas = tail_quotas([shares[group].keep for group in staying], rule.keep_tail)
-        for group, keep in zip(staying, quotas, strict=True):
-            shares[group] = replace(shares[group], keep=keep)
+    for group, keep in kept.items():
+        shares[group] = replace(shares[group], keep=keep)
     # (Sec. 3.6) clipped, or ∝ N^p
     for source in {group.source for group in shares}:
         shares |= _weighed({group: share for group, share in shares.items() if group.source == source}, rule)
@@ -116,19 +155,46 @@ def class_factor(size: float, rule: Rule) -> float:
     return float(size ** (rule.power - 1))
 
 
-def tail_quotas(sizes: Sequence[int], total: int) -> list[int]:
-    """How many of each group stay, so that ``total`` do and no group is cut that is smaller than one that is.
+def tail_quotas(num_records: Sequence[int], sizes: Sequence[float], total: int) -> list[int]:
+    """How many records of each pool stay, so that ``total`` do and none is cut whose class is smaller than another's.
 
-    What is left over when all large ones are cut alike goes to the largest.
+    Of M records of a class of size N, the m-th stays once heads are cut to a size of m · N / M or above. The lowest of
+    these stay, of equal ones those of the larger class; so what stays of a smaller total stays of a larger one.
 
-    >>> tail_quotas([100, 7, 20], 40)
-    [17, 7, 16]
+    Args:
+        num_records: M of each pool.
+        sizes: N of its class, in ascending order; other than M where records have several classes.
+        total: all in all.
+
+    >>> tail_quotas([7, 20, 100], [7, 20, 100], 40)
+    [7, 16, 17]
+    >>> tail_quotas([7, 20, 100], [7, 20, 200], 40)
+    [7, 20, 13]
     """
-    quotas = [0] * len(sizes)
-    order = sorted(range(len(sizes)), key=lambda index: sizes[index])
-    for place, index in enumerate(order):
-        quotas[index] = min(sizes[index], total // (len(order) - place))
-        total -= quotas[index]
+    rates = [num / size for num, size in zip(num_records, sizes, strict=True)]
+    rests = list(accumulate(reversed(rates)))[::-1]
+    quotas, left = [], total
+    for num, size, rest in zip(num_records, sizes, rests, strict=True):
+        if size * rest > left:
+            break
+        quotas.append(num)
+        left -= num
+    cut = range(len(quotas), len(rates))
+    level = left / rests[cut.start] * (1 - 1e-9) if cut else 0.0  # a little low, whatever the rounding
+    quotas += [math.floor(rates[k] * level) for k in cut]
+
+    def next_of(k: int) -> tuple[float, int]:
+        return (quotas[k] + 1) * sizes[k] / num_records[k], -k
+
+    waiting = [next_of(k) for k in cut]
+    heapq.heapify(waiting)
+    for _ in range(min(total, sum(num_records)) - sum(quotas)):
+        k = -waiting[0][1]
+        quotas[k] += 1
+        if quotas[k] < num_records[k]:
+            heapq.heapreplace(waiting, next_of(k))
+        else:
+            heapq.heappop(waiting)
     return quotas
 
 
@@ -145,6 +211,20 @@ def apportion(masses: Sequence[float], total: int) -> list[int]:
     for index in by_remainder[: total - sum(quotas) if whole else 0]:
         quotas[index] += 1
     return quotas
+
+
+def _large_enough(counts: Mapping[Group, int], rule: Rule) -> dict[Group, Share]:
+    """All groups in order; whole, or without a class, or of one that is too small (IG-65M, Sec. 3.1.1)."""
+    shares = {group: Share(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
+    num_records = Counter[tuple[str, Class]]()
+    for group, count in counts.items():
+        num_records.update({(group.source, name): count for name in group.classes})
+    for group, share in shares.items():
+        if not group.classes:
+            shares[group] = Share(share.count, 0, reason=NO_CLASS)
+        elif any(num_records[group.source, name] < rule.min_per_class for name in group.classes):
+            shares[group] = Share(share.count, 0, reason=SMALL_CLASS)
+    return shares
 
 
 def _weighed(shares: Mapping[Group, Share], rule: Rule) -> dict[Group, Share]:

@@ -23,8 +23,8 @@ class Example:
     Attributes:
         record: whose media.
         label: its class, in [0, K).
-        others: more classes: with several queries one is drawn each epoch (IG-65M Sec. 3.3), with several labels all
-            are true.
+        others: more classes: with several queries, a class for each, one is drawn each epoch (IG-65M Sec. 3.3); with
+            several labels all are true.
         scores: (class, share) where the label is soft; shares sum to 1.
     """
 

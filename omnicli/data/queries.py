@@ -1,6 +1,11 @@
-"""The class a record was searched for."""
+"""The class a record was searched for.
 
-from collections.abc import Mapping
+Several queries of one record: each of those that name a class is as likely to be the one it is taught as (IG-65M
+Sec. 3.3: "randomly assigning one of the associated hashtags"), so that a class which two of three tags mean is drawn
+twice as often as the other. Ours: a tag that is given twice, in whatever spelling, is one tag.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +19,7 @@ from omnicli.streams.records import Record
 class Queries:
     """Which class a record was searched for.
 
-    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M, Sec. 3.3).
+    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M Sec. 3.3).
     """
 
     classes: ClassIndex
@@ -30,12 +35,48 @@ class Queries:
         return found[int(rng.integers(len(found)))]
 
     def find_all(self, record: Record) -> list[tuple[int, str]]:
-        """(class index, query) of each query of the record that names a class."""
-        queries = record.get("queries") or [record.get("query")]
-        return [(index, query) for query in queries if query and (index := self._class_of(query)) is not None]
+        """(class index, query) of each query of the record that names a class; a class may stand there twice."""
+        queries = distinct_queries(record.get("query"), record.get("queries"))
+        return [(index, query) for query in queries if (index := self._class_of(query)) is not None]
 
     def _class_of(self, query: str) -> int | None:
-        return self.classes.find(self.query_map.get(normalise_class(query), query))
+        return self.classes.find(_name_meant(query, self.query_map))
+
+
+@dataclass(frozen=True)
+class QueryNames:
+    """Names of classes that queries mean, as ``normalise_class`` spells them.
+
+    Attributes:
+        query_map: names of classes by query.
+        classes: the only ones; None: whatever is asked for is a class.
+    """
+
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    classes: ClassIndex | None = None
+
+    def find_all(self, query: str | None, queries: Sequence[str] | None) -> list[str]:
+        """One for each query of a record that names a class, those that ``Queries`` draws from."""
+        names = [_name_meant(text, self.query_map) for text in distinct_queries(query, queries)]
+        is_known = self.classes.find if self.classes else normalise_class
+        return [normalise_class(name) for name in names if is_known(name) is not None]
+
+
+def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[str]:
+    """What a record was searched for, each once; ``queries`` rule over ``query``.
+
+    >>> distinct_queries(None, ["surfing", "Tai_Chi", "tai chi"])
+    ['surfing', 'Tai_Chi']
+    """
+    found: dict[str, str] = {}
+    for text in queries or (query,):
+        if text and text.strip():
+            found.setdefault(normalise_class(text), text)
+    return list(found.values())
+
+
+def _name_meant(query: str, query_map: Mapping[str, str]) -> str:
+    return query_map.get(normalise_class(query), query)
 
 
 def read_query_map(path: Path) -> dict[str, str]:

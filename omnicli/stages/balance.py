@@ -7,26 +7,26 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
 
     power      weight ∝ N_k^(p-1), so that class k is drawn ∝ N_k · N_k^(p-1) = N_k^p (Sec. 3.6 (2); Table 10: p = 0.2)
     clipped    weight ∝ min(N_k, N_c) / N_k, so that class k is drawn ∝ min(N_k, N_c) (Sec. 3.6 (1))
-    tail-preserving    of N records in all, every one of a small class, and as many of each large one as then fit
+    tail-preserving    of N records in all, every one of a small class; large ones are cut to the size that then fits
                (IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes")
 
 Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of several classes counts
-for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3); small
-classes leave first, then the heads, then weights are taken of what is left; who leaves is decided by a hash of the id.
+for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3), and of two
+queries that mean one class it counts for that with 2/n; small classes leave first, then the heads (where a record fares
+as the smallest of its classes), then weights are taken of what is left; who leaves is decided by a hash of the id.
 """
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
-
-from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan
-from omnicli.data.keyed_random import keyed_seed
+from omnicli.data.class_balance import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan, tail_pools
+from omnicli.data.lots import Lots, lot_of, shares_of_smallest, smallest
+from omnicli.data.queries import QueryNames
 from omnicli.errors import InputError
 from omnicli.streams.classes import normalise_class
 from omnicli.streams.glances import Glance
@@ -41,11 +41,17 @@ KNOWN: Mapping[LabelField, Callable[[Glance], Known]] = {
     "query": attrgetter("source", "query", "queries"),
     "label": attrgetter("source", "label", "class_name"),
 }
+AS_ASKED = QueryNames()  # every query is a class of its own
 NUM_NAMED = 10  # a source of so many classes is shown class by class, others by tenths
 
 
 def balance_records(
-    passes: Passes, *, rule: Rule, by: LabelField, on_plan: Callable[[Shares], None]
+    passes: Passes,
+    *,
+    rule: Rule,
+    by: LabelField,
+    query_names: QueryNames = AS_ASKED,
+    on_plan: Callable[[Shares], None],
 ) -> Iterator[Verdict]:
     """Weigh every record by the size of its class (Sec. 3.6).
 
@@ -53,6 +59,7 @@ def balance_records(
         passes: the records; gone through twice, three times where some of a class leave or are repeated.
         rule: how.
         by: the field that says which class a record counts for: the one that training uses.
+        query_names: what its queries mean.
         on_plan: told what becomes of every group, when that is known.
 
     Yields:
@@ -62,10 +69,9 @@ def balance_records(
         InputError: a class has two names or a name two classes; names file and line.
     """
     known_by = KNOWN[by]
-    groups, counts = _count(passes, by)
-    shares = plan(counts, rule)
+    groups, counts = _count(passes, by, query_names)
+    shares, lots = _draw(passes, known_by, groups, counts, rule)
     on_plan(shares)
-    lots = _draw_lots(passes, known_by, groups, shares, rule.seed)
     endings = {known: weight_ending(shares[group].weight) for known, group in groups.items()}
     whole = {known: _fate(shares[group]) for known, group in groups.items() if group not in lots}
     for row in passes:
@@ -79,12 +85,12 @@ def balance_records(
             if known not in groups:
                 raise changed("a class is new")
             group = groups[known]
-            fate = _fate(shares[group], lots[group], lot_of(seen, rule.seed))
+            fate = _fate(shares[group], lots[group], lot_of(seen.id, rule.seed))
         copies, reason = fate
         yield weigh(row, endings[known], copies) if copies else leave(row, reason)
 
 
-def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[Group]]:
+def _count(passes: Passes, by: LabelField, query_names: QueryNames) -> tuple[dict[Known, Group], Counter[Group]]:
     """The first pass: the group of each combination of fields, and the records in each group."""
     known_by = KNOWN[by]
     num_known: dict[Known, int] = {}
@@ -98,24 +104,27 @@ def _count(passes: Passes, by: LabelField) -> tuple[dict[Known, Group], Counter[
         else:
             num_known[known] = 1
             first_seen[known] = passes.where
-    groups = group_by_class(first_seen, by)
+    groups = group_by_class(first_seen, by, query_names)
     counts: Counter[Group] = Counter()
     for known, count in num_known.items():
         counts[groups[known]] += count
     return groups, counts
 
 
-def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Known, Group]:
+def group_by_class(
+    first_seen: Mapping[Known, str], by: LabelField, query_names: QueryNames = AS_ASKED
+) -> dict[Known, Group]:
     """The classes of each combination of fields: names where the stream has them, else integers.
 
     Args:
         first_seen: FILE:LINE of the first record of each.
         by: which fields they are.
+        query_names: what queries mean.
 
     Raises:
         InputError: an integer with two names, or a name with two integers: two streams number their classes apart.
     """
-    spelled = {known: _spell(known, by, where) for known, where in first_seen.items()}
+    spelled = {known: _spell(known, by, query_names, where) for known, where in first_seen.items()}
     names: dict[int, str] = {}
     labels: dict[str, int] = {}
     for known, where in first_seen.items():
@@ -125,15 +134,15 @@ def group_by_class(first_seen: Mapping[Known, str], by: LabelField) -> dict[Know
                 if (first_name, first_label) != (name, label):
                     other = f"{label} is {first_name!r}" if first_name != name else f"{name!r} is {first_label}"
                     raise InputError(f"{where}: class {label} is {name!r} here, but {other} elsewhere in the stream")
-    return {known: Group(known[0] or "", _classes(pairs, names)) for known, pairs in spelled.items()}
+    is_drawn = by == "query"
+    return {known: Group(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
 
 
-def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, str | None]]:
+def _spell(known: Known, by: LabelField, query_names: QueryNames, where: str) -> list[tuple[int | None, str | None]]:
     """(label, name) of each class a record says it has; one of the two may be missing."""
     _, first, second = known
     if by == "query":
-        queries = second or (first,)
-        return [(None, normalise_class(query)) for query in queries if query and query.strip()]
+        return [(None, name) for name in query_names.find_all(first, second)]
     labels = first if isinstance(first, tuple) else () if first is None else (first,)
     named = second if isinstance(second, tuple) else () if second is None else (second,)
     names = [normalise_class(name) for name in named]
@@ -142,72 +151,65 @@ def _spell(known: Known, by: LabelField, where: str) -> list[tuple[int | None, s
     return list(zip_longest(labels, names))
 
 
-def _classes(pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str]) -> tuple[Class, ...]:
-    """Each class once, in one order."""
-    found: set[Class] = set()
+def _classes(
+    pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str], is_drawn: bool
+) -> tuple[Class, ...]:
+    """The classes in one order: each once, or, where one is drawn, in the proportions of the draw."""
+    found = Counter[Class]()
     for label, name in pairs:
         if name is not None:
-            found.add(name)
+            found[name] += 1
         elif label is not None:
-            found.add(names.get(label, label))
-    return tuple(sorted(found, key=lambda name: (isinstance(name, str), name)))
+            found[names.get(label, label)] += 1
+    divisor = math.gcd(*found.values()) if is_drawn else 0
+    in_order = sorted(found, key=lambda name: (isinstance(name, str), name))
+    return tuple(name for name in in_order for _ in range(found[name] // divisor if is_drawn else 1))
 
 
-@dataclass
-class Cut:
-    """The smallest of some lots: those below ``last``, and the first ``num_equal`` equal to it (one id)."""
-
-    last: int
-    num_equal: int
-
-    def takes(self, lot: int) -> bool:
-        """True for those; asked once a record, in order."""
-        if lot == self.last and self.num_equal:
-            self.num_equal -= 1
-            return True
-        return lot < self.last
-
-
-class Lots(NamedTuple):
-    """Who of a group stays, and who is written once more."""
-
-    keep: Cut
-    extra: Cut
-
-
-def lot_of(seen: Glance, seed: int) -> int:
-    """A number that depends on the id alone, whatever the order of the stream."""
-    return keyed_seed(seed, "balance", str(seen.id))
-
-
-def _draw_lots(
+def _draw(
     passes: Passes,
     known_by: Callable[[Glance], Known],
     groups: Mapping[Known, Group],
-    shares: Shares,
-    seed: int,
-) -> dict[Group, Lots]:
-    """A pass for the groups whose records do not all fare alike; 8 bytes of memory for each of those records."""
-    drawn = {group: array("Q") for group, share in shares.items() if 0 < share.keep < share.count or share.extra}
-    if not drawn:
-        return {}
-    drawn_by_known = {known: drawn[group] for known, group in groups.items() if group in drawn}
-    for _, seen in passes:
-        lots = drawn_by_known.get(known_by(seen)) if seen else None
-        if seen and lots is not None:
-            lots.append(lot_of(seen, seed))
-    return {
-        group: Lots(_cut(lots, shares[group].keep), _cut(lots, shares[group].extra)) for group, lots in drawn.items()
+    counts: Counter[Group],
+    rule: Rule,
+) -> tuple[Shares, dict[Group, Lots]]:
+    """What becomes of each group, and of whom in it where its records do not all fare alike."""
+    pools = tail_pools(counts, rule)
+    drawn = {group for pool in pools for group in pool.groups if pool.keep}
+    if rule.resample is not None:
+        drawn = {group for group in counts if group.classes}
+    lots = _lots(passes, known_by, groups, {group: counts[group] for group in drawn}, rule.seed)
+    kept: dict[Group, int] = {}
+    for pool in pools:
+        parts = [lots.get(group, array("Q")) for group in pool.groups]
+        kept |= zip(pool.groups, shares_of_smallest(parts, pool.keep), strict=True)
+    shares = plan(counts, rule, kept)
+    return shares, {
+        group: Lots(smallest(lots[group], share.keep), smallest(lots[group], share.extra))
+        for group, share in shares.items()
+        if 0 < share.keep < share.count or share.extra
     }
 
 
-def _cut(lots: "array[int]", number: int) -> Cut:
-    """The ``number`` smallest."""
-    if not number:
-        return Cut(-1, 0)
-    values = np.frombuffer(lots, dtype=np.uint64)
-    last = np.partition(values, number - 1)[number - 1]
-    return Cut(int(last), number - int((values < last).sum()))
+def _lots(
+    passes: Passes,
+    known_by: Callable[[Glance], Known],
+    groups: Mapping[Known, Group],
+    drawn: Mapping[Group, int],
+    seed: int,
+) -> "dict[Group, array[int]]":
+    """A pass for the lots of groups of so many records each; 8 bytes of memory for each of those records."""
+    lots_of_group = {group: array("Q") for group in drawn}
+    if not drawn:
+        return {}
+    lots_of_known = {known: lots_of_group[group] for known, group in groups.items() if group in drawn}
+    for _, seen in passes:
+        lots = lots_of_known.get(known_by(seen)) if seen else None
+        if seen and lots is not None:
+            lots.append(lot_of(seen.id, seed))
+    if any(len(lots) != drawn[group] for group, lots in lots_of_group.items()):
+        raise changed("a class has other records")
+    return lots_of_group
 
 
 def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, str]:

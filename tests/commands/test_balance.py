@@ -83,6 +83,9 @@ def test_rejects_summary_and_output_tell_one_story(web, tmp_path):
     [
         (["--power", "0.2", "--sqrt"], 2, "--power and --sqrt balance in different ways: give one"),
         (["--seed", "1"], 2, "--seed goes with --keep-tail or --resample: weights are not drawn"),
+        (["--query-map", "tags.tsv"], 2, "--query-map goes with --auxiliary-label query"),
+        (["--auxiliary-label", "label", "--classes", "c.txt"], 2, "--classes goes with --auxiliary-label query"),
+        (["--auxiliary-label", "query", "--query-map", "no.tsv"], 65, "no.tsv: no such file"),
         (["-o", "folder/"], 2, "balance decides over the whole stream and cannot go with -o DIR/"),
     ],
 )
@@ -92,6 +95,39 @@ def test_options_that_contradict_each_other_are_refused(web, arguments, code, sa
     assert said in result.stderr
     assert omni(web, "--shard", "0/2").exit_code == 2
     assert omni(web, "--power", "1.5").exit_code == 2
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    """Two tags of one class, one of another."""
+    (tmp_path / "tags.tsv").write_text("burncandle\tBurning candle\ncandleburn\tburning_candle\nbeekeep\tbeekeeping\n")
+    (tmp_path / "classes.txt").write_text("beekeeping\nburning candle\n")
+    sizes = (("burncandle", 90), ("candleburn", 10), ("beekeep", 100))
+    rows = [{"id": f"{tag}{i}", "query": tag} for tag, size in sizes for i in range(size)]
+    path = tmp_path / "web.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"id": "x", "query": "sunday"}]))
+    return path
+
+
+def test_a_query_map_makes_classes_of_tags_and_given_classes_reject_the_others(tagged, tmp_path):
+    by_query = (tagged, "--auxiliary-label", "query", "--power", 0)
+    mapped = omni(*by_query, "--query-map", tmp_path / "tags.tsv")
+    assert "balance: burning candle: 100 records, 49.8% -> 33.3%" in mapped.stderr
+    assert "balance: sunday: 1 records, 0.5% -> 33.3%" in mapped.stderr
+    summary = tmp_path / "summary.json"
+    options = ("--query-map", tmp_path / "tags.tsv", "--classes", tmp_path / "classes.txt", "--summary", summary)
+    only = omni(*by_query, *options)
+    assert {record["weight"] for record in parsed(only.stdout)} == {1.0}
+    told = json.loads(summary.read_text())
+    assert told["rejected"] == {"no class": 1}
+    assert len(told["options"]["query_map"]) == len(told["options"]["classes"]) == 64
+
+
+def test_classes_that_no_query_names_are_65(tagged, tmp_path):
+    result = omni(tagged, "--auxiliary-label", "query", "--classes", tmp_path / "classes.txt")
+    assert result.exit_code == 65
+    assert "none of 201 records has a query that names a class of" in result.stderr
+    assert "compare them, or give --query-map" in result.stderr
 
 
 def test_a_stream_without_a_single_class_is_65_and_leaves_nothing(web, tmp_path):

@@ -56,6 +56,11 @@ def test_queries_are_classes_on_request_and_what_is_no_class_leaves_with_its_rea
         read(record(pseudo_label=0), by="query")
 
 
+def test_a_class_stands_once_for_each_tag_that_means_it_as_filter_draws_it():
+    [two_of_three], _ = read(record(queries=["archery", "bow and arrow", "surfing", "Archery"]), by="query")
+    assert (two_of_three.label, two_of_three.others) == (0, (0, 2))
+
+
 def test_labels_of_people_are_taken_on_request():
     [example], _ = read(record(class_name="surfing", pseudo_label=0), by="label")
     assert example.label == 2

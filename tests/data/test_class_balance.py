@@ -1,6 +1,8 @@
 """Weights are those of the formulas, whatever the sizes."""
 
+import math
 import random
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -18,6 +20,7 @@ from omnicli.data.class_balance import (
     apportion,
     class_factor,
     plan,
+    tail_pools,
     tail_quotas,
 )
 
@@ -41,6 +44,17 @@ rules = st.builds(
 
 def one_source(sizes):
     return {Group("gg", (k,)): size for k, size in enumerate(sizes)}
+
+
+def planned(counts, rule):
+    """The plan when lots take the first groups of a pool first."""
+    kept = {}
+    for pool in tail_pools(counts, rule):
+        left = pool.keep
+        for group in pool.groups:
+            kept[group] = min(left, counts[group])
+            left -= kept[group]
+    return plan(counts, rule, kept)
 
 
 def drawn_shares(shares):
@@ -83,7 +97,7 @@ def test_power_1_leaves_the_crawl_as_it_is_and_power_0_makes_classes_equal(sizes
 def test_a_plan_does_not_depend_on_the_order_of_the_stream(counts, rule, order):
     shuffled = list(counts.items())
     order.shuffle(shuffled)
-    assert plan(dict(shuffled), rule) == plan(counts, rule)
+    assert planned(dict(shuffled), rule) == planned(counts, rule)
 
 
 @given(counts_of_groups, rules)
@@ -96,7 +110,7 @@ def test_one_source_does_not_change_the_weights_of_another(counts, rule):
 
 @given(counts_of_groups, rules)
 def test_every_group_is_accounted_for(counts, rule):
-    shares = plan(counts, rule)
+    shares = planned(counts, rule)
     assert {group: share.count for group, share in shares.items()} == counts
     for group, share in shares.items():
         assert 0 <= share.keep <= share.count
@@ -123,11 +137,11 @@ def test_small_classes_leave_by_their_number_of_records_and_do_not_count_for_the
     assert shares[Group("", (1,))].weight < shares[Group("", (2, 3))].weight  # 50 against 25 and 25
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=9), st.integers(0, 1500))
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=9).map(sorted), st.integers(0, 1500))
 @example([1, 1], 1)
 @example([5, 5, 5], 14)
 def test_no_class_is_cut_that_is_smaller_than_one_that_is(sizes, total):
-    quotas = tail_quotas(sizes, total)
+    quotas = tail_quotas(sizes, sizes, total)
     assert sum(quotas) == min(total, sum(sizes))
     cut = [quota for size, quota in zip(sizes, quotas, strict=True) if quota < size]
     cut_sizes = [size for size, quota in zip(sizes, quotas, strict=True) if quota < size]
@@ -136,6 +150,59 @@ def test_no_class_is_cut_that_is_smaller_than_one_that_is(sizes, total):
         assert max(cut) - min(cut) <= 1
         assert max(whole, default=0) <= min(cut_sizes)  # of equal ones some may be cut by one, the others not
         assert max(whole, default=0) <= min(cut) + 1
+    assert quotas == sequential_quotas(sizes, total)
+
+
+def sequential_quotas(sizes, total):
+    """Classes one after the other, smallest first: each its part of what is left, in whole numbers."""
+    quotas = []
+    for place, size in enumerate(sizes):
+        quotas.append(min(size, total // (len(sizes) - place)))
+        total -= quotas[-1]
+    return quotas
+
+
+pools_of_records = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=9).map(
+    lambda pools: sorted(pools, key=lambda pool: pool[1])
+)
+
+
+@given(pools_of_records, st.integers(0, 400))
+def test_quotas_are_those_of_all_records_in_the_order_in_which_they_would_stay(pools, total):
+    num_records, sizes = zip(*pools, strict=True)
+    places = [(Fraction(m * size, num), -k) for k, (num, size) in enumerate(pools) for m in range(1, num + 1)]
+    stay = Counter(-k for _, k in sorted(places)[:total])
+    assert tail_quotas(num_records, sizes, total) == [stay[k] for k in range(len(pools))]
+
+
+def test_a_head_is_cut_though_many_of_its_records_have_a_rare_class_too():
+    rare = {Group("", ("a", f"x{i:03d}")): 10 for i in range(100)}
+    counts = {Group("", ("a",)): 400, Group("", ("b",)): 600, **rare}  # N_a = 900, N_b = 600
+    pools = tail_pools(counts, Rule(keep_tail=1500))
+    assert [pool.groups for pool in pools] == [(Group("", ("b",)),), (Group("", ("a",)),)]
+    rates = [pool.keep / counts[pool.groups[0]] for pool in pools]
+    assert rates[0] == pytest.approx(1.5 * rates[1], rel=0.01)  # to one size
+    assert sum(pool.keep for pool in pools) == 500
+
+
+def test_small_groups_of_two_heads_are_cut_with_the_smaller_head():
+    counts = {Group("", ("a",)): 1000, Group("", ("b",)): 500, Group("", ("c",)): 90}
+    counts |= {Group("", ("a", "a", "b")): 10, Group("", ("a", "b")): 20}
+    [middle, large] = tail_pools(counts, Rule(keep_tail=690))
+    assert set(middle.groups) == {Group("", ("a", "a", "b")), Group("", ("a", "b")), Group("", ("b",))}
+    assert middle.keep / 530 < 0.65 and large.keep / 1000 < 0.35
+    assert middle.keep + large.keep == 600
+
+
+@given(counts_of_groups, st.integers(0, 3000))
+def test_every_record_of_a_class_that_is_not_cut_stays(counts, total):
+    cut = {group: pool for pool in tail_pools(counts, Rule(keep_tail=total)) for group in pool.groups}
+    sizes = Counter()
+    for group, count in counts.items():
+        sizes.update({(group.source, name): Fraction(count, len(group.classes)) for name in group.classes})
+    smallest = {group: min(sizes[group.source, name] for name in group.classes) for group in counts if group.classes}
+    whole = [size for group, size in smallest.items() if group not in cut]
+    assert max(whole, default=0) <= min((smallest[group] for group in cut), default=math.inf)
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=9), st.integers(0, 10_000))
@@ -172,5 +239,5 @@ def test_a_share_counts_what_is_drawn():
 
 def test_no_randomness_is_left_to_the_plan():
     state = random.getstate()
-    plan(one_source([5, 50, 500]), Rule(keep_tail=60, resample=40, seed=3))
+    planned(one_source([5, 50, 500]), Rule(keep_tail=60, resample=40, seed=3))
     assert random.getstate() == state

@@ -40,6 +40,14 @@ def test_of_several_queries_only_those_that_name_a_class_are_drawn():
     assert drawn == [find(id=str(i), queries=["chess", "surfing", "archery"]) for i in range(200)]
 
 
+def test_a_class_is_drawn_as_often_as_tags_mean_it_and_a_tag_given_twice_is_one():
+    mapped = Queries(ClassIndex(CLASSES), {"bow": "Archery", "arrow": "Archery", "wave": "Surfing"})
+    drawn = [find(mapped, id=str(i), queries=["bow", "arrow", "wave"]) for i in range(300)]
+    assert 170 < drawn.count("Archery") < 230
+    twice = [find(mapped, id=str(i), queries=["bow", "Bow", "wave", " bow"]) for i in range(300)]
+    assert 120 < twice.count("Archery") < 180
+
+
 @pytest.mark.parametrize("line", ["no tab", "two\ttabs\there", "\tArchery"])
 def test_a_bad_line_of_the_query_map_is_named(tmp_path, line):
     path = tmp_path / "map.tsv"

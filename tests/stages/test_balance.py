@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.auxiliary import read_weights
+from omnicli.data.auxiliary import read_auxiliary, read_weights
 from omnicli.data.class_balance import Group, Rule, Share
 from omnicli.data.loaders import Example
+from omnicli.data.queries import Queries, QueryNames
 from omnicli.data.steps import Plan, Source
 from omnicli.errors import InputError
-from omnicli.stages.balance import Cut, balance_records, group_by_class, histogram_lines, lot_of
-from omnicli.streams.glances import Glance
+from omnicli.stages.balance import AS_ASKED, balance_records, group_by_class, histogram_lines
+from omnicli.streams.classes import ClassIndex
 from omnicli.streams.inputs import find_records
 from omnicli.streams.passes import Passes
 from omnicli.streams.records import Record
@@ -28,12 +29,13 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("balance")
 
 
-def run(folder, records, by="pseudo_label", **rule):
+def run(folder, records, by="pseudo_label", query_names=AS_ASKED, **rule):
     """(records written, [(record, reason)] that left)"""
     web = folder / "web.jsonl"
     web.write_text("".join(json.dumps(record) + "\n" for record in records))
     with Passes(partial(find_records, [str(web)]), spooled=False) as passes:
-        verdicts = list(balance_records(passes, rule=Rule(**rule), by=by, on_plan=lambda shares: None))
+        options = {"rule": Rule(**rule), "by": by, "query_names": query_names, "on_plan": lambda shares: None}
+        verdicts = list(balance_records(passes, **options))
     assert len(verdicts) == len(records)
     kept = [json.loads(line) for line, copies, _ in verdicts for _ in range(copies)]
     return kept, [(json.loads(line), reason) for line, copies, reason in verdicts if not copies]
@@ -123,6 +125,28 @@ def test_who_of_a_head_stays_depends_on_id_and_seed_alone(folder):
     assert smaller < first  # a smaller subset lies in a larger one
 
 
+def crawl_of_tags(head=400, other=600, num_rare=100):
+    """``a`` is the largest class, most of whose records have a rare class, too; ``b`` the next."""
+    crawl = [{"id": f"a{i}", "queries": ["a"]} for i in range(head)]
+    crawl += [{"id": f"b{i}", "queries": ["b"]} for i in range(other)]
+    return crawl + [{"id": f"x{i}/{j}", "queries": ["a", f"x{i}"]} for i in range(num_rare) for j in range(10)]
+
+
+def test_all_of_the_tail_stays_and_the_largest_class_is_cut_most_though_rare_ones_share_its_records(folder):
+    crawl = crawl_of_tags()
+    kept, left = run(folder, crawl, by="query", keep_tail=1500, power=0.5)
+    assert len(kept) == 1500
+    num_left = Counter(tuple(record["queries"]) for record, _ in left)
+    assert set(num_left) == {("a",), ("b",)}
+    assert num_left["a",] / 400 > num_left["b",] / 600
+    assert sum(record["weight"] for record in kept) == pytest.approx(1500)
+    turned, _ = run(folder, crawl[::-1], by="query", keep_tail=1500, power=0.5)
+    assert sorted(turned, key=str) == sorted(kept, key=str)
+    smaller, _ = run(folder, crawl, by="query", keep_tail=1300)
+    assert {record["id"] for record in smaller} < {record["id"] for record in kept}
+    assert len(run(folder, crawl, by="query", keep_tail=1300, resample=777)[0]) == 777
+
+
 @pytest.mark.parametrize(("options", "num_lines"), [({"keep_tail": 25}, 25), ({"resample": 75}, 75)])
 def test_records_of_one_id_are_told_apart_by_their_place(folder, options, num_lines):
     crawl = [{"id": "same", "pseudo_label": 0, "n": n} for n in range(50)]
@@ -165,6 +189,60 @@ def test_queries_count_by_any_spelling_and_several_count_in_part(folder):
     assert [record["id"] for record, _ in left] == ["d"]
 
 
+TAGS = {"burncandle": "Burning candle", "candleburn": "burning_candle", "beekeep": "beekeeping"}
+ONE_OR_MORE_TAGS = [
+    ["burncandle"],
+    ["burncandle", "candleburn"],
+    ["beekeep", "burncandle", "BeeKeep"],
+    ["candleburn", "burncandle", "beekeep", "sunday"],
+]
+
+
+def test_tags_of_one_class_are_one_class(folder):
+    crawl = [{"id": f"{tag}{i}", "query": tag} for tag, n in (("burncandle", 90), ("candleburn", 10)) for i in range(n)]
+    crawl += [{"id": f"bee{i}", "query": "beekeep"} for i in range(100)]
+    kept, _ = run(folder, crawl, by="query", query_names=QueryNames(TAGS), power=0.0)
+    assert {record["weight"] for record in kept} == {1.0}
+    raw, _ = run(folder, crawl, by="query", power=0.0)
+    assert sum(record["weight"] for record in raw[:100]) == pytest.approx(
+        2 * sum(record["weight"] for record in raw[100:])
+    )
+
+
+@pytest.mark.parametrize("tags", ONE_OR_MORE_TAGS)
+def test_a_record_counts_for_classes_as_training_draws_them_from_its_tags(tags):
+    classes = ClassIndex(["beekeeping", "burning candle"])
+    [group] = group_by_class({("gg", None, tuple(tags)): "a:1"}, "query", QueryNames(TAGS, classes)).values()
+    [taught] = read_auxiliary([Record({"id": "a", "queries": tags})], Queries(classes, TAGS), by="query", on_drop=print)
+    drawn = [classes.names[label] for label in (taught.label, *taught.others)]
+    for name in set(drawn):
+        assert group.classes.count(name) / len(group.classes) == drawn.count(name) / len(drawn)
+
+
+def test_a_record_counts_more_for_the_class_that_more_of_its_tags_mean(folder):
+    crawl = [{"id": "a", "query": "burncandle"}, {"id": "b", "query": "beekeep"}, {"id": "c", "query": "beekeep"}]
+    crawl += [{"id": "d", "queries": ["burncandle", "candleburn", "beekeep"]}]
+    kept, _ = run(folder, crawl, by="query", query_names=QueryNames(TAGS), power=0.0)
+    candle, bee = 1 / (1 + 2 / 3), 1 / (2 + 1 / 3)
+    weights = [record["weight"] for record in kept]
+    assert weights[0] / weights[1] == pytest.approx(candle / bee)
+    assert weights[3] / weights[1] == pytest.approx((2 * candle + bee) / 3 / bee)
+
+
+def test_of_given_classes_a_query_that_means_none_leaves(folder):
+    crawl = [
+        {"id": "a", "query": "burncandle"},
+        {"id": "b", "query": "sunday"},
+        {"id": "c", "queries": ["sunday", "x"]},
+    ]
+    crawl += [{"id": "d", "queries": ["sunday", "beekeep"]}]
+    named = QueryNames(TAGS, ClassIndex(["beekeeping", "burning candle"]))
+    kept, left = run(folder, crawl, by="query", query_names=named)
+    assert [record["id"] for record in kept] == ["a", "d"]
+    assert [(record["id"], reason) for record, reason in left] == [("b", "no class"), ("c", "no class")]
+    assert run(folder, crawl, by="query", query_names=QueryNames(TAGS))[1] == []
+
+
 def test_a_label_and_its_name_are_one_class_even_where_one_is_missing():
     seen = {("", 3, "Tai_Chi"): "a:1", ("", None, "tai chi"): "a:2", ("", 3, None): "a:3", ("", 4, None): "a:4"}
     groups = group_by_class(seen, "pseudo_label")
@@ -194,13 +272,6 @@ def test_a_class_that_appears_between_passes_is_refused(tmp_path):
         rewrite = lambda shares: web.write_text('{"id":"a","pseudo_label":2}\n')  # noqa: E731
         with pytest.raises(InputError, match="the input changed while it was read"):
             list(balance_records(passes, rule=Rule(), by="pseudo_label", on_plan=rewrite))
-
-
-def test_a_cut_takes_the_smallest_and_the_first_of_equals():
-    cut = Cut(last=5, num_equal=2)
-    assert [cut.takes(lot) for lot in (5, 9, 4, 5, 5, 0)] == [True, False, True, True, False, True]
-    assert not Cut(-1, 0).takes(0)
-    assert lot_of(Glance("a"), 0) == lot_of(Glance("a", source="x"), 0) != lot_of(Glance("a"), 1)
 
 
 def test_few_classes_are_shown_each_and_many_by_tenths():
