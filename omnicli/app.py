@@ -169,13 +169,13 @@ def main() -> None:
     _spell_names_in_utf8()
     _open_closed_streams()
     code: Any = 0
-    listener = _stdout_again()
+    listener = _stdout_again() if {"-h", "--help"} & set(sys.argv) else None
     problem: OSError | None = None
     try:
         app(prog_name="omni")
     except SystemExit as end:
         code = end.code
-        if code == 1 and _is_deserted(listener) and {"-h", "--help"} & set(sys.argv):
+        if code == 1 and _is_deserted(listener):
             code = EXIT_PIPE_CLOSED  # Typer's own end of a help that nobody reads
     except OSError as error:  # help is printed before there is a command
         problem = error

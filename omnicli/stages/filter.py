@@ -170,11 +170,8 @@ def _weigh(
 def _weigh_again(
     records: Iterable[Record], queries: Queries, rule: Rule, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Evidence]]:
-    """The scores an earlier run stored; what it could not read leaves again for the same reason."""
-    for record in records:
-        if record.why_unreadable and record.get("top_scores") is None:
-            on_drop(record, record.why_unreadable)
-            continue
+    """The scores an earlier run stored."""
+    for record in _readable_then(records, "top_scores", on_drop):
         if rule.needs_query and queries.find(record) is None:
             on_drop(record, NO_CLASS)
             continue
@@ -188,13 +185,19 @@ def _weigh_again(
 
 
 def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
-    for record in records:
-        if record.why_unreadable and record.get("confidence") is None:
-            on_drop(record, record.why_unreadable)
-            continue
+    for record in _readable_then(records, "confidence", on_drop):
         record.require("confidence")
         record.require("pseudo_label")
         yield record
+
+
+def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> Iterator[Record]:
+    """All but those without the field ``scores`` that an earlier run could not read: they leave as they left it."""
+    for record in records:
+        if record.why_unreadable and record.get(scores) is None:
+            on_drop(record, record.why_unreadable)
+        else:
+            yield record
 
 
 def _pseudo_label(
