@@ -22,10 +22,11 @@ from omnicli.errors import InputError
 from omnicli.streams.glances import Glance, glance, glance_of
 from omnicli.streams.journal import Journal
 from omnicli.streams.lines import Lines, read_lines
-from omnicli.streams.outputs import LineWriter
+from omnicli.streams.outputs import LineWriter, named_errors
 from omnicli.streams.placing import Rejected
 from omnicli.streams.readers import parse_line
 from omnicli.streams.records import UNREADABLE, Record, format_record
+from omnicli.streams.spool import close_unread
 
 REJECT_MARK = b"!"  # in front of a line that the reader rejects; no line of JSON begins so
 BLOCK = 1024  # records settled between two looks at the books
@@ -85,7 +86,7 @@ class Passes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._spool:
-            self._spool.close()
+            close_unread(self._spool)
 
     @property
     def where(self) -> str:
@@ -97,6 +98,7 @@ class Passes:
 
         Raises:
             InputError: a line that is no record, with FILE:LINE; an input that is another than in the pass before.
+            OutputError: TMPDIR is full.
         """
         is_first = self._num_rows is None
         rows = self._checked_rows() if is_first else self._rows(is_first=False)
@@ -113,9 +115,10 @@ class Passes:
         if self._spool is None:
             yield from self._rows(is_first=True)
             return
-        for line, seen in self._rows(is_first=True):
-            self._spool.write(line + b"\n" if seen else REJECT_MARK + line + b"\n")
-            yield line, seen
+        with named_errors(tempfile.gettempdir()):
+            for line, seen in self._rows(is_first=True):
+                self._spool.write(line + b"\n" if seen else REJECT_MARK + line + b"\n")
+                yield line, seen
 
     def _rows(self, *, is_first: bool) -> Iterator[Row]:
         for name, first, lines, is_ours in self._batches(is_first=is_first):
@@ -140,7 +143,8 @@ class Passes:
 
     def _batches(self, *, is_first: bool) -> Iterator[Batch]:
         if self._spool and not is_first:
-            self._spool.flush()
+            with named_errors(tempfile.gettempdir()):
+                self._spool.flush()
             self._spool.seek(0)
             for first, lines in read_lines(self._spool.fileno(), name="spool"):
                 yield Batch("spool", first, lines, is_ours=True)

@@ -1,10 +1,11 @@
 """Decisions that need the whole stream: records wait on disk, a few bytes of each in memory."""
 
+import contextlib
 import tempfile
 from array import array
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from omnicli.streams.outputs import named_errors
 from omnicli.streams.records import Record, format_record, parse_record
@@ -29,7 +30,7 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        close_unread(self._file)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -49,3 +50,9 @@ class Spool:
         reasons = list(self._reasons)
         for line, position, number in zip(self._file, self._positions, self._reason_numbers, strict=True):
             yield parse_record(line, origin="", line_number=0, position=position), reasons[number]
+
+
+def close_unread(file: IO[bytes]) -> None:
+    """Close a file without a name: what its folder has no room for is wanted no more."""
+    with contextlib.suppress(OSError):
+        file.close()
