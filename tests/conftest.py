@@ -45,10 +45,10 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a small model trained on the world's target for a few seconds: knows the classes, not well."""
     import torch
 
-    from omnicli.feeds import Setting
-    from omnicli.recipes import TEACHER_RECIPES
     from omnicli.stages.teacher_train import train_teacher
-    from omnicli.streams.inputs import read_records
+    from omnicli.streams.read.reader import read_records
+    from omnicli.training.inputs import Setting
+    from omnicli.training.recipes import TEACHER_RECIPES
 
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("teacher") / "tsn.pth"

@@ -19,15 +19,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.data.keyed_random import keyed_rng, keyed_seed
-from omnicli.data.loaders import epoch_order
-from omnicli.data.lots import lot_of
-from omnicli.engine.fit import Progress, Tally
-from omnicli.engine.optim import Group, Schedule, make_sgd
+from omnicli.data.dataloader import epoch_order
 from omnicli.models.checkpoint import load_checkpoint, read_whole
 from omnicli.models.factory import model_spec
-from omnicli.streams.shards import open_shard
-from omnicli.training import LeftOut, Training, left_out_before
+from omnicli.rng import keyed_rng, keyed_seed
+from omnicli.stages.balance.selection import lot_of
+from omnicli.streams.shards.shard_io import open_shard
+from omnicli.training.loop import Progress, Tally
+from omnicli.training.optim import Group, Schedule, make_sgd
+from omnicli.training.trainer import LeftOut, Training, left_out_before
 
 FROZEN = Path(__file__).parent / "frozen"
 PACKAGE = Path(__file__).resolve().parents[1] / "omnicli"

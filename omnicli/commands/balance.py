@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions
+from omnicli.commands.run.runner import StageRun, digest_of, run_stage
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.passes import PassStage
+    from omnicli.streams.multipass.passes import PassStage
 
 DEFAULT_POWER = 0.2  # Table 10
 DECIDE = "How classes are balanced"
@@ -105,7 +105,7 @@ def command(
                 draws=keep_tail is not None or resample is not None)  # fmt: skip
     if (query_map or classes) and auxiliary_label is not AuxiliaryLabel.query:
         raise UsageError(f"{'--query-map' if query_map else '--classes'} goes with --auxiliary-label query")
-    from omnicli.data.class_balance import NO_CLASS, Rule
+    from omnicli.stages.balance.weights import NO_CLASS, Rule
 
     rule = Rule(
         power=0.5 if sqrt else DEFAULT_POWER if power is None else power,
@@ -118,9 +118,9 @@ def command(
     histogram: list[str] = []
 
     def make() -> "PassStage":
-        from omnicli.data.queries import QueryNames, read_query_map
-        from omnicli.stages.balance import balance_records, histogram_lines
-        from omnicli.streams.classes import ClassIndex, read_classes
+        from omnicli.data.query_labels import QueryNames, read_query_map
+        from omnicli.stages.balance.stage import balance_records, histogram_lines
+        from omnicli.streams.class_names import ClassIndex, read_classes
 
         query_names = QueryNames(
             read_query_map(query_map) if query_map else {}, ClassIndex(read_classes(classes)) if classes else None

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands.running import print_options, stopping_on_sigterm
+from omnicli.commands.options import shared as o
+from omnicli.commands.run.runner import print_options, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.models.teacher import OpenedModel
+    from omnicli.models.loading import OpenedModel
 
 FORMAT = "Format"
 SUFFIX = ".safetensors"
@@ -77,9 +77,9 @@ def command(
     console = Console("convert", quiet=quiet, verbose=verbose)
     with stopping_on_sigterm(resumable=False):
         from omnicli.models.checkpoint import check_writable
-        from omnicli.models.teacher import open_model
+        from omnicli.models.loading import open_model
         from omnicli.stages.convert import check_has_place, convert, describe, is_ours
-        from omnicli.streams.classes import read_classes
+        from omnicli.streams.class_names import read_classes
 
         check_writable(out)
         opened = open_model(checkpoint, classes=read_classes(classes) if classes else None, **told)

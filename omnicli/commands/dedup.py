@@ -31,16 +31,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.dedup_census import census_run, describe_target, say_unreadable
-from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions, refuse_given
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions, refuse_given
+from omnicli.commands.run.dedup_census import census_run, describe_target, say_unreadable
+from omnicli.commands.run.runner import StageRun, digest_of, run_stage
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.extraction import Extract, FrameReader
-    from omnicli.reference import Target
-    from omnicli.streams.flow import Stage
+    from omnicli.stages.dedup.frame_features import Extract, FrameReader
+    from omnicli.stages.dedup.target import Target
+    from omnicli.streams.stage_run import Stage
 
 DEFAULT_BACKBONE = "resnet50"  # Sec. 3.3
 DEFAULT_DIM = 256  # Ours
@@ -196,7 +196,7 @@ def _check_deciding_again(given: Sequence[str], threshold: float | None, *, with
 
 
 def _decide_again(threshold: float) -> "Stage":
-    from omnicli.stages.dedup import decide_again
+    from omnicli.stages.dedup.stage import decide_again
 
     return lambda records, on_drop: decide_again(records, threshold=threshold, on_drop=on_drop)
 
@@ -216,8 +216,8 @@ def _features_run(
     lines: list[str] = []
 
     def make() -> "Stage":
-        from omnicli.extraction import FrameReader
-        from omnicli.stages.dedup import Rule, dedup_records
+        from omnicli.stages.dedup.frame_features import FrameReader
+        from omnicli.stages.dedup.stage import Rule, dedup_records
 
         reader = FrameReader(partial(_load_extract, making, root, workers), maker=maker, root=root)
         learnt = _learn(targets, reader, root, making, learning, needs_threshold=not rule["score_only"])
@@ -241,9 +241,9 @@ def _features_run(
 
 def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | None) -> "Extract":
     """``extract_features`` with its model."""
-    from omnicli.engine.device import pick_device, pick_precision
-    from omnicli.models.teacher import load_extractor, load_teacher
-    from omnicli.scoring import extract_features
+    from omnicli.inference.device import pick_device, pick_precision
+    from omnicli.inference.scorer import extract_features
+    from omnicli.models.loading import load_extractor, load_teacher
 
     device = pick_device(making["device"])
     precision = pick_precision(making["precision"], device)
@@ -268,9 +268,9 @@ def _learn(
     needs_threshold: bool,
 ) -> "Target":
     """Read the target."""
-    from omnicli.engine.device import pick_device, pick_precision, set_threads
-    from omnicli.reference import learn_target
-    from omnicli.streams.inputs import read_records
+    from omnicli.inference.device import pick_device, pick_precision, set_threads
+    from omnicli.stages.dedup.target import learn_target
+    from omnicli.streams.read.reader import read_records
 
     device = pick_device(making["device"])
     set_threads()

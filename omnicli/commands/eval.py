@@ -31,18 +31,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands.comparing import check_baseline, closing_words, load_baseline
-from omnicli.commands.fusing import check_fusing, digests_of, fusing_options, load_scores
-from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import digest_of, print_options, stopping_on_sigterm
-from omnicli.commands.stream_options import check_outputs_differ
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import check_outputs_differ
+from omnicli.commands.run.comparing import check_baseline, closing_words, load_baseline
+from omnicli.commands.run.counters import Ledger
+from omnicli.commands.run.fusing import check_fusing, digests_of, fusing_options, load_scores
+from omnicli.commands.run.runner import digest_of, print_options, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.outputs import LineWriter
-    from omnicli.streams.shards import ShardWriter
+    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.write.atomic import LineWriter
 
 VIEWS = "Views"
 FUSING = "Stored scores"
@@ -170,9 +170,9 @@ def command(
             Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
         )
         writer = _open_lines(out, stack)
-        from omnicli.data.fusing import read_score_records
-        from omnicli.stages.eval import evaluate
-        from omnicli.streams.classes import read_classes
+        from omnicli.stages.eval.fusion import read_score_records
+        from omnicli.stages.eval.stage import evaluate
+        from omnicli.streams.class_names import read_classes
 
         known = read_classes(classes) if classes else None
         fused = None
@@ -199,7 +199,7 @@ def command(
 
 
 def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
-    from omnicli.streams.outputs import StreamWriter, open_atomic, open_stdout
+    from omnicli.streams.write.atomic import StreamWriter, open_atomic, open_stdout
 
     if out is None:
         return open_stdout(live=False)
@@ -215,9 +215,9 @@ def _open_shards(
 ) -> "ShardWriter | None":
     if shards_dir is None:
         return None
-    from omnicli.data.fusing import CLASS_NAMES, SCORE_FUNCTION
-    from omnicli.streams.earlier_shards import hold_shards, refuse_shards_of_other_stages
-    from omnicli.streams.shards import ShardWriter
+    from omnicli.stages.eval.fusion import CLASS_NAMES, SCORE_FUNCTION
+    from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages
+    from omnicli.streams.shards.shard_io import ShardWriter
 
     stack.enter_context(hold_shards(shards_dir, ""))
     refuse_shards_of_other_stages(shards_dir, "", "eval")
@@ -238,10 +238,10 @@ def _load(
     root: str | None,
 ) -> tuple[Any, tuple[str, ...], str]:
     """``score_records`` with the model, its classes, and what makes scores of its logits."""
-    from omnicli.engine.device import pick_device, pick_precision, set_threads
-    from omnicli.models.teacher import load_teacher
-    from omnicli.scoring import score_records
-    from omnicli.viewing import ViewOptions
+    from omnicli.inference.device import pick_device, pick_precision, set_threads
+    from omnicli.inference.scorer import score_records
+    from omnicli.inference.views import ViewOptions
+    from omnicli.models.loading import load_teacher
 
     where = pick_device(device)
     set_threads()
@@ -253,7 +253,7 @@ def _load(
 
 def _write(record: Any, writer: "LineWriter", shards: "ShardWriter | None") -> Any:
     """One line, and its scores; gives the record back."""
-    from omnicli.streams.records import Record, format_record
+    from omnicli.streams.record import Record, format_record
 
     if shards is not None and isinstance(record, Record):
         record = shards.add(record)

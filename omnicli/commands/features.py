@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions
+from omnicli.commands.run.runner import StageRun, digest_of, run_stage
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.flow import Stage
+    from omnicli.streams.stage_run import Stage
 
 DEFAULT_BACKBONE = "resnet50"  # Sec. 3.3
 MODEL = "Model"
@@ -82,9 +82,9 @@ def command(
     facts: dict[str, object] = {}
 
     def make() -> "Stage":
-        from omnicli.engine.device import pick_device, pick_precision, set_threads
-        from omnicli.models.teacher import load_extractor, load_teacher
-        from omnicli.scoring import extract_features
+        from omnicli.inference.device import pick_device, pick_precision, set_threads
+        from omnicli.inference.scorer import extract_features
+        from omnicli.models.loading import load_extractor, load_teacher
         from omnicli.stages.features import feature_records
 
         where = pick_device(device)

@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions, refuse_given
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions, refuse_given
+from omnicli.commands.run.runner import StageRun, digest_of, run_stage
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from omnicli.stages.filter import Score
-    from omnicli.streams.flow import Stage
-    from omnicli.streams.records import OnDrop, Record
+    from omnicli.streams.record import OnDrop, Record
+    from omnicli.streams.stage_run import Stage
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
 DECIDE = "Who is kept"
@@ -166,9 +166,9 @@ def command(
     }
 
     def make() -> "Stage":
-        from omnicli.data.queries import Queries, read_query_map
-        from omnicli.streams.classes import ClassIndex, read_classes
-        from omnicli.streams.stored_features import leaving_as_media
+        from omnicli.data.query_labels import Queries, read_query_map
+        from omnicli.streams.class_names import ClassIndex, read_classes
+        from omnicli.streams.shards.features import leaving_as_media
 
         score, names = None, tuple(read_classes(classes)) if classes else ()
         if teachers:
@@ -233,11 +233,11 @@ def _load_scorer(
     precision: str,
 ) -> "tuple[Score, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
-    from omnicli.engine.device import pick_device, pick_precision, set_threads
-    from omnicli.models.teacher import load_teacher
-    from omnicli.scoring import score_records
-    from omnicli.viewing import ViewOptions
-    from omnicli.voting import align_classes
+    from omnicli.inference.device import pick_device, pick_precision, set_threads
+    from omnicli.inference.ensemble import align_classes
+    from omnicli.inference.scorer import score_records
+    from omnicli.inference.views import ViewOptions
+    from omnicli.models.loading import load_teacher
 
     where = pick_device(device)
     set_threads()

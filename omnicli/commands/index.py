@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, digest_of, run_stage
-from omnicli.commands.stream_options import StreamOptions
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions
+from omnicli.commands.run.runner import StageRun, digest_of, run_stage
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.flow import Stage
+    from omnicli.streams.stage_run import Stage
 
 WRITES = "What is written"
 
@@ -97,9 +97,9 @@ def command(
     }
 
     def make() -> "Stage":
-        from omnicli.cores import available_cores
+        from omnicli.cpus import available_cores
         from omnicli.stages.index import index_records
-        from omnicli.streams.classes import ClassIndex, read_classes
+        from omnicli.streams.class_names import ClassIndex, read_classes
 
         measure = None
         if probe:

@@ -28,17 +28,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import StageRun, digest_of, print_options, run_stage, stopping_on_sigterm
-from omnicli.commands.stream_options import StreamOptions, check_streams, is_folder, refuse_given
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions, check_streams, is_folder, refuse_given
+from omnicli.commands.run.counters import Ledger
+from omnicli.commands.run.runner import StageRun, digest_of, print_options, run_stage, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.data.motion_file import Motion
-    from omnicli.streams.flow import Stage
-    from omnicli.streams.records import Record
+    from omnicli.motion.motion_file import Motion
+    from omnicli.streams.record import Record
+    from omnicli.streams.stage_run import Stage
 
 FITTING, MOVING, PIXELS = "Fitting", "Motion", "Pixels"
 WITH_FIT = ("max_pairs",)
@@ -143,9 +143,9 @@ def _fit(streams: StreamOptions, *, max_pairs: int, seed: int, workers: int | No
     check_streams(streams, whole_stream="--fit")
     if not Path(streams.out).parent.is_dir():
         raise OutputError(f"{streams.out}: cannot write: no folder '{Path(streams.out).parent}'; make it first")
-    from omnicli.cores import available_cores
-    from omnicli.data.motion_file import write_motion
-    from omnicli.stages.inflate_fit import fit_motion
+    from omnicli.cpus import available_cores
+    from omnicli.motion.motion_file import write_motion
+    from omnicli.stages.inflate.fit import fit_motion
 
     console = Console("inflate", quiet=streams.quiet, verbose=streams.verbose)
     books = Ledger(
@@ -172,7 +172,7 @@ def _fit(streams: StreamOptions, *, max_pairs: int, seed: int, workers: int | No
 
 def _describe(motion: "Motion") -> list[str]:
     """What was fitted, in words."""
-    from omnicli.data.inflation import MIN_CROP, try_paths
+    from omnicli.motion.camera import MIN_CROP, try_paths
 
     fitted = motion.agnostic
     skipped = ", ".join(f"{reason} {count:,}" for reason, count in motion.left_out.items())
@@ -203,9 +203,9 @@ def _stage(
     """The run that writes recipes, or pixels of this shape."""
 
     def make() -> "Stage":
-        from omnicli.cores import available_cores
-        from omnicli.data.motion_file import read_motion
-        from omnicli.stages.inflate import Camera, ClipShape, inflate_records
+        from omnicli.cpus import available_cores
+        from omnicli.motion.motion_file import read_motion
+        from omnicli.stages.inflate.stage import Camera, ClipShape, inflate_records
 
         motion = read_motion(motion_file) if motion_file else None
         if mode is Mode.perspective_specific and motion and not motion.classes:

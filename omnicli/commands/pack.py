@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import StageRun, run_stage
-from omnicli.commands.stream_options import StreamOptions
-from omnicli.cores import available_cores
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import StreamOptions
+from omnicli.commands.run.runner import StageRun, run_stage
+from omnicli.cpus import available_cores
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.flow import Stage
+    from omnicli.streams.stage_run import Stage
 
 FRAMES = "Frames"
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands.running import print_options
+from omnicli.commands.options import shared as o
+from omnicli.commands.run.runner import print_options
 from omnicli.console import Console
 from omnicli.errors import UsageError
 
@@ -95,7 +95,7 @@ def command(
         })  # fmt: skip
         return
     from omnicli.stages.queries import date_windows, hashtag_queries, search_queries
-    from omnicli.streams.classes import read_classes
+    from omnicli.streams.class_names import read_classes
 
     names = read_classes(_source(classes))
     console = Console("queries", quiet=quiet, verbose=verbose)
@@ -145,7 +145,7 @@ def _source(classes: str | None) -> str:
 
 def _write(asked: "list[Query]", kind: str, form: Format, out: Path | None) -> None:
     """Raises OutputError."""
-    from omnicli.streams.outputs import named_errors, open_atomic, open_stdout
+    from omnicli.streams.write.atomic import named_errors, open_atomic, open_stdout
 
     lines = dict.fromkeys(_line(query, kind, form) for query in asked)
     with ExitStack() as stack:
@@ -157,7 +157,7 @@ def _write(asked: "list[Query]", kind: str, form: Format, out: Path | None) -> N
 
 
 def _line(query: "Query", kind: str, form: Format) -> str:
-    from omnicli.streams.records import format_record
+    from omnicli.streams.record import format_record
 
     match form:
         case Format.text:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicli.commands import options as o
-from omnicli.commands.running import print_options
-from omnicli.commands.stream_options import refuse_given
+from omnicli.commands.options import shared as o
+from omnicli.commands.options.checks import refuse_given
+from omnicli.commands.run.runner import print_options
 from omnicli.console import Console
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.pages.tally import Tally
+    from omnicli.stages.report.collector import Tally
 
 PAGE = "Page"
 NOT_WITH_MOTION = ("rejects", "group_by", "per_class", "max_groups", "threshold")
@@ -103,11 +103,11 @@ def command(
             "by": group_by.value, "per_class": per_class, "max_groups": max_groups, "threshold": threshold,
         })  # fmt: skip
         return
-    from omnicli.cores import available_cores
-    from omnicli.pages.tally import Tally
-    from omnicli.stages.report import render_report
-    from omnicli.streams.inputs import read_records
-    from omnicli.streams.outputs import open_atomic
+    from omnicli.cpus import available_cores
+    from omnicli.stages.report.collector import Tally
+    from omnicli.stages.report.page import render_report
+    from omnicli.streams.read.reader import read_records
+    from omnicli.streams.write.atomic import open_atomic
 
     console = Console("report", quiet=quiet, verbose=verbose)
     tally = Tally(group_by=group_by.value, size=per_class)
@@ -149,11 +149,11 @@ def _report_motion(
         print_options({"command": "report", "motion": str(motion_file), "inputs": inputs or [], "out": str(out),
                        "title": heading})  # fmt: skip
         return
-    from omnicli.cores import available_cores
-    from omnicli.data.motion_file import read_motion
-    from omnicli.stages.motion_report import render_motion_report
-    from omnicli.streams.inputs import read_records
-    from omnicli.streams.outputs import open_atomic
+    from omnicli.cpus import available_cores
+    from omnicli.motion.motion_file import read_motion
+    from omnicli.stages.report.motion_page import render_motion_report
+    from omnicli.streams.read.reader import read_records
+    from omnicli.streams.write.atomic import open_atomic
 
     motion = read_motion(motion_file)
     given = inputs or source["files_from"]

@@ -21,15 +21,15 @@ from typing import Annotated, Any
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands import training_options as t
-from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import print_options
-from omnicli.commands.stream_options import check_outputs_differ
-from omnicli.commands.training_run import shown_metrics, stopping_when_asked
+from omnicli.commands.options import shared as o
+from omnicli.commands.options import training as t
+from omnicli.commands.options.checks import check_outputs_differ
+from omnicli.commands.run.counters import Ledger
+from omnicli.commands.run.runner import print_options
+from omnicli.commands.run.training_run import shown_metrics, stopping_when_asked
 from omnicli.console import Console
 from omnicli.errors import UsageError
-from omnicli.recipes import TEACHER_RECIPES, TeacherRecipe, default_teacher_recipe
+from omnicli.training.recipes import TEACHER_RECIPES, TeacherRecipe, default_teacher_recipe
 
 
 def command(
@@ -164,13 +164,13 @@ def _train(
     console: Console,
     ledger: Ledger,
 ) -> None:
-    from omnicli.cores import available_cores
-    from omnicli.engine.device import pick_device, pick_precision, set_threads
-    from omnicli.feeds import Setting
+    from omnicli.cpus import available_cores
+    from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.stages.teacher_train import train_teacher
-    from omnicli.streams.classes import read_classes
-    from omnicli.streams.outputs import open_stdout
-    from omnicli.streams.records import format_record
+    from omnicli.streams.class_names import read_classes
+    from omnicli.streams.record import format_record
+    from omnicli.streams.write.atomic import open_stdout
+    from omnicli.training.inputs import Setting
 
     device = pick_device(where["device"])
     set_threads()

@@ -24,20 +24,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli import __version__
-from omnicli.commands import options as o
-from omnicli.commands import training_options as t
-from omnicli.commands.ledger import Ledger
-from omnicli.commands.running import digest_of, print_options
-from omnicli.commands.stream_options import check_outputs_differ, refuse_given
+from omnicli.commands.options import shared as o
+from omnicli.commands.options import training as t
+from omnicli.commands.options.checks import check_outputs_differ, refuse_given
+from omnicli.commands.run.counters import Ledger
+from omnicli.commands.run.runner import digest_of, print_options
+from omnicli.commands.run.training_run import drawing, shown_metrics, stopping_when_asked
 from omnicli.commands.teacher_train import resolve_recipe
-from omnicli.commands.training_run import drawing, shown_metrics, stopping_when_asked
 from omnicli.console import Console
 from omnicli.errors import InputError, Interrupted, UsageError
-from omnicli.recipes import StudentRecipe
+from omnicli.training.recipes import StudentRecipe
 
 if TYPE_CHECKING:
-    from omnicli.engine.distributed import World
-    from omnicli.streams.records import Record
+    from omnicli.streams.record import Record
+    from omnicli.training.distributed import World
 
 SOURCES = "The data"
 DEFAULT_ALPHA = 0.2
@@ -310,7 +310,7 @@ def _join(
 ) -> None:
     """Join the other processes, if there are any; only the first one writes."""
     with stopping_when_asked() as asked:  # importing PyTorch takes seconds
-        from omnicli.engine.distributed import join_world
+        from omnicli.training.distributed import join_world
     if asked():
         raise Interrupted("stopped before the first step; run the same command again")
     with join_world(where["device"]) as world:
@@ -332,15 +332,15 @@ def _train(
     world: "World",
 ) -> Iterator[Mapping[str, Any]]:
     """Train, print the metric records, and yield them."""
-    from omnicli.cores import available_cores
-    from omnicli.data.queries import read_query_map
-    from omnicli.engine.device import pick_precision, set_threads
-    from omnicli.engine.distributed import local_share
-    from omnicli.feeds import Setting
+    from omnicli.cpus import available_cores
+    from omnicli.data.query_labels import read_query_map
+    from omnicli.inference.device import pick_precision, set_threads
     from omnicli.stages.train import train_student
-    from omnicli.streams.classes import read_classes
-    from omnicli.streams.outputs import open_stdout
-    from omnicli.streams.records import format_record
+    from omnicli.streams.class_names import read_classes
+    from omnicli.streams.record import format_record
+    from omnicli.streams.write.atomic import open_stdout
+    from omnicli.training.distributed import local_share
+    from omnicli.training.inputs import Setting
 
     cores = local_share(available_cores())
     set_threads(cores)

@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from omnicli.data.loaders import Example
-from omnicli.data.queries import Queries
-from omnicli.data.targets import read_examples, read_multi_label
+from omnicli.data.dataloader import Example
+from omnicli.data.labels import read_examples, read_multi_label
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import OnDrop, Record
 
 LabelField = Literal["pseudo_label", "query", "label"]
 NO_CLASS = "no class"

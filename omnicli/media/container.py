@@ -9,7 +9,7 @@ from av.stream import Disposition
 from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.image import MAX_PIXELS
-from omnicli.streams.content import HEAD_BYTES, sniff
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 quiet_codecs()
 

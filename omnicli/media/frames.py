@@ -12,7 +12,7 @@ import numpy as np
 from omnicli.errors import MediaError
 from omnicli.media.image import image_size, read_image
 from omnicli.media.resizing import fitting_size, resize, resize_into, resize_short_side, shrink
-from omnicli.streams.files import read_bytes, reason_of
+from omnicli.streams.files.media_files import read_bytes, reason_of
 
 FRAMES_FPS = 25.0  # Ours: what a directory of frames does not say; mmaction2 extracts at the video's own rate
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))

@@ -17,7 +17,7 @@ from omnicli.errors import MediaError
 from omnicli.media.codecs import muted_c, quiet_codecs
 from omnicli.media.headers import Header, read_header
 from omnicli.media.resizing import orient
-from omnicli.streams.content import HEAD_BYTES, sniff
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 MAX_PIXELS = 178_956_970  # half a gigabyte of RGB; Pillow's limit too
 

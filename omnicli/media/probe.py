@@ -3,9 +3,9 @@
 from typing import Any
 
 from omnicli.media.source import open_media
-from omnicli.streams.content import HEAD_BYTES, sniff
-from omnicli.streams.files import media_path, open_binary
-from omnicli.streams.records import Record
+from omnicli.streams.files.media_files import media_path, open_binary
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.record import Record
 
 ROUND_DIGITS = 6  # microseconds; below the time base of any container
 

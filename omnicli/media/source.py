@@ -10,9 +10,9 @@ import numpy as np
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
 from omnicli.media.video import VideoSource
-from omnicli.streams.content import HEAD_BYTES, sniff
-from omnicli.streams.files import media_path, open_binary
-from omnicli.streams.records import Record
+from omnicli.streams.files.media_files import media_path, open_binary
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.record import Record
 
 SLACK_SEC = 1e-6  # times go through JSON, milliseconds and floats
 

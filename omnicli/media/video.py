@@ -18,7 +18,7 @@ from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.decoder import FrameDecoder
 from omnicli.media.resizing import orient, resize, resize_short_side, shrink
-from omnicli.streams.files import open_binary
+from omnicli.streams.files.media_files import open_binary
 
 # Exif's orientation → signs of a, b, c, d in x' = a·x + c·y, y' = b·x + d·y
 _MATRICES = {

@@ -10,9 +10,9 @@ from torch import nn
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
-from omnicli.models.designs import DESIGNS, Design
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
+from omnicli.models.resnet3d_configs import DESIGNS, Design
 from omnicli.models.slowfast import SLOWFAST_DESIGNS, SlowFast, SlowFastDesign
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN

@@ -25,9 +25,9 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
-from omnicli.models.archives import read_archive
-from omnicli.models.layouts import Layout, bare_names, recognise_layout, to_omni
-from omnicli.streams.content import HEAD_BYTES, sniff
+from omnicli.models.torch_file import read_archive
+from omnicli.models.weight_names import Layout, bare_names, recognise_layout, to_omni
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 FORMAT = "omni-checkpoint"
 VERSION = 1

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import backbone_name, imagenet_twin, new_model, own_dropout, own_input, three_d_design
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
-from omnicli.models.layouts import CLASSIFIER_NAMES, inflate, to_omni
 from omnicli.models.recogniser import Recogniser
+from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
 KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255: mmaction's layouts
 IPCSN_MEAN, IPCSN_STD = (110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)  # as released

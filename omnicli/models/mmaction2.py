@@ -3,8 +3,8 @@
 from typing import Any
 
 from omnicli.models.architectures import TORCHVISION, backbone_name, three_d_design
-from omnicli.models.designs import Design
 from omnicli.models.factory import ModelSpec
+from omnicli.models.resnet3d_configs import Design
 from omnicli.models.slowfast import SlowFastDesign
 
 PLAIN_RESNETS = {f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnicli.models.designs import Design
+from omnicli.models.resnet3d_configs import Design
 
 Triple = tuple[int, int, int]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnicli.models.designs import SLOW_ONLY, Design
 from omnicli.models.resnet3d import ResNet3D, plain
+from omnicli.models.resnet3d_configs import SLOW_ONLY, Design
 
 BETA = 8  # the fast pathway has an eighth of the channels
 WIDTH = 64

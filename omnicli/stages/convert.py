@@ -25,9 +25,9 @@ from omnicli.models.checkpoint import (
     write_whole,
 )
 from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD
-from omnicli.models.layouts import Layout, bare_names, from_omni, recognise_layout
+from omnicli.models.loading import OpenedModel
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
-from omnicli.models.teacher import OpenedModel
+from omnicli.models.weight_names import Layout, bare_names, from_omni, recognise_layout
 
 Target = Literal["omni", "mmaction2", "mmaction", "safetensors"]
 

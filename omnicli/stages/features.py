@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from omnicli.scoring import half_precision
-from omnicli.streams.records import OnDrop, Record
+from omnicli.inference.scorer import half_precision
+from omnicli.streams.record import OnDrop, Record
 
 Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
 

@@ -21,11 +21,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnicli.data.queries import Queries
-from omnicli.engine.metrics import best_scores, rounded_score
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.streams.records import OnDrop, Record
-from omnicli.streams.spool import Spool
+from omnicli.inference.metrics import best_scores, rounded_score
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.temp_records import Spool
 
 LOW_CONFIDENCE = "low confidence"
 LOW_RANK = "low rank"

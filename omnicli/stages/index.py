@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from omnicli.errors import InputError, MediaError
-from omnicli.media.prefetch import Lull, map_ahead
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import OnDrop, Record
+from omnicli.media.parallel import Lull, map_ahead
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import OnDrop, Record
 
 Measure = Callable[[Record], Mapping[str, Any]]
 AHEAD_PER_WORKER = 8

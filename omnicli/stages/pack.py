@@ -17,15 +17,15 @@ from itertools import groupby
 
 import numpy as np
 
-from omnicli.data.sampling import segment_indices_test
+from omnicli.data.frame_sampling import segment_indices_test
 from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg
-from omnicli.media.prefetch import Lull, map_ahead
+from omnicli.media.parallel import Lull, map_ahead
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
 from omnicli.media.video import frames_at
-from omnicli.streams.flow import Stage
-from omnicli.streams.records import OnDrop, Record
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.stage_run import Stage
 
 READ_AHEAD = 2  # records a worker may be ahead of the writer
 ROUND_DIGITS = 6

@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from omnicli.data.queries import Queries
-from omnicli.data.targets import read_examples
-from omnicli.engine.metrics import DECIMALS
+from omnicli.data.labels import read_examples
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.streams.records import OnDrop, Record
+from omnicli.inference.metrics import DECIMALS
+from omnicli.streams.record import OnDrop, Record
 
 NO_POSITIVE = "no positive"
 NO_CLASS = "no class"

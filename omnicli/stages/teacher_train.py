@@ -23,13 +23,18 @@ from pathlib import Path
 import torch
 
 from omnicli import __version__
-from omnicli.data.dataset import check_media
-from omnicli.data.loaders import Example
-from omnicli.data.steps import Plan, Source
-from omnicli.data.targets import check_every_class_has_a_clip, infer_classes, read_examples
+from omnicli.data.dataloader import Example
+from omnicli.data.labels import check_every_class_has_a_clip, infer_classes, read_examples
+from omnicli.data.training_clips import check_media
 from omnicli.errors import InputError
-from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
-from omnicli.learning import (
+from omnicli.models.checkpoint import check_writable
+from omnicli.models.loading import Teacher
+from omnicli.streams.record import OnDrop, Record
+from omnicli.training.batch_sampler import Plan, Source
+from omnicli.training.inputs import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.training.objective import Objective, step_losses
+from omnicli.training.recipes import TeacherRecipe
+from omnicli.training.setup import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
@@ -42,12 +47,7 @@ from omnicli.learning import (
     prepare_training,
     tell_again,
 )
-from omnicli.models.checkpoint import check_writable
-from omnicli.models.teacher import Teacher
-from omnicli.objective import Objective, step_losses
-from omnicli.recipes import TeacherRecipe
-from omnicli.streams.records import OnDrop, Record
-from omnicli.training import LeftOut, Metrics, digest_of_records, forget_state, left_out_before
+from omnicli.training.trainer import LeftOut, Metrics, digest_of_records, forget_state, left_out_before
 
 STAGE = "teacher-train"
 

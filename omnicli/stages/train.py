@@ -31,20 +31,28 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.auxiliary import read_auxiliary, read_weights
-from omnicli.data.dataset import check_media
-from omnicli.data.loaders import Example
-from omnicli.data.queries import Queries
-from omnicli.data.steps import Plan, Source, batch_sizes
-from omnicli.data.targets import (
+from omnicli.data.dataloader import Example
+from omnicli.data.labels import (
     check_every_class_has_a_clip,
     infer_classes,
     one_class_each,
     read_examples,
     read_multi_label,
 )
+from omnicli.data.query_labels import Queries
+from omnicli.data.training_clips import check_media
 from omnicli.errors import InputError, UsageError
-from omnicli.feeds import ClipFeed, FrozenFeed, Judge, Setting
-from omnicli.learning import (
+from omnicli.models.checkpoint import check_writable
+from omnicli.models.factory import ModelSpec
+from omnicli.models.loading import Teacher
+from omnicli.models.recogniser import Recogniser
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import OnDrop, Record
+from omnicli.training.batch_sampler import Plan, Source, batch_sizes
+from omnicli.training.inputs import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.training.objective import Objective, step_losses
+from omnicli.training.recipes import StudentRecipe
+from omnicli.training.setup import (
     MIN_HELD_OUT,
     augmentation,
     create_learner,
@@ -57,15 +65,7 @@ from omnicli.learning import (
     prepare_training,
     tell_again,
 )
-from omnicli.models.checkpoint import check_writable
-from omnicli.models.factory import ModelSpec
-from omnicli.models.recogniser import Recogniser
-from omnicli.models.teacher import Teacher
-from omnicli.objective import Objective, step_losses
-from omnicli.recipes import StudentRecipe
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import OnDrop, Record
-from omnicli.training import LeftOut, Metrics, Training, digest_of_records, forget_state, left_out_before
+from omnicli.training.trainer import LeftOut, Metrics, Training, digest_of_records, forget_state, left_out_before
 
 STAGE = "train"
 TARGET = "target"

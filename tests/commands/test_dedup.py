@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.streams.shards import ShardReader
+from omnicli.streams.shards.shard_io import ShardReader
 
 
 def omni(*arguments):
@@ -137,7 +137,7 @@ def test_scores_are_written_once_and_decide_as_often_as_one_likes(run, stored, m
 
 
 def test_stored_features_with_a_threshold_load_no_model(stored, model, monkeypatch):
-    monkeypatch.setattr("omnicli.models.teacher.load_extractor", None)
+    monkeypatch.setattr("omnicli.models.loading.load_extractor", None)
     result = omni("dedup", *model, "--target", stored / "target", "--threshold", 0.9, stored / "web")
     assert result.exit_code == 0, result.stderr
     assert "threshold 0.9: --threshold" in result.stderr

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.streams.earlier_shards import hold_shards
+from omnicli.streams.shards.ownership import hold_shards
 
 
 def omni(*arguments):
@@ -113,7 +113,7 @@ def test_the_help_promises_neither_folders_nor_resuming():
 
 def test_scores_of_a_longer_run_before_do_not_stay(teacher, world, tmp_path, monkeypatch):
     """--fuse and --baseline read the whole folder: it holds one run's scores, and nobody else's are touched."""
-    from omnicli.streams.shards import ShardWriter
+    from omnicli.streams.shards.shard_io import ShardWriter
 
     monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 5)
     for limit, shards in ((11, 3), (3, 1)):

@@ -8,15 +8,15 @@ import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.data.sampling import clip_indices_test
+from omnicli.data.frame_sampling import clip_indices_test
+from omnicli.inference.scorer import forward_of
+from omnicli.inference.views import ViewOptions, read_views
 from omnicli.media.source import open_media
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
-from omnicli.models.teacher import load_teacher
-from omnicli.scoring import forward_of
-from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardReader
-from omnicli.viewing import ViewOptions, read_views
+from omnicli.models.loading import load_teacher
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardReader
 
 
 def omni(*arguments):

@@ -209,7 +209,7 @@ def released(world, tmp_path_factory):
     import torch
 
     from omnicli.models.factory import create_model
-    from omnicli.models.layouts import from_omni
+    from omnicli.models.weight_names import from_omni
 
     folder = tmp_path_factory.mktemp("released")
     weights = create_model("slowonly-r50", num_classes=4).state_dict()

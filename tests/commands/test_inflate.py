@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.data.inflation import inflate_picture
-from omnicli.data.motion import STILL, Gaussian
-from omnicli.data.motion_file import Fitted, Motion, read_motion, write_motion
 from omnicli.media.image import read_image
 from omnicli.media.source import open_media
-from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardReader
+from omnicli.motion.camera import inflate_picture
+from omnicli.motion.homography import STILL, Gaussian
+from omnicli.motion.motion_file import Fitted, Motion, read_motion, write_motion
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardReader
 
 
 def omni(*arguments):

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.data.queries import Queries, read_query_map
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import Record
+from omnicli.data.query_labels import Queries, read_query_map
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
 
 
 def omni(*arguments):

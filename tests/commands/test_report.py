@@ -98,8 +98,8 @@ def test_a_page_is_made_at_the_end_of_a_pipe(sh, world, tmp_path):
 def test_a_motion_has_a_page_of_its_own(tmp_path, world):
     import numpy as np
 
-    from omnicli.data.motion import STILL, Gaussian
-    from omnicli.data.motion_file import Fitted, Motion, write_motion
+    from omnicli.motion.homography import STILL, Gaussian
+    from omnicli.motion.motion_file import Fitted, Motion, write_motion
 
     motion, out = tmp_path / "motion.json", tmp_path / "motion.html"
     write_motion(motion, Motion(agnostic=Fitted(Gaussian(STILL, 1e-6 * np.eye(8)), 2, 120)))

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.media.source import open_media
-from omnicli.streams.records import Record
+from omnicli.streams.record import Record
 
 
 def omni(*arguments):

@@ -14,7 +14,7 @@ from omnicli.commands.teacher_train import resolve_recipe
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 from omnicli.models.factory import create_model, model_spec
-from omnicli.recipes import TEACHER_RECIPES
+from omnicli.training.recipes import TEACHER_RECIPES
 
 TINY = [
     "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",

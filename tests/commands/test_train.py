@@ -13,7 +13,7 @@ from omnicli.app import app
 from omnicli.commands.train import name_sources, parse_ratio, resolve_student
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import load_checkpoint
-from omnicli.recipes import TEACHER_RECIPES
+from omnicli.training.recipes import TEACHER_RECIPES
 
 TINY = [
     "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from omnicli.data.auxiliary import read_auxiliary, read_weights
-from omnicli.data.loaders import Example
-from omnicli.data.queries import Queries
+from omnicli.data.dataloader import Example
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import Record
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
 
 QUERIES = Queries(ClassIndex(["archery", "Playing_Violin", "surfing"]), {"bow and arrow": "archery"})
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnicli.data.sampling import clip_indices_test, segment_indices_test
+from omnicli.data.frame_sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import (
     centre_crop,
     five_crops,

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.recipes import TEACHER_RECIPES
+from omnicli.training.recipes import TEACHER_RECIPES
 
 KINETICS = Path(__file__).parents[2] / "examples" / "kinetics"
 STAGES = {

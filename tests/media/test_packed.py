@@ -12,8 +12,8 @@ from omnicli.errors import InputError, MediaError
 from omnicli.media.image import read_image
 from omnicli.media.packed import PackedSource
 from omnicli.media.source import open_media
-from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardWriter
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardWriter
 
 
 def encode(pixels):

@@ -6,7 +6,7 @@ import pytest
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.probe import probe_media
-from omnicli.streams.records import Record
+from omnicli.streams.record import Record
 
 
 def test_a_picture_has_a_size_and_its_kind_is_told_where_it_was_not(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import _Part, open_media, part_of
 from omnicli.media.video import VideoSource
-from omnicli.streams.records import Record
+from omnicli.streams.record import Record
 
 
 class Clock:

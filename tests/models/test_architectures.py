@@ -6,7 +6,7 @@ import torch
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import architectures
 from omnicli.models.architectures import imagenet_twin, new_model, own_dropout, own_input, three_d_design
-from omnicli.models.designs import DESIGNS
+from omnicli.models.resnet3d_configs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
 
 

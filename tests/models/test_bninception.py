@@ -3,7 +3,7 @@
 import torch
 
 from omnicli.models.bninception import BNInception
-from omnicli.models.layouts import to_omni
+from omnicli.models.weight_names import to_omni
 
 
 def test_it_has_the_published_number_of_weights_and_gives_1024_features():

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from omnicli.models.architectures import new_model
-from omnicli.models.designs import DESIGNS
-from omnicli.models.foreign import build_foreign
-from omnicli.models.layouts import from_omni
+from omnicli.models.import_weights import build_foreign
+from omnicli.models.resnet3d_configs import DESIGNS
+from omnicli.models.weight_names import from_omni
 
 CLASSES = [f"class {index}" for index in range(400)]
 TOLERANCE = 1e-4  # of logits; a wrong order, stride or pattern moves them by far more

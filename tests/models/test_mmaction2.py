@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from omnicli.models.architectures import new_model
-from omnicli.models.designs import DESIGNS
 from omnicli.models.factory import IPCSN_MEAN, ModelSpec, model_spec
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.resnet3d_configs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
 
 # what only training looks at, or what is said here though it is mmaction2's default

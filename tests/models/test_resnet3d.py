@@ -7,10 +7,10 @@ import timm
 import torch
 import torchvision.models.video as oracle
 
-from omnicli.models.designs import DESIGNS, SLOW_ONLY
 from omnicli.models.factory import load_exactly
-from omnicli.models.layouts import inflate, to_omni
 from omnicli.models.resnet3d import NonLocal, ResNet3D
+from omnicli.models.resnet3d_configs import DESIGNS, SLOW_ONLY
+from omnicli.models.weight_names import inflate, to_omni
 
 
 def randomise(model):

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from omnicli.data.motion import STILL, Gaussian
-from omnicli.data.motion_file import Fitted, Motion, write_motion
+from omnicli.motion.homography import STILL, Gaussian
+from omnicli.motion.motion_file import Fitted, Motion, write_motion
 
 # `omni`, but a shard is full after 10 records, and the state is saved whenever one is.
 SMALL_SHARDS = """
 import sys
 from omnicli.app import main
-from omnicli.streams import flow, shards
+from omnicli.streams import stage_run as flow
+from omnicli.streams.shards import shard_io as shards
 flow.SAVE_SEC = 0.0
 shards.ShardWriter.__init__.__kwdefaults__["rows_per_shard"] = 10
 sys.argv[0] = "omni"

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from omnicli.models.designs import DESIGNS
 from omnicli.models.factory import create_model, model_spec
-from omnicli.models.foreign import infer_name
-from omnicli.models.layouts import from_omni, shifts, to_omni
+from omnicli.models.import_weights import infer_name
+from omnicli.models.loading import OpenedModel, load_teacher, open_model
 from omnicli.models.mmaction2 import mmaction2_model
+from omnicli.models.resnet3d_configs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
-from omnicli.models.teacher import OpenedModel, load_teacher, open_model
+from omnicli.models.weight_names import from_omni, shifts, to_omni
 from omnicli.stages.convert import check_has_place, convert, describe, is_ours, named_for, what_stays_behind
 
 CLASSES = ["archery", "żeglarstwo", "rock climbing"]

@@ -5,7 +5,7 @@ import pytest
 
 from omnicli.errors import ModelError
 from omnicli.stages.features import feature_records
-from omnicli.streams.records import Record
+from omnicli.streams.record import Record
 
 
 def extractor(rows):

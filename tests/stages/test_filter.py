@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.queries import Queries
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.stages.filter import (
     Rule,
@@ -15,8 +15,8 @@ from omnicli.stages.filter import (
     filter_records,
     keep_curve,
 )
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import Record
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
 
 CLASSES = ("Archery", "Horse Race", "Playing_Piano", "Surfing", "Dancing", "Diving")
 QUERIES = Queries(ClassIndex(CLASSES))

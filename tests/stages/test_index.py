@@ -7,8 +7,8 @@ import pytest
 
 from omnicli.errors import InputError, MediaError
 from omnicli.stages.index import index_records
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import Record
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
 
 CLASSES = ClassIndex(["archery", "Playing Violin", "surfing"])
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.queries import Queries
+from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
-from omnicli.streams.classes import ClassIndex
-from omnicli.streams.records import Record, format_record, parse_record
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record, format_record, parse_record
 
 CLASSES = ("Archery", "Horse Race", "Playing_Piano")
 QUERIES = Queries(ClassIndex(CLASSES))

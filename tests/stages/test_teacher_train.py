@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli import feeds, learning
-from omnicli.engine.fit import TrainingDiverged
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
-from omnicli.feeds import Setting
+from omnicli.inference.scorer import score_records
+from omnicli.inference.views import ViewOptions
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
-from omnicli.models.teacher import load_teacher
-from omnicli.recipes import TEACHER_RECIPES
-from omnicli.scoring import score_records
+from omnicli.models.loading import load_teacher
 from omnicli.stages.teacher_train import train_teacher
-from omnicli.streams.records import Record
-from omnicli.training import state_path
-from omnicli.viewing import ViewOptions
+from omnicli.streams.record import Record
+from omnicli.training import inputs as feeds
+from omnicli.training import setup as learning
+from omnicli.training.inputs import Setting
+from omnicli.training.loop import TrainingDiverged
+from omnicli.training.recipes import TEACHER_RECIPES
+from omnicli.training.trainer import state_path
 
 SCRATCH = replace(
     TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=2, short_side=36, crop_size=32,

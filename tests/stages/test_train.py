@@ -12,26 +12,28 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli import feeds, learning, objective
-from omnicli.data.inflation import make_recipe
-from omnicli.data.motion import STILL, Gaussian
-from omnicli.data.steps import alternate_turns
-from omnicli.engine.distributed import World
-from omnicli.engine.fit import TrainingDiverged
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
-from omnicli.feeds import Setting
+from omnicli.inference.scorer import score_records
+from omnicli.inference.views import ViewOptions
 from omnicli.media.source import open_media
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
-from omnicli.models.teacher import load_teacher
-from omnicli.recipes import TEACHER_RECIPES, StudentRecipe
-from omnicli.scoring import score_records
+from omnicli.models.loading import load_teacher
+from omnicli.motion.camera import make_recipe
+from omnicli.motion.homography import STILL, Gaussian
 from omnicli.stages.pack import Packing, pack_record
 from omnicli.stages.train import default_ratio, train_student
-from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardWriter, read_shard
-from omnicli.training import state_path
-from omnicli.viewing import ViewOptions
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardWriter, read_shard
+from omnicli.training import inputs as feeds
+from omnicli.training import objective
+from omnicli.training import setup as learning
+from omnicli.training.batch_sampler import alternate_turns
+from omnicli.training.distributed import World
+from omnicli.training.inputs import Setting
+from omnicli.training.loop import TrainingDiverged
+from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
+from omnicli.training.trainer import state_path
 
 SCRATCH = StudentRecipe(**vars(TEACHER_RECIPES["few-clips-scratch"]))
 SCRATCH = replace(

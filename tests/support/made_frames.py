@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from omnicli.extraction import FrameReader
-from omnicli.streams.records import Record
-from omnicli.streams.shards import ShardWriter, read_shard
+from omnicli.stages.dedup.frame_features import FrameReader
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardWriter, read_shard
 
 WIDTH = 48
 

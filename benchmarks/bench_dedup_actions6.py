@@ -1,0 +1,120 @@
+"""How well copies of target frames are found on real data, and how little else: actions6; prints JSON. Minutes.
+
+python benchmarks/bench_dedup_actions6.py [--data DIR] [--weights FILE] [--copies 50]
+
+Target: the clips of `target/val`. Web: the pictures of `web/image`, none of which is a copy, and made copies of frames
+of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the pictures flagged, and at least 97 % of the copies
+of the first four kinds.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from omnicli.data.test_views import frames_at_rate
+from omnicli.media.source import open_media
+from omnicli.streams.read.reader import read_records
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+MODEL = "tf_efficientnet_lite0"
+BARS = {"web_flagged": 0.005, "copies_found": 0.97}
+
+
+def cropped(frame: np.ndarray, share: float) -> np.ndarray:
+    """Without ``share`` of the width at the left and at the right, and of the height above and below."""
+    height, width = frame.shape[:2]
+    top, left = round(height * share), round(width * share)
+    return frame[top : height - top, left : width - left]
+
+
+def grey(frame: np.ndarray) -> np.ndarray:
+    """Without colours."""
+    return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def bars(frame: np.ndarray) -> np.ndarray:
+    """With black bars above and below, a quarter of the height each."""
+    rows = frame.shape[0] // 4
+    return cv2.copyMakeBorder(frame, rows, rows, 0, 0, cv2.BORDER_CONSTANT)
+
+
+BARRED = {"jpeg quality 40", "half size", "5 % cropped", "brighter"}
+KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {  # what is done, and the JPEG quality
+    "jpeg quality 40": (lambda frame: frame, 40),
+    "half size": (lambda frame: cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 90),
+    "5 % cropped": (lambda frame: cropped(frame, 0.05), 90),
+    "brighter": (lambda frame: cv2.convertScaleAbs(frame, alpha=1.15, beta=15), 90),
+    "10 % cropped": (lambda frame: cropped(frame, 0.1), 90),
+    "20 % cropped": (lambda frame: cropped(frame, 0.2), 90),
+    "mirrored": (lambda frame: frame[:, ::-1], 90),
+    "without colours": (grey, 90),
+    "black bars": (bars, 90),
+    "upside down": (lambda frame: frame[::-1], 90),
+}
+
+
+def main() -> None:
+    """Make the copies, run the command, count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=SHARED / "data" / "actions6")
+    parser.add_argument("--weights", type=Path, default=SHARED / "weights" / f"{MODEL}-imagenet.safetensors")
+    parser.add_argument("--copies", type=int, default=50)
+    chosen = parser.parse_args()
+    print(json.dumps(measure(chosen.data, chosen.weights, chosen.copies), indent=2))
+
+
+def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
+    """Shares of web pictures flagged and of copies found."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = Path(folder) / "copies"
+        make_copies(data / "target" / "val", copies, num_copies)
+        rejects, summary = Path(folder) / "left.jsonl", Path(folder) / "summary.json"
+        command = [
+            sys.executable, "-m", "omnicli", "dedup", "--backbone", MODEL, "--weights", weights, "-q",
+            "--target", data / "target" / "val", "--rejects", rejects, "--summary", summary, copies,
+            data / "web" / "image",
+        ]  # fmt: skip
+        kept = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout
+        left = [json.loads(line) for line in rejects.read_text().splitlines()]
+        told = json.loads(summary.read_text())
+    flags = [line for line in left if line["reason"] == "duplicate"]
+    found = Counter(line["query"] for line in flags if line["query"] in KINDS)
+    num_web = told["in"] - told["unreadable"] - num_copies * len(KINDS)
+    assert len(kept.splitlines()) + len(flags) == told["in"] - told["unreadable"]
+    return {
+        "bench": "dedup_actions6",
+        "bars": BARS,
+        "threshold": told["threshold"],
+        "target_frames": told["target_frames"],
+        "web_pictures": num_web,
+        "web_flagged": round((len(flags) - found.total()) / num_web, 4),
+        "copies_found": round(sum(found[kind] for kind in BARRED) / (num_copies * len(BARRED)), 4),
+        "found_of_each_kind": {kind: round(found[kind] / num_copies, 3) for kind in KINDS},
+    }
+
+
+def make_copies(target: Path, folder: Path, num_copies: int) -> None:
+    """``num_copies`` JPEG files of each kind, of frames drawn once from all that are searched."""
+    frames = []
+    for record in read_records([str(target)], on_drop=lambda record, reason: None):
+        with open_media(record) as source:
+            indices = frames_at_rate(source.times, source.duration_sec, fps=1.0)
+            frames += list(source.read(indices.tolist()))
+    rng = np.random.default_rng(0)
+    for kind, (change, quality) in KINDS.items():
+        (folder / kind).mkdir(parents=True)
+        for number, place in enumerate(rng.choice(len(frames), num_copies, replace=False)):
+            copy = cv2.cvtColor(np.ascontiguousarray(change(frames[place])), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / kind / f"{number:03d}.jpg"), copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+if __name__ == "__main__":
+    main()

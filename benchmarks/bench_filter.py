@@ -1,0 +1,117 @@
+"""Filtering pictures against its parts: decoding alone, and the teacher alone on ready tensors; prints JSON.
+
+python benchmarks/bench_filter.py [--images DIR] [--model tsn-resnet50] [--device auto] [--precision auto]
+
+Bar on a CPU: wall <= 1.05 x (decode + forward), all on the same cores. On a GPU: wall <= 1.1 x the slower of the two.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+import torch
+
+from omnicli.cpus import available_cores
+from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.scorer import forward_of, score_records
+from omnicli.inference.views import ViewOptions, read_views
+from omnicli.media.parallel import map_ahead
+from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.factory import create_model, model_spec
+from omnicli.models.loading import Teacher, load_teacher
+from omnicli.stages.filter import Queries, Rule, filter_records
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.read.reader import read_records
+from omnicli.streams.record import Record
+
+ACTIONS6 = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "image"
+
+
+def untrained_teacher(name: str, device: str, precision: str) -> Teacher:
+    """A teacher of the right size; what it says does not matter for speed."""
+    where = pick_device(device)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "teacher.pth"
+        model, spec = create_model(name, num_classes=400), model_spec(name, classes=[str(k) for k in range(400)])
+        save_checkpoint(path, meta={"model": spec.to_meta()}, state_dict=model.state_dict())
+        return load_teacher(path, where, pick_precision(precision, where))
+
+
+def main() -> None:
+    """Measure the parts and the whole, twice each in turn, and keep the faster of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=Path, default=ACTIONS6)
+    parser.add_argument("--model", default="tsn-resnet50")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--limit", type=int, default=320)
+    chosen = parser.parse_args()
+    set_threads()
+    teacher = untrained_teacher(chosen.model, chosen.device, chosen.precision)
+    records = list(read_records([str(chosen.images)], limit=chosen.limit, on_drop=lambda record, reason: None))
+    parts = {
+        "decode": partial(decode, records, teacher),
+        "forward": partial(forward, len(records), teacher, chosen.batch_size),
+        "filter": partial(run_filter, records, teacher, chosen.batch_size),
+    }
+    best = dict.fromkeys(parts, float("inf"))
+    for _ in range(2):
+        for name, part in parts.items():
+            best[name] = min(best[name], part())
+    on_gpu = teacher.device.type == "cuda"
+    reference = max(best["decode"], best["forward"]) if on_gpu else best["decode"] + best["forward"]
+    row = {
+        "images": len(records),
+        "model": chosen.model,
+        "device": str(teacher.device),
+        "precision": str(teacher.precision),
+    }
+    row |= {f"{name}_sec": round(seconds, 2) for name, seconds in best.items()}
+    row |= {"ratio": round(best["filter"] / reference, 3), "bar": 1.1 if on_gpu else 1.05}
+    print(json.dumps({"bench": "filter", **row, "images_per_sec": round(len(records) / best["filter"], 1)}, indent=2))
+
+
+def decode(records: list[Record], teacher: Teacher) -> float:
+    """Seconds to decode, resize and crop every picture, with all cores."""
+    cores = available_cores()
+    start = time.perf_counter()
+    read = partial(read_views, teachers=[teacher], views=ViewOptions())
+    for _ in map_ahead(read, records, workers=cores, ahead=4 * cores):
+        pass
+    return time.perf_counter() - start
+
+
+def forward(num_images: int, teacher: Teacher, batch_size: int) -> float:
+    """Seconds of the teacher's forward pass, in batches of ready bytes."""
+    side = teacher.spec.crop_size
+    batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
+    run = forward_of(teacher.model, teacher)
+    with torch.inference_mode():
+        run(batch)
+        start = time.perf_counter()
+        for _ in range(-(-num_images // batch_size)):
+            run(batch).float().cpu()
+    return time.perf_counter() - start
+
+
+def run_filter(records: list[Record], teacher: Teacher, batch_size: int) -> float:
+    """Seconds of the whole stage on the same pictures."""
+    score = partial(score_records, teachers=[teacher], views=ViewOptions(), batch_size=batch_size)
+    queries = Queries(ClassIndex(teacher.classes))
+    start = time.perf_counter()
+    kept = filter_records(
+        iter(records), score=score, queries=queries, rule=Rule(threshold=0.0), on_drop=lambda record, reason: None
+    )
+    for _ in kept:
+        pass
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Inflating against a bare loop of cv2.warpPerspective with the same matrices, sizes and interpolation; prints JSON.
+
+python benchmarks/bench_inflate.py [--repeats 7]
+
+Bar: inflate >= 0.9 x the bare loop, on one core. Inflating draws the motion, finds the crop and warps; the picture is
+decoded and at its size for both.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from omnicli.motion.camera import _to_pixels, draw_path, make_recipe, warp_picture
+from omnicli.motion.homography import STILL, Gaussian
+from omnicli.streams.record import Record
+
+SPREAD = np.array([0.005, 0.009, 0.012, 0.002, 0.005, 0.004, 0.003, 0.005])  # as fitted to UCF-101
+SHAPES = ((4, 16), (8, 8), (32, 2))
+HEIGHT, WIDTH, ASPECT = 256, 341, 4 / 3
+NUM_CLIPS = 30
+
+
+def measure(num_frames: int, frame_interval: int, repeats: int) -> dict[str, float | str]:
+    """Both ways over the same clips, in turn; the fastest of each."""
+    motion = Gaussian(STILL, np.diag(SPREAD**2))
+    recipe = make_recipe("perspective-agnostic", motion, seed=0)
+    records = [Record({"id": f"{number}.jpg", "inflation": recipe}) for number in range(NUM_CLIPS)]
+    shape = {"aspect": ASPECT, "num_frames": num_frames, "frame_interval": frame_interval}
+    paths = [draw_path(record, **shape) for record in records]
+    noise = np.random.default_rng(0).integers(0, 256, (int(HEIGHT / 0.6), int(WIDTH / 0.6), 3), np.uint8)
+    pictures = [
+        np.ascontiguousarray(noise[: int(HEIGHT / path.scale + 0.5), : int(WIDTH / path.scale + 0.5)]) for path in paths
+    ]
+    to_frame = np.linalg.inv(_to_pixels(HEIGHT, WIDTH, ASPECT))
+    matrices = [
+        [_to_pixels(picture.shape[0], picture.shape[1], ASPECT) @ view @ to_frame for view in path.views]
+        for picture, path in zip(pictures, paths, strict=True)
+    ]
+
+    def bare() -> None:
+        for picture, some in zip(pictures, matrices, strict=True):
+            frames = np.empty((num_frames, HEIGHT, WIDTH, 3), np.uint8)
+            for matrix, frame in zip(some, frames, strict=True):
+                cv2.warpPerspective(
+                    picture, matrix, (WIDTH, HEIGHT), frame, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    cv2.BORDER_REPLICATE,
+                )  # fmt: skip
+
+    def inflate() -> None:
+        for picture, record in zip(pictures, records, strict=True):
+            path = draw_path(record, **shape)
+            warp_picture(picture, path.views, height=HEIGHT, width=WIDTH, aspect=ASPECT)
+
+    best = {"bare": float("inf"), "inflate": float("inf")}
+    for _ in range(repeats):
+        for name, run in (("bare", bare), ("inflate", inflate)):
+            best[name] = min(best[name], seconds_of(run))
+    return {
+        "clip": f"{num_frames}x{frame_interval}",
+        "bare_ms": round(1e3 * best["bare"] / NUM_CLIPS, 3),
+        "inflate_ms": round(1e3 * best["inflate"] / NUM_CLIPS, 3),
+        "ratio": round(best["bare"] / best["inflate"], 3),
+    }
+
+
+def seconds_of(run: Callable[[], None]) -> float:
+    """Time of one core that one call takes, whoever else is running."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Every shape of clip."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    cv2.setNumThreads(1)
+    repeats = parser.parse_args().repeats
+    rows = [measure(num_frames, frame_interval, repeats) for num_frames, frame_interval in SHAPES]
+    print(json.dumps({"bench": "inflate", "bar": 0.9, "clips": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Precision and reduced decoding: how much faster, and whether the verdicts stay; prints JSON.
+
+python benchmarks/bench_precision.py [--model tsn-resnet50] [--teacher tsn.pth --images DIR]
+
+Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is native; verdicts (kept or not at 0.5, and
+the label of what is kept) the same on >= 99.5 % of real pictures, for the precision and for reduced-scale JPEGs.
+"""
+
+import argparse
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+import torch
+from bench_filter import ACTIONS6, untrained_teacher
+
+from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.scorer import forward_of, score_records
+from omnicli.inference.views import ViewOptions
+from omnicli.media import source as media_source
+from omnicli.models.loading import Teacher, load_teacher
+from omnicli.streams.read.reader import read_records
+
+THRESHOLD = 0.5
+Verdict = tuple[bool, int]
+
+
+def main() -> None:
+    """Forward passes in turn, then verdicts if there is a teacher to ask."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="tsn-resnet50")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--teacher", type=Path)
+    parser.add_argument("--images", type=Path, default=ACTIONS6)
+    parser.add_argument("--batch-size", type=int, default=32)
+    chosen = parser.parse_args()
+    set_threads()
+    rows = [forward_row(chosen.model, chosen.device, chosen.batch_size)]
+    if chosen.teacher:
+        rows += verdict_rows(chosen.teacher, chosen.images, chosen.device, chosen.batch_size)
+    print(json.dumps({"bench": "precision", "rows": rows}, indent=2))
+
+
+def forward_row(model: str, device: str, batch_size: int) -> dict[str, object]:
+    """Seconds of a batch in float32 and in auto, measured in turn."""
+    teachers = {name: untrained_teacher(model, device, name) for name in ("float32", "auto")}
+    best = dict.fromkeys(teachers, float("inf"))
+    for _ in range(4):
+        for name, teacher in teachers.items():
+            best[name] = min(best[name], forward_seconds(teacher, batch_size))
+    auto = str(teachers["auto"].precision)
+    seconds = {f"{name}_sec": round(value, 3) for name, value in best.items()}
+    return {"what": f"{model} forward, auto = {auto}", **seconds, "speedup": round(best["float32"] / best["auto"], 2)}
+
+
+def forward_seconds(teacher: Teacher, batch_size: int) -> float:
+    """Seconds of one batch of ready bytes, logits back on the host."""
+    side = teacher.spec.crop_size
+    batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
+    run = forward_of(teacher.model, teacher)
+    with torch.inference_mode():
+        run(batch)
+        start = time.perf_counter()
+        run(batch).float().cpu()
+    return time.perf_counter() - start
+
+
+def verdict_rows(path: Path, images: Path, device: str, batch_size: int) -> list[dict[str, object]]:
+    """Verdicts of real pictures, each way against float32 on fully decoded pictures."""
+    where = pick_device(device)
+    exact = verdicts(load_teacher(path, where, torch.float32), images, batch_size, reduced=False)
+    auto = pick_precision("auto", where)
+    ways = {
+        f"precision auto ({auto})": verdicts(load_teacher(path, where, auto), images, batch_size, reduced=False),
+        "reduced JPEG decode": verdicts(load_teacher(path, where, torch.float32), images, batch_size, reduced=True),
+    }
+    return [
+        {
+            "what": f"verdicts, {name}",
+            "images": len(exact),
+            "same": round(sum(got[key] == verdict for key, verdict in exact.items()) / len(exact), 4),
+            "bar": 0.995,
+        }
+        for name, got in ways.items()
+    ]
+
+
+def verdicts(teacher: Teacher, images: Path, batch_size: int, *, reduced: bool) -> dict[str, Verdict]:
+    """Kept or not, and the label of what is kept, by id."""
+    open_media = media_source.open_media
+    records = read_records([str(images)], on_drop=lambda record, reason: None)
+    score = partial(score_records, teachers=[teacher], views=ViewOptions(), batch_size=batch_size)
+    made: dict[str, Verdict] = {}
+    import omnicli.inference.scorer as scoring
+
+    scoring.open_media = open_media if reduced else partial(_open_whole, open_media)
+    try:
+        for record, scores in score(records, on_drop=lambda record, reason: None):
+            label = int(scores.argmax())
+            is_kept = bool(scores[label] >= THRESHOLD)
+            made[record["id"]] = (is_kept, label if is_kept else -1)
+    finally:
+        scoring.open_media = open_media
+    return made
+
+
+class _Whole:
+    """A source that is always decoded at full scale."""
+
+    def __init__(self, source: media_source.MediaSource) -> None:
+        self._source = source
+
+    def __enter__(self) -> "_Whole":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._source.close()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._source, name)
+
+    def read(self, frame_indices: list[int], *, short_side: int | None = None) -> object:
+        """The frames without the hint that lets a JPEG be decoded smaller."""
+        return self._source.read(frame_indices)
+
+
+def _open_whole(open_media: object, record: object, *, root: str | None = None) -> _Whole:
+    return _Whole(open_media(record, root=root))  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Typed groups of options, each spelled once."""

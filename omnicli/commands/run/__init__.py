@@ -1,0 +1,1 @@
+"""Running a command: one stage over one output, accounting, summary."""

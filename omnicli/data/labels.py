@@ -1,0 +1,157 @@
+"""Labelled records to examples: which class each one is, checked before anything is trained."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from omnicli.data.dataloader import Example
+from omnicli.errors import InputError
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
+
+
+def class_name_of(record: Record) -> str | None:
+    """The class a person gave a record; the folder of a file met in a walk, as in ``index --labels``.
+
+    ``query`` of a record that was read from a list is what a search engine was asked, and no label.
+    """
+    name = record.get("class_name")
+    if isinstance(name, list):
+        raise InputError(f"{record.where}: {len(name)} class names; a teacher is trained on one class a record")
+    if name is None and record.get("label") is None and not record.line:
+        name = record.get("query")
+    return name
+
+
+def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+    """Every record with its label in ``classes``; names rule over integers.
+
+    Raises:
+        InputError: a record without a label, of an unknown class, with an integer outside [0, K), or whose name and
+            integer disagree; names FILE:LINE.
+    """
+    index = ClassIndex(classes)
+    return [Example(record, _label_of(record, index)) for record in records]
+
+
+def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
+    """All classes of a record that may have several, each once; see ``read_examples``."""
+    if [] in (record.get("label"), record.get("class_name")):
+        raise InputError(f"{record.where}: an empty list of labels; each record needs one at least")
+    return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
+
+
+def infer_classes(records: Sequence[Record]) -> list[str]:
+    """The class names of labelled records: in the order of their integers where they have both, else sorted.
+
+    Raises:
+        InputError: a record without a class name; one name with two integers or the other way round; integers that do
+            not run from 0 to K - 1.
+    """
+    names: dict[int, str] = {}
+    labels: dict[str, tuple[int | None, Record]] = {}
+    for record in records:
+        name, label = class_name_of(record), _integer_of(record)
+        if name is None:
+            what = f"label {label} but no class_name" if label is not None else "no class_name"
+            raise InputError(f"{record.where}: {what}; give --classes FILE, one name a line, or name the classes")
+        first, at = labels.setdefault(name, (label, record))
+        if first != label or (label is not None and names.setdefault(label, name) != name):
+            other = f"{name!r} is {_shown(first)}" if first != label else f"{label} is {names[label or 0]!r}"
+            raise InputError(
+                f"{record.where}: class {name!r} with {_shown(label)}, but {other} elsewhere (such as {at.where})"
+            )
+    if not names:
+        return sorted(labels)
+    if sorted(names) != list(range(len(names))):
+        gap = next(label for label in range(len(names)) if label not in names)
+        raise InputError(
+            f"labels run to {max(names)} but no record has label {gap}; give --classes FILE, one name a line"
+        )
+    return [names[label] for label in range(len(names))]
+
+
+def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[str]) -> None:
+    """A class nobody shows cannot be learnt.
+
+    Raises:
+        InputError: names the classes without an example.
+    """
+    seen = {label for example in examples for label in (example.label, *example.others)}
+    empty = [name for label, name in enumerate(classes) if label not in seen]
+    if empty:
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        raise InputError(f"no readable clip of class {', '.join(map(repr, empty[:5]))}{more}; every class needs one")
+
+
+def one_class_each(record: Record) -> list[Record]:
+    """A record of several classes as copies with one class each, for training with ``--multi-label``.
+
+    Raises:
+        InputError: not as many names as integers; names FILE:LINE.
+    """
+    names, labels = (_as_list(record.get(field)) for field in ("class_name", "label"))
+    if not names or not labels:
+        made = [record.derive(class_name=name) for name in names] + [record.derive(label=label) for label in labels]
+        return made or [record]
+    if len(names) != len(labels):
+        raise InputError(f"{record.where}: {len(names)} class names, but {len(labels)} labels")
+    return [record.derive(class_name=name, label=label) for name, label in zip(names, labels, strict=True)]
+
+
+def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+    """Every record with all of its labels; see ``read_examples``."""
+    examples, index = [], ClassIndex(classes)
+    for record in records:
+        first, *others = labels_of(record, index)
+        examples.append(Example(record, first, tuple(others)))
+    return examples
+
+
+def class_probabilities(examples: Sequence[Example], num_classes: int, *, multi_label: bool = False) -> Tensor:
+    """(N, K) float32: the shares of soft labels, else 1 for the label; with ``multi_label`` 1 for each label."""
+    wanted = torch.zeros(len(examples), num_classes)
+    for row, example in enumerate(examples):
+        for label, share in example.scores or [(example.label, 1.0)]:
+            wanted[row, label] = share
+        if multi_label:
+            wanted[row, list(example.others)] = 1.0
+    return wanted
+
+
+def _as_list(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _label_of(record: Record, index: ClassIndex) -> int:
+    name, label = class_name_of(record), _integer_of(record)
+    if label is not None and not 0 <= label < len(index):
+        raise InputError(f"{record.where}: label {label} is outside [0, {len(index)})")
+    if name is None:
+        if label is None:
+            raise InputError(f"{record.where}: no field 'class_name' or 'label'; has {', '.join(sorted(record))}")
+        return label
+    found = index.find(name)
+    if found is None:
+        near = index.nearest(name)
+        hint = f"; near: {', '.join(near)}" if near else f"; the classes are {', '.join(index.names[:5])} ..."
+        raise InputError(f"{record.where}: class {name!r} is not among the {len(index)} classes{hint}")
+    if label is not None and label != found:
+        raise InputError(
+            f"{record.where}: label {label} is {index.names[label]!r}, but class_name is {name!r}, label {found}"
+        )
+    return found
+
+
+def _integer_of(record: Record) -> int | None:
+    label = record.get("label")
+    if isinstance(label, list):
+        raise InputError(f"{record.where}: {len(label)} labels; a teacher is trained on one class a record")
+    return label
+
+
+def _shown(label: int | None) -> str:
+    return "no label" if label is None else f"label {label}"

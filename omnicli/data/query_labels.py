@@ -1,0 +1,97 @@
+"""The class a record was searched for.
+
+Several queries of one record: each of those that name a class is as likely to be the one it is taught as (IG-65M
+Sec. 3.3: "randomly assigning one of the associated hashtags"), so that a class which two of three tags mean is drawn
+twice as often as the other. Ours: a tag that is given twice, in whatever spelling, is one tag.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnicli.errors import InputError
+from omnicli.rng import keyed_rng
+from omnicli.streams.class_names import ClassIndex, normalise_class
+from omnicli.streams.record import Record
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Which class a record was searched for.
+
+    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M Sec. 3.3).
+    """
+
+    classes: ClassIndex
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    def find(self, record: Record) -> tuple[int, str] | None:
+        """(class index, query) of the record; None if no query of it names a class."""
+        found = self.find_all(record)
+        if len(found) < 2:
+            return found[0] if found else None
+        rng = keyed_rng(self.seed, "filter", str(record.get("id")), 0, 0)
+        return found[int(rng.integers(len(found)))]
+
+    def find_all(self, record: Record) -> list[tuple[int, str]]:
+        """(class index, query) of each query of the record that names a class; a class may stand there twice."""
+        queries = distinct_queries(record.get("query"), record.get("queries"))
+        return [(index, query) for query in queries if (index := self._class_of(query)) is not None]
+
+    def _class_of(self, query: str) -> int | None:
+        return self.classes.find(_name_meant(query, self.query_map))
+
+
+@dataclass(frozen=True)
+class QueryNames:
+    """Names of classes that queries mean, as ``normalise_class`` spells them.
+
+    Attributes:
+        query_map: names of classes by query.
+        classes: the only ones; None: whatever is asked for is a class.
+    """
+
+    query_map: Mapping[str, str] = field(default_factory=dict)
+    classes: ClassIndex | None = None
+
+    def find_all(self, query: str | None, queries: Sequence[str] | None) -> list[str]:
+        """One for each query of a record that names a class, those that ``Queries`` draws from."""
+        names = [_name_meant(text, self.query_map) for text in distinct_queries(query, queries)]
+        is_known = self.classes.find if self.classes else normalise_class
+        return [normalise_class(name) for name in names if is_known(name) is not None]
+
+
+def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[str]:
+    """What a record was searched for, each once; ``queries`` rule over ``query``.
+
+    >>> distinct_queries(None, ["surfing", "Tai_Chi", "tai chi"])
+    ['surfing', 'Tai_Chi']
+    """
+    found: dict[str, str] = {}
+    for text in queries or (query,):
+        if text and text.strip():
+            found.setdefault(normalise_class(text), text)
+    return list(found.values())
+
+
+def _name_meant(query: str, query_map: Mapping[str, str]) -> str:
+    return query_map.get(normalise_class(query), query)
+
+
+def read_query_map(path: Path) -> dict[str, str]:
+    """Queries that are no class name, from lines ``query<TAB>class name``: normalised query → class name.
+
+    Raises:
+        InputError: a line without exactly one tab, or a query given twice.
+    """
+    query_map: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        query, tab, name = line.partition("\t")
+        if not tab or "\t" in name or not query.strip() or not name.strip():
+            raise InputError(f"{path}:{number}: expected query<TAB>class name, got {line!r}")
+        if query_map.setdefault(normalise_class(query), name.strip()) != name.strip():
+            raise InputError(f"{path}:{number}: query {query!r} is mapped twice")
+    return query_map

@@ -1,0 +1,199 @@
+"""A record as a training clip: which frames, which crop, which way round."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from omnicli.data.frame_sampling import clip_indices_train
+from omnicli.data.snippets import draw_snippets
+from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
+from omnicli.errors import InputError, MediaError
+from omnicli.media.source import MediaSource, is_picture, open_media
+from omnicli.media.video import frames_at
+from omnicli.motion.camera import inflate_picture, recipe_motion
+from omnicli.rng import keyed_rng
+from omnicli.streams.files.media_files import media_path
+from omnicli.streams.record import Record
+from omnicli.streams.shards.features import MAKERS, is_same_trunk, maker_of
+from omnicli.streams.shards.shard_io import open_shard
+
+Crop = Literal["random-resized", "multi-scale", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training looks at media.
+
+    Attributes:
+        num_segments: snippets, one in each of so many equal parts of the video (TSN, TSM); 1 for 3D models.
+        short_side: pixels the short side is resized to first.
+        crop_size: pixels of the square the model sees.
+        crop: ``random-resized`` or ``multi-scale`` (CHECKPOINTS section 4), or ``random``, a square without resizing
+            (IG-65M Sec. 3.3); one box for all snippets of a clip.
+        min_area: smallest share of the picture a random-resized crop takes; the released code has 0.08.
+        seed: of all draws.
+        stage: whose draws; part of the key.
+        root: folder that relative paths start from.
+        num_frames: of a snippet; 1 for TSN and TSM, the 4 of "4x16" for a 3D model.
+        frame_interval: from one of them to the next, the 16 of "4x16".
+        num_positive: of the snippets of a video that was segmented, how many show its class (Sec. 3.5); None is a third
+            of them, the paper's 1 of 3.
+    """
+
+    num_segments: int
+    short_side: int
+    crop_size: int
+    crop: Crop = "random-resized"
+    min_area: float = 0.08
+    seed: int = 0
+    stage: str = "teacher-train"
+    root: str | None = None
+    num_frames: int = 1
+    frame_interval: int = 1
+    num_positive: int | None = None
+
+
+def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
+    """One random view of any media as a clip (Sec. 3.5); the same for the same id, epoch, draw and seed.
+
+    A video gives a random frame of each segment, or a dense clip; one that was segmented (``positive_sec``) gives
+    positive and negative snippets; a picture is a still clip, or for a 3D model one seen by a moving camera, if it has
+    a recipe (``inflation``).
+
+    Returns:
+        (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet.
+
+    Raises:
+        MediaError: it cannot be opened, or a wanted frame does not decode.
+    """
+    rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, draw)
+    with open_media(record, root=look.root) as source:
+        if record.get("inflation") is not None and look.num_frames > 1 and is_picture(source):
+            frames = inflate_picture(
+                source, record, num_frames=look.num_frames, frame_interval=look.frame_interval,
+                short_side=look.short_side, epoch=epoch, draw=draw,
+            )  # fmt: skip
+        else:
+            indices = _frame_indices(source, record, look, rng)  # (S,)
+            unique, inverse = np.unique(indices, return_inverse=True)
+            frames = source.read(unique.tolist(), short_side=look.short_side)[inverse]
+    frames = resize_short_side(frames, look.short_side)  # (S, H, W, 3)
+    if look.crop == "multi-scale":
+        cropped = multi_scale_crop(frames, look.crop_size, rng)
+    elif look.crop == "random":
+        cropped = random_crop(frames, look.crop_size, rng)
+    else:
+        cropped = random_resized_crop(frames, look.crop_size, rng, area_range=(look.min_area, 1.0))
+    return np.ascontiguousarray(flip(cropped) if rng.random() < 0.5 else cropped)
+
+
+def _frame_indices(source: MediaSource, record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """(S,) frames of a random clip."""
+    if record.get("positive_sec"):
+        return frames_at(source.times, _draw_snippets(record, look, rng))
+    return clip_indices_train(
+        source.num_frames, num_clips=look.num_segments, clip_frames=look.num_frames,
+        frame_interval=look.frame_interval, rng=rng,
+    ).reshape(-1)  # fmt: skip
+
+
+def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """(S,) times of positive and negative frames."""
+    num_positive = max(1, round(look.num_segments / 3)) if look.num_positive is None else look.num_positive
+    return draw_snippets(
+        record["positive_sec"], record.get("negative_sec") or [], rng,
+        num_positive=num_positive, num_negative=look.num_segments - num_positive,
+    )  # fmt: skip
+
+
+def check_media(
+    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, trunk: str | None, looks: str, root: str | None = None
+) -> None:
+    """Refuse, before the first step, records that the model cannot learn from.
+
+    Args:
+        records: all of a training.
+        is_2d: the model looks at snippets, not at clips.
+        is_frozen: only the classifier learns.
+        trunk: which weights it keeps if it is frozen (``learning.frozen_trunk``).
+        looks: the trunk's architecture and input (``ModelSpec.looks``).
+        root: folder that relative paths start from.
+
+    Raises:
+        InputError: features for a trunk that learns, or of another trunk; a video with positive and negative frames
+            for a 3D model, or without a positive one; an inflation that is no recipe; names FILE:LINE.
+    """
+    checked: set[str] = set()
+    for record in records:
+        if record.get("inflation") is not None:
+            recipe_motion(record["inflation"], record.where)
+        if record.get("positive_sec") is not None:
+            _check_snippets(record, is_2d)
+        if record.get("media") != "features":
+            continue
+        if not is_frozen:
+            raise InputError(
+                f"{record.where}: features, from which only a classifier learns: give --freeze backbone, or the media"
+            )
+        path = media_path(record, root)
+        if path not in checked:
+            _check_trunk(record, path, trunk, looks)
+            checked.add(path)
+
+
+def _check_snippets(record: Record, is_2d: bool) -> None:
+    if not is_2d:
+        raise InputError(
+            f"{record.where}: positive and negative frames are for 2D models; cut the video into clips: omni segment "
+            "with a 3D teacher"
+        )
+    if not record["positive_sec"]:
+        raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
+
+
+def _check_trunk(record: Record, path: str, trunk: str | None, looks: str) -> None:
+    """The features of a shard are those of the trunk. Raises InputError."""
+    attributes = open_shard(path).attributes
+    if trunk is None:
+        if any(attributes.get(name) for name in MAKERS):  # what says nothing of itself is taken
+            raise InputError(
+                f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which "
+                "the classifier would not fit; give --init what omni features had"
+            )
+    elif not is_same_trunk(attributes, digests={trunk}, looks=looks):
+        raise InputError(
+            f"{record.where}: features by {maker_of(attributes)}, and the model is {looks} of "
+            f"{trunk[:12] or 'ImageNet'}; give the --model and --init that omni features had"
+        )
+
+
+def read_feature(
+    record: Record, num_features: int, root: str | None = None, *, look: Augmentation | None = None, epoch: int = 0
+) -> np.ndarray:
+    """A row of a shard of features as one vector: the mean over its frames or clips, which is what TSN averages too.
+
+    With ``look``, a video that was segmented (``positive_sec``) gives the mean of its snippets, drawn as those of
+    ``read_training_clip`` are.
+
+    Returns:
+        (num_features,) float32.
+
+    Raises:
+        MediaError: the shard cannot be read, or its features have another length.
+    """
+    try:
+        features, times = open_shard(media_path(record, root)).features(record.require("row"))  # (F, D) float16
+    except MediaError:
+        raise
+    except InputError as error:
+        raise MediaError(str(error)) from None
+    if not len(features) or features.shape[1] != num_features:
+        raise MediaError(f"features {features.shape}, and the model's have {num_features} numbers")
+    if look is not None and record.get("positive_sec"):
+        rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, 0)
+        drawn = _draw_snippets(record, look, rng)  # (S,) seconds
+        features = features[np.abs(times[:, None] - drawn).argmin(axis=0)]
+    mean: np.ndarray = features.astype(np.float32).mean(axis=0)
+    return mean

@@ -1,1 +1,0 @@
-"""Forward and backward passes, and the files they leave."""

@@ -1,0 +1,1 @@
+"""Media or stored features to class scores, without gradients."""

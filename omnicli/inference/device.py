@@ -1,0 +1,68 @@
+"""Where and how precisely to compute: device, dtype, threads."""
+
+from pathlib import Path
+
+import torch
+
+from omnicli.cpus import available_cores
+from omnicli.errors import UsageError
+
+CPU_INFO = Path("/proc/cpuinfo")
+NATIVE_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name: ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        UsageError: a name that is none of these, or CUDA on a machine that has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, colon, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise UsageError(f"--device {name}: this machine has {count} usable CUDA devices; use --device cpu")
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of the forward pass: ``float32``, ``bfloat16``, or ``auto``, bfloat16 where the device has it natively.
+
+    Emulated bfloat16 is slower than float32, so ``auto`` takes it on CPUs with avx512_bf16 or AMX and on GPUs from
+    compute capability 8.0 only.
+
+    Raises:
+        UsageError: any other name.
+    """
+    if name in PRECISIONS:
+        return PRECISIONS[name]
+    if name != "auto":
+        raise UsageError(f"--precision {name}: expected auto, float32 or bfloat16")
+    return torch.bfloat16 if _has_native_bf16(device) else torch.float32
+
+
+def set_threads(num_threads: int | None = None) -> None:
+    """Give torch the cores this process may really use (default), or ``num_threads`` of them."""
+    torch.set_num_threads(num_threads or available_cores())
+
+
+def _has_native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and not NATIVE_BF16_FLAGS.isdisjoint(_cpu_flags())
+
+
+def _cpu_flags() -> set[str]:
+    """Features of the first core; empty where the system does not tell."""
+    try:
+        for line in CPU_INFO.read_text().splitlines():
+            if line.startswith("flags"):
+                return set(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return set()

@@ -1,0 +1,299 @@
+"""A picture as a clip, seen by a moving camera (Sec. 3.5, Eq. 2, Table 8): from a recipe of a few numbers to pixels.
+
+A recipe is the field ``inflation`` of a record. It holds all that a clip needs beside the picture, so records can move
+to other machines alone, and nothing is stored but the picture itself until a model wants to see it:
+
+    {"mode": "perspective-agnostic", "seed": 0, "mean": [8 numbers], "covariance": [36 numbers]}
+
+``mean`` and ``covariance`` are those of the steps from one source frame to the next (``data.motion``), the covariance
+as its lower triangle, row by row; translations have 2 and 3 numbers instead, "still" has none.
+
+Ours: what the paper leaves open.
+- Translations take the translation part of the fitted distribution: "translate-constant" draws one velocity a clip,
+  "translate-random" one a frame.
+- The crop of ``data.motion.place_crop``. A draw whose crop is under 60 % of the picture's sides, or whose frames fold
+  over, is drawn again, up to 20 times; a picture for which none is good stays still.
+- What is drawn is keyed by (seed, "inflate", id of the record, epoch, draw): every epoch has a new motion, and so has
+  every further draw of a picture in an epoch. Nothing else matters, neither order nor batch nor size.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+from omnicli.errors import InputError, MediaError
+from omnicli.media.codecs import quiet_codecs
+from omnicli.media.source import MediaSource
+from omnicli.motion.homography import STILL, TRANSLATION, Gaussian, compose, place_crop
+from omnicli.motion.motion_file import Motion, round_digits
+from omnicli.rng import keyed_rng
+from omnicli.streams.record import Record
+
+STAGE = "inflate"
+MODES = ("still", "translate-random", "translate-constant", "perspective-agnostic", "perspective-specific")
+SPECIFIC = "perspective-specific"
+TRANSLATIONS = ("translate-random", "translate-constant")
+MIN_CROP = 0.6
+MAX_DRAWS = 20
+MEAN_DIGITS, COVARIANCE_DIGITS = 9, 6  # significant ones: 64 steps do not see the rest
+
+quiet_codecs()
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """What each frame of a clip sees of its picture.
+
+    Attributes:
+        views: (T, 3, 3) from a point of a frame to a point of the picture, in the coordinates of ``data.motion``.
+        scale: sides of the crop as a share of the picture's, in [0.6, 1].
+        num_redrawn: draws that were no good.
+        gave_up: none was good, and the picture stays still.
+    """
+
+    views: np.ndarray
+    scale: float
+    num_redrawn: int = 0
+    gave_up: bool = False
+
+
+def make_recipe(mode: str, motion: Gaussian | None, *, seed: int) -> dict[str, Any]:
+    """The field ``inflation``: all that is needed to make the clip, rounded once, here.
+
+    Args:
+        mode: one of ``MODES``.
+        motion: (8,) distribution of the steps; not needed to stand still.
+        seed: of what is drawn.
+    """
+    if mode == "still":
+        return {"mode": mode}
+    if motion is None:
+        raise ValueError(f"mode {mode!r} needs a motion")
+    if mode in TRANSLATIONS:
+        motion = motion.part(TRANSLATION)
+    lower = motion.covariance[np.tril_indices(len(motion.mean))]
+    return {
+        "mode": mode,
+        "seed": seed,
+        "mean": round_digits(motion.mean, MEAN_DIGITS),
+        "covariance": round_digits(lower, COVARIANCE_DIGITS),
+    }
+
+
+def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -> dict[str, Any]:
+    """The recipe of one picture; "perspective-specific" looks for its class, and says in ``class`` which it found.
+
+    Ours: a picture of no class that was fitted gets the agnostic motion, and ``class`` is null.
+    """
+    if motion is None or mode != SPECIFIC:
+        return make_recipe(mode, motion.agnostic.gaussian if motion else None, seed=seed)
+    name = next((known for told in class_names(record) if (known := motion.find_class(told))), None)
+    fitted = motion.classes[name] if name else motion.agnostic
+    return {**make_recipe(mode, fitted.gaussian, seed=seed), "class": name}
+
+
+def class_names(record: Record) -> Iterator[str]:
+    """What the record is of, surest first: a teacher's class, a person's, what it was searched for."""
+    for field in ("pseudo_class", "class_name", "queries", "query"):
+        value = record.get(field)
+        yield from value if isinstance(value, list) else [value] if value else []
+
+
+def inflate_picture(
+    source: MediaSource,
+    record: Record,
+    *,
+    num_frames: int,
+    frame_interval: int,
+    short_side: int,
+    epoch: int = 0,
+    draw: int = 0,
+) -> np.ndarray:
+    """The clip of a picture, as its recipe says (Eq. 2).
+
+    The same record, epoch, draw and clip shape give the same clip in any order, batch and process. ``omni inflate
+    --shards`` writes the clip of epoch 0, draw 0. A frame shown is ``frame_interval`` source frames from the one before
+    it, each of them one step: a 4x16 clip spans 64 source frames, and shows the 1st, 17th, 33rd and 49th.
+
+    Args:
+        source: the picture, open.
+        record: its ``id`` and ``inflation`` are read.
+        num_frames: T, frames of the clip.
+        frame_interval: source frames from one to the next.
+        short_side: pixels of the clip; its shape is the picture's.
+        epoch: each has motions of its own.
+        draw: how often the picture was drawn before in this epoch; each has a motion of its own.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB.
+
+    Raises:
+        MediaError: the picture does not decode, or is a video.
+        InputError: no recipe, or not one of this version; names the record.
+    """
+    aspect, shape = picture_aspect(source), {"num_frames": num_frames, "frame_interval": frame_interval}
+    path = draw_path(record, aspect=aspect, **shape, epoch=epoch, draw=draw)
+    return render_path(source, path, short_side=short_side)
+
+
+def draw_path(
+    record: Record, *, aspect: float, num_frames: int, frame_interval: int, epoch: int = 0, draw: int = 0
+) -> CameraPath:
+    """The camera's path over the picture; see ``inflate_picture``.
+
+    Args:
+        record: its ``id`` and ``inflation`` are read.
+        aspect: width / height of the picture.
+        num_frames: T.
+        frame_interval: source frames from one to the next.
+        epoch: each has motions of its own.
+        draw: each has a motion of its own.
+
+    Raises:
+        InputError: no recipe, or not one of this version; names the record.
+    """
+    recipe = record.require("inflation")
+    motion = recipe_motion(recipe, record.where)
+    if motion is None or num_frames == 1:
+        return CameraPath(_stay(num_frames), 1.0)
+    num_steps = (num_frames - 1) * frame_interval
+    for num_redrawn in range(MAX_DRAWS):
+        key = draw * MAX_DRAWS + num_redrawn
+        rng = keyed_rng(int(recipe["seed"]), STAGE, str(record.require("id")), epoch, key)
+        steps = draw_steps(str(recipe["mode"]), motion, num_steps, rng)
+        scale, views = place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)
+        if scale >= MIN_CROP:
+            return CameraPath(views, float(scale), num_redrawn=num_redrawn)
+    return CameraPath(_stay(num_frames), 1.0, num_redrawn=MAX_DRAWS - 1, gave_up=True)
+
+
+def render_path(source: MediaSource, path: CameraPath, *, short_side: int) -> np.ndarray:
+    """The frames that a camera on ``path`` sees, (T, H, W, 3) uint8 RGB.
+
+    The picture is read at the size at which the crop has the pixels of the clip, so that nothing is resampled to
+    another scale; every frame is warped from it directly, and the last is as sharp as the second.
+
+    Raises:
+        MediaError: the picture does not decode.
+    """
+    wanted = int(short_side / path.scale + 0.5)
+    picture = source.read([0], short_side=wanted)[0]
+    ratio = short_side / min(source.height, source.width)
+    height, width = (max(int(side * ratio + 0.5), 1) for side in (source.height, source.width))
+    return warp_picture(picture, path.views, height=height, width=width, aspect=picture_aspect(source))
+
+
+def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: int, aspect: float) -> np.ndarray:
+    """What each frame sees, each warped from the picture itself.
+
+    A border cannot show, as the views stay on the picture. Only between its outermost pixel centres and its edge is
+    there nothing to interpolate with; there the outermost pixels go on, as in any resizing.
+
+    Args:
+        picture: (H, W, 3) uint8, of any size.
+        views: (T, 3, 3) from ``place_crop``.
+        height: of the frames, pixels.
+        width: of the frames, pixels.
+        aspect: width / height that ``place_crop`` was given.
+
+    Returns:
+        (T, height, width, 3) uint8.
+    """
+    to_picture = _to_pixels(picture.shape[0], picture.shape[1], aspect)
+    matrices = to_picture @ views @ _from_pixels(height, width, aspect)
+    frames = np.empty((len(views), height, width, 3), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moves = (np.diff(matrices, axis=0) != 0).any(axis=(1, 2)).tolist()
+    for place, (matrix, is_new) in enumerate(zip(matrices, [True, *moves], strict=True)):
+        if is_new:
+            cv2.warpPerspective(picture, matrix, (width, height), frames[place], flags, cv2.BORDER_REPLICATE)
+        else:
+            frames[place] = frames[place - 1]  # standing still
+    return frames
+
+
+def draw_steps(mode: str, motion: Gaussian, num_steps: int, rng: np.random.Generator) -> np.ndarray:
+    """(num_steps, 8) parameters of the steps of one clip."""
+    if mode not in TRANSLATIONS:
+        return motion.draw(num_steps, rng)  # "each matrix H_i is randomly sampled from … N(μ, Σ)"
+    steps = np.tile(STILL, (num_steps, 1))
+    steps[:, TRANSLATION] = motion.draw(1 if mode == "translate-constant" else num_steps, rng)
+    return steps
+
+
+def try_paths(
+    mode: str, motion: Gaussian, *, num_frames: int, frame_interval: int, num_clips: int = 500, aspect: float = 4 / 3
+) -> np.ndarray:
+    """What crops the clips of a motion need, before anything is drawn again: to see how strong it is.
+
+    Returns:
+        (num_clips,) sides of the crop as a share of the picture's; under 0.6 a draw would be drawn again.
+    """
+    if mode in TRANSLATIONS:
+        motion = motion.part(TRANSLATION)
+    rng = np.random.default_rng(0)
+    num_steps = (num_frames - 1) * frame_interval
+    steps = np.stack([draw_steps(mode, motion, num_steps, rng) for _ in range(num_clips)])
+    return place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)[0]
+
+
+def picture_aspect(source: MediaSource) -> float:
+    """Width / height of an open picture. Raises MediaError for a video."""
+    if source.num_frames != 1 or source.fps:
+        raise MediaError("a video, not a picture to inflate")
+    return source.width / source.height
+
+
+def recipe_motion(recipe: Mapping[str, Any], where: str) -> Gaussian | None:
+    """The distribution in a recipe; None stands still.
+
+    Args:
+        recipe: the field ``inflation``.
+        where: names the record in errors.
+
+    Raises:
+        InputError: not a recipe of this version.
+    """
+    mode = recipe.get("mode")
+    if mode == "still":
+        return None
+    if mode not in MODES:
+        raise InputError(f"{where}: inflation: mode {mode!r}, expected one of {', '.join(MODES)}")
+    if type(recipe.get("seed")) is not int:
+        raise InputError(f"{where}: inflation: seed {recipe.get('seed')!r}, expected a whole number")
+    size = len(TRANSLATION) if mode in TRANSLATIONS else len(STILL)
+    try:
+        return _gaussian(tuple(recipe["mean"]), tuple(recipe["covariance"]), size)
+    except (KeyError, TypeError, ValueError):
+        expected = f"a mean of {size} and a covariance of {size * (size + 1) // 2} numbers"
+        raise InputError(f"{where}: inflation: mode {mode!r} needs {expected}") from None
+
+
+@lru_cache(maxsize=1024)  # the records of a stream share one, or one a class
+def _gaussian(mean: tuple[float, ...], lower: tuple[float, ...], size: int) -> Gaussian:
+    covariance = np.zeros((size, size))
+    covariance[np.tril_indices(size)] = np.array(lower, np.float64)
+    if len(lower) < size:  # one number would have been broadcast
+        raise ValueError(lower)
+    return Gaussian(np.array(mean, np.float64).reshape(size), covariance + np.tril(covariance, -1).T)
+
+
+def _stay(num_frames: int) -> np.ndarray:
+    """(T, 3, 3) views of a camera that does not move."""
+    return np.tile(np.eye(3), (num_frames, 1, 1))
+
+
+def _to_pixels(height: int, width: int, aspect: float) -> np.ndarray:
+    """(3, 3) from normalised coordinates to pixels whose centres are whole numbers, edges on edges as in resizing."""
+    across, down = max(aspect, 1.0), max(1 / aspect, 1.0)
+    return np.array([[width / 2 / across, 0, (width - 1) / 2], [0, height / 2 / down, (height - 1) / 2], [0, 0, 1]])
+
+
+def _from_pixels(height: int, width: int, aspect: float) -> np.ndarray:
+    """(3, 3), the inverse of ``_to_pixels``."""
+    across, down = 2 * max(aspect, 1.0) / width, 2 * max(1 / aspect, 1.0) / height
+    return np.array([[across, 0, across * (1 - width) / 2], [0, down, down * (1 - height) / 2], [0, 0, 1]])

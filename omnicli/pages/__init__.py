@@ -1,1 +1,0 @@
-"""What a page for people is made of: counts, thumbnails, plots."""

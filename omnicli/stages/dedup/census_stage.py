@@ -1,0 +1,205 @@
+"""De-duplication by census signatures (IG-65M A.2): copies that share a second of footage with a target video.
+
+    in    the crawl
+    out   the same records in the same order, minus suspected copies; these leave as `duplicate` with `match`: `id` of
+          the target, `start_sec` and `end_sec` of the longest common stretch, `target_start_sec` and `target_end_sec`
+          of the same in the target, `matched_sec` and `overlap` (seconds and share of the video that occur in it),
+          `flipped` (left and right exchanged)
+
+Paper: 16 frames a second, a 64-bit signature a frame, locality-sensitive hashing; the overlap is the matched share of
+the source's frames; whatever overlaps is removed, for recall counts more than precision.
+Ours: suspect at one second of consecutive matches, whatever the share; pictures have no second and pass untouched, and
+so do videos of less than a second.
+
+Found, of copies of 54 clips of UCF-101 (benchmarks/bench_census_actions6.py): all that were encoded anew at another
+size and rate, given bars or mirrored margins, flipped, brightened, played 4 % faster, and all excerpts of 3 seconds in
+a minute; at 212 x 160, 15 frames a second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
+crops, pictures in pictures, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
+second is another.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnicli.cpus import available_cores
+from omnicli.errors import InputError, MediaError
+from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.source import open_media
+from omnicli.stages.dedup.census import FPS, Census, take_census
+from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
+from omnicli.streams.record import OnDrop, Record
+
+DUPLICATE = "duplicate"
+RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
+REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
+MIN_RUN = FPS  # frames: a second
+MAX_GAP = FPS // 2  # frames without match within a stretch; as REACH, changes times and overlap, no verdict
+READ_AHEAD = 4  # records a worker may be ahead
+
+NUM_FRAMES = "census: frames"
+NUM_TEXTURELESS = "census: frames with little texture"
+NUM_PICTURES = "census: pictures"
+NUM_SHORT = "census: videos under a second"
+
+
+class CensusTargets:
+    """The videos whose copies are looked for: 10 bytes of memory a frame at 16 frames a second, in each framing.
+
+    240,000 videos of 10 seconds take 0.4 GB, those with bars or margins two to four times as much; twice that for a
+    moment when tables are joined.
+    """
+
+    def __init__(self) -> None:
+        self._index = GrowingIndex(RunRule(radius=RADIUS, reach=REACH, min_run=MIN_RUN, max_gap=MAX_GAP))
+        self._ids: list[str] = []
+        self._start_secs: list[float] = []
+        self._video_of_track: list[int] = []
+
+    def add(self, record: Record, census: Census) -> None:
+        """One more target."""
+        for framing in census.framings:
+            self._index.add(framing.bits, framing.votes)
+            self._video_of_track.append(len(self._ids))
+        self._ids.append(str(record.require("id")))
+        self._start_secs.append(census.start_sec)
+
+    def find(self, census: Census) -> dict[str, Any] | None:
+        """The best match of a video, as it is written; None if it shares no second with any target.
+
+        Ours: best is the stretch with the most bits in common over the length of it; of equals the target whose id
+        comes first, so that the order of targets means nothing.
+        """
+        found = [
+            _Found(run, self._video_of_track[run.track], is_flipped)
+            for framing in census.framings
+            for is_flipped, bits in ((False, framing.bits), (True, framing.flipped))
+            for run in self._index.runs(bits, framing.votes)
+        ]
+        if not found:
+            return None
+        best = min(found, key=lambda one: (-one.run.score, self._ids[one.video], one.is_flipped, one.run))
+        covered = np.zeros(census.num_frames, bool)
+        for one in found:
+            if one.video == best.video:
+                covered[one.run.source_start : one.run.source_start + one.run.num_frames] = True
+        start_sec = census.start_sec + best.run.source_start / FPS
+        target_start_sec = self._start_secs[best.video] + best.run.target_start / FPS
+        length_sec = best.run.num_frames / FPS
+        return {
+            "id": self._ids[best.video],
+            "start_sec": round(start_sec, 3),
+            "end_sec": round(start_sec + length_sec, 3),
+            "target_start_sec": round(target_start_sec, 3),
+            "target_end_sec": round(target_start_sec + length_sec, 3),
+            "matched_sec": round(float(covered.sum()) / FPS, 3),
+            "overlap": round(float(covered.mean()), 4),
+            "flipped": best.is_flipped,
+        }
+
+
+class _Found(NamedTuple):
+    run: Run
+    video: int
+    is_flipped: bool
+
+
+def census_targets(
+    records: Iterable[Record], *, root: str | None = None, workers: int | None = None, on_drop: OnDrop
+) -> CensusTargets:
+    """Reads all target videos.
+
+    Args:
+        records: videos or folders of frames; pictures have no second to share and are left out.
+        root: folder that relative paths start from.
+        workers: threads that read and decode; default all cores.
+        on_drop: takes what cannot be read, as ``unreadable: why``.
+
+    Raises:
+        InputError: two targets have one id.
+    """
+    targets = CensusTargets()
+    lines: dict[str, str] = {}
+    for record, census in _censuses(records, root=root, workers=workers, on_drop=on_drop):
+        name = str(record.require("id"))
+        if name in lines:
+            raise InputError(f"{record.where}: id {name!r} is that of {lines[name]} too; targets need ids of their own")
+        lines[name] = record.where
+        if census is not None:
+            targets.add(record, census)
+    return targets
+
+
+def dedup_census_records(
+    records: Iterable[Record],
+    *,
+    targets: CensusTargets,
+    within: bool = False,
+    root: str | None = None,
+    workers: int | None = None,
+    counts: Counter[str],
+    on_drop: OnDrop,
+) -> Iterator[Record]:
+    """Take out what shares a second of footage with a target (A.2).
+
+    Args:
+        records: the crawl; several threads decode, and each record leaves as soon as those before it have.
+        targets: of ``census_targets``; empty, with ``within``, to look for copies inside the stream alone.
+        within: a record that stays becomes a target for those behind it. Needs the whole stream: no shards or resuming.
+        root: folder that relative paths start from.
+        workers: threads that read and decode; default all cores.
+        counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_PICTURES, NUM_SHORT.
+        on_drop: takes suspected copies, with ``match``, and what cannot be read.
+
+    Yields:
+        Records without match, in order.
+    """
+    for record, census in _censuses(records, root=root, workers=workers, on_drop=on_drop):
+        _count(census, counts)
+        match = targets.find(census) if census is not None else None
+        if match is not None:
+            on_drop(record.derive(match=match), DUPLICATE)
+            continue
+        if within and census is not None:
+            targets.add(record, census)
+        yield record
+
+
+def _count(census: Census | None, counts: Counter[str]) -> None:
+    if census is None:
+        counts[NUM_PICTURES] += 1
+        return
+    counts[NUM_FRAMES] += census.num_frames
+    counts[NUM_TEXTURELESS] += census.num_textureless
+    counts[NUM_SHORT] += census.num_frames < MIN_RUN
+
+
+def _censuses(
+    records: Iterable[Record], *, root: str | None, workers: int | None, on_drop: OnDrop
+) -> Iterator[tuple[Record, Census | None]]:
+    """Every record that can be read, in order; None for pictures."""
+    num_workers = workers or available_cores()
+    read = partial(_read, root=root)
+    results: Iterator[tuple[Record, Census | str | None] | Lull] = map_ahead(
+        read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
+    )
+    for result in results:
+        if isinstance(result, Lull):
+            continue
+        record, census = result
+        if isinstance(census, str):
+            on_drop(record, f"unreadable: {census}")
+        else:
+            yield record, census
+
+
+def _read(record: Record, *, root: str | None) -> tuple[Record, Census | str | None]:
+    """The census of a video, None for a picture, or why it cannot be read."""
+    try:
+        with open_media(record, root=root) as source:
+            return record, take_census(source) if source.fps else None
+    except MediaError as error:
+        return record, str(error)

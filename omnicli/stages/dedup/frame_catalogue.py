@@ -1,0 +1,76 @@
+"""Frames to be searched, and the records they belong to."""
+
+import tempfile
+import weakref
+from array import array
+from typing import Any
+
+import numpy as np
+import torch
+
+from omnicli.stages.dedup.search import FrameIndex
+from omnicli.streams.numbered_records import NumberedRecords
+from omnicli.streams.record import Record
+
+SHOWN_FIELDS = ("id", "path", "media")  # what a match tells of the record it names
+
+
+class Catalogue:
+    """Unit vectors of frames with their owners and times.
+
+    Memory: 2 d + 16 bytes a frame (4 d + 16 where float32 screens) and 8 a record; TMPDIR: 4 d bytes a frame and the
+    records' lines.
+
+    Args:
+        num_dims: d.
+        records: of the owners.
+        device: where the search runs.
+        precision: of its screening.
+    """
+
+    def __init__(
+        self, num_dims: int, records: NumberedRecords, *, device: torch.device, precision: torch.dtype
+    ) -> None:
+        self.records = records
+        self._num_dims, self._device, self._precision = num_dims, device, precision
+        self._file = tempfile.TemporaryFile(prefix="omni-frames-")  # noqa: SIM115 (lives as long as the object)
+        weakref.finalize(self, self._file.close)
+        self._index = FrameIndex(num_dims, self._file, device=device, precision=precision)
+        self._owners = array("Q")
+        self._times = array("d")
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._index)
+
+    def alike(self) -> "Catalogue":
+        """An empty one for frames of the same width."""
+        return Catalogue(self._num_dims, NumberedRecords(), device=self._device, precision=self._precision)
+
+    def add(self, record: Record, units: np.ndarray, times: np.ndarray) -> None:
+        """Take in a record: its frames (F, d) float32 and their times (F,) in seconds."""
+        owner = self.records.add(record)
+        self.add_frames(np.full(len(units), owner), units, times)
+
+    def add_frames(self, owners: np.ndarray, units: np.ndarray, times: np.ndarray) -> None:
+        """Take in frames (F, d) at ``times`` (F,) of records whose numbers in ``records`` are ``owners`` (F,)."""
+        self._index.append(units)
+        self._owners.extend(owners.tolist())
+        self._times.extend(times.tolist())
+
+    def search(self, units: np.ndarray, floor: float = -1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine (Q,) and number (Q,) of the most similar frame; see ``FrameIndex.search``."""
+        return self._index.search(units, floor)
+
+    def match(self, row: int, *, time_sec: float, cosine: float) -> dict[str, Any]:
+        """What a record is told of the frame it resembles: whose it is, when, and how much.
+
+        Args:
+            row: number of the frame.
+            time_sec: of the frame that resembles it.
+            cosine: of the two.
+        """
+        owner = self.records[self._owners[row]]
+        shown = {field: owner[field] for field in SHOWN_FIELDS if owner.get(field) is not None}
+        times = {"time_sec": round(time_sec, 3), "target_time_sec": round(self._times[row], 3)}
+        return {**shown, **times, "cosine": cosine}

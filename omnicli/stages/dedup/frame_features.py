@@ -1,0 +1,112 @@
+"""Frame features of any record: of a picture or video by a model, of a row of a shard as they lie there."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnicli.data.transforms import five_crops
+from omnicli.errors import InputError
+from omnicli.inference.scorer import half_precision
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.shards.features import StoredFeatures, in_turn, is_stored
+
+Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
+NUM_CROPS = 5
+
+
+class Frames(NamedTuple):
+    """What is known of one record.
+
+    Attributes:
+        record: as it came.
+        features: (F, D) float16.
+        times: (F,) float64 seconds.
+        made_of: the record of the media: ``record`` itself, unless that is a row of a shard.
+    """
+
+    record: Record
+    features: np.ndarray
+    times: np.ndarray
+    made_of: Record
+
+
+class FrameReader:
+    """Reads the features of records and sees that all are of one model.
+
+    Args:
+        load: loads the model when the first picture or video comes, and gives ``scoring.extract_features`` with it.
+        maker: which model that is, as shards of features tell it (``stored_features.MAKERS``).
+        root: folder that relative paths start from.
+    """
+
+    def __init__(self, load: Callable[[], Extract], *, maker: Mapping[str, Any], root: str | None = None) -> None:
+        self._load = load
+        self._maker = dict(maker)
+        self._stored = StoredFeatures(root)
+        self._first: tuple[str, dict[str, Any], int] | None = None  # where, maker and width of the first features
+        self._checked = ""  # path of the last shard
+
+    @cached_property
+    def extract(self) -> Extract:
+        """The model at work. Raises InputError where the features read so far are of another."""
+        if self._first is not None and self._first[1] != self._maker:
+            where, maker, width = self._first
+            raise InputError(
+                f"{_shown(where, maker, width)}, but pictures and videos would get those of {_model(self._maker)}; "
+                "features of two models cannot be compared: give --backbone and --weights, or --checkpoint, as they "
+                "were given there"
+            )
+        return self._load()
+
+    def read(self, records: Iterable[Record], *, on_drop: OnDrop) -> Iterator[Frames]:
+        """The features of every record that can be read, in order.
+
+        Raises:
+            InputError: features of another model, or of another width, than the first ones read.
+        """
+        return in_turn(records, rows=self._read_rows, media=partial(self._read_media, on_drop=on_drop))
+
+    def read_crops(
+        self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop
+    ) -> Iterator[tuple[Record, np.ndarray]]:
+        """(record, (F, 5, D) float16 features of five crops of each frame at these times); records are media."""
+        for record, features, _ in self.extract(records, at_sec=at_sec, crop=five_crops, on_drop=on_drop):
+            half = half_precision(features, record.where)
+            self._check(record, self._maker, half.shape[1])
+            yield record, half.reshape(-1, NUM_CROPS, half.shape[1])
+
+    def _read_media(self, records: Iterable[Record], on_drop: OnDrop) -> Iterator[Frames]:
+        for record, features, times in self.extract(records, on_drop=on_drop):
+            half = half_precision(features, record.where)
+            self._check(record, self._maker, half.shape[1])
+            yield Frames(record, half, times.astype(np.float64), record)
+
+    def _read_rows(self, records: Iterable[Record]) -> Iterator[Frames]:
+        for record in records:
+            features, times, made_of = self._stored.read(record)
+            if record["path"] != self._checked:
+                self._check(record, self._stored.maker(record), features.shape[1])
+                self._checked = record["path"]
+            yield Frames(record, features, times, made_of)
+
+    def _check(self, record: Record, maker: Mapping[str, Any], width: int) -> None:
+        where = str(record["path"]) if is_stored(record) else "this run"
+        if self._first is None:
+            self._first = where, dict(maker), width
+        first_where, first_maker, first_width = self._first
+        if (maker, width) != (first_maker, first_width):
+            raise InputError(
+                f"{record.where}: {_shown(where, maker, width)}, but {_shown(first_where, first_maker, first_width)}; "
+                "features of two models cannot be compared: make both with the same --backbone and --weights or "
+                "--checkpoint"
+            )
+
+
+def _shown(where: str, maker: Mapping[str, Any], width: int) -> str:
+    return f"{where} has {width} features of {_model(maker)}"
+
+
+def _model(maker: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {str(value)[:16]}" for name, value in maker.items()) or "an unknown model"

@@ -1,0 +1,195 @@
+"""De-duplication (Sec. 3.3): web data that resemble target data too much leave, so that a comparison stays fair.
+
+    in    web records, and target records: pictures, videos, folders of frames, rows of feature shards
+    out   the same web records in the same order, minus the suspected duplicates, which leave with `match`:
+          the target's `id` and `path`, both times in seconds, the cosine
+
+Frame features of an ImageNet ResNet-50 are whitened and compared pair by pair by their cosine; "the average similarity
+among different crops of the same frame is used as the threshold. Similarity above it indicates suspicious duplicates."
+
+Paper: 0.1 % of the web data leave; fewer than 10 % of those looked at were real duplicates.
+Ours: a video is its frames at 1 FPS, and as similar as its most similar pair of frames; at the threshold counts as
+above it; similarities are rounded to 6 decimals before any verdict, so that deciding again from the written line gives
+the same. How the target is learnt: ``reference``. ``within`` besides drops what resembles an earlier record that stays.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from omnicli.media.parallel import LULL, map_ahead
+from omnicli.stages.dedup.frame_catalogue import Catalogue
+from omnicli.stages.dedup.frame_features import FrameReader, Frames
+from omnicli.stages.dedup.search import may_reach
+from omnicli.stages.dedup.target import Target
+from omnicli.stages.dedup.whitening import cosines
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.shards.features import as_media
+
+DUPLICATE = "duplicate"
+REPEAT = "repeat"
+BLOCK_FRAMES = 1024  # web frames searched at once
+READ_AHEAD = 256  # records whose features wait while a block is searched
+LULL_SEC = 0.5  # a model on a slow machine gives features in bursts; a pipe is still answered within a second
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What becomes of a record.
+
+    Attributes:
+        score_only: nothing leaves; records gain ``similarity`` and ``nearest``.
+        within: records as similar to an earlier record that stays leave too.
+        as_media: a row of features leaves as the picture or video it was made of.
+        keep_features: features that this run makes stay with the record, for shards.
+    """
+
+    score_only: bool = False
+    within: bool = False
+    as_media: bool = False
+    keep_features: bool = False
+
+
+def dedup_records(
+    records: Iterable[Record], *, target: Target, reader: FrameReader, rule: Rule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """Drop what resembles the target (Sec. 3.3).
+
+    Args:
+        records: the crawl.
+        target: from ``learn_target``.
+        reader: makes or reads features.
+        rule: what becomes of a record.
+        on_drop: takes unreadable media, duplicates (with ``match``) and repeats.
+
+    Yields:
+        Records that stay, in order; with ``score_only`` all, with ``similarity`` and ``nearest``.
+    """
+    floor = -1.0 if rule.score_only or target.threshold is None else target.threshold
+    stayed = target.catalogue.alike() if rule.within else None
+    for block in _blocks(_watched(records, reader)):
+        # "We calculate the cosine similarity of features between the web data and target dataset"
+        units = target.whitening.unit_vectors(_features_of(block))
+        similarities, rows = target.catalogue.search(units, floor)
+        within = _Within(stayed, units, floor) if stayed is not None else None
+        start = 0
+        for frames, why_unreadable in block:
+            part = slice(start, start + len(frames.features))
+            start = part.stop
+            if why_unreadable:
+                on_drop(frames.record, why_unreadable)
+                continue
+            made = _outgoing(frames, rule)
+            match = _best_match(target.catalogue, frames, similarities[part], rows[part])
+            if rule.score_only:
+                yield made.derive(**({"similarity": match["cosine"], "nearest": match} if match else {}))
+            # "Similarity above it indicates suspicious duplicates."
+            elif match:
+                on_drop(made.derive(match=match), DUPLICATE)
+            elif within and (match := within.repeated(frames, part)):
+                on_drop(made.derive(match=match), REPEAT)
+            else:
+                yield made
+
+
+def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop) -> Iterator[Record]:
+    """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError without one."""
+    for record in records:
+        if record.require("similarity") >= threshold:
+            on_drop(record.derive(match=record.require("nearest")), DUPLICATE)
+        else:
+            yield record
+
+
+def _watched(records: Iterable[Record], reader: FrameReader) -> Iterator[tuple[Frames, str]]:
+    """Every record in its place: with its frames, or with the reason why it leaves."""
+    leaving: list[tuple[Record, str]] = []
+    nothing, never = np.empty((0, 0), np.float16), np.empty(0)
+
+    def left() -> Iterator[tuple[Frames, str]]:
+        while leaving:
+            record, reason = leaving.pop(0)
+            yield Frames(record, nothing, never, record), reason
+
+    for frames in reader.read(records, on_drop=lambda record, reason: leaving.append((record, reason))):
+        yield from left()
+        yield frames, ""
+    yield from left()
+
+
+def _blocks(watched: Iterator[tuple[Frames, str]]) -> Iterator[list[tuple[Frames, str]]]:
+    """Records until there are ``BLOCK_FRAMES`` frames, or nothing more comes for the moment."""
+    block: list[tuple[Frames, str]] = []
+    num_frames = 0
+    for item in map_ahead(lambda item: item, watched, workers=1, ahead=READ_AHEAD, lull_sec=LULL_SEC):
+        if item is not LULL:
+            block.append(item)
+            num_frames += len(item[0].features)
+        if block and (item is LULL or num_frames >= BLOCK_FRAMES or len(block) >= BLOCK_FRAMES):
+            yield block
+            block, num_frames = [], 0
+    if block:
+        yield block
+
+
+def _features_of(block: Sequence[tuple[Frames, str]]) -> np.ndarray:
+    """(ΣF, D) float16 of all records of a block that have any."""
+    parts = [frames.features for frames, _ in block if len(frames.features)]
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
+
+
+def _outgoing(frames: Frames, rule: Rule) -> Record:
+    """The record as it goes on: as it came, or as the media it was made of, or with features that were made now."""
+    source = frames.made_of
+    is_row = source is not frames.record
+    made = as_media(frames.record, source) if rule.as_media and is_row else frames.record.derive()
+    if rule.keep_features and not is_row:
+        made.arrays = {"features": frames.features, "times": frames.times}
+    return made
+
+
+def _best_match(
+    catalogue: Catalogue, frames: Frames, similarities: np.ndarray, rows: np.ndarray
+) -> dict[str, Any] | None:
+    """A video is as similar as its most similar frame, the first of equal ones; None if none was found."""
+    if not len(rows) or rows.max() < 0:
+        return None
+    best = int(similarities.argmax())
+    return catalogue.match(int(rows[best]), time_sec=float(frames.times[best]), cosine=float(similarities[best]))
+
+
+class _Within:
+    """The records of one block compared with those that stayed before them, in the block and before it.
+
+    Args:
+        stayed: frames of all records that stayed so far; those of the block that stay are added to it.
+        units: (Q, d) whitened frames of the whole block.
+        floor: the threshold.
+    """
+
+    def __init__(self, stayed: Catalogue, units: np.ndarray, floor: float) -> None:
+        self._stayed = stayed
+        self._units = units
+        self._floor = floor
+        self._first = len(stayed)  # number of the first frame that the block adds
+        self._fresh = np.empty_like(units)  # the frames it has added
+        self._similarities, self._rows = stayed.search(units, floor)
+
+    def repeated(self, frames: Frames, part: slice) -> dict[str, Any] | None:
+        """The match of a record whose frames are ``units[part]``; one that repeats nothing stays, and is added."""
+        own, similarities, rows = self._units[part], self._similarities[part], self._rows[part]
+        fresh = self._fresh[: len(self._stayed) - self._first]
+        if len(fresh) and len(own) and may_reach(own, fresh, self._floor):
+            exact = cosines(own, fresh)
+            places = exact.argmax(axis=1)
+            found = exact[np.arange(len(own)), places]
+            is_better = (found >= self._floor) & (found > similarities)
+            similarities = np.where(is_better, found, similarities)
+            rows = np.where(is_better, self._first + places, rows)
+        match = _best_match(self._stayed, frames, similarities, rows)
+        if match is None:
+            self._fresh[len(fresh) : len(fresh) + len(own)] = own
+            self._stayed.add(frames.made_of.derive(id=frames.record.get("id")), own, frames.times)
+        return match

@@ -1,0 +1,177 @@
+"""The target as web records are compared with it (Sec. 3.3): its frames, whitened, and the threshold they give.
+
+Paper: "The average similarity among different crops of the same frame is used as the threshold."
+Ours: whitening is fitted on, and the threshold measured with, target frames drawn by key; the crops are the four
+corners and the centre, so that ten pairs are averaged.
+"""
+
+import math
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+
+from omnicli.errors import InputError
+from omnicli.stages.dedup.frame_catalogue import Catalogue
+from omnicli.stages.dedup.frame_features import FrameReader
+from omnicli.stages.dedup.frame_sample import KeyedSample
+from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
+from omnicli.streams.numbered_records import NumberedRecords
+from omnicli.streams.record import Record
+
+MAX_FIT_FRAMES = 32_768  # Ours: 256 dimensions of 2,048 are settled long before; 1 GB while they are fitted
+MAX_CALIBRATION_FRAMES = 1000
+READ_FRAMES = 4096  # target frames whitened at once
+
+
+@dataclass(frozen=True)
+class Target:
+    """What web records are compared with.
+
+    Attributes:
+        catalogue: its frames, whitened.
+        whitening: fitted on them.
+        threshold: None only where nothing is to be decided and the crops cannot be read.
+        origin: how the threshold came about, in words.
+        unreadable: (id, why) of target records that could not be read: nothing guards them.
+    """
+
+    catalogue: Catalogue
+    whitening: Whitening
+    threshold: float | None
+    origin: str
+    unreadable: Sequence[tuple[str, str]]
+
+
+def learn_target(
+    records: Iterable[Record],
+    *,
+    reader: FrameReader,
+    threshold: float | None,
+    needs_threshold: bool,
+    whiten_dim: int,
+    seed: int,
+    device: torch.device,
+    precision: torch.dtype,
+    unreadable: list[tuple[str, str]],
+) -> Target:
+    """Features of the target, their whitening, and the threshold (Sec. 3.3).
+
+    Args:
+        records: the target dataset, above all its validation part.
+        reader: makes or reads features.
+        threshold: taken as it is; None measures it.
+        needs_threshold: where it cannot be measured, stop.
+        whiten_dim: dimensions at most.
+        seed: of the frames that whitening and threshold are taken from.
+        device: where the search will run.
+        precision: of its screening.
+        unreadable: (id, why) of what the reader of ``records`` drops; more are added.
+
+    Raises:
+        InputError: no target record can be read, two have the same id, or the threshold cannot be measured.
+    """
+    with tempfile.TemporaryFile(prefix="omni-features-") as file:
+        gathered = _gather(records, reader, file, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
+        # "after whitening"
+        sample, places = gathered.sample.take()
+        whitening = fit_whitening(sample, num_dims=whiten_dim)
+        catalogue = Catalogue(whitening.num_dims, gathered.records, device=device, precision=precision)
+        for features, owners, times in gathered.blocks(sample.shape[1]):
+            catalogue.add_frames(owners, whitening.unit_vectors(features), times)
+    # "The average similarity among different crops of the same frame is used as the threshold."
+    origin = "--threshold"
+    if threshold is None:
+        threshold, origin = _measure_threshold(places[:MAX_CALIBRATION_FRAMES], gathered, whitening, reader)
+    if threshold is None and needs_threshold:
+        raise InputError(
+            f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root DIR "
+            "where the media lie that the target's features were made of"
+        )
+    return Target(catalogue, whitening, threshold, origin, unreadable)
+
+
+class _Gathered(NamedTuple):
+    """Features of all target frames, on disk, and whose they are."""
+
+    records: NumberedRecords
+    file: BinaryIO
+    owners: "array[int]"
+    times: "array[float]"
+    sample: KeyedSample
+
+    def blocks(self, width: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(features (F, D) float16, owners (F,), times (F,)) of many frames at once."""
+        self.file.seek(0)
+        for start in range(0, len(self.owners), READ_FRAMES):
+            part = slice(start, start + READ_FRAMES)
+            features = np.frombuffer(self.file.read(READ_FRAMES * width * 2), np.float16).reshape(-1, width)
+            yield features, np.array(self.owners[part], np.int64), np.array(self.times[part])
+
+
+def _gather(
+    records: Iterable[Record],
+    reader: FrameReader,
+    file: BinaryIO,
+    sample: KeyedSample,
+    unreadable: list[tuple[str, str]],
+) -> _Gathered:
+    """Read the whole target once."""
+    gathered = _Gathered(NumberedRecords(), file, array("Q"), array("d"), sample)
+    seen: set[str] = set()
+
+    def forget(record: Record, reason: str) -> None:
+        unreadable.append((str(record.get("id")), reason))
+
+    for record, features, times, made_of in reader.read(records, on_drop=forget):
+        name = str(record.get("id"))
+        if name in seen:
+            raise InputError(f"{record.where}: the target has two records with id {name!r}; a match must name one")
+        seen.add(name)
+        owner = gathered.records.add({**made_of, "id": name})
+        file.write(features.tobytes())
+        gathered.owners.extend([owner] * len(features))
+        gathered.times.extend(times.tolist())
+        sample.offer(name, owner, np.asarray(features))
+    if not gathered.owners:
+        why = f"; the first of {len(unreadable):,}: {': '.join(unreadable[0])}" if unreadable else ""
+        raise InputError(f"no target record can be read: nothing to compare with{why}")
+    return gathered
+
+
+def _measure_threshold(
+    places: np.ndarray, gathered: _Gathered, whitening: Whitening, reader: FrameReader
+) -> tuple[float | None, str]:
+    """Mean cosine of the 10 pairs of five crops of each of these target frames (owner, number), and how it came about.
+
+    None, and why, where no media can be read.
+    """
+    first_of: dict[int, int] = {}
+    for place, owner in enumerate(gathered.owners):
+        first_of.setdefault(owner, place)
+    wanted: dict[int, list[float]] = {}
+    for owner, number in sorted(map(tuple, places.tolist())):
+        wanted.setdefault(owner, []).append(gathered.times[first_of[owner] + number])
+    failures: list[str] = []
+
+    def fail(record: Record, reason: str) -> None:
+        failures.append(f"{record.get('path') or record.get('id')}: {reason.removeprefix('unreadable: ')}")
+
+    media = [gathered.records[owner] for owner in wanted]
+    found = [
+        mean_pair_cosine(whitening.unit_vectors(crops.reshape(-1, crops.shape[2])).reshape(*crops.shape[:2], -1))
+        for _, crops in reader.read_crops(
+            [record for record in media if record.get("path")],
+            at_sec=lambda record: wanted[record.position],
+            on_drop=fail,
+        )
+    ]
+    count = sum(map(len, found))
+    if not count:
+        return None, f"these cannot be read ({failures[0] if failures else 'its features name no media'})"
+    threshold = round(math.fsum(np.concatenate(found).tolist()) / count, DECIMALS)
+    return threshold, f"mean similarity of five crops of the same frame, {count:,} target frames"

@@ -1,0 +1,1 @@
+"""Testing, fusion and comparison of models (OmniSource Sec. 5)."""

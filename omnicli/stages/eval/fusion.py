@@ -1,0 +1,228 @@
+"""Two streams (RGB and flow) as one: scores that models left in shards, matched by record and averaged.
+
+A shard of kind "scores" holds for each record its softmax scores (K,) float32: views averaged, temperature applied; of
+a model of several labels, a sigmoid for each class.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnicli.errors import InputError
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.shards.shard_io import ShardReader, read_shard
+
+CLASS_NAMES = "class_names"  # attribute of score shards: JSON list, in the order of the columns
+SCORE_FUNCTION = "score_function"  # attribute of score shards: "softmax", also where there is none, or "sigmoid"
+SUM_TOLERANCE = 1e-2  # of softmax scores that were computed in bfloat16
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the scores of one record lie.
+
+    Attributes:
+        path: the shard.
+        row: in it.
+        label: the record's, as far as it has one.
+    """
+
+    path: str
+    row: int
+    label: Any
+
+
+@dataclass(frozen=True)
+class ScoreSet:
+    """The scores that one model left: a shard, or a folder of them.
+
+    Attributes:
+        name: as given.
+        shards: its files, sorted.
+        rows: by id of the record, in order.
+        num_classes: K.
+        classes: (K,) names; None where the shards have none.
+        function: "softmax" or "sigmoid".
+    """
+
+    name: str
+    shards: tuple[str, ...]
+    rows: dict[str, Stored]
+    num_classes: int
+    classes: tuple[str, ...] | None
+    function: str
+
+
+def open_scores(path: str | Path) -> ScoreSet:
+    """The shards under ``path``, indexed by id; memory goes by the ids.
+
+    Raises:
+        InputError: no shard, not one of scores, shards of different classes, or an id that occurs twice.
+    """
+    shards = shards_under(path)
+    rows: dict[str, Stored] = {}
+    kinds: dict[tuple[int, tuple[str, ...] | None, str], str] = {}
+    for shard in shards:
+        first = next(iter(kinds.values()), shard)
+        if kinds.setdefault(_columns(shard), shard) != first:
+            raise InputError(
+                f"{shard}: scores other classes than {first}, or in another way; a folder holds one model's scores"
+            )
+        for row, record in enumerate(read_shard(shard)):
+            name = str(record.require("id"))
+            if name in rows:
+                at = rows[name]
+                raise InputError(
+                    f"{record.where}: id {name!r} is already at {at.path}:{at.row + 1}; each record counts once"
+                )
+            rows[name] = Stored(shard, row, record.get("label"))
+    num_classes, classes, function = next(iter(kinds))
+    return ScoreSet(str(path), shards, rows, num_classes, classes, function)
+
+
+def shards_under(path: str | Path) -> tuple[str, ...]:
+    """The shard itself, or those of a folder, sorted. Raises InputError."""
+    if not Path(path).is_dir():
+        return (str(path),)
+    shards = tuple(str(shard) for shard in sorted(Path(path).glob("*.h5")))
+    if not shards:
+        raise InputError(f"{path}: no .h5 shard in this folder; eval --shards writes them")
+    return shards
+
+
+def common_classes(
+    sets: Sequence[ScoreSet], given: Sequence[str] | None, *, source: str = "--classes"
+) -> tuple[str, ...]:
+    """The classes all of them score, in one order.
+
+    Args:
+        sets: what will be fused or compared.
+        given: (K,) names of ``source``, for shards that have none.
+        source: who gives them, for messages.
+
+    Raises:
+        InputError: they disagree, or nobody names them.
+    """
+    first = sets[0]
+    for other in sets[1:]:
+        if other.num_classes != first.num_classes:
+            raise InputError(
+                f"{other.name}: scores {other.num_classes:,} classes, but {first.name} {first.num_classes:,}"
+            )
+        if other.function != first.function:
+            raise InputError(f"{other.name}: {other.function} scores, but {first.function} in {first.name}")
+    named = [(source, tuple(given))] if given is not None else []
+    named += [(each.name, each.classes) for each in sets if each.classes is not None]
+    if not named:
+        raise InputError(f"{first.name}: names no classes; --classes FILE lists them, one a line, in their order")
+    namer, classes = named[0]
+    for name, others in named[1:]:
+        if others != classes:
+            raise InputError(
+                f"{name}: has other classes than {namer}, or another order: {_first_other(classes, others)}"
+            )
+    if len(classes) != first.num_classes:
+        raise InputError(f"{first.name}: scores {first.num_classes:,} classes, but {namer} names {len(classes):,}")
+    return classes
+
+
+def check_same_records(sets: Sequence[ScoreSet]) -> None:
+    """Every record must be in every set, with one label.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    first = sets[0]
+    for other in sets[1:]:
+        for here, there in ((first, other), (other, first)):
+            missing = [name for name in here.rows if name not in there.rows]
+            if missing:
+                more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+                raise InputError(
+                    f"{there.name}: no scores for id {missing[0]!r}{more}, which {here.name} has; streams of one video "
+                    f"are fused by its id, so give their records the same"
+                )
+        for name, at in other.rows.items():
+            own = first.rows[name]
+            if not same_labels(own.label, at.label):
+                raise InputError(
+                    f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {own.label} at "
+                    f"{own.path}:{own.row + 1}"
+                )
+
+
+def same_labels(ours: Any, theirs: Any) -> bool:
+    """Whether two values of ``label`` say the same: one or several, in any order; none says nothing.
+
+    >>> same_labels(3, [3]), same_labels([0, 2], [2, 0]), same_labels(None, 1), same_labels(1, 2)
+    (True, True, True, False)
+    """
+    sets = [set(label) if isinstance(label, list) else {label} for label in (ours, theirs)]
+    return None in (ours, theirs) or sets[0] == sets[1]
+
+
+def read_score_records(scores: ScoreSet) -> Iterator[Record]:
+    """The records of a set, in its order."""
+    for shard in scores.shards:
+        yield from read_shard(shard)
+
+
+def fuse_scores(
+    records: Iterable[Record], *, sets: Sequence[ScoreSet], ratio: Sequence[float], on_drop: OnDrop
+) -> Iterator[tuple[Record, np.ndarray]]:
+    """Each record with Σ r_i s_i / Σ r_i, the weighted mean of its softmax scores (K,) in all sets.
+
+    Ours, as two-stream TSN does it: scores, not logits, are fused, so that a stream counts by how sure it is and not by
+    the scale of its logits.
+
+    Args:
+        records: of the first set.
+        sets: with the same records and classes.
+        ratio: a weight for each set, not all zero.
+        on_drop: takes nothing: what is stored was readable.
+
+    Raises:
+        InputError: a row that holds no scores.
+    """
+    with contextlib.ExitStack() as stack:
+        readers = {shard: stack.enter_context(ShardReader(shard)) for each in sets for shard in each.shards}
+        for record in records:
+            places = [each.rows[str(record["id"])] for each in sets]
+            stored = [stored_scores(readers[at.path], at.row) for at in places]
+            yield record, np.asarray(ratio) @ np.stack(stored) / sum(ratio)
+
+
+def stored_scores(reader: ShardReader, row: int) -> np.ndarray:
+    """(K,) float64. Raises InputError: neither the softmax nor the sigmoid that the shard says it holds."""
+    scores = reader.scores(row).astype(np.float64)
+    function = _function_of(reader)
+    in_range = bool(((scores >= 0) & (scores <= 1 + SUM_TOLERANCE)).all())  # False for NaN too
+    if not in_range or (function == "softmax" and abs(scores.sum() - 1) > SUM_TOLERANCE):
+        raise InputError(
+            f"{reader.path}:{row + 1}: no {function} scores (they sum to {scores.sum():g}); logits cannot be judged"
+        )
+    return scores
+
+
+def _function_of(reader: ShardReader) -> str:
+    """What made scores of logits: "softmax" or "sigmoid"."""
+    return str(reader.attributes.get(SCORE_FUNCTION, "softmax"))
+
+
+def _columns(path: str) -> tuple[int, tuple[str, ...] | None, str]:
+    """Number of classes in a score shard, their names, and what made scores of logits."""
+    with ShardReader(path) as reader:
+        if not len(reader):
+            raise InputError(f"{path}: no records")
+        names = reader.attributes.get(CLASS_NAMES)
+        return len(reader.scores(0)), tuple(json.loads(names)) if names else None, _function_of(reader)
+
+
+def _first_other(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((f"class {label} is {a!r} and {b!r}" for label, (a, b) in pairs if a != b), "one has more")

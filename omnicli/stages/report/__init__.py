@@ -1,0 +1,1 @@
+"""Self-contained HTML pages of records, metrics and camera motion."""

@@ -1,0 +1,279 @@
+"""Counts of a stream of any length, and the few records of it that are worth showing.
+
+Memory grows with the number of classes, not of records: counters, and bounded heaps of the most and least confident.
+Which records a heap keeps depends on their confidence and their ids alone, never on the order they came in.
+"""
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from omnicli.streams.class_names import normalise_class
+from omnicli.streams.record import Record
+
+NUM_BINS = 1000  # of confidence in [0, 1]; a multiple of what is drawn
+MAX_SHOWN_BAD = 24
+MAX_METRICS = 100_000
+LOW_CONFIDENCE = "low confidence"
+UNREADABLE = "unreadable"
+NO_GROUP = "(no class)"
+
+
+class Best:
+    """The ``size`` records of highest priority; equal ones are chosen by the hash of their ids."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._heap: list[tuple[float, bytes, int, Record]] = []
+        self._added = 0
+
+    def add(self, priority: float, record: Record) -> None:
+        """Offer a record."""
+        full = len(self._heap) >= self.size
+        if not self.size or (full and priority < self._heap[0][0]):
+            return
+        self._added += 1
+        entry = (priority, _hash_of(record), -self._added, record)
+        if full:
+            heapq.heappushpop(self._heap, entry)
+        else:
+            heapq.heappush(self._heap, entry)
+
+    def records(self) -> list[Record]:
+        """Highest priority first."""
+        return [entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
+
+
+class Group:
+    """What one query or class brought.
+
+    Attributes:
+        name: as it was first written.
+        counts: ``kept``, ``rejected``, ``unreadable``.
+        surest, doubtful: kept, most and least confident.
+        refused: rejected, most confident first.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        self.surest, self.doubtful, self.refused = Best(size), Best(size), Best(size)
+
+    @property
+    def total(self) -> int:
+        """All that came."""
+        return self.counts.total()
+
+
+class Tally:
+    """One pass over a stream.
+
+    Args:
+        group_by: "query" or "class": what records are grouped by; the other where a record has only that.
+        size: records shown of each kind and group.
+
+    Attributes:
+        counts: ``kept``, ``rejected``, ``unreadable``.
+        reasons: of the rejected; ``bad``: of the unreadable.
+        groups: by normalised name.
+        pseudo: kept records of each pseudo-class; ``pairs``: of each (query, pseudo-class).
+        bins: confidence of ``kept`` and ``rejected``, NUM_BINS counts each.
+        metrics: records of training; ``summaries``: of evaluation.
+        judged, right: records that carry a label and a pseudo-label, and those where they agree.
+    """
+
+    def __init__(self, *, group_by: str = "query", size: int = 7) -> None:
+        self.group_by, self.size = group_by, size
+        self.counts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.bad: Counter[str] = Counter()
+        self.media: Counter[str] = Counter()
+        self.groups: dict[str, Group] = {}
+        self.pseudo: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.bins = {"kept": [0] * NUM_BINS, "rejected": [0] * NUM_BINS}
+        self.lowest_kept, self.highest_rejected = 2.0, -1.0
+        self.just_kept, self.just_rejected = Best(2 * size), Best(2 * size)
+        self.duplicates, self.mistakes = Best(8 * size), Best(2 * size)  # most flags are false: people look at many
+        self.judged, self.right = 0, 0
+        self.unreadable: list[tuple[Record, str]] = []
+        self.metrics: list[Record] = []
+        self.summaries: list[Record] = []
+        self.names: dict[int, str] = {}  # of labels, as records tell them
+
+    def add(self, record: Record, reason: str | None = None) -> None:
+        """Count one record; ``reason`` says why it left, None that it did not."""
+        if reason is None and is_summary(record):
+            self.summaries.append(record)
+            return
+        if reason is None and is_metric(record):
+            if len(self.metrics) < MAX_METRICS:
+                self.metrics.append(record)
+            return
+        kind, _, detail = (reason or "").partition(": ")
+        fate = "kept" if reason is None else UNREADABLE if kind == UNREADABLE else "rejected"
+        group = self._group(record)
+        self.counts[fate] += 1
+        group.counts[fate] += 1
+        self.media[str(record.get("media") or "record")] += 1
+        if fate == UNREADABLE:
+            self.bad[detail or "unknown"] += 1
+            if len(self.unreadable) < MAX_SHOWN_BAD:
+                self.unreadable.append((record, detail))
+        elif fate == "rejected":
+            self._add_rejected(record, group, kind)
+        else:
+            self._add_kept(record, group)
+
+    def shares(self, steps: int = 50) -> list[float]:
+        """The share of all scored records with confidence >= t, for t = 0, 1/steps, … 1."""
+        both = [below + above for below, above in zip(self.bins["kept"], self.bins["rejected"], strict=True)]
+        total, left, found = sum(both) or 1, sum(both), []
+        for index, count in enumerate([*both, 0]):
+            if index % (NUM_BINS // steps) == 0:
+                found.append((left if index < NUM_BINS else both[-1]) / total)
+            left -= count
+        return found
+
+    def histogram(self, fate: str, bins: int = 40) -> list[int]:
+        """Counts of confidence of the ``kept`` or the ``rejected``, in equal bins over [0, 1]."""
+        width = NUM_BINS // bins
+        return [sum(self.bins[fate][start : start + width]) for start in range(0, NUM_BINS, width)]
+
+    def threshold(self) -> float | None:
+        """The roundest number that separates the kept from those rejected for low confidence; None if nothing does.
+
+        A gap wider than 0.1 is no evidence.
+        """
+        low, high = self.highest_rejected, self.lowest_kept
+        if not 0 <= low < high <= 1 or high - low > 0.1:
+            return None
+        return next((value for digits in range(1, 7) if low < (value := _floor(high, digits)) <= high), high)
+
+    def _group(self, record: Record) -> Group:
+        name = group_name(record, self.group_by)
+        key = normalise_class(name)
+        if key not in self.groups:
+            self.groups[key] = Group(name, self.size)
+        return self.groups[key]
+
+    def _add_kept(self, record: Record, group: Group) -> None:
+        confidence = confidence_of(record)
+        if confidence is None:
+            group.surest.add(0.0, record)
+        else:
+            self._bin("kept", confidence)
+            self.lowest_kept = min(self.lowest_kept, confidence)
+            group.surest.add(confidence, record)
+            group.doubtful.add(-confidence, record)
+            self.just_kept.add(-confidence, record)
+        pseudo = pseudo_class(record)
+        if pseudo is not None:
+            self.pseudo[pseudo] += 1
+            if query := query_of(record):
+                self.pairs[query, pseudo] += 1
+        self._judge(record, confidence or 0.0)
+
+    def _add_rejected(self, record: Record, group: Group, kind: str) -> None:
+        confidence = confidence_of(record)
+        self.reasons[kind] += 1
+        match = record.verdict.get("match")
+        if isinstance(match, Mapping):
+            self.duplicates.add(similarity_of(match) or 0.0, record)
+        if confidence is None:
+            group.refused.add(-1.0, record)
+            return
+        self._bin("rejected", confidence)
+        group.refused.add(confidence, record)
+        if kind == LOW_CONFIDENCE:
+            self.highest_rejected = max(self.highest_rejected, confidence)
+            self.just_rejected.add(confidence, record)
+
+    def _bin(self, fate: str, confidence: float) -> None:
+        # 0.29 * 1000 is 289.999…: without the nudge a threshold would cut through its own bin
+        self.bins[fate][min(max(int(confidence * NUM_BINS + 1e-9), 0), NUM_BINS - 1)] += 1
+
+    def _judge(self, record: Record, confidence: float) -> None:
+        label, pseudo = record.get("label"), record.get("pseudo_label")
+        for index, name in ((label, record.get("class_name")), (pseudo, record.get("pseudo_class"))):
+            if isinstance(index, int) and isinstance(name, str):
+                self.names[index] = name
+        if isinstance(label, int) and isinstance(pseudo, int):
+            self.judged += 1
+            self.right += label == pseudo
+            if label != pseudo:
+                self.mistakes.add(confidence, record)
+
+
+def group_name(record: Record, group_by: str) -> str:
+    """The query or the class of a record, whichever ``group_by`` prefers and the record has."""
+    choices: list[Callable[[Record], str | None]] = [query_of, class_of]
+    for choose in choices if group_by == "query" else reversed(choices):
+        if name := choose(record):
+            return name
+    return NO_GROUP
+
+
+def query_of(record: Record) -> str | None:
+    """What it was searched for; the first of several."""
+    queries: Sequence[Any] = record.get("queries") or [record.get("query")]
+    return str(queries[0]) if queries[0] else None
+
+
+def class_of(record: Record) -> str | None:
+    """The class somebody gave it, a teacher first."""
+    named = record.get("class_name")
+    label = record.get("label")
+    return (
+        pseudo_class(record)
+        or (", ".join(map(str, named)) if isinstance(named, list) else named)
+        or (f"class {label}" if label is not None else None)
+    )
+
+
+def pseudo_class(record: Record) -> str | None:
+    """The class a teacher gave it."""
+    if name := record.get("pseudo_class"):
+        return str(name)
+    label = record.get("pseudo_label")
+    return None if label is None else f"class {label}"
+
+
+def confidence_of(record: Record) -> float | None:
+    """Its confidence; None if no teacher scored it."""
+    value = record.get("confidence")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def similarity_of(match: Mapping[str, Any]) -> float | None:
+    """How alike a suspected duplicate and its target are: the cosine of frames, or the share of footage in common."""
+    found = (match.get(field) for field in ("cosine", "similarity", "overlap"))
+    return next((float(value) for value in found if isinstance(value, int | float)), None)
+
+
+def is_metric(record: Record) -> bool:
+    """True for a line that a training command printed."""
+    return "path" not in record and "id" not in record and ("epoch" in record or "step" in record)
+
+
+def is_summary(record: Record) -> bool:
+    """True for the line that sums up an evaluation."""
+    return (
+        "path" not in record
+        and "id" not in record
+        and any(name in record for name in ("confusion", "top1_acc", "mean_ap"))
+        and not is_metric(record)
+    )
+
+
+def _hash_of(record: Record) -> bytes:
+    name = str(record.get("id") or record.get("path") or "")
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _floor(value: float, digits: int) -> float:
+    """``value`` cut to ``digits`` decimals, downwards."""
+    scale: int = 10**digits
+    return int(value * scale + 1e-9) / scale

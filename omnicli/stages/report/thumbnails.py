@@ -1,0 +1,96 @@
+"""A record as a small picture inside a page: the middle frame, or three frames side by side for what moves."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from omnicli.errors import OmniError
+from omnicli.media.source import open_media
+from omnicli.streams.record import Record
+
+SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smaller
+NARROWEST, WIDEST = 1 / 1.6, 2.2  # width / height of what is shown; what lies beyond is cut off evenly
+JPEG_QUALITY = 80
+STRIP_AT = (1 / 6, 1 / 2, 5 / 6)  # where in a video the three frames are taken
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """What the page shows of one record.
+
+    Attributes:
+        uri: ``data:`` URI of a JPEG; "" where there is nothing to show.
+        aspect: width / height of one frame.
+        num_frames: frames side by side in it, the middle one being the one to show.
+        duration_sec: of a video, 0 for a picture.
+        why_not: why there is no picture.
+    """
+
+    uri: str = ""
+    aspect: float = 4 / 3
+    num_frames: int = 1
+    duration_sec: float = 0.0
+    why_not: str = ""
+
+
+def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | None = None) -> Thumbnail:
+    """A small picture of the record, or why there is none; never raises for bad media.
+
+    Args:
+        record: a picture, video, folder of frames or row of a shard.
+        root: folder that relative paths start from.
+        at_sec: show the frame at this time alone, seconds; None: the whole.
+    """
+    if record.get("media") == "features":
+        return Thumbnail(why_not="features, no pixels")
+    if not record.get("path"):
+        return Thumbnail(why_not="no path")
+    try:
+        frames, duration_sec = _frames(record, root, at_sec)
+    except OmniError as error:
+        return Thumbnail(why_not=str(error))
+    small = [_small(frame) for frame in frames]
+    ok, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(np.hstack(small), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not ok:
+        return Thumbnail(why_not="cannot be drawn")
+    height, width = small[0].shape[:2]
+    uri = "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return Thumbnail(uri=uri, aspect=width / height, num_frames=len(small), duration_sec=duration_sec)
+
+
+def _frames(record: Record, root: str | None, at_sec: float | None) -> tuple[Sequence[np.ndarray], float]:
+    """Frames to show, (H, W, 3) uint8 RGB each, and the duration in seconds."""
+    with open_media(record, root=root) as source:
+        last = source.num_frames - 1
+        if at_sec is not None:
+            shown = max(int(np.searchsorted(source.times, at_sec, side="right")) - 1, 0)
+            indices = [min(shown, last)]
+        else:
+            indices = _strip(last)
+        short_side = min(SHORT_SIDE, source.height, source.width)
+        return list(source.read(indices, short_side=short_side)), source.duration_sec
+
+
+def _strip(last: int) -> list[int]:
+    """Indices of three frames, or of the middle one where there are fewer than three."""
+    return [round(part * last) for part in STRIP_AT] if last >= 2 else [last // 2]
+
+
+def _small(frame: np.ndarray) -> np.ndarray:
+    """The frame cut to a presentable shape and at most SHORT_SIDE high."""
+    height, width = frame.shape[:2]
+    if width > WIDEST * height:
+        start = (width - round(WIDEST * height)) // 2
+        frame = frame[:, start : start + round(WIDEST * height)]
+    elif width < NARROWEST * height:
+        start = (height - round(width / NARROWEST)) // 2
+        frame = frame[start : start + round(width / NARROWEST)]
+    height, width = frame.shape[:2]
+    scale = min(SHORT_SIDE / height, 1.0)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA)

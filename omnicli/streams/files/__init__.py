@@ -1,0 +1,1 @@
+"""The bytes of media files: plain files and tar members."""

@@ -1,0 +1,117 @@
+"""Bytes of a record's media: a plain file, or a member of a tar."""
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from omnicli.errors import MediaError
+from omnicli.streams.files.tar import open_member, open_member_stream
+from omnicli.streams.record import Record
+
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EISDIR: "is a directory",
+    errno.ELOOP: "too many links",
+    errno.ENAMETOOLONG: "name is too long",
+    errno.ENXIO: "not a regular file",
+}
+
+
+def media_path(record: Mapping[str, Any], root: str | None = None) -> str:
+    """Where the record's media lies: ``path``, behind ``root`` where it is relative.
+
+    The record itself keeps its ``path`` without the root.
+
+    Raises:
+        InputError: the record has no ``path``; names file and line.
+
+    >>> media_path({"path": "web/a.jpg"}, "/data")
+    '/data/web/a.jpg'
+    """
+    path: str | None = record.get("path")
+    if not path:
+        path = str(record.require("path") if isinstance(record, Record) else record["path"])
+    return posixpath.join(root, path) if root else path
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file, or tar member ``x.tar#member``; a file whose name really holds the ``#`` comes first.
+
+    Raises:
+        MediaError: "no such file", "empty file", "permission denied", "is a directory", ...
+    """
+    handle = _open(path)
+    if handle is None:
+        content = open_member(path)
+    else:
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            try:
+                content = file.read()
+            except OSError as error:
+                raise MediaError(reason_of(error)) from None
+    if not content:
+        raise MediaError("empty file")
+    return content
+
+
+def open_binary(path: str) -> BinaryIO:
+    """The file or tar member, open for reading and seeking.
+
+    Raises:
+        MediaError: as ``read_bytes``.
+    """
+    handle = _open(path)
+    if handle is not None:
+        if os.fstat(handle).st_size == 0:
+            os.close(handle)
+            raise MediaError("empty file")
+        return os.fdopen(handle, "rb")
+    stream = open_member_stream(path)
+    if stream.seek(0, os.SEEK_END) == 0:
+        raise MediaError("empty file")
+    stream.seek(0)
+    return stream
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file cannot be read, in a few words of ours, without its path.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.jpg"))
+    'no such file'
+    """
+    if isinstance(error, OSError):
+        return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    return "name holds a NUL" if "null" in str(error) else "name cannot be encoded"
+
+
+def open_regular(path: str | bytes) -> int:
+    """A descriptor of a regular file; never waits on a FIFO.
+
+    Raises:
+        OSError: it cannot be opened, is a directory or no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
+    raise OSError(code, os.strerror(code), path)
+
+
+def _open(path: str) -> int | None:
+    """A descriptor, or None where the path can only be a tar member. Raises MediaError."""
+    try:
+        return open_regular(path)
+    except OSError as error:
+        if "#" in path and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return None
+        raise MediaError(reason_of(error)) from None
+    except ValueError as error:
+        raise MediaError(reason_of(error)) from None

@@ -1,0 +1,134 @@
+"""Members of tars by name, read in place: a table by offset, no unpacking."""
+
+import errno
+import io
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from omnicli.errors import InputError, MediaError
+from omnicli.streams.files.tar_headers import Member, walk_members
+
+TABLES_KEPT = 16  # tars whose members are remembered in this process
+
+
+@dataclass
+class _Table:
+    """An open tar and where its members lie; the handle closes when the last reader lets go."""
+
+    handle: int
+    stamp: tuple[int, int, int]
+    members: dict[str, Member]
+
+    def __del__(self) -> None:
+        os.close(self.handle)
+
+
+_tables: OrderedDict[str, _Table] = OrderedDict()
+_tables_lock = threading.Lock()
+
+
+def split_member(path: str) -> tuple[str, str] | None:
+    """``x.tar#member`` as (tar, member), or None where no part before a ``#`` is a file.
+
+    The caller tries the literal path first: a picture may be called ``a.tar#1.jpg``.
+    """
+    at = path.find("#")
+    while at > 0:
+        if os.path.isfile(path[:at]):  # noqa: PTH113 (Path refuses NUL)
+            return path[:at], path[at + 1 :]
+        at = path.find("#", at + 1)
+    return None
+
+
+def open_member(path: str) -> bytes:
+    """The content of ``x.tar#member``. Safe to call from many threads.
+
+    Where a name occurs twice, the later one counts, as it does when unpacking.
+
+    Raises:
+        MediaError: no such tar or member, or it is cut or sparse.
+    """
+    table, member = _find(path)
+    content = os.pread(table.handle, member.size, member.offset)
+    if len(content) < member.size:
+        raise MediaError("truncated tar member")
+    return content
+
+
+def open_member_stream(path: str) -> BinaryIO:
+    """The content of ``x.tar#member`` as a seekable file that reads only what is asked for.
+
+    Raises:
+        MediaError: no such tar or member, or it is cut or sparse.
+    """
+    table, member = _find(path)
+    return cast(BinaryIO, io.BufferedReader(_MemberFile(table, member), buffer_size=1 << 16))
+
+
+class _MemberFile(io.RawIOBase):
+    """A window on the tar; has its own position, so windows do not disturb each other."""
+
+    def __init__(self, table: _Table, member: Member) -> None:
+        self._table = table
+        self._member = member
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._member.size}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        length = min(len(buffer), max(0, self._member.size - self._at))
+        chunk = os.pread(self._table.handle, length, self._member.offset + self._at)
+        buffer[: len(chunk)] = chunk
+        self._at += len(chunk)
+        return len(chunk)
+
+
+def _find(path: str) -> tuple[_Table, Member]:
+    parts = split_member(path)
+    if parts is None:
+        raise MediaError("no such file")
+    table = _table(parts[0])
+    member = table.members.get(parts[1])
+    if member is None:
+        raise MediaError(f"no such member in the tar: {parts[1]}")
+    if member.problem:
+        raise MediaError(member.problem)
+    return table, member
+
+
+def _table(tar: str) -> _Table:
+    """The members of the tar, remembered until the file changes."""
+    try:
+        status = Path(tar).stat()
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        with _tables_lock:  # held while reading the headers: threads that want the same tar must not each scan it
+            known = _tables.get(tar)
+            if known is None or known.stamp != stamp:
+                members = {member.name: member for member in walk_members(tar)}
+                _tables[tar] = known = _Table(os.open(tar, os.O_RDONLY | os.O_CLOEXEC), stamp, members)
+            _tables.move_to_end(tar)
+            while len(_tables) > TABLES_KEPT:
+                _tables.popitem(last=False)
+            return known
+    except OSError as error:
+        raise MediaError(f"tar cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except InputError as error:
+        raise MediaError(str(error)) from None

@@ -1,0 +1,1 @@
+"""Streams that are read more than once, line by line."""

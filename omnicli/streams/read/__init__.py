@@ -1,0 +1,1 @@
+"""Inputs of every kind as one stream of records."""

@@ -1,0 +1,253 @@
+"""Annotation lists of other tools, as records.
+
+    mmaction   path label            or several labels: path label label
+    frames     folder num_frames label
+    kinetics   CSV: label,youtube_id,time_start,time_end,split
+    ucf101     Class/v_Class_g01_c01.avi [number]    numbers from 1, in the order of classInd.txt
+
+The kind is recognised by what the lines say; where two kinds fit, ``--list-format`` decides.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from omnicli.errors import InputError
+from omnicli.streams.files.sniff import MEDIA_SUFFIXES
+from omnicli.streams.read.file_records import place, placed_fields, unreadable
+from omnicli.streams.record import Record, normalise_id
+
+LIST_FORMATS = ("mmaction", "frames", "kinetics", "ucf101")
+_UCF_PATH = re.compile(r"[^/\s]+/v_[^/\s]+_g\d+_c\d+(\.\w+)?")
+_TRIMMED_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+_LOOK_AT = 200  # lines read ahead to recognise the kind
+
+Line = tuple[int, str]
+Parse = Callable[[Iterator[Line]], Iterator[Record]]
+
+
+def read_annotations(
+    lines: Iterable[tuple[int, bytes]], *, name: str, list_format: str | None = None, root: str | None = None
+) -> Iterator[Record]:
+    """One record a line of an annotation list.
+
+    Args:
+        lines: numbered lines, without their ends; blank ones are passed over.
+        name: path of the list, for messages, for classInd.txt beside it, and where Kinetics videos are looked for
+            when there is no ``root``.
+        list_format: one of ``LIST_FORMATS``, or None to recognise it.
+        root: where relative paths start.
+
+    Raises:
+        InputError: a line of another form, or a list that could be of two kinds; names file, line and remedy.
+    """
+    decoded = _decode(lines, name)
+    ahead = list(islice(decoded, _LOOK_AT))
+    if not ahead:
+        return
+    form = list_format or _recognise(ahead, name, root)
+    rows = chain(ahead, decoded)
+    match form:
+        case "mmaction":
+            yield from (_mmaction(row, name, root) for row in rows)
+        case "frames":
+            yield from (_frames(row, name, root) for row in rows)
+        case "kinetics":
+            yield from _kinetics(rows, name, root)
+        case "ucf101":
+            class_names = _read_class_ind(name)
+            yield from (_ucf101(row, name, class_names) for row in rows)
+        case _:
+            raise InputError(f"{name}: unknown list format {form!r}; expected one of {', '.join(LIST_FORMATS)}")
+
+
+def _decode(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            yield number, line.decode("utf-8").strip("\r\n")
+        except UnicodeDecodeError:
+            raise InputError(f"{name}:{number}: not UTF-8: {line[:60]!r}") from None
+
+
+def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
+    """The kind that the first lines speak for. Raises InputError."""
+    number, first = ahead[0]
+    columns = [column.strip().strip('"').casefold() for column in first.split(",")]
+    if "youtube_id" in columns:
+        return "kinetics"
+    if all(_UCF_PATH.fullmatch(_split_numbers(line)[0]) for _, line in ahead):
+        return _recognise_ucf101(ahead, name)
+    votes = {_vote(line, root) for _, line in ahead}
+    if "none" in votes:
+        number, line = next((number, line) for number, line in ahead if _vote(line, root) == "none")
+        raise InputError(
+            f"{name}:{number}: no list that omni knows: {line[:60]!r}; expected 'path label', "
+            "'folder num_frames label', Kinetics CSV or UCF101 lines (for plain paths use --files-from)"
+        )
+    decided = votes - {"unsure"}
+    if len(decided) == 1:
+        return decided.pop()
+    raise InputError(
+        f"{name}:{number}: could be 'path label label' or 'folder num_frames label': {first[:60]!r}; "
+        "say --list-format mmaction or --list-format frames"
+    )
+
+
+def _recognise_ucf101(ahead: Sequence[Line], name: str) -> str:
+    """UCF101's own lists count classes from 1, mmaction's lists of the same paths from 0."""
+    numbered = [(_split_numbers(line)[0], _split_numbers(line)[1]) for _, line in ahead]
+    if any(len(numbers) > 1 for _, numbers in numbered):
+        return "frames"
+    if not any(numbers for _, numbers in numbered):
+        return "ucf101"
+    if any(numbers == [0] for _, numbers in numbered):
+        return "mmaction"
+    class_names = _read_class_ind(name)
+    if class_names:
+        known = [(path.split("/")[0], numbers[0]) for path, numbers in numbered if numbers]
+        from_one = all(0 < number <= len(class_names) and class_names[number - 1] == folder for folder, number in known)
+        return "ucf101" if from_one else "mmaction"
+    raise InputError(
+        f"{name}:{ahead[0][0]}: labels may count from 1 (UCF101) or from 0 (mmaction); put classInd.txt beside "
+        "the list, or say --list-format ucf101 or --list-format mmaction"
+    )
+
+
+def _vote(line: str, root: str | None) -> str:
+    """mmaction, frames, unsure or none, by one line."""
+    path, numbers = _split(line, root)
+    if not numbers or not path:
+        return "none"
+    if len(numbers) == 1 or path.casefold().endswith(MEDIA_SUFFIXES):
+        return "mmaction"
+    if os.path.isdir(os.path.join(root or "", path)):  # noqa: PTH112, PTH118 (as given)
+        return "frames"
+    return "mmaction" if _exists(path, root) else "unsure"
+
+
+def _split(line: str, root: str | None) -> tuple[str, list[int]]:
+    """The path and the integers after it; what exists decides where a path ends in a number ("holiday 2019 3")."""
+    path, numbers = _split_numbers(line)
+    if len(numbers) > 1 and not path.casefold().endswith(MEDIA_SUFFIXES) and not _exists(path, root):
+        for keep in range(1, len(numbers)):
+            longer = line.strip().rsplit(maxsplit=keep)[0]
+            if _exists(longer, root):
+                return longer, numbers[-keep:]
+    return path, numbers
+
+
+def _exists(path: str, root: str | None) -> bool:
+    return os.path.exists(os.path.join(root or "", path))  # noqa: PTH110, PTH118 (as given)
+
+
+def _split_numbers(line: str) -> tuple[str, list[int]]:
+    """The path, which may hold spaces, and the integers after it."""
+    rest = line.strip()
+    numbers: list[int] = []
+    while match := re.fullmatch(r"(.*\S)\s+(-?[0-9]+)", rest, re.DOTALL):
+        rest = match[1]
+        numbers.insert(0, int(match[2]))
+    return rest, numbers
+
+
+def _mmaction(row: Line, name: str, root: str | None) -> Record:
+    number, line = row
+    path, labels = _split(line, root)
+    if not labels:
+        raise InputError(f"{name}:{number}: expected 'path label', got {line[:60]!r}")
+    if min(labels) < 0:
+        raise InputError(f"{name}:{number}: label {min(labels)} is negative: {line[:60]!r}")
+    fields = {"id": normalise_id(path), "path": path, "label": labels[0] if len(labels) == 1 else labels}
+    return Record(fields, origin=name, line=number)
+
+
+def _frames(row: Line, name: str, root: str | None) -> Record:
+    number, line = row
+    path, numbers = _split(line, root)
+    if len(numbers) < 2 or min(numbers) < 0:
+        raise InputError(f"{name}:{number}: expected 'folder num_frames label', got {line[:60]!r}")
+    num_frames, *labels = numbers
+    fields = {
+        "id": normalise_id(path),
+        "path": path,
+        "media": "frames",
+        "label": labels[0] if len(labels) == 1 else labels,
+        "num_frames": num_frames,
+    }
+    return Record(fields, origin=name, line=number)
+
+
+def _ucf101(row: Line, name: str, class_names: list[str]) -> Record:
+    number, line = row
+    path, numbers = _split_numbers(line)
+    folder, slash, _ = path.partition("/")
+    if len(numbers) > 1 or not slash:
+        raise InputError(
+            f"{name}:{number}: expected 'Class/v_Class_g01_c01.avi' and its class number, got {line[:60]!r}"
+        )
+    fields: dict[str, object] = {"id": normalise_id(path), "path": path, "class_name": folder}
+    label = class_names.index(folder) if folder in class_names else None
+    if class_names and label is None:
+        raise InputError(f"{name}:{number}: class {folder!r} is not in classInd.txt beside the list")
+    if numbers and (numbers[0] < 1 or (label is not None and label != numbers[0] - 1)):
+        raise InputError(
+            f"{name}:{number}: class number {numbers[0]} of {folder!r}, expected "
+            f"{'at least 1' if label is None else label + 1} (UCF101 counts from 1)"
+        )
+    if label is None and numbers:
+        label = numbers[0] - 1
+    if label is not None:
+        fields["label"] = label
+    return Record(fields, origin=name, line=number)
+
+
+def _read_class_ind(name: str) -> list[str]:
+    """Class names of ``classInd.txt`` beside the list, in order; [] without one. Raises InputError."""
+    path = os.path.join(os.path.dirname(name), "classInd.txt")  # noqa: PTH118, PTH120
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            rows = [line.split() for line in file if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        return []
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2 or row[0] != str(number):
+            raise InputError(f"{path}:{number}: expected '{number} ClassName', got {' '.join(row)!r}")
+    return [row[1] for row in rows]
+
+
+def _kinetics(rows: Iterator[Line], name: str, root: str | None) -> Iterator[Record]:
+    """Rows of the CSV; videos that were never downloaded are counted rejects."""
+    number, header = next(rows)
+    columns = [column.strip() for column in next(csv.reader([header]))]
+    needed = {"youtube_id", "time_start", "time_end"}
+    if missing := needed - set(columns):
+        raise InputError(f"{name}:{number}: no column {', '.join(sorted(missing))}; has {', '.join(columns)}")
+    top = root if root is not None else os.path.dirname(name)  # noqa: PTH120
+    for number, line in rows:
+        values = next(csv.reader([line]))
+        if len(values) != len(columns):
+            raise InputError(f"{name}:{number}: expected {len(columns)} columns, got {len(values)}: {line[:60]!r}")
+        row = dict(zip(columns, values, strict=True))
+        try:
+            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
+        except ValueError:
+            raise InputError(f"{name}:{number}: time_start and time_end must be seconds: {line[:60]!r}") from None
+        yield _kinetics_record(row, f"{row['youtube_id']}_{start:06d}_{end:06d}", top, root, name, number)
+
+
+def _kinetics_record(row: dict[str, str], stem: str, top: str, root: str | None, name: str, number: int) -> Record:
+    label = row.get("label", "")
+    extra = {"youtube_id": row["youtube_id"]} | ({"split": row["split"]} if row.get("split") else {})
+    extra |= {"class_name": label} if label else {}
+    folders = ["", *dict.fromkeys((label, label.replace(" ", "_")))] if label else [""]
+    for suffix in _TRIMMED_SUFFIXES:
+        for folder in folders:
+            path = os.path.join(top, folder, stem + suffix)  # noqa: PTH118 (as given)
+            if os.path.exists(path):  # noqa: PTH110
+                return Record(placed_fields(path, root) | extra, origin=name, line=number)
+    path = place(os.path.join(top, stem + _TRIMMED_SUFFIXES[0]), root)  # noqa: PTH118
+    return unreadable("no such file", {"id": normalise_id(path), "path": path} | extra, origin=name, line=number)

@@ -1,0 +1,123 @@
+"""The files below a folder, in an order that does not depend on the file system."""
+
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from omnicli.streams.files.media_files import reason_of
+
+_OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|last\.pth)", re.DOTALL)
+_NUMBERED_PICTURE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
+
+
+class Found(NamedTuple):
+    """One file below a folder.
+
+    Attributes:
+        path: as given, followed by the way down.
+        folder: name of the folder that holds it, b"" for the folder that was given.
+        problem: why a folder cannot be listed, "" for files.
+        num_frames: pictures in a folder of frames; 0 for a file.
+    """
+
+    path: bytes
+    folder: bytes
+    problem: str = ""
+    num_frames: int = 0
+
+
+class _Level(NamedTuple):
+    path: bytes
+    name: bytes
+    names: Iterator[bytes]
+    folders: set[bytes]
+    identity: tuple[int, int]
+
+
+def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[Found]:
+    """Every file below ``top``, each folder sorted by the bytes of its names, depth first.
+
+    One folder at a time is held. Links are followed, except to a folder that is being walked already. Unfinished files
+    that omni itself leaves (``.NAME.part``, ``.NAME.state``, ``*.done.json``, ...) are passed over; every other hidden
+    file is a file. A folder that cannot be listed is given with its ``problem``.
+
+    Args:
+        top: a folder.
+        frames: give a folder of numbered pictures (two or more, nothing else in it) as one entry.
+        without: folders to pass over where they lie below ``top``; they need not be there.
+    """
+    passed_over = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
+    prefix = b"" if os.path.normpath(top) == "." else os.fsencode(top)
+    opened = _open_level(prefix or b".", b"", (), frames=frames)
+    if opened is None:
+        return
+    if isinstance(opened, Found):
+        yield opened
+        return
+    stack = [opened._replace(path=prefix)]
+    while stack:
+        level = stack[-1]
+        name = next(level.names, None)
+        if name is None:
+            stack.pop()
+            continue
+        path = os.path.join(level.path, name)  # noqa: PTH118 (bytes)
+        if name not in level.folders:
+            yield Found(path, level.name)
+            continue
+        below = _open_level(path, name, passed_over + [above.identity for above in stack], frames=frames)
+        if isinstance(below, Found):
+            yield below._replace(folder=level.name)
+        elif below is not None:
+            stack.append(below)
+
+
+def _open_level(
+    path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], *, frames: bool
+) -> _Level | Found | None:
+    """The sorted names of a folder; None for one of those ``above``; Found for frames or what cannot be listed."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (bytes)
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            return None
+        names, folders = _list(path)
+    except OSError as error:
+        return Found(path, b"", problem=reason_of(error))
+    if frames and not folders and len(names) > 1 and _are_numbered(names):
+        return Found(path, b"", num_frames=len(names))
+    return _Level(path, name, iter(names), folders, identity)
+
+
+def _list(path: bytes) -> tuple[list[bytes], set[bytes]]:
+    """Sorted names of a folder, and which of them are folders."""
+    names: list[bytes] = []
+    folders: set[bytes] = set()
+    with os.scandir(path) as entries:
+        for entry in entries:
+            name = entry.name
+            if (name[:1] == b"." and _OWN_LEFTOVERS.fullmatch(name)) or name.endswith(b".done.json"):
+                continue
+            names.append(name)
+            try:
+                if entry.is_dir():
+                    folders.add(name)
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.EACCES):  # opening it will say so, as of any file
+                    raise
+    names.sort()
+    return names, folders
+
+
+def _are_numbered(names: list[bytes]) -> bool:
+    """True if all names are one prefix, a number, and a picture's suffix."""
+    prefixes = set()
+    for name in names:
+        match = _NUMBERED_PICTURE.fullmatch(name)
+        if not match:
+            return False
+        prefixes.add(match[1])
+    return len(prefixes) == 1

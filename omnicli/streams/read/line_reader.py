@@ -1,0 +1,143 @@
+"""Lines of a file, a pipe or stdin, plain or compressed, without ever holding the whole."""
+
+import os
+import select
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import zstandard
+
+from omnicli.errors import InputError
+from omnicli.streams.files.media_files import reason_of
+
+CHUNK_BYTES = 1 << 18
+PACKED_BYTES = 1 << 13  # decompressed at a time: well-packed lines grow a hundredfold
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+def nothing() -> None:
+    """Do nothing: the default of ``on_wait``."""
+
+
+class Lines(NamedTuple):
+    """Some consecutive lines, without their ends.
+
+    Attributes:
+        first: 1-based number of the first of them.
+        lines: at least one; blank ones are there too, so that numbers stay right.
+    """
+
+    first: int
+    lines: list[bytes]
+
+
+def read_lines(
+    handle: int, *, name: str, separator: bytes = b"\n", on_wait: Callable[[], None] = nothing
+) -> Iterator[Lines]:
+    """Every line of the open file, as many at a time as arrived together; gzip and zstd are known by their content.
+
+    The handle stays open. A byte-order mark is taken off; the last line needs no end.
+
+    Args:
+        handle: descriptor of a file, pipe, FIFO or terminal.
+        name: for messages.
+        separator: one byte.
+        on_wait: called before a read that would wait for a pipe, so that what is done can be handed on first.
+
+    Raises:
+        InputError: a compressed stream is cut or damaged (after the lines before that place), or reading fails.
+    """
+    pieces: list[bytes] = []  # of a line that has not ended yet
+    number = 1
+    try:
+        for chunk in _without_mark(_decompressed(_chunks(handle, on_wait))):
+            head, found, rest = chunk.rpartition(separator)
+            if not found:
+                pieces.append(chunk)
+                continue
+            lines = (b"".join(pieces) + head).split(separator)
+            pieces = [rest] if rest else []
+            yield Lines(number, lines)
+            number += len(lines)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise InputError(f"{name}:{number}: truncated or damaged compressed file ({error})") from None
+    except OSError as error:
+        raise InputError(f"{name}:{number}: cannot be read: {reason_of(error)}") from None
+    if pieces:
+        yield Lines(number, [b"".join(pieces)])
+
+
+def _chunks(handle: int, on_wait: Callable[[], None]) -> Iterator[bytes]:
+    """What each read gives; a pipe gives what is there."""
+    may_wait = not stat.S_ISREG(os.fstat(handle).st_mode)
+    poller = select.poll()  # unlike select.select, it takes descriptors above 1023
+    if may_wait:
+        poller.register(handle, select.POLLIN | select.POLLHUP)
+    while True:
+        if may_wait and not poller.poll(0):
+            on_wait()
+        chunk = os.read(handle, CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks as they are, or what the gzip members or zstd frames among them hold."""
+    first = next(chunks, b"")
+    while 0 < len(first) < len(ZSTD) and (GZIP.startswith(first[:2]) or ZSTD.startswith(first)):
+        more = next(chunks, b"")
+        if not more:
+            break
+        first += more
+    if first.startswith((GZIP, ZSTD)):
+        yield from _members(b"", _small(chain([first], chunks)), magic=GZIP if first.startswith(GZIP) else ZSTD)
+    elif first:
+        yield first
+        yield from chunks
+
+
+def _small(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield from (chunk[at : at + PACKED_BYTES] for at in range(0, len(chunk), PACKED_BYTES))
+
+
+def _members(data: bytes, chunks: Iterator[bytes], *, magic: bytes) -> Iterator[bytes]:
+    """The content of consecutive gzip members or zstd frames. Raises EOFError where the last one is cut."""
+    while True:
+        data = data.lstrip(b"\0") if magic == GZIP else data  # tape padding after a member is legal
+        while len(data) < len(magic):
+            more = next(chunks, b"")
+            if not more:
+                if data:
+                    raise EOFError("it ends inside a header")
+                return
+            data = (data + more).lstrip(b"\0") if magic == GZIP else data + more
+        if not data.startswith(magic):
+            raise EOFError("bytes after its end that are not compressed")
+        member = zlib.decompressobj(wbits=31) if magic == GZIP else zstandard.ZstdDecompressor().decompressobj()
+        while not member.eof:
+            if out := member.decompress(data):
+                yield out
+            data = b"" if not member.eof else member.unused_data
+            if not member.eof:
+                data = next(chunks, b"")
+                if not data:
+                    raise EOFError("it ends too early")
+
+
+def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks without a UTF-8 byte-order mark at the start."""
+    first = next(chunks, b"")
+    while first and len(first) < len(UTF8_BOM) and UTF8_BOM.startswith(first):
+        more = next(chunks, b"")
+        if not more:
+            break
+        first += more
+    if first := first.removeprefix(UTF8_BOM):
+        yield first
+    yield from chunks

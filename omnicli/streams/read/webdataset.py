@@ -1,0 +1,108 @@
+"""Records of a tar in WebDataset layout: consecutive members with one key are one record."""
+
+import os
+import posixpath
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from omnicli.errors import InputError
+from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.files.tar_headers import Member, walk_members
+from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable
+from omnicli.streams.record import Record, parse_record
+
+_SIDECARS = (".json", ".txt", ".cls")
+MAX_SIDECAR_BYTES = 64 << 20
+
+
+def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
+    """One record a media member, in stored order, with the keys of the ``.json`` beside it.
+
+    The key is the name up to the first dot of its last part, so folders tell equal names apart. ``.txt`` becomes
+    ``caption`` unless there is one; members that are neither media nor text are passed over when their key has media.
+    Ours: two media members of one key are two records with the same sidecar; the folder inside the tar is the
+    ``query``, as it is for files; a member that is cut, sparse or a link is a counted reject.
+
+    Raises:
+        InputError: no tar, a damaged header, or a ``.json`` that is no JSON object.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{path}: {reason_of(error)}") from None
+    try:
+        for _, members in groupby(walk_members(path), key=_key):
+            yield from _read_group(list(members), handle, path, root)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}") from None
+    finally:
+        os.close(handle)
+
+
+def _key(member: Member) -> str:
+    """``a/b.c/0001`` of ``a/b.c/0001.left.jpg``; the dot that hides a file belongs to its key."""
+    folder, _, base = member.name.rpartition("/")
+    stem = base[:1] + base[1:].partition(".")[0]
+    return f"{folder}/{stem}"
+
+
+def _read_group(members: list[Member], handle: int, tar: str, root: str | None) -> Iterator[Record]:
+    sidecars = [member for member in members if member.name.endswith(_SIDECARS)]
+    others = [member for member in members if not member.name.endswith(_SIDECARS)]
+    cut = next((sidecar.problem for sidecar in sidecars if sidecar.problem), "")
+    shared = Record() if cut else _read_sidecars(sidecars, handle, tar)
+    kinds = [_sniff_member(member, handle) for member in others]
+    found_media = False
+    for member, (kind, problem) in zip(others, kinds, strict=True):
+        problem = cut or problem
+        if kind is not None or member.problem:
+            found_media = True
+            yield _media_record(member, kind, problem, shared, tar, root)
+    if not found_media:
+        first = (others or members)[0]
+        problem = cut or (kinds[0][1] if kinds else "no media member")
+        yield _media_record(first, None, problem, shared, tar, root)
+
+
+def _sniff_member(member: Member, handle: int) -> tuple[str | None, str]:
+    """The media kind, and the problem if it cannot be read or is none."""
+    if member.problem:
+        return None, member.problem
+    kind, description = sniff(os.pread(handle, min(HEAD_BYTES, member.size), member.offset))
+    if kind is None:
+        return None, description if member.size == 0 else f"not media ({description})"
+    return kind, ""
+
+
+def _media_record(member: Member, kind: str | None, problem: str, shared: Record, tar: str, root: str | None) -> Record:
+    odd = shown_name(member.name)
+    fields: dict[str, Any] = placed_fields(f"{tar}#{odd or member.name}" if member.name else tar, root)
+    if odd is not None:
+        return unreadable("name is not UTF-8", {"id": fields["id"]}, origin=tar)
+    if kind is not None:
+        fields["media"] = kind
+    if folder := posixpath.basename(posixpath.dirname(posixpath.normpath(member.name))):
+        fields["query"] = folder
+    fields |= {name: value for name, value in shared.items() if name not in fields or name in ("id", "query")}
+    if problem:
+        return unreadable(problem, fields, origin=tar)
+    return Record(fields, origin=tar)
+
+
+def _read_sidecars(sidecars: list[Member], handle: int, tar: str) -> Record:
+    """Keys of the ``.json`` members and the ``caption``. Raises InputError."""
+    shared = Record()
+    for member in sorted(sidecars, key=lambda sidecar: not sidecar.name.endswith(".json")):
+        if not member.name.endswith((".json", ".txt")):
+            continue
+        where = f"{tar}#{member.name}"
+        if member.size > MAX_SIDECAR_BYTES:
+            raise InputError(f"{where}: {member.size:,} bytes are too many for the text of one record")
+        content = os.pread(handle, member.size, member.offset)
+        if member.name.endswith(".json"):
+            shared.update(parse_record(content, origin=where, line_number=1))
+        elif shared.get("caption") is None:
+            shared["caption"] = content.decode("utf-8", "replace").strip()
+    return Record({name: value for name, value in shared.items() if not (name in ("id", "query") and value is None)})

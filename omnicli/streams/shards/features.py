@@ -1,0 +1,158 @@
+"""Features that an earlier run stored: from a record that is a row of a shard to its arrays, many rows at a time."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from omnicli.errors import InputError
+from omnicli.streams.files.media_files import media_path
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.shards.shard_io import open_shard
+from omnicli.streams.stage_run import Stage
+
+T = TypeVar("T")
+
+ROWS_AT_ONCE = 256  # read together where rows are asked for one after the other
+MAKERS = ("backbone", "weights", "checkpoint")  # attributes that say which model a shard's features are of
+
+
+class Stored(NamedTuple):
+    """One row.
+
+    Attributes:
+        features: (F, D) float16.
+        times: (F,) float64 seconds.
+        made_of: the record as it was when the features were made: its ``path`` is the picture's or the video's.
+    """
+
+    features: np.ndarray
+    times: np.ndarray
+    made_of: Record
+
+
+def is_same_trunk(attributes: Mapping[str, Any], *, digests: Collection[str | None], looks: str) -> bool:
+    """Whether the features of a shard are those that a model's trunk would give.
+
+    Args:
+        attributes: of the shard.
+        digests: SHA-256 of the files that the trunk may have come from; "" for ImageNet's weights.
+        looks: the trunk's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
+    """
+    made_with = _digest_in(attributes)
+    if made_with not in digests:
+        return False
+    if attributes.get("looks"):
+        return bool(attributes["looks"] == looks)
+    backbone = attributes.get("backbone")
+    return bool(made_with) if backbone is None else looks.startswith(f"tsn-{backbone} ")
+
+
+def maker_of(attributes: Mapping[str, Any]) -> str:
+    """Who made the features of a shard, for people."""
+    made_with = _digest_in(attributes)
+    looks = attributes.get("looks") or attributes.get("backbone")
+    return f"{looks} of {made_with[:12] or 'ImageNet'}" if looks else made_with[:12] or "ImageNet"
+
+
+def is_stored(record: Record) -> bool:
+    """True for a record whose features lie in a shard."""
+    return record.get("media") == "features"
+
+
+def in_turn(
+    records: Iterable[Record],
+    *,
+    rows: Callable[[Iterable[Record]], Iterator[T]],
+    media: Callable[[Iterable[Record]], Iterator[T]],
+) -> Iterator[T]:
+    """What ``rows`` gives of records whose features are stored, and ``media`` of the others, in the order of all."""
+    for stored, run in groupby(records, key=is_stored):
+        yield from (rows if stored else media)(run)
+
+
+def as_media(record: Record, made_of: Record) -> Record:
+    """A row as the picture or video it was made of, with all else that the record carries."""
+    made = record.derive()
+    for field in ("path", "row", "media"):
+        made.pop(field, None)
+    made.update({field: made_of[field] for field in ("path", "media") if made_of.get(field) is not None})
+    return made
+
+
+def leaving_as_media(stage: Stage, root: str | None) -> Stage:
+    """The stage, with rows that leave it ``as_media``; rows that cannot be read are dropped."""
+
+    def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
+        stored = StoredFeatures(root)
+        for record in stage(records, on_drop):
+            if not is_stored(record):
+                yield record
+                continue
+            try:
+                made_of = stored.read(record).made_of
+            except InputError as error:
+                on_drop(record, f"unreadable: {error}")
+            else:
+                yield as_media(record, made_of)
+
+    return run
+
+
+class StoredFeatures:
+    """Reads rows of feature shards; those asked for in order are read in runs.
+
+    Args:
+        root: folder that relative paths of shards start from.
+    """
+
+    def __init__(self, root: str | None = None) -> None:
+        self._root = root
+        self._path = ""
+        self._first = self._next = 0
+        self._rows: list[Stored] = []
+
+    def read(self, record: Record) -> Stored:
+        """The features of a record for which ``is_stored``.
+
+        Raises:
+            InputError: the record names no row, or the shard is missing, damaged or of another kind.
+        """
+        path, row = media_path(record, self._root), int(record.require("row"))
+        if path != self._path or not 0 <= row - self._first < len(self._rows):
+            in_order = row == (self._next if path == self._path else 0)
+            self._rows = _read_rows(path, row, ROWS_AT_ONCE if in_order else 1)
+            self._path, self._first = path, row
+            self._next = row + len(self._rows)
+        return self._rows[row - self._first]
+
+    def maker(self, record: Record) -> dict[str, Any]:
+        """Which model the shard's features are of: the ``MAKERS`` its attributes tell."""
+        attributes = self.attributes(record)
+        return {name: attributes[name] for name in MAKERS if attributes.get(name) is not None}
+
+    def attributes(self, record: Record) -> dict[str, Any]:
+        """All that the record's shard says of itself."""
+        return open_shard(media_path(record, self._root)).attributes
+
+
+def _digest_in(attributes: Mapping[str, Any]) -> str:
+    """Of the file whose weights made the features; "" for ImageNet's."""
+    return attributes.get("checkpoint") or attributes.get("weights") or ""
+
+
+def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:
+    shard = open_shard(path)
+    if shard.kind != "features":
+        raise InputError(f"{path}: holds {shard.kind}, not features")
+    if not 0 <= row < len(shard):
+        raise InputError(f"{path}: no row {row}; it has rows 0 to {len(shard) - 1}")
+    features, times, counts = shard.feature_block(row, row + num_rows)
+    ends = counts.cumsum().tolist()
+    starts = [0, *ends[:-1]]
+    records = shard.stored_records(row, row + num_rows)
+    return [
+        Stored(features[start:end], times[start:end], record)
+        for start, end, record in zip(starts, ends, records, strict=True)
+    ]

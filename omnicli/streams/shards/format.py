@@ -1,0 +1,188 @@
+"""One HDF5 shard file: what marks it as ours, and how it is written."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from omnicli import __version__
+from omnicli.errors import InputError, OutputError
+from omnicli.streams.record import Record, format_record
+
+FORMAT = "omni-shard"
+VERSION = 1
+KINDS = ("features", "scores", "frames")
+PENDING_BYTES = 4 << 20  # held in memory before they are appended to the open shard
+CHUNK_BYTES = 1 << 18  # HDF5 chunk; small enough that reading one row is cheap
+
+
+class OpenShard:
+    """The file being written, under a hidden temporary name."""
+
+    def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
+        self.path = path
+        self.num_rows = 0
+        self.num_bytes = 0
+        self._kind = attributes["kind"]
+        self._partial = path.with_name(f".{path.name}.tmp")
+        self._file: Any = None
+        try:
+            self._file = h5py.File(self._partial, "w", libver=("v108", "v110"))
+            self._file.attrs.update({"format": FORMAT, "version": VERSION, "omni_version": __version__, **attributes})
+        except BaseException:
+            self.discard()
+            raise
+        self._pending: dict[str, list[Any]] = {}
+        self._pending_bytes = 0
+        self._frames_end = 0
+
+    def add(self, record: Record) -> int:
+        """Append the record's line and arrays; returns its row."""
+        arrays = record.arrays or {}
+        row = self.num_rows
+        match self._kind:
+            case "features":
+                self._hold_features(arrays["features"], arrays["times"])
+            case "scores":
+                self._hold("scores", np.asarray(arrays["scores"], np.float32)[None])  # (1, K)
+            case _:
+                self._hold_frames(arrays["frames"], arrays.get("times"), arrays.get("span_sec", (np.nan, np.nan)))
+        self._hold_line(format_record(record)[:-1])
+        self.num_rows += 1
+        if self._pending_bytes >= PENDING_BYTES:
+            self._flush()
+        return row
+
+    def finish(self) -> None:
+        """Close it, make it safe on disk and give it its name."""
+        self._flush()
+        self._file.close()
+        _sync(self._partial)
+        self._partial.replace(self.path)
+        _sync(self.path.parent)
+
+    def discard(self) -> None:
+        """Close it and leave nothing."""
+        if self._file is not None:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _hold_line(self, line: bytes) -> None:
+        self._pending.setdefault("records", []).append(line)
+        self._pending_bytes += len(line)
+        self.num_bytes += len(line)
+
+    def _hold(self, name: str, rows: np.ndarray) -> None:
+        self._pending.setdefault(name, []).append(rows)
+        self._pending_bytes += rows.nbytes
+        self.num_bytes += rows.nbytes
+
+    def _hold_features(self, features: np.ndarray, times: np.ndarray) -> None:
+        features = np.asarray(features, np.float16)  # (F, D)
+        times = np.asarray(times, np.float64)  # (F,)
+        if features.ndim != 2 or times.shape != features.shape[:1]:
+            raise ValueError(f"features must be (F, D) and times (F,), got {features.shape} and {times.shape}")
+        self._hold("features", features)
+        self._hold("times", times)
+        self._hold("counts", np.array([len(features)], np.int64))
+
+    def _hold_frames(self, frames: Sequence[bytes], times: np.ndarray | None, span_sec: Sequence[float]) -> None:
+        times = np.full(len(frames), np.nan) if times is None else np.asarray(times, np.float64)  # (F,)
+        if times.shape != (len(frames),):
+            raise ValueError(f"{len(frames)} frames need as many times, got {times.shape}")
+        lengths = [len(frame) for frame in frames]
+        offsets = self._frames_end + np.cumsum([0, *lengths], dtype=np.int64)
+        self._hold("frames", np.frombuffer(b"".join(frames), np.uint8))
+        self._hold("offsets", offsets if self.num_rows == 0 else offsets[1:])
+        self._hold("times", times)
+        self._hold("counts", np.array([len(lengths)], np.int64))
+        self._hold("spans", np.array([span_sec], np.float64))  # (1, 2)
+        self._frames_end += sum(lengths)
+
+    def _flush(self) -> None:
+        """Append what is held to the datasets: few large writes instead of one for each record."""
+        for name, parts in self._pending.items():
+            if name == "records":
+                lines = np.empty(len(parts), object)
+                lines[:] = parts
+                self._append(name, lines, h5py.string_dtype("utf-8"))
+            else:
+                self._append(name, np.concatenate(parts), parts[0].dtype)
+        self._pending = {}
+        self._pending_bytes = 0
+
+    def _append(self, name: str, rows: np.ndarray, dtype: Any) -> None:
+        if name not in self._file:
+            row_shape = rows.shape[1:]
+            row_bytes = max(1, int(np.prod(row_shape)) * (16 if rows.dtype == object else rows.dtype.itemsize))
+            self._file.create_dataset(
+                name,
+                shape=(0, *row_shape),
+                maxshape=(None, *row_shape),
+                chunks=(max(1, CHUNK_BYTES // row_bytes), *row_shape),
+                dtype=dtype,
+            )
+        dataset = self._file[name]
+        start = len(dataset)
+        dataset.resize(start + len(rows), axis=0)
+        dataset[start:] = rows
+
+
+def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
+    """Attributes as Python values. Raises InputError."""
+    if "records" not in file:
+        raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
+    attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    if attributes.get("format") != FORMAT:
+        raise InputError(f"{path}: not an omni shard (format is {attributes.get('format')!r}, expected {FORMAT!r})")
+    if attributes.get("version") != VERSION:
+        raise InputError(f"{path}: shard version {attributes.get('version')!r}, this omni reads {VERSION}")
+    if attributes.get("kind") not in KINDS:
+        raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
+    return attributes
+
+
+def stage_of(path: Path) -> str | None:
+    """The subcommand that wrote the shard; None where nobody can tell."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return str(checked_attributes(file, str(path))["stage"])
+    except (OSError, RuntimeError, KeyError, InputError):
+        return None
+
+
+def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
+    plain: dict[str, Any] = {}
+    for name, value in provenance.items():
+        if value is not None:
+            is_plain = isinstance(value, str | int | float)
+            plain[name] = value if is_plain else json.dumps(value, ensure_ascii=False, default=str)
+    return plain
+
+
+@contextlib.contextmanager
+def named_errors(directory: Path) -> Iterator[None]:
+    """Errors of writing as OutputError; HDF5 reports a full disk as RuntimeError too."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OutputError(f"{directory}: cannot write shards: {why}") from None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():  # some file systems cannot sync a folder; a file must be safe
+            raise
+    finally:
+        os.close(handle)

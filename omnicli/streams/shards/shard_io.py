@@ -1,0 +1,297 @@
+"""HDF5 shards: records with arrays beside them, each file complete in itself.
+
+    records    (R,) variable-length UTF-8, the JSON lines in order
+    counts     (R,) int64, frames of each record            (kinds features and frames)
+    features   (ΣF, D) float16, times (ΣF,) float64 seconds (kind features)
+    scores     (R, K) float32                               (kind scores)
+    frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64, times (ΣF,) float64 seconds,
+               spans (R, 2) float64 seconds: [start, end) of the record; NaN where unknown (kind frames)
+
+Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance:
+options as JSON text, seed, checkpoint's SHA-256. A shard is written under a temporary name and renamed when it is
+closed: a killed HDF5 writer leaves a file that cannot be read, so nobody may ever see one.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from omnicli.errors import InputError
+from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.record import Record, normalise_id, parse_record
+from omnicli.streams.shards.byte_reader import StoredBytes
+from omnicli.streams.shards.format import KINDS, OpenShard, checked_attributes, named_errors, plain_attributes
+from omnicli.streams.shards.ownership import remove_later_shards
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+ROWS_PER_SHARD = 10_000
+BYTES_PER_SHARD = 1 << 30
+READ_ROWS = 1000
+ARRAYS_OF_KIND = {"features": ("features", "times"), "scores": ("scores",), "frames": ("frames", "offsets", "times")}
+MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
+
+
+class ShardWriter:
+    """Records with arrays into ``DIRECTORY/PREFIX00000.h5``, ``...00001.h5``, ..., each closed when it is full.
+
+    Args:
+        directory: made if missing, as are folders in ``prefix``.
+        stage: the subcommand, for the attributes.
+        kind: which array ``record.arrays`` holds: "features" with ``features`` (F, D) and ``times`` (F,); "scores" with
+            ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes, and, where they are known,
+            ``times`` (F,), when each is shown in the original file, and ``span_sec``, [start, end) of all of them.
+        provenance: written as attributes; dicts and lists as JSON text.
+        prefix: of the file names.
+        rows_per_shard: a shard is closed after so many records.
+        bytes_per_shard: or when its arrays reach so many bytes.
+        first_index: number of the first file; a resumed run goes on where it stopped.
+        keep_paths: lines stay as they are and name their media, not the row of the shard.
+
+    Raises:
+        OutputError: the directory cannot be made or written.
+        ValueError: arrays of the wrong shape or kind (our bug).
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        stage: str,
+        kind: str,
+        provenance: Mapping[str, Any],
+        prefix: str = "",
+        rows_per_shard: int = ROWS_PER_SHARD,
+        bytes_per_shard: int = BYTES_PER_SHARD,
+        first_index: int = 0,
+        keep_paths: bool = False,
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        self.num_closed = first_index
+        self._directory = Path(directory)
+        self._attributes = {"stage": stage, "kind": kind} | plain_attributes(provenance)
+        self._kind = kind
+        self.keep_paths = keep_paths or kind == "scores"
+        self._prefix = prefix
+        self._rows_per_shard = rows_per_shard
+        self._bytes_per_shard = bytes_per_shard
+        self._open: OpenShard | None = None
+        with named_errors(self._directory):
+            self._path(0).parent.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """True while no shard is open: everything added so far is safe on disk."""
+        return self._open is None
+
+    def add(self, record: Record) -> Record:
+        """Store one record.
+
+        Returns:
+            The record without arrays. Features and frames: ``path`` (the shard's final name) and ``row`` say where they
+            lie and ``media`` what they are; kind scores, and ``keep_paths``, leave ``path`` and ``media`` as they are.
+        """
+        with named_errors(self._directory):
+            if self._open is None:
+                self._open = OpenShard(self._path(self.num_closed), self._attributes)
+            shard = self._open
+            row = shard.add(record)
+            if shard.num_rows >= self._rows_per_shard or shard.num_bytes >= self._bytes_per_shard:
+                self.close()
+        return _as_row(record, "scores" if self.keep_paths else self._kind, str(shard.path), row)
+
+    def close(self) -> None:
+        """Finish the open shard, if there is one; the writer can go on with the next."""
+        if self._open is not None:
+            with named_errors(self._directory):
+                self._open.finish()
+            self._open = None
+            self.num_closed += 1
+
+    def remove_later(self) -> None:
+        """Remove what a longer run before left behind those written now, which no line will name any more."""
+        remove_later_shards(self._directory, self._prefix, self.num_closed)
+
+    def abort(self) -> None:
+        """Leave nothing of the open shard; the closed ones stay."""
+        if self._open is not None:
+            self._open.discard()
+            self._open = None
+
+    def _path(self, index: int) -> Path:
+        return self._directory / f"{self._prefix}{index:05d}.h5"
+
+
+class ShardReader:
+    """One shard, opened for reading; can be read from many threads.
+
+    Attributes:
+        path: as given.
+        kind: "features", "scores" or "frames".
+        attributes: stage, kind, options and the rest, as they were written.
+
+    Raises:
+        InputError: missing, unreadable, or not a shard of this version; names the file and what is wrong.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise InputError(f"{path}: {_why_not_opened(path, error)}") from None
+        try:
+            self.attributes = checked_attributes(self._file, path)
+            self.kind: str = self.attributes["kind"]
+            self._records = self._file["records"]
+            self._counts = self._file["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
+            self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
+            self._arrays = {name: self._file[name] for name in ARRAYS_OF_KIND[self.kind]}
+            if self.kind == "frames":
+                self._spans, self._bytes = self._file["spans"][:], StoredBytes(self._arrays["frames"])
+        except (KeyError, OSError, RuntimeError) as error:
+            self._file.close()
+            raise InputError(f"{path}: damaged shard: {error.args[0]}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self._records)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Every record, from the first; ``path``, ``row`` and ``media`` say where its arrays lie (not for scores)."""
+        for start in range(0, len(self), READ_ROWS):
+            records = self.stored_records(start, start + READ_ROWS)
+            yield from (_as_row(record, self.kind, self.path, row) for row, record in enumerate(records, start))
+
+    def num_frames(self, row: int) -> int:
+        """Frames the record has: of features or of pictures."""
+        return int(self._counts[row])
+
+    def features(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """(F, D) float16 features and (F,) float64 times of one record."""
+        start, stop = self._range(row, "features")
+        with _damage(self.path):
+            return self._arrays["features"][start:stop], self._arrays["times"][start:stop]
+
+    def feature_block(self, start_row: int, stop_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(ΣF, D) features, (ΣF,) times and (R,) counts of rows [start_row, stop_row)."""
+        counts = self._counts[start_row:stop_row]
+        start, stop = int(self._starts[start_row]), int(self._starts[start_row + len(counts)])
+        with _damage(self.path):
+            return self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
+
+    def stored_records(self, start_row: int, stop_row: int) -> list[Record]:
+        """Records as they were when their arrays were made; ``path`` is that of their media."""
+        with _damage(self.path):
+            lines = self._records[start_row:stop_row]
+        return [parse_record(line, origin=self.path, line_number=row) for row, line in enumerate(lines, start_row + 1)]
+
+    def scores(self, row: int) -> np.ndarray:
+        """(K,) float32 scores of one record."""
+        self._range(row, "scores")
+        with _damage(self.path):
+            return np.asarray(self._arrays["scores"][row])
+
+    def frames(self, row: int, frame_indices: Sequence[int] | None = None) -> list[bytes]:
+        """The JPEG files of one record: all in order, or those at ``frame_indices``."""
+        start, stop = self._range(row, "frames")
+        if start == stop:
+            return []
+        with _damage(self.path):
+            offsets = self._arrays["offsets"][start : stop + 1]
+            if frame_indices is not None:
+                bounds = offsets.tolist()
+                return [self._bytes.read(bounds[index], bounds[index + 1]) for index in frame_indices]
+            packed = self._bytes.read(int(offsets[0]), int(offsets[-1]))
+        bounds = (offsets - offsets[0]).tolist()
+        return [packed[begin:end] for begin, end in pairwise(bounds)]
+
+    def frame_times(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
+        """(F,) float64 when each frame is shown, and [start, end) of all of them, seconds; NaN where unknown."""
+        start, stop = self._range(row, "frames")
+        with _damage(self.path):
+            return self._arrays["times"][start:stop], tuple(self._spans[row].tolist())
+
+    def _range(self, row: int, kind: str) -> tuple[int, int]:
+        """First and last + 1 frame of the row. Raises InputError."""
+        if kind != self.kind:
+            raise InputError(f"{self.path}: holds {self.kind}, not {kind}")
+        if not 0 <= row < len(self):
+            raise InputError(f"{self.path}: no row {row}; it has rows 0 to {len(self) - 1}")
+        return int(self._starts[row]), int(self._starts[row + 1])
+
+
+def read_shard(path: str) -> Iterator[Record]:
+    """The records of a shard, closed at the end; see ``ShardReader.records``."""
+    with ShardReader(path) as reader:
+        yield from reader.records
+
+
+def open_shard(path: str) -> ShardReader:
+    """A reader that stays open for this process, for rows asked for one at a time; the last 64 do.
+
+    Raises:
+        InputError: as ``ShardReader``.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a name may hold what Path refuses)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {reason_of(error)}") from None
+    return _open_once(path, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
+    """A shard that was written anew under its old name is another one."""
+    return ShardReader(path)
+
+
+def _as_row(record: Record, kind: str, path: str, row: int) -> Record:
+    """The record, pointing at its arrays; a picture stays a picture when its pixels are packed."""
+    if kind == "scores":
+        made = record.derive()
+    else:
+        is_packed_image = kind == "frames" and record.get("media") == "image"
+        made = record.derive(path=path, row=row, media="image" if is_packed_image else MEDIA_OF_KIND[kind])
+        if record.get("id") is None and record.get("path") is not None:
+            made["id"] = normalise_id(record["path"])  # not the shard's, which may be renamed
+    made.arrays = None
+    return made
+
+
+def _why_not_opened(path: str, error: OSError) -> str:
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(len(MAGIC))
+    except OSError as inner:
+        return (inner.strerror or str(inner)).lower()
+    return "truncated or damaged HDF5 file" if head == MAGIC else "not an HDF5 file"
+
+
+@contextlib.contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Errors of HDF5 while reading as InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged shard: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,26 @@
+"""What the options of training are read as."""
+
+import pytest
+
+from omnicli.commands.options.training import Crop, Freeze, LrSchedule, Recipe, parse_milestones
+from omnicli.errors import UsageError
+from omnicli.training.recipes import TEACHER_RECIPES
+
+
+def test_every_recipe_can_be_named():
+    assert {choice.value for choice in Recipe} == set(TEACHER_RECIPES)
+
+
+def test_every_choice_of_a_recipe_can_be_given():
+    rows = TEACHER_RECIPES.values()
+    assert {row.freeze for row in rows} <= {choice.value for choice in Freeze}
+    assert {row.schedule for row in rows} <= {choice.value for choice in LrSchedule}
+    assert {row.crop for row in rows} <= {choice.value for choice in Crop}
+
+
+def test_milestones_are_epochs_with_commas():
+    assert parse_milestones(None) is None
+    assert parse_milestones("40,80") == (40, 80)
+    for text in ("40;80", "", "x", "4.5"):
+        with pytest.raises(UsageError, match="40,80"):
+            parse_milestones(text)

@@ -1,0 +1,205 @@
+"""A folder of outputs: complete files are left alone, the rest is made, and a bad file is tried again."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from omnicli.commands.options.checks import StreamOptions
+from omnicli.commands.run.runner import StageRun, run_stage
+from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
+from omnicli.streams.shards.shard_io import open_shard
+
+
+@pytest.fixture
+def crawl(tmp_path):
+    for name, ids in {"a": "123", "b": "45", "c": "6x7"}.items():
+        lines = "".join(json.dumps({"id": letter}) + "\n" for letter in ids)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return tmp_path
+
+
+def run(crawl, made, **options):
+    """Run over a, b, c; ``made`` collects the ids the stage saw."""
+
+    def stage(records, on_drop):
+        for record in records:
+            made.append(record["id"])
+            if record["id"] == "x":
+                on_drop(record, "unreadable: empty file")
+            else:
+                yield record
+
+    inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
+    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", quiet=False, **options)
+    run_stage(StageRun(name="measure", make=lambda: stage, options={}), streams)
+
+
+def test_a_rerun_makes_only_what_is_missing(crawl):
+    run(crawl, [])
+    (crawl / "out" / "b.jsonl").unlink()
+    made = []
+    run(crawl, made)
+    assert made == ["4", "5"]
+    made.clear()
+    run(crawl, made)
+    assert made == []
+
+
+def test_no_resume_makes_all_again(crawl):
+    run(crawl, [])
+    made = []
+    run(crawl, made, resume=False)
+    assert made == list("123456x7")
+
+
+def test_a_file_with_too_much_bad_is_complete_but_not_done(crawl):
+    made = []
+    with pytest.raises(TooManyBad, match=r"c.jsonl: 1 unreadable"):
+        run(crawl, made, max_bad="0")
+    assert (crawl / "out" / "c.jsonl").read_text().count("\n") == 2
+    made.clear()
+    with pytest.raises(TooManyBad):
+        run(crawl, made, max_bad="0")
+    assert made == ["6", "x", "7"]
+
+
+def test_a_file_with_too_much_bad_is_not_done_though_it_was_before(crawl):
+    run(crawl, [])
+    with pytest.raises(TooManyBad):
+        run(crawl, [], max_bad="0", resume=False)
+    made = []
+    run(crawl, made)
+    assert made == ["6", "x", "7"]
+
+
+def test_rejects_wanted_later_are_refused_and_missing_ones_made_again(crawl):
+    run(crawl, [])
+    for flags in ({"missing": True, "shards_total": 1}, {}):
+        with pytest.raises(OmniError, match=r"a.jsonl: was made with .* \(rejects False then, True now\)"):
+            run(crawl, [], rejects=f"{crawl}/left/", **flags)
+    run(crawl, [], rejects=f"{crawl}/left/", resume=False)
+    (crawl / "left" / "c.jsonl").unlink()
+    made = []
+    run(crawl, made, rejects=f"{crawl}/left/")
+    assert made == ["6", "x", "7"]
+    assert json.loads((crawl / "left" / "c.jsonl").read_text())["id"] == "x"
+    made.clear()
+    run(crawl, made, rejects=f"{crawl}/left/")
+    assert made == []
+    run(crawl, made, rejects=f"{crawl}/elsewhere/")
+    assert len(list((crawl / "elsewhere").iterdir())) == 3
+
+
+def pack(crawl, shards, **options):
+    """Run over a, b, c, each id a frame; the ids that the stage saw."""
+    made = []
+
+    def stage(records, on_drop):
+        for record in records:
+            made.append(record["id"])
+            packed = record.derive()
+            packed.arrays = {"frames": [record["id"].encode()]}
+            yield packed
+
+    inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
+    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", shards_dir=shards, **options)
+    run_stage(StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+    return made
+
+
+def test_other_shards_are_refused_and_missing_ones_made_again(crawl, capsys):
+    assert pack(crawl, crawl / "px") == list("123456x7")
+    with pytest.raises(OmniError, match=r"\(shards '\S+/px' then, '\S+/py' now\)"):
+        pack(crawl, crawl / "py")
+    (crawl / "px" / "b-00000.h5").unlink()
+    pack(crawl, crawl / "px", missing=True, shards_total=1)
+    assert capsys.readouterr().out == "--array=0\n"
+    assert pack(crawl, crawl / "px") == ["4", "5"]
+    shutil.rmtree(crawl / "px")
+    assert pack(crawl, crawl / "px") == list("123456x7")
+    for name in "abc":
+        for line in (crawl / "out" / f"{name}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            assert open_shard(row["path"]).frames(row["row"]) == [row["id"].encode()]
+    assert pack(crawl, crawl / "px") == []
+
+
+def test_shards_share_the_files_among_them(crawl):
+    made = []
+    for index in range(3):
+        run(crawl, made, shard=f"{index}/3")
+    assert sorted(made) == sorted("123456x7")
+
+
+def test_missing_is_printed_and_nothing_is_run(crawl, capsys):
+    made = []
+    run(crawl, made, missing=True, shards_total=1)
+    assert capsys.readouterr().out == "--array=0\n"
+    run(crawl, made)
+    capsys.readouterr()
+    made.clear()
+    run(crawl, made, missing=True, shards_total=1)
+    assert capsys.readouterr().out == ""
+    assert made == []
+
+
+def test_media_in_a_folder_stop_it_before_anything_is_loaded(crawl):
+    (crawl / "d.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+
+    def make():
+        raise AssertionError("loaded")
+
+    with pytest.raises(UsageError, match=r"d.jpg is media"):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
+        run_stage(StageRun(name="measure", make=make, options={}), streams)
+
+
+def test_files_without_records_are_counted_in_a_line(crawl, capsys):
+    for name in "defg":
+        (crawl / f"{name}.parquet").write_text("PAR1")
+    streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
+    run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams)
+    said = capsys.readouterr().err
+    assert "measure: files left out, which hold no records: 4 (" in said
+    assert "d.parquet: not media (text); " in said
+    assert "measure: 8 in = 8 kept" in said
+
+
+def test_an_output_folder_below_the_input_is_not_read_by_the_next_run(crawl):
+    for made in ([], []):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/kept/", resume=False)
+        note = lambda records, on_drop, made=made: (made.append(record["id"]) or record for record in records)  # noqa: E731
+        run_stage(StageRun(name="measure", make=lambda note=note: note, options={}), streams)
+        assert made == list("123456x7")
+
+
+def test_inputs_are_never_replaced(crawl):
+    before = (crawl / "a.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=r"a.jsonl is an input and would be replaced"):
+        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/")
+        run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}), streams)
+    assert (crawl / "a.jsonl").read_bytes() == before
+
+
+def test_sigterm_while_the_model_loads_is_resumable(crawl):
+    def make():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return lambda records, on_drop: records
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(Interrupted, match="run the same command again") as stopped:
+            streams = StreamOptions(inputs=[str(crawl / "a.jsonl")], out=f"{crawl}/out/")
+            run_stage(StageRun(name="measure", make=make, options={}), streams)
+        assert stopped.value.resumable
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_no_named_input_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="name the input files"):
+        run_stage(StageRun(name="measure", make=lambda: None, options={}), StreamOptions(out=f"{tmp_path}/out/"))

@@ -1,0 +1,55 @@
+"""Where and how precisely: nothing is guessed, nothing emulated."""
+
+import pytest
+import torch
+
+from omnicli.errors import UsageError
+from omnicli.inference import device as module
+from omnicli.inference.device import pick_device, pick_precision, set_threads
+
+CPU = torch.device("cpu")
+
+
+def test_the_cpu_is_always_there():
+    assert pick_device("cpu") == CPU
+    assert pick_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x", "", "cuda:999"])
+def test_other_names_are_errors_of_usage_that_name_the_value(name):
+    with pytest.raises(UsageError, match="--device"):
+        pick_device(name)
+
+
+def test_named_precisions_are_taken_and_others_refused():
+    assert pick_precision("float32", CPU) == torch.float32
+    assert pick_precision("bfloat16", CPU) == torch.bfloat16
+    with pytest.raises(UsageError, match="half"):
+        pick_precision("half", CPU)
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ("processor : 0\nflags\t: fpu avx512f avx512_bf16 sse\n", torch.bfloat16),
+        ("flags : fpu amx_bf16\n", torch.bfloat16),
+        ("flags : fpu avx2 avx512f\n", torch.float32),
+        ("Features : fp asimd\n", torch.float32),
+        (None, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_only_where_the_cpu_has_it_natively(tmp_path, monkeypatch, info, expected):
+    path = tmp_path / "cpuinfo"
+    if info is not None:
+        path.write_text(info)
+    monkeypatch.setattr(module, "CPU_INFO", path)
+    assert pick_precision("auto", CPU) == expected
+
+
+def test_threads_can_be_set():
+    before = torch.get_num_threads()
+    try:
+        set_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

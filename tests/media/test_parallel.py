@@ -1,0 +1,133 @@
+import gc
+import os
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnicli.media.parallel import LULL, map_ahead
+
+
+def results_of(stream):
+    return [result for result in stream if result is not LULL]
+
+
+@given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 4), st.integers(1, 6))
+@settings(deadline=None, max_examples=40)
+def test_results_come_in_the_order_of_the_items_however_long_each_takes(delays, workers, ahead):
+    def work(item):
+        place, delay = item
+        time.sleep(delay / 2000)
+        return place
+
+    assert results_of(map_ahead(work, enumerate(delays), workers=workers, ahead=ahead)) == list(range(len(delays)))
+
+
+def test_workers_really_run_at_once():
+    meeting = threading.Barrier(3, timeout=10)
+    assert len(results_of(map_ahead(lambda _: meeting.wait(), range(6), workers=3, ahead=6))) == 6
+
+
+def test_no_more_items_are_read_than_may_be_ahead():
+    read = []
+
+    def items():
+        for item in range(100):
+            read.append(item)
+            yield item
+
+    stream = map_ahead(lambda item: item, items(), workers=2, ahead=5)
+    for expected in range(10):
+        assert next(stream) == expected
+        time.sleep(0.02)
+        assert len(read) <= expected + 1 + 5
+    stream.close()
+
+
+def test_a_failure_of_the_function_comes_after_the_results_before_it():
+    def work(item):
+        if item == 3:
+            raise KeyError("third")
+        return item
+
+    stream = map_ahead(work, range(10), workers=4, ahead=8)
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError, match="third"):
+        next(stream)
+
+
+def test_a_failure_of_the_iterable_comes_after_the_results_before_it():
+    def items():
+        yield from range(3)
+        raise OSError("the disk is gone")
+
+    stream = map_ahead(lambda item: item, items(), workers=2, ahead=8)
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(stream)
+
+
+def test_one_lull_a_quiet_spell_after_everything_read_has_been_yielded():
+    reading, writing = os.pipe()
+
+    def items():
+        with os.fdopen(reading, "rb", buffering=0) as pipe:
+            while byte := pipe.read(1):
+                yield byte
+
+    stream = map_ahead(lambda item: item, items(), workers=2, ahead=8, lull_sec=0.05)
+    os.write(writing, b"ab")
+    assert [next(stream) for _ in range(3)] == [b"a", b"b", LULL]
+    threading.Timer(0.3, os.write, (writing, b"c")).start()
+    assert [next(stream) for _ in range(2)] == [b"c", LULL]  # no second LULL in the longer wait before "c"
+    threading.Timer(0.2, os.close, (writing,)).start()
+    assert list(stream) == []
+
+
+def test_a_slow_function_is_no_lull():
+    def work(item):
+        time.sleep(0.1)
+        return item
+
+    assert list(map_ahead(work, range(3), workers=1, ahead=3, lull_sec=0.02)) == [0, 1, 2]
+
+
+def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
+    before = threading.active_count()
+    gate = threading.Event()
+    closed = []
+
+    def items():
+        try:
+            yield 1
+            gate.wait(30)
+            yield 2
+        finally:
+            closed.append(True)
+
+    stream = map_ahead(lambda item: item, items(), workers=3, ahead=4)
+    assert next(stream) == 1
+    start = time.perf_counter()
+    stream.close()
+    assert time.perf_counter() - start < 1
+    assert threading.active_count() <= before + 1  # only the reader, which waits at the gate
+    gate.set()
+    deadline = time.perf_counter() + 5
+    while threading.active_count() > before and time.perf_counter() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before and closed == [True]
+
+
+def test_nothing_starts_before_the_first_result_is_asked_for():
+    before = threading.active_count()
+    stream = map_ahead(lambda item: item, iter([1]), workers=2, ahead=2)
+    assert threading.active_count() == before
+    del stream
+    gc.collect()
+
+
+def test_impossible_numbers_are_refused():
+    with pytest.raises(ValueError, match="workers and ahead must be at least 1, got 0 and 4"):
+        next(map_ahead(len, ["a"], workers=0, ahead=4))

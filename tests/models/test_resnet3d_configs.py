@@ -1,0 +1,47 @@
+"""The table of 3D ResNets: every row can be built, and is what its name says."""
+
+import pytest
+import torch
+
+from omnicli.models.resnet3d import NonLocal, ResNet3D
+from omnicli.models.resnet3d_configs import DESIGNS
+
+PARAMETERS = {  # of the released models, without the classifier of 400 classes
+    "slowonly-r50": 32_454_096 - 819_600,
+    "slowonly-r101": 60_359_120 - 819_600,
+    "i3d-r50": 28_043_472 - 819_600,
+    "ircsn-r50": 13_131_152 - 819_600,
+    "ircsn-r152": 29_703_568 - 819_600,
+    "ipcsn-r152": 33_016_592 - 819_600,
+    "r2plus1d-r34": 63_759_281 - 205_200,
+    "r3d-r18": 33_371_472 - 205_200,  # torchvision's
+    "torchvision-mc3_18": 11_695_440 - 205_200,
+    "torchvision-r2plus1d_18": 31_505_325 - 205_200,
+}
+
+
+def on_meta(name):
+    with torch.device("meta"):
+        return ResNet3D(DESIGNS[name])
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_design_has_the_size_that_was_published(name):
+    model = on_meta(name)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count == PARAMETERS.get(name, count)
+    assert model.num_features == DESIGNS[name].width * (8 if DESIGNS[name].block == "basic" else 32)
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("i3d-nl-r50", (1, 3)), ("slowonly-nl-r50", (0, 2))])
+def test_non_local_blocks_are_the_second_ones_of_layer2_and_layer3(name, blocks):
+    model = on_meta(name)
+    assert tuple(i for i, block in enumerate(model.layer2) if block.non_local_block is not None) == blocks
+    assert sum(isinstance(module, NonLocal) for module in model.modules()) == 5
+
+
+def test_the_small_slow_only_sees_neighbours_in_layer3_and_layer4_only():
+    small, full = on_meta("slowonly-r18w16"), on_meta("slowonly-r18")
+    kernels = [layer[0].conv1.kernel_size[0] for layer in small.layers]
+    assert kernels == [layer[1].conv2.kernel_size[0] for layer in full.layers] == [1, 1, 3, 3]
+    assert [4 * weight.shape[0] for weight in small.parameters()] == [weight.shape[0] for weight in full.parameters()]

@@ -1,0 +1,58 @@
+"""Names of other codes, there and back."""
+
+import pytest
+import torch
+
+from omnicli.models.architectures import new_model
+from omnicli.models.resnet3d_configs import DESIGNS
+from omnicli.models.slowfast import SLOWFAST_DESIGNS
+from omnicli.models.weight_names import bare_names, from_omni, inflate, recognise_layout, to_omni
+
+NAMES = [*(name for name in DESIGNS if not name.startswith("torchvision")), *SLOWFAST_DESIGNS, "tsn-resnet50"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "tsm-resnet50", "tsm-resnet101"])
+@pytest.mark.parametrize("layout", ["mmaction2", "mmaction"])
+def test_every_model_comes_back_from_either_layout(name, layout):
+    with torch.device("meta"):
+        ours = new_model(name, 4).state_dict()
+    theirs = from_omni(ours, layout, is_shifted=name.startswith("tsm-"))
+    assert recognise_layout(theirs) == layout
+    assert len(theirs) == len(ours)
+    back = to_omni({f"module.{key}": tensor for key, tensor in theirs.items()})
+    assert back.keys() == ours.keys()
+    assert all(back[key] is ours[key] for key in ours)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("backbone.conv1.conv.weight", "backbone.conv1.weight"),
+        ("backbone.layer1.0.conv3.bn.running_var", "backbone.layer1.0.bn3.running_var"),
+        ("backbone.layer2.0.downsample.bn.bias", "backbone.layer2.0.downsample.1.bias"),
+        ("backbone.layer1.0.conv1.conv.net.weight", "backbone.layer1.0.conv1.weight"),
+        ("backbone.layer1.0.conv2.0.bn.weight", "backbone.layer1.0.bn2.weight"),
+        ("backbone.layer2.0.downsample.conv.conv_t.weight", "backbone.layer2.0.downsample.0.conv_t.weight"),
+        ("backbone.slow_path.layer1_lateral.conv.weight", "backbone.slow_path.layer1_lateral.weight"),
+        ("backbone.layer2.1.non_local_block.g.0.conv.bias", "backbone.layer2.1.non_local_block.g.bias"),
+        ("backbone.layer2.1.non_local_block.conv_out.bn.weight", "backbone.layer2.1.non_local_block.bn_out.weight"),
+        ("cls_head.fc_cls.weight", "fc.weight"),
+    ],
+)
+def test_the_table_of_mmaction2_keys(theirs, ours):
+    marker = {"backbone.conv1.conv.weight": torch.zeros(1)}
+    assert ours in to_omni({**marker, theirs: torch.zeros(1)})
+
+
+def test_what_the_data_preprocessor_left_is_not_looked_at():
+    assert bare_names({"data_preprocessor.mean": torch.zeros(3), "module.fc.bias": torch.zeros(1)}).keys() == {
+        "fc.bias"
+    }
+
+
+def test_inflation_repeats_over_time_and_divides():
+    weights = {"conv.weight": torch.randn(4, 3, 5, 5), "bn.weight": torch.ones(4)}
+    inflated = inflate(weights, {"conv.weight": torch.empty(4, 3, 3, 5, 5), "bn.weight": torch.empty(4)})
+    assert torch.allclose(inflated["conv.weight"].sum(dim=2), weights["conv.weight"], atol=1e-6)
+    assert torch.equal(inflated["conv.weight"][:, :, 0], inflated["conv.weight"][:, :, 2])
+    assert inflated["bn.weight"] is weights["bn.weight"]

@@ -1,0 +1,169 @@
+"""Scores of two streams: matched by id, averaged with weights, and nothing taken silently that does not belong."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnicli.errors import InputError
+from omnicli.stages.eval.fusion import (
+    CLASS_NAMES,
+    SCORE_FUNCTION,
+    check_same_records,
+    common_classes,
+    fuse_scores,
+    open_scores,
+    read_score_records,
+)
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardWriter
+
+CLASSES = ["archery", "bowling", "climbing"]
+
+
+def write(folder, rows, *, classes=CLASSES, rows_per_shard=10_000, kind="scores", function=None):
+    """Score shards as eval leaves them, of (id, label, scores)."""
+    provenance = {CLASS_NAMES: classes or None, SCORE_FUNCTION: function}
+    writer = ShardWriter(folder, stage="eval", kind=kind, provenance=provenance, rows_per_shard=rows_per_shard)
+    for name, label, scores in rows:
+        record = Record({"id": name, "label": label})
+        record.arrays = {"scores": np.asarray(scores, np.float32)}
+        writer.add(record)
+    writer.close()
+    return folder
+
+
+def softmax(logits):
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def drawn(seed, count=7):
+    rng = np.random.default_rng(seed)
+    labels = np.random.default_rng(0).integers(0, 3, count)
+    return [(f"v{n}", int(labels[n]), row) for n, row in enumerate(softmax(rng.normal(size=(count, 3))))]
+
+
+def fused(paths, ratio):
+    sets = [open_scores(path) for path in paths]
+    common_classes(sets, None)
+    check_same_records(sets)
+    pairs = fuse_scores(read_score_records(sets[0]), sets=sets, ratio=ratio, on_drop=lambda *_: None)
+    return {record["id"]: scores for record, scores in pairs}
+
+
+@settings(max_examples=15)
+@given(
+    seeds=st.lists(st.integers(0, 1000), min_size=2, max_size=3),
+    ratio=st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    scale=st.floats(0.1, 10),
+    order=st.permutations(range(7)),
+    rows_per_shard=st.integers(1, 7),
+)
+def test_the_weighted_mean_of_numpy_in_any_order_of_rows_and_at_any_scale_of_the_ratio(
+    tmp_path_factory, seeds, ratio, scale, order, rows_per_shard
+):
+    folder = tmp_path_factory.mktemp("fused")
+    rows, ratio = [drawn(seed) for seed in seeds], ratio[: len(seeds)]
+    paths = [write(folder / str(n), each) for n, each in enumerate(rows)]
+    expected = np.average([[scores for _, _, scores in each] for each in rows], axis=0, weights=ratio)
+    made = fused(paths, ratio)
+    assert list(made) == [f"v{n}" for n in range(7)]
+    np.testing.assert_allclose(list(made.values()), expected, atol=1e-7)
+    shuffled = write(folder / "shuffled", [rows[-1][n] for n in order], rows_per_shard=rows_per_shard)
+    again = fused([*paths[:-1], shuffled], [scale * weight for weight in ratio])
+    assert again.keys() == made.keys()
+    for name, scores in made.items():
+        np.testing.assert_allclose(again[name], scores, atol=1e-12)
+
+
+def test_a_set_fused_with_itself_and_a_set_with_all_the_weight_stay_what_they_are(tmp_path):
+    a, b = write(tmp_path / "a", drawn(1)), write(tmp_path / "b", drawn(2))
+    alone = {name: scores.astype(np.float64) for name, _, scores in drawn(1)}
+    for paths, ratio in (([a, a], [1, 1]), ([a, b], [1, 0]), ([a, b], [3, 0])):
+        made = fused(paths, ratio)
+        assert all(np.array_equal(made[name], scores) for name, scores in alone.items())
+
+
+def test_a_single_file_is_a_set_as_a_folder_is(tmp_path):
+    a = write(tmp_path / "a", drawn(1))
+    assert open_scores(a / "00000.h5").rows.keys() == open_scores(a).rows.keys()
+
+
+def test_an_id_that_occurs_twice_is_named_at_both_places(tmp_path):
+    rows = drawn(1)
+    path = write(tmp_path / "a", [*rows[:5], rows[1]], rows_per_shard=4)
+    with pytest.raises(InputError, match=r"a/00001\.h5:2: id 'v1' is already at .*a/00000\.h5:2"):
+        open_scores(path)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_id_that_one_of_them_lacks_is_named_whichever_it_is(tmp_path, turned):
+    whole, part = write(tmp_path / "whole", drawn(1)), write(tmp_path / "part", drawn(2)[2:])
+    with pytest.raises(InputError, match=r"part: no scores for id 'v0' and 1 more, which .*whole has"):
+        fused([part, whole] if turned else [whole, part], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "says"),
+    [
+        (drawn(2), CLASSES[::-1], "other classes than .*, or another order: class 0 is 'archery' and 'climbing'"),
+        ([("v0", 0, [0.5, 0.5])], ["x", "y"], "scores 2 classes, but .*a 3"),
+        (
+            [(name, (label + 1) % 3, scores) for name, label, scores in drawn(2)],
+            CLASSES,
+            r"b/00000.h5:1: id 'v0' has l",
+        ),
+        ([(name, label, 3 * scores) for name, label, scores in drawn(2)], CLASSES, r"b/00000.h5:1: no softmax scores"),
+        ([(name, label, scores * np.nan) for name, label, scores in drawn(2)], CLASSES, "no softmax scores"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(tmp_path, rows, classes, says):
+    a, b = write(tmp_path / "a", drawn(1)), write(tmp_path / "b", rows, classes=classes)
+    with pytest.raises(InputError, match=says):
+        fused([a, b], [1, 1])
+
+
+def test_shards_without_names_take_those_that_are_given(tmp_path):
+    bare = open_scores(write(tmp_path / "a", drawn(1), classes=None))
+    named = open_scores(write(tmp_path / "b", drawn(2)))
+    assert common_classes([bare, bare], CLASSES) == common_classes([bare, named], None) == tuple(CLASSES)
+    with pytest.raises(InputError, match="names no classes; --classes FILE"):
+        common_classes([bare, bare], None)
+    with pytest.raises(InputError, match="scores 3 classes, but --classes names 2"):
+        common_classes([bare, bare], CLASSES[:2])
+    with pytest.raises(InputError, match="b: has other classes than --classes"):
+        common_classes([bare, named], ["a", "b", "c"])
+
+
+def test_scores_of_several_labels_are_fused_with_their_like_alone(tmp_path):
+    rows = [("v0", [0, 2], [0.9, 0.1, 0.8]), ("v1", [1], [0.3, 0.6, 0.2])]
+    a, b = (write(tmp_path / name, rows, function="sigmoid") for name in "ab")
+    assert fused([a, b], [1, 3])["v0"] == pytest.approx([0.9, 0.1, 0.8])
+    softmax_too = write(tmp_path / "c", drawn(1, 2))
+    with pytest.raises(InputError, match=r"a: sigmoid scores, but softmax in .*c$"):
+        fused([softmax_too, a], [1, 1])
+    write(tmp_path / "d", drawn(1, 2))
+    (tmp_path / "d" / "00000.h5").rename(a / "00001.h5")
+    with pytest.raises(InputError, match=r"00001\.h5: scores other classes than .*00000\.h5, or in another way"):
+        open_scores(a)
+
+
+def test_many_long_names_fit_into_a_shard(tmp_path):
+    """HDF5 keeps small attributes within 64 KiB; the names of a large vocabulary take more."""
+    names = [f"class number {n} with a long name" for n in range(5000)]
+    scores = np.full(5000, 1 / 5000)
+    assert open_scores(write(tmp_path / "a", [("v0", 0, scores)], classes=names)).classes == tuple(names)
+
+
+def test_other_shards_and_empty_folders_are_refused(tmp_path):
+    writer = ShardWriter(tmp_path / "f", stage="features", kind="features", provenance={})
+    record = Record({"id": "v0"})
+    record.arrays = {"features": np.zeros((1, 4)), "times": np.zeros(1)}
+    writer.add(record)
+    writer.close()
+    with pytest.raises(InputError, match=r"00000\.h5: holds features, not scores"):
+        open_scores(tmp_path / "f")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: no \.h5 shard in this folder"):
+        open_scores(tmp_path / "empty")

@@ -1,0 +1,209 @@
+import html.parser
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from omnicli.errors import InputError
+from omnicli.stages.report.collector import Tally
+from omnicli.stages.report.page import render_report
+from omnicli.streams.record import Record
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+NASTY = 'a"b/<script>alert(1)</script>&amp;.jpg'
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: tags, what they point to, and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def filtered(world, **options):
+    """The world's pictures and videos, scored by nobody in particular."""
+    tally = Tally(**options)
+    for index, path in enumerate(sorted((world / "web").rglob("*.*"))):
+        name = str(path.relative_to(world))
+        record = Record({"id": name, "path": name, "query": path.parent.name, "pseudo_class": "spinning fan",
+                         "pseudo_label": 2, "confidence": (index * 37 % 100) / 100})  # fmt: skip
+        tally.add(record, None if record["confidence"] >= 0.5 else "low confidence")
+    return tally
+
+
+@pytest.fixture(scope="module")
+def page(world):
+    return render_report(filtered(world, size=3), title="Four <actions>", root=str(world), workers=2)
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(page):
+    parsed = Page(page)
+    assert parsed.open == []
+    assert "script" not in parsed.tags
+    assert all(link.startswith(("data:", "#")) for link in parsed.links)
+    assert "url(" not in page and "@import" not in page
+
+
+def test_the_same_records_give_the_same_bytes(page, world):
+    assert render_report(filtered(world, size=3), title="Four <actions>", root=str(world), workers=1) == page
+
+
+def test_header_counts_add_up(page, world):
+    text = " ".join("".join(Page(page).text).split())
+    total = len(list((world / "web").rglob("*.*")))
+    kept, rejected = (int(re.search(rf"(\d+) ?{word},", text).group(1)) for word in ("kept", "rejected"))
+    assert f"{total} records" in text
+    assert kept + rejected == total
+    assert "<b>0.5</b><span>threshold</span>" in page
+
+
+def test_every_group_shows_its_surest_its_doubtful_and_its_rejected(page):
+    text = "".join(Page(page).text)
+    for query in ("falling rain", "rolling wheel", "spinning fan", "swinging pendulum"):
+        assert query in text
+    assert text.count("kept, most confident") == 4
+    assert text.count("rejected, most confident") == 4
+
+
+def test_broken_media_become_placeholders_with_their_reason(world):
+    tally = Tally()
+    for name in ("truncated.jpg", "empty.jpg", "404.jpg"):
+        tally.add(Record({"id": name, "path": f"web/image/falling rain/{name}", "media": "image"}))
+    text = "".join(Page(render_report(tally, title="t", root=str(world))).text)
+    assert "truncated JPEG" in text and "empty file" in text and "HTML page" in text
+
+
+def test_names_from_the_web_are_text_and_nothing_else():
+    tally = Tally()
+    tally.add(Record({"id": NASTY, "query": NASTY, "pseudo_class": NASTY, "confidence": 0.9, "media": NASTY}))
+    tally.add(Record({"id": NASTY, "query": "b", "pseudo_class": "c"}), f"unreadable: {NASTY}")
+    tally.add(Record({"id": NASTY, "query": "c"}), NASTY)
+    tally.add(Record({"epoch": 1, NASTY: 1.0}))
+    page = render_report(tally, title=NASTY)
+    assert "<script" not in page
+    assert "script" not in Page(page).tags
+    assert "alert(1)" in "".join(Page(page).text)
+
+
+def test_a_threshold_given_is_the_threshold_shown(world):
+    page = render_report(filtered(world), title="t", root=str(world), threshold=0.45)
+    assert "<b>0.45</b><span>threshold</span>" in page
+
+
+def test_plain_records_without_scores_make_a_page_too(world):
+    tally = Tally(size=2)
+    for path in sorted((world / "target/val").rglob("*.mp4")):
+        tally.add(Record({"id": str(path), "path": str(path), "media": "video", "class_name": path.parent.name}))
+    text = "".join(Page(render_report(tally, title="t")).text)
+    assert "12 videos" in text and "Confidence" not in text and "falling_rain" in text
+
+
+def test_training_and_evaluation_become_curves_and_a_matrix():
+    tally = Tally()
+    for epoch in range(3):
+        tally.add(Record({"epoch": epoch, "train_loss": 1 / (epoch + 1)}))
+    pairs = [{"classes": ["<rain>", "fan"], "before": 0.5, "after": 0.25}]
+    tally.add(
+        Record(
+            {"top1_acc": 0.75, "num_videos": 4, "classes": ["rain", "fan"], "confusion": [[2, 0], [1, 1]],
+             "baseline": {"improved": pairs}}
+        )
+    )  # fmt: skip
+    page = render_report(tally, title="t")
+    text = "".join(Page(page).text)
+    assert "loss" in text and "0.75" in text and "rain → rain: 2 (100%)" in text
+    assert "Confused less than by the baseline" in text and "<rain> – fan" in text and "0.500 → 0.250" in text
+    assert page.count("<polyline") == 1
+
+
+def test_suspected_duplicates_stand_beside_their_target(world):
+    target = sorted((world / "target/val").rglob("*.mp4"))[0]
+    copy = Record({"id": "copy.jpg", "path": str(world / "web/image/falling rain/seen before 0.jpg"), "query": "q"})
+    copy.verdict = {"reason": "duplicate", "match": {"id": str(target), "cosine": 0.9731, "target_time_sec": 1.0}}
+    tally = Tally()
+    tally.add(copy, "duplicate")
+    page = render_report(tally, title="t")
+    text = "".join(Page(page).text)
+    assert "0.973" in text and target.name in text
+    assert page.count("data:image/jpeg") >= 2
+
+
+def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
+    """Both at their own time; what repeats an earlier record says so; footage in common counts by its share."""
+    first, second = sorted((world / "target/val").rglob("*.mp4"))[:2]
+    frames = {"path": str(second), "media": "video", "time_sec": 1.0, "target_time_sec": 0.5, "cosine": 0.9}
+    footage = {"id": str(second), "start_sec": 0.5, "end_sec": 1.5, "target_start_sec": 1.0, "overlap": 0.25}
+    pages = []
+    for reason, match in (("repeat", frames), ("duplicate", footage), ("duplicate", frames | {"time_sec": 0.0})):
+        record = Record({"id": "x", "path": str(first), "media": "video"})
+        record.verdict = {"reason": reason, "match": match}
+        tally = Tally()
+        tally.add(record, reason)
+        pages.append(render_report(tally, title="t"))
+    repeat, footage_page, other_time = ("".join(Page(page).text) for page in pages)
+    assert "at 1 s" in repeat and "earlier in the stream at 0.5 s" in repeat and "0.900" in repeat
+    assert "at 0.5 s" in footage_page and "in the target set at 1 s" in footage_page and "0.250" in footage_page
+    assert "in the target set at 0.5 s" in other_time
+    shown = [page.split('id="duplicates"')[1].split("data:image/jpeg;base64,")[1].split('"')[0] for page in pages[::2]]
+    assert shown[0] != shown[1]  # another frame of the same video
+
+
+def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_pictures():
+    tally = Tally()
+    for index in range(300):
+        for copy in range(1 + index // 10):
+            tally.add(Record({"id": f"{index}/{copy}", "query": f"q{index}"}))
+    page = render_report(tally, title="t", max_groups=5)
+    text = "".join(Page(page).text)
+    assert "The 5 largest of 300" in text and "276 more" in text
+    assert page.count('<section class="group">') == 5
+
+
+def test_an_empty_stream_is_refused():
+    with pytest.raises(InputError, match="nothing to report: the input has no records"):
+        render_report(Tally(), title="t")
+
+
+def open_in_browser(page, folder):
+    """(document, complaints) of a browser that is told to refuse every script and everything from elsewhere."""
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    guarded = page.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{policy}">')
+    file = folder / "report.html"
+    file.write_text(guarded, encoding="utf-8")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
+    command = [CHROMIUM, *options, "--enable-logging=stderr", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_opens_the_page_without_complaint_and_asks_nobody(page, tmp_path):
+    document, complaints = open_in_browser(page, tmp_path)
+    assert complaints == []
+    assert document.count("<figure") == page.count("<figure")
+    _, complaints = open_in_browser(page + '<img src="http://elsewhere.invalid/a.png">', tmp_path)
+    assert len(complaints) == 1

@@ -1,0 +1,79 @@
+import base64
+
+import cv2
+import numpy as np
+import pytest
+
+from omnicli.media.video import VideoSource
+from omnicli.stages.report.thumbnails import SHORT_SIDE, make_thumbnail
+from omnicli.streams.record import Record
+
+
+def decode(uri):
+    head, _, data = uri.partition(",")
+    assert head == "data:image/jpeg;base64"
+    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+
+
+def write_picture(path, height, width):
+    image = np.full((height, width, 3), 90, np.uint8)
+    image[: height // 2] = (10, 20, 200)  # BGR
+    cv2.imwrite(str(path), image)
+    return Record({"id": path.name, "path": str(path), "media": "image"})
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "aspect"),
+    [(480, 640, 4 / 3), (600, 600, 1), (300, 3000, 2.2), (3000, 300, 1 / 1.6), (40, 50, 1.25)],
+)
+def test_a_picture_becomes_a_small_jpeg_of_its_shape(tmp_path, height, width, aspect):
+    thumbnail = make_thumbnail(write_picture(tmp_path / "a.png", height, width))
+    picture = decode(thumbnail.uri)
+    assert thumbnail.aspect == pytest.approx(aspect, rel=0.03)
+    assert picture.shape[0] <= SHORT_SIDE
+    assert picture.shape[1] / picture.shape[0] == pytest.approx(thumbnail.aspect)
+    assert picture[0, 0, 2] > 150 > picture[-1, 0, 2]  # red above, grey below
+
+
+def test_a_video_becomes_three_frames_side_by_side(world):
+    video = next((world / "target/val").rglob("*.mp4"))
+    thumbnail = make_thumbnail(Record({"id": "v", "path": str(video), "media": "video"}))
+    picture = decode(thumbnail.uri)
+    assert thumbnail.num_frames == 3
+    assert 1.5 < thumbnail.duration_sec < 2.6
+    assert picture.shape[1] == pytest.approx(3 * picture.shape[0] * thumbnail.aspect, abs=3)
+    left, middle, right = np.array_split(picture.astype(int), 3, axis=1)
+    assert np.abs(left - middle).max() > 30 and np.abs(middle - right).max() > 30
+
+
+def test_the_moment_shown_is_the_frame_on_screen_then(world):
+    video = next((world / "target/val").rglob("*.mp4"))
+    with VideoSource(str(video)) as source:
+        frame = source.read([25], short_side=120)[0]
+    for at_sec in (1.0, 1.039):
+        shown = decode(make_thumbnail(Record({"id": "v", "path": str(video)}), at_sec=at_sec).uri)[..., ::-1]
+        neighbour = decode(make_thumbnail(Record({"id": "v", "path": str(video)}), at_sec=at_sec + 0.04).uri)[..., ::-1]
+        error = np.abs(shown.astype(int) - frame).mean()
+        assert error < 4 and error < np.abs(neighbour.astype(int) - frame).mean()
+
+
+def test_one_moment_of_a_video_can_be_asked_for(world):
+    video = next((world / "target/val").rglob("*.mp4"))
+    record = Record({"id": "v", "path": str(video), "media": "video"})
+    moments = [make_thumbnail(record, at_sec=at) for at in (0.0, 1.0, 1e9)]
+    assert [moment.num_frames for moment in moments] == [1, 1, 1]
+    assert len({moment.uri for moment in moments}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("truncated.jpg", "truncated"), ("empty.jpg", "empty"), ("404.jpg", "HTML"), ("gone.jpg", "no such")],
+)
+def test_what_cannot_be_read_says_why(world, name, why):
+    thumbnail = make_thumbnail(Record({"id": name, "path": f"web/image/falling rain/{name}"}), root=str(world))
+    assert thumbnail.uri == "" and why in thumbnail.why_not
+
+
+def test_records_without_pixels_are_placeholders():
+    assert make_thumbnail(Record({"id": "a"})).why_not == "no path"
+    assert "features" in make_thumbnail(Record({"id": "a", "path": "x.h5", "row": 0, "media": "features"})).why_not

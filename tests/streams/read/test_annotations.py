@@ -1,0 +1,172 @@
+"""Annotation lists of other tools."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.errors import InputError
+from omnicli.streams.read.annotations import read_annotations
+from omnicli.streams.read.file_records import Rejected
+from omnicli.streams.record import Record
+
+UCF = "v_Archery_g01_c01.avi"
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text: str, *, name: str = "list.txt", list_format=None, root=None) -> list[Record]:
+    lines = enumerate(text.encode().split(b"\n"), 1)
+    return list(read_annotations(lines, name=name, list_format=list_format, root=root))
+
+
+def message(text: str, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        read(text, **options)
+    return str(caught.value)
+
+
+WORDS = st.text("abé_. 7", min_size=1, max_size=12).map(str.strip).filter(bool)
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 700)), min_size=1))
+def test_paths_with_spaces_and_numbers_keep_them_and_the_last_token_is_the_label(rows):
+    text = "\n".join(f"{' '.join(name.split())} x.mp4 {label}" for name, label in rows)
+    records = read(text)
+    assert [(record["path"], record["label"]) for record in records] == [
+        (f"{' '.join(name.split())} x.mp4", label) for name, label in rows
+    ]
+
+
+def test_several_labels_are_a_list():
+    assert [record["label"] for record in read("a.mp4 3 7\nb.mp4 2\n\n./c.mp4\t0 1 2")] == [[3, 7], 2, [0, 1, 2]]
+    assert read("a.mp4 3\n\n./c.mp4\t0")[1] == {"id": "c.mp4", "path": "./c.mp4", "label": 0}
+    assert read("a.mp4 3\n\n./c.mp4\t0")[1].where == "list.txt:3"
+
+
+def test_folder_count_label_is_recognised_where_the_folder_is_there():
+    Path("rgb/v 1").mkdir(parents=True)
+    for root, path in ((None, "rgb/v 1"), ("rgb", "v 1")):
+        (record,) = read(f"{path} 120 3", root=root)
+        assert record == {"id": path, "path": path, "media": "frames", "label": 3, "num_frames": 120}
+    assert read("v 120 3 4", list_format="frames")[0]["label"] == [3, 4]
+
+
+def test_a_path_that_ends_in_a_number_is_believed_where_it_is_there():
+    Path("holiday 2019").touch()
+    (record,) = read("holiday 2019 3", list_format="mmaction")
+    assert (record["path"], record["label"]) == ("holiday 2019", 3)
+    (record,) = read("elsewhere 2019 3", list_format="mmaction")
+    assert (record["path"], record["label"]) == ("elsewhere", [2019, 3])
+
+
+def test_two_numbers_after_a_path_without_suffix_are_ambiguous():
+    assert message("clip_1 120 3\nclip_2 90 4") == (
+        "list.txt:1: could be 'path label label' or 'folder num_frames label': 'clip_1 120 3'; "
+        "say --list-format mmaction or --list-format frames"
+    )
+
+
+KINETICS = "label,youtube_id,time_start,time_end,split\n"
+
+
+@pytest.mark.parametrize("place", ["-3B32lodo2M_000059_000069.mp4", "air drumming/-3B32lodo2M_000059_000069.mkv",
+                                   "air_drumming/-3B32lodo2M_000059_000069.mp4"])  # fmt: skip
+def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(place):
+    row = KINETICS + '"air drumming",-3B32lodo2M,59,69,train\n'
+    Path("data", place).parent.mkdir(parents=True)
+    Path("data", place).touch()
+    (record,) = read(row, root="data", name="lists/train.csv")
+    fields = {"youtube_id": "-3B32lodo2M", "split": "train", "class_name": "air drumming"}
+    assert record == {"id": place, "path": place, **fields}
+    (record,) = read(row, name="data/train.csv")
+    assert record == {"id": f"data/{place}", "path": f"data/{place}", **fields}
+    assert record.where == "data/train.csv:2"
+
+
+def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():
+    (record,) = read(KINETICS + '"pet, the cat",abc,0,10,val', root="data")
+    assert type(record) is Rejected
+    assert record.why == "unreadable: no such file"
+    assert record["class_name"] == "pet, the cat"
+    assert record["path"] == "abc_000000_000010.mp4"
+
+
+def test_kinetics_test_lists_have_no_label():
+    (record,) = read("youtube_id,time_start,time_end,split\nabc,1,11,test")
+    assert "class_name" not in record
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (KINETICS + "a,b,c", "list.txt:2: expected 5 columns, got 3: 'a,b,c'"),
+        (KINETICS + "a,b,c,d,e", "list.txt:2: time_start and time_end must be seconds: 'a,b,c,d,e'"),
+        ("label,youtube_id\n", "list.txt:1: no column time_end, time_start; has label, youtube_id"),
+    ],
+)
+def test_bad_kinetics_lines_are_named(text, expected):
+    assert message(text) == expected
+
+
+def test_ucf101_counts_from_one_in_the_order_of_class_ind():
+    Path("classInd.txt").write_text("1 ApplyEyeMakeup\r\n2 Archery\r\n")
+    (record,) = read(f"Archery/{UCF} 2\r")
+    assert record == {"id": f"Archery/{UCF}", "path": f"Archery/{UCF}", "class_name": "Archery", "label": 1}
+    (record,) = read(f"Archery/{UCF}")
+    assert record["label"] == 1, "test lists carry no number"
+
+
+def test_mmaction_lists_of_ucf101_count_from_zero():
+    Path("classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n")
+    assert read(f"Archery/{UCF} 1") == [{"id": f"Archery/{UCF}", "path": f"Archery/{UCF}", "label": 1}]
+    Path("classInd.txt").unlink()
+    assert [record["label"] for record in read(f"ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 0\nArchery/{UCF} 1")] == [
+        0,
+        1,
+    ]
+
+
+def test_ucf101_numbers_without_class_ind_are_ambiguous_but_test_lists_are_not():
+    assert message(f"Archery/{UCF} 2") == (
+        "list.txt:1: labels may count from 1 (UCF101) or from 0 (mmaction); put classInd.txt beside the list, "
+        "or say --list-format ucf101 or --list-format mmaction"
+    )
+    assert read(f"Archery/{UCF} 2", list_format="ucf101")[0]["label"] == 1
+    assert read(f"Archery/{UCF} 2", list_format="mmaction")[0]["label"] == 2
+    assert read(f"Archery/{UCF}")[0]["class_name"] == "Archery"
+
+
+def test_a_ucf101_number_that_contradicts_the_class_is_an_error_at_its_line():
+    Path("classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n")
+    text = f"Archery/{UCF} 2\n" * 300 + f"Archery/{UCF} 1"
+    assert message(text) == "list.txt:301: class number 1 of 'Archery', expected 2 (UCF101 counts from 1)"
+    assert "not in classInd.txt" in message(f"Rowing/{UCF} 2", list_format="ucf101")
+    Path("classInd.txt").write_text("0 ApplyEyeMakeup\n")
+    assert message(f"Archery/{UCF} 2") == "classInd.txt:1: expected '1 ClassName', got '0 ApplyEyeMakeup'"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.mp4 3\nb.mp4", "list.txt:2: no list that omni knows: 'b.mp4'; expected"),
+        ("a.mp4 3\n" * 300 + "b.mp4 x", "list.txt:301: expected 'path label', got 'b.mp4 x'"),
+        ("a.mp4 -1", "list.txt:1: label -1 is negative: 'a.mp4 -1'"),
+        ("just words", "list.txt:1: no list that omni knows: 'just words'"),
+    ],
+)
+def test_a_bad_line_is_named_wherever_it_is(text, expected):
+    assert message(text).startswith(expected)
+
+
+def test_lines_that_are_not_utf8_are_named():
+    with pytest.raises(InputError, match=r"^x:1: not UTF-8: b'caf"):
+        list(read_annotations([(1, b"caf\xe9.mp4 3")], name="x"))
+
+
+def test_an_empty_list_is_an_empty_stream():
+    assert read("\n  \n") == []

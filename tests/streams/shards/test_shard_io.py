@@ -1,0 +1,248 @@
+"""HDF5 shards."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.errors import InputError, OutputError
+from omnicli.streams.record import Record
+from omnicli.streams.shards.shard_io import ShardReader, ShardWriter, open_shard, read_shard
+
+
+def make(index: int, **arrays) -> Record:
+    record = Record({"id": f"é {index}", "path": f"{index}.mp4", "extra": [index, None]}, position=index)
+    record.arrays = arrays
+    return record
+
+
+def writer(folder, kind: str, **options) -> ShardWriter:
+    return ShardWriter(folder, stage="features", kind=kind, provenance={"seed": 3, "fps": 1.0}, **options)
+
+
+@given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=25), rows=st.integers(1, 7), width=st.integers(1, 5))
+def test_features_come_back_as_float16_with_their_times(tmp_path_factory, counts, rows, width):
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(0)
+    given_features = [rng.normal(size=(count, width)).astype(np.float32) for count in counts]
+    shards = writer(folder, "features", rows_per_shard=rows)
+    made = [shards.add(make(i, features=f, times=np.arange(len(f)) / 3)) for i, f in enumerate(given_features)]
+    shards.close()
+    assert shards.num_closed == len(list(folder.iterdir())) == -(-len(counts) // rows)
+    for record, features in zip(made, given_features, strict=True):
+        assert record["media"] == "features"
+        assert record.arrays is None
+        read, times = open_shard(record["path"]).features(record["row"])
+        assert read.dtype == np.float16
+        np.testing.assert_array_equal(read, features.astype(np.float16))
+        np.testing.assert_array_equal(times, np.arange(len(features)) / 3)
+    read_back = [record for path in sorted(folder.iterdir()) for record in read_shard(str(path))]
+    assert read_back == made
+    assert [record["extra"] for record in read_back] == [[i, None] for i in range(len(counts))]
+
+
+@given(frames=st.lists(st.lists(st.binary(max_size=40), max_size=4), min_size=1, max_size=12), rows=st.integers(1, 5))
+def test_frames_come_back_byte_for_byte(tmp_path_factory, frames, rows):
+    folder = tmp_path_factory.mktemp("shards")
+    shards = writer(folder, "frames", rows_per_shard=rows)
+    made = [shards.add(make(i, frames=pictures)) for i, pictures in enumerate(frames)]
+    shards.close()
+    assert [open_shard(record["path"]).frames(record["row"]) for record in made] == frames
+    assert [open_shard(record["path"]).num_frames(record["row"]) for record in made] == list(map(len, frames))
+    assert {record["media"] for record in made} == {"clip"}
+    for record, pictures in zip(made, frames, strict=True):
+        some = [index for index in range(len(pictures)) if index % 2] * 2
+        assert open_shard(record["path"]).frames(record["row"], some) == [pictures[index] for index in some]
+
+
+def test_frames_keep_their_times_or_say_that_there_are_none(tmp_path):
+    shards = writer(tmp_path, "frames")
+    timed = shards.add(make(0, frames=[b"a", b"b"], times=np.array([3.0, 3.5]), span_sec=(2.9, 4.0)))
+    untimed = shards.add(make(1, frames=[b"c"]))
+    shards.close()
+    times, span_sec = open_shard(timed["path"]).frame_times(timed["row"])
+    assert (times.tolist(), span_sec) == ([3.0, 3.5], (2.9, 4.0))
+    times, span_sec = open_shard(untimed["path"]).frame_times(untimed["row"])
+    assert np.isnan([*times, *span_sec]).all()
+    with pytest.raises(ValueError, match="2 frames need as many times"):
+        writer(tmp_path / "wrong", "frames").add(make(2, frames=[b"a", b"b"], times=np.zeros(3)))
+
+
+def test_a_packed_picture_is_still_a_picture(tmp_path):
+    shards = writer(tmp_path, "frames")
+    record = make(0, frames=[b"jpeg"]).derive(media="image")
+    assert shards.add(record)["media"] == "image"
+    shards.close()
+    assert [made["media"] for made in read_shard(str(tmp_path / "00000.h5"))] == ["image"]
+
+
+def test_scores_leave_path_and_media_as_they_are(tmp_path):
+    scores = np.random.default_rng(0).random((5, 3), dtype=np.float32)
+    shards = writer(tmp_path, "scores")
+    made = [shards.add(make(i, scores=row)) for i, row in enumerate(scores)]
+    shards.close()
+    assert made == [make(i) for i in range(5)]
+    with ShardReader(str(tmp_path / "00000.h5")) as reader:
+        assert list(reader.records) == made
+        np.testing.assert_array_equal([reader.scores(row) for row in range(5)], scores)
+        with pytest.raises(InputError, match="holds scores, not features"):
+            reader.features(0)
+        with pytest.raises(InputError, match="no row 5; it has rows 0 to 4"):
+            reader.scores(5)
+
+
+def test_blocks_of_features_are_the_rows_end_to_end(tmp_path):
+    shards = writer(tmp_path, "features")
+    for i in range(7):
+        shards.add(make(i, features=np.full((i % 3, 2), i), times=np.arange(i % 3)))
+    shards.close()
+    reader = ShardReader(str(tmp_path / "00000.h5"))
+    blocks = [reader.feature_block(start, start + 3) for start in (0, 3, 6)]
+    assert np.concatenate([counts for _, _, counts in blocks]).tolist() == [i % 3 for i in range(7)]
+    for part in (0, 1):  # features, times
+        expected = np.concatenate([reader.features(row)[part] for row in range(7)])
+        np.testing.assert_array_equal(np.concatenate([block[part] for block in blocks]), expected)
+
+
+def test_a_row_remembers_the_media_it_was_made_of(tmp_path):
+    shards = writer(tmp_path, "features")
+    stored = [make(i, features=np.zeros((1, 2)), times=np.zeros(1)) for i in range(3)]
+    for record in stored:
+        shards.add(record)
+    shards.close()
+    with ShardReader(str(tmp_path / "00000.h5")) as reader:
+        assert reader.stored_records(1, 3) == stored[1:]
+        assert [record["media"] for record in reader.records] == ["features"] * 3
+
+
+def test_a_shard_closes_when_its_bytes_are_full(tmp_path):
+    shards = writer(tmp_path, "frames", bytes_per_shard=1000)
+    for i in range(4):
+        shards.add(make(i, frames=[b"x" * 600]))
+        assert shards.is_at_boundary == (i % 2 == 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.h5", "00001.h5"]
+
+
+def test_nothing_of_an_open_shard_is_seen_and_abort_leaves_nothing(tmp_path):
+    shards = writer(tmp_path, "scores", rows_per_shard=2, prefix="p-", first_index=4)
+    for i in range(3):
+        shards.add(make(i, scores=np.zeros(2)))
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["p-00004.h5"]
+    shards.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["p-00004.h5"]
+    assert shards.num_closed == 5
+
+
+def test_a_killed_writer_leaves_no_shard_under_its_name(tmp_path):
+    script = (
+        "import os, numpy as np\n"
+        "from omnicli.streams.record import Record\n"
+        "from omnicli.streams.shards.shard_io import ShardWriter\n"
+        f"shards = ShardWriter({str(tmp_path)!r}, stage='x', kind='scores', provenance={{}}, rows_per_shard=3)\n"
+        "for i in range(5):\n"
+        "    record = Record({'id': str(i)}); record.arrays = {'scores': np.zeros(2)}; shards.add(record)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["00000.h5"]
+    assert len(list(read_shard(str(tmp_path / "00000.h5")))) == 3
+
+
+def test_the_same_records_make_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        shards = writer(tmp_path / name, "features")
+        for i in range(20):
+            shards.add(make(i, features=np.full((2, 4), i), times=np.arange(2)))
+        shards.close()
+    assert (tmp_path / "a" / "00000.h5").read_bytes() == (tmp_path / "b" / "00000.h5").read_bytes()
+
+
+def test_attributes_hold_the_provenance_however_long(tmp_path):
+    classes = [f"class {i}" for i in range(20_000)]
+    provenance = {"options": {"classes": classes}, "seed": 3, "none": None}
+    shards = ShardWriter(tmp_path, stage="eval", kind="scores", provenance=provenance)
+    shards.add(make(0, scores=np.zeros(2)))
+    shards.close()
+    attributes = ShardReader(str(tmp_path / "00000.h5")).attributes
+    assert json.loads(attributes["options"]) == {"classes": classes}
+    assert (attributes["stage"], attributes["kind"], attributes["seed"]) == ("eval", "scores", 3)
+    assert "none" not in attributes
+
+
+def test_five_lines_of_h5py_read_a_shard(tmp_path):
+    shards = writer(tmp_path, "features")
+    shards.add(make(0, features=np.ones((2, 3)), times=np.arange(2)))
+    shards.close()
+    with h5py.File(tmp_path / "00000.h5") as file:
+        assert json.loads(file["records"][0])["id"] == "é 0"
+        assert file["features"].shape == (2, 3)
+        assert file["counts"][:].tolist() == [2]
+        assert (file["features"].dtype, file["times"].dtype) == (np.float16, np.float64)
+
+
+def other_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["data"] = [1]
+
+
+def newer_version(path):
+    with h5py.File(path, "w") as file:
+        file["records"] = ["{}"]
+        file.attrs.update({"format": "omni-shard", "version": 99, "kind": "scores"})
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"text"), "not an HDF5 file"),
+        (lambda path: path.write_bytes(b""), "not an HDF5 file"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 40), "truncated or damaged HDF5 file"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: None, "no such file or directory"),
+        (other_hdf5, "not an omni shard (no 'records' dataset)"),
+        (newer_version, "shard version 99, this omni reads 1"),
+    ],
+)
+def test_anything_else_is_an_input_error_that_says_what_it_is(tmp_path, monkeypatch, write, message):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "x.h5")
+    with pytest.raises(InputError) as caught:
+        ShardReader("x.h5")
+    assert str(caught.value) == f"x.h5: {message}"
+
+
+def test_a_bad_line_is_named_by_shard_and_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shards = writer(tmp_path, "scores")
+    for i in range(3):
+        shards.add(make(i, scores=np.zeros(2)))
+    shards.close()
+    with h5py.File("00000.h5", "a") as file:
+        file["records"][1] = "oops"
+    with pytest.raises(InputError, match=r"^00000\.h5:2: not JSON"):
+        list(read_shard("00000.h5"))
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write shards: Not a directory"):
+        writer(tmp_path / "file" / "shards", "scores")
+
+
+def test_arrays_of_a_wrong_shape_are_our_bug(tmp_path):
+    with pytest.raises(ValueError, match="features must be"):
+        writer(tmp_path, "features").add(make(0, features=np.zeros(3), times=np.zeros(3)))
+
+
+def test_lines_can_go_on_naming_their_media(tmp_path):
+    shards = writer(tmp_path, "features", keep_paths=True)
+    record = make(3, features=np.zeros((1, 2)), times=np.zeros(1))
+    kept = shards.add(record)
+    shards.close()
+    assert kept == record and kept.arrays is None
+    assert next(read_shard(str(tmp_path / "00000.h5")))["media"] == "features"

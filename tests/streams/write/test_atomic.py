@@ -1,0 +1,112 @@
+"""Outputs appear whole or not at all."""
+
+import gzip
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from omnicli.errors import OutputError
+from omnicli.streams.write.atomic import StreamWriter, open_atomic, publish
+
+
+def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_atomic(path) as file:
+        file.write(b"line\n")
+        assert not path.exists()
+    assert path.read_bytes() == b"line\n"
+
+
+def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b"old\n")
+    with pytest.raises(ZeroDivisionError), open_atomic(path) as file:
+        file.write(b"new\n")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old\n"
+    assert [left.name for left in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_links_are_followed_not_replaced(tmp_path):
+    real = tmp_path / "real.jsonl"
+    real.write_bytes(b"old\n")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(real)
+    with open_atomic(link) as file:
+        file.write(b"new\n")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new\n"
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    old = os.umask(0o027)
+    try:
+        with open_atomic(tmp_path / "out") as file:
+            file.write(b"x")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_compression_follows_the_suffix_and_is_reproducible(tmp_path, suffix):
+    paths = [tmp_path / f"{name}.jsonl{suffix}" for name in "ab"]
+    for path in paths:
+        with open_atomic(path) as file:
+            file.write(b"line\n" * 1000)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    unpack = (
+        gzip.decompress if suffix == ".gz" else lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()
+    )
+    assert unpack(first) == b"line\n" * 1000
+
+
+def test_a_fifo_is_written_straight(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(fifo.read_bytes()))
+    reader.start()
+    with open_atomic(fifo) as file:
+        file.write(b"line\n")
+    reader.join(timeout=10)
+    assert received == [b"line\n"]
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_dev_null_stays_a_device():
+    with open_atomic(Path(os.devnull)) as file:
+        file.write(b"gone")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    path = tmp_path / "no" / "out.jsonl"
+    with pytest.raises(OutputError, match=r"no folder '.*/no'; make it first"), open_atomic(path):
+        pass
+
+
+def test_a_full_device_is_an_output_error():
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        writer = StreamWriter(full, name="stdout", live=True)
+        with pytest.raises(OutputError, match="stdout: cannot write: No space left"):
+            writer.write(b"line\n")
+
+
+def test_publishing_compresses_a_plain_part(tmp_path):
+    part = tmp_path / ".out.part"
+    part.write_bytes(b"line\n")
+    publish(part, tmp_path / "out.jsonl.gz")
+    assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == b"line\n"
+    assert not part.exists()
+
+
+def test_a_live_stream_is_flushed_line_by_line(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        StreamWriter(file, name="out", live=True).write(b"line\n")
+        assert (tmp_path / "out").read_bytes() == b"line\n"

@@ -1,0 +1,67 @@
+"""One process writes, the next is refused, and a killed one stands in nobody's way."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from omnicli.errors import OmniError
+from omnicli.streams.write.locks import open_alone
+
+
+def test_the_second_is_told_what_is_being_written_and_what_holds_it(tmp_path):
+    with (
+        open_alone(tmp_path / ".x.lock", "px"),
+        pytest.raises(OmniError, match=r"^px: another process is writing it \(it holds .*\.x\.lock\); wait for it"),
+    ):
+        open_alone(tmp_path / ".x.lock", "px")
+    open_alone(tmp_path / ".x.lock", "px").close()
+
+
+def test_what_a_killed_process_held_is_free(tmp_path):
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from omnicli.streams.write.locks import open_alone\n"
+        f"held = open_alone(Path({str(tmp_path)!r}) / '.x.lock', 'px')\n"
+        "print(flush=True); sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as process:
+        process.stdout.readline()
+        with pytest.raises(OmniError, match="another process"):
+            open_alone(tmp_path / ".x.lock", "px")
+        os.kill(process.pid, signal.SIGKILL)
+    open_alone(tmp_path / ".x.lock", "px").close()
+
+
+def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, monkeypatch):
+    """The holder before removes or renames it and lets go: whoever had it open by then holds nothing."""
+    from omnicli.streams.write import locks
+
+    path, lock = tmp_path / ".x.lock", locks.fcntl.flock
+    removed = []
+
+    def remove_first(file, how):
+        if not removed:
+            path.unlink()
+            removed.append(path)
+        lock(file, how)
+
+    monkeypatch.setattr(locks.fcntl, "flock", remove_first)
+    with open_alone(path, "px") as file:
+        assert os.path.samestat(os.fstat(file.fileno()), path.stat())
+        with pytest.raises(OmniError, match="another process"):
+            open_alone(path, "px")
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
+    from omnicli.streams.write import locks
+
+    def refuse(file, how):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    open_alone(tmp_path / ".x.lock", "px").close()

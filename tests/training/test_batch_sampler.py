@@ -1,0 +1,159 @@
+"""Mini-batches of every step: their ratio, their classes, their order, and each rank's part of them."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.data.dataloader import Example
+from omnicli.errors import UsageError
+from omnicli.streams.record import Record
+from omnicli.training.batch_sampler import Plan, Source, alternate_turns, batch_sizes, occurrences, weighted_draws
+
+SCHEDULE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "schedule.json"
+CHI_SQUARE_AT_1_PERCENT = {3: 11.34, 9: 21.67}  # by degrees of freedom
+
+
+def examples(count):
+    return [Example(Record({"id": str(index)}), 0) for index in range(count)]
+
+
+def make_plan(num_target=10, num_web=(25,), ratio=(2, 1), batch_size=4, **options):
+    sizes = batch_sizes(batch_size, ratio)
+    sources = [Source("target", examples(num_target), sizes[0])]
+    for number, count in enumerate(num_web, 1):
+        sources.append(Source(f"web{number}", examples(count), sizes[number], np.ones(count)))
+    return Plan(sources, ratio, **options)
+
+
+@pytest.mark.skipif(not SCHEDULE.exists(), reason="the recording of the released runner lies in ../shared")
+def test_alternating_takes_batches_in_the_order_of_the_released_runner():
+    for case in json.loads(SCHEDULE.read_text()):
+        lengths = case["loader_lens"]
+        ratio = case["train_ratio"] or [1] * len(lengths)
+        taken = []
+        for epoch in range(case["epochs"]):
+            iteration = epoch * lengths[0] - 1
+            for source, batch in alternate_turns(lengths, ratio, epoch):
+                iteration += source == 0
+                taken.append([source, batch, iteration])
+        assert taken == case["order"]
+
+
+def test_an_alternating_plan_steps_through_those_turns_with_batches_of_each_sources_own_size():
+    plan = replace(make_plan(7, (5, 4), (2, 1, 1)), alternate=True)
+    plan = replace(plan, sources=[replace(plan.sources[0], batch_size=1), *plan.sources[1:]])
+    for epoch in range(3):
+        steps = plan.steps(epoch)
+        turns = alternate_turns([7, 3, 2], [2, 1, 1], epoch)
+        assert [portion.source for [portion] in steps] == [source for source, _ in turns]
+        assert [len(portion.rows) for [portion] in steps if portion.source == 0] == [1] * 7
+        first_pass = [portion for [portion] in steps if portion.source == 1][:3]
+        assert [len(portion.rows) for portion in first_pass] == [2, 2, 1]
+        assert sorted(np.concatenate([portion.rows for portion in first_pass])) == list(range(5))
+        assert len(steps) <= plan.num_steps
+
+
+def test_the_ratio_is_exact_in_every_step_and_the_target_is_passed_once_and_comes_last():
+    plan = make_plan(16, (25, 3), (4, 2, 1))
+    for epoch in range(3):
+        steps = plan.steps(epoch)
+        assert len(steps) == plan.num_steps == 4
+        for step in steps:
+            assert [(portion.source, len(portion.rows)) for portion in step] == [(1, 2), (2, 1), (0, 4)]
+        assert sorted(np.concatenate([step[-1].rows for step in steps])) == list(range(16))
+
+
+def test_a_step_counts_all_sources_and_ranks_and_an_alternating_one_the_target():
+    plan = make_plan(16, (25, 3), (4, 2, 1), size=3)
+    assert plan.step_size == 3 * (4 + 2 + 1)
+    assert replace(plan, alternate=True).step_size == 3 * 4
+
+
+def test_a_short_last_batch_is_joined_by_short_ones_rounded_up():
+    steps = make_plan(10, (25,), (2, 1)).steps(0)
+    assert [[len(portion.rows) for portion in step] for step in steps] == [[2, 4], [2, 4], [1, 2]]
+    steps = make_plan(9, (25,), (2, 1)).steps(0)
+    assert [len(portion.rows) for portion in steps[-1]] == [1, 1]
+
+
+@given(
+    num_target=st.integers(1, 30), num_web=st.integers(1, 30), size=st.integers(1, 4), epoch=st.integers(0, 3),
+    alternate=st.booleans(),
+)  # fmt: skip
+def test_ranks_share_what_one_process_would_take_and_none_has_two_more_than_another(
+    num_target, num_web, size, epoch, alternate
+):
+    plan = make_plan(num_target, (num_web,), (1, 1), batch_size=2, alternate=alternate)
+    alone = replace(plan, sources=[replace(source, batch_size=2 * size) for source in plan.sources]).steps(epoch)
+    ranks = [replace(plan, rank=rank, size=size).steps(epoch) for rank in range(size)]
+    assert {len(steps) for steps in ranks} == {len(alone)}
+    for number, step in enumerate(alone):
+        for place, portion in enumerate(step):
+            parts = [steps[number][place] for steps in ranks]
+            assert {part.source for part in parts} == {portion.source}
+            together = Counter(pair for part in parts for pair in zip(part.rows, part.draws, strict=True))
+            assert together == Counter(zip(portion.rows, portion.draws, strict=True))
+            assert max(len(part.rows) for part in parts) - min(len(part.rows) for part in parts) <= 1
+
+
+@pytest.mark.parametrize("power", [0.2, 0.5])
+def test_classes_are_drawn_like_n_to_the_p(power):
+    """Weights of ``balance`` are ∝ N^(p-1); drawn ∝ N^(1+p) or ∝ N^p · N they would fail by far."""
+    sizes = np.array([10, 100, 1000, 4000])
+    classes = np.repeat(np.arange(4), sizes)
+    weights = (sizes ** (power - 1.0))[classes]
+    drawn = np.concatenate([classes[weighted_draws(weights, 500, np.random.default_rng(seed))] for seed in range(20)])
+    expected = len(drawn) * sizes**power / (sizes**power).sum()
+    chi_square = ((np.bincount(drawn, minlength=4) - expected) ** 2 / expected).sum()
+    assert chi_square < CHI_SQUARE_AT_1_PERCENT[3]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=30).filter(lambda row: sum(row) > 1e-3), st.integers(1, 60))
+def test_each_record_is_drawn_its_share_rounded_down_or_up(weights, count):
+    share = np.array(weights) / sum(weights) * count
+    drawn = np.bincount(weighted_draws(np.array(weights), count, np.random.default_rng(0)), minlength=len(weights))
+    assert drawn.sum() == count
+    assert (drawn >= np.floor(share - 1e-6)).all()
+    assert (drawn <= np.ceil(share + 1e-6)).all()
+
+
+def test_inside_a_class_every_record_is_drawn_as_often_as_another():
+    counts = sum(
+        np.bincount(weighted_draws(np.ones(10), 5, np.random.default_rng(seed)), minlength=10) for seed in range(400)
+    )
+    assert ((counts - 200) ** 2 / 200).sum() < CHI_SQUARE_AT_1_PERCENT[9]
+
+
+def test_epochs_seeds_and_sources_draw_differently_and_the_same_key_the_same():
+    plan = make_plan(8, (40, 40), (1, 1, 1))
+    keys = [(0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 2)]
+    rows = [
+        [part.rows.tolist() for step in replace(plan, seed=seed).steps(epoch) for part in step if part.source == source]
+        for seed, epoch, source in keys
+    ]
+    assert len({str(found) for found in rows}) == 4
+    again = make_plan(8, (40, 40), (1, 1, 1)).steps(0)
+    assert [part.rows.tolist() for step in again for part in step if part.source == 1] == rows[0]
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_occurrences_count_what_came_before(rows):
+    seen: Counter[int] = Counter()
+    expected = []
+    for row in rows:
+        expected.append(seen[row])
+        seen[row] += 1
+    assert occurrences(np.array(rows, np.int64)).tolist() == expected
+
+
+def test_batch_sizes_that_are_not_whole_are_refused_with_the_next_that_are():
+    assert batch_sizes(32, [1, 1]) == [32, 32]
+    assert batch_sizes(12, [2, 1, 3]) == [12, 6, 18]
+    with pytest.raises(UsageError, match=r"--batch-size 5 with --ratio 2:1: 5 x 1/2 is no whole number; .* of 2"):
+        batch_sizes(5, [2, 1])

@@ -1,0 +1,68 @@
+"""Learning rates over time, and who gets which."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from omnicli.training.optim import Group, Schedule, make_sgd, scaled_lr, set_lr
+
+
+@given(st.floats(0, 100))
+def test_steps_fall_by_ten_at_milestones(epoch):
+    expected = 1.0 if epoch < 40 else 0.1 if epoch < 80 else 0.01
+    assert Schedule("step", 100, milestones=(40, 80)).factor(epoch) == pytest.approx(expected)
+
+
+@given(st.floats(0, 50), st.floats(0, 50))
+def test_a_cosine_never_rises_and_ends_at_0(early, late):
+    schedule = Schedule("cosine", 50)
+    early, late = sorted((early, late))
+    assert schedule.factor(early) >= schedule.factor(late) >= 0
+    assert schedule.factor(50) == pytest.approx(0, abs=1e-12)
+    assert schedule.factor(25) == pytest.approx(0.5)
+
+
+@given(st.floats(0, 9.99))
+def test_warm_up_rises_in_a_line_to_the_schedule(epoch):
+    schedule = Schedule("cosine", 50, warmup_epochs=10)
+    assert schedule.factor(epoch) == pytest.approx(0.1 + 0.09 * epoch)
+    assert schedule.factor(10) == pytest.approx(1.0)
+
+
+def test_groups_get_their_share_of_the_rate_and_their_own_decay():
+    head, trunk = nn.Linear(2, 2), nn.Linear(2, 2)
+    optimizer = make_sgd([Group(list(trunk.parameters()), 0.1, 1e-4), Group(list(head.parameters()), 1.0, 0.2)])
+    set_lr(optimizer, 0.5)
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.05, 1e-4), (0.5, 0.2)]
+
+
+def test_frozen_weights_are_left_out_and_do_not_decay():
+    head, trunk = nn.Linear(2, 2), nn.Linear(2, 2)
+    trunk.requires_grad_(False)
+    optimizer = make_sgd([Group(list(trunk.parameters()), 1.0, 0.5), Group(list(head.parameters()), 1.0, 0.5)])
+    set_lr(optimizer, 1.0)
+    before = trunk.weight.clone()
+    (trunk(torch.ones(1, 2)) + head(torch.ones(1, 2))).sum().backward()
+    optimizer.step()
+    assert len(optimizer.param_groups) == 1
+    assert torch.equal(before, trunk.weight)
+
+
+def test_one_step_is_that_of_the_textbook():
+    weight = nn.Parameter(torch.tensor([2.0]))
+    optimizer = make_sgd([Group([weight], 0.5, 0.1)])
+    velocity, expected = 0.0, 2.0
+    for lr in (0.2, 0.1):
+        set_lr(optimizer, lr)
+        optimizer.zero_grad()
+        (3 * weight).sum().backward()
+        optimizer.step()
+        velocity = 0.9 * velocity + 3 + 0.1 * expected
+        expected -= lr * 0.5 * velocity
+    assert float(weight.detach()) == pytest.approx(expected)
+
+
+def test_the_rate_is_linear_in_the_batch():
+    assert scaled_lr(0.01, batch_size=8, reference_batch_size=256) == pytest.approx(0.01 / 32)

@@ -1,0 +1,213 @@
+"""A training that is stopped anywhere and goes on: the same weights, the same metric lines."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from omnicli.data.dataloader import Batch, Example, Place, epoch_order
+from omnicli.errors import Interrupted, ModelError, UsageError
+from omnicli.models.checkpoint import read_whole, write_whole
+from omnicli.streams.record import Record
+from omnicli.training.distributed import World
+from omnicli.training.loop import StepLoss, TrainingDiverged
+from omnicli.training.optim import Group, Schedule, make_sgd
+from omnicli.training.trainer import LeftOut, Training, digest_of_records, forget_state, left_out_before, state_path
+
+EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10)]
+EPOCHS = 3
+
+
+def batches_of(epoch, first_step):
+    order = epoch_order(len(EXAMPLES), seed=0, stage="s", epoch=epoch)
+    for start in range(4 * first_step, len(EXAMPLES), 4):
+        chosen = tuple(EXAMPLES[index] for index in order[start : start + 4])
+        points = torch.tensor([[int(example.record["id"]), example.label * 2 - 1] for example in chosen]).float()
+        bad = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),) if epoch == 1 and start == 4 else ()
+        yield Batch(points, torch.tensor([example.label for example in chosen]), chosen, bad)
+
+
+def loss_of(model, batch):
+    logits = model(batch.clips)
+    yield StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
+
+
+def make_training(out: Path, *, should_stop=lambda: False, options=None) -> Training:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    return Training(
+        out=out, model=model, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
+        schedule=Schedule("cosine", EPOCHS), lr=0.05, steps_per_epoch=3, seed=0, stage="s",
+        options=options or {"omni": "1", "lr": 0.05}, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def run(training, *, measure=lambda training: {}, told=None, loss=loss_of):
+    told = [] if told is None else told
+    lines = training.run(
+        batches_of, compute_loss=loss, measure=measure, on_bad=lambda example, why: told.append(example.record["id"])
+    )
+    made = []
+    try:
+        made.extend({name: value for name, value in line.items() if name != "seconds"} for line in lines)
+    except Interrupted:
+        made.append("stopped")
+    return made
+
+
+def weights(training):
+    return [tensor.clone() for tensor in training.model.state_dict().values()]
+
+
+@pytest.fixture
+def whole(tmp_path):
+    training = make_training(tmp_path / "whole.pth")
+    return run(training), weights(training)
+
+
+@pytest.mark.parametrize("stop_after", range(1, 3 * EPOCHS))
+def test_stopped_after_any_step_it_goes_on_bit_for_bit(tmp_path, whole, stop_after):
+    out = tmp_path / "a.pth"
+    steps = iter(range(1, 100))
+    told: list[str] = []
+    first = make_training(out, should_stop=lambda: next(steps) == stop_after)
+    assert run(first, told=told)[-1] == "stopped"
+    torch.rand(5)
+    again = make_training(out)
+    assert again.resume()
+    assert run(again, told=told) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
+    assert told == ["3"]
+    assert again.bad == {(0, 3): "empty file"}
+
+
+def test_stopped_while_measuring_it_measures_again_and_goes_on(tmp_path, whole):
+    out = tmp_path / "a.pth"
+
+    def stopped(training):
+        if training.progress.epoch == 1:
+            raise Interrupted("stopped while reading")
+        return {}
+
+    run(make_training(out), measure=stopped)
+    again = make_training(out)
+    again.resume()
+    assert run(again) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
+
+
+def test_lines_of_finished_epochs_come_again(tmp_path):
+    out = tmp_path / "a.pth"
+    first = run(make_training(out))
+    again = make_training(out)
+    again.resume()
+    assert run(again) == first
+    assert [line["epoch"] for line in first] == [0, 1, 2]
+
+
+def test_without_a_state_nothing_is_resumed_and_it_can_be_forgotten(tmp_path):
+    training = make_training(tmp_path / "a.pth")
+    assert not training.resume()
+    training.save()
+    assert state_path(tmp_path / "a.pth").name == ".a.pth.state"
+    forget_state(tmp_path / "a.pth")
+    assert not training.resume()
+
+
+def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state(tmp_path):
+    out = tmp_path / "a.pth"
+    assert left_out_before(out, World(), "d") == LeftOut()
+    training = make_training(out, options={"data": "d"})
+    training.left_out = LeftOut({"target": {0: "empty file", 7: "no such file"}, "val": {}})
+    training.save()
+    assert left_out_before(out, World(), "d") == replace(training.left_out, is_known=True)
+    assert left_out_before(out, World(), "other data") == LeftOut()
+    write_whole(state_path(out), {"format": "another"})
+    assert left_out_before(out, World(), "d") == LeftOut()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"omni": "1", "lr": 0.1}, "lr = 0.05, now 0.1"), ({"omni": "2", "lr": 0.05}, "another version")],
+)
+def test_a_state_of_other_options_is_refused_by_name(tmp_path, options, says):
+    make_training(tmp_path / "a.pth").save()
+    with pytest.raises(UsageError, match=says):
+        make_training(tmp_path / "a.pth", options=options).resume()
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    path = state_path(tmp_path / "a.pth")
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(ModelError, match="state"):
+        make_training(tmp_path / "a.pth").resume()
+    write_whole(path, {"format": "something else"})
+    with pytest.raises(UsageError, match="--no-resume"):
+        make_training(tmp_path / "a.pth").resume()
+
+
+def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
+    out = tmp_path / "a.pth"
+    training = make_training(out)
+    training.save()
+    before = state_path(out).read_bytes()
+
+    def spoilt(model, batch):
+        [made] = loss_of(model, batch)
+        yield StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
+
+    with pytest.raises(TrainingDiverged, match="epoch 1, step 0"):
+        run(training, loss=spoilt)
+    assert state_path(out).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [".a.pth.state"]
+
+
+def test_the_state_holds_nothing_but_data(tmp_path):
+    training = make_training(tmp_path / "a.pth")
+    run(training)
+    content, _ = read_whole(state_path(tmp_path / "a.pth"))
+    assert [line["epoch"] for line in content["history"]] == [0, 1, 2]
+
+
+def test_the_learning_rate_follows_the_schedule_inside_an_epoch(tmp_path):
+    training = make_training(tmp_path / "a.pth")
+    rates = [training.lr_at(epoch, step) for epoch in range(EPOCHS) for step in range(3)]
+    assert rates == pytest.approx([0.05 * 0.5 * (1 + np.cos(np.pi * k / 9)) for k in range(9)])
+
+
+def test_a_data_sets_digest_knows_its_lines_and_their_order():
+    a, b = Record({"id": "a"}), Record({"id": "b"})
+    assert digest_of_records([a, b]) == digest_of_records([a, b])
+    assert len({digest_of_records(records) for records in ([a], [a, b], [b, a])}) == 3
+
+
+def test_a_clip_found_bad_twice_is_told_once(tmp_path):
+    told: list[str] = []
+    training = make_training(tmp_path / "a.pth")
+    found = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),)
+    again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
+    list(training._watch(again, lambda example, why: told.append(example.id)))
+    assert told == ["3"]
+
+
+def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr("omnicli.training.trainer.SAVE_INSIDE_SEC", 0.0)
+    out = tmp_path / "a.pth"
+    steps = iter(range(100))
+
+    def dies(model, batch):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+        yield from loss_of(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_training(out), loss=dies)
+    again = make_training(out)
+    assert again.resume()
+    assert (again.progress.epoch, again.progress.step) == (1, 2)
+    assert run(again) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
