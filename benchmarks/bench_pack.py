@@ -30,7 +30,8 @@ from omnicli.media.source import open_media
 from omnicli.stages.pack import Packing, pack_records
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter, open_shard
+from omnicli.streams.shards.reader import open_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 SHORT_SIDE = 256
 NUM_MEDIA = 12

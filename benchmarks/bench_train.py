@@ -26,9 +26,10 @@ from omnicli.data.dataloader import Example, StepBatch
 from omnicli.inference.device import pick_device, pick_precision, set_threads
 from omnicli.models.loading import Teacher
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.inputs import ClipFeed, Setting
+from omnicli.training.context import Setting
+from omnicli.training.inputs import ClipFeed
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import augmentation, create_learner, prepare_training

@@ -47,7 +47,7 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from omnicli.stages.teacher_train import train_teacher
     from omnicli.streams.read.reader import read_records
-    from omnicli.training.inputs import Setting
+    from omnicli.training.context import Setting
     from omnicli.training.recipes import TEACHER_RECIPES
 
     torch.set_num_threads(1)

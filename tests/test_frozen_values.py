@@ -24,7 +24,7 @@ from omnicli.models.checkpoint import load_checkpoint, read_whole
 from omnicli.models.factory import model_spec
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.stages.balance.selection import lot_of
-from omnicli.streams.shards.shard_io import open_shard
+from omnicli.streams.shards.reader import open_shard
 from omnicli.training.loop import Progress, Tally
 from omnicli.training.optim import Group, Schedule, make_sgd
 from omnicli.training.trainer import LeftOut, Training, left_out_before

@@ -41,8 +41,8 @@ from omnicli.console import Console
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.shards.shard_io import ShardWriter
-    from omnicli.streams.write.atomic import LineWriter
+    from omnicli.streams.shards.writer import ShardWriter
+    from omnicli.streams.write.stdout import LineWriter
 
 VIEWS = "Views"
 FUSING = "Stored scores"
@@ -199,7 +199,8 @@ def command(
 
 
 def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
-    from omnicli.streams.write.atomic import StreamWriter, open_atomic, open_stdout
+    from omnicli.streams.write.atomic import open_atomic
+    from omnicli.streams.write.stdout import StreamWriter, open_stdout
 
     if out is None:
         return open_stdout(live=False)
@@ -217,7 +218,7 @@ def _open_shards(
         return None
     from omnicli.stages.eval.fusion import CLASS_NAMES, SCORE_FUNCTION
     from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages
-    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.shards.writer import ShardWriter
 
     stack.enter_context(hold_shards(shards_dir, ""))
     refuse_shards_of_other_stages(shards_dir, "", "eval")

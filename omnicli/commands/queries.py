@@ -145,7 +145,8 @@ def _source(classes: str | None) -> str:
 
 def _write(asked: "list[Query]", kind: str, form: Format, out: Path | None) -> None:
     """Raises OutputError."""
-    from omnicli.streams.write.atomic import named_errors, open_atomic, open_stdout
+    from omnicli.streams.write.atomic import named_errors, open_atomic
+    from omnicli.streams.write.stdout import open_stdout
 
     lines = dict.fromkeys(_line(query, kind, form) for query in asked)
     with ExitStack() as stack:

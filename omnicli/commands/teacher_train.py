@@ -169,8 +169,8 @@ def _train(
     from omnicli.stages.teacher_train import train_teacher
     from omnicli.streams.class_names import read_classes
     from omnicli.streams.record import format_record
-    from omnicli.streams.write.atomic import open_stdout
-    from omnicli.training.inputs import Setting
+    from omnicli.streams.write.stdout import open_stdout
+    from omnicli.training.context import Setting
 
     device = pick_device(where["device"])
     set_threads()

@@ -338,9 +338,9 @@ def _train(
     from omnicli.stages.train import train_student
     from omnicli.streams.class_names import read_classes
     from omnicli.streams.record import format_record
-    from omnicli.streams.write.atomic import open_stdout
+    from omnicli.streams.write.stdout import open_stdout
+    from omnicli.training.context import Setting
     from omnicli.training.distributed import local_share
-    from omnicli.training.inputs import Setting
 
     cores = local_share(available_cores())
     set_threads(cores)

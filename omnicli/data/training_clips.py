@@ -6,8 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from omnicli.data.frame_sampling import clip_indices_train
-from omnicli.data.snippets import draw_snippets
+from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
 from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import MediaSource, is_picture, open_media
@@ -17,7 +16,7 @@ from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record
 from omnicli.streams.shards.features import MAKERS, is_same_trunk, maker_of
-from omnicli.streams.shards.shard_io import open_shard
+from omnicli.streams.shards.reader import open_shard
 
 Crop = Literal["random-resized", "multi-scale", "random"]
 

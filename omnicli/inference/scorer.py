@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.cpus import available_cores
-from omnicli.data.test_views import frames_at_times
 from omnicli.data.transforms import centre_crop, normalise, resize_short_side
 from omnicli.errors import MediaError, ModelError, UsageError
 from omnicli.inference.ensemble import mean_scores
 from omnicli.inference.feature_scorer import RowReader, score_rows
 from omnicli.inference.predictor import Forward, predict
-from omnicli.inference.views import ViewOptions, feature_indices, read_views
+from omnicli.inference.views import ViewOptions, feature_indices, frames_at_times, read_views
 from omnicli.media.parallel import Lull, map_ahead
 from omnicli.media.source import open_media
 from omnicli.models.loading import Teacher

@@ -14,15 +14,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from omnicli.cpus import available_cores
-from omnicli.data.test_views import clip_views, frames_at_rate
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import MediaError, ModelError, OmniError
 from omnicli.inference.ensemble import moment_scores
 from omnicli.inference.feature_scorer import RowReader, score_frames
 from omnicli.inference.predictor import predict
 from omnicli.inference.scorer import forward_of
-from omnicli.media.parallel import Lull
-from omnicli.media.parallel_many import interleave_ahead
+from omnicli.inference.views import clip_views, frames_at_rate
+from omnicli.media.parallel import Lull, interleave_ahead
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
 from omnicli.models.loading import Teacher

@@ -6,7 +6,7 @@ import numpy as np
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frames import FRAMES_FPS, FramesSource
-from omnicli.streams.shards.shard_io import ShardReader, open_shard
+from omnicli.streams.shards.reader import ShardReader, open_shard
 
 
 class PackedSource(FramesSource):

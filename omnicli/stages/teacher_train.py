@@ -31,7 +31,8 @@ from omnicli.models.checkpoint import check_writable
 from omnicli.models.loading import Teacher
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.inputs import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.training.context import Setting
+from omnicli.training.inputs import ClipFeed, FrozenFeed
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import TeacherRecipe
 from omnicli.training.setup import (
@@ -48,6 +49,7 @@ from omnicli.training.setup import (
     tell_again,
 )
 from omnicli.training.trainer import LeftOut, Metrics, digest_of_records, forget_state, left_out_before
+from omnicli.training.validation import Judge
 
 STAGE = "teacher-train"
 

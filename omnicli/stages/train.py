@@ -49,7 +49,8 @@ from omnicli.models.recogniser import Recogniser
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.batch_sampler import Plan, Source, batch_sizes
-from omnicli.training.inputs import ClipFeed, FrozenFeed, Judge, Setting
+from omnicli.training.context import Setting
+from omnicli.training.inputs import ClipFeed, FrozenFeed
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import StudentRecipe
 from omnicli.training.setup import (
@@ -66,6 +67,7 @@ from omnicli.training.setup import (
     tell_again,
 )
 from omnicli.training.trainer import LeftOut, Metrics, Training, digest_of_records, forget_state, left_out_before
+from omnicli.training.validation import Judge
 
 STAGE = "train"
 TARGET = "target"

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
 from omnicli.streams.record import UNREADABLE, OnDrop, Record, format_record
-from omnicli.streams.shards.shard_io import ShardWriter
-from omnicli.streams.write.atomic import LineWriter
+from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
+from omnicli.streams.write.stdout import LineWriter
 
 Stage = Callable[[Iterator[Record], OnDrop], Iterator[Record]]
 Observe = Callable[[Record, Counter[str]], None]

@@ -25,12 +25,14 @@ from omnicli.models.recogniser import Recogniser
 from omnicli.rng import keyed_seed
 from omnicli.streams.record import OnDrop, shard_key
 from omnicli.training.batch_sampler import Plan
-from omnicli.training.inputs import FrozenFeed, Judge, Setting
+from omnicli.training.context import Setting
+from omnicli.training.inputs import FrozenFeed
 from omnicli.training.loop import Progress, Tally
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.optim import Group, Schedule, make_sgd, scaled_lr
 from omnicli.training.recipes import TeacherRecipe
 from omnicli.training.trainer import LeftOut, Metrics, Training, forget_state
+from omnicli.training.validation import Judge
 
 MAX_CLASSIFIER_DECAY = 0.2
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000

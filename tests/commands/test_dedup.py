@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.streams.shards.shard_io import ShardReader
+from omnicli.streams.shards.reader import ShardReader
 
 
 def omni(*arguments):

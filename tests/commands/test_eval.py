@@ -113,7 +113,7 @@ def test_the_help_promises_neither_folders_nor_resuming():
 
 def test_scores_of_a_longer_run_before_do_not_stay(teacher, world, tmp_path, monkeypatch):
     """--fuse and --baseline read the whole folder: it holds one run's scores, and nobody else's are touched."""
-    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.shards.writer import ShardWriter
 
     monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 5)
     for limit, shards in ((11, 3), (3, 1)):

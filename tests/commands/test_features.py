@@ -16,7 +16,7 @@ from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.loading import load_teacher
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardReader
+from omnicli.streams.shards.reader import ShardReader
 
 
 def omni(*arguments):

@@ -14,7 +14,7 @@ from omnicli.motion.camera import inflate_picture
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.motion.motion_file import Fitted, Motion, read_motion, write_motion
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardReader
+from omnicli.streams.shards.reader import ShardReader
 
 
 def omni(*arguments):

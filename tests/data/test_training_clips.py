@@ -12,7 +12,7 @@ from omnicli.media.source import open_media
 from omnicli.motion.camera import inflate_picture, make_recipe
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 LOOK = Augmentation(num_segments=3, short_side=48, crop_size=32)
 

@@ -16,7 +16,8 @@ from omnicli.media.source import open_media
 from omnicli.models.loading import load_teacher
 from omnicli.stages.features import feature_records
 from omnicli.streams.read.reader import read_records
-from omnicli.streams.shards.shard_io import ShardWriter, read_shard
+from omnicli.streams.shards.reader import read_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 
 @pytest.fixture(scope="module")

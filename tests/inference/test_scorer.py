@@ -104,8 +104,8 @@ def test_a_picture_for_a_3d_teacher_is_an_error_that_says_why(world):
 
 
 def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
-    from omnicli.data.test_views import clip_views
     from omnicli.inference.scorer import forward_of
+    from omnicli.inference.views import clip_views
     from omnicli.media.source import open_media
 
     teacher = made_teacher("r2d-r18", num_frames=2, frame_interval=3)

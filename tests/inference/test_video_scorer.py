@@ -18,7 +18,7 @@ from omnicli.media.source import open_media
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import Teacher
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 class Meter(torch.nn.Module):

@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnicli.data.frame_sampling import clip_indices_test, segment_indices_test
+from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError
-from omnicli.inference.views import ViewOptions, feature_indices, read_views
+from omnicli.inference.views import (
+    ViewOptions,
+    clip_views,
+    feature_indices,
+    frames_at_rate,
+    frames_at_times,
+    read_views,
+    snippet_views,
+)
 from omnicli.media.source import open_media
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import model_spec
@@ -81,3 +92,84 @@ def test_there_are_no_features_of_a_picture_by_a_3d_model(tsn, r3d, picture):
         assert feature_indices(source, picture, tsn, fps=1, num_clips=1).tolist() == [[0]]
         with pytest.raises(ModelError, match="deflated"):
             feature_indices(source, picture, r3d, fps=1, num_clips=1)
+
+
+class Film:
+    """N frames of 20x30 pixels, each filled with its number; remembers what was read."""
+
+    def __init__(self, num_frames, *, height=20, width=30):
+        self.num_frames = num_frames
+        self.frames = np.arange(num_frames, dtype=np.uint8)[:, None, None, None] + np.zeros(
+            (height, width, 3), np.uint8
+        )
+        self.frames[..., 0] = np.arange(width)  # so that crops can be told apart
+        self.wanted = []
+
+    def read(self, frame_indices, *, short_side=None):
+        self.wanted += frame_indices
+        return self.frames[frame_indices]
+
+
+def views(film, **options):
+    return snippet_views(film, **{"num_segments": 3, "short_side": 20, "crop_size": 16} | options)
+
+
+@given(st.integers(2, 60), st.integers(1, 30))
+def test_one_snippet_a_segment_at_the_released_places(num_frames, num_segments):
+    film = Film(num_frames)
+    got = views(film, num_segments=num_segments)
+    assert got.shape == (num_segments, 1, 16, 16, 3)
+    expected = segment_indices_test(num_frames, num_segments=num_segments)
+    np.testing.assert_array_equal(got[:, 0, 0, 0, 1], expected)
+    assert len(film.wanted) == len(set(film.wanted))  # a short video repeats frames: each is decoded once
+
+
+def test_a_picture_is_one_view_however_many_segments():
+    assert len(views(Film(1), num_segments=25)) == 1
+
+
+@pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
+def test_every_crop_of_every_snippet_is_a_view(crops, count):
+    got = views(Film(9), crops=crops)
+    assert len(got) == 3 * count
+    pairs = {(view[0, 0, 0, 1], view[0, 0, 0, 0], view[0, 0, -1, 0]) for view in got}
+    assert len(pairs) == 3 * {"centre": 1, "three": 3, "ten": 6}[crops]  # top and bottom look alike here
+
+
+def test_the_full_frame_keeps_its_sides():
+    got = views(Film(9), crops="full")
+    assert got.shape == (3, 1, 20, 30, 3)
+    clips = clip_views(Film(50), num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops="full")
+    assert clips.shape == (2, 4, 20, 30, 3)
+
+
+def test_the_picture_is_resized_then_cropped():
+    film = Film(1, height=40, width=60)
+    expected = centre_crop(resize_short_side(film.frames, 20), 16)
+    np.testing.assert_array_equal(views(film)[:, 0], expected)
+
+
+@given(
+    st.lists(st.floats(0.01, 0.5), min_size=1, max_size=60), st.floats(0.01, 0.5), st.sampled_from([0.5, 1, 2, 12.5])
+)
+def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
+    times = np.concatenate([[0.0], np.cumsum(gaps)])
+    duration = times[-1] + last
+    indices = frames_at_rate(times, duration, fps=fps)
+    wanted = [k / fps for k in range(max(1, int(np.ceil(duration * fps - 1e-9))))]
+    expected = [max(i for i, time in enumerate(times) if time <= when + 1e-6) for when in wanted]
+    assert indices.tolist() == expected
+
+
+@pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
+def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
+    film = Film(50)
+    got = clip_views(film, num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops=crops)
+    expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
+    assert got.shape == (2 * count, 4, 16, 16, 3)
+    np.testing.assert_array_equal(got[:, :, 0, 0, 1], np.tile(expected, (count, 1)))
+
+
+def test_frames_on_screen_at_given_times():
+    times = np.array([0.0, 0.5, 2.0])
+    assert frames_at_times(times, np.array([2.0, 0.0, 0.49, 1.9, 9.0, -1.0])).tolist() == [2, 0, 0, 1, 2, 0]

@@ -13,7 +13,7 @@ from omnicli.media.image import read_image
 from omnicli.media.packed import PackedSource
 from omnicli.media.source import open_media
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def encode(pixels):

@@ -20,7 +20,7 @@ SMALL_SHARDS = """
 import sys
 from omnicli.app import main
 from omnicli.streams import stage_run as flow
-from omnicli.streams.shards import shard_io as shards
+from omnicli.streams.shards import writer as shards
 flow.SAVE_SEC = 0.0
 shards.ShardWriter.__init__.__kwdefaults__["rows_per_shard"] = 10
 sys.argv[0] = "omni"

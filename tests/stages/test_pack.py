@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.test_views import frames_at_rate
 from omnicli.errors import MediaError
+from omnicli.inference.views import frames_at_rate
 from omnicli.media.source import open_media
 from omnicli.stages.pack import Packing, pack_record, pack_records, packed_stage
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def film(num_frames=50, height=48, width=64):

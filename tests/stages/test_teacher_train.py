@@ -19,7 +19,7 @@ from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.record import Record
 from omnicli.training import inputs as feeds
 from omnicli.training import setup as learning
-from omnicli.training.inputs import Setting
+from omnicli.training.context import Setting
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.trainer import state_path

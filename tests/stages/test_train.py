@@ -24,13 +24,14 @@ from omnicli.motion.homography import STILL, Gaussian
 from omnicli.stages.pack import Packing, pack_record
 from omnicli.stages.train import default_ratio, train_student
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter, read_shard
+from omnicli.streams.shards.reader import read_shard
+from omnicli.streams.shards.writer import ShardWriter
 from omnicli.training import inputs as feeds
 from omnicli.training import objective
 from omnicli.training import setup as learning
 from omnicli.training.batch_sampler import alternate_turns
+from omnicli.training.context import Setting
 from omnicli.training.distributed import World
-from omnicli.training.inputs import Setting
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
 from omnicli.training.trainer import state_path

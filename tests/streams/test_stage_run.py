@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omnicli.errors import OmniError
 from omnicli.streams import stage_run as flow_module
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.stage_run import Flow
 from omnicli.streams.write.resume import Journal
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from omnicli.stages.dedup.frame_features import FrameReader
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter, read_shard
+from omnicli.streams.shards.reader import read_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 WIDTH = 48
 

@@ -12,8 +12,10 @@ from omnicli.models.loading import load_teacher
 from omnicli.streams.record import Record
 from omnicli.training import inputs as feeds
 from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.inputs import ClipFeed, FrozenFeed, Judge, Setting, trunk_features
+from omnicli.training.context import Setting
+from omnicli.training.inputs import ClipFeed, FrozenFeed
 from omnicli.training.loop import TrainingDiverged
+from omnicli.training.validation import Judge, trunk_features
 
 SETTING = Setting(workers=2)
 LOOK = Augmentation(num_segments=2, short_side=40, crop_size=32)

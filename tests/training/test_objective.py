@@ -10,7 +10,7 @@ from torch import nn
 from omnicli.data.dataloader import Batch, Example, StepBatch
 from omnicli.streams.record import Record
 from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.inputs import Setting
+from omnicli.training.context import Setting
 from omnicli.training.loop import Progress, Tally
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.optim import Group, Schedule, make_sgd

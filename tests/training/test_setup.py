@@ -13,8 +13,8 @@ from omnicli.models.checkpoint import load_checkpoint
 from omnicli.streams.record import Record
 from omnicli.training import setup as learning
 from omnicli.training.batch_sampler import Plan, Source
+from omnicli.training.context import Setting
 from omnicli.training.distributed import World
-from omnicli.training.inputs import Setting
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import augmentation, create_learner, hold_out, measure_epoch, prepare_training, readable
 from omnicli.training.trainer import LeftOut

@@ -22,7 +22,7 @@ from omnicli.errors import Interrupted, OmniError, TooManyBad
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import Passes, PassStage
     from omnicli.streams.record import Record
-    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.shards.writer import ShardWriter
     from omnicli.streams.stage_run import Flow, Observe, Stage
     from omnicli.streams.write.resume import Journal
 
@@ -227,8 +227,9 @@ def _open_outputs(
     run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], stack: contextlib.ExitStack
 ) -> Any:
     """Writers of the kept and the rejected lines, and the journal of ``-o FILE``."""
-    from omnicli.streams.write.atomic import StreamWriter, is_special, open_atomic, open_stdout
+    from omnicli.streams.write.atomic import is_special, open_atomic
     from omnicli.streams.write.resume import Journal
+    from omnicli.streams.write.stdout import StreamWriter, open_stdout
 
     live = is_live(streams)
     if streams.out and not is_special(Path(streams.out)):
@@ -262,7 +263,7 @@ def _open_shards(
         return None
     from omnicli.streams.partition import parse_shard
     from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
-    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.shards.writer import ShardWriter
 
     if streams.shard:
         shard = parse_shard(streams.shard)

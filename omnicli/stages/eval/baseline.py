@@ -8,7 +8,7 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.stages.eval.fusion import ScoreSet, same_labels, stored_scores
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardReader
+from omnicli.streams.shards.reader import ShardReader
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.shard_io import ShardReader, read_shard
+from omnicli.streams.shards.reader import ShardReader, read_shard
 
 CLASS_NAMES = "class_names"  # attribute of score shards: JSON list, in the order of the columns
 SCORE_FUNCTION = "score_function"  # attribute of score shards: "softmax", also where there is none, or "sigmoid"

@@ -25,8 +25,9 @@ from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import Lines, read_lines
 from omnicli.streams.record import UNREADABLE, Record, format_record
 from omnicli.streams.temp_records import close_unread
-from omnicli.streams.write.atomic import LineWriter, named_errors
+from omnicli.streams.write.atomic import named_errors
 from omnicli.streams.write.resume import Journal
+from omnicli.streams.write.stdout import LineWriter
 
 REJECT_MARK = b"!"  # in front of a line that the reader rejects; no line of JSON begins so
 BLOCK = 1024  # records settled between two looks at the books

@@ -160,7 +160,7 @@ class Reader:
                 yield from self._read_lines(handle, name, is_jsonl=suffixed.endswith(JSONL_SUFFIXES))
 
     def _read_shard(self, name: str) -> Iterator[Record]:
-        from omnicli.streams.shards.shard_io import read_shard  # noqa: PLC0415 (h5py takes 0.2 s, and most streams are lines)
+        from omnicli.streams.shards.reader import read_shard  # noqa: PLC0415 (h5py takes 0.2 s, and most streams are lines)
 
         for record in read_shard(name):
             if record.get("path") == name:

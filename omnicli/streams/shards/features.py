@@ -9,7 +9,7 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.shard_io import open_shard
+from omnicli.streams.shards.reader import open_shard
 from omnicli.streams.stage_run import Stage
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from omnicli.app import app
 from omnicli.commands.run.comparing import closing_words
 from omnicli.stages.eval.fusion import CLASS_NAMES
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def omni(*arguments):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from omnicli.app import app
 from omnicli.stages.eval.fusion import CLASS_NAMES
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def omni(*arguments):

@@ -10,7 +10,7 @@ import pytest
 from omnicli.commands.options.checks import StreamOptions
 from omnicli.commands.run.runner import StageRun, run_stage
 from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
-from omnicli.streams.shards.shard_io import open_shard
+from omnicli.streams.shards.reader import open_shard
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def packed(inputs, shards_dir, *, keeps_paths=False, while_running=lambda: None,
 
 def named_frames(out):
     """The id of each line and what lies in the shard where the line points."""
-    from omnicli.streams.shards.shard_io import open_shard
+    from omnicli.streams.shards.reader import open_shard
 
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     return [(row["id"], open_shard(row["path"]).frames(row["row"])[0].decode()) for row in rows]
@@ -181,7 +181,7 @@ def test_two_runs_at_once_do_not_share_the_shards_of_one_folder(web, tmp_path):
 
 @pytest.mark.parametrize("keeps_paths", [False, True])
 def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monkeypatch, keeps_paths):
-    from omnicli.streams.shards.shard_io import ShardWriter
+    from omnicli.streams.shards.writer import ShardWriter
 
     monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 1)
     options = {"out": str(tmp_path / "out.jsonl"), "keeps_paths": keeps_paths}

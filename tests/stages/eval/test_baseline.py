@@ -7,7 +7,7 @@ from omnicli.errors import InputError
 from omnicli.stages.eval.baseline import open_baseline
 from omnicli.stages.eval.fusion import CLASS_NAMES, SCORE_FUNCTION, open_scores
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def stored(folder, rows, *, function=None):

@@ -16,7 +16,7 @@ from omnicli.stages.eval.fusion import (
     read_score_records,
 )
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 CLASSES = ["archery", "bowling", "climbing"]
 

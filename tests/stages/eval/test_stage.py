@@ -10,7 +10,7 @@ from omnicli.inference.metrics import classification_metrics, mean_average_preci
 from omnicli.stages.eval.fusion import CLASS_NAMES, open_scores
 from omnicli.stages.eval.stage import evaluate
 from omnicli.streams.record import Record, format_record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 CLASSES = ("archery", "bowling", "climbing", "diving", "eating", "fencing")
 

@@ -17,7 +17,7 @@ from omnicli.streams.read.dispatch import Reader
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import nothing
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 JPEG = b"\xff\xd8\xff\xe0 picture"
 MP4 = b"\0\0\0\x10ftypisom\0\0\0\0"

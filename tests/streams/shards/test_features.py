@@ -9,7 +9,8 @@ from omnicli.errors import InputError
 from omnicli.streams.record import Record
 from omnicli.streams.shards import features as stored_features
 from omnicli.streams.shards.features import StoredFeatures, is_stored, leaving_as_media
-from omnicli.streams.shards.shard_io import ShardWriter, read_shard
+from omnicli.streams.shards.reader import read_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 
 @pytest.fixture(scope="module")

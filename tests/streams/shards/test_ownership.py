@@ -15,7 +15,7 @@ from omnicli.streams.shards.ownership import (
     refuse_shards_of_others,
     remove_later_shards,
 )
-from omnicli.streams.shards.shard_io import ShardWriter
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def put_shards(folder, *names):

@@ -10,7 +10,8 @@ import pytest
 import zstandard
 
 from omnicli.errors import OutputError
-from omnicli.streams.write.atomic import StreamWriter, open_atomic, publish
+from omnicli.streams.write.atomic import open_atomic, publish
+from omnicli.streams.write.stdout import StreamWriter
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from omnicli.errors import InputError, OutputError
 from omnicli.streams.record import Record
-from omnicli.streams.shards.shard_io import ShardReader, ShardWriter, open_shard, read_shard
+from omnicli.streams.shards.reader import ShardReader, open_shard, read_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def make(index: int, **arrays) -> Record:
@@ -142,7 +143,7 @@ def test_a_killed_writer_leaves_no_shard_under_its_name(tmp_path):
     script = (
         "import os, numpy as np\n"
         "from omnicli.streams.record import Record\n"
-        "from omnicli.streams.shards.shard_io import ShardWriter\n"
+        "from omnicli.streams.shards.writer import ShardWriter\n"
         f"shards = ShardWriter({str(tmp_path)!r}, stage='x', kind='scores', provenance={{}}, rows_per_shard=3)\n"
         "for i in range(5):\n"
         "    record = Record({'id': str(i)}); record.arrays = {'scores': np.zeros(2)}; shards.add(record)\n"

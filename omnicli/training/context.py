@@ -1,0 +1,36 @@
+"""Where and how a training runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from omnicli.cpus import available_cores
+from omnicli.training.distributed import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where and how a training runs; nothing in it changes what is learnt, apart from rounding.
+
+    Attributes:
+        device: of the model.
+        precision: dtype of the forward pass; weights stay float32.
+        workers: threads that read and decode.
+        root: folder that relative paths start from.
+        should_stop: asked after every step and while media are read.
+        world: the processes that train together.
+        compile: translate the model with torch.compile first.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: torch.dtype = torch.float32
+    workers: int = field(default_factory=available_cores)
+    root: str | None = None
+    should_stop: Callable[[], bool] = lambda: False
+    world: World = field(default_factory=World)
+    compile: bool = False
+
+    def autocast(self) -> torch.autocast:
+        """The forward pass in ``precision``."""
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
