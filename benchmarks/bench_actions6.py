@@ -2,7 +2,7 @@
 
 python benchmarks/bench_actions6.py [--data DIR] [--weights FILE] [--seeds 3] [--freeze backbone]
 
-A teacher learns from 55 clips of six UCF-101 actions, is tested on 54, and filters 834 web pictures and 54 web videos
+A teacher learns from 55 clips of six UCF-101 actions, is tested on 54, and filters 834 web images and 54 web videos
 whose true labels nobody but this script reads. "At precision 0.95": the lowest threshold at which 95 % of what is kept
 has the right pseudo-label.
 """

@@ -65,7 +65,7 @@ def margins(top: int, left: int, how: int, size: tuple[int, int]) -> Callable[[n
 
 
 def zoomed(share: float) -> Callable[[np.ndarray], np.ndarray]:
-    """The picture without ``share`` of its height and width, at the old size."""
+    """The image without ``share`` of its height and width, at the old size."""
 
     def change(frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]

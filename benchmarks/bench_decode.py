@@ -2,7 +2,7 @@
 
     python benchmarks/bench_decode.py [--repeats 7]
 
-Bars: a picture of 2048 x 1536 at reduced scale >= 2 x full decode + resize; reading 25 of 300 frames, or 3 sparse ones,
+Bars: an image of 2048 x 1536 at reduced scale >= 2 x full decode + resize; reading 25 of 300 frames, or 3 sparse ones,
 takes <= 1.05 x the faster of decoding from end to end and seeking to each frame, for every length of groups.
 """
 
@@ -40,15 +40,15 @@ def seconds(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
 
 
 def write_video(path: Path, gop: int) -> str:
-    """300 frames of 640 x 360, a window that wanders over a smooth random picture."""
-    picture = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
-    picture = cv2.resize(picture, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    """300 frames of 640 x 360, a window that wanders over a smooth random image."""
+    image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
+    image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "23", "x264-params": f"keyint={gop}:scenecut=0"})
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         for index in range(NUM_FRAMES):
             top, left = int(150 + 140 * np.sin(index / 40)), int(150 + 140 * np.cos(index / 25))
-            pixels = np.ascontiguousarray(picture[top : top + 360, left : left + 640])
+            pixels = np.ascontiguousarray(image[top : top + 360, left : left + 640])
             file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         file.mux(stream.encode(None))
     return str(path)
@@ -112,12 +112,12 @@ def bench_video(folder: Path, repeats: int) -> list[dict[str, object]]:
     return rows
 
 
-def bench_pictures(repeats: int) -> list[dict[str, object]]:
+def bench_images(repeats: int) -> list[dict[str, object]]:
     rows = []
     for width, height in ((640, 480), (1280, 960), (2048, 1536), (4000, 3000)):
         small = np.random.default_rng(0).integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
-        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
         reduced, full = seconds(
             [
                 lambda d=data: resize_short_side(read_image(d, short_side=SHORT_SIDE)[None], SHORT_SIDE),
@@ -138,13 +138,13 @@ def bench_pictures(repeats: int) -> list[dict[str, object]]:
 def bench_threads(folder: Path) -> list[dict[str, object]]:
     """How much more two threads decode than one: 2 means that the interpreter lock is not held."""
     path = str(folder / "250.mp4")
-    picture = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))[
+    image = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))[
         1
     ].tobytes()
     rows = []
     for name, work in (
         ("video", lambda _: ours(path, range(0, NUM_FRAMES, 4))),
-        ("picture", lambda _: read_image(picture)),
+        ("image", lambda _: read_image(image)),
     ):
         spent = [float("inf")] * 2
         for threads in (1, 2) * 3:
@@ -162,7 +162,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as folder:
         video = bench_video(Path(folder), repeats)
-        rows = [*bench_pictures(repeats), *video, *bench_threads(Path(folder))]
+        rows = [*bench_images(repeats), *video, *bench_threads(Path(folder))]
     for row in rows:
         print(json.dumps(row))
 

@@ -26,7 +26,7 @@ from omnicli.inference.device import pick_precision, set_threads
 from omnicli.models.factory import create_model
 from omnicli.stages.dedup.frame_features import FrameReader
 from omnicli.stages.dedup.search import FrameIndex
-from omnicli.stages.dedup.stage import Rule, dedup_records
+from omnicli.stages.dedup.stage import DedupRule, dedup_records
 from omnicli.stages.dedup.target import learn_target
 from omnicli.stages.dedup.whitening import on_grid
 from omnicli.streams.record import Record
@@ -34,7 +34,7 @@ from omnicli.streams.record import Record
 DIMS = 256
 FLOOR = 0.6
 REPEATS = 3
-PAPER = {"web_pictures": 13_000_000, "web_videos": 1_400_000, "target_videos": 240_000}
+PAPER = {"web_images": 13_000_000, "web_videos": 1_400_000, "target_videos": 240_000}
 SECONDS_A_VIDEO = 10  # assumed, at one frame a second
 GPU_TFLOPS = 0.4 * 989  # assumed: 40 % of what an H200 is sold with for dense bfloat16
 GPU_FRAMES_PER_SEC = 2500  # assumed: what 16 cores decode; its forward pass is faster
@@ -135,7 +135,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
     )  # fmt: skip
     start = time.perf_counter()
     kept = dedup_records(
-        videos(num_rows // 10, "w"), target=target, reader=reader, rule=Rule(), on_drop=lambda record, reason: None
+        videos(num_rows // 10, "w"), target=target, reader=reader, rule=DedupRule(), on_drop=lambda record, reason: None
     )
     num_kept = sum(1 for _ in kept)
     seconds = time.perf_counter() - start
@@ -144,7 +144,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
 
 
 def forward_rate() -> float:
-    """Frames a second of a ResNet-50's trunk at 224 pixels, all cores, ready tensors."""
+    """Frames a second of a ResNet-50's backbone at 224 pixels, all cores, ready tensors."""
     precision = pick_precision("auto", torch.device("cpu"))
     model = create_model("tsn-resnet50", num_classes=1).eval().set_precision(precision)
     frames = torch.randn(16, 3, 1, 224, 224).to(precision)
@@ -155,7 +155,7 @@ def forward_rate() -> float:
 
 def estimate(search: dict[str, Any], frames_per_sec: float) -> dict[str, Any]:
     """Hours at the paper's scale, from what was measured and what is assumed."""
-    web = PAPER["web_pictures"] + PAPER["web_videos"] * SECONDS_A_VIDEO
+    web = PAPER["web_images"] + PAPER["web_videos"] * SECONDS_A_VIDEO
     target = PAPER["target_videos"] * SECONDS_A_VIDEO
     tera = 2 * web * target * DIMS / 1e12
     cores = available_cores()

@@ -2,8 +2,8 @@
 
 python benchmarks/bench_dedup_actions6.py [--data DIR] [--weights FILE] [--copies 50]
 
-Target: the clips of `target/val`. Web: the pictures of `web/image`, none of which is a copy, and made copies of frames
-of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the pictures flagged, and at least 97 % of the copies
+Target: the clips of `target/val`. Web: the images of `web/image`, none of which is a copy, and made copies of frames
+of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the images flagged, and at least 97 % of the copies
 of the first four kinds.
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
-    """Shares of web pictures flagged and of copies found."""
+    """Shares of web images flagged and of copies found."""
     with tempfile.TemporaryDirectory() as folder:
         copies = Path(folder) / "copies"
         make_copies(data / "target" / "val", copies, num_copies)
@@ -94,7 +94,7 @@ def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
         "bars": BARS,
         "threshold": told["threshold"],
         "target_frames": told["target_frames"],
-        "web_pictures": num_web,
+        "web_images": num_web,
         "web_flagged": round((len(flags) - found.total()) / num_web, 4),
         "copies_found": round(sum(found[kind] for kind in BARRED) / (num_copies * len(BARRED)), 4),
         "found_of_each_kind": {kind: round(found[kind] / num_copies, 3) for kind in KINDS},

@@ -1,4 +1,4 @@
-"""Filtering pictures against its parts: decoding alone, and the teacher alone on ready tensors; prints JSON.
+"""Filtering images against its parts: decoding alone, and the teacher alone on ready tensors; prints JSON.
 
 python benchmarks/bench_filter.py [--images DIR] [--model tsn-resnet50] [--device auto] [--precision auto]
 
@@ -20,11 +20,11 @@ from omnicli.cpus import available_cores
 from omnicli.inference.device import pick_device, pick_precision, set_threads
 from omnicli.inference.scorer import forward_of, score_records
 from omnicli.inference.views import ViewOptions, read_views
-from omnicli.media.parallel import map_ahead
+from omnicli.media.parallel import parallel_map
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
-from omnicli.models.loading import Teacher, load_teacher
-from omnicli.stages.filter import Queries, Rule, filter_records
+from omnicli.models.loading import LoadedModel, load_model
+from omnicli.stages.filter import FilterRule, Queries, filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
@@ -32,14 +32,14 @@ from omnicli.streams.record import Record
 ACTIONS6 = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "image"
 
 
-def untrained_teacher(name: str, device: str, precision: str) -> Teacher:
+def untrained_teacher(name: str, device: str, precision: str) -> LoadedModel:
     """A teacher of the right size; what it says does not matter for speed."""
     where = pick_device(device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "teacher.pth"
         model, spec = create_model(name, num_classes=400), model_spec(name, classes=[str(k) for k in range(400)])
         save_checkpoint(path, meta={"model": spec.to_meta()}, state_dict=model.state_dict())
-        return load_teacher(path, where, pick_precision(precision, where))
+        return load_model(path, where, pick_precision(precision, where))
 
 
 def main() -> None:
@@ -77,17 +77,17 @@ def main() -> None:
     print(json.dumps({"bench": "filter", **row, "images_per_sec": round(len(records) / best["filter"], 1)}, indent=2))
 
 
-def decode(records: list[Record], teacher: Teacher) -> float:
-    """Seconds to decode, resize and crop every picture, with all cores."""
+def decode(records: list[Record], teacher: LoadedModel) -> float:
+    """Seconds to decode, resize and crop every image, with all cores."""
     cores = available_cores()
     start = time.perf_counter()
     read = partial(read_views, teachers=[teacher], views=ViewOptions())
-    for _ in map_ahead(read, records, workers=cores, ahead=4 * cores):
+    for _ in parallel_map(read, records, workers=cores, ahead=4 * cores):
         pass
     return time.perf_counter() - start
 
 
-def forward(num_images: int, teacher: Teacher, batch_size: int) -> float:
+def forward(num_images: int, teacher: LoadedModel, batch_size: int) -> float:
     """Seconds of the teacher's forward pass, in batches of ready bytes."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
@@ -100,13 +100,13 @@ def forward(num_images: int, teacher: Teacher, batch_size: int) -> float:
     return time.perf_counter() - start
 
 
-def run_filter(records: list[Record], teacher: Teacher, batch_size: int) -> float:
-    """Seconds of the whole stage on the same pictures."""
+def run_filter(records: list[Record], teacher: LoadedModel, batch_size: int) -> float:
+    """Seconds of the whole stage on the same images."""
     score = partial(score_records, teachers=[teacher], views=ViewOptions(), batch_size=batch_size)
     queries = Queries(ClassIndex(teacher.classes))
     start = time.perf_counter()
     kept = filter_records(
-        iter(records), score=score, queries=queries, rule=Rule(threshold=0.0), on_drop=lambda record, reason: None
+        iter(records), score=score, queries=queries, rule=FilterRule(threshold=0.0), on_drop=lambda record, reason: None
     )
     for _ in kept:
         pass

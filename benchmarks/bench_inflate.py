@@ -2,7 +2,7 @@
 
 python benchmarks/bench_inflate.py [--repeats 7]
 
-Bar: inflate >= 0.9 x the bare loop, on one core. Inflating draws the motion, finds the crop and warps; the picture is
+Bar: inflate >= 0.9 x the bare loop, on one core. Inflating draws the motion, finds the crop and warps; the image is
 decoded and at its size for both.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from omnicli.motion.camera import _to_pixels, draw_path, make_recipe, warp_picture
+from omnicli.motion.camera import _to_pixels, draw_path, make_recipe, warp_image
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.streams.record import Record
 
@@ -32,28 +32,28 @@ def measure(num_frames: int, frame_interval: int, repeats: int) -> dict[str, flo
     shape = {"aspect": ASPECT, "num_frames": num_frames, "frame_interval": frame_interval}
     paths = [draw_path(record, **shape) for record in records]
     noise = np.random.default_rng(0).integers(0, 256, (int(HEIGHT / 0.6), int(WIDTH / 0.6), 3), np.uint8)
-    pictures = [
+    images = [
         np.ascontiguousarray(noise[: int(HEIGHT / path.scale + 0.5), : int(WIDTH / path.scale + 0.5)]) for path in paths
     ]
     to_frame = np.linalg.inv(_to_pixels(HEIGHT, WIDTH, ASPECT))
     matrices = [
-        [_to_pixels(picture.shape[0], picture.shape[1], ASPECT) @ view @ to_frame for view in path.views]
-        for picture, path in zip(pictures, paths, strict=True)
+        [_to_pixels(image.shape[0], image.shape[1], ASPECT) @ view @ to_frame for view in path.views]
+        for image, path in zip(images, paths, strict=True)
     ]
 
     def bare() -> None:
-        for picture, some in zip(pictures, matrices, strict=True):
+        for image, some in zip(images, matrices, strict=True):
             frames = np.empty((num_frames, HEIGHT, WIDTH, 3), np.uint8)
             for matrix, frame in zip(some, frames, strict=True):
                 cv2.warpPerspective(
-                    picture, matrix, (WIDTH, HEIGHT), frame, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    image, matrix, (WIDTH, HEIGHT), frame, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                     cv2.BORDER_REPLICATE,
                 )  # fmt: skip
 
     def inflate() -> None:
-        for picture, record in zip(pictures, records, strict=True):
+        for image, record in zip(images, records, strict=True):
             path = draw_path(record, **shape)
-            warp_picture(picture, path.views, height=HEIGHT, width=WIDTH, aspect=ASPECT)
+            warp_image(image, path.views, height=HEIGHT, width=WIDTH, aspect=ASPECT)
 
     best = {"bare": float("inf"), "inflate": float("inf")}
     for _ in range(repeats):

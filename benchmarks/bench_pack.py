@@ -1,10 +1,10 @@
-"""Reading packed frames against reading the videos and pictures they were made of; ratios of one run, as JSON.
+"""Reading packed frames against reading the videos and images they were made of; ratios of one run, as JSON.
 
     python benchmarks/bench_pack.py [--data DIR] [--repeats 5]
 
 What training reads: three snippets of each video (TSN), eight dense frames of each video (4 frames 8 apart, twice), one
-of each picture, resized to the short side of 256. Bars: packed frames >= 10 x faster than videos, >= 1.5 x than
-pictures. Videos and pictures of the size that the web has are made here; --data names a folder of real ones besides.
+of each image, resized to the short side of 256. Bars: packed frames >= 10 x faster than videos, >= 1.5 x than
+images. Videos and images of the size that the web has are made here; --data names a folder of real ones besides.
 Processor time of one thread, the fastest of several turns.
 
 ``floor_ms`` is bare cv2.imdecode of the same JPEG files, already in memory, and cv2.resize where they are smaller than
@@ -27,7 +27,7 @@ from bench_decode import seconds
 from omnicli.data.frame_sampling import clip_indices_train, segment_indices_train
 from omnicli.media.resizing import fitting_size, resize_short_side
 from omnicli.media.source import open_media
-from omnicli.stages.pack import Packing, pack_records
+from omnicli.stages.pack import PackOptions, pack_records
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import open_shard
@@ -36,12 +36,12 @@ from omnicli.streams.shards.writer import ShardWriter
 SHORT_SIDE = 256
 NUM_MEDIA = 12
 SIZES = ((640, 360), (1280, 720))
-PICTURES = ((640, 480), (1280, 960))
+IMAGES = ((640, 480), (1280, 960))
 Choose = Callable[[int, np.random.Generator], np.ndarray]
 
 
 def smooth(width: int, height: int, seed: int) -> np.ndarray:
-    """A picture with as much detail as a photograph of the web: some 1.5 bits a pixel as JPEG."""
+    """An image with as much detail as a photograph of the web: some 1.5 bits a pixel as JPEG."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -51,21 +51,21 @@ def write_videos(folder: Path, width: int, height: int) -> list[Record]:
     """Ten seconds each, one keyframe in five, as video sites cut and code them."""
     records = []
     for number in range(NUM_MEDIA):
-        path, picture = folder / f"{width}-{number}.mp4", smooth(width + 400, height + 400, number)
+        path, image = folder / f"{width}-{number}.mp4", smooth(width + 400, height + 400, number)
         with av.open(str(path), "w") as file:
             options = {"crf": "23", "preset": "veryfast", "x264-params": "keyint=125"}
             stream = file.add_stream("libx264", rate=25, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for index in range(250):
                 top, left = int(200 + 190 * np.sin(index / 40)), int(200 + 190 * np.cos(index / 25))
-                pixels = np.ascontiguousarray(picture[top : top + height, left : left + width])
+                pixels = np.ascontiguousarray(image[top : top + height, left : left + width])
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             file.mux(stream.encode(None))
         records.append(Record({"id": str(path), "path": str(path), "media": "video"}))
     return records
 
 
-def write_pictures(folder: Path, width: int, height: int) -> list[Record]:
+def write_images(folder: Path, width: int, height: int) -> list[Record]:
     """JPEG files at quality 85."""
     records = []
     for number in range(NUM_MEDIA * 4):
@@ -79,7 +79,7 @@ def packed(records: Sequence[Record], folder: Path) -> list[Record]:
     """The records as rows of shards."""
     shards = ShardWriter(folder, stage="pack", kind="frames", provenance={})
     numbered = [Record(record, position=place) for place, record in enumerate(records)]
-    packing = Packing(short_side=SHORT_SIDE)
+    packing = PackOptions(short_side=SHORT_SIDE)
     made = [
         shards.add(record) for record in pack_records(numbered, packing=packing, workers=2, on_drop=lambda *left: None)
     ]
@@ -126,13 +126,13 @@ def clips(num_frames: int, rng: np.random.Generator) -> np.ndarray:
 def main() -> None:
     """Every kind of media, as files and as rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder with real videos and pictures")
+    parser.add_argument("--data", type=Path, help="a folder with real videos and images")
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kinds = {f"video {width}x{height}": write_videos(folder, width, height) for width, height in SIZES}
-        kinds |= {f"picture {width}x{height}": write_pictures(folder, width, height) for width, height in PICTURES}
+        kinds |= {f"image {width}x{height}": write_images(folder, width, height) for width, height in IMAGES}
         if chosen.data:
             real = list(read_records([str(chosen.data)], on_drop=lambda *left: None))
             for media in ("video", "image"):
@@ -147,7 +147,7 @@ def main() -> None:
                 calls = [partial(read, files, choose), partial(read, rows, choose), bare]
                 slow, fast, floor = seconds(calls, chosen.repeats)
                 ratio, bar = round(slow / fast, 2), 1.5 if is_still else 10.0
-                row = {"media": kind, "what": "picture" if is_still else what, "records": len(rows)}
+                row = {"media": kind, "what": "image" if is_still else what, "records": len(rows)}
                 times = {"files_ms": slow, "packed_ms": fast, "floor_ms": floor}
                 times = {name: round(some / len(rows) * 1e3, 2) for name, some in times.items()}
                 ratios = {"ratio": ratio, "floor_ratio": round(slow / floor, 2), "bar": bar, "met": ratio >= bar}

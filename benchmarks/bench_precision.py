@@ -3,7 +3,7 @@
 python benchmarks/bench_precision.py [--model tsn-resnet50] [--teacher tsn.pth --images DIR]
 
 Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is native; verdicts (kept or not at 0.5, and
-the label of what is kept) the same on >= 99.5 % of real pictures, for the precision and for reduced-scale JPEGs.
+the label of what is kept) the same on >= 99.5 % of real images, for the precision and for reduced-scale JPEGs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from omnicli.inference.device import pick_device, pick_precision, set_threads
 from omnicli.inference.scorer import forward_of, score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.media import source as media_source
-from omnicli.models.loading import Teacher, load_teacher
+from omnicli.models.loading import LoadedModel, load_model
 from omnicli.streams.read.reader import read_records
 
 THRESHOLD = 0.5
@@ -56,7 +56,7 @@ def forward_row(model: str, device: str, batch_size: int) -> dict[str, object]:
     return {"what": f"{model} forward, auto = {auto}", **seconds, "speedup": round(best["float32"] / best["auto"], 2)}
 
 
-def forward_seconds(teacher: Teacher, batch_size: int) -> float:
+def forward_seconds(teacher: LoadedModel, batch_size: int) -> float:
     """Seconds of one batch of ready bytes, logits back on the host."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
@@ -69,13 +69,13 @@ def forward_seconds(teacher: Teacher, batch_size: int) -> float:
 
 
 def verdict_rows(path: Path, images: Path, device: str, batch_size: int) -> list[dict[str, object]]:
-    """Verdicts of real pictures, each way against float32 on fully decoded pictures."""
+    """Verdicts of real images, each way against float32 on fully decoded images."""
     where = pick_device(device)
-    exact = verdicts(load_teacher(path, where, torch.float32), images, batch_size, reduced=False)
+    exact = verdicts(load_model(path, where, torch.float32), images, batch_size, reduced=False)
     auto = pick_precision("auto", where)
     ways = {
-        f"precision auto ({auto})": verdicts(load_teacher(path, where, auto), images, batch_size, reduced=False),
-        "reduced JPEG decode": verdicts(load_teacher(path, where, torch.float32), images, batch_size, reduced=True),
+        f"precision auto ({auto})": verdicts(load_model(path, where, auto), images, batch_size, reduced=False),
+        "reduced JPEG decode": verdicts(load_model(path, where, torch.float32), images, batch_size, reduced=True),
     }
     return [
         {
@@ -88,7 +88,7 @@ def verdict_rows(path: Path, images: Path, device: str, batch_size: int) -> list
     ]
 
 
-def verdicts(teacher: Teacher, images: Path, batch_size: int, *, reduced: bool) -> dict[str, Verdict]:
+def verdicts(teacher: LoadedModel, images: Path, batch_size: int, *, reduced: bool) -> dict[str, Verdict]:
     """Kept or not, and the label of what is kept, by id."""
     open_media = media_source.open_media
     records = read_records([str(images)], on_drop=lambda record, reason: None)

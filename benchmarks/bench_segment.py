@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from bench_decode import seconds
 
-from omnicli.inference.video_scorer import Moments, wanted_frames
+from omnicli.inference.video_scorer import VideoSampling, wanted_frames
 from omnicli.media.source import open_media
 from omnicli.streams.record import Record
 
@@ -27,16 +27,16 @@ FPS = 25
 
 
 def write_video(path: Path, minutes: float, gop: int) -> str:
-    """640 x 360 at 25 frames a second: a window that wanders over a smooth random picture."""
-    picture = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
-    picture = cv2.resize(picture, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    """640 x 360 at 25 frames a second: a window that wanders over a smooth random image."""
+    image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
+    image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     options = {"crf": "23", "preset": "veryfast", "x264-params": f"keyint={gop}:scenecut=0"}
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         for index in range(int(minutes * 60 * FPS)):
             top, left = int(150 + 140 * np.sin(index / 40)), int(150 + 140 * np.cos(index / 25))
-            pixels = np.ascontiguousarray(picture[top : top + 360, left : left + 640])
+            pixels = np.ascontiguousarray(image[top : top + 360, left : left + 640])
             file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         file.mux(stream.encode(None))
     return str(path)
@@ -49,7 +49,7 @@ def decode_all(path: str) -> int:
         return sum(1 for _ in file.decode(video=0))
 
 
-def read_wanted(path: str, moments: Moments) -> int:
+def read_wanted(path: str, moments: VideoSampling) -> int:
     """What segment reads for a 2D teacher."""
     with open_media(Record({"path": path})) as source:
         indices = wanted_frames(source, moments).tolist()
@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for gop in GROUPS:
             path = write_video(Path(folder) / f"{gop}.mp4", chosen.minutes, gop)
-            exact, keyframe = Moments(), Moments(frames="keyframe")
+            exact, keyframe = VideoSampling(), VideoSampling(frames="keyframe")
             bare, ours, near = seconds(
                 [partial(decode_all, path), partial(read_wanted, path, exact), partial(read_wanted, path, keyframe)],
                 chosen.repeats,

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_train.py [--model tsn-resnet50] [--batch-size 8] [--repeats 3] [--device auto]
 
-Bar: step time <= 1.05 x. Two packed sources, videos as the target and pictures from the web, one step for both (Eq. 1),
+Bar: step time <= 1.05 x. Two packed sources, videos as the target and images from the web, one step for both (Eq. 1),
 read, cropped and stacked while the model works. An epoch of each kind in turn; the fastest of each counts. Processor
 time tells the same of a CPU that others use at the same time.
 """
@@ -24,16 +24,16 @@ from bench_pack import smooth
 
 from omnicli.data.dataloader import Example, StepBatch
 from omnicli.inference.device import pick_device, pick_precision, set_threads
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
-from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.context import Setting
-from omnicli.training.inputs import ClipFeed
+from omnicli.training.batch_sampler import JointSampler, TrainingSource
+from omnicli.training.context import TrainingContext
+from omnicli.training.inputs import ClipInputs
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import augmentation, create_learner, prepare_training
-from omnicli.training.trainer import Training
+from omnicli.training.trainer import TrainingRun
 
 NUM_FRAMES = 40
 
@@ -56,7 +56,7 @@ def pack(folder: Path, name: str, count: int, num_frames: int) -> list[Example]:
     return examples
 
 
-def seconds_of_a_step(training: Training, batches: Iterable[StepBatch], feed: ClipFeed) -> np.ndarray:
+def seconds_of_a_step(training: TrainingRun, batches: Iterable[StepBatch], feed: ClipInputs) -> np.ndarray:
     """(2,) wall and processor time of a step, once the first has been taken, which waits for the first clips."""
     objective = Objective(num_classes=2)
     begun: list[np.ndarray] = []
@@ -89,21 +89,21 @@ def main() -> None:
     chosen = parser.parse_args()
     set_threads()
     device = pick_device(chosen.device)
-    setting = Setting(device=device, precision=pick_precision(chosen.precision, device))
+    setting = TrainingContext(device=device, precision=pick_precision(chosen.precision, device))
     recipe = replace(
         TEACHER_RECIPES["tsn-r50-3seg"], model=chosen.model, init="scratch", epochs=9999, batch_size=chosen.batch_size
     )
     with tempfile.TemporaryDirectory() as folder:
         target = pack(Path(folder), "t", chosen.batch_size * chosen.steps, NUM_FRAMES)
         web = pack(Path(folder), "w", chosen.batch_size * chosen.steps, 1)
-        sources = [Source("target", target, chosen.batch_size)]
-        sources.append(Source("web", web, chosen.batch_size, np.ones(len(web))))
-        plan = Plan(sources, [1, 1])
+        sources = [TrainingSource("target", target, chosen.batch_size)]
+        sources.append(TrainingSource("web", web, chosen.batch_size, np.ones(len(web))))
+        plan = JointSampler(sources, [1, 1])
         spec, model = create_learner(recipe, ["a", "b"], 0, setting)
         training = prepare_training(model, recipe, plan, Path(folder) / "a.pth", {}, setting)
         look = augmentation(spec, recipe, seed=0, stage="train", root=None)
-        teacher = Teacher(model, spec, 1.0, "", "", device, torch.float32)
-        feed = ClipFeed(teacher, plan, look, setting)
+        teacher = LoadedModel(model, spec, 1.0, "", "", device, torch.float32)
+        feed = ClipInputs(teacher, plan, look, setting)
         ready = list(feed.batches({}, 0, 0))
         seconds_of_a_step(training, ready, feed)  # warm
         times: dict[str, list[np.ndarray]] = {"ready": [], "packed": []}

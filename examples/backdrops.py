@@ -1,4 +1,4 @@
-"""Backdrops and clutter of the made world: rooms, walls, hills, streets, leaves; and pictures of no action at all.
+"""Backdrops and clutter of the made world: rooms, walls, hills, streets, leaves; and images of no action at all.
 
 Everything is RGB uint8 and drawn from an explicit ``rng``, so the same seed gives the same pixels.
 """
@@ -33,7 +33,7 @@ def shade(base: Colour, factor: float) -> Colour:
 
 
 class Canvas:
-    """Draws on an image in units of its height, so that a thumbnail and a large picture of one scene agree."""
+    """Draws on an image in units of its height, so that a thumbnail and a large image of one scene agree."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
@@ -128,7 +128,7 @@ def wall(rng: np.random.Generator, height: int, width: int) -> Image:
 
 
 def room(rng: np.random.Generator, height: int, width: int) -> Image:
-    """A painted room: window or picture on the wall, skirting board, floor."""
+    """A painted room: window or image on the wall, skirting board, floor."""
     image = paint(colour(rng, saturation=(0.05, 0.45), value=(0.45, 0.95)), mottle(rng, height, width, octaves=3), 14)
     canvas = Canvas(image)
     horizon = rng.uniform(0.68, 0.82)
@@ -255,7 +255,7 @@ def product(rng: np.random.Generator, height: int, width: int) -> Image:
     return image
 
 
-NOISE_PICTURES: tuple[Callable[[np.random.Generator, int, int], Image], ...] = (
+NOISE_IMAGES: tuple[Callable[[np.random.Generator, int, int], Image], ...] = (
     text_page,
     chart,
     stripes,

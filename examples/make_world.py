@@ -5,7 +5,7 @@
 
     OUT/classes.txt                        four invented actions, one name a line
     OUT/target/{train,val}/<class>/*.mp4   labelled clips, H.264, 25 fps
-    OUT/web/image/<query>/*                pictures that a search for the class name brought: right ones, pictures of
+    OUT/web/image/<query>/*                images that a search for the class name brought: right ones, images of
                                            another class or of nothing, copies of validation frames, broken files
     OUT/web/video/<query>/*.mp4            the same for short videos
     OUT/web/untrimmed/<query>/long_*.mp4   long videos, the action between other footage
@@ -26,11 +26,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from scenes import CLASSES, Scene, noise_picture
+from scenes import CLASSES, Scene, noise_image
 
 FPS = 25
 HEIGHT, WIDTH = 120, 160
-PICTURE_SIZES = ((160, 120), (240, 320), (360, 480), (600, 450), (450, 800), (768, 1024))  # height, width
+IMAGE_SIZES = ((160, 120), (240, 320), (360, 480), (600, 450), (450, 800), (768, 1024))  # height, width
 HUGE_SIZE = (1800, 2400)
 ODD_NAMES = ("{query} {n:02d}", "Übung_{n:02d}", "фото {n:02d}", "風景-{n:02d}", "IMG_{n:04d}", "{query}_{n:03d}")
 
@@ -97,7 +97,7 @@ def write_video(path: Path, frames: Iterator[np.ndarray], *, crf: int = 23, gop:
         stream.options = {"preset": "veryfast", "crf": str(crf), "g": str(gop), "bf": str(bframes), "threads": "1"}
         stream.options |= {
             "x264-params": "no-mbtree=1"
-        }  # mbtree reads beyond the picture: bytes would differ between runs
+        }  # mbtree reads beyond the image: bytes would differ between runs
         stream.codec_context.thread_count = 1
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
@@ -110,7 +110,7 @@ def film(scene: Scene, seconds: float, *, start_sec: float = 0.0) -> Iterator[np
         yield scene.frame(start_sec + index / FPS, HEIGHT, WIDTH)
 
 
-def encode_picture(image: np.ndarray, suffix: str, *, quality: int = 88) -> bytes:
+def encode_image(image: np.ndarray, suffix: str, *, quality: int = 88) -> bytes:
     """RGB (H, W, 3) uint8 as the bytes of a ``.jpg`` or ``.png``."""
     parameters = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), parameters)[1].tobytes()
@@ -129,7 +129,7 @@ def make_target(world: World, scale: Scale) -> None:
 
 
 def make_images(world: World, scale: Scale) -> None:
-    """Pictures a search for each class name brought."""
+    """Images a search for each class name brought."""
     for number, query in enumerate(CLASSES):
         others = [name for name in CLASSES if name != query]
         shown = [("relevant", query)] * scale.relevant + [("noise", None)] * scale.noise
@@ -141,16 +141,16 @@ def make_images(world: World, scale: Scale) -> None:
             rng = world.rng(key)
             suffix = ".png" if rng.random() < 0.15 else ".jpg"
             name = f"web/image/{query}/{ODD_NAMES[place % len(ODD_NAMES)].format(query=query, n=place)}{suffix}"
-            size = HUGE_SIZE if place == number else PICTURE_SIZES[int(rng.integers(len(PICTURE_SIZES)))]
-            picture = Scene(class_name, rng).frame(1.0, *size) if class_name else noise_picture(rng, *size)
-            world.path(name).write_bytes(encode_picture(picture, suffix, quality=int(rng.integers(60, 95))))
+            size = HUGE_SIZE if place == number else IMAGE_SIZES[int(rng.integers(len(IMAGE_SIZES)))]
+            image = Scene(class_name, rng).frame(1.0, *size) if class_name else noise_image(rng, *size)
+            world.path(name).write_bytes(encode_image(image, suffix, quality=int(rng.integers(60, 95))))
             world.tell(name, kind, class_name)
         make_copies(world, scale, query)
         make_broken_images(world, query)
 
 
 def make_copies(world: World, scale: Scale, query: str) -> None:
-    """Pictures cut from validation clips: enlarged or shrunk, cropped, saved again."""
+    """Images cut from validation clips: enlarged or shrunk, cropped, saved again."""
     directory = query.replace(" ", "_")
     for index in range(scale.copies):
         clip = f"target/val/{directory}/{directory}_val_{index:03d}.mp4"
@@ -161,7 +161,7 @@ def make_copies(world: World, scale: Scale, query: str) -> None:
         crop = frame[top : HEIGHT - 6, left : WIDTH - 6]
         factor = rng.uniform(0.8, 2.5)
         copy = cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        world.path(name).write_bytes(encode_picture(copy, ".jpg", quality=55))
+        world.path(name).write_bytes(encode_image(copy, ".jpg", quality=55))
         world.tell(name, "copy", query, copy_of=clip)
 
 
@@ -172,8 +172,8 @@ def _after_duration(rng: np.random.Generator) -> np.random.Generator:
 
 
 def make_broken_images(world: World, query: str) -> None:
-    """A truncated JPEG, an empty file and an error page saved as a picture."""
-    whole = encode_picture(Scene(query, world.rng(f"broken/{query}")).frame(0.5, 480, 640), ".jpg")
+    """A truncated JPEG, an empty file and an error page saved as an image."""
+    whole = encode_image(Scene(query, world.rng(f"broken/{query}")).frame(0.5, 480, 640), ".jpg")
     page = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body>Not Found</body></html>\n"
     for name, content in (("truncated.jpg", whole[: len(whole) * 2 // 3]), ("empty.jpg", b""), ("404.jpg", page)):
         path = f"web/image/{query}/{name}"
@@ -208,12 +208,12 @@ def make_videos(world: World, scale: Scale) -> None:
 
 
 def slide_show(rng: np.random.Generator, seconds: float) -> Iterator[np.ndarray]:
-    """Two still pictures of nothing, one after the other."""
+    """Two still images of nothing, one after the other."""
     count = round(seconds * FPS)
     for length in (count // 2, count - count // 2):
-        picture = noise_picture(rng, HEIGHT, WIDTH)
+        image = noise_image(rng, HEIGHT, WIDTH)
         for _ in range(length):
-            yield picture
+            yield image
 
 
 def make_untrimmed(world: World, scale: Scale) -> None:

@@ -4,7 +4,7 @@
 #     bash examples/quickstart.sh [OUT]        (default: ./quickstart-out)
 #
 # Renders a small world of real media files (four invented actions: clips to learn from, and what a search might bring),
-# trains a teacher on the clips from scratch, lets it clean the pictures, short videos and long videos of the web, trains
+# trains a teacher on the clips from scratch, lets it clean the images, short videos and long videos of the web, trains
 # a student on all of it, and reports. Needs no download.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
@@ -54,13 +54,13 @@ run "omni teacher-train train.jsonl --val val.jsonl --classes world/classes.txt 
 
 step "4. De-duplication: nothing that copies a validation sample may be learnt (Sec. 3.3)"
 echo "(with the teacher's own features, as nothing is downloaded here; the default is an ImageNet ResNet-50)"
-run "omni index world/web/image --source pictures --rejects pictures.bad.jsonl \\
-    | omni dedup --checkpoint tsn.pth --target val.jsonl --rejects pictures.copies.jsonl - > pictures.fair.jsonl"
+run "omni index world/web/image --source images --rejects images.bad.jsonl \\
+    | omni dedup --checkpoint tsn.pth --target val.jsonl --rejects images.copies.jsonl - > images.fair.jsonl"
 run "omni index world/web/video --source videos --rejects videos.bad.jsonl \\
     | omni dedup --method census --target val.jsonl --rejects videos.copies.jsonl - > videos.fair.jsonl"
 
 step "5. Filter: keep what the teacher believes and what was searched for (Sec. 3.2, 3.4)"
-run "omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects pictures.left.jsonl pictures.fair.jsonl > pictures.jsonl"
+run "omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects images.left.jsonl images.fair.jsonl > images.jsonl"
 run "omni filter --teacher tsn.pth --threshold 0.8 --agree --rejects videos.left.jsonl videos.fair.jsonl > videos.jsonl"
 
 step "6. Segment: where long videos show their class (Sec. 3.5)"
@@ -68,16 +68,16 @@ run "omni index world/web/untrimmed --source untrimmed \\
     | omni segment --teacher tsn.pth --threshold 0.8 --rejects untrimmed.left.jsonl - > untrimmed.jsonl"
 run "head -n 1 untrimmed.jsonl"
 
-step "7. Inflate: how cameras move in the target, and pictures as clips of that motion, for 3D students (Sec. 3.5)"
+step "7. Inflate: how cameras move in the target, and images as clips of that motion, for 3D students (Sec. 3.5)"
 run "omni inflate --fit train.jsonl -o motion.json"
-run "omni inflate --motion motion.json pictures.jsonl > pictures.inflated.jsonl"
+run "omni inflate --motion motion.json images.jsonl > images.inflated.jsonl"
 
 step "8. Balance: small classes are drawn more often (Sec. 3.6)"
-run "omni balance --power 0.2 pictures.inflated.jsonl > pictures.aux.jsonl"
+run "omni balance --power 0.2 images.inflated.jsonl > images.aux.jsonl"
 run "cat videos.jsonl untrimmed.jsonl | omni balance --power 0.2 - > videos.aux.jsonl"
 
 step "9. One student of the target and the web (Sec. 3.6, Eq. 1)"
-run "omni train --target train.jsonl --auxiliary pictures.aux.jsonl --auxiliary videos.aux.jsonl --ratio 2:1:1 \\
+run "omni train --target train.jsonl --auxiliary images.aux.jsonl --auxiliary videos.aux.jsonl --ratio 2:1:1 \\
     --val val.jsonl --classes world/classes.txt --model tsn-resnet10t --init scratch \\
     --short-side 128 --crop-size 112 --epochs 20 --batch-size 8 --lr 0.02 --lr-schedule cosine --warmup-epochs 1 \\
     -o student.pth > student.metrics.jsonl"
@@ -88,16 +88,16 @@ run "omni eval --checkpoint student.pth --baseline teacher.scores val.jsonl > st
 run "tail -n 1 student.eval.jsonl"
 
 step "11. Pages to look at"
-run "omni report pictures.jsonl videos.jsonl untrimmed.jsonl --rejects pictures.copies.jsonl --rejects pictures.left.jsonl \\
-    --rejects pictures.bad.jsonl --rejects videos.copies.jsonl --rejects videos.left.jsonl --rejects videos.bad.jsonl \\
+run "omni report images.jsonl videos.jsonl untrimmed.jsonl --rejects images.copies.jsonl --rejects images.left.jsonl \\
+    --rejects images.bad.jsonl --rejects videos.copies.jsonl --rejects videos.left.jsonl --rejects videos.bad.jsonl \\
     --rejects untrimmed.left.jsonl --threshold 0.8 --title 'Four actions: what the teacher kept' -o report.html"
 run "omni report metrics.jsonl teacher.eval.jsonl --title 'Four actions: the teacher' -o teacher.html"
 run "omni report student.metrics.jsonl student.eval.jsonl --title 'Four actions: the student' -o student.html"
-run "omni report --motion motion.json pictures.jsonl -o motion.html"
+run "omni report --motion motion.json images.jsonl -o motion.html"
 
 step "What the filter achieved, judged by what the files really show"
 python "$repository/examples/judge.py" world/truth.jsonl \
-    --kept pictures.jsonl videos.jsonl --left pictures.left.jsonl videos.left.jsonl
+    --kept images.jsonl videos.jsonl --left images.left.jsonl videos.left.jsonl
 
 step "What the web was worth: top-1 on the validation clips"
 for name in teacher student; do

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from backdrops import NOISE_PICTURES, Canvas, Colour, Image, backdrop, clutter, colour, shade
+from backdrops import NOISE_IMAGES, Canvas, Colour, Image, backdrop, clutter, colour, shade
 
 CLASSES = ("falling rain", "rolling wheel", "spinning fan", "swinging pendulum")
 WARM, COOL, PINK = (
@@ -35,7 +35,7 @@ class Camera:
         self.gain = rng.uniform(0.75, 1.15)
 
     def see(self, image: Image, time_sec: float, height: int, width: int) -> Image:
-        """The (height, width) picture of the set ``image`` at ``time_sec``."""
+        """The (height, width) image of the set ``image`` at ``time_sec``."""
         zoom = self.zoom * math.exp(self.zoom_rate * time_sec) * height * MARGIN / image.shape[0]
         roll = self.roll + 0.5 * self.shake * math.sin(5 * time_sec + self.phase[0])
         shift = self.pan * min(time_sec, 3.0) + self.shake * np.sin(np.array([11.0, 13.0]) * time_sec + self.phase[1:3])
@@ -147,7 +147,7 @@ def swinging_pendulum(rng: np.random.Generator) -> Actor:
     def draw(canvas: Canvas, time_sec: float) -> None:
         middle = centre * canvas.aspect
         half = 0.15 + 0.12 * count
-        widest = min(reach, math.asin(min(1.0, 0.3 * canvas.aspect / length)))  # stays in sight in an upright picture
+        widest = min(reach, math.asin(min(1.0, 0.3 * canvas.aspect / length)))  # stays in sight in an upright image
         canvas.box(middle - half, beam - 0.035, 2 * half, 0.035, wood)
         for index, phase in enumerate(phases):
             pivot = middle + (index - (count - 1) / 2) * 0.22
@@ -194,6 +194,6 @@ ACTORS: dict[str, Callable[[np.random.Generator], Actor]] = {
 }
 
 
-def noise_picture(rng: np.random.Generator, height: int, width: int) -> Image:
-    """A picture that shows none of the actions: writing, a chart, fabric, goods, an empty place."""
-    return NOISE_PICTURES[int(rng.integers(len(NOISE_PICTURES)))](rng, height, width)
+def noise_image(rng: np.random.Generator, height: int, width: int) -> Image:
+    """An image that shows none of the actions: writing, a chart, fabric, goods, an empty place."""
+    return NOISE_IMAGES[int(rng.integers(len(NOISE_IMAGES)))](rng, height, width)

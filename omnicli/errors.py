@@ -3,7 +3,7 @@
 OmniError                 1   anything the user can act on
 ├── TooManyBad            3   more unreadable media than --max-bad; the output is complete
 ├── InputError           65   a record, shard or list is not what it should be: "web.jsonl:31: no field 'path'"
-│   └── MediaError       65   a picture or video cannot be decoded; stages turn it into a counted reject
+│   └── MediaError       65   an image or video cannot be decoded; stages turn it into a counted reject
 ├── ModelError           66   a checkpoint is missing, or does not fit the architecture
 ├── OutputError          73   an output cannot be written
 └── Interrupted          75   stopped by a signal with the state saved: run the same command again
@@ -37,7 +37,7 @@ class InputError(OmniError):
 
 
 class MediaError(InputError):
-    """A picture or video that cannot be decoded; the message is the reason, without the path."""
+    """An image or video that cannot be decoded; the message is the reason, without the path."""
 
 
 class ModelError(OmniError):

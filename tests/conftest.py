@@ -47,7 +47,7 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from omnicli.stages.teacher_train import train_teacher
     from omnicli.streams.read.reader import read_records
-    from omnicli.training.context import Setting
+    from omnicli.training.context import TrainingContext
     from omnicli.training.recipes import TEACHER_RECIPES
 
     torch.set_num_threads(1)
@@ -57,7 +57,9 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     dropped: list[object] = []
     target = read_records([str(world / "target" / "train")], on_drop=lambda *drop: dropped.append(drop))
-    for _ in train_teacher(target, recipe=recipe, out=path, setting=Setting(workers=2), on_drop=lambda *drop: None):
+    for _ in train_teacher(
+        target, recipe=recipe, out=path, setting=TrainingContext(workers=2), on_drop=lambda *drop: None
+    ):
         pass
     assert not dropped
     return path

@@ -23,11 +23,11 @@ from omnicli.data.dataloader import epoch_order
 from omnicli.models.checkpoint import load_checkpoint, read_whole
 from omnicli.models.factory import model_spec
 from omnicli.rng import keyed_rng, keyed_seed
-from omnicli.stages.balance.selection import lot_of
+from omnicli.stages.balance.selection import selection_hash
 from omnicli.streams.shards.reader import open_shard
-from omnicli.training.loop import Progress, Tally
-from omnicli.training.optim import Group, Schedule, make_sgd
-from omnicli.training.trainer import LeftOut, Training, left_out_before
+from omnicli.training.loop import Progress, SourceMetrics
+from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
+from omnicli.training.trainer import TrainingRun, UnopenedMedia, left_out_before
 
 FROZEN = Path(__file__).parent / "frozen"
 PACKAGE = Path(__file__).resolve().parents[1] / "omnicli"
@@ -72,7 +72,7 @@ def test_the_numbers_drawn_from_a_key_are_those_of_every_earlier_version():
     assert keyed_rng(0, "train", "a.mp4", 3).integers(1 << 30) == 1_026_661_697
     assert keyed_seed(7, "filter", "ü.jpg", 1, 2) == 4_137_561_160_094_020_478
     assert epoch_order(6, seed=0, stage="train", epoch=1).tolist() == [5, 2, 0, 3, 1, 4]
-    assert lot_of("a.jpg", 0) == 183_578_092_769_661_929
+    assert selection_hash("a.jpg", 0) == 183_578_092_769_661_929
 
 
 @pytest.fixture
@@ -146,16 +146,16 @@ def test_the_state_of_an_unfinished_training_of_an_earlier_version_is_gone_on_wi
     (tmp_path / ".m.pth.state").write_bytes(gzip.decompress((FROZEN / "training.unfinished.gz").read_bytes()))
     assert set(read_whole(tmp_path / ".m.pth.state")[0]) == STATE_KEYS
     model = nn.Linear(3, 2)
-    training = Training(
-        out=out, model=model, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
+    training = TrainingRun(
+        out=out, model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),
         schedule=Schedule("step", 4, (2,), 0.0), lr=0.1, steps_per_epoch=5, seed=0, stage="train",
         options={"omni": "0.1.0", "data": "abc"}, should_stop=lambda: False,
-        progress=Progress(tallies={"target": Tally()}),
+        progress=Progress(tallies={"target": SourceMetrics()}),
     )  # fmt: skip
     assert training.resume()
     assert (training.progress.epoch, training.progress.step, training.best) == (1, 2, 0.25)
     assert training.history == [{"epoch": 0, "source": "target", "loss": 0.5}]
     assert training.bad == {(0, 4): "decode error"}
     before = left_out_before(out, training.world, "abc")
-    assert before == LeftOut({"target": {3: "truncated"}}, is_known=True)
+    assert before == UnopenedMedia({"target": {3: "truncated"}}, is_known=True)
     assert any(torch.any(state["momentum_buffer"] != 0) for state in training.optimizer.state.values())

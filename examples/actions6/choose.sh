@@ -3,7 +3,7 @@
 #
 #     bash choose.sh CLIPS SEED
 #
-# Besides the settings of few.sh, variants of the second round: soft labels, mixup, 20 % of the pictures.
+# Besides the settings of few.sh, variants of the second round: soft labels, mixup, 20 % of the images.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
 read -r one two <<< "${HALVES:-08 09}"

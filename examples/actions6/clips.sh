@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# A 3D student from scratch on one labelled clip a class, one draw: pictures as clips (Table 8), videos short and long,
+# A 3D student from scratch on one labelled clip a class, one draw: images as clips (Table 8), videos short and long,
 # mixup (Table 9).
 #
 #     bash clips.sh SEED
 #
 #     inflation     none, still, translate-random, translate-constant, perspective-specific, perspective-agnostic
-#     scratch       none, video, both: + pictures (perspective-agnostic) and videos; long, all: + pieces of long videos
-#     mixup-scratch none, intra, with pictures none, cross
+#     scratch       none, video, both: + images (perspective-agnostic) and videos; long, all: + pieces of long videos
+#     mixup-scratch none, intra, with images none, cross
 #
-# Pictures and videos are what few.sh kept at the same number of clips and the same seed (its second round). The pieces of
+# Images and videos are what few.sh kept at the same number of clips and the same seed (its second round). The pieces of
 # long videos are those that the 3D student of both believes (Sec. 3.5): the second round of this script.
 . "$(dirname "$0")/common.sh"
 clips=1 seed=$1
@@ -23,7 +23,7 @@ student() { # student STUDY SETTING OPTION...
 }
 
 same_ids "$kept/target.jsonl" "$data/train.packed.jsonl" > "$target"
-same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/pictures.jsonl"
+same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/images.jsonl"
 same_ids "$kept/second/video.jsonl" "$data/video.packed.jsonl" > "$work/video.jsonl"
 web=(--auxiliary-label query)
 
@@ -31,7 +31,7 @@ student inflation none
 for mode in still translate-random translate-constant perspective-specific perspective-agnostic; do
     motion=()
     [ "$mode" = still ] || motion=(--motion "$data/motion.json")
-    omni inflate --mode "$mode" "${motion[@]}" --seed "$seed" -q "$work/pictures.jsonl" -o "$work/$mode.jsonl"
+    omni inflate --mode "$mode" "${motion[@]}" --seed "$seed" -q "$work/images.jsonl" -o "$work/$mode.jsonl"
     student inflation "$mode" "${web[@]}" --auxiliary "$work/$mode.jsonl"
 done
 student scratch video "${web[@]}" --auxiliary "$work/video.jsonl"

@@ -5,7 +5,7 @@ export OMP_NUM_THREADS=1 OMNI_WORKERS=1 OMNI_PRECISION=float32
 data=$OUT/data classes=$OUT/data/classes.txt
 . "$here/warm.sh"
 
-# 2D: a TSN on an ImageNet EfficientNet-Lite0 whose trunk is frozen: features are ready, only the classifier learns.
+# 2D: a TSN on an ImageNet EfficientNet-Lite0 whose backbone is frozen: features are ready, only the classifier learns.
 frozen=(--classes "$classes" --model tsn-tf_efficientnet_lite0 --init "$WEIGHTS" --freeze backbone -q)
 epochs() { # epochs TARGET: fewer clips are seen more often
     echo $((${EPOCHS_2D:-40} + ${EPOCHS_2D:-40} * 12 / $(wc -l < "$1")))

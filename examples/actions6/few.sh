@@ -4,11 +4,11 @@
 #     bash few.sh CLIPS SEED
 #
 #     target      the labelled clips alone
-#     unfiltered  + every picture and video of the crawl, labelled by its query
-#     paper       + the most confident 30 % of pictures and videos, pseudo-labelled by the teacher; no long videos
-#     query       + the best 30 % of the pictures and half of the videos of each query, and the long videos' frames
+#     unfiltered  + every image and video of the crawl, labelled by its query
+#     paper       + the most confident 30 % of images and videos, pseudo-labelled by the teacher; no long videos
+#     query       + the best 30 % of the images and half of the videos of each query, and the long videos' frames
 #     second      the same once more, with that student as the teacher
-#     best        the second round with the best 20 % of the pictures and cross-dataset mixup: what choose.sh chose
+#     best        the second round with the best 20 % of the images and cross-dataset mixup: what choose.sh chose
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} val=${VAL:-}
 work=$OUT/runs/$study/k$clips-s$seed

@@ -4,12 +4,12 @@
 #     bash rules.sh SEED
 #
 #     sources     none, image, video, long, all                              (Table 2)
-#     filtering   of pictures: none of them, unfiltered, threshold, agree, query1, query2, ...: the teacher saw so many clips
+#     filtering   of images: none of them, unfiltered, threshold, agree, query1, query2, ...: the teacher saw so many clips
 #                                                                            (Sec. 5.2, Fig. 6)
-#     budget      24 records: pictures, videos, half of each                 (Fig. 4)
-#     ratio       target : pictures 4:1 to 1:4                               (Fig. 8)
-#     resampling  pictures of unequal classes, weighted by power 1, 0.5, 0.2, or clipped  (Table 10)
-#     mixup       none, intra, with pictures none, cross; the trunk has ImageNet's weights (Table 9)
+#     budget      24 records: images, videos, half of each                 (Fig. 4)
+#     ratio       target : images 4:1 to 1:4                               (Fig. 8)
+#     resampling  images of unequal classes, weighted by power 1, 0.5, 0.2, or clipped  (Table 10)
+#     mixup       none, intra, with images none, cross; the backbone has ImageNet's weights (Table 9)
 . "$(dirname "$0")/common.sh"
 clips=4 seed=$1
 work=$OUT/runs/rules/s$seed
@@ -65,7 +65,7 @@ for ratio in 4:1 2:1 1:2 1:4; do
     student ratio "$ratio" --auxiliary "$image" --ratio "$ratio"
 done
 
-most=100 # classes of 100, 40, 16, 6, 2 and 2 pictures at most: the first has all that were kept
+most=100 # classes of 100, 40, 16, 6, 2 and 2 images at most: the first has all that were kept
 : > "$work/unequal.jsonl"
 while read -r name; do
     grep -F "\"pseudo_class\":\"$name\"" "$image" | head -n "$most" >> "$work/unequal.jsonl" || true

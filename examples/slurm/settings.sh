@@ -6,7 +6,7 @@
 : "${TRAIN:=$OUT/train.jsonl}"    # labelled records
 : "${VAL:=$OUT/val.jsonl}"        # labelled records; or their omni features --shards, made once and not by each task
 : "${DEDUP_MODEL:=}"              # of dedup: ImageNet's ResNet-50, downloaded; or such as --weights r50.pth, --checkpoint tsn.pth
-# a 3D teacher and student learn from videos; a crawl of pictures needs a 2D teacher, such as of tsn-r50-3seg
+# a 3D teacher and student learn from videos; a crawl of images needs a 2D teacher, such as of tsn-r50-3seg
 : "${TEACHER:=$OUT/teacher.pth}" "${RECIPE:=slowonly-r50-4x16}"
 : "${STUDENT:=$OUT/student.pth}" "${GPUS:=8}"
 export OUT SHARDS CRAWL LONG VAL TRAIN TEACHER RECIPE STUDENT GPUS DEDUP_MODEL

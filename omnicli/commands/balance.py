@@ -23,11 +23,11 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.multipass.passes import PassStage
+    from omnicli.streams.multipass.passes import MultipassStage
 
 DEFAULT_POWER = 0.2  # Table 10
 DECIDE = "How classes are balanced"
@@ -105,9 +105,9 @@ def command(
                 draws=keep_tail is not None or resample is not None)  # fmt: skip
     if (query_map or classes) and auxiliary_label is not AuxiliaryLabel.query:
         raise UsageError(f"{'--query-map' if query_map else '--classes'} goes with --auxiliary-label query")
-    from omnicli.stages.balance.weights import NO_CLASS, Rule
+    from omnicli.stages.balance.weights import NO_CLASS, BalanceRule
 
-    rule = Rule(
+    rule = BalanceRule(
         power=0.5 if sqrt else DEFAULT_POWER if power is None else power,
         max_per_class=max_per_class,
         min_per_class=min_per_class,
@@ -117,7 +117,7 @@ def command(
     )
     histogram: list[str] = []
 
-    def make() -> "PassStage":
+    def make() -> "MultipassStage":
         from omnicli.data.query_labels import QueryNames, read_query_map
         from omnicli.stages.balance.stage import balance_records, histogram_lines
         from omnicli.streams.class_names import ClassIndex, read_classes
@@ -138,7 +138,7 @@ def command(
         if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
             raise InputError(f"none of {num_readable:,} records has {_remedy(auxiliary_label, classes)}")
 
-    run = StageRun(
+    run = StageSpec(
         name="balance",
         make=make,
         in_passes=True,

@@ -126,7 +126,7 @@ def _check_told(opened: "OpenedModel", told: dict[str, Any]) -> None:
     if isinstance(opened.found, Checkpoint):
         idle, why = ["num_segments"], "knows how many itself"
     elif opened.model.is_2d:
-        idle, why = ["num_frames", "frame_interval"], f"is a {opened.spec.name}, which looks at single pictures"
+        idle, why = ["num_frames", "frame_interval"], f"is a {opened.spec.name}, which looks at single images"
     else:
         idle, why = ["num_segments"], f"is a {opened.spec.name}, which looks at clips"
     given = [f"--{name.replace('_', '-')}" for name in idle if told[name] is not None]

@@ -1,4 +1,4 @@
-"""Drop web pictures and videos that copy a target sample, so that no validation data are trained on (Sec. 3.3).
+"""Drop web images and videos that copy a target sample, so that no validation data are trained on (Sec. 3.3).
 
     omni dedup --target k400_val.jsonl --rejects copies.jsonl web.jsonl > fair.jsonl
 
@@ -20,7 +20,7 @@ target frame, and for a while 2 bytes for each of its features (4 KB). --within 
 that stays.
 
 --method census compares videos with videos (IG-65M A.2): 64-bit signatures of 16 frames a second, without a model; a
-video leaves if a second of it or more occurs in a target video. Pictures pass. Memory: 10 bytes a target frame.
+video leaves if a second of it or more occurs in a target video. Images pass. Memory: 10 bytes a target frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ import typer
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions, refuse_given
 from omnicli.commands.run.dedup_census import census_run, describe_target, say_unreadable
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def command(
     elif not targets:
         stored = _check_deciding_again(given, threshold, within=within)
         refuse_given(context, (*WITH_MODEL, "workers"), "goes with --target: deciding again opens no files")
-        run = StageRun(name="dedup", make=partial(_decide_again, stored), options={"threshold": threshold})
+        run = StageSpec(name="dedup", make=partial(_decide_again, stored), options={"threshold": threshold})
     else:
         if score_only and (threshold is not None or within):
             clash = "--within" if within else "--threshold"
@@ -208,7 +208,7 @@ def _features_run(
     learning: Mapping[str, Any],
     root: str | None,
     workers: int | None,
-) -> StageRun:
+) -> StageSpec:
     """Similar frames (Sec. 3.3)."""
     files = {name: digest_of(making[name], ModelError) for name in ("weights", "checkpoint") if making[name]}
     maker = files if making["checkpoint"] else {"backbone": making["backbone"], **files}
@@ -217,17 +217,17 @@ def _features_run(
 
     def make() -> "Stage":
         from omnicli.stages.dedup.frame_features import FrameReader
-        from omnicli.stages.dedup.stage import Rule, dedup_records
+        from omnicli.stages.dedup.stage import DedupRule, dedup_records
 
         reader = FrameReader(partial(_load_extract, making, root, workers), maker=maker, root=root)
         learnt = _learn(targets, reader, root, making, learning, needs_threshold=not rule["score_only"])
         lines.extend(_say_target(learnt))
         facts.update(threshold=learnt.threshold, threshold_origin=learnt.origin, target_frames=len(learnt.catalogue))
         return lambda records, on_drop: dedup_records(
-            records, target=learnt, reader=reader, rule=Rule(**rule), on_drop=on_drop
+            records, target=learnt, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
         )
 
-    return StageRun(
+    return StageSpec(
         name="dedup",
         make=make,
         options={"target": describe_target(targets), **rule, **making, **maker, **learning},
@@ -243,12 +243,12 @@ def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | No
     """``extract_features`` with its model."""
     from omnicli.inference.device import pick_device, pick_precision
     from omnicli.inference.scorer import extract_features
-    from omnicli.models.loading import load_extractor, load_teacher
+    from omnicli.models.loading import load_extractor, load_model
 
     device = pick_device(making["device"])
     precision = pick_precision(making["precision"], device)
     if making["checkpoint"]:
-        model = load_teacher(making["checkpoint"], device, precision)
+        model = load_model(making["checkpoint"], device, precision)
         if not model.model.is_framewise:
             raise UsageError(f"--checkpoint {making['checkpoint']}: looks at clips; frames are compared by a TSN's")
     else:

@@ -14,7 +14,7 @@
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary: top1_acc,
 top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Rows of features (omni features) of the model's
-own trunk are judged by its classifier alone. Where records have several labels, mean_ap is
+own backbone are judged by its classifier alone. Where records have several labels, mean_ap is
 all. With --shards the scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches
 records by id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits).
 --baseline takes such shards of another model: the summary says which pairs of classes are confused less now, and which
@@ -242,11 +242,11 @@ def _load(
     from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
-    from omnicli.models.loading import load_teacher
+    from omnicli.models.loading import load_model
 
     where = pick_device(device)
     set_threads()
-    teacher = load_teacher(checkpoint, where, pick_precision(precision, where), **told)
+    teacher = load_model(checkpoint, where, pick_precision(precision, where), **told)
     look = ViewOptions(root=root, **views)
     score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
     return score, teacher.classes, "sigmoid" if teacher.spec.multi_label else "softmax"

@@ -1,4 +1,4 @@
-"""Write backbone features of pictures and videos to HDF5 shards, for de-duplication and fc-only training.
+"""Write backbone features of images and videos to HDF5 shards, for de-duplication and fc-only training.
 
     omni features --backbone resnet50 --weights resnet50.safetensors --shards feats/ web.jsonl > feats.jsonl
 
@@ -18,7 +18,7 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def command(
     def make() -> "Stage":
         from omnicli.inference.device import pick_device, pick_precision, set_threads
         from omnicli.inference.scorer import extract_features
-        from omnicli.models.loading import load_extractor, load_teacher
+        from omnicli.models.loading import load_extractor, load_model
         from omnicli.stages.features import feature_records
 
         where = pick_device(device)
         set_threads()
         dtype = pick_precision(precision, where)
         if checkpoint:
-            teacher = load_teacher(checkpoint, where, dtype)
+            teacher = load_model(checkpoint, where, dtype)
             if fps and not teacher.model.is_framewise:
                 raise UsageError(f"--fps is for models that look at frames one by one; {checkpoint} looks at clips")
         else:
@@ -111,7 +111,7 @@ def command(
         "checkpoint": digest_of(checkpoint, ModelError) if checkpoint else None,
         "fps": fps, "num_clips": num_clips, "batch_size": batch_size, "device": device, "precision": precision,
     }  # fmt: skip
-    run = StageRun(name="features", make=make, options=options, shard_kind="features", facts=facts)
+    run = StageSpec(name="features", make=make, options=options, shard_kind="features", facts=facts)
     run_stage(run, StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,

@@ -1,4 +1,4 @@
-"""Keep the web pictures and videos a teacher believes, and label them.
+"""Keep the web images and videos a teacher believes, and label them.
 
     omni filter --teacher tsn.pth web_imgs/ > kept.jsonl
 
@@ -8,8 +8,9 @@
 Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. A record stays if its confidence
 reaches --threshold, or by one of the rules marked Instead; the closing lines show what other thresholds would keep.
 Without --teacher, the scores that an earlier run wrote decide again, at no cost; what --rejects wrote is an input, too.
-Pictures need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge. Rows of features (omni features) of the
-teacher's own trunk are judged by its classifier alone, in no time; --as-media lets them leave as the media they are of.
+Images need a 2D teacher (tsn-...); of videos, 2D and 3D teachers judge. Rows of features (omni features) of the
+teacher's own backbone are judged by its classifier alone, in no time; --as-media lets them leave as the media they are
+of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions, refuse_given
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -140,10 +141,10 @@ def command(
     _check_rule(threshold, keep_fraction, top, score_only, per)
     if not teachers:
         _check_without_teacher(context, {"--label-by": label_by, "--agree": agree, "--query-map": query_map}, classes)
-    from omnicli.stages.filter import Rule, check_queries, count_confidence, filter_records, keep_curve
+    from omnicli.stages.filter import FilterRule, check_queries, count_confidence, filter_records, keep_curve
 
     decides_alone = keep_fraction is None and top is None and not score_only
-    rule = Rule(
+    rule = FilterRule(
         label_by=(label_by or LabelBy.teacher).value if teachers or classes else "stored",
         threshold=(DEFAULT_THRESHOLD if threshold is None else threshold) if decides_alone else None,
         keep_fraction=keep_fraction,
@@ -182,7 +183,7 @@ def command(
         return leaving_as_media(stage, root) if as_media else stage
 
     whole_stream = "--keep-fraction" if keep_fraction is not None else "--top" if top is not None else None
-    run = StageRun(
+    run = StageSpec(
         name="filter",
         make=make,
         options=deciding,
@@ -237,11 +238,11 @@ def _load_scorer(
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
-    from omnicli.models.loading import load_teacher
+    from omnicli.models.loading import load_model
 
     where = pick_device(device)
     set_threads()
-    teachers = [load_teacher(path, where, pick_precision(precision, where), **told) for path in paths]
+    teachers = [load_model(path, where, pick_precision(precision, where), **told) for path in paths]
     views = ViewOptions(**look)
     score = partial(score_records, teachers=teachers, views=views, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)

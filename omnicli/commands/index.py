@@ -18,7 +18,7 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def command(
                            rich_help_panel=WRITES)
     ] = False,
     frames: Annotated[
-        bool, typer.Option("--frames", help="A folder of numbered pictures is one video of frames.",
+        bool, typer.Option("--frames", help="A folder of numbered images is one video of frames.",
                            rich_help_panel=WRITES)
     ] = False,
     list_format: Annotated[
@@ -112,7 +112,7 @@ def command(
             workers=workers or available_cores(), on_drop=on_drop,
         )  # fmt: skip
 
-    run_stage(StageRun(name="index", make=make, options=deciding), StreamOptions(
+    run_stage(StageSpec(name="index", make=make, options=deciding), StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         list_format=list_format.value if list_format else None, frames=frames,
         out=out, rejects=rejects, summary=summary, resume=resume, max_bad=max_bad, missing=missing,

@@ -1,4 +1,4 @@
-"""Turn web pictures into clips as a moving camera would see them; other media pass untouched.
+"""Turn web images into clips as a moving camera would see them; other media pass untouched.
 
     omni inflate --fit target.jsonl -o motion.json
 
@@ -8,10 +8,10 @@
 
 --fit learns how cameras move in videos: corners are tracked from frame to frame, homographies fitted, and their mean
 and covariance written for all classes together and for each (class_name, else query). Then --motion writes a recipe
-into each picture's record, the field inflation (about 0.6 kB); training makes the clip from it, another one each epoch.
+into each image's record, the field inflation (about 0.6 kB); training makes the clip from it, another one each epoch.
 A recipe is complete: records need no motion.json where they go. With --shards the clip of epoch 0 is written as pixels.
 
-A clip of 4 frames 16 apart spans 64 frames of a video. Every frame is warped from the picture itself, and one crop for
+A clip of 4 frames 16 apart spans 64 frames of a video. Every frame is warped from the image itself, and one crop for
 the whole clip shows no border; motions that need a crop under 60 % of the sides are drawn again, and counted.
 
 --fit takes about 6 ms a pair of frames and core, and decoding. Memory: a few kB a class; with --shards two clips a
@@ -31,7 +31,7 @@ from omnicli import __version__
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions, check_streams, is_folder, refuse_given
 from omnicli.commands.run.counters import Ledger
-from omnicli.commands.run.runner import StageRun, digest_of, print_options, run_stage, stopping_on_sigterm
+from omnicli.commands.run.runner import StageSpec, digest_of, print_options, run_stage, stopping_on_sigterm
 from omnicli.console import Console
 from omnicli.errors import InputError, OutputError, UsageError
 
@@ -74,7 +74,7 @@ def command(
     mode: Annotated[
         Mode, typer.Option("--mode", help="still: no motion. translate-random, translate-constant: straight, at a "
                            "speed of each frame or of the clip. perspective-agnostic: as in all videos. "
-                           "perspective-specific: as in those of the picture's class (unknown: all).",
+                           "perspective-specific: as in those of the image's class (unknown: all).",
                            rich_help_panel=MOVING)
     ] = Mode.perspective_agnostic,
     shards_dir: o.ShardsDir = None,
@@ -86,7 +86,7 @@ def command(
                           rich_help_panel=PIXELS)
     ] = 16,
     short_side: Annotated[
-        int, typer.Option("--short-side", metavar="N", min=1, help="Pixels; the shape is the picture's.",
+        int, typer.Option("--short-side", metavar="N", min=1, help="Pixels; the shape is the image's.",
                           rich_help_panel=PIXELS)
     ] = 256,
     quality: Annotated[
@@ -186,7 +186,7 @@ def _describe(motion: "Motion") -> list[str]:
         lines.append(f"too few pairs for {len(motion.too_few_pairs):,} classes ({few}): the agnostic motion is theirs")
     scales = try_paths(str(Mode.perspective_agnostic), fitted.gaussian, num_frames=4, frame_interval=16)
     lines.append(
-        f"a 4x16 clip shows {sorted(scales)[len(scales) // 2]:.0%} of a picture's sides; "
+        f"a 4x16 clip shows {sorted(scales)[len(scales) // 2]:.0%} of an image's sides; "
         f"{(scales < MIN_CROP).mean():.1%} of the motions are drawn again (a crop under {MIN_CROP:.0%})"
     )
     return lines
@@ -199,7 +199,7 @@ def _stage(
     shape: dict[str, int] | None,
     workers: int | None,
     root: str | None,
-) -> StageRun:
+) -> StageSpec:
     """The run that writes recipes, or pixels of this shape."""
 
     def make() -> "Stage":
@@ -219,19 +219,19 @@ def _stage(
         "mode": mode.value, "motion": digest_of(motion_file, InputError) if motion_file else None, "seed": seed,
         "pixels": shape,
     }  # fmt: skip
-    return StageRun(
+    return StageSpec(
         name="inflate", make=make, options=options, shard_kind="frames", observe=_count,
         check=partial(_check, mode=mode), closing=_closing,
     )  # fmt: skip
 
 
 def _count(record: "Record", counters: Counter[str]) -> None:
-    """Pictures and how they fared; a record that came as a clip is other media, whatever recipe made it."""
+    """Images and how they fared; a record that came as a clip is other media, whatever recipe made it."""
     pixels = record.arrays
     if pixels is None and record.get("media") != "image":
         counters["inflate: other media"] += 1
         return
-    counters["inflate: pictures"] += 1
+    counters["inflate: images"] += 1
     counters["inflate: agnostic instead"] += record["inflation"].get("class", "") is None
     if pixels is not None:
         counters["inflate: redrawn"] += pixels["num_redrawn"]
@@ -241,9 +241,9 @@ def _count(record: "Record", counters: Counter[str]) -> None:
 def _check(counters: Mapping[str, int], *, mode: Mode) -> None:
     """None of a stream matching is a mistake, not a choice. Raises InputError."""
     unknown = counters.get("inflate: agnostic instead", 0)
-    if mode is Mode.perspective_specific and unknown and unknown == counters["inflate: pictures"]:
+    if mode is Mode.perspective_specific and unknown and unknown == counters["inflate: images"]:
         raise InputError(
-            f"none of {unknown:,} pictures is of a class with a motion (pseudo_class, class_name, query); "
+            f"none of {unknown:,} images is of a class with a motion (pseudo_class, class_name, query); "
             "the classes are in the motion file"
         )
 
@@ -251,9 +251,9 @@ def _check(counters: Mapping[str, int], *, mode: Mode) -> None:
 def _closing(counters: Mapping[str, int]) -> list[str]:
     notes = {
         "inflate: redrawn": "motions drawn again (a crop under 60 %, or folded over)",
-        "inflate: still instead": "pictures stand still, as no motion was good",
+        "inflate: still instead": "images stand still, as no motion was good",
         "inflate: agnostic instead": "without a motion of their class, the agnostic one instead",
     }
     said = [f"{counters[key]:,} {note}" for key, note in notes.items() if counters.get(key)]
-    pictures, others = counters.get("inflate: pictures", 0), counters.get("inflate: other media", 0)
-    return ["; ".join([f"{pictures:,} pictures inflated, {others:,} other media untouched", *said])]
+    images, others = counters.get("inflate: images", 0), counters.get("inflate: other media", 0)
+    return ["; ".join([f"{images:,} images inflated, {others:,} other media untouched", *said])]

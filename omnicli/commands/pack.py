@@ -1,4 +1,4 @@
-"""Write resized frames of pictures and videos to HDF5 shards, which training reads many times faster than videos.
+"""Write resized frames of images and videos to HDF5 shards, which training reads many times faster than videos.
 
     omni index --labels target/train | omni pack --shards packed/ - > train.jsonl
 
@@ -7,7 +7,7 @@
     omni segment --teacher tsn.pth long.jsonl | omni pack --shards packed/ - > packed.jsonl
 
 Each line names the shard and the row of its frames and is an INPUT of every stage, without further options; so is a
-shard. A picture stays a picture, all else becomes a clip. Frames are JPEG, resized as training would resize them, and
+shard. An image stays an image, all else becomes a clip. Frames are JPEG, resized as training would resize them, and
 keep the times of the original file: start_sec, end_sec, positive_sec and negative_sec mean what they meant. Of a part
 only its frames are packed; of a video that segment judged at 1 FPS only the frames it judged, whatever --fps and
 --max-frames say. Shards are named as given with --shards, and by their absolute path where --root is given: later
@@ -27,7 +27,7 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, run_stage
+from omnicli.commands.run.runner import StageSpec, run_stage
 from omnicli.cpus import available_cores
 from omnicli.errors import UsageError
 
@@ -79,14 +79,14 @@ def command(
         raise UsageError("frames are arrays and go to files: give --shards DIR")
 
     def make() -> "Stage":
-        from omnicli.stages.pack import Packing, pack_records
+        from omnicli.stages.pack import PackOptions, pack_records
 
-        packing = Packing(short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, root=root)
+        packing = PackOptions(short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, root=root)
         pack = partial(pack_records, packing=packing, workers=workers or available_cores())
         return lambda records, on_drop: pack(records, on_drop=on_drop)
 
     options = {"short_side": short_side, "quality": quality, "fps": fps, "max_frames": max_frames}
-    run_stage(StageRun(name="pack", make=make, options=options, shard_kind="frames"), StreamOptions(
+    run_stage(StageSpec(name="pack", make=make, options=options, shard_kind="frames"), StreamOptions(
         inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
         out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
         missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,

@@ -1,4 +1,4 @@
-"""Make one HTML page of what was kept and what was rejected: counts, plots, pictures. Opens anywhere, needs no network.
+"""Make one HTML page of what was kept and what was rejected: counts, plots, images. Opens anywhere, needs no network.
 
     omni filter --teacher tsn.pth --rejects left.jsonl web/ -o kept.jsonl
     omni report kept.jsonl --rejects left.jsonl -o report.html
@@ -9,7 +9,7 @@
 
 Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
 evaluation a confusion matrix and the pairs of classes it confuses most, or otherwise than its --baseline. With
---motion: what omni inflate --fit found, and how four of the pictures would move.
+--motion: what omni inflate --fit found, and how four of the images would move.
 """
 
 from collections import Counter
@@ -26,14 +26,14 @@ from omnicli.console import Console
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.stages.report.collector import Tally
+    from omnicli.stages.report.collector import RecordCollector
 
 PAGE = "Page"
 NOT_WITH_MOTION = ("rejects", "group_by", "per_class", "max_groups", "threshold")
 
 
 class GroupBy(StrEnum):
-    """What pictures and bars are grouped by."""
+    """What images and bars are grouped by."""
 
     query = "query"
     class_ = "class"
@@ -56,15 +56,15 @@ def command(
                                  rich_help_panel=PAGE)
     ] = None,
     group_by: Annotated[
-        GroupBy, typer.Option("--by", help="Group pictures and bars by what was searched for, or by class.",
+        GroupBy, typer.Option("--by", help="Group images and bars by what was searched for, or by class.",
                               rich_help_panel=PAGE)
     ] = GroupBy.query,
     per_class: Annotated[
-        int, typer.Option("--per-class", metavar="N", min=0, help="Pictures of each kind and group.",
+        int, typer.Option("--per-class", metavar="N", min=0, help="Images of each kind and group.",
                           rich_help_panel=PAGE)
     ] = 7,
     max_groups: Annotated[
-        int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with pictures, the largest first.",
+        int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with images, the largest first.",
                           rich_help_panel=PAGE)
     ] = 24,
     threshold: Annotated[
@@ -104,13 +104,13 @@ def command(
         })  # fmt: skip
         return
     from omnicli.cpus import available_cores
-    from omnicli.stages.report.collector import Tally
+    from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.page import render_report
     from omnicli.streams.read.reader import read_records
     from omnicli.streams.write.atomic import open_atomic
 
     console = Console("report", quiet=quiet, verbose=verbose)
-    tally = Tally(group_by=group_by.value, size=per_class)
+    tally = RecordCollector(group_by=group_by.value, size=per_class)
     with console.progress(lambda: _describe(tally)):
         records = read_records(
             inputs or [],
@@ -161,7 +161,7 @@ def _report_motion(
     records = read_records(
         inputs or [], **source, on_drop=lambda record, reason: bad.update([reason])
     ) if given else iter(())  # fmt: skip
-    with console.progress(lambda: "reading pictures"):
+    with console.progress(lambda: "reading images"):
         page = render_motion_report(
             motion, records, title=heading, root=source["root"], workers=workers or available_cores()
         )
@@ -171,7 +171,7 @@ def _report_motion(
                 f"({len(page) / 1e6:.1f} MB)")  # fmt: skip
 
 
-def _describe(tally: "Tally") -> str:
+def _describe(tally: "RecordCollector") -> str:
     counts = tally.counts
     extra = len(tally.metrics) + len(tally.summaries)
     return (

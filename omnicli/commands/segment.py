@@ -15,9 +15,9 @@ and end_sec, which refer to the video. --shards writes the frames of what stays,
 With --score-only all pieces stay, and omni filter --threshold decides.
 
 The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
-positive moment leaves as "no positive". Pictures and clips made of pictures pass untouched. Rows of features (omni
-features) of the teacher's own trunk, taken at --fps, are scored by its classifier alone; --as-media lets them leave as
-the videos they are of.
+positive moment leaves as "no positive". Images and clips made of images pass untouched. Rows of features (omni
+features) of the teacher's own backbone, taken at --fps, are scored by its classifier alone; --as-media lets them leave
+as the videos they are of.
 
 Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
 whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
@@ -35,7 +35,7 @@ import typer
 
 from omnicli.commands.options import shared as o
 from omnicli.commands.options.checks import StreamOptions, refuse_given
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.cpus import available_cores
 from omnicli.errors import InputError, ModelError, UsageError
 
@@ -155,9 +155,9 @@ def command(
     if not teachers:
         _refuse_without_teacher(context, packs=shards_dir is not None)
     from omnicli.stages.filter import check_queries
-    from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
+    from omnicli.stages.segment import SegmentRule, count_moments, is_untouched, score_curve, segment_records
 
-    rule = Rule(threshold=threshold, label_by=(label_by or LabelBy.known).value, score_only=score_only)
+    rule = SegmentRule(threshold=threshold, label_by=(label_by or LabelBy.known).value, score_only=score_only)
     scoring = {**look, **foreign, "batch_size": batch_size, "device": device, "precision": precision}
     deciding = {
         **asdict(rule),
@@ -186,12 +186,12 @@ def command(
         segmented = leaving_as_media(stage, root) if as_media else stage
         if shards_dir is None:
             return segmented
-        from omnicli.stages.pack import Packing, packed_stage
+        from omnicli.stages.pack import PackOptions, packed_stage
 
         threads = workers or available_cores()
-        return packed_stage(segmented, packing=Packing(root=root), workers=threads, passes=is_untouched)
+        return packed_stage(segmented, packing=PackOptions(root=root), workers=threads, passes=is_untouched)
 
-    run = StageRun(
+    run = StageSpec(
         name="segment",
         make=make,
         options=deciding,
@@ -227,20 +227,20 @@ def _load_scorer(
     device: str,
     precision: str,
 ) -> "tuple[Score, tuple[str, ...]]":
-    """``score_moments`` with its teachers, and their classes."""
+    """``score_videos`` with its teachers, and their classes."""
     from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.inference.ensemble import align_classes
-    from omnicli.inference.video_scorer import Moments, check_alike, score_moments
-    from omnicli.models.loading import load_teacher
+    from omnicli.inference.video_scorer import VideoSampling, check_alike, score_videos
+    from omnicli.models.loading import load_model
 
     where = pick_device(device)
     set_threads()
-    teachers = [load_teacher(path, where, pick_precision(precision, where), **told) for path in paths]
+    teachers = [load_model(path, where, pick_precision(precision, where), **told) for path in paths]
     is_2d = check_alike(teachers)
     for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):
         if look[option] is not None:
             kind, other = ("2D", "3D") if is_2d else ("3D", "2D")
             raise UsageError(f"--{option.replace('_', '-')} is for {other} teachers, and {paths[0]} is {kind}")
-    moments = Moments(root=root, **{option: value for option, value in look.items() if value is not None})
-    score = partial(score_moments, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers)
+    moments = VideoSampling(root=root, **{option: value for option, value in look.items() if value is not None})
+    score = partial(score_videos, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)

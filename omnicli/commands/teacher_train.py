@@ -7,8 +7,9 @@
     omni teacher-train k400_train.jsonl --recipe slowonly-r50-4x16 --root /data/k400 -o slowonly.pth
 
 Any INPUT will do that says its classes: records with class_name or label, or a folder with one folder a class. One
-metric record an epoch goes to stdout, the checkpoint to -o. Without --recipe the trunk stays frozen, which suits a few
-clips a class; --freeze batch-norm fine-tunes it, --init scratch trains all of it. A teacher of pictures has to be a 2D
+metric record an epoch goes to stdout, the checkpoint to -o. Without --recipe the backbone stays frozen, which suits a
+few
+clips a class; --freeze batch-norm fine-tunes it, --init scratch trains all of it. A teacher of images has to be a 2D
 model (tsn-...); 3D models see videos only. A killed training goes on with the same command.
 """
 
@@ -133,7 +134,7 @@ def resolve_recipe(name: str | None, given: Mapping[str, Any]) -> tuple[str, Tea
     if row.init == "scratch" and row.freeze != "nothing":
         raise UsageError(f"--freeze {row.freeze} with --init scratch would keep random weights: give --init FILE")
     if given["backbone_lr_scale"] is not None and row.freeze == "backbone":
-        raise UsageError("--backbone-lr-scale does nothing while the trunk is frozen: give --freeze batch-norm too")
+        raise UsageError("--backbone-lr-scale does nothing while the backbone is frozen: give --freeze batch-norm too")
     if given["milestones"] is not None and row.schedule != "step":
         raise UsageError(f"--milestones goes with --lr-schedule step, not {row.schedule}")
     if row.short_side and row.crop_size and row.crop_size > row.short_side:
@@ -170,12 +171,12 @@ def _train(
     from omnicli.streams.class_names import read_classes
     from omnicli.streams.record import format_record
     from omnicli.streams.write.stdout import open_stdout
-    from omnicli.training.context import Setting
+    from omnicli.training.context import TrainingContext
 
     device = pick_device(where["device"])
     set_threads()
     last: dict[str, Any] = {}
-    setting = Setting(
+    setting = TrainingContext(
         device=device,
         precision=pick_precision(where["precision"], device),
         workers=where["workers"] or available_cores(),

@@ -9,7 +9,7 @@
     omni train --target t.h5 --auxiliary web.h5 --init tsn.pth --freeze backbone -o student.pth
 
 The loss of a step is the sum over a batch of the target and one of each web source (Eq. 1). Web records carry
-pseudo_label (omni filter, omni segment) and, where classes are to be balanced, weight (omni balance). Pictures, videos,
+pseudo_label (omni filter, omni segment) and, where classes are to be balanced, weight (omni balance). Images, videos,
 pieces of them, folders of frames and rows of shards go together; of rows of features (omni features) only a classifier
 is learnt, in seconds. One metric record an epoch and source goes to stdout. A killed training goes on with the same
 command, bit for bit on a CPU. Records are held in memory, about 2 KB each in every process; clips are not.
@@ -198,7 +198,7 @@ def command(
     }  # fmt: skip
     name, row = resolve_student(recipe and recipe.value, given, sharing, num_web=len(auxiliary or ()))
     if compile_model and row.freeze == "backbone":
-        raise UsageError("--compile does nothing while the trunk is frozen: give --freeze batch-norm or nothing")
+        raise UsageError("--compile does nothing while the backbone is frozen: give --freeze batch-norm or nothing")
     if not target:
         raise UsageError("give --target, the labelled records")
     if out is None:
@@ -339,7 +339,7 @@ def _train(
     from omnicli.streams.class_names import read_classes
     from omnicli.streams.record import format_record
     from omnicli.streams.write.stdout import open_stdout
-    from omnicli.training.context import Setting
+    from omnicli.training.context import TrainingContext
     from omnicli.training.distributed import local_share
 
     cores = local_share(available_cores())
@@ -356,7 +356,7 @@ def _train(
             classes=read_classes(data["classes"]) if data["classes"] else None,
             query_map=read_query_map(data["query_map"]) if data["query_map"] else None,
             out=out,
-            setting=Setting(
+            setting=TrainingContext(
                 device=world.device, precision=pick_precision(where["precision"], world.device),
                 workers=where["workers"] or cores, root=where["root"], should_stop=asked, world=world,
                 compile=where["compile"],

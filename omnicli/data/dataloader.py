@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from omnicli.errors import MediaError
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.rng import keyed_rng
 from omnicli.streams.record import Record
 
@@ -39,11 +39,11 @@ class Example:
         return str(self.record.get("id"))
 
 
-Key = tuple[int, int]
+ExampleKey = tuple[int, int]
 """Number of a source and a row of it: what tells examples of one training apart, since ids may stand there twice."""
 
 
-class Place(NamedTuple):
+class DrawnExample(NamedTuple):
     """An example in a batch.
 
     Attributes:
@@ -54,11 +54,11 @@ class Place(NamedTuple):
 
     example: Example
     draw: int
-    key: Key
+    key: ExampleKey
 
 
 @dataclass(frozen=True)
-class Batch:
+class SourceBatch:
     """What one forward pass learns from.
 
     Attributes:
@@ -72,7 +72,7 @@ class Batch:
     clips: Tensor
     labels: Tensor
     examples: tuple[Example, ...]
-    bad: tuple[tuple[Place, str], ...] = ()
+    bad: tuple[tuple[DrawnExample, str], ...] = ()
     source: str = ""
 
     @property
@@ -85,7 +85,7 @@ class Batch:
 class StepBatch:
     """What one update learns from: a batch of each source, in the order of their forward passes."""
 
-    parts: tuple[Batch, ...]
+    parts: tuple[SourceBatch, ...]
 
     @property
     def ids(self) -> list[str]:
@@ -93,7 +93,7 @@ class StepBatch:
         return [name for part in self.parts for name in part.ids]
 
     @property
-    def bad(self) -> tuple[tuple[Place, str], ...]:
+    def bad(self) -> tuple[tuple[DrawnExample, str], ...]:
         """Unreadable places of all parts, and why."""
         return tuple(found for part in self.parts for found in part.bad)
 
@@ -104,19 +104,19 @@ def epoch_order(num_examples: int, *, seed: int, stage: str, epoch: int) -> np.n
 
 
 def read_batches(
-    batches: Sequence[Sequence[Place]],
+    batches: Sequence[Sequence[DrawnExample]],
     *,
     read: Callable[[Record, int], np.ndarray],
     workers: int,
-    is_bad: Callable[[Place], bool],
-) -> Iterator[Batch]:
+    is_bad: Callable[[DrawnExample], bool],
+) -> Iterator[SourceBatch]:
     """One batch for each row of places, all of them decoded ahead by the same threads, in the order they are needed.
 
     A batch is always the same places: known bad media leave a gap, and nobody moves up.
 
     Args:
         batches: places, row by row.
-        read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``Batch.bad``.
+        read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``SourceBatch.bad``.
         workers: threads that read.
         is_bad: places that are left out unread.
 
@@ -124,7 +124,7 @@ def read_batches(
         As many batches; one whose places are all bad has no clips.
     """
 
-    def try_read(place: Place) -> tuple[Place, np.ndarray | None, str]:
+    def try_read(place: DrawnExample) -> tuple[DrawnExample, np.ndarray | None, str]:
         if is_bad(place):
             return place, None, ""
         try:
@@ -133,8 +133,8 @@ def read_batches(
             return place, None, str(error)
 
     flat = (place for places in batches for place in places)
-    results = map_ahead(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
-    read_ahead = (item for item in results if not isinstance(item, Lull))
+    results = parallel_map(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
+    read_ahead = (item for item in results if not isinstance(item, Idle))
     try:
         for places in batches:
             yield _collate([next(read_ahead) for _ in places])
@@ -144,10 +144,10 @@ def read_batches(
 
 def feature_batches(
     features: Tensor,
-    batches: Sequence[tuple[np.ndarray, Sequence[Place]]],
+    batches: Sequence[tuple[np.ndarray, Sequence[DrawnExample]]],
     *,
-    is_bad: Callable[[Place], bool],
-) -> Iterator[Batch]:
+    is_bad: Callable[[DrawnExample], bool],
+) -> Iterator[SourceBatch]:
     """The same batches of ready features.
 
     Args:
@@ -159,12 +159,12 @@ def feature_batches(
         kept = [number for number, place in enumerate(places) if not is_bad(place)]
         chosen = tuple(places[number].example for number in kept)
         labels = torch.tensor([example.label for example in chosen], dtype=torch.int64)
-        yield Batch(features[torch.from_numpy(rows[kept])], labels, chosen)
+        yield SourceBatch(features[torch.from_numpy(rows[kept])], labels, chosen)
 
 
-def _collate(items: Iterable[tuple[Place, np.ndarray | None, str]]) -> Batch:
+def _collate(items: Iterable[tuple[DrawnExample, np.ndarray | None, str]]) -> SourceBatch:
     good = [(place.example, clip) for place, clip, _ in items if clip is not None]
     bad = tuple((place, why) for place, _, why in items if why)
     clips = torch.from_numpy(np.stack([clip for _, clip in good])) if good else torch.empty(0, dtype=torch.uint8)
     labels = torch.tensor([example.label for example, _ in good], dtype=torch.int64)
-    return Batch(clips, labels, tuple(example for example, _ in good), bad)
+    return SourceBatch(clips, labels, tuple(example for example, _ in good), bad)

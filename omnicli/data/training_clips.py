@@ -9,13 +9,13 @@ import numpy as np
 from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
 from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
 from omnicli.errors import InputError, MediaError
-from omnicli.media.source import MediaSource, is_picture, open_media
+from omnicli.media.source import MediaSource, is_image, open_media
 from omnicli.media.video import frames_at
-from omnicli.motion.camera import inflate_picture, recipe_motion
+from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record
-from omnicli.streams.shards.features import MAKERS, is_same_trunk, maker_of
+from omnicli.streams.shards.features import MAKERS, is_same_backbone, maker_of
 from omnicli.streams.shards.reader import open_shard
 
 Crop = Literal["random-resized", "multi-scale", "random"]
@@ -31,7 +31,7 @@ class Augmentation:
         crop_size: pixels of the square the model sees.
         crop: ``random-resized`` or ``multi-scale`` (CHECKPOINTS section 4), or ``random``, a square without resizing
             (IG-65M Sec. 3.3); one box for all snippets of a clip.
-        min_area: smallest share of the picture a random-resized crop takes; the released code has 0.08.
+        min_area: smallest share of the image a random-resized crop takes; the released code has 0.08.
         seed: of all draws.
         stage: whose draws; part of the key.
         root: folder that relative paths start from.
@@ -58,7 +58,7 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
     """One random view of any media as a clip (Sec. 3.5); the same for the same id, epoch, draw and seed.
 
     A video gives a random frame of each segment, or a dense clip; one that was segmented (``positive_sec``) gives
-    positive and negative snippets; a picture is a still clip, or for a 3D model one seen by a moving camera, if it has
+    positive and negative snippets; an image is a still clip, or for a 3D model one seen by a moving camera, if it has
     a recipe (``inflation``).
 
     Returns:
@@ -69,8 +69,8 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
     """
     rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, draw)
     with open_media(record, root=look.root) as source:
-        if record.get("inflation") is not None and look.num_frames > 1 and is_picture(source):
-            frames = inflate_picture(
+        if record.get("inflation") is not None and look.num_frames > 1 and is_image(source):
+            frames = inflate_image(
                 source, record, num_frames=look.num_frames, frame_interval=look.frame_interval,
                 short_side=look.short_side, epoch=epoch, draw=draw,
             )  # fmt: skip
@@ -108,7 +108,13 @@ def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator)
 
 
 def check_media(
-    records: Iterable[Record], *, is_2d: bool, is_frozen: bool, trunk: str | None, looks: str, root: str | None = None
+    records: Iterable[Record],
+    *,
+    is_2d: bool,
+    is_frozen: bool,
+    backbone: str | None,
+    looks: str,
+    root: str | None = None,
 ) -> None:
     """Refuse, before the first step, records that the model cannot learn from.
 
@@ -116,12 +122,13 @@ def check_media(
         records: all of a training.
         is_2d: the model looks at snippets, not at clips.
         is_frozen: only the classifier learns.
-        trunk: which weights it keeps if it is frozen (``learning.frozen_trunk``).
-        looks: the trunk's architecture and input (``ModelSpec.looks``).
+        backbone: which weights it keeps if it is frozen (``learning.frozen_backbone``).
+        looks: the backbone's architecture and input (``ModelSpec.looks``).
         root: folder that relative paths start from.
 
     Raises:
-        InputError: features for a trunk that learns, or of another trunk; a video with positive and negative frames
+        InputError: features for a backbone that learns, or of another backbone; a video with positive and negative
+            frames
             for a 3D model, or without a positive one; an inflation that is no recipe; names FILE:LINE.
     """
     checked: set[str] = set()
@@ -138,7 +145,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_trunk(record, path, trunk, looks)
+            _check_backbone(record, path, backbone, looks)
             checked.add(path)
 
 
@@ -152,19 +159,19 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def _check_trunk(record: Record, path: str, trunk: str | None, looks: str) -> None:
-    """The features of a shard are those of the trunk. Raises InputError."""
+def _check_backbone(record: Record, path: str, backbone: str | None, looks: str) -> None:
+    """The features of a shard are those of the backbone. Raises InputError."""
     attributes = open_shard(path).attributes
-    if trunk is None:
+    if backbone is None:
         if any(attributes.get(name) for name in MAKERS):  # what says nothing of itself is taken
             raise InputError(
                 f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which "
                 "the classifier would not fit; give --init what omni features had"
             )
-    elif not is_same_trunk(attributes, digests={trunk}, looks=looks):
+    elif not is_same_backbone(attributes, digests={backbone}, looks=looks):
         raise InputError(
             f"{record.where}: features by {maker_of(attributes)}, and the model is {looks} of "
-            f"{trunk[:12] or 'ImageNet'}; give the --model and --init that omni features had"
+            f"{backbone[:12] or 'ImageNet'}; give the --model and --init that omni features had"
         )
 
 

@@ -104,13 +104,13 @@ def random_resized_crop(
     area_range: tuple[float, float] = (0.08, 1.0),
     aspect_range: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> np.ndarray:
-    """A random rectangle of 8 to 100 % of the picture, sides 3:4 to 4:3, stretched to a square; one for the whole clip.
+    """A random rectangle of 8 to 100 % of the image, sides 3:4 to 4:3, stretched to a square; one for the whole clip.
 
     Args:
         frames: (T, H, W, 3) uint8, of any size.
         crop_size: pixels of the result.
         rng: draws 10 candidates; if none fits, the largest middle square is taken.
-        area_range: smallest and largest share of the picture.
+        area_range: smallest and largest share of the image.
         aspect_range: smallest and largest width/height, drawn evenly in the logarithm.
 
     Returns:

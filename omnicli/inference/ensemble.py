@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from omnicli.errors import ModelError
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
 
-def mean_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
+def mean_scores(outputs: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
     """The teachers' vote (Sec. 3.4): the mean of their scores.
 
     Args:
@@ -27,7 +27,7 @@ def mean_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], reco
     return _vote(each, teachers, record)
 
 
-def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
+def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
     """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
     each = [
         _scores_of(logits.astype(np.float64) / teacher.temperature, teacher)
@@ -38,7 +38,7 @@ def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[Teacher], re
     return _vote(each, teachers, record)
 
 
-def teacher_scores(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
+def teacher_scores(logits: np.ndarray, teacher: LoadedModel) -> np.ndarray:
     """Scores (K,) float64 of one teacher from the logits (V, K) of its views, at its temperature.
 
     2D: logits are averaged over views, then the softmax; 3D: softmax of each view, then the mean (CHECKPOINTS 4).
@@ -61,7 +61,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
+def align_classes(teachers: Sequence[LoadedModel]) -> tuple[str, ...]:
     """The classes of all teachers.
 
     Raises:
@@ -77,11 +77,11 @@ def align_classes(teachers: Sequence[Teacher]) -> tuple[str, ...]:
     return first.classes
 
 
-def _scores_of(logits: np.ndarray, teacher: Teacher) -> np.ndarray:
+def _scores_of(logits: np.ndarray, teacher: LoadedModel) -> np.ndarray:
     return sigmoid(logits) if teacher.spec.multi_label else softmax(logits)
 
 
-def _vote(each: Sequence[np.ndarray], teachers: Sequence[Teacher], record: Record) -> np.ndarray:
+def _vote(each: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
     """The mean over teachers. Raises ModelError where it is not finite."""
     scores: np.ndarray = np.mean(each, axis=0)
     if not np.isfinite(scores).all():

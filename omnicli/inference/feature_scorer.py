@@ -1,4 +1,4 @@
-"""Scores of features that an earlier run stored: the trunk has worked, only the classifier is left to compute.
+"""Scores of features that an earlier run stored: the backbone has worked, only the classifier is left to compute.
 
 What filter, eval and segment do with rows of features (``omni features``), in a fraction of the time that the media
 would take. The features of a row are those of its frames at some rate, or of its clips; they are judged as the model's
@@ -15,31 +15,31 @@ import torch
 from omnicli.errors import InputError, ModelError, UsageError
 from omnicli.inference.ensemble import mean_scores, moment_scores
 from omnicli.inference.views import ViewOptions
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import Stored, StoredFeatures, is_same_trunk, maker_of
+from omnicli.streams.shards.features import FeatureRow, StoredFeatures, is_same_backbone, maker_of
 
 DEFAULT_FPS = 1.0  # of omni features
 
 
 class RowReader:
-    """Rows of features, each checked to be of the trunk of every teacher.
+    """Rows of features, each checked to be of the backbone of every teacher.
 
     Args:
         teachers: whose classifiers will judge.
         root: folder that relative paths of shards start from.
     """
 
-    def __init__(self, teachers: Sequence[Teacher], root: str | None = None) -> None:
+    def __init__(self, teachers: Sequence[LoadedModel], root: str | None = None) -> None:
         self.teachers = teachers
         self._stored = StoredFeatures(root)
         self._checked = ""  # path of the last shard
 
-    def read(self, record: Record, on_drop: OnDrop) -> Stored | None:
+    def read(self, record: Record, on_drop: OnDrop) -> FeatureRow | None:
         """The record's row; None where that cannot be read, which is told to ``on_drop``.
 
         Raises:
-            InputError: the record names no row, or its features are of another trunk.
+            InputError: the record names no row, or its features are of another backbone.
         """
         record.require("row")
         try:
@@ -52,11 +52,11 @@ class RowReader:
             return None
         if record["path"] != self._checked:
             for teacher in self.teachers:
-                _check_trunk(record, self._stored.attributes(record), stored.features.shape[1], teacher)
+                _check_backbone(record, self._stored.attributes(record), stored.features.shape[1], teacher)
             self._checked = record["path"]
         return stored
 
-    def logits(self, stored: Stored) -> list[np.ndarray]:
+    def logits(self, stored: FeatureRow) -> list[np.ndarray]:
         """Of every teacher, (F, K) float32: one row a frame, or a clip."""
         return [_logits(stored.features, teacher) for teacher in self.teachers]
 
@@ -77,7 +77,7 @@ def score_rows(
     Nothing is read ahead, for there is nothing to wait for.
 
     Raises:
-        InputError: features of another trunk.
+        InputError: features of another backbone.
         UsageError: ``views`` that say how media are looked at.
     """
     for record in records:
@@ -102,14 +102,14 @@ def score_frames(
         records: rows.
         rows: reads them.
         fps: the wanted rate; None for keyframes, which are not stored.
-        passes: records for which it is true pass; so do rows of pictures.
+        passes: records for which it is true pass; so do rows of images.
         on_drop: takes rows that cannot be read.
 
     Yields:
         (record, (times (F,) in seconds, scores (F, K))); None for what passes.
 
     Raises:
-        InputError: features of another trunk, or taken at another rate.
+        InputError: features of another backbone, or taken at another rate.
         ModelError: the teachers do not look at frames one by one.
     """
     for record in records:
@@ -134,21 +134,21 @@ def score_frames(
         yield record, (times_sec, scores)
 
 
-def _logits(features: np.ndarray, teacher: Teacher) -> np.ndarray:
+def _logits(features: np.ndarray, teacher: LoadedModel) -> np.ndarray:
     with torch.inference_mode():
         rows = torch.from_numpy(features.astype(np.float32)).to(teacher.device)
         logits: np.ndarray = teacher.model.classify(rows).cpu().numpy()
     return logits
 
 
-def _check_trunk(record: Record, attributes: Mapping[str, Any], width: int, teacher: Teacher) -> None:
-    """The features are those of the teacher's own trunk. Raises InputError."""
-    digests = {teacher.sha256} if teacher.trunk is None else {teacher.sha256, teacher.trunk}
-    if not is_same_trunk(attributes, digests=digests, looks=teacher.spec.looks):
-        trunk = "weights of its own" if teacher.trunk is None else teacher.trunk[:12] or "ImageNet"
+def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, teacher: LoadedModel) -> None:
+    """The features are those of the teacher's own backbone. Raises InputError."""
+    digests = {teacher.sha256} if teacher.backbone is None else {teacher.sha256, teacher.backbone}
+    if not is_same_backbone(attributes, digests=digests, looks=teacher.spec.looks):
+        backbone = "weights of its own" if teacher.backbone is None else teacher.backbone[:12] or "ImageNet"
         raise InputError(
             f"{record.where}: features by {maker_of(attributes)}, and {teacher.name} is {teacher.spec.looks} of "
-            f"{trunk}; give the media, or features made with --checkpoint {teacher.name}"
+            f"{backbone}; give the media, or features made with --checkpoint {teacher.name}"
         )
     if width != teacher.model.fc.in_features:
         raise InputError(

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnicli.media.parallel import Lull
+from omnicli.media.parallel import Idle
 
 Key = TypeVar("Key")
 Forward = Callable[[Tensor], Tensor]
 
 
 def predict(
-    items: Iterable[tuple[Key, Sequence[np.ndarray]] | Lull],
+    items: Iterable[tuple[Key, Sequence[np.ndarray]] | Idle],
     forwards: Sequence[Forward],
     *,
     batch_size: int,
@@ -29,7 +29,7 @@ def predict(
 
     Args:
         items: (key, views): for each model an array (V, T, H, W, 3) uint8; V = 0 passes the key through in its place.
-            A ``Lull`` says that the input is quiet: what is waiting for a full batch is run now.
+            A ``Idle`` says that the input is quiet: what is waiting for a full batch is run now.
         forwards: each maps (B, T, H, W, 3) uint8 to outputs (B, K), on any device.
         batch_size: B, views in one forward pass.
         keep_in_flight: batches a device may still be working on while the next is filled; 0 on a CPU.
@@ -45,7 +45,7 @@ def predict(
             yield waiting.popleft(), [lane.pop() for lane in lanes]
 
     for item in items:
-        if isinstance(item, Lull):
+        if isinstance(item, Idle):
             for lane in lanes:
                 lane.flush()
         else:

@@ -17,9 +17,9 @@ from omnicli.inference.ensemble import mean_scores
 from omnicli.inference.feature_scorer import RowReader, score_rows
 from omnicli.inference.predictor import Forward, predict
 from omnicli.inference.views import ViewOptions, feature_indices, frames_at_times, read_views
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import in_turn
@@ -31,7 +31,7 @@ ReadViews = Callable[[Record], Sequence[np.ndarray]]
 def score_records(
     records: Iterable[Record],
     *,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[LoadedModel],
     views: ViewOptions,
     batch_size: int,
     workers: int | None = None,
@@ -41,7 +41,7 @@ def score_records(
     """Class scores of every record, in order: the mean over teachers of their softmax (Sec. 3.4).
 
     Args:
-        records: pictures, videos, folders of frames, or rows of features of the teachers' own trunk.
+        records: images, videos, folders of frames, or rows of features of the teachers' own backbone.
         teachers: one or more, with the same classes in the same order (see ``align_classes``).
         views: how each looks at media.
         batch_size: views in one forward pass.
@@ -53,7 +53,7 @@ def score_records(
         (record, scores): (K,) float64 that sum to 1; None for records that pass.
 
     Raises:
-        InputError: a row of features of another trunk.
+        InputError: a row of features of another backbone.
         UsageError: ``views`` that say how media are looked at, and a row of features.
     """
     rows = RowReader(teachers, views.root)
@@ -70,7 +70,7 @@ def score_records(
 def _score_media(
     records: Iterable[Record],
     *,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[LoadedModel],
     views: ViewOptions,
     batch_size: int,
     workers: int | None,
@@ -95,7 +95,7 @@ def _score_media(
 def extract_features(
     records: Iterable[Record],
     *,
-    teacher: Teacher,
+    teacher: LoadedModel,
     fps: float,
     num_clips: int = 10,
     root: str | None,
@@ -108,7 +108,7 @@ def extract_features(
     """Pooled features before the classifier: TSN of every frame at ``fps``, 3D models of clips, TSM of its segments.
 
     Args:
-        records: pictures (one frame, at 0 s), videos or folders of frames.
+        records: images (one frame, at 0 s), videos or folders of frames.
         teacher: whose backbone; its classifier plays no part.
         fps: frames a second of a video, for a TSN or a backbone.
         num_clips: clips of a video, spread over it, for a 3D model.
@@ -123,7 +123,7 @@ def extract_features(
         (record, features (F', D) float32, times (F,) float64 in seconds: of the frame, or the mean of the clip's).
 
     Raises:
-        ModelError: a picture for a 3D model.
+        ModelError: an image for a 3D model.
     """
     times_of: dict[int, np.ndarray] = {}  # position → times, for records in flight
     spec = teacher.spec
@@ -198,7 +198,7 @@ def predict_records(
             bad[record.position] = str(error)
             return record, nothing
 
-    items: Iterator[tuple[Record, Sequence[np.ndarray]] | Lull] = map_ahead(
+    items: Iterator[tuple[Record, Sequence[np.ndarray]] | Idle] = parallel_map(
         try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
     )
     for record, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
@@ -211,7 +211,7 @@ def predict_records(
             yield record, outputs
 
 
-def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: Teacher) -> Forward:
+def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: LoadedModel) -> Forward:
     """Views (B, T, H, W, 3) uint8 on the host → outputs (B, K) on the teacher's device."""
 
     def forward(views: Tensor) -> Tensor:
@@ -223,7 +223,7 @@ def forward_of(model: nn.Module | Callable[[Tensor], Tensor], teacher: Teacher) 
     return forward
 
 
-def _logits_of(teacher: Teacher, views: ViewOptions) -> Callable[[Tensor], Tensor]:
+def _logits_of(teacher: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Tensor]:
     """Normalised clips (N, C, T, H, W) to logits (N, K).
 
     Raises:

@@ -21,10 +21,10 @@ from omnicli.inference.feature_scorer import RowReader, score_frames
 from omnicli.inference.predictor import predict
 from omnicli.inference.scorer import forward_of
 from omnicli.inference.views import clip_views, frames_at_rate
-from omnicli.media.parallel import Lull, interleave_ahead
+from omnicli.media.parallel import Idle, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import in_turn
 
@@ -37,7 +37,7 @@ Views = list[np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moments:
+class VideoSampling:
     """Which moments of a video are looked at, and how.
 
     Attributes:
@@ -55,7 +55,7 @@ class Moments:
     root: str | None = None
 
 
-class Scored(NamedTuple):
+class TimedScores(NamedTuple):
     """What the teachers say of every moment of a video.
 
     Attributes:
@@ -67,20 +67,20 @@ class Scored(NamedTuple):
     scores: np.ndarray
 
 
-def score_moments(
+def score_videos(
     records: Iterable[Record],
     *,
-    teachers: Sequence[Teacher],
-    moments: Moments,
+    teachers: Sequence[LoadedModel],
+    moments: VideoSampling,
     batch_size: int,
     workers: int | None = None,
     passes: Callable[[Record], bool],
     on_drop: OnDrop,
-) -> Iterator[tuple[Record, Scored | None]]:
+) -> Iterator[tuple[Record, TimedScores | None]]:
     """Class scores of every moment of every video, in order: the mean over teachers of their softmax.
 
     Args:
-        records: videos, or rows of features of their frames; pictures pass, and rows that are theirs.
+        records: videos, or rows of features of their frames; images pass, and rows that are theirs.
         teachers: one or more, all 2D or all 3D, with the same classes (see ``check_alike`` and ``align_classes``).
         moments: which, and how they are looked at.
         batch_size: views in one forward pass.
@@ -92,7 +92,7 @@ def score_moments(
         (record, scored); None for records that pass. ``scored`` is empty for a video too short for one piece.
 
     Raises:
-        InputError: a row of features of another trunk, or taken at another rate.
+        InputError: a row of features of another backbone, or taken at another rate.
         ModelError: a row of features for a 3D teacher.
     """
     rows = RowReader(teachers, moments.root)
@@ -107,27 +107,31 @@ def score_moments(
 
 
 def _score_rows(
-    records: Iterable[Record], rows: RowReader, moments: Moments, passes: Callable[[Record], bool], on_drop: OnDrop
-) -> Iterator[tuple[Record, Scored | None]]:
+    records: Iterable[Record],
+    rows: RowReader,
+    moments: VideoSampling,
+    passes: Callable[[Record], bool],
+    on_drop: OnDrop,
+) -> Iterator[tuple[Record, TimedScores | None]]:
     wanted_fps = moments.fps if moments.frames == "exact" else None
     for record, found in score_frames(records, rows, fps=wanted_fps, passes=passes, on_drop=on_drop):
         if found is None:
             yield record, None
             continue
         times_sec, scores = found
-        yield record, Scored(np.round(times_sec, ROUND_DIGITS), scores)
+        yield record, TimedScores(np.round(times_sec, ROUND_DIGITS), scores)
 
 
 def _score_videos(
     records: Iterable[Record],
     *,
-    teachers: Sequence[Teacher],
-    moments: Moments,
+    teachers: Sequence[LoadedModel],
+    moments: VideoSampling,
     batch_size: int,
     workers: int | None,
     passes: Callable[[Record], bool],
     on_drop: OnDrop,
-) -> Iterator[tuple[Record, Scored | None]]:
+) -> Iterator[tuple[Record, TimedScores | None]]:
     num_workers = workers or available_cores()
     books: deque[_Book] = deque()  # of the videos in flight, in the order of the input
 
@@ -137,7 +141,7 @@ def _score_videos(
             books.append(book)
             yield book
 
-    def settled() -> Iterator[tuple[Record, Scored | None]]:
+    def settled() -> Iterator[tuple[Record, TimedScores | None]]:
         while books and books[0].is_done:
             book = books.popleft()
             if isinstance(book.error, MediaError):
@@ -148,7 +152,7 @@ def _score_videos(
                 yield book.record, book.scored()
 
     read = partial(_read_video, teachers=teachers, moments=moments, passes=passes)
-    chunks = interleave_ahead(read, open_books(), workers=num_workers, ahead=READ_AHEAD * num_workers)
+    chunks = parallel_interleave(read, open_books(), workers=num_workers, ahead=READ_AHEAD * num_workers)
     forwards = [forward_of(teacher.model, teacher) for teacher in teachers]
     keep_in_flight = int(teachers[0].device.type == "cuda")
     for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
@@ -158,7 +162,7 @@ def _score_videos(
         yield from settled()
 
 
-def check_alike(teachers: Sequence[Teacher]) -> bool:
+def check_alike(teachers: Sequence[LoadedModel]) -> bool:
     """True if the teachers judge frames (2D), False if they judge clips (3D).
 
     Raises:
@@ -190,12 +194,12 @@ class _Book:
         self.times_sec.append(times_sec)
         self.scores.append(scores)
 
-    def scored(self) -> Scored | None:
+    def scored(self) -> TimedScores | None:
         if self.is_passed:
             return None
         if not self.scores:
-            return Scored(np.empty((0, 2)), np.empty((0, 0)))
-        return Scored(np.concatenate(self.times_sec), np.concatenate(self.scores))
+            return TimedScores(np.empty((0, 2)), np.empty((0, 0)))
+        return TimedScores(np.concatenate(self.times_sec), np.concatenate(self.scores))
 
 
 class _Chunk(NamedTuple):
@@ -207,15 +211,15 @@ class _Chunk(NamedTuple):
 
 
 def _read_video(
-    book: _Book, *, teachers: Sequence[Teacher], moments: Moments, passes: Callable[[Record], bool]
-) -> Iterator[tuple[_Chunk, Views] | Lull]:
+    book: _Book, *, teachers: Sequence[LoadedModel], moments: VideoSampling, passes: Callable[[Record], bool]
+) -> Iterator[tuple[_Chunk, Views] | Idle]:
     """The video's moments as views for every teacher, chunk by chunk; an empty chunk at the end settles it."""
     nothing = [np.empty((0, 0, 0, 0, 0), np.uint8)] * len(teachers)
     book.is_passed = passes(book.record)
     if not book.is_passed:
         try:
             with open_media(book.record, root=moments.root) as source:
-                book.is_passed = source.duration_sec == 0  # a picture that did not say so
+                book.is_passed = source.duration_sec == 0  # an image that did not say so
                 read = _frame_chunks if teachers[0].model.is_2d else _pieces
                 for times_sec, views in () if book.is_passed else read(source, teachers, moments):
                     yield _Chunk(book, times_sec), views
@@ -224,7 +228,9 @@ def _read_video(
     yield _Chunk(book, np.empty(0), is_last=True), nothing
 
 
-def _frame_chunks(source: MediaSource, teachers: Sequence[Teacher], moments: Moments) -> Iterator[tuple[Times, Views]]:
+def _frame_chunks(
+    source: MediaSource, teachers: Sequence[LoadedModel], moments: VideoSampling
+) -> Iterator[tuple[Times, Views]]:
     """Frames at ``fps`` ("we first extract frames from the entire video at a low frame rate (1 FPS)", Sec. 3.5)."""
     indices = wanted_frames(source, moments)
     short_sides = {teacher.spec.short_side for teacher in teachers}
@@ -236,7 +242,7 @@ def _frame_chunks(source: MediaSource, teachers: Sequence[Teacher], moments: Mom
         yield np.round(source.times[chunk], ROUND_DIGITS), [_frame_views(frames, teacher) for teacher in teachers]
 
 
-def wanted_frames(source: MediaSource, moments: Moments) -> np.ndarray:
+def wanted_frames(source: MediaSource, moments: VideoSampling) -> np.ndarray:
     """Indices (F,) of the frames to look at, ascending, without repeats, F >= 1."""
     exact = frames_at_rate(source.times, source.duration_sec, fps=moments.fps)
     if moments.frames == "exact":
@@ -245,14 +251,16 @@ def wanted_frames(source: MediaSource, moments: Moments) -> np.ndarray:
     return np.unique(nearest_frames(source.times, source.keyframes, grid_sec))
 
 
-def _frame_views(frames: np.ndarray, teacher: Teacher) -> np.ndarray:
+def _frame_views(frames: np.ndarray, teacher: LoadedModel) -> np.ndarray:
     """Every frame as a view (F, T, H, W, 3), T = 1; a TSM sees a still clip, since its shift takes from neighbours."""
     spec = teacher.spec
     cropped = centre_crop(resize_short_side(frames, spec.short_side), spec.crop_size)[:, None]
     return cropped if teacher.model.is_framewise else cropped.repeat(spec.num_segments, axis=1)
 
 
-def _pieces(source: MediaSource, teachers: Sequence[Teacher], moments: Moments) -> Iterator[tuple[Times, Views]]:
+def _pieces(
+    source: MediaSource, teachers: Sequence[LoadedModel], moments: VideoSampling
+) -> Iterator[tuple[Times, Views]]:
     """Pieces of ``clip_sec`` ("we first cut untrimmed videos into 10-second clips", Sec. 3.5), one at a time."""
     for start_sec, end_sec in cut(source.start_sec, source.duration_sec, clip_sec=moments.clip_sec):
         part = part_of(source, start_sec, end_sec)
@@ -281,6 +289,6 @@ def cut(start_sec: float, duration_sec: float, *, clip_sec: float) -> list[tuple
     return list(pairwise(bounds))
 
 
-def _look(teacher: Teacher) -> tuple[int, int, int, int]:
+def _look(teacher: LoadedModel) -> tuple[int, int, int, int]:
     spec = teacher.spec
     return (spec.num_frames, spec.frame_interval, spec.short_side, spec.crop_size)

@@ -9,8 +9,8 @@ import numpy as np
 from omnicli.data.frame_sampling import Generation, clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.errors import ModelError
-from omnicli.media.source import MediaSource, is_picture, open_media
-from omnicli.models.loading import Teacher
+from omnicli.media.source import MediaSource, is_image, open_media
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
 Crops = Literal["centre", "three", "ten", "full"]
@@ -21,7 +21,7 @@ class ViewOptions:
     """How a teacher looks at media; what is None is the teacher's own.
 
     ``num_clips`` and ``fully_convolutional`` are for 3D teachers; the second classifies every window as large as a
-    training crop of a picture that is larger, and averages the scores (IG-65M Sec. 4.4).
+    training crop of an image that is larger, and averages the scores (IG-65M Sec. 4.4).
     """
 
     num_segments: int | None = None
@@ -34,12 +34,12 @@ class ViewOptions:
     root: str | None = None
 
 
-def read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOptions) -> list[np.ndarray]:
+def read_views(record: Record, *, teachers: Sequence[LoadedModel], views: ViewOptions) -> list[np.ndarray]:
     """The views (V, T, H, W, 3) uint8 of every teacher; teachers that look the same way share them.
 
     Raises:
         MediaError: it cannot be opened, or a wanted frame does not decode.
-        ModelError: a picture for a 3D teacher.
+        ModelError: an image for a 3D teacher.
     """
     made: dict[tuple[int, ...], np.ndarray] = {}
     looks = [_look(teacher, views) for teacher in teachers]
@@ -50,7 +50,7 @@ def read_views(record: Record, *, teachers: Sequence[Teacher], views: ViewOption
     return [made[look] for look in looks]
 
 
-def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, ...]:
+def _look(teacher: LoadedModel, views: ViewOptions) -> tuple[int, ...]:
     """Short side, crop, and whether frames are views of their own; then segments, or frames and interval."""
     spec, model = teacher.spec, teacher.model
     size = (views.short_side or spec.short_side, views.crop_size or spec.crop_size)
@@ -60,16 +60,16 @@ def _look(teacher: Teacher, views: ViewOptions) -> tuple[int, ...]:
 
 
 def _view(
-    source: MediaSource, record: Record, teacher: Teacher, look: tuple[int, ...], views: ViewOptions
+    source: MediaSource, record: Record, teacher: LoadedModel, look: tuple[int, ...], views: ViewOptions
 ) -> np.ndarray:
     """The views (V, T, H, W, 3) of one teacher.
 
     Raises:
-        ModelError: a picture for a 3D teacher.
+        ModelError: an image for a 3D teacher.
     """
     short_side, crop_size, is_framewise, *frames = look
     if not teacher.model.is_2d:
-        _refuse_pictures(source, record, teacher)
+        _refuse_images(source, record, teacher)
         return clip_views(
             source, num_clips=views.num_clips, num_frames=frames[0], frame_interval=frames[1],
             short_side=short_side, crop_size=crop_size, crops=views.crops, generation=views.generation,
@@ -85,28 +85,30 @@ def _view(
     return snippets.reshape(-1, frames[0], *snippets.shape[2:])  # (crops, S, H, W, 3)
 
 
-def feature_indices(source: MediaSource, record: Record, teacher: Teacher, *, fps: float, num_clips: int) -> np.ndarray:
+def feature_indices(
+    source: MediaSource, record: Record, teacher: LoadedModel, *, fps: float, num_clips: int
+) -> np.ndarray:
     """Frames (F, T) that each of F features is made of: single ones at ``fps``, a TSM's segments, ``num_clips`` clips.
 
     Raises:
-        ModelError: a picture for a 3D model.
+        ModelError: an image for a 3D model.
     """
     spec, model = teacher.spec, teacher.model
     if model.is_framewise:
         return frames_at_rate(source.times, source.duration_sec, fps=fps)[:, None]
     if model.is_2d:
         return segment_indices_test(source.num_frames, num_segments=spec.num_segments)[None]
-    _refuse_pictures(source, record, teacher)
+    _refuse_images(source, record, teacher)
     return clip_indices_test(
         source.num_frames, num_clips=num_clips, clip_frames=spec.num_frames, frame_interval=spec.frame_interval
     )
 
 
-def _refuse_pictures(source: MediaSource, record: Record, teacher: Teacher) -> None:
-    if is_picture(source):
+def _refuse_images(source: MediaSource, record: Record, teacher: LoadedModel) -> None:
+    if is_image(source):
         raise ModelError(
-            f"{record.where}: a picture cannot be judged by the 3D teacher {teacher.name}, which would have to be "
-            f"deflated, and that fails (Sec. 3.4); give pictures to a 2D teacher, such as a TSN"
+            f"{record.where}: an image cannot be judged by the 3D teacher {teacher.name}, which would have to be "
+            f"deflated, and that fails (Sec. 3.4); give images to a 2D teacher, such as a TSN"
         )
 
 
@@ -121,10 +123,10 @@ def snippet_views(
 ) -> np.ndarray:
     """Views of a 2D model: every crop of one snippet a segment.
 
-    A picture is a video of one frame, so it has one segment (Sec. 3.4: images go to 2D teachers as they are).
+    An image is a video of one frame, so it has one segment (Sec. 3.4: images go to 2D teachers as they are).
 
     Args:
-        source: an open picture, video or folder of frames.
+        source: an open image, video or folder of frames.
         num_segments: equal parts of a video; one snippet each (CHECKPOINTS section 4).
         short_side: pixels the short side is resized to.
         crop_size: pixels of each square.

@@ -1,1 +1,1 @@
-"""Files to arrays: pictures, videos and folders of frames."""
+"""Files to arrays: images, videos and folders of frames."""

@@ -38,7 +38,7 @@ def open_container(file: BinaryIO) -> tuple[av.container.InputContainer, av.vide
 
 
 def _video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The first video stream that is no cover picture of a song.
+    """The first video stream that is no cover image of a song.
 
     Raises:
         MediaError: there is none, or nothing can decode it.

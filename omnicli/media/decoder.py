@@ -71,7 +71,7 @@ class FrameDecoder:
             self._seek(keyframe)
         frame = self._decode_to(index, following)
         if frame is None and keyframe.frame > 0:
-            # Where pictures are refreshed piece by piece, the first frames after a keyframe need the one before it too.
+            # Where images are refreshed piece by piece, the first frames after a keyframe need the one before it too.
             self._seek(self.timeline.keyframe_before(keyframe.frame - 1))
             frame = self._decode_to(index, following)
         if frame is None or self._is_damaged(index):

@@ -1,4 +1,4 @@
-"""A directory of numbered pictures as a video, and a picture as a video of one frame."""
+"""A directory of numbered images as a video, and an image as a video of one frame."""
 
 import os
 import re
@@ -22,20 +22,20 @@ _NUMBERED = re.compile(r"(.*?)(\d+)(\.[a-z]+)", re.IGNORECASE)
 
 
 class FramesSource:
-    """Encoded pictures in the order they are shown; each is decoded when it is read.
+    """Encoded images in the order they are shown; each is decoded when it is read.
 
     Attributes:
         times: (N,) float64 seconds, frame i at i/fps.
         num_frames: N.
-        fps: frames a second; 0 for a single picture.
-        duration_sec: num_frames / fps; 0 for a single picture.
+        fps: frames a second; 0 for a single image.
+        duration_sec: num_frames / fps; 0 for a single image.
     """
 
     start_sec = 0.0
 
     def __init__(self, paths: Sequence[str], *, fps: float) -> None:
         if not paths:
-            raise MediaError("no numbered pictures")
+            raise MediaError("no numbered images")
         self._paths = paths
         self.num_frames = len(paths)
         self.fps = fps
@@ -45,17 +45,17 @@ class FramesSource:
 
     @property
     def width(self) -> int:
-        """Pixels of the first picture, as shown."""
+        """Pixels of the first image, as shown."""
         return self._first_size()[1]
 
     @property
     def height(self) -> int:
-        """Pixels of the first picture, as shown."""
+        """Pixels of the first image, as shown."""
         return self._first_size()[0]
 
     @property
     def keyframes(self) -> np.ndarray:
-        """(N,) int64: every picture decodes by itself."""
+        """(N,) int64: every image decodes by itself."""
         return np.arange(self.num_frames)
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
@@ -71,7 +71,7 @@ class FramesSource:
             (T, H, W, 3) uint8 RGB.
 
         Raises:
-            MediaError: a picture cannot be read.
+            MediaError: an image cannot be read.
             IndexError: an index outside the frames.
         """
         self._check(frame_indices)
@@ -80,14 +80,14 @@ class FramesSource:
             return np.empty((0, 0, 0, 3), np.uint8)
         frames = np.empty((0, 0, 0, 3), np.uint8)
         for place, data in enumerate(self._encoded(wanted)):
-            picture = self._decode(data, short_side)  # one at a time: its memory, still warm, takes the next
-            height, width = picture.shape[:2]
+            image = self._decode(data, short_side)  # one at a time: its memory, still warm, takes the next
+            height, width = image.shape[:2]
             size = fitting_size(height, width, short_side) if short_side else (height, width)
             if not len(frames):
                 frames = np.empty((len(wanted), *size, 3), np.uint8)
             elif size != frames.shape[1:3]:
-                picture = resize(picture[None], *size)[0]
-            resize_into(picture, frames[place])
+                image = resize(image[None], *size)[0]
+            resize_into(image, frames[place])
         if len(wanted) == len(frame_indices):
             return frames
         places = {index: place for place, index in enumerate(wanted)}
@@ -107,10 +107,10 @@ class FramesSource:
         size = None
         for index in frame_indices:
             [data] = self._encoded([index])
-            picture = self._decode(data, short_side)[None]
-            picture = resize_short_side(picture, short_side) if short_side else picture
-            size = size or picture.shape[1:3]
-            yield index, resize(picture, *size)[0]
+            image = self._decode(data, short_side)[None]
+            image = resize_short_side(image, short_side) if short_side else image
+            size = size or image.shape[1:3]
+            yield index, resize(image, *size)[0]
 
     def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
         """The wanted frames one by one, small and grey.
@@ -141,7 +141,7 @@ class FramesSource:
         return [read_bytes(self._paths[index]) for index in frame_indices]
 
     def _decode(self, data: bytes, short_side: int | None) -> np.ndarray:
-        """(H, W, 3), not smaller than ``short_side`` unless the picture is."""
+        """(H, W, 3), not smaller than ``short_side`` unless the image is."""
         return read_image(data, short_side=short_side)
 
     def _check(self, frame_indices: Sequence[int]) -> None:
@@ -155,13 +155,13 @@ class FramesSource:
 
 
 class ImageSource(FramesSource):
-    """A picture as a video of one frame at time 0, without rate or duration."""
+    """An image as a video of one frame at time 0, without rate or duration."""
 
     def __init__(self, data: bytes) -> None:
         """Reads the header.
 
         Args:
-            data: the encoded picture.
+            data: the encoded image.
 
         Raises:
             MediaError: it is none.
@@ -175,9 +175,9 @@ class ImageSource(FramesSource):
 
 
 def list_frames(directory: str) -> list[str]:
-    """Paths of the numbered pictures of a directory, by number.
+    """Paths of the numbered images of a directory, by number.
 
-    Optical flow may lie beside the frames (``img_00001.jpg``, ``flow_x_00001.jpg``): the series named like pictures is
+    Optical flow may lie beside the frames (``img_00001.jpg``, ``flow_x_00001.jpg``): the series named like images is
     taken.
 
     Raises:

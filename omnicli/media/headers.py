@@ -1,4 +1,4 @@
-"""What a picture says of itself: its size, its orientation, and whether all of it is there. No decoder runs here.
+"""What an image says of itself: its size, its orientation, and whether all of it is there. No decoder runs here.
 
 Pixels are only allocated after the size has been read, so a 100-byte file cannot claim gigabytes; and a file that was
 cut short is told from a whole one by its structure, because some decoders pad what is missing with grey.
@@ -26,7 +26,7 @@ class Header(NamedTuple):
         height: pixels as stored, before the orientation is applied.
         width: pixels as stored.
         orientation: 1-8 as in Exif.
-        end: bytes that hold the whole picture; what lies behind them does not matter. None: the file stops before its
+        end: bytes that hold the whole image; what lies behind them does not matter. None: the file stops before its
             end mark.
         complete: up to here everything is whole; what is behind it is the end mark or a broken piece.
         num_channels: of a JPEG; 4 is CMYK.
@@ -43,7 +43,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes, kind: str) -> Header:
-    """Size, orientation and extent of a picture.
+    """Size, orientation and extent of an image.
 
     Args:
         data: the whole file.
@@ -62,7 +62,7 @@ def read_header(data: bytes, kind: str) -> Header:
         "AVIF": _read_avif,
     }
     if kind not in readers:
-        raise MediaError(f"{kind} pictures are not supported")
+        raise MediaError(f"{kind} images are not supported")
     try:
         header = readers[kind](data)
     except (struct.error, IndexError):
@@ -170,7 +170,7 @@ def _read_webp(data: bytes) -> Header:
         (bits,) = struct.unpack_from("<I", data, 21)
         return Header((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 1, end, len(data))
     if name != b"VP8X":
-        raise MediaError("WebP without a picture")
+        raise MediaError("WebP without an image")
     low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
     width, height = (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
     return Header(height, width, _webp_orientation(data), end, len(data))

@@ -1,4 +1,4 @@
-"""Pictures → RGB pixels, whatever the web made of them.
+"""Images → RGB pixels, whatever the web made of them.
 
 Ours, where the paper only says that corrupt data leave: colour profiles are ignored, transparency is laid on white,
 16 bits become 8, an animation is its first frame. A file that was cut short is refused, since decoders fill the rest
@@ -34,19 +34,19 @@ quiet_codecs()
 
 
 def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The pixels of an encoded picture, turned as it is meant to be seen.
+    """The pixels of an encoded image, turned as it is meant to be seen.
 
     Args:
-        data: a whole JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF file; what follows the end of the picture is ignored.
+        data: a whole JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF file; what follows the end of the image is ignored.
         short_side: a JPEG whose short side is at least twice this is decoded at 1/2, 1/4 or 1/8 of its size, the
             smallest whose short side is still not below it. Nothing is resized beyond that, and never enlarged.
-        max_pixels: refuse larger pictures before any memory is taken.
+        max_pixels: refuse larger images before any memory is taken.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        MediaError: "truncated JPEG", "empty file", "not a picture (HTML page)", "PNG does not decode", ...
+        MediaError: "truncated JPEG", "empty file", "not an image (HTML page)", "PNG does not decode", ...
     """
     kind, header = _open(data)
     if header.height * header.width > max_pixels:
@@ -65,7 +65,7 @@ def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = 
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
-    """The JPEG file of a picture.
+    """The JPEG file of an image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -84,7 +84,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     """(height, width) after the orientation, from the header alone.
 
     Raises:
-        MediaError: no picture, or the file ends before its size.
+        MediaError: no image, or the file ends before its size.
     """
     _, header = _open(data)
     return (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
@@ -95,7 +95,7 @@ def _open(data: bytes) -> tuple[str, Header]:
     if kind == "empty file":
         raise MediaError("empty file")
     if media != "image":
-        raise MediaError(f"not a picture ({kind})")
+        raise MediaError(f"not an image ({kind})")
     return kind, read_header(data, kind)
 
 
@@ -114,7 +114,7 @@ def _decode_jpeg(data: bytes, header: Header, scale: int) -> np.ndarray:
     image = _decode_cv2(whole, flags)
     if image is None:
         raise MediaError("JPEG does not decode")
-    # An end mark can be put behind half a picture; the missing blocks are then flat grey, down to the last corner.
+    # An end mark can be put behind half an image; the missing blocks are then flat grey, down to the last corner.
     corner = image[-4:, -4:]
     is_suspect = (corner == corner[-1, -1]).all() if header.num_channels == 4 else (corner == 128).all()
     if is_suspect and not _is_whole_jpeg(data[: header.complete]):
@@ -125,7 +125,7 @@ def _decode_jpeg(data: bytes, header: Header, scale: int) -> np.ndarray:
 def _is_whole_jpeg(data: bytes) -> bool:
     """Whether the last scan has all its blocks: then it does not matter what follows them; else that would be decoded.
 
-    Ours: proof by decoding the picture with different tails. Rare, so the cost does not matter.
+    Ours: proof by decoding the image with different tails. Rare, so the cost does not matter.
 
     Args:
         data: the file without its end mark.
@@ -155,7 +155,7 @@ def _decode_png(data: bytes, header: Header) -> np.ndarray:
 def _decode_other(data: bytes, header: Header, kind: str) -> np.ndarray:
     if header.end is None:
         raise MediaError(f"truncated {kind}")
-    # The fourth byte of a BMP pixel is rarely transparency, and then mostly 0: the picture would vanish.
+    # The fourth byte of a BMP pixel is rarely transparency, and then mostly 0: the image would vanish.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION if kind == "BMP" else cv2.IMREAD_UNCHANGED
     image = _decode_cv2(data[: header.end], flags)
     if image is None:

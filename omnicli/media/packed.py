@@ -13,24 +13,24 @@ class PackedSource(FramesSource):
     """The JPEG frames of one row; each is read and decoded when it is wanted.
 
     The shard stays open for the process (at most 64 do) and may be read from many threads: HDF5 reads bytes under one
-    lock, pictures are decoded outside it.
+    lock, images are decoded outside it.
 
     Attributes:
         times: (N,) float64 seconds in the file that was packed; without them frame i is at i/fps.
         num_frames: N.
-        fps: num_frames / duration_sec; 0 for a picture.
+        fps: num_frames / duration_sec; 0 for an image.
         start_sec: when what was packed begins in that file.
-        duration_sec: how long the frames are on screen; 0 for a picture.
+        duration_sec: how long the frames are on screen; 0 for an image.
     """
 
-    def __init__(self, path: str, row: int, *, fps: float | None = None, is_picture: bool = False) -> None:
+    def __init__(self, path: str, row: int, *, fps: float | None = None, is_image: bool = False) -> None:
         """Reads when the frames are shown.
 
         Args:
             path: the shard.
             row: in it.
             fps: frames a second, where the shard does not say when they are shown.
-            is_picture: a single frame without rate or duration.
+            is_image: a single frame without rate or duration.
 
         Raises:
             MediaError: "no such file", "no row 7; it has rows 0 to 3", "holds features, not frames", ...
@@ -42,9 +42,9 @@ class PackedSource(FramesSource):
             raise MediaError(str(error).removeprefix(f"{path}: ")) from None
         if not len(times):
             raise MediaError("a clip without frames")
-        super().__init__([""] * len(times), fps=0.0 if is_picture else fps or FRAMES_FPS)
+        super().__init__([""] * len(times), fps=0.0 if is_image else fps or FRAMES_FPS)
         self._row = row
-        if not is_picture and np.isfinite(times).all():
+        if not is_image and np.isfinite(times).all():
             self.times, self.start_sec = times, start_sec
             self.duration_sec = end_sec - start_sec
             self.fps = self.num_frames / self.duration_sec

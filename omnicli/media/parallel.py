@@ -13,18 +13,18 @@ STOP_TICK_SEC = 0.1
 JOIN_SEC = 5.0  # a decoder that hangs on a dead network disk must not hang the exit
 
 
-class Lull(enum.Enum):
-    """The type of ``LULL``, so that a type checker can tell it from a result."""
+class Idle(enum.Enum):
+    """The type of ``IDLE``, so that a type checker can tell it from a result."""
 
-    LULL = "lull"
-
-
-LULL: Final = Lull.LULL
+    IDLE = "idle"
 
 
-def map_ahead(
-    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, lull_sec: float = 0.2
-) -> Iterator[R | Lull]:
+IDLE: Final = Idle.IDLE
+
+
+def parallel_map(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float = 0.2
+) -> Iterator[R | Idle]:
     """``function`` of each item, computed in threads, yielded in the order of the items.
 
     Items are read in a thread of their own, so an iterable that waits for a pipe does not hold back results that are
@@ -35,11 +35,11 @@ def map_ahead(
         items: read by one thread only.
         workers: threads that call ``function``.
         ahead: items read and not yet yielded, at most.
-        lull_sec: quiet time after which ``LULL`` is yielded.
+        idle_sec: quiet time after which ``IDLE`` is yielded.
 
     Yields:
-        Results in order, and ``LULL`` once a quiet spell: everything read so far has been yielded and no item came for
-        ``lull_sec``, so a batcher should run the batch it has. A spell ends with the next result.
+        Results in order, and ``IDLE`` once a quiet spell: everything read so far has been yielded and no item came for
+        ``idle_sec``, so a batcher should run the batch it has. A spell ends with the next result.
 
     Raises:
         Exception: what ``function`` or the iterable raised, at its place: all results before it have been yielded.
@@ -48,7 +48,7 @@ def map_ahead(
         raise ValueError(f"workers and ahead must be at least 1, got {workers} and {ahead}")
     crew = _Crew(function, items, workers, ahead)
     try:
-        yield from crew.results(lull_sec)
+        yield from crew.results(idle_sec)
     finally:
         crew.stop()
 
@@ -84,14 +84,14 @@ class _Crew(Generic[T, R]):
             worker.start()
         threading.Thread(target=self._read, args=(items,), daemon=True).start()
 
-    def results(self, lull_sec: float) -> Iterator[R | Lull]:
+    def results(self, idle_sec: float) -> Iterator[R | Idle]:
         is_quiet = True  # nothing to run before the first result
         while True:
             try:
-                slot = self.ordered.get(timeout=None if is_quiet else lull_sec)
+                slot = self.ordered.get(timeout=None if is_quiet else idle_sec)
             except queue.Empty:
                 is_quiet = True
-                yield LULL
+                yield IDLE
                 continue
             if slot is None:
                 return
@@ -144,9 +144,9 @@ class _Crew(Generic[T, R]):
                 slot.done.set()
 
 
-def interleave_ahead(
-    function: Callable[[T], Iterator[R]], items: Iterable[T], *, workers: int, ahead: int, lull_sec: float = 0.2
-) -> Iterator[R | Lull]:
+def parallel_interleave(
+    function: Callable[[T], Iterator[R]], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float = 0.2
+) -> Iterator[R | Idle]:
     """What ``function`` yields for each item; the results of one item in order, those of several items mixed.
 
     Nothing starts before the first ``next``. A worker takes the next item when it has finished one.
@@ -156,7 +156,7 @@ def interleave_ahead(
         items: read by one thread at a time.
         workers: items in progress, each in a thread of its own.
         ahead: results that wait for the consumer, at most; then workers wait.
-        lull_sec: quiet time after which ``LULL`` is yielded, once a quiet spell.
+        idle_sec: quiet time after which ``IDLE`` is yielded, once a quiet spell.
 
     Raises:
         Exception: what ``function`` or the iterable raised, after the results before it.
@@ -165,7 +165,7 @@ def interleave_ahead(
         raise ValueError(f"workers and ahead must be at least 1, got {workers} and {ahead}")
     crew = _StreamCrew(function, items, workers, ahead)
     try:
-        yield from crew.results(lull_sec)
+        yield from crew.results(idle_sec)
     finally:
         crew.stop()
 
@@ -185,15 +185,15 @@ class _StreamCrew(Generic[T, R]):
         for worker in self.workers:
             worker.start()
 
-    def results(self, lull_sec: float) -> Iterator[R | Lull]:
+    def results(self, idle_sec: float) -> Iterator[R | Idle]:
         is_quiet = True  # nothing to run before the first result
         at_work = len(self.workers)
         while at_work:
             try:
-                result = self.done.get(timeout=None if is_quiet else lull_sec)
+                result = self.done.get(timeout=None if is_quiet else idle_sec)
             except queue.Empty:
                 is_quiet = True
-                yield LULL
+                yield IDLE
                 continue
             if result is None:
                 at_work -= 1

@@ -52,14 +52,14 @@ def fitting_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
-    """A picture stretched to a small square: each pixel the mean of the area it covers, so that no detail aliases.
+    """An image stretched to a small square: each pixel the mean of the area it covers, so that no detail aliases.
 
     Args:
         image: (H, W) or (H, W, C) uint8.
         size: pixels of a side.
 
     Returns:
-        (size, size) or (size, size, C) uint8; a picture with a smaller side is interpolated.
+        (size, size) or (size, size, C) uint8; an image with a smaller side is interpolated.
     """
     interpolation = cv2.INTER_AREA if min(image.shape[:2]) >= size else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=interpolation)

@@ -1,4 +1,4 @@
-"""Any record's media behind one interface: pictures, videos, directories of frames, packed frames."""
+"""Any record's media behind one interface: images, videos, directories of frames, packed frames."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ class MediaSource(Protocol):
     Attributes:
         num_frames: N >= 1.
         times: (N,) float64 seconds, ascending; 0 is the first frame of the file, also where only a part is exposed.
-        fps: average frames a second; 0 for a picture.
+        fps: average frames a second; 0 for an image.
         start_sec: 0, or where the part that is exposed begins.
-        duration_sec: how long the frames are on screen; 0 for a picture.
+        duration_sec: how long the frames are on screen; 0 for an image.
         width: pixels, as shown.
         height: pixels, as shown.
     """
@@ -70,15 +70,15 @@ class MediaSource(Protocol):
     ) -> None: ...
 
 
-def is_picture(source: MediaSource) -> bool:
-    """True for a still picture; a video of one frame is a video."""
+def is_image(source: MediaSource) -> bool:
+    """True for a still image; a video of one frame is a video."""
     return source.fps == 0
 
 
 def open_media(record: Record, *, root: str | None = None) -> MediaSource:
-    """The record's picture, video or frames; of a video only the part that ``start_sec`` and ``end_sec`` name.
+    """The record's image, video or frames; of a video only the part that ``start_sec`` and ``end_sec`` name.
 
-    The content decides between picture and video, since names and fields of a crawl are often wrong; ``media`` decides
+    The content decides between image and video, since names and fields of a crawl are often wrong; ``media`` decides
     only that a directory or an animation is meant to be played.
 
     Args:
@@ -101,7 +101,7 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
 def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None) -> MediaSource:
     """The frames of a source that appear in [start_sec, end_sec), as a source; closing it closes the whole.
 
-    None is the beginning or the end. A picture has no parts, and is given back as it is.
+    None is the beginning or the end. An image has no parts, and is given back as it is.
 
     Raises:
         MediaError: nothing of the source lies there.
@@ -121,7 +121,7 @@ def _open_whole(record: Record, path: str) -> MediaSource:
     if media == "clip" or (media == "image" and record.get("row") is not None):
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 
-        return PackedSource(path, record.require("row"), fps=record.get("fps"), is_picture=media == "image")
+        return PackedSource(path, record.require("row"), fps=record.get("fps"), is_image=media == "image")
     if media == "frames" or (media is None and Path(path).is_dir()):
         return _open_frames(record, path)
     file = open_binary(path)

@@ -12,8 +12,8 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
-from omnicli.models.resnet3d_configs import DESIGNS, Design
-from omnicli.models.slowfast import SLOWFAST_DESIGNS, SlowFast, SlowFastDesign
+from omnicli.models.resnet3d_configs import DESIGNS, ResNet3DConfig
+from omnicli.models.slowfast import SLOWFAST_DESIGNS, SlowFast, SlowFastConfig
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
 
@@ -21,7 +21,7 @@ TORCHVISION = "torchvision."
 CLASSIFIERS = ("fc", "classifier", "head", "heads")  # what torchvision calls the part after the features
 
 
-def three_d_design(name: str) -> Design | SlowFastDesign | None:
+def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | None:
     """Of a 3D model; None for ``tsn-...`` and ``tsm-...``.
 
     Raises:
@@ -50,12 +50,12 @@ def new_model(
         ModelError: the weights cannot be downloaded.
     """
     drop = own_dropout(name) if dropout is None else dropout
-    design = three_d_design(name)
+    design = find_config_3d(name)
     if design is not None:
         if pretrained:
             raise UsageError(f"--model {name}: only 2D backbones have ImageNet weights of their own")
-        trunk = SlowFast(design) if isinstance(design, SlowFastDesign) else ResNet3D(design)
-        return ClipModel(trunk, trunk.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
+        network = SlowFast(design) if isinstance(design, SlowFastConfig) else ResNet3D(design)
+        return ClipModel(network, network.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
     backbone, num_features = _backbone(backbone_name(name), pretrained=pretrained)
     if name.startswith("tsn-"):
         return TSN(backbone, num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
@@ -101,10 +101,10 @@ def imagenet_twin(name: str) -> nn.Module | None:
         UsageError: a 3D model whose convolutions have no 2D counterpart.
         ModelError: the weights cannot be downloaded.
     """
-    design = three_d_design(name)
+    design = find_config_3d(name)
     if design is None:
         return None
-    if isinstance(design, SlowFastDesign) or design.factorised or design.block in ("ir", "ip") or design.width != 64:
+    if isinstance(design, SlowFastConfig) or design.factorised or design.block in ("ir", "ip") or design.width != 64:
         raise UsageError(
             f"--model {name} --init imagenet: its convolutions have no 2D counterpart to be inflated from; give "
             "--init scratch, or --init FILE with weights of its own kind"
@@ -167,7 +167,7 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
             linear = next(layer for layer in taken_off.modules() if isinstance(layer, nn.Linear))
             setattr(module, classifier, nn.Identity())
             return module, linear.in_features
-    raise UsageError(f"--model tsn-{TORCHVISION}{name}: not a classifier of pictures")
+    raise UsageError(f"--model tsn-{TORCHVISION}{name}: not a classifier of images")
 
 
 def _no_download(backbone: str, error: Exception) -> ModelError:

@@ -12,7 +12,7 @@ class Mixed(NamedTuple):
 
     Attributes:
         name: of the block.
-        single: of the 1x1 branch; 0 in blocks that halve the picture, whose pooling branch has no projection either.
+        single: of the 1x1 branch; 0 in blocks that halve the image, whose pooling branch has no projection either.
         triple: of the 1x1 reduction and the 3x3.
         double: of the 1x1 reduction and of both 3x3.
         pool: of the projection after pooling; 0 leaves the pooled channels as they are.
@@ -42,7 +42,7 @@ BLOCKS = (
 
 
 class BNInception(nn.Module):
-    """Pictures (N, C, H, W) to pooled features (N, 1024)."""
+    """Images (N, C, H, W) to pooled features (N, 1024)."""
 
     num_features = 1024
 
@@ -55,9 +55,9 @@ class BNInception(nn.Module):
         for block in BLOCKS:
             channels = self._add_block(block, channels)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Features (N, 1024) of pictures (N, C, H, W), H and W at least 32."""
-        x = functional.max_pool2d(self._run("conv1_7x7_s2", pictures), 3, 2, ceil_mode=True)
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, 1024) of images (N, C, H, W), H and W at least 32."""
+        x = functional.max_pool2d(self._run("conv1_7x7_s2", images), 3, 2, ceil_mode=True)
         x = self._run("conv2_3x3", self._run("conv2_3x3_reduce", x))
         x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
         for block in BLOCKS:

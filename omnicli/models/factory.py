@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.architectures import backbone_name, imagenet_twin, new_model, own_dropout, own_input, three_d_design
+from omnicli.models.architectures import backbone_name, find_config_3d, imagenet_twin, new_model, own_dropout, own_input
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
@@ -50,7 +50,7 @@ class ModelSpec:
 
     @property
     def looks(self) -> str:
-        """The trunk and what it is shown, as one word for comparing: its features are of no use to another.
+        """The backbone and what it is shown, as one word for comparing: its features are of no use to another.
 
         >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).looks
         'slowonly-r50 4x16 256/224'
@@ -97,7 +97,7 @@ def model_spec(
     Raises:
         UsageError: no such architecture; names the nearest.
     """
-    design = three_d_design(name)
+    design = find_config_3d(name)
     mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if design else own_input(backbone_name(name))
     if name.startswith("ipcsn-"):
         mean, std = IPCSN_MEAN, IPCSN_STD
@@ -177,7 +177,7 @@ def own_options(path: str) -> dict[str, Any]:
     if not isinstance(checkpoint, Checkpoint):
         return {}
     spec = _spec_of(checkpoint)
-    frames = ("num_frames", "frame_interval") if three_d_design(spec.name) else ("num_segments",)
+    frames = ("num_frames", "frame_interval") if find_config_3d(spec.name) else ("num_segments",)
     return {"model": spec.name} | {name: getattr(spec, name) for name in (*frames, "short_side", "crop_size")}
 
 
@@ -194,7 +194,7 @@ def model_to_fill(spec: ModelSpec) -> Recogniser:
     Raises:
         UsageError: no such architecture.
     """
-    device = "cpu" if three_d_design(spec.name) is None else "meta"
+    device = "cpu" if find_config_3d(spec.name) is None else "meta"
     with torch.random.fork_rng(devices=[]), torch.device(device):
         return new_model(spec.name, len(spec.classes), dropout=spec.dropout)
 

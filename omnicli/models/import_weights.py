@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from omnicli.errors import ModelError
-from omnicli.models.architectures import new_model, three_d_design
+from omnicli.models.architectures import find_config_3d, new_model
 from omnicli.models.factory import (
     IPCSN_MEAN,
     IPCSN_STD,
@@ -79,7 +79,7 @@ def build_foreign(
         name, classes=classes, num_segments=num_segments, num_frames=num_frames, frame_interval=frame_interval
     )
     layout = recognise_layout(theirs)
-    if layout in ("mmaction", "mmaction2") and three_d_design(name) is None:
+    if layout in ("mmaction", "mmaction2") and find_config_3d(name) is None:
         spec = replace(spec, mean=KINETICS_MEAN, std=KINETICS_STD)
     elif layout == "torchvision-video":
         spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)

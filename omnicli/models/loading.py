@@ -15,7 +15,7 @@ from omnicli.models.recogniser import ClipModel, Recogniser
 
 
 @dataclass(frozen=True)
-class Teacher:
+class LoadedModel:
     """A model in ``eval`` mode on its device, with all that scoring takes.
 
     Attributes:
@@ -26,7 +26,8 @@ class Teacher:
         name: the checkpoint's path as given.
         device: where ``model`` is.
         precision: dtype its backbone computes in.
-        trunk: digest of the file that a frozen backbone came from, "" for ImageNet's weights; None where it has learnt.
+        backbone: digest of the file that a frozen backbone came from, "" for ImageNet's weights; None where it has
+            learnt.
     """
 
     model: Recogniser
@@ -36,7 +37,7 @@ class Teacher:
     name: str
     device: torch.device
     precision: torch.dtype
-    trunk: str | None = None
+    backbone: str | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -61,7 +62,7 @@ class OpenedModel:
     found: Checkpoint | Weights
 
 
-def load_teacher(
+def load_model(
     path: str | Path,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
@@ -71,7 +72,7 @@ def load_teacher(
     num_segments: int | None = None,
     num_frames: int | None = None,
     frame_interval: int | None = None,
-) -> Teacher:
+) -> LoadedModel:
     """Read a checkpoint of ours or of another code and make it ready to score.
 
     Args:
@@ -98,7 +99,7 @@ def load_teacher(
         num_frames=num_frames,
         frame_interval=frame_interval,
     )
-    return Teacher(
+    return LoadedModel(
         model=_ready(opened.model, opened.spec, device, precision),
         spec=opened.spec,
         temperature=1.0 if opened.temperature is None else opened.temperature,
@@ -106,7 +107,7 @@ def load_teacher(
         name=str(path),
         device=device,
         precision=precision,
-        trunk=_frozen_trunk(opened.found),
+        backbone=_frozen_backbone(opened.found),
     )
 
 
@@ -119,7 +120,7 @@ def open_model(
     num_frames: int | None = None,
     frame_interval: int | None = None,
 ) -> OpenedModel:
-    """Read a checkpoint of ours or of another code as it is; arguments and errors are those of ``load_teacher``."""
+    """Read a checkpoint of ours or of another code as it is; arguments and errors are those of ``load_model``."""
     found = load_any(path)
     if isinstance(found, Checkpoint):
         if name or num_frames or frame_interval:
@@ -150,7 +151,7 @@ def load_extractor(
     weights: str | Path | None,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
-) -> Teacher:
+) -> LoadedModel:
     """A timm backbone alone, ready to give features; it has no classes and its classifier means nothing.
 
     Args:
@@ -167,7 +168,7 @@ def load_extractor(
     name = f"tsn-{backbone}"
     model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
     spec = model_spec(name, classes=())
-    return Teacher(
+    return LoadedModel(
         model=_ready(model, spec, device, precision),
         spec=spec,
         temperature=1.0,
@@ -193,10 +194,10 @@ def _checked_temperature(checkpoint: Checkpoint) -> float | None:
     return None if temperature is None else float(temperature)
 
 
-def _frozen_trunk(found: Checkpoint | Weights) -> str | None:
+def _frozen_backbone(found: Checkpoint | Weights) -> str | None:
     provenance = found.meta.get("provenance") if isinstance(found, Checkpoint) else None
-    trunk = provenance.get("trunk") if isinstance(provenance, dict) else None
-    return trunk if isinstance(trunk, str) else None
+    backbone = provenance.get("trunk") if isinstance(provenance, dict) else None
+    return backbone if isinstance(backbone, str) else None
 
 
 def _ready(model: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:

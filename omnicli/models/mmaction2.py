@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from omnicli.models.architectures import TORCHVISION, backbone_name, three_d_design
+from omnicli.models.architectures import TORCHVISION, backbone_name, find_config_3d
 from omnicli.models.factory import ModelSpec
-from omnicli.models.resnet3d_configs import Design
-from omnicli.models.slowfast import SlowFastDesign
+from omnicli.models.resnet3d_configs import ResNet3DConfig
+from omnicli.models.slowfast import SlowFastConfig
 
 PLAIN_RESNETS = {f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)}
 KEEPS_HEAD = (f"{TORCHVISION}swin", f"{TORCHVISION}vit")  # mmaction2 takes off what is named fc or classifier only
@@ -20,7 +20,7 @@ def mmaction2_model(spec: ModelSpec, num_features: int) -> Config | None:
         spec: of our model.
         num_features: at the entrance of its classifier.
     """
-    design = three_d_design(spec.name)
+    design = find_config_3d(spec.name)
     backbone = _backbone_2d(spec) if design is None else _backbone_3d(spec.name, design)
     if backbone is None:
         return None
@@ -60,8 +60,8 @@ def is_plain_resnet(name: str) -> bool:
     return name.partition("-")[2] in PLAIN_RESNETS
 
 
-def _head_kind(spec: ModelSpec, design: Design | SlowFastDesign | None) -> Config:
-    if isinstance(design, SlowFastDesign):
+def _head_kind(spec: ModelSpec, design: ResNet3DConfig | SlowFastConfig | None) -> Config:
+    if isinstance(design, SlowFastConfig):
         return {"type": "SlowFastHead"}
     if design is not None:
         return {"type": "I3DHead"}
@@ -85,8 +85,8 @@ def _backbone_2d(spec: ModelSpec) -> Config | None:
     return {"type": f"{owner}{backbone}", "pretrained": False}
 
 
-def _backbone_3d(name: str, design: Design | SlowFastDesign) -> Config | None:
-    if isinstance(design, SlowFastDesign):
+def _backbone_3d(name: str, design: ResNet3DConfig | SlowFastConfig) -> Config | None:
+    if isinstance(design, SlowFastConfig):
         return _slowfast(design)
     made: Config = {"depth": design.depth, "pretrained": None}
     if design.width != 64:
@@ -116,7 +116,7 @@ def _backbone_3d(name: str, design: Design | SlowFastDesign) -> Config | None:
     return {**kind, **made, **_non_local(design)}
 
 
-def _inflate(design: Design) -> tuple[Any, ...]:
+def _inflate(design: ResNet3DConfig) -> tuple[Any, ...]:
     """Which blocks see more than one frame: one number a layer, or one a block where blocks of a layer differ."""
     wide = design.block == "basic"
     layers = []
@@ -127,7 +127,7 @@ def _inflate(design: Design) -> tuple[Any, ...]:
     return tuple(layers) if is_mixed else tuple(flags[0] for flags in layers)
 
 
-def _non_local(design: Design) -> Config:
+def _non_local(design: ResNet3DConfig) -> Config:
     blocks = tuple(
         tuple(int(pattern[block % len(pattern)]) for block in range(count))
         for pattern, count in zip(design.non_local, design.num_blocks, strict=True)
@@ -139,7 +139,7 @@ def _non_local(design: Design) -> Config:
     return {"non_local": blocks, "non_local_cfg": kind}
 
 
-def _slowfast(design: SlowFastDesign) -> Config:
+def _slowfast(design: SlowFastConfig) -> Config:
     common = {
         "type": "resnet3d", "depth": design.depth, "pretrained": None, "conv1_stride_t": 1, "pool1_stride_t": 1,
         "norm_eval": False,

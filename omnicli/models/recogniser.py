@@ -14,7 +14,7 @@ class Recogniser(nn.Module):
     threshold on scores is a threshold on their rounding.
 
     Attributes:
-        is_2d: it takes pictures, so that a web image can be given to it (Sec. 3.4).
+        is_2d: it takes images, so that a web image can be given to it (Sec. 3.4).
         is_framewise: each frame is judged alone, so that segments may be given as separate views.
         average_views: what test views are averaged over.
     """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnicli.models.resnet3d_configs import Design
+from omnicli.models.resnet3d_configs import ResNet3DConfig
 
 Triple = tuple[int, int, int]
 
@@ -64,7 +64,7 @@ class Basic(nn.Module):
     """Two t x 3 x 3 convolutions beside a shortcut."""
 
     def __init__(
-        self, in_channels: int, width: int, stride: Triple, *, design: Design, kernels_t: tuple[int, int]
+        self, in_channels: int, width: int, stride: Triple, *, design: ResNet3DConfig, kernels_t: tuple[int, int]
     ) -> None:
         super().__init__()
         kernel = (kernels_t[1], 3, 3)
@@ -94,7 +94,7 @@ class Bottleneck(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, width: int, stride: Triple, *, design: Design, kernels_t: tuple[int, int]
+        self, in_channels: int, width: int, stride: Triple, *, design: ResNet3DConfig, kernels_t: tuple[int, int]
     ) -> None:
         super().__init__()
         self.point_conv: nn.Module | None = None  # on the instance: a class attribute would hide the module
@@ -144,7 +144,7 @@ class ResNet3D(nn.Module):
 
     def __init__(
         self,
-        design: Design,
+        design: ResNet3DConfig,
         *,
         width: int | None = None,
         lateral: Sequence[int] = (0, 0, 0, 0),
@@ -222,7 +222,12 @@ def plain(
 
 
 def convolution(
-    in_channels: int, out_channels: int, kernel: Triple, stride: Triple, design: Design, middle: int | None = None
+    in_channels: int,
+    out_channels: int,
+    kernel: Triple,
+    stride: Triple,
+    design: ResNet3DConfig,
+    middle: int | None = None,
 ) -> nn.Module:
     """``plain``, or factorised where the design says."""
     if design.factorised:
@@ -230,7 +235,7 @@ def convolution(
     return plain(in_channels, out_channels, kernel, stride)
 
 
-def shortcut(in_channels: int, out_channels: int, stride: Triple, design: Design) -> nn.Sequential | None:
+def shortcut(in_channels: int, out_channels: int, stride: Triple, design: ResNet3DConfig) -> nn.Sequential | None:
     """1x1x1 and batch-norm where a block changes the shape, else nothing."""
     if stride == (1, 1, 1) and in_channels == out_channels:
         return None
@@ -243,7 +248,7 @@ def shortcut(in_channels: int, out_channels: int, stride: Triple, design: Design
     return nn.Sequential(projection, nn.BatchNorm3d(out_channels, eps=design.eps))
 
 
-def _layer(design: Design, index: int, in_channels: int, width: int) -> nn.Sequential:
+def _layer(design: ResNet3DConfig, index: int, in_channels: int, width: int) -> nn.Sequential:
     """The blocks of layer ``index + 1``; the first has the strides."""
     kind = Basic if design.block == "basic" else Bottleneck
     first_kernels, non_local = design.first_kernels_t[index], design.non_local[index]

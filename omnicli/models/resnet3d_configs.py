@@ -7,7 +7,7 @@ BLOCKS_OF_DEPTH = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
+class ResNet3DConfig:
     """One member of the family.
 
     Patterns are for layer1 to layer4; within a layer they repeat over its blocks.
@@ -70,10 +70,10 @@ class Design:
 EVEN = ((False,), (True, False), (True, False), (False,))  # blocks 0, 2, 4 of layer2 and layer3
 ODD = ((False,), (False, True), (False, True), (False,))
 
-SLOW_ONLY = Design(first_kernels_t=((1,), (1,), (3,), (3,)), zero_gamma=True, num_frames=4, frame_interval=16)
+SLOW_ONLY = ResNet3DConfig(first_kernels_t=((1,), (1,), (3,), (3,)), zero_gamma=True, num_frames=4, frame_interval=16)
 # basic blocks have no 1x1 to see neighbours with: their 3x3s do, in layer3 and layer4, as mmaction2 builds it
 SLOW_ONLY_18 = replace(SLOW_ONLY, block="basic", depth=18, first_kernels_t=((1,),) * 4, wide_kernels_t=(1, 1, 3, 3))
-I3D = Design(
+I3D = ResNet3DConfig(
     stem_kernel_t=5,
     stem_stride_t=2,
     pool_stride_t=2,
@@ -82,7 +82,7 @@ I3D = Design(
     num_frames=32,
     frame_interval=2,
 )
-CSN = Design(
+CSN = ResNet3DConfig(
     block="ir",
     stem_kernel_t=3,
     temporal_strides=(1, 2, 2, 2),
@@ -91,10 +91,10 @@ CSN = Design(
     num_frames=32,
     frame_interval=2,
 )
-R2PLUS1D = Design(
+R2PLUS1D = ResNet3DConfig(
     stem_kernel_t=3, temporal_strides=(1, 2, 2, 2), wide_kernels_t=(3, 3, 3, 3), factorised=True, eps=1e-3
 )
-R3D = Design(
+R3D = ResNet3DConfig(
     block="basic",
     depth=18,
     stem_kernel_t=3,
@@ -126,7 +126,7 @@ DESIGNS = {
     "r2plus1d-r101": replace(R2PLUS1D, depth=101),
     "r2plus1d-r152": replace(R2PLUS1D, depth=152),
     "r3d-r18": R3D,
-    # pictures only: the frames of a clip are averaged (IG-65M Table 4, to be inflated into r3d-r18)
+    # images only: the frames of a clip are averaged (IG-65M Table 4, to be inflated into r3d-r18)
     "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(1, 1, 1, 1)),
     "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(3, 1, 1, 1)),
     "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True),

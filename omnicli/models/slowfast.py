@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnicli.models.resnet3d import ResNet3D, plain
-from omnicli.models.resnet3d_configs import SLOW_ONLY, Design
+from omnicli.models.resnet3d_configs import SLOW_ONLY, ResNet3DConfig
 
 BETA = 8  # the fast pathway has an eighth of the channels
 WIDTH = 64
@@ -15,7 +15,7 @@ FAST = replace(SLOW_ONLY, stem_kernel_t=5, first_kernels_t=((3,), (3,), (3,), (3
 
 
 @dataclass(frozen=True)
-class SlowFastDesign:
+class SlowFastConfig:
     """One member of the family (CHECKPOINTS section 3).
 
     Attributes:
@@ -36,16 +36,16 @@ class SlowFastDesign:
 
 
 SLOWFAST_DESIGNS = {
-    "slowfast-r50": SlowFastDesign(tau=8, alpha=8, fusion_kernel=5),  # 4x16
-    "slowfast-r50-8x8": SlowFastDesign(tau=4, alpha=4, fusion_kernel=7),
-    "slowfast-r101-8x8": SlowFastDesign(tau=4, alpha=4, fusion_kernel=7, depth=101),
+    "slowfast-r50": SlowFastConfig(tau=8, alpha=8, fusion_kernel=5),  # 4x16
+    "slowfast-r50-8x8": SlowFastConfig(tau=4, alpha=4, fusion_kernel=7),
+    "slowfast-r101-8x8": SlowFastConfig(tau=4, alpha=4, fusion_kernel=7, depth=101),
 }
 
 
 class SlowPath(ResNet3D):
     """The slow pathway, with the convolutions that bring the fast one's channels in, doubled, before each layer."""
 
-    def __init__(self, design: Design, *, alpha: int, fusion_kernel: int, in_channels: int = 3) -> None:
+    def __init__(self, design: ResNet3DConfig, *, alpha: int, fusion_kernel: int, in_channels: int = 3) -> None:
         fast = [WIDTH // BETA * scale for scale in (1, 4, 8, 16)]  # channels of its stem and layer1 to layer3
         super().__init__(design, width=WIDTH, lateral=[2 * channels for channels in fast], in_channels=in_channels)
         for name, channels in zip(("conv1", "layer1", "layer2", "layer3"), fast, strict=True):
@@ -62,7 +62,7 @@ class SlowPath(ResNet3D):
 class SlowFast(nn.Module):
     """A clip to the pooled features of the fast pathway followed by those of the slow one."""
 
-    def __init__(self, design: SlowFastDesign, *, in_channels: int = 3) -> None:
+    def __init__(self, design: SlowFastConfig, *, in_channels: int = 3) -> None:
         super().__init__()
         self.design = design
         slow, fast = replace(SLOW_ONLY, depth=design.depth), replace(FAST, depth=design.depth)

@@ -9,7 +9,7 @@ from omnicli.models.recogniser import Recogniser
 
 
 class TSN(Recogniser):
-    """A picture backbone applied to each segment, features averaged, then classified (CHECKPOINTS section 3).
+    """An image backbone applied to each segment, features averaged, then classified (CHECKPOINTS section 3).
 
     The average is taken before the classifier, so over views, too, logits are averaged and the softmax comes last.
     """

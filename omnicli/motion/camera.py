@@ -1,7 +1,7 @@
-"""A picture as a clip, seen by a moving camera (Sec. 3.5, Eq. 2, Table 8): from a recipe of a few numbers to pixels.
+"""An image as a clip, seen by a moving camera (Sec. 3.5, Eq. 2, Table 8): from a recipe of a few numbers to pixels.
 
-A recipe is the field ``inflation`` of a record. It holds all that a clip needs beside the picture, so records can move
-to other machines alone, and nothing is stored but the picture itself until a model wants to see it:
+A recipe is the field ``inflation`` of a record. It holds all that a clip needs beside the image, so records can move
+to other machines alone, and nothing is stored but the image itself until a model wants to see it:
 
     {"mode": "perspective-agnostic", "seed": 0, "mean": [8 numbers], "covariance": [36 numbers]}
 
@@ -11,10 +11,10 @@ as its lower triangle, row by row; translations have 2 and 3 numbers instead, "s
 Ours: what the paper leaves open.
 - Translations take the translation part of the fitted distribution: "translate-constant" draws one velocity a clip,
   "translate-random" one a frame.
-- The crop of ``data.motion.place_crop``. A draw whose crop is under 60 % of the picture's sides, or whose frames fold
-  over, is drawn again, up to 20 times; a picture for which none is good stays still.
+- The crop of ``data.motion.place_crop``. A draw whose crop is under 60 % of the image's sides, or whose frames fold
+  over, is drawn again, up to 20 times; an image for which none is good stays still.
 - What is drawn is keyed by (seed, "inflate", id of the record, epoch, draw): every epoch has a new motion, and so has
-  every further draw of a picture in an epoch. Nothing else matters, neither order nor batch nor size.
+  every further draw of an image in an epoch. Nothing else matters, neither order nor batch nor size.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,13 +46,13 @@ quiet_codecs()
 
 @dataclass(frozen=True)
 class CameraPath:
-    """What each frame of a clip sees of its picture.
+    """What each frame of a clip sees of its image.
 
     Attributes:
-        views: (T, 3, 3) from a point of a frame to a point of the picture, in the coordinates of ``data.motion``.
-        scale: sides of the crop as a share of the picture's, in [0.6, 1].
+        views: (T, 3, 3) from a point of a frame to a point of the image, in the coordinates of ``data.motion``.
+        scale: sides of the crop as a share of the image's, in [0.6, 1].
         num_redrawn: draws that were no good.
-        gave_up: none was good, and the picture stays still.
+        gave_up: none was good, and the image stays still.
     """
 
     views: np.ndarray
@@ -85,9 +85,9 @@ def make_recipe(mode: str, motion: Gaussian | None, *, seed: int) -> dict[str, A
 
 
 def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -> dict[str, Any]:
-    """The recipe of one picture; "perspective-specific" looks for its class, and says in ``class`` which it found.
+    """The recipe of one image; "perspective-specific" looks for its class, and says in ``class`` which it found.
 
-    Ours: a picture of no class that was fitted gets the agnostic motion, and ``class`` is null.
+    Ours: an image of no class that was fitted gets the agnostic motion, and ``class`` is null.
     """
     if motion is None or mode != SPECIFIC:
         return make_recipe(mode, motion.agnostic.gaussian if motion else None, seed=seed)
@@ -103,7 +103,7 @@ def class_names(record: Record) -> Iterator[str]:
         yield from value if isinstance(value, list) else [value] if value else []
 
 
-def inflate_picture(
+def inflate_image(
     source: MediaSource,
     record: Record,
     *,
@@ -113,29 +113,29 @@ def inflate_picture(
     epoch: int = 0,
     draw: int = 0,
 ) -> np.ndarray:
-    """The clip of a picture, as its recipe says (Eq. 2).
+    """The clip of an image, as its recipe says (Eq. 2).
 
     The same record, epoch, draw and clip shape give the same clip in any order, batch and process. ``omni inflate
     --shards`` writes the clip of epoch 0, draw 0. A frame shown is ``frame_interval`` source frames from the one before
     it, each of them one step: a 4x16 clip spans 64 source frames, and shows the 1st, 17th, 33rd and 49th.
 
     Args:
-        source: the picture, open.
+        source: the image, open.
         record: its ``id`` and ``inflation`` are read.
         num_frames: T, frames of the clip.
         frame_interval: source frames from one to the next.
-        short_side: pixels of the clip; its shape is the picture's.
+        short_side: pixels of the clip; its shape is the image's.
         epoch: each has motions of its own.
-        draw: how often the picture was drawn before in this epoch; each has a motion of its own.
+        draw: how often the image was drawn before in this epoch; each has a motion of its own.
 
     Returns:
         (T, H, W, 3) uint8 RGB.
 
     Raises:
-        MediaError: the picture does not decode, or is a video.
+        MediaError: the image does not decode, or is a video.
         InputError: no recipe, or not one of this version; names the record.
     """
-    aspect, shape = picture_aspect(source), {"num_frames": num_frames, "frame_interval": frame_interval}
+    aspect, shape = image_aspect(source), {"num_frames": num_frames, "frame_interval": frame_interval}
     path = draw_path(record, aspect=aspect, **shape, epoch=epoch, draw=draw)
     return render_path(source, path, short_side=short_side)
 
@@ -143,11 +143,11 @@ def inflate_picture(
 def draw_path(
     record: Record, *, aspect: float, num_frames: int, frame_interval: int, epoch: int = 0, draw: int = 0
 ) -> CameraPath:
-    """The camera's path over the picture; see ``inflate_picture``.
+    """The camera's path over the image; see ``inflate_image``.
 
     Args:
         record: its ``id`` and ``inflation`` are read.
-        aspect: width / height of the picture.
+        aspect: width / height of the image.
         num_frames: T.
         frame_interval: source frames from one to the next.
         epoch: each has motions of its own.
@@ -174,27 +174,27 @@ def draw_path(
 def render_path(source: MediaSource, path: CameraPath, *, short_side: int) -> np.ndarray:
     """The frames that a camera on ``path`` sees, (T, H, W, 3) uint8 RGB.
 
-    The picture is read at the size at which the crop has the pixels of the clip, so that nothing is resampled to
+    The image is read at the size at which the crop has the pixels of the clip, so that nothing is resampled to
     another scale; every frame is warped from it directly, and the last is as sharp as the second.
 
     Raises:
-        MediaError: the picture does not decode.
+        MediaError: the image does not decode.
     """
     wanted = int(short_side / path.scale + 0.5)
-    picture = source.read([0], short_side=wanted)[0]
+    image = source.read([0], short_side=wanted)[0]
     ratio = short_side / min(source.height, source.width)
     height, width = (max(int(side * ratio + 0.5), 1) for side in (source.height, source.width))
-    return warp_picture(picture, path.views, height=height, width=width, aspect=picture_aspect(source))
+    return warp_image(image, path.views, height=height, width=width, aspect=image_aspect(source))
 
 
-def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: int, aspect: float) -> np.ndarray:
-    """What each frame sees, each warped from the picture itself.
+def warp_image(image: np.ndarray, views: np.ndarray, *, height: int, width: int, aspect: float) -> np.ndarray:
+    """What each frame sees, each warped from the image itself.
 
-    A border cannot show, as the views stay on the picture. Only between its outermost pixel centres and its edge is
+    A border cannot show, as the views stay on the image. Only between its outermost pixel centres and its edge is
     there nothing to interpolate with; there the outermost pixels go on, as in any resizing.
 
     Args:
-        picture: (H, W, 3) uint8, of any size.
+        image: (H, W, 3) uint8, of any size.
         views: (T, 3, 3) from ``place_crop``.
         height: of the frames, pixels.
         width: of the frames, pixels.
@@ -203,14 +203,14 @@ def warp_picture(picture: np.ndarray, views: np.ndarray, *, height: int, width: 
     Returns:
         (T, height, width, 3) uint8.
     """
-    to_picture = _to_pixels(picture.shape[0], picture.shape[1], aspect)
-    matrices = to_picture @ views @ _from_pixels(height, width, aspect)
+    to_image = _to_pixels(image.shape[0], image.shape[1], aspect)
+    matrices = to_image @ views @ _from_pixels(height, width, aspect)
     frames = np.empty((len(views), height, width, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moves = (np.diff(matrices, axis=0) != 0).any(axis=(1, 2)).tolist()
     for place, (matrix, is_new) in enumerate(zip(matrices, [True, *moves], strict=True)):
         if is_new:
-            cv2.warpPerspective(picture, matrix, (width, height), frames[place], flags, cv2.BORDER_REPLICATE)
+            cv2.warpPerspective(image, matrix, (width, height), frames[place], flags, cv2.BORDER_REPLICATE)
         else:
             frames[place] = frames[place - 1]  # standing still
     return frames
@@ -231,7 +231,7 @@ def try_paths(
     """What crops the clips of a motion need, before anything is drawn again: to see how strong it is.
 
     Returns:
-        (num_clips,) sides of the crop as a share of the picture's; under 0.6 a draw would be drawn again.
+        (num_clips,) sides of the crop as a share of the image's; under 0.6 a draw would be drawn again.
     """
     if mode in TRANSLATIONS:
         motion = motion.part(TRANSLATION)
@@ -241,10 +241,10 @@ def try_paths(
     return place_crop(compose(steps, frame_interval=frame_interval), aspect=aspect)[0]
 
 
-def picture_aspect(source: MediaSource) -> float:
-    """Width / height of an open picture. Raises MediaError for a video."""
+def image_aspect(source: MediaSource) -> float:
+    """Width / height of an open image. Raises MediaError for a video."""
     if source.num_frames != 1 or source.fps:
-        raise MediaError("a video, not a picture to inflate")
+        raise MediaError("a video, not an image to inflate")
     return source.width / source.height
 
 

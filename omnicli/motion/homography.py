@@ -51,7 +51,7 @@ class Gaussian:
         return root
 
 
-class Moments:
+class MomentSums:
     """Sums from which the maximum-likelihood Gaussian follows; a few numbers, however many steps were seen.
 
     Attributes:
@@ -119,23 +119,23 @@ def compose(steps: np.ndarray, *, frame_interval: int = 1) -> np.ndarray:
 
 
 def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarray]:
-    """The largest crop that shows no border in any frame of a clip, and what each frame sees of the picture.
+    """The largest crop that shows no border in any frame of a clip, and what each frame sees of the image.
 
-    Ours: the crop has the shape of the picture and plays the part of J_1: it is the frame that the motion is normalised
+    Ours: the crop has the shape of the image and plays the part of J_1: it is the frame that the motion is normalised
     to, so that a clip moves as the videos did that the motion was fitted to. Frame i sees the points M_i⁻¹(frame) of
     J_1's plane. They reach furthest at the four corners, as long as no corner is behind the camera; so the largest
     crop follows from the corners of all frames alone. Where there is play, the crop stays near the centre.
 
     Args:
         path: (..., T, 3, 3) from ``compose``.
-        aspect: width / height of the picture.
+        aspect: width / height of the image.
 
     Returns:
-        scale: (...,) the crop's sides as a share of the picture's, at most 1; 0 where one is mirrored or folds over.
+        scale: (...,) the crop's sides as a share of the image's, at most 1; 0 where one is mirrored or folds over.
         views: (..., T, 3, 3) from a point of each frame to what it sees, both in the coordinates of this module;
             meaningless where the scale is 0.
     """
-    half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the picture: its short side is [-1, 1]
+    half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the image: its short side is [-1, 1]
     with np.errstate(all="ignore"):  # what overflows, or divides by nothing, is not good
         determinant = np.linalg.det(path)  # (..., T)
         upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either

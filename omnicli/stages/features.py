@@ -1,6 +1,6 @@
 """Features of a backbone (Sec. 3.3: frame-level features; also input of fc-only training).
 
-    in    records: pictures, videos, folders of frames
+    in    records: images, videos, folders of frames
     out   the same records in the same order, each with the arrays `features` (F, D) float16 and `times` (F,) seconds
 
 Paper: pooled features of an ImageNet ResNet-50, of each frame.

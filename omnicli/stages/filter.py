@@ -1,6 +1,6 @@
 """Teacher filtering (Sec. 3.2, 3.4).
 
-    in    web records: pictures, videos, folders of frames; any label they carry is not looked at
+    in    web records: images, videos, folders of frames; any label they carry is not looked at
     out   the same records in the same order, minus those the teacher doubts; each gains `pseudo_label`, `pseudo_class`,
           `confidence`, `top_scores` (best 5) and, where its query names a class, `query_score`
 
@@ -34,7 +34,7 @@ DISAGREES = "teacher disagrees"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class FilterRule:
     """Who keeps what. Exactly one of threshold, keep_fraction, top and score_only decides.
 
     Attributes:
@@ -78,7 +78,7 @@ Score = Callable[..., Iterator[tuple[Record, np.ndarray | None]]]
 
 
 def filter_records(
-    records: Iterable[Record], *, score: Score | None, queries: Queries, rule: Rule, on_drop: OnDrop
+    records: Iterable[Record], *, score: Score | None, queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """Keep what the teachers believe (Sec. 3.4).
 
@@ -151,7 +151,7 @@ def keep_curve(counts: Mapping[str, int]) -> list[str]:
 
 
 def _weigh(
-    records: Iterable[Record], score: Score, queries: Queries, rule: Rule, on_drop: OnDrop
+    records: Iterable[Record], score: Score, queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Evidence]]:
     """Score every record with the teachers; what this rule cannot judge is not even read."""
 
@@ -168,7 +168,7 @@ def _weigh(
 
 
 def _weigh_again(
-    records: Iterable[Record], queries: Queries, rule: Rule, on_drop: OnDrop
+    records: Iterable[Record], queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Evidence]]:
     """The scores an earlier run stored."""
     for record in _readable_then(records, "top_scores", on_drop):
@@ -201,7 +201,7 @@ def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> I
 
 
 def _pseudo_label(
-    weighed: Iterable[tuple[Record, Evidence]], queries: Queries, rule: Rule, on_drop: OnDrop
+    weighed: Iterable[tuple[Record, Evidence]], queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """ŷ = PseudoLabel(M(x)) (Sec. 3.2)."""
     for record, evidence in weighed:
@@ -225,7 +225,7 @@ def _pseudo_label(
 def _keep_best(
     records: Iterable[Record],
     believe: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
-    rule: Rule,
+    rule: FilterRule,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """The best share or number of each group. All records wait on disk; 40 bytes of each in memory."""
@@ -256,7 +256,7 @@ def _spool_leaving(spool: Spool, leaving: list[tuple[Record, str]]) -> None:
     leaving.clear()
 
 
-def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray, rule: Rule) -> np.ndarray:
+def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray, rule: FilterRule) -> np.ndarray:
     """Which records are among the best of their group.
 
     Args:
@@ -285,7 +285,7 @@ def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray
     return kept
 
 
-def _group(record: Record, rule: Rule) -> str:
+def _group(record: Record, rule: FilterRule) -> str:
     match rule.per:
         case "class":
             return str(record["pseudo_label"])

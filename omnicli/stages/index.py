@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 
@@ -115,6 +115,6 @@ def _measure_all(named: Iterator[tuple[Record, str]], measure: Measure, workers:
         except MediaError as error:
             return record, f"unreadable: {error}"
 
-    for measured in map_ahead(measure_one, named, workers=workers, ahead=workers * AHEAD_PER_WORKER):
-        if not isinstance(measured, Lull):
+    for measured in parallel_map(measure_one, named, workers=workers, ahead=workers * AHEAD_PER_WORKER):
+        if not isinstance(measured, Idle):
             yield measured

@@ -1,6 +1,6 @@
 """Packing: frames decoded and resized once, so that training reads them ten times faster than from videos.
 
-    in    records of any media: pictures, videos, folders of frames, packed rows, and parts of them
+    in    records of any media: images, videos, folders of frames, packed rows, and parts of them
     out   the same records in the same order, each with the arrays `frames` (F JPEG files), `times` (F,) seconds and
           `span_sec`, and with `width`, `height`, `fps`, `num_frames` and `duration_sec` of what was packed
 
@@ -20,7 +20,7 @@ import numpy as np
 from omnicli.data.frame_sampling import segment_indices_test
 from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
 from omnicli.media.video import frames_at
@@ -32,7 +32,7 @@ ROUND_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packing:
+class PackOptions:
     """What is kept of media.
 
     Attributes:
@@ -50,7 +50,7 @@ class Packing:
     root: str | None = None
 
 
-def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, on_drop: OnDrop) -> Iterator[Record]:
+def pack_records(records: Iterable[Record], *, packing: PackOptions, workers: int, on_drop: OnDrop) -> Iterator[Record]:
     """Attach the packed frames of every record that can be read.
 
     Args:
@@ -62,9 +62,9 @@ def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, o
     Yields:
         Records whose ``arrays`` hold ``frames``, ``times`` and ``span_sec``, in order.
     """
-    made = map_ahead(partial(_try_pack, packing=packing), records, workers=workers, ahead=READ_AHEAD * workers)
+    made = parallel_map(partial(_try_pack, packing=packing), records, workers=workers, ahead=READ_AHEAD * workers)
     for result in made:
-        if isinstance(result, Lull):
+        if isinstance(result, Idle):
             continue
         record, why = result
         if why:
@@ -76,7 +76,7 @@ def pack_records(records: Iterable[Record], *, packing: Packing, workers: int, o
 def packed_stage(
     stage: Stage,
     *,
-    packing: Packing,
+    packing: PackOptions,
     workers: int,
     passes: Callable[[Record], bool],
 ) -> Stage:
@@ -97,8 +97,8 @@ def packed_stage(
         return leaving if why or passes(record) else _try_pack(record, packing=packing)
 
     def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
-        made = map_ahead(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
-        settled = (result for result in made if not isinstance(result, Lull))
+        made = parallel_map(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
+        settled = (result for result in made if not isinstance(result, Idle))
         for _, group in groupby(settled, key=lambda result: result[0].position):
             pieces = list(group)
             broken = next(((record, why) for record, why in pieces if why), None)
@@ -120,7 +120,7 @@ def _with_drops(stage: Stage, records: Iterator[Record]) -> Iterator[tuple[Recor
     yield from dropped
 
 
-def _try_pack(record: Record, *, packing: Packing) -> tuple[Record, str]:
+def _try_pack(record: Record, *, packing: PackOptions) -> tuple[Record, str]:
     """The packed record, or the record and why it cannot be read."""
     try:
         return pack_record(record, packing), ""
@@ -128,7 +128,7 @@ def _try_pack(record: Record, *, packing: Packing) -> tuple[Record, str]:
         return record, f"unreadable: {error}"
 
 
-def pack_record(record: Record, packing: Packing) -> Record:
+def pack_record(record: Record, packing: PackOptions) -> Record:
     """One record with its frames; the pixels of one frame at a time are in memory, the JPEG files all.
 
     Raises:
@@ -146,7 +146,7 @@ def pack_record(record: Record, packing: Packing) -> Record:
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
     facts: dict[str, float] = {"width": shape[1], "height": shape[0]}
-    if duration_sec:  # a picture has none
+    if duration_sec:  # an image has none
         rate = round(len(frames) / duration_sec, ROUND_DIGITS)
         facts |= {"num_frames": len(frames), "fps": rate, "duration_sec": duration_sec}
     made = record.derive(**facts)
@@ -154,7 +154,7 @@ def pack_record(record: Record, packing: Packing) -> Record:
     return made
 
 
-def wanted_frames(record: Record, source: MediaSource, packing: Packing) -> np.ndarray:
+def wanted_frames(record: Record, source: MediaSource, packing: PackOptions) -> np.ndarray:
     """Indices (F,) of the frames to pack, ascending, without repeats, F >= 1."""
     judged = [*(record.get("positive_sec") or ()), *(record.get("negative_sec") or ())]
     if judged:

@@ -35,7 +35,7 @@ Score = Callable[..., Iterator[tuple[Record, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class SegmentRule:
     """Which moments are positive.
 
     Attributes:
@@ -51,12 +51,12 @@ class Rule:
 
 
 def segment_records(
-    records: Iterable[Record], *, score: Score | None, queries: Queries | None, rule: Rule, on_drop: OnDrop
+    records: Iterable[Record], *, score: Score | None, queries: Queries | None, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """Find where untrimmed videos show their class.
 
     Args:
-        records: videos; pictures pass.
+        records: videos; images pass.
         score: ``moments.score_moments`` with its teachers; None: 2D records carry the scores of an earlier run.
         queries: the class each record was searched for; None without ``score``.
         rule: which moments are positive.
@@ -90,7 +90,7 @@ def segment_records(
 
 
 def is_untouched(record: Record) -> bool:
-    """True for what is no untrimmed video: pictures, pictures made into clips."""
+    """True for what is no untrimmed video: images, images made into clips."""
     return record.get("media") == "image" or record.get("inflation") is not None
 
 
@@ -114,7 +114,7 @@ def score_curve(counts: Mapping[str, int]) -> list[str]:
     return [f"{num_scored:,} moments; share with a score at or above a threshold: {curve}"]
 
 
-def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: Rule) -> int | None:
+def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: SegmentRule) -> int | None:
     """The class whose moments are looked for; None if nothing says it."""
     if rule.label_by != "teacher":
         if record.get("class_name") is not None or record.get("label") is not None:
@@ -126,7 +126,7 @@ def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: 
 
 
 def _divide_frames(
-    record: Record, times_sec: np.ndarray, confidences: np.ndarray, rule: Rule, on_drop: OnDrop
+    record: Record, times_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """2D: one record a video, its frames divided into positive and negative ones."""
     is_positive = confidences >= rule.threshold
@@ -143,7 +143,7 @@ def _divide_frames(
         on_drop(divided, NO_POSITIVE)
 
 
-def _decide_again(record: Record, rule: Rule, on_drop: OnDrop) -> Iterator[Record]:
+def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterator[Record]:
     """2D, from what an earlier run wrote; what it could not read leaves again for the same reason."""
     if record.get("frame_scores") is None:
         if record.why_unreadable:
@@ -164,7 +164,7 @@ def _decide_again(record: Record, rule: Rule, on_drop: OnDrop) -> Iterator[Recor
 
 
 def _cut_pieces(
-    record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: Rule, on_drop: OnDrop
+    record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """3D: one record a positive piece; nothing is encoded, the piece refers to the file."""
     is_kept = confidences >= rule.threshold

@@ -7,7 +7,8 @@ Every class, label and file is checked before the first step: media that cannot 
 clip that opens but fails to decode in the middle of training leaves then, counted too, and its place in the batch stays
 empty: nothing is drawn in its stead, so the balance of classes never shifts unseen.
 
-Frozen trunk (``freeze="backbone"``): epoch e sees augmented view e mod 10 of every clip, and the features of a view are
+Frozen backbone (``freeze="backbone"``): epoch e sees augmented view e mod 10 of every clip, and the features of a view
+are
 computed once, in fixed batches, and kept (up to 2 GiB; beyond that they are computed again, to the same bits). So what
 is cached is exactly what would be computed; the ten views are Ours. With mixup the features are mixed (Ours).
 
@@ -28,11 +29,11 @@ from omnicli.data.labels import check_every_class_has_a_clip, infer_classes, rea
 from omnicli.data.training_clips import check_media
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
-from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.context import Setting
-from omnicli.training.inputs import ClipFeed, FrozenFeed
+from omnicli.training.batch_sampler import JointSampler, TrainingSource
+from omnicli.training.context import TrainingContext
+from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import TeacherRecipe
 from omnicli.training.setup import (
@@ -40,7 +41,7 @@ from omnicli.training.setup import (
     augmentation,
     create_learner,
     finish_training,
-    frozen_trunk,
+    frozen_backbone,
     hold_out,
     learn_classifier,
     measure_epoch,
@@ -48,8 +49,8 @@ from omnicli.training.setup import (
     prepare_training,
     tell_again,
 )
-from omnicli.training.trainer import LeftOut, Metrics, digest_of_records, forget_state, left_out_before
-from omnicli.training.validation import Judge
+from omnicli.training.trainer import Metrics, UnopenedMedia, digest_of_records, forget_state, left_out_before
+from omnicli.training.validation import Validator
 
 STAGE = "teacher-train"
 
@@ -65,7 +66,7 @@ def train_teacher(
     calibrate: bool = True,
     min_held_out: int = MIN_HELD_OUT,
     resume: bool = True,
-    setting: Setting,
+    setting: TrainingContext,
     on_drop: OnDrop,
 ) -> Iterator[Metrics]:
     """Train M on D_T and write it to ``out``.
@@ -101,12 +102,12 @@ def train_teacher(
     val_examples = read_examples(list(val), names) if val is not None else []
     digest = digest_of_records(example.record for example in examples + val_examples)
     spec, model = create_learner(recipe, names, seed, setting)
-    trunk = frozen_trunk(recipe)
+    backbone = frozen_backbone(recipe)
     check_media(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
-        is_frozen=recipe.freeze == "backbone", trunk=trunk, looks=spec.looks, root=setting.root,
+        is_frozen=recipe.freeze == "backbone", backbone=backbone, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, setting.world, digest) if resume else LeftOut()
+    left_out = left_out_before(out, setting.world, digest) if resume else UnopenedMedia()
     examples, val_examples = opened_sets(examples, val_examples, model.is_2d, setting, on_drop, left_out)
     held_out: list[Example] = []
     if calibrate:
@@ -115,9 +116,9 @@ def train_teacher(
 
     # how M learns
     options = {
-        **asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__, "trunk": trunk,
+        **asdict(recipe), "seed": seed, "calibrate": calibrate, "data": digest, "omni": __version__, "trunk": backbone,
     }  # fmt: skip
-    plan = Plan([Source("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
+    plan = JointSampler([TrainingSource("", examples, recipe.batch_size)], ratio=[1], seed=seed, stage=STAGE)
     training = prepare_training(model, recipe, plan, out, options, setting)
     training.left_out = left_out
     if not resume:
@@ -127,20 +128,20 @@ def train_teacher(
 
     # train on D_T
     look = augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root)
-    teacher = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
+    teacher = LoadedModel(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     objective = Objective(
         num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha
     )
     if recipe.probe_epochs and not resumed:
-        learn_classifier(FrozenFeed(teacher, plan, look, setting), recipe, training, objective)
-    feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(teacher, plan, look, setting)
+        learn_classifier(CachedFeatureInputs(teacher, plan, look, setting), recipe, training, objective)
+    feed = (CachedFeatureInputs if recipe.freeze == "backbone" else ClipInputs)(teacher, plan, look, setting)
     yield from training.run(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
-        measure=partial(measure_epoch, judge=Judge(teacher, val_examples, setting, on_drop), spec=spec),
+        measure=partial(measure_epoch, judge=Validator(teacher, val_examples, setting, on_drop), spec=spec),
         on_bad=lambda example, why: on_drop(example.record, f"unreadable: {why}"),
     )
 
     # a temperature for its scores, and the finished teacher
-    temperature = Judge(teacher, held_out, setting, on_drop).temperature() if held_out else None
+    temperature = Validator(teacher, held_out, setting, on_drop).temperature() if held_out else None
     finish_training(training, spec, temperature, training.history[-1])

@@ -44,13 +44,13 @@ from omnicli.data.training_clips import check_media
 from omnicli.errors import InputError, UsageError
 from omnicli.models.checkpoint import check_writable
 from omnicli.models.factory import ModelSpec
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import Recogniser
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
-from omnicli.training.batch_sampler import Plan, Source, batch_sizes
-from omnicli.training.context import Setting
-from omnicli.training.inputs import ClipFeed, FrozenFeed
+from omnicli.training.batch_sampler import JointSampler, TrainingSource, batch_sizes
+from omnicli.training.context import TrainingContext
+from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.objective import Objective, step_losses
 from omnicli.training.recipes import StudentRecipe
 from omnicli.training.setup import (
@@ -58,7 +58,7 @@ from omnicli.training.setup import (
     augmentation,
     create_learner,
     finish_training,
-    frozen_trunk,
+    frozen_backbone,
     hold_out,
     learn_classifier,
     measure_epoch,
@@ -66,8 +66,15 @@ from omnicli.training.setup import (
     prepare_training,
     tell_again,
 )
-from omnicli.training.trainer import LeftOut, Metrics, Training, digest_of_records, forget_state, left_out_before
-from omnicli.training.validation import Judge
+from omnicli.training.trainer import (
+    Metrics,
+    TrainingRun,
+    UnopenedMedia,
+    digest_of_records,
+    forget_state,
+    left_out_before,
+)
+from omnicli.training.validation import Validator
 
 STAGE = "train"
 TARGET = "target"
@@ -86,7 +93,7 @@ def train_student(
     calibrate: bool = True,
     min_held_out: int = MIN_HELD_OUT,
     resume: bool = True,
-    setting: Setting,
+    setting: TrainingContext,
     on_drop: OnDrop,
 ) -> Iterator[Metrics]:
     """Train M' on D_T and all D_A,i, and write it to ``out``.
@@ -127,12 +134,12 @@ def train_student(
 
     # M', and the target's media
     spec, model = create_learner(recipe, names, seed, setting, multi_label=recipe.multi_label)
-    trunk = frozen_trunk(recipe)
+    backbone = frozen_backbone(recipe)
     check_media(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
-        trunk=trunk, looks=spec.looks, root=setting.root,
+        backbone=backbone, looks=spec.looks, root=setting.root,
     )  # fmt: skip
-    left_out = left_out_before(out, world, digest) if resume else LeftOut()
+    left_out = left_out_before(out, world, digest) if resume else UnopenedMedia()
     target_examples, val_examples = opened_sets(target_examples, val_examples, model.is_2d, setting, on_drop, left_out)
     held_out: list[Example] = []
     if calibrate and not recipe.multi_label:
@@ -143,7 +150,7 @@ def train_student(
     plan = _plan_sources(target_examples, web, recipe, sizes, seed, setting)
     options = {
         **asdict(recipe), "seed": seed, "calibrate": calibrate, "sources": list(web), "data": digest,
-        "processes": world.size, "omni": __version__, "trunk": trunk,
+        "processes": world.size, "omni": __version__, "trunk": backbone,
     }  # fmt: skip
     training = prepare_training(model, recipe, plan, out, options, setting, ema=recipe.ema)
     training.left_out = left_out
@@ -152,18 +159,18 @@ def train_student(
     # Eq. 1, step by step
     num_positive = _num_positive(recipe, spec)
     look = replace(augmentation(spec, recipe, seed=seed, stage=STAGE, root=setting.root), num_positive=num_positive)
-    student = Teacher(model, spec, 1.0, "", str(out), setting.device, torch.float32)
+    student = LoadedModel(model, spec, 1.0, "", str(out), setting.device, torch.float32)
     objective = Objective(
         num_classes=len(names), label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha,
         is_cross=recipe.mixup == "cross", multi_label=recipe.multi_label, num_passes=recipe.num_passes,
     )  # fmt: skip
     if recipe.probe_epochs and not resumed:
-        learn_classifier(FrozenFeed(student, plan, look, setting), recipe, training, objective)
+        learn_classifier(CachedFeatureInputs(student, plan, look, setting), recipe, training, objective)
     if setting.compile:
         model.compile()
-    feed = (FrozenFeed if recipe.freeze == "backbone" else ClipFeed)(student, plan, look, setting)
+    feed = (CachedFeatureInputs if recipe.freeze == "backbone" else ClipInputs)(student, plan, look, setting)
     student = replace(student, model=cast(Recogniser, training.result))
-    judge = Judge(student, val_examples, setting, on_drop)
+    judge = Validator(student, val_examples, setting, on_drop)
     yield from training.run(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
@@ -172,7 +179,7 @@ def train_student(
     )
 
     # a temperature for its scores, and the finished student
-    temperature = Judge(student, held_out, setting, on_drop).temperature() if held_out else None
+    temperature = Validator(student, held_out, setting, on_drop).temperature() if held_out else None
     if world.is_first:
         finish_training(training, spec, temperature, training.history[-len(plan.sources)])
 
@@ -236,13 +243,13 @@ def _plan_sources(
     recipe: StudentRecipe,
     sizes: Sequence[int],
     seed: int,
-    setting: Setting,
-) -> Plan:
+    setting: TrainingContext,
+) -> JointSampler:
     """Mini-batches of these sizes, web records drawn by their weight. Raises InputError."""
-    sources = [Source(TARGET, target, sizes[0])]
+    sources = [TrainingSource(TARGET, target, sizes[0])]
     for (name, examples), size in zip(web.items(), sizes[1:], strict=True):
-        sources.append(Source(name, examples, size, read_weights(examples, name)))
-    return Plan(
+        sources.append(TrainingSource(name, examples, size, read_weights(examples, name)))
+    return JointSampler(
         sources, recipe.ratio, alternate=recipe.alternate, seed=seed, stage=STAGE, multi_label=recipe.multi_label,
         rank=setting.world.rank, size=setting.world.size,
     )  # fmt: skip
@@ -259,7 +266,7 @@ def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:
     return recipe.snippets[0] if recipe.snippets else None
 
 
-def _check_enough(examples: Sequence[Example], names: Sequence[str], setting: Setting) -> None:
+def _check_enough(examples: Sequence[Example], names: Sequence[str], setting: TrainingContext) -> None:
     """Something to look at for every class and every process. Raises InputError, UsageError."""
     check_every_class_has_a_clip(examples, names)
     size = setting.world.size
@@ -267,7 +274,7 @@ def _check_enough(examples: Sequence[Example], names: Sequence[str], setting: Se
         raise UsageError(f"{len(examples)} target records for {size} processes: some would have none; start fewer")
 
 
-def _common_digest(examples: Sequence[Example], setting: Setting) -> str:
+def _common_digest(examples: Sequence[Example], setting: TrainingContext) -> str:
     """What the data are, the same for every process. Raises UsageError."""
     digest = digest_of_records(example.record for example in examples)
     digests = setting.world.gather(digest)
@@ -277,7 +284,7 @@ def _common_digest(examples: Sequence[Example], setting: Setting) -> str:
     return digest
 
 
-def _take_up(training: Training, plan: Plan, resume: bool, on_drop: OnDrop) -> bool:
+def _take_up(training: TrainingRun, plan: JointSampler, resume: bool, on_drop: OnDrop) -> bool:
     """Take up an unfinished training, if there is one, and tell again what was unreadable; True if there was."""
     if not resume:
         if training.world.is_first:

@@ -8,11 +8,11 @@ from hashlib import blake2b
 from typing import Any
 
 from omnicli.errors import UsageError
-from omnicli.streams.record import shard_key
+from omnicli.streams.record import partition_key
 
 
 @dataclass(frozen=True)
-class Shard:
+class Part:
     """Part ``index`` (0-based) of ``total``."""
 
     index: int
@@ -20,7 +20,7 @@ class Shard:
 
     def holds(self, record: Mapping[str, Any]) -> bool:
         """True if the record is of this part: by ``parent``, else ``id``, so that pieces of a video stay together."""
-        return self.holds_key(shard_key(record))
+        return self.holds_key(partition_key(record))
 
     def holds_key(self, key: str) -> bool:
         """True if BLAKE2b-64 of the key (UTF-8, big-endian) modulo ``total`` is ``index``.
@@ -32,7 +32,7 @@ class Shard:
         return int.from_bytes(digest, "big") % self.total == self.index
 
 
-def parse_shard(text: str, *, environment: Mapping[str, str] | None = None) -> Shard:
+def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Part:
     """``--shard I/N``, or ``auto``: this task of a Slurm array, or this rank under torchrun.
 
     Args:
@@ -46,29 +46,29 @@ def parse_shard(text: str, *, environment: Mapping[str, str] | None = None) -> S
     Shard(index=3, total=64)
     """
     if text == "auto":
-        return _shard_of_environment(os.environ if environment is None else environment)
+        return _part_of_environment(os.environ if environment is None else environment)
     match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if not match:
         raise UsageError(f"--shard: expected I/N (0-based, such as 0/64) or auto, got {text!r}")
     index, total = int(match[1]), int(match[2])
     if index >= total:
         raise UsageError(f"--shard {text}: I counts from 0 to N - 1 = {total - 1}")
-    return Shard(index, total)
+    return Part(index, total)
 
 
-def _shard_of_environment(environment: Mapping[str, str]) -> Shard:
+def _part_of_environment(environment: Mapping[str, str]) -> Part:
     if "SLURM_ARRAY_TASK_ID" in environment:
-        return _shard_of_slurm(environment)
+        return _part_of_slurm(environment)
     if "RANK" in environment and "WORLD_SIZE" in environment:
         rank, total = (_integer(environment, name) for name in ("RANK", "WORLD_SIZE"))
-        return parse_shard(f"{rank}/{total}")
+        return parse_part(f"{rank}/{total}")
     raise UsageError(
         "--shard auto: neither SLURM_ARRAY_TASK_ID (sbatch --array=0-63) nor RANK and WORLD_SIZE (torchrun) is set; "
         "say --shard I/N"
     )
 
 
-def _shard_of_slurm(environment: Mapping[str, str]) -> Shard:
+def _part_of_slurm(environment: Mapping[str, str]) -> Part:
     """The task of a whole array 0..N-1; a partial array (a retry) would silently split the input in another way."""
     index = _integer(environment, "SLURM_ARRAY_TASK_ID")
     total = _integer(environment, "SLURM_ARRAY_TASK_COUNT")
@@ -80,7 +80,7 @@ def _shard_of_slurm(environment: Mapping[str, str]) -> Shard:
             f"--shard auto: the array is {first}-{last} with step {step} and {total} tasks, not the whole of 0-N; "
             f"for a partial retry give the first run's N: --shard $SLURM_ARRAY_TASK_ID/{max(total, last + 1)}"
         )
-    return parse_shard(f"{index}/{total}")
+    return parse_part(f"{index}/{total}")
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int:

@@ -202,7 +202,7 @@ def normalise_id(path: str) -> str:
     return posixpath.normpath(path)
 
 
-def shard_key(record: Mapping[str, Any]) -> str:
+def partition_key(record: Mapping[str, Any]) -> str:
     """What sharding follows: the first ancestor, so that the pieces of a video stay together; else the id."""
     return str(record.get("parent") or record.get("id") or record.get("path") or "")
 

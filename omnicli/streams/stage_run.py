@@ -27,7 +27,7 @@ def observe_nothing(record: Record, counters: Counter[str]) -> None:
     """Count nothing beyond what every stage counts."""
 
 
-class Flow:
+class StageRun:
     """Books of one stream.
 
     Attributes:

@@ -22,7 +22,7 @@ Turn = tuple[int, int]  # source, batch of it; source 0 is the target
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """One data set of a joint training.
 
     Attributes:
@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Portion:
+class SourceDraws:
     """What one source gives to one forward pass of one rank.
 
     Attributes:
@@ -54,7 +54,7 @@ class Portion:
 
 
 @dataclass(frozen=True)
-class Plan:
+class JointSampler:
     """How the sources of a training take turns.
 
     Attributes:
@@ -68,7 +68,7 @@ class Plan:
         size: processes.
     """
 
-    sources: Sequence[Source]
+    sources: Sequence[TrainingSource]
     ratio: Sequence[int]
     alternate: bool = False
     seed: int = 0
@@ -98,7 +98,7 @@ class Plan:
         sources = self.sources[:1] if self.alternate else self.sources
         return self.size * sum(source.batch_size for source in sources)
 
-    def steps(self, epoch: int) -> list[list[Portion]]:
+    def steps(self, epoch: int) -> list[list[SourceDraws]]:
         """The portions of each step of an epoch, those of this rank, in the order of its forward passes.
 
         Joint: every source in every step, the target last, as in the released code's loop. A short last batch of the
@@ -111,7 +111,7 @@ class Plan:
         last_is_target = [*range(1, len(self.sources)), 0]
         return [[batches[number][step] for number in last_is_target] for step in range(self.num_target_batches)]
 
-    def _joint_batches(self, number: int, epoch: int) -> list[Portion]:
+    def _joint_batches(self, number: int, epoch: int) -> list[SourceDraws]:
         """One batch a step: |B_i| = |B_T| r_i / r_0."""
         target = self.sources[0]
         sizes = np.full(self.num_target_batches, target.batch_size * self.size)
@@ -123,7 +123,7 @@ class Plan:
         spans = zip(ends - sizes, ends, strict=True)
         return [self._mine(number, rows[start:end], draws[start:end]) for start, end in spans]
 
-    def _alternating(self, turns: Sequence[Turn], epoch: int) -> list[Portion]:
+    def _alternating(self, turns: Sequence[Turn], epoch: int) -> list[SourceDraws]:
         """Each source in passes of its own batches, begun again when they have ended."""
         rows: dict[int, np.ndarray] = {number: np.empty(0, np.int64) for number in range(len(self.sources))}
         spans: list[tuple[int, int, int]] = []
@@ -147,11 +147,11 @@ class Plan:
         rng = keyed_rng(self.seed, self.stage, f"draw {number}", epoch, part)
         return weighted_draws(source.weights, count, rng)
 
-    def _mine(self, number: int, rows: np.ndarray, draws: np.ndarray) -> Portion:
+    def _mine(self, number: int, rows: np.ndarray, draws: np.ndarray) -> SourceDraws:
         """Every ``size``-th of them: no rank has more than one above another."""
-        return Portion(number, rows[self.rank :: self.size], draws[self.rank :: self.size])
+        return SourceDraws(number, rows[self.rank :: self.size], draws[self.rank :: self.size])
 
-    def _num_batches(self, source: Source) -> int:
+    def _num_batches(self, source: TrainingSource) -> int:
         return -(-len(source.examples) // (source.batch_size * self.size))
 
 

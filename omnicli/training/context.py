@@ -10,7 +10,7 @@ from omnicli.training.distributed import World
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class TrainingContext:
     """Where and how a training runs; nothing in it changes what is learnt, apart from rounding.
 
     Attributes:

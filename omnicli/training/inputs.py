@@ -1,4 +1,4 @@
-"""What a model is fed in training and how it is measured: augmented clips, or the features of a frozen trunk, kept."""
+"""Inputs of training: augmented clips, or cached features of a frozen backbone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,32 +8,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnicli.data.dataloader import Batch, Example, Key, Place, StepBatch, feature_batches, read_batches
+from omnicli.data.dataloader import (
+    DrawnExample,
+    Example,
+    ExampleKey,
+    SourceBatch,
+    StepBatch,
+    feature_batches,
+    read_batches,
+)
 from omnicli.data.training_clips import Augmentation, read_feature, read_training_clip
 from omnicli.data.transforms import normalise
-from omnicli.media.parallel import Lull, map_ahead
-from omnicli.models.loading import Teacher
+from omnicli.media.parallel import Idle, parallel_map
+from omnicli.models.loading import LoadedModel
 from omnicli.rng import keyed_rng
 from omnicli.streams.record import Record
-from omnicli.training.batch_sampler import Plan, Portion
-from omnicli.training.context import Setting
-from omnicli.training.validation import trunk_features
+from omnicli.training.batch_sampler import JointSampler, SourceDraws
+from omnicli.training.context import TrainingContext
+from omnicli.training.validation import backbone_features
 
 NUM_FROZEN_VIEWS = 10
 MAX_CACHED_BYTES = 2 << 30
 STEPS_AHEAD = 2
 
 
-class ClipFeed:
+class ClipInputs:
     """Batches of augmented clips of every source, and M's logits of them."""
 
-    def __init__(self, teacher: Teacher, plan: Plan, look: Augmentation, setting: Setting) -> None:
+    def __init__(self, teacher: LoadedModel, plan: JointSampler, look: Augmentation, setting: TrainingContext) -> None:
         self.teacher = teacher
         self.plan = plan
         self.look = look
         self.setting = setting
 
-    def batches(self, bad: Mapping[Key, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+    def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
         """What each step of an epoch learns from, from ``first_step`` on; ``bad`` may grow meanwhile."""
         steps = self.plan.steps(epoch)[first_step:]
         read = partial(read_training_clip, look=self.look, epoch=epoch)
@@ -44,11 +52,11 @@ class ClipFeed:
             is_bad=lambda place: place.key in bad,
         )
         ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
-        for item in map_ahead(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
-            if not isinstance(item, Lull):
+        for item in parallel_map(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
+            if not isinstance(item, Idle):
                 yield item
 
-    def inputs(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: SourceBatch) -> Tensor:
         """What can be mixed: clips (N, C, S, H, W), normalised."""
         spec = self.teacher.spec
         return normalise(batch.clips, mean=spec.mean, std=spec.std, device=self.setting.device)
@@ -58,10 +66,10 @@ class ClipFeed:
         with self.setting.autocast():
             return self.teacher.model(inputs)  # type: ignore[no-any-return]
 
-    def _places(self, portion: Portion, epoch: int) -> list[Place]:
+    def _places(self, portion: SourceDraws, epoch: int) -> list[DrawnExample]:
         examples = self.plan.sources[portion.source].examples
         return [
-            Place(self._taught(examples[row], epoch, draw), draw, (portion.source, row))
+            DrawnExample(self._taught(examples[row], epoch, draw), draw, (portion.source, row))
             for row, draw in zip(portion.rows.tolist(), portion.draws.tolist(), strict=True)
         ]
 
@@ -78,19 +86,19 @@ class ClipFeed:
             return step
         return StepBatch(tuple(replace(part, clips=part.clips.pin_memory()) for part in step.parts))
 
-    def _named(self, batch: Batch, portion: Portion) -> Batch:
+    def _named(self, batch: SourceBatch, portion: SourceDraws) -> SourceBatch:
         return replace(batch, source=self.plan.sources[portion.source].name)
 
 
-class FrozenFeed(ClipFeed):
-    """Batches of the frozen trunk's features: each of ten augmented views of a clip is computed once."""
+class CachedFeatureInputs(ClipInputs):
+    """Batches of the frozen backbone's features: each of ten augmented views of a clip is computed once."""
 
-    def __init__(self, teacher: Teacher, plan: Plan, look: Augmentation, setting: Setting) -> None:
+    def __init__(self, teacher: LoadedModel, plan: JointSampler, look: Augmentation, setting: TrainingContext) -> None:
         super().__init__(teacher, plan, look, setting)
         self._kept: dict[tuple[int, int], dict[int, Tensor]] = {}  # (source, view) → row → (D,)
-        self._unreadable: dict[Key, tuple[Place, str]] = {}
+        self._unreadable: dict[ExampleKey, tuple[DrawnExample, str]] = {}
 
-    def batches(self, bad: Mapping[Key, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+    def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
         """What each step learns from, from ``first_step`` on; unreadable clips come with the first of them."""
         steps = self.plan.steps(epoch)
         batches_of = [
@@ -105,7 +113,7 @@ class FrozenFeed(ClipFeed):
             if place >= first_step:
                 yield StepBatch(tuple(parts))
 
-    def inputs(self, batch: Batch) -> Tensor:
+    def inputs(self, batch: SourceBatch) -> Tensor:
         """What can be mixed: features (N, D)."""
         return batch.clips.to(self.setting.device)
 
@@ -114,8 +122,8 @@ class FrozenFeed(ClipFeed):
         return self.teacher.model.classify(inputs)
 
     def _source_batches(
-        self, number: int, portions: Sequence[Portion], bad: Mapping[Key, str], epoch: int
-    ) -> Iterator[Batch]:
+        self, number: int, portions: Sequence[SourceDraws], bad: Mapping[ExampleKey, str], epoch: int
+    ) -> Iterator[SourceBatch]:
         """All batches of one source in an epoch; a second draw of a clip takes another view."""
         rows = np.concatenate([np.empty(0, np.int64), *(portion.rows for portion in portions)])
         draws = np.concatenate([np.empty(0, np.int64), *(portion.draws for portion in portions)])
@@ -141,11 +149,11 @@ class FrozenFeed(ClipFeed):
         missing = [row for row in rows if row not in kept]
         examples = [self.plan.sources[number].examples[row] for row in missing]
         read, read_row = partial(self._view, epoch=view), partial(read_feature, look=self.look, epoch=view)
-        features, unreadable = trunk_features(self.teacher, examples, read, self.setting, read_row)
+        features, unreadable = backbone_features(self.teacher, examples, read, self.setting, read_row)
         kept |= dict(zip(missing, features, strict=True))
         for row, why in unreadable.items():
             key = (number, missing[row])
-            self._unreadable[key] = (Place(examples[row], 0, key), why)
+            self._unreadable[key] = (DrawnExample(examples[row], 0, key), why)
         return torch.stack([kept[row] for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
@@ -153,5 +161,5 @@ class FrozenFeed(ClipFeed):
         clip = read_training_clip(record, look=self.look, epoch=epoch, draw=0)  # (S, H, W, 3)
         if not self.teacher.model.is_framewise:
             return clip[None]
-        is_still = (clip == clip[:1]).all()  # a picture, repeated: one look is enough
+        is_still = (clip == clip[:1]).all()  # an image, repeated: one look is enough
         return (clip[:1] if is_still else clip)[:, None]

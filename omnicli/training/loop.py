@@ -51,7 +51,7 @@ class StepLoss:
 
 
 @dataclass
-class Tally:
+class SourceMetrics:
     """Sums over clips."""
 
     loss_sum: float = 0.0
@@ -82,12 +82,12 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
-    tallies: dict[str, Tally] = field(default_factory=lambda: {"": Tally()})
+    tallies: dict[str, SourceMetrics] = field(default_factory=lambda: {"": SourceMetrics()})
 
     def next_epoch(self) -> None:
         """Turn the page."""
         self.epoch, self.step = self.epoch + 1, 0
-        self.tallies = {source: Tally() for source in self.tallies}
+        self.tallies = {source: SourceMetrics() for source in self.tallies}
 
     def to_meta(self) -> dict[str, Any]:
         """As plain data."""
@@ -96,7 +96,7 @@ class Progress:
     @classmethod
     def from_meta(cls, meta: dict[str, Any]) -> "Progress":
         """From ``to_meta``'s data."""
-        tallies = {source: Tally(**tally) for source, tally in meta["tallies"].items()}
+        tallies = {source: SourceMetrics(**tally) for source, tally in meta["tallies"].items()}
         return cls(meta["epoch"], meta["step"], tallies)
 
 
@@ -168,7 +168,7 @@ def _descend(
     world: World,
 ) -> None:
     """Gradients of the mean loss over the ``num_clips`` clips of all ranks, pass by pass, and the tallies."""
-    seen = {source: Tally() for source in progress.tallies}
+    seen = {source: SourceMetrics() for source in progress.tallies}
     problem = ""
     for made in compute_loss(model, batch) if batch.ids else ():
         loss = float(made.loss.detach())

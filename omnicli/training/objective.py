@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omnicli.data.dataloader import Batch, StepBatch
+from omnicli.data.dataloader import SourceBatch, StepBatch
 from omnicli.data.labels import class_probabilities
 from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mix_across
 from omnicli.rng import keyed_rng
-from omnicli.training.inputs import ClipFeed
+from omnicli.training.inputs import ClipInputs
 from omnicli.training.loop import StepLoss
 from omnicli.training.losses import binary_cross_entropy, cross_entropy
-from omnicli.training.trainer import Training
+from omnicli.training.trainer import TrainingRun
 
-Samples = tuple[Batch, Tensor, Tensor]  # whose; inputs (N, ...); classes (N,) or probabilities (N, K)
+Samples = tuple[SourceBatch, Tensor, Tensor]  # whose; inputs (N, ...); classes (N,) or probabilities (N, K)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Objective:
 
 
 def step_losses(
-    model: nn.Module, batch: StepBatch, *, feed: ClipFeed, training: Training, objective: Objective
+    model: nn.Module, batch: StepBatch, *, feed: ClipInputs, training: TrainingRun, objective: Objective
 ) -> Iterator[StepLoss]:
     """Eq. 1: cross-entropy over B_T and every B_A,i, one forward pass a source, so each has its own batch statistics.
 
@@ -63,7 +63,9 @@ def step_losses(
             yield StepLoss(loss, num_correct, len(cut_inputs), part.source, part.ids)
 
 
-def _mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, objective: Objective) -> Iterator[Samples]:
+def _mixed(
+    parts: Sequence[SourceBatch], feed: ClipInputs, training: TrainingRun, objective: Objective
+) -> Iterator[Samples]:
     """Intra-dataset mixup, λ x_i + (1 - λ) x_j, labels likewise; samples as they are where none is asked for."""
     for part in parts:
         inputs, wanted = feed.inputs(part), _wanted(part, feed, objective)
@@ -74,7 +76,9 @@ def _mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, objective
         yield part, inputs, wanted
 
 
-def _cross_mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, objective: Objective) -> Iterator[Samples]:
+def _cross_mixed(
+    parts: Sequence[SourceBatch], feed: ClipInputs, training: TrainingRun, objective: Objective
+) -> Iterator[Samples]:
     """Cross-dataset mixup: "the two pairs are samples randomly chosen from both datasets".
 
     Ours: every sample takes a partner from the other side and keeps the larger weight, max(λ, 1 - λ), so that it stays
@@ -99,14 +103,14 @@ def _cross_mixed(parts: Sequence[Batch], feed: ClipFeed, training: Training, obj
         yield part, inputs, wanted
 
 
-def _mixup_rng(training: Training, name: str) -> np.random.Generator:
+def _mixup_rng(training: TrainingRun, name: str) -> np.random.Generator:
     progress, world = training.progress, training.world
     return keyed_rng(
         training.seed, training.stage, f"mixup {name}", progress.epoch, progress.step * world.size + world.rank
     )
 
 
-def _wanted(part: Batch, feed: ClipFeed, objective: Objective) -> Tensor:
+def _wanted(part: SourceBatch, feed: ClipInputs, objective: Objective) -> Tensor:
     """What is taught: classes (N,), or probabilities (N, K) where classes are soft, mixed or several."""
     if objective.mixup_alpha or objective.multi_label or any(example.scores for example in part.examples):
         wanted = class_probabilities(part.examples, objective.num_classes, multi_label=objective.multi_label)

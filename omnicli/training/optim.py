@@ -48,7 +48,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate, relative to the training's, and a weight decay."""
 
     parameters: Sequence[nn.Parameter]
@@ -56,7 +56,7 @@ class Group:
     weight_decay: float
 
 
-def make_sgd(groups: Sequence[Group]) -> torch.optim.SGD:
+def make_sgd(groups: Sequence[ParameterGroup]) -> torch.optim.SGD:
     """SGD with momentum 0.9; parameters that need no gradient, and groups left empty by that, are left out."""
     rows = [
         {

@@ -2,7 +2,7 @@
 
 | name | expected on the real data (top-1/top-5) | cost |
 |---|---|---|
-| few-clips | Ours, the default, trunk frozen: 6 UCF-101 actions, 55 clips: 0.93 | a minute on two cores |
+| few-clips | Ours, the default, backbone frozen: 6 UCF-101 actions, 55 clips: 0.93 | a minute on two cores |
 | few-clips-finetune | Ours, the default with --freeze batch-norm: 0.92 | minutes on two cores |
 | few-clips-scratch | Ours, the default with --init scratch: for tests and made data | seconds to minutes |
 | tsn-r50-3seg | Kinetics-400 70.6/89.4, with OmniSource 73.6/91.0 | 100 epochs, days on 8 GPUs |
@@ -43,7 +43,7 @@ class TeacherRecipe:
         short_side: pixels, or None for the backbone's own.
         crop_size: pixels, or None for the backbone's own.
         crop: how the training crop is drawn.
-        min_area: smallest share of the picture that a random-resized crop takes.
+        min_area: smallest share of the image that a random-resized crop takes.
         epochs: passes over the target.
         batch_size: clips of one step.
         reference_batch_size: the batch ``lr`` is meant for; another scales it linearly (Ours). 0: the one at hand.
@@ -59,7 +59,7 @@ class TeacherRecipe:
         label_smoothing: share of the label that is spread over all classes.
         mixup_alpha: of intra-dataset mixup (Sec. 3.6); 0 is none.
         freeze: what of the backbone stays as it was loaded.
-        probe_epochs: first the classifier alone is trained for so long, on the frozen trunk (Ours).
+        probe_epochs: first the classifier alone is trained for so long, on the frozen backbone (Ours).
         probe_lr: its learning rate then.
     """
 
@@ -214,8 +214,8 @@ TEACHER_RECIPES = {
 def default_teacher_recipe(*, init: str | None, freeze: str | None) -> str:
     """The recipe where none is named.
 
-    Ours: a classifier on a frozen trunk ranks web media better than a fine-tuned trunk where clips are few, and a few
-    clips cannot re-estimate batch-norm; without pretrained weights all of the model has to move.
+    Ours: a classifier on a frozen backbone ranks web media better than a fine-tuned backbone where clips are few, and
+    a few clips cannot re-estimate batch-norm; without pretrained weights all of the model has to move.
 
     >>> default_teacher_recipe(init="scratch", freeze=None)
     'few-clips-scratch'

@@ -16,23 +16,23 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from omnicli.data.dataloader import Example
 from omnicli.data.training_clips import Augmentation
 from omnicli.errors import InputError, Interrupted, MediaError, UsageError
-from omnicli.media.parallel import Lull, map_ahead
-from omnicli.media.source import is_picture, open_media
-from omnicli.models.architectures import three_d_design
+from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.source import is_image, open_media
+from omnicli.models.architectures import find_config_3d
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.recogniser import Recogniser
 from omnicli.rng import keyed_seed
-from omnicli.streams.record import OnDrop, shard_key
-from omnicli.training.batch_sampler import Plan
-from omnicli.training.context import Setting
-from omnicli.training.inputs import FrozenFeed
-from omnicli.training.loop import Progress, Tally
+from omnicli.streams.record import OnDrop, partition_key
+from omnicli.training.batch_sampler import JointSampler
+from omnicli.training.context import TrainingContext
+from omnicli.training.inputs import CachedFeatureInputs
+from omnicli.training.loop import Progress, SourceMetrics
 from omnicli.training.objective import Objective, step_losses
-from omnicli.training.optim import Group, Schedule, make_sgd, scaled_lr
+from omnicli.training.optim import ParameterGroup, Schedule, make_sgd, scaled_lr
 from omnicli.training.recipes import TeacherRecipe
-from omnicli.training.trainer import LeftOut, Metrics, Training, forget_state
-from omnicli.training.validation import Judge
+from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, forget_state
+from omnicli.training.validation import Validator
 
 MAX_CLASSIFIER_DECAY = 0.2
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
@@ -40,7 +40,7 @@ MIN_HELD_OUT = 100
 
 
 def create_learner(
-    recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: Setting, *, multi_label: bool = False
+    recipe: TeacherRecipe, classes: Sequence[str], seed: int, setting: TrainingContext, *, multi_label: bool = False
 ) -> tuple[ModelSpec, Recogniser]:
     """The new model, and what it eats.
 
@@ -48,7 +48,7 @@ def create_learner(
         UsageError: no such architecture, or it has no use for an option.
     """
     name = recipe.model or ""
-    is_3d = three_d_design(name) is not None
+    is_3d = find_config_3d(name) is not None
     if is_3d and recipe.num_segments:
         raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
     if not is_3d and (recipe.num_frames or recipe.frame_interval):
@@ -69,8 +69,8 @@ def create_learner(
     return spec, model.to(setting.device)
 
 
-def frozen_trunk(recipe: TeacherRecipe) -> str | None:
-    """Which weights the trunk keeps: the SHA-256 of their file, "" for ImageNet's; None where it learns or is drawn."""
+def frozen_backbone(recipe: TeacherRecipe) -> str | None:
+    """SHA-256 of the file whose weights the backbone keeps; "" for ImageNet's, None where it learns or is random."""
     if recipe.freeze != "backbone" or recipe.init == "scratch":
         return None
     return "" if recipe.init == "imagenet" else hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()
@@ -88,41 +88,41 @@ def augmentation(spec: ModelSpec, recipe: TeacherRecipe, *, seed: int, stage: st
 def opened_sets(
     target: Sequence[Example],
     val: Sequence[Example],
-    takes_pictures: bool,
-    setting: Setting,
+    takes_images: bool,
+    setting: TrainingContext,
     on_drop: OnDrop,
-    left_out: LeftOut,
+    left_out: UnopenedMedia,
 ) -> tuple[list[Example], list[Example]]:
     """``readable`` of the target and of the validation set. Raises InputError."""
-    target = list(readable(target, takes_pictures, setting, on_drop, left_out=left_out, name="target"))
-    return target, list(readable(val, takes_pictures, setting, on_drop, left_out=left_out, name="val"))
+    target = list(readable(target, takes_images, setting, on_drop, left_out=left_out, name="target"))
+    return target, list(readable(val, takes_images, setting, on_drop, left_out=left_out, name="val"))
 
 
 def readable(
     examples: Sequence[Example],
-    takes_pictures: bool,
-    setting: Setting,
+    takes_images: bool,
+    setting: TrainingContext,
     on_drop: OnDrop,
     *,
-    left_out: LeftOut,
+    left_out: UnopenedMedia,
     name: str,
 ) -> Iterator[Example]:
     """Those whose media can be opened, or could be when the training began; ranks share the opening.
 
     Args:
         examples: a set of them.
-        takes_pictures: the model is 2D.
+        takes_images: the model is 2D.
         setting: where.
         on_drop: told of the others, as ``unreadable: why``.
         left_out: of an unfinished training, or where to note it.
         name: of the set.
 
     Raises:
-        InputError: a picture for a 3D model.
+        InputError: an image for a 3D model.
     """
     places = left_out.places.setdefault(name, {})
     if not left_out.is_known:
-        places |= _unopened(examples, takes_pictures, setting)
+        places |= _unopened(examples, takes_images, setting)
     for place, example in enumerate(examples):
         if why := places.get(place):
             on_drop(example.record, f"unreadable: {why}")
@@ -130,7 +130,7 @@ def readable(
             yield example
 
 
-def _unopened(examples: Sequence[Example], takes_pictures: bool, setting: Setting) -> dict[int, str]:
+def _unopened(examples: Sequence[Example], takes_images: bool, setting: TrainingContext) -> dict[int, str]:
     """Places of examples whose media cannot be opened, and why. Raises InputError."""
 
     def why_not(example: Example) -> str:
@@ -138,10 +138,10 @@ def _unopened(examples: Sequence[Example], takes_pictures: bool, setting: Settin
             return ""
         try:
             with open_media(example.record, root=setting.root) as source:
-                if is_picture(source) and not takes_pictures:
+                if is_image(source) and not takes_images:
                     raise InputError(
-                        f"{example.record.where}: a picture, and a 3D model learns from clips; train a 2D model on "
-                        "it, such as a TSN, or leave pictures out"
+                        f"{example.record.where}: an image, and a 3D model learns from clips; train a 2D model on "
+                        "it, such as a TSN, or leave images out"
                     )
         except MediaError as error:
             return str(error)
@@ -149,12 +149,12 @@ def _unopened(examples: Sequence[Example], takes_pictures: bool, setting: Settin
 
     world = setting.world
     mine = examples[world.rank :: world.size]
-    results = map_ahead(why_not, mine, workers=setting.workers, ahead=4 * setting.workers)
+    results = parallel_map(why_not, mine, workers=setting.workers, ahead=4 * setting.workers)
     reasons: list[str] = []
     for why in results:
         if setting.should_stop():
             raise Interrupted("stopped before the first step; run the same command again")
-        if not isinstance(why, Lull):
+        if not isinstance(why, Idle):
             reasons.append(why)
     everyone = world.gather(reasons)
     found = {place: everyone[place % world.size][place // world.size] for place in range(len(examples))}
@@ -174,7 +174,7 @@ def hold_out(
         return [], list(examples)
     origins: dict[str, list[Example]] = {}
     for example in examples:
-        origins.setdefault(shard_key(example.record), []).append(example)
+        origins.setdefault(partition_key(example.record), []).append(example)
     left = Counter(example.label for example in examples)
     held_out: list[Example] = []
     for key in sorted(origins, key=lambda key: keyed_seed(seed, stage, key, draw=1)):
@@ -191,13 +191,13 @@ def hold_out(
 def prepare_training(
     model: Recogniser,
     recipe: TeacherRecipe,
-    plan: Plan,
+    plan: JointSampler,
     out: Path,
     options: Mapping[str, Any],
-    setting: Setting,
+    setting: TrainingContext,
     *,
     ema: float = 0.0,
-) -> Training:
+) -> TrainingRun:
     """How the model learns.
 
     Args:
@@ -214,14 +214,14 @@ def prepare_training(
     prior = min(recipe.classifier_prior / num_samples, MAX_CLASSIFIER_DECAY)
     optimizer = make_sgd(
         [
-            Group(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay),
-            Group(list(model.fc.parameters()), 1.0, recipe.weight_decay + prior),
+            ParameterGroup(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay),
+            ParameterGroup(list(model.fc.parameters()), 1.0, recipe.weight_decay + prior),
         ]
     )
     average = get_ema_multi_avg_fn(ema) if ema else None  # type: ignore[no-untyped-call]
     averages = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
     names = [source.name for source in plan.sources]
-    return Training(
+    return TrainingRun(
         out=out,
         model=model,
         optimizer=optimizer,
@@ -234,18 +234,20 @@ def prepare_training(
         should_stop=setting.should_stop,
         world=setting.world,
         averages=averages,
-        progress=Progress(tallies={name: Tally() for name in names}),
+        progress=Progress(tallies={name: SourceMetrics() for name in names}),
     )
 
 
-def tell_again(training: Training, plan: Plan, on_drop: OnDrop) -> None:
+def tell_again(training: TrainingRun, plan: JointSampler, on_drop: OnDrop) -> None:
     """What an interrupted run found unreadable is a reject of this one too."""
     for (source, row), why in training.bad.items():
         on_drop(plan.sources[source].examples[row].record, f"unreadable: {why}")
 
 
-def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training, objective: Objective) -> None:
-    """First the classifier alone, on the frozen trunk: a random one would tear at pretrained weights.
+def learn_classifier(
+    feed: CachedFeatureInputs, recipe: TeacherRecipe, training: TrainingRun, objective: Objective
+) -> None:
+    """First the classifier alone, on the frozen backbone: a random one would tear at pretrained weights.
 
     Ours, after Kumar et al., 2022 (linear probing, then fine-tuning). It takes little and is not saved: a training
     interrupted here begins again.
@@ -263,7 +265,7 @@ def learn_classifier(feed: FrozenFeed, recipe: TeacherRecipe, training: Training
     model.freeze(recipe.freeze)
 
 
-def finish_training(training: Training, spec: ModelSpec, temperature: float | None, last: Metrics) -> None:
+def finish_training(training: TrainingRun, spec: ModelSpec, temperature: float | None, last: Metrics) -> None:
     """The checkpoint, in the place of the state; ``last`` is the metric record it carries. Raises OutputError."""
     metrics = {name: value for name, value in last.items() if name != "seconds"}
     meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics}
@@ -272,7 +274,7 @@ def finish_training(training: Training, spec: ModelSpec, temperature: float | No
     forget_state(training.out)
 
 
-def measure_epoch(training: Training, *, judge: Judge, spec: ModelSpec, multi_label: bool = False) -> Metrics:
+def measure_epoch(training: TrainingRun, *, judge: Validator, spec: ModelSpec, multi_label: bool = False) -> Metrics:
     """Accuracy on the validation records; the best epoch by top-1 or mean AP, the earlier of equals, is kept."""
     metrics = {f"val_{name}": value for name, value in judge.metrics(multi_label=multi_label).items()}
     deciding = "val_mean_ap" if multi_label else "val_top1_acc"
@@ -283,7 +285,7 @@ def measure_epoch(training: Training, *, judge: Judge, spec: ModelSpec, multi_la
     return metrics
 
 
-def _keep_best(training: Training, spec: ModelSpec, metrics: Mapping[str, float]) -> None:
+def _keep_best(training: TrainingRun, spec: ModelSpec, metrics: Mapping[str, float]) -> None:
     meta = {"model": spec.to_meta(), "temperature": None, "metrics": {"epoch": training.progress.epoch, **metrics}}
     path = training.out.with_name(f"{training.out.stem}.best{training.out.suffix}")
     save_checkpoint(path, meta={**meta, "provenance": dict(training.options)}, state_dict=training.result.state_dict())

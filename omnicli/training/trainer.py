@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from omnicli.data.dataloader import Example, Key, StepBatch
+from omnicli.data.dataloader import Example, ExampleKey, StepBatch
 from omnicli.errors import Interrupted, UsageError
 from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.rng import keyed_seed
@@ -37,7 +37,7 @@ ComputeLoss = Callable[[nn.Module, StepBatch], Iterable[StepLoss]]
 
 
 @dataclass
-class LeftOut:
+class UnopenedMedia:
     """What could not be opened before the first step, and so has no place in any epoch.
 
     Also when the training is taken up again and media have come back, or others have gone: their places stay, empty.
@@ -52,7 +52,7 @@ class LeftOut:
 
 
 @dataclass(kw_only=True)
-class Training:
+class TrainingRun:
     """One training run, fresh or taken up again.
 
     Attributes:
@@ -87,10 +87,10 @@ class Training:
     should_stop: Callable[[], bool]
     world: World = field(default_factory=World)
     averages: AveragedModel | None = None
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: UnopenedMedia = field(default_factory=UnopenedMedia)
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
-    bad: dict[Key, str] = field(default_factory=dict)
+    bad: dict[ExampleKey, str] = field(default_factory=dict)
     best: float = -1.0
     _saved_at: float | None = None  # None: nothing is saved, as while the classifier is probed
 
@@ -104,7 +104,7 @@ class Training:
         batches_of: Callable[[int, int], Iterable[StepBatch]],
         *,
         compute_loss: ComputeLoss,
-        measure: Callable[["Training"], Metrics],
+        measure: Callable[["TrainingRun"], Metrics],
         on_bad: Callable[[Example, str], None],
     ) -> Iterator[Metrics]:
         """Train to the end, beginning with the metric records of epochs that an earlier run had finished.
@@ -242,7 +242,7 @@ def forget_state(out: Path) -> None:
     state_path(out).unlink(missing_ok=True)
 
 
-def left_out_before(out: Path, world: World, data: str) -> LeftOut:
+def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
     """What an unfinished training of ``out`` on ``data`` left out at its beginning; nothing, and not known, if there is
     none: a state of another version, or of other data, is refused when it is taken up.
 
@@ -253,10 +253,10 @@ def left_out_before(out: Path, world: World, data: str) -> LeftOut:
     path = state_path(out)
     content = read_whole(path)[0] if _is_seen(path, world) else None
     if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
-        return LeftOut()
+        return UnopenedMedia()
     if content.get("options", {}).get("data") != data:
-        return LeftOut()
-    return LeftOut(content["left_out"], is_known=True)
+        return UnopenedMedia()
+    return UnopenedMedia(content["left_out"], is_known=True)
 
 
 def digest_of_records(records: Iterable[Record]) -> str:

@@ -12,9 +12,9 @@ from omnicli.errors import Interrupted, MediaError
 from omnicli.inference.metrics import classification_metrics, mean_average_precision
 from omnicli.inference.scorer import forward_of, predict_records
 from omnicli.inference.views import ViewOptions, read_views
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
-from omnicli.training.context import Setting
+from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.temperature import fit_temperature
 
@@ -24,13 +24,15 @@ READ_FRAMES = 32  # in one forward pass without gradients
 Features = tuple[Tensor, dict[int, str]]  # (M, D); rows whose media are unreadable, and why
 
 
-class Judge:
+class Validator:
     """Measures M on labelled records as ``eval --num-clips 1`` would: middle frames, centre crop.
 
     Ranks share the records between them.
     """
 
-    def __init__(self, teacher: Teacher, examples: Sequence[Example], setting: Setting, on_drop: OnDrop) -> None:
+    def __init__(
+        self, teacher: LoadedModel, examples: Sequence[Example], setting: TrainingContext, on_drop: OnDrop
+    ) -> None:
         self._teacher = teacher
         self._examples = list(examples)[setting.world.rank :: setting.world.size]
         self._setting = setting
@@ -58,7 +60,7 @@ class Judge:
         """
         model = self._teacher.model
         if self._features is None or model.frozen != "backbone":
-            self._features = trunk_features(self._teacher, self._examples, self._read, self._setting)
+            self._features = backbone_features(self._teacher, self._examples, self._read, self._setting)
             self._forget_unreadable()
         features, _ = self._features
         model.eval()
@@ -87,15 +89,15 @@ class Judge:
         self._features = (features[kept], {})
 
 
-def frames_of_a_view(teacher: Teacher) -> int:
+def num_frames_per_view(teacher: LoadedModel) -> int:
     """Frames that M looks at together: 1 for TSN, the segments of a TSM, the frames of a clip for a 3D model."""
     if teacher.model.is_framewise:
         return 1
     return teacher.spec.num_segments * teacher.spec.num_frames
 
 
-def trunk_features(
-    teacher: Teacher, examples: Sequence[Example], read: Callable[[Record], np.ndarray], setting: Setting,
+def backbone_features(
+    teacher: LoadedModel, examples: Sequence[Example], read: Callable[[Record], np.ndarray], setting: TrainingContext,
     read_row: Callable[..., np.ndarray] = read_feature,
 ) -> Features:  # fmt: skip
     """Features averaged over the views that ``read`` gives, (V, T, H, W, 3) uint8; in order, without gradients.
@@ -121,7 +123,7 @@ def trunk_features(
             places,
             read=lambda record: [read(record)],
             forwards=[forward_of(teacher.model.features, teacher)],
-            batch_size=max(1, READ_FRAMES // frames_of_a_view(teacher)),
+            batch_size=max(1, READ_FRAMES // num_frames_per_view(teacher)),
             workers=setting.workers,
             on_drop=lambda record, why: unreadable.update({record.position: why.partition(": ")[2]}),
         ):

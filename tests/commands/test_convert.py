@@ -96,7 +96,7 @@ def test_usage_errors_are_2_and_nothing_is_written(teacher, tmp_path, monkeypatc
     assert (tmp_path / "a.pth").read_bytes() == teacher.read_bytes()
 
 
-def test_frames_are_for_clips_and_segments_for_pictures(teacher, tmp_path):
+def test_frames_are_for_clips_and_segments_for_images(teacher, tmp_path):
     whole = load_checkpoint(teacher)
     torch.save(whole.state_dict, tmp_path / "bare.pth")
     (tmp_path / "classes.txt").write_text("\n".join(whole.meta["model"]["classes"]))
@@ -104,7 +104,7 @@ def test_frames_are_for_clips_and_segments_for_pictures(teacher, tmp_path):
     bare += ["--model", "tsn-resnet10t"]
     result = omni(*bare, "--num-frames", "8", "--frame-interval", "2")
     assert result.exit_code == 2
-    assert "--num-frames and --frame-interval: " in result.stderr and "looks at single pictures" in result.stderr
+    assert "--num-frames and --frame-interval: " in result.stderr and "looks at single images" in result.stderr
     done(*bare, "--num-segments", "5")
     assert load_checkpoint(tmp_path / "b.pth").meta["model"]["num_segments"] == 5
 

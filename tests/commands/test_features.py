@@ -14,7 +14,7 @@ from omnicli.inference.views import ViewOptions, read_views
 from omnicli.media.source import open_media
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import ShardReader
 
@@ -93,7 +93,7 @@ def test_a_3d_model_gives_one_feature_a_clip_with_the_clips_mean_time(clip_model
     line = json.loads(result.stdout)
     with ShardReader(line["path"]) as shard:
         features, times = shard.features(line["row"])
-    teacher = load_teacher(clip_model)
+    teacher = load_model(clip_model)
     [views] = read_views(Record({"path": str(video)}), teachers=[teacher], views=ViewOptions(num_clips=3))
     with torch.inference_mode():
         expected = forward_of(teacher.model.features, teacher)(torch.from_numpy(np.ascontiguousarray(views))).numpy()

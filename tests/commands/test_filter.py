@@ -31,7 +31,7 @@ def parsed(text):
 
 @pytest.fixture(scope="module")
 def scored(teacher, world, tmp_path_factory):
-    """Every web picture and video with its scores, and what could not be read."""
+    """Every web image and video with its scores, and what could not be read."""
     folder = tmp_path_factory.mktemp("scored")
     result = omni(
         "filter", "--teacher", teacher, world / "web" / "image", world / "web" / "video", "--score-only",
@@ -163,17 +163,17 @@ def test_a_record_without_a_path_stops_with_file_and_line(teacher, web):
     assert "web.jsonl:2: no field 'path'; has id" in result.stderr
 
 
-def test_a_picture_streamed_in_is_answered_before_stdin_closes(shell_environment, teacher, scored):
-    picture = parsed((scored / "scored.jsonl").read_text())[0]["path"]
+def test_an_image_streamed_in_is_answered_before_stdin_closes(shell_environment, teacher, scored):
+    image = parsed((scored / "scored.jsonl").read_text())[0]["path"]
     process = subprocess.Popen(
         ["omni", "filter", "-q", "--teacher", teacher, "--score-only"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shell_environment,
     )  # fmt: skip
     try:
         for _ in range(2):
-            process.stdin.write(json.dumps({"path": picture}).encode() + b"\n")
+            process.stdin.write(json.dumps({"path": image}).encode() + b"\n")
             process.stdin.flush()
-            assert json.loads(process.stdout.readline())["path"] == picture
+            assert json.loads(process.stdout.readline())["path"] == image
         process.stdin.close()
         assert process.wait(timeout=60) == 0
     finally:
@@ -219,7 +219,7 @@ def released(world, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_released_3d_checkpoint_filters_videos_and_explains_why_not_pictures(released, world, tmp_path):
+def test_a_released_3d_checkpoint_filters_videos_and_explains_why_not_images(released, world, tmp_path):
     classes = ["--classes", world / "classes.txt"]
     look = ["--num-clips", 1, "--num-frames", 4, "--frame-interval", 2, "--precision", "float32", "--batch-size", 1]
     videos = omni(
@@ -227,8 +227,8 @@ def test_a_released_3d_checkpoint_filters_videos_and_explains_why_not_pictures(r
     )
     assert videos.exit_code == 0, videos.stderr
     assert all(len(record["top_scores"]) == 4 for record in parsed(videos.stdout))
-    picture = sorted((world / "web" / "image").rglob("*.png"))[0]
-    result = omni("filter", "--teacher", released, *classes, *look, picture)
+    image = sorted((world / "web" / "image").rglob("*.png"))[0]
+    result = omni("filter", "--teacher", released, *classes, *look, image)
     assert result.exit_code == 66
     assert "2D" in result.stderr
     assert result.stdout == ""

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 
-JPEG = b"\xff\xd8\xff\xe0 picture"
+JPEG = b"\xff\xd8\xff\xe0 image"
 
 
 @pytest.fixture(autouse=True)

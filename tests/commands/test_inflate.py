@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from omnicli.app import app
 from omnicli.media.image import read_image
 from omnicli.media.source import open_media
-from omnicli.motion.camera import inflate_picture
+from omnicli.motion.camera import inflate_image
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.motion.motion_file import Fitted, Motion, read_motion, write_motion
 from omnicli.streams.record import Record
@@ -27,7 +27,7 @@ def lines_of(path):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Pictures of two classes, a broken one, a film, and a motion file that knows one of the classes."""
+    """Images of two classes, a broken one, a film, and a motion file that knows one of the classes."""
     root = tmp_path_factory.mktemp("place")
     noise = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8), (0, 0), 2)
     canvas = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
@@ -67,20 +67,20 @@ def test_more_unreadable_than_allowed_is_exit_3_with_the_file_written(place, tmp
 
 
 def test_recipes_and_pixels_agree(place, tmp_path):
-    """The row of a shard holds the frames that the recipe of the same picture makes."""
+    """The row of a shard holds the frames that the recipe of the same image makes."""
     recipes, clips = tmp_path / "recipes.jsonl", tmp_path / "clips.jsonl"
     shape = ["--num-frames", 3, "--frame-interval", 8, "--short-side", 90, "--quality", 95]
     assert omni("--motion", place / "motion.json", place / "web", "-o", recipes).exit_code == 0
     done = omni("--motion", place / "motion.json", place / "web", "-o", clips, "--shards", tmp_path / "px", *shape)
     assert done.exit_code == 0
     assert "inflate: 4 in = 3 kept + 0 rejected + 1 unreadable" in done.stderr
-    assert "3 pictures inflated, 0 other media untouched" in done.stderr
+    assert "3 images inflated, 0 other media untouched" in done.stderr
     made = {record["id"]: record for record in lines_of(recipes)}
     for clip in lines_of(clips):
         recipe = Record(made[clip["id"].removesuffix("#0")])
         with ShardReader(clip["path"]) as shard, open_media(recipe) as source:
             frames = [read_image(frame) for frame in shard.frames(clip["row"])]
-            expected = inflate_picture(source, recipe, num_frames=3, frame_interval=8, short_side=90)
+            expected = inflate_image(source, recipe, num_frames=3, frame_interval=8, short_side=90)
         assert (clip["media"], recipe["media"]) == ("clip", "image")
         assert np.abs(np.stack(frames).astype(int) - expected).mean() < 3
 
@@ -88,7 +88,7 @@ def test_recipes_and_pixels_agree(place, tmp_path):
 def test_other_media_pass_untouched(place):
     done = omni("--motion", place / "motion.json", place / "target.jsonl")
     assert done.stdout == (place / "target.jsonl").read_text().replace('": ', '":').replace('", ', '",')
-    assert "0 pictures inflated, 2 other media untouched" in done.stderr
+    assert "0 images inflated, 2 other media untouched" in done.stderr
 
 
 def test_still_needs_no_motion(place):
@@ -103,14 +103,14 @@ def test_classes_that_were_not_fitted_are_counted_and_none_at_all_is_an_error(pl
     assert "1 without a motion of their class, the agnostic one instead" in done.stderr
     done = omni(*specific, place / "web" / "snow")
     assert done.exit_code == 65
-    assert "none of 1 pictures is of a class with a motion" in done.stderr
+    assert "none of 1 images is of a class with a motion" in done.stderr
 
 
 def test_draws_that_are_no_good_are_counted(place, tmp_path):
     zooming_out = Gaussian(STILL * [0.9, 1, 1, 1, 0.9, 1, 1, 1], np.zeros((8, 8)))
     write_motion(tmp_path / "m.json", Motion(agnostic=Fitted(zooming_out, 1, 9)))
     done = omni("--motion", tmp_path / "m.json", "--shards", tmp_path / "px", place / "web" / "snow")
-    assert "19 motions drawn again" in done.stderr and "1 pictures stand still" in done.stderr
+    assert "19 motions drawn again" in done.stderr and "1 images stand still" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def videos(world):
 
 @pytest.fixture(scope="module")
 def segmented(teacher, world, tmp_path_factory):
-    """Long and short videos, a picture, and a broken file, at a threshold that some of them miss."""
+    """Long and short videos, an image, and a broken file, at a threshold that some of them miss."""
     folder = tmp_path_factory.mktemp("segmented")
     (folder / "empty.mp4").write_bytes(b"")
     cv2.imwrite(str(folder / "still.png"), np.zeros((40, 50, 3), np.uint8))

@@ -45,7 +45,7 @@ def without_seconds(lines):
 
 @pytest.fixture(scope="module")
 def data(world, tmp_path_factory):
-    """``--target``, two ``--auxiliary`` (one has a picture that is none), labels by query."""
+    """``--target``, two ``--auxiliary`` (one has an image that is none), labels by query."""
     folder = tmp_path_factory.mktemp("data")
     for name, kind, suffix in (("gg", "image", "*.jpg"), ("ig", "video", "*.mp4")):
         paths = sorted((world / "web" / kind).rglob(suffix))[::3]
@@ -100,7 +100,7 @@ def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(train
 def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_and_one_process_writes(
     data, tmp_path, shell_environment
 ):
-    """Uneven data: 24 clips in batches of 5 for each of two processes, broken pictures among them."""
+    """Uneven data: 24 clips in batches of 5 for each of two processes, broken images among them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -189,11 +189,11 @@ def test_what_acts_on_web_sources_needs_one(field):
         resolve_student(None, GIVEN, SHARING | {field: True}, num_web=0)
 
 
-def test_a_frozen_trunk_is_not_compiled(tmp_path):
+def test_a_frozen_backbone_is_not_compiled(tmp_path):
     model = ["--model", "tsn-resnet10t", "--init", "w.pth"]
     result = omni("train", "--target", "t", *model, "--compile", "-o", tmp_path / "a.pth")
     assert result.exit_code == 2
-    assert "--compile does nothing while the trunk is frozen" in result.stderr
+    assert "--compile does nothing while the backbone is frozen" in result.stderr
 
 
 def test_without_a_target_it_is_told_what_to_give():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.dataloader import Example, Place, StepBatch, epoch_order, feature_batches, read_batches
+from omnicli.data.dataloader import DrawnExample, Example, StepBatch, epoch_order, feature_batches, read_batches
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.record import Record
 
@@ -26,7 +26,7 @@ def never(place):
 
 
 def places_of(examples, rows):
-    return [Place(examples[row], 0, (0, int(row))) for row in rows]
+    return [DrawnExample(examples[row], 0, (0, int(row))) for row in rows]
 
 
 def batches(examples, order, *, read=read, batch_size=3, workers=2, is_bad=never, first_step=0):

@@ -9,7 +9,7 @@ import pytest
 from omnicli.data.training_clips import Augmentation, check_media, read_feature, read_training_clip
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import open_media
-from omnicli.motion.camera import inflate_picture, make_recipe
+from omnicli.motion.camera import inflate_image, make_recipe
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
@@ -35,8 +35,8 @@ def test_the_same_record_and_epoch_give_the_same_view_and_others_another(clip, c
 
 
 def test_one_box_serves_all_snippets_of_a_clip(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
     view = read_training_clip(Record({"id": "a", "path": str(tmp_path / "a.png")}), LOOK, epoch=0)
     assert view.shape == (3, 32, 32, 3)
     assert (view == view[:1]).all()
@@ -56,9 +56,9 @@ def test_the_smallest_area_is_kept(tmp_path):
 
 
 def test_half_of_the_views_are_mirrored(tmp_path):
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:, 32:] = 255
-    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
     record = Record({"id": "a", "path": str(tmp_path / "a.png")})
     look = Augmentation(num_segments=1, short_side=64, crop_size=32, min_area=0.95)
     mirrored = [read_training_clip(record, look, epoch=epoch)[0, :, 0].mean() > 128 for epoch in range(200)]
@@ -80,7 +80,7 @@ def test_a_second_draw_of_an_epoch_is_another_view(clip):
     assert (views[1] == read_training_clip(clip, LOOK, epoch=0, draw=1)).all()
 
 
-WHOLE = {"short_side": 32, "crop_size": 32, "min_area": 1.0}  # a square picture is seen as it is, or mirrored
+WHOLE = {"short_side": 32, "crop_size": 32, "min_area": 1.0}  # a square image is seen as it is, or mirrored
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def inflated(tmp_path):
     return Record({"id": "p", "path": str(tmp_path / "a.png"), "inflation": recipe}, origin="w.jsonl", line=7)
 
 
-def test_a_3d_model_sees_a_picture_as_the_clip_of_its_recipe_a_new_one_each_epoch(inflated):
+def test_a_3d_model_sees_an_image_as_the_clip_of_its_recipe_a_new_one_each_epoch(inflated):
     look = Augmentation(num_segments=1, num_frames=4, frame_interval=4, **WHOLE)
     clips = []
     for epoch in range(2):
         with open_media(inflated) as source:
-            clip = inflate_picture(source, inflated, num_frames=4, frame_interval=4, short_side=32, epoch=epoch)
+            clip = inflate_image(source, inflated, num_frames=4, frame_interval=4, short_side=32, epoch=epoch)
         found = read_training_clip(inflated, look, epoch=epoch)
         assert (found == clip).all() or (found == clip[:, :, ::-1]).all()
         assert (found[0] != found[3]).any()
@@ -138,7 +138,7 @@ def test_a_3d_model_sees_a_picture_as_the_clip_of_its_recipe_a_new_one_each_epoc
     assert (clips[0] != clips[1]).any()
 
 
-def test_each_draw_of_a_picture_in_an_epoch_is_another_motion(inflated):
+def test_each_draw_of_an_image_in_an_epoch_is_another_motion(inflated):
     look = Augmentation(num_segments=1, num_frames=4, frame_interval=4, **WHOLE)
     whole = [read_training_clip(inflated, look, epoch=0, draw=draw).astype(int) for draw in range(3)]
     for row, first in enumerate(whole):
@@ -146,7 +146,7 @@ def test_each_draw_of_a_picture_in_an_epoch_is_another_motion(inflated):
             assert (first != second).any() and (first != second[:, :, ::-1]).any()
 
 
-def test_without_a_recipe_or_for_a_2d_model_a_picture_stands_still(inflated):
+def test_without_a_recipe_or_for_a_2d_model_an_image_stands_still(inflated):
     plain = inflated.derive(inflation=None)
     for record, look in (
         (plain, Augmentation(num_segments=1, num_frames=4, frame_interval=4, **WHOLE)),
@@ -206,7 +206,7 @@ def test_what_the_model_cannot_learn_from_is_refused_with_its_line(numbered, fie
         )
 
 
-def test_features_of_another_trunk_are_refused(tmp_path):
+def test_features_of_another_backbone_are_refused(tmp_path):
     import hashlib
 
     weights = tmp_path / "w.pth"
@@ -214,10 +214,10 @@ def test_features_of_another_trunk_are_refused(tmp_path):
     sha256 = hashlib.sha256(b"weights").hexdigest()
     options = {"is_2d": True, "is_frozen": True, "looks": "tsn-resnet18 256/224"}
     row = feature_row(tmp_path, [[1.0]], checkpoint=sha256)
-    check_media([row], trunk=sha256, **options)
+    check_media([row], backbone=sha256, **options)
     with pytest.raises(
         InputError, match=f"features by {sha256[:12]}, and the model is tsn-resnet18 256/224 of ImageNet"
     ):
-        check_media([row], trunk="", **options)
+        check_media([row], backbone="", **options)
     with pytest.raises(InputError, match="--init scratch draws other weights"):
-        check_media([row], trunk=None, **options)
+        check_media([row], backbone=None, **options)

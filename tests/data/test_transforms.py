@@ -130,7 +130,7 @@ def test_flipping_twice_changes_nothing():
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 3))
 @settings(deadline=None)
-def test_random_crops_of_any_picture_have_the_asked_size_and_one_place_for_all_frames(height, width, seed):
+def test_random_crops_of_any_image_have_the_asked_size_and_one_place_for_all_frames(height, width, seed):
     frames = coordinates(height, width, num_frames=3)
     for crop in (random_resized_crop, multi_scale_crop):
         cut = crop(frames, 16, np.random.default_rng(seed))

@@ -493,7 +493,7 @@ def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environ
 
 
 def small_part(folder):
-    """Four labelled clips a class, two test clips of two groups; ten pictures, two short videos, a long one a query."""
+    """Four labelled clips a class, two test clips of two groups; ten images, two short videos, a long one a query."""
     for name in ACTIONS["CLASS_NAMES"].split():
         for split, clips in {
             "train": ("g08_c01", "g08_c02", "g09_c01", "g09_c02"),

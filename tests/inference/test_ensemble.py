@@ -8,13 +8,13 @@ import torch
 
 from omnicli.errors import ModelError
 from omnicli.inference.ensemble import align_classes, mean_scores, moment_scores, softmax, teacher_scores
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.streams.record import Record
 
 
 @pytest.fixture(scope="module")
 def model(teacher):
-    return load_teacher(teacher)
+    return load_model(teacher)
 
 
 def test_softmax_equals_torch_and_survives_large_logits():

@@ -10,10 +10,10 @@ import pytest
 from omnicli.errors import InputError, MediaError, ModelError, UsageError
 from omnicli.inference import scorer as scoring
 from omnicli.inference.scorer import extract_features, score_records
-from omnicli.inference.video_scorer import Moments, score_moments
+from omnicli.inference.video_scorer import VideoSampling, score_videos
 from omnicli.inference.views import ViewOptions
 from omnicli.media.source import open_media
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.stages.features import feature_records
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.shards.reader import read_shard
@@ -22,12 +22,12 @@ from omnicli.streams.shards.writer import ShardWriter
 
 @pytest.fixture(scope="module")
 def model(teacher):
-    return load_teacher(teacher)
+    return load_model(teacher)
 
 
 @pytest.fixture(scope="module")
 def media(world):
-    """Three pictures, then two long videos."""
+    """Three images, then two long videos."""
 
     def first(kind, count):
         records = read_records([str(world / "web" / kind)], on_drop=lambda record, reason: None)
@@ -75,8 +75,8 @@ def scored(records, model, **views):
 
 def moments_of(records, model, **options):
     return list(
-        score_moments(
-            records, teachers=[model], moments=Moments(**options), batch_size=8, passes=lambda record: False,
+        score_videos(
+            records, teachers=[model], moments=VideoSampling(**options), batch_size=8, passes=lambda record: False,
             on_drop=lambda *leaving: pytest.fail(str(leaving)),
         )
     )  # fmt: skip
@@ -84,7 +84,7 @@ def moments_of(records, model, **options):
 
 def test_a_row_has_the_scores_of_its_media(media, rows, model, monkeypatch):
     from_media = scored(media[:3], model)
-    monkeypatch.setattr(scoring, "predict_records", lambda *a, **k: pytest.fail("the trunk worked"))
+    monkeypatch.setattr(scoring, "predict_records", lambda *a, **k: pytest.fail("the backbone worked"))
     from_rows = scored(rows[:3], model)
     for (record, scores), (row, stored) in zip(from_media, from_rows, strict=True):
         assert row["id"] == record["id"]
@@ -107,7 +107,7 @@ def test_the_frames_of_a_row_are_the_moments_of_its_video(media, rows, model):
     for (_, expected), (_, found) in zip(from_media, from_rows, strict=True):
         assert found.times_sec.tolist() == expected.times_sec.tolist()
         np.testing.assert_allclose(found.scores, expected.scores, atol=2e-3)
-    assert moments_of(rows[:1], model)[0][1] is None  # a picture passes
+    assert moments_of(rows[:1], model)[0][1] is None  # an image passes
 
 
 def test_features_at_another_rate_are_no_moments(media, rows, model, tmp_path):
@@ -117,25 +117,27 @@ def test_features_at_another_rate_are_no_moments(media, rows, model, tmp_path):
     assert len(moments_of(faster, model, fps=2.0)[0][1].scores) > len(moments_of(rows[3:4], model)[0][1].scores)
 
 
-def test_features_of_another_trunk_are_refused(media, rows, model, tmp_path):
-    """What counts is the file the trunk came from: the teacher's own, or the one that it kept frozen."""
-    frozen = dataclasses.replace(model, sha256="f" * 64, trunk="e" * 64)
+def test_features_of_another_backbone_are_refused(media, rows, model, tmp_path):
+    """What counts is the file the backbone came from: the teacher's own, or the one that it kept frozen."""
+    frozen = dataclasses.replace(model, sha256="f" * 64, backbone="e" * 64)
     with pytest.raises(InputError, match=r"features by [0-9a-f]{12}, and .*tsn.pth is tsn-resnet10t 72/64 of eee"):
         scored(rows[:1], frozen)
     with pytest.raises(InputError, match=r"of weights of its own; give the media"):
-        scored(rows[:1], dataclasses.replace(frozen, trunk=None))
+        scored(rows[:1], dataclasses.replace(frozen, backbone=None))
     of_weights = store(media[:1], model, tmp_path / "weights", weights="e" * 64)
     assert len(scored(of_weights, frozen)) == 1
-    of_imagenet = dataclasses.replace(model, sha256="f" * 64, trunk="")
+    of_imagenet = dataclasses.replace(model, sha256="f" * 64, backbone="")
     assert len(scored(store(media[:1], model, tmp_path / "same", backbone="resnet10t"), of_imagenet)) == 1
     with pytest.raises(InputError, match="features by resnet18 of ImageNet"):
         scored(store(media[:1], model, tmp_path / "other", backbone="resnet18"), of_imagenet)
 
 
 @pytest.mark.parametrize("changed", [{"name": "tsm-resnet10t"}, {"name": "slowonly-r18"}, {"crop_size": 96}])
-def test_the_same_weights_in_another_architecture_or_at_another_size_are_another_trunk(media, model, tmp_path, changed):
+def test_the_same_weights_in_another_architecture_or_at_another_size_are_another_backbone(
+    media, model, tmp_path, changed
+):
     rows = store(media[:1], model, tmp_path, weights="e" * 64, looks=model.spec.looks)
-    frozen = dataclasses.replace(model, sha256="f" * 64, trunk="e" * 64)
+    frozen = dataclasses.replace(model, sha256="f" * 64, backbone="e" * 64)
     assert len(scored(rows, frozen)) == 1
     with pytest.raises(InputError, match="features by tsn-resnet10t 72/64 of eee"):
         scored(rows, dataclasses.replace(frozen, spec=dataclasses.replace(model.spec, **changed)))

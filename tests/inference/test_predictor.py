@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.inference.predictor import predict
-from omnicli.media.parallel import LULL
+from omnicli.media.parallel import IDLE
 
-lulls = st.lists(st.one_of(st.integers(0, 5), st.just(LULL)), max_size=20)
+lulls = st.lists(st.one_of(st.integers(0, 5), st.just(IDLE)), max_size=20)
 
 
 def mean_and_max(views):
@@ -24,8 +24,8 @@ def made_views(key, count):
 
 @given(stream=lulls, batch_size=st.integers(1, 7), in_flight=st.integers(0, 2))
 def test_outputs_equal_a_loop_for_any_batching_and_any_lulls(stream, batch_size, in_flight):
-    items = [LULL if item is LULL else (key, [made_views(key, item)]) for key, item in enumerate(stream)]
-    expected = [item for item in items if item is not LULL]
+    items = [IDLE if item is IDLE else (key, [made_views(key, item)]) for key, item in enumerate(stream)]
+    expected = [item for item in items if item is not IDLE]
     got = list(predict(items, [mean_and_max], batch_size=batch_size, keep_in_flight=in_flight))
     assert [key for key, _ in got] == [key for key, _ in expected]
     for (_, [outputs]), (_, [views]) in zip(got, expected, strict=True):
@@ -41,7 +41,7 @@ def test_every_batch_has_the_full_size():
         sizes.append(len(views))
         return mean_and_max(views)
 
-    list(predict([(0, [made_views(0, 3)]), LULL, (1, [made_views(1, 9)])], [forward], batch_size=4))
+    list(predict([(0, [made_views(0, 3)]), IDLE, (1, [made_views(1, 9)])], [forward], batch_size=4))
     assert sizes == [4, 4, 4, 4]
 
 
@@ -50,7 +50,7 @@ def test_a_lull_answers_what_is_waiting():
 
     def items():
         yield "a", [made_views(0, 1)]
-        yield LULL
+        yield IDLE
         answered_before.append(True)
         yield "b", [made_views(1, 1)]
 

@@ -12,14 +12,14 @@ from omnicli.data.transforms import five_crops, normalise
 from omnicli.errors import ModelError, UsageError
 from omnicli.inference.scorer import extract_features, score_records
 from omnicli.inference.views import ViewOptions, read_views
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 
 
 @pytest.fixture(scope="module")
 def model(teacher):
-    return load_teacher(teacher)
+    return load_model(teacher)
 
 
 def scored(records, teachers, **options):
@@ -31,7 +31,7 @@ def scored(records, teachers, **options):
     return list(got), dropped
 
 
-def pictures(world, limit):
+def images(world, limit):
     return list(read_records([str(world / "web" / "image")], limit=limit, on_drop=lambda record, reason: None))
 
 
@@ -39,7 +39,7 @@ def test_scores_equal_the_model_run_by_hand(model, world):
     from omnicli.data.transforms import centre_crop, normalise, resize_short_side
     from omnicli.media.source import open_media
 
-    records = pictures(world, 5)
+    records = images(world, 5)
     got, _ = scored(records, [model])
     for record, scores in got:
         with open_media(record) as source:
@@ -53,7 +53,7 @@ def test_scores_equal_the_model_run_by_hand(model, world):
 
 def test_several_teachers_vote_by_the_mean_of_their_scores(model, world):
     cool = dataclasses.replace(model, temperature=0.5)
-    records = pictures(world, 4)
+    records = images(world, 4)
     [one, other, both] = [scored(records, teachers)[0] for teachers in ([model], [cool], [model, cool])]
     for (_, a), (_, b), (_, mean) in zip(one, other, both, strict=True):
         np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-9)
@@ -61,7 +61,7 @@ def test_several_teachers_vote_by_the_mean_of_their_scores(model, world):
 
 def test_order_is_kept_around_what_passes_and_what_cannot_be_read(model, world, tmp_path):
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0cut")
-    good = pictures(world, 6)
+    good = images(world, 6)
     records = []
     for i, record in enumerate(good):
         records += [record.derive(kind="good"), Record({"id": f"bad{i}", "path": str(tmp_path / "cut.jpg")})]
@@ -84,23 +84,23 @@ def test_scores_that_are_not_finite_stop_the_run(model, world):
             return torch.full((len(clips), len(model.classes)), float("nan"))
 
     with pytest.raises(ModelError, match=r"the scores of .* are not finite"):
-        scored(pictures(world, 5), [dataclasses.replace(model, model=Broken())])
+        scored(images(world, 5), [dataclasses.replace(model, model=Broken())])
 
 
 def made_teacher(name, **spec):
     from omnicli.models.architectures import new_model
     from omnicli.models.factory import model_spec
-    from omnicli.models.loading import Teacher
+    from omnicli.models.loading import LoadedModel
 
     whole = model_spec(name, classes=["a", "b"], short_side=36, crop_size=32, **spec)
     model = new_model(name, 2).eval()
     torch.nn.init.normal_(model.fc.weight)
-    return Teacher(model, whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
+    return LoadedModel(model, whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
 
 
-def test_a_picture_for_a_3d_teacher_is_an_error_that_says_why(world):
+def test_an_image_for_a_3d_teacher_is_an_error_that_says_why(world):
     with pytest.raises(ModelError, match=r"3D teacher r2d-r18\.pth.*deflated.*2D teacher"):
-        scored(pictures(world, 6), [made_teacher("r2d-r18", num_frames=2, frame_interval=1)])
+        scored(images(world, 6), [made_teacher("r2d-r18", num_frames=2, frame_interval=1)])
 
 
 def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
@@ -118,11 +118,11 @@ def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
     np.testing.assert_allclose(got[0][1], torch.softmax(logits.double(), -1).mean(0).numpy(), atol=1e-5)
 
 
-def test_a_tsm_sees_all_segments_together_and_a_picture_as_a_still_clip(world):
+def test_a_tsm_sees_all_segments_together_and_an_image_as_a_still_clip(world):
     teacher = made_teacher("tsm-resnet18", num_segments=4)
     seen = []
     teacher.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
-    scored(pictures(world, 6), [teacher])
+    scored(images(world, 6), [teacher])
     videos = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
     scored(videos, [teacher])
     assert len(seen) >= 2
@@ -253,12 +253,12 @@ def test_a_fully_convolutional_test_that_would_change_nothing_is_refused(world, 
         fully_convolutional(made_teacher(name), Record({"id": "a", "path": str(path)}, position=0), **options)
 
 
-def test_a_video_of_one_frame_is_no_picture(world, tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+def test_a_video_of_one_frame_is_no_image(world, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for packet in [*stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")), *stream.encode()]:
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")), *stream.encode()]:
             container.mux(packet)
     got, left = scored([Record({"id": "a", "path": str(tmp_path / "a.mp4")}, position=0)], [made_teacher("r3d-r18")])
     assert not left

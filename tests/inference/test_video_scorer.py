@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from omnicli.errors import ModelError
 from omnicli.inference.device import pick_device
-from omnicli.inference.video_scorer import Moments, check_alike, cut, score_moments, wanted_frames
+from omnicli.inference.video_scorer import VideoSampling, check_alike, cut, score_videos, wanted_frames
 from omnicli.media.source import open_media
 from omnicli.models.factory import ModelSpec
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -41,7 +41,7 @@ def meter(**kinds):
         name="meter", classes=("bright", "dark"), mean=(0.0,) * 3, std=(1.0,) * 3, short_side=16, crop_size=16,
         num_segments=3, num_frames=1 if kinds.get("is_2d", True) else 4, frame_interval=1,
     )  # fmt: skip
-    return Teacher(
+    return LoadedModel(
         model=Meter(**kinds), spec=spec, temperature=1.0, sha256="", name="meter.pth", device=pick_device("cpu"),
         precision=torch.float32,
     )  # fmt: skip
@@ -80,8 +80,9 @@ def score(records, teachers=None, *, passes=never, workers=2, **look):
     records = [record.derive() for record in records]
     for position, record in enumerate(records):
         record.position = position
-    made = score_moments(
-        records, teachers=teachers or [meter()], moments=Moments(**look), batch_size=5, workers=workers, passes=passes,
+    made = score_videos(
+        records, teachers=teachers or [meter()], moments=VideoSampling(**look), batch_size=5, workers=workers,
+        passes=passes,
         on_drop=lambda record, reason: dropped.append((record["id"], reason)),
     )  # fmt: skip
     return {record["id"]: scored for record, scored in made}, dropped
@@ -138,7 +139,7 @@ def test_a_film_that_was_cut_short_is_the_shorter_film_it_still_holds(tmp_path):
     np.testing.assert_allclose(levels(scored.scores), 25 * np.arange(len(scored.scores)), atol=1e-3)
 
 
-def test_what_is_no_video_leaves_in_its_place_and_pictures_pass(tmp_path):
+def test_what_is_no_video_leaves_in_its_place_and_images_pass(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     film = write_film(tmp_path / "film.mp4", 30)
     with av.open(str(tmp_path / "song.mp4"), "w") as song:
@@ -240,8 +241,8 @@ def test_an_error_of_the_input_comes_after_the_videos_before_it(tmp_path):
     records = [film, film.derive(media="features", id="odd"), film]
     for position, record in enumerate(records):
         record.position = position
-    running = score_moments(
-        records, teachers=[meter()], moments=Moments(), batch_size=5, workers=2, passes=never, on_drop=print
+    running = score_videos(
+        records, teachers=[meter()], moments=VideoSampling(), batch_size=5, workers=2, passes=never, on_drop=print
     )
     assert len(next(running)[1].scores) == 10
     with pytest.raises(Exception, match=r"odd.*row"):
@@ -275,4 +276,4 @@ def test_pieces_follow_each_other_and_only_a_short_tail_is_left_out(start, durat
 def test_wanted_frames_do_not_repeat_where_the_video_is_slower_than_the_rate(tmp_path):
     film = write_film(tmp_path / "slow.mkv", 4, stamps=[0, 3000, 6000, 9000])
     with open_media(video(film)) as source:
-        assert wanted_frames(source, Moments(fps=2.0)).tolist() == [0, 1, 2, 3]
+        assert wanted_frames(source, VideoSampling(fps=2.0)).tolist() == [0, 1, 2, 3]

@@ -21,13 +21,13 @@ from omnicli.inference.views import (
 from omnicli.media.source import open_media
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import model_spec
-from omnicli.models.loading import Teacher
+from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
 
 def made_teacher(name, **spec):
     whole = model_spec(name, classes=["a", "b"], short_side=36, crop_size=32, **spec)
-    return Teacher(new_model(name, 2).eval(), whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
+    return LoadedModel(new_model(name, 2).eval(), whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def video(world):
 
 
 @pytest.fixture(scope="module")
-def picture(world):
+def image(world):
     return Record({"id": "p", "path": str(next((world / "web").rglob("*.jpg")))}, origin="a.jsonl", line=2)
 
 
@@ -66,13 +66,13 @@ def test_teachers_that_look_alike_share_what_was_read(tsn, r3d, video):
     assert first is again
 
 
-def test_a_picture_is_one_segment_and_a_still_clip_and_nothing_for_a_3d_model(tsn, tsm, r3d, picture):
-    alone, still = read_views(picture, teachers=[tsn, tsm], views=ViewOptions())
+def test_an_image_is_one_segment_and_a_still_clip_and_nothing_for_a_3d_model(tsn, tsm, r3d, image):
+    alone, still = read_views(image, teachers=[tsn, tsm], views=ViewOptions())
     assert alone.shape == (1, 1, 32, 32, 3)
     assert still.shape == (1, 4, 32, 32, 3)
     assert (still == still[:, :1]).all()
-    with pytest.raises(ModelError, match=r"a\.jsonl:2: a picture cannot be judged by the 3D teacher r3d-r18\.pth"):
-        read_views(picture, teachers=[r3d], views=ViewOptions())
+    with pytest.raises(ModelError, match=r"a\.jsonl:2: an image cannot be judged by the 3D teacher r3d-r18\.pth"):
+        read_views(image, teachers=[r3d], views=ViewOptions())
 
 
 def test_features_are_made_of_single_frames_of_segments_or_of_clips(tsn, tsm, r3d, video):
@@ -87,11 +87,11 @@ def test_features_are_made_of_single_frames_of_segments_or_of_clips(tsn, tsm, r3
     np.testing.assert_array_equal(clips, clip_indices_test(num_frames, num_clips=3, clip_frames=4, frame_interval=2))
 
 
-def test_there_are_no_features_of_a_picture_by_a_3d_model(tsn, r3d, picture):
-    with open_media(picture) as source:
-        assert feature_indices(source, picture, tsn, fps=1, num_clips=1).tolist() == [[0]]
+def test_there_are_no_features_of_an_image_by_a_3d_model(tsn, r3d, image):
+    with open_media(image) as source:
+        assert feature_indices(source, image, tsn, fps=1, num_clips=1).tolist() == [[0]]
         with pytest.raises(ModelError, match="deflated"):
-            feature_indices(source, picture, r3d, fps=1, num_clips=1)
+            feature_indices(source, image, r3d, fps=1, num_clips=1)
 
 
 class Film:
@@ -124,7 +124,7 @@ def test_one_snippet_a_segment_at_the_released_places(num_frames, num_segments):
     assert len(film.wanted) == len(set(film.wanted))  # a short video repeats frames: each is decoded once
 
 
-def test_a_picture_is_one_view_however_many_segments():
+def test_an_image_is_one_view_however_many_segments():
     assert len(views(Film(1), num_segments=25)) == 1
 
 
@@ -143,7 +143,7 @@ def test_the_full_frame_keeps_its_sides():
     assert clips.shape == (2, 4, 20, 30, 3)
 
 
-def test_the_picture_is_resized_then_cropped():
+def test_the_image_is_resized_then_cropped():
     film = Film(1, height=40, width=60)
     expected = centre_crop(resize_short_side(film.frames, 20), 16)
     np.testing.assert_array_equal(views(film)[:, 0], expected)

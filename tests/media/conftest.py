@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 
-def moving_picture(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """(T, H, W, 3) uint8: a window that slides over a random picture, so that no two frames are alike."""
-    picture = np.random.default_rng(0).integers(0, 256, (height + num_frames, width + 2 * num_frames, 3), np.uint8)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.5)
-    return np.stack([picture[i : i + height, 2 * i : 2 * i + width] for i in range(num_frames)])
+def moving_image(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """(T, H, W, 3) uint8: a window that slides over a random image, so that no two frames are alike."""
+    image = np.random.default_rng(0).integers(0, 256, (height + num_frames, width + 2 * num_frames, 3), np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 1.5)
+    return np.stack([image[i : i + height, 2 * i : 2 * i + width] for i in range(num_frames)])
 
 
 def write_film(
@@ -72,7 +72,7 @@ def film():
 @pytest.fixture
 def moving():
     """``moving(num_frames)`` makes frames that are all different."""
-    return moving_picture
+    return moving_image
 
 
 @pytest.fixture

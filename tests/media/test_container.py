@@ -15,7 +15,7 @@ def test_an_mp4_without_its_index_says_that_it_is_truncated(tmp_path, film, movi
         VideoSource(str(path))
 
 
-def test_sound_without_pictures_is_no_video(tmp_path):
+def test_sound_without_images_is_no_video(tmp_path):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("aac", rate=16000)

@@ -44,7 +44,7 @@ def test_flow_beside_the_frames_is_left_alone(tmp_path, moving):
 
 
 def test_a_directory_without_frames_is_refused(tmp_path):
-    with pytest.raises(MediaError, match="no numbered pictures"):
+    with pytest.raises(MediaError, match="no numbered images"):
         FramesSource(list_frames(str(tmp_path)), fps=25)
     with pytest.raises(MediaError, match="no such file"):
         list_frames(str(tmp_path / "missing"))
@@ -66,7 +66,7 @@ def test_a_broken_frame_is_a_media_error_only_when_it_is_read(tmp_path, moving):
             source.read([0, 1])
 
 
-def test_a_picture_is_a_video_of_one_frame(moving):
+def test_an_image_is_a_video_of_one_frame(moving):
     frame = moving(1)[0]
     source = ImageSource(cv2.imencode(".png", frame[..., ::-1])[1].tobytes())
     assert (source.num_frames, source.fps, source.duration_sec, source.times.tolist()) == (1, 0, 0, [0])

@@ -36,7 +36,7 @@ def test_every_layout_of_webp_is_known(options):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP"])
-def test_the_end_is_where_the_picture_ends(kind):
+def test_the_end_is_where_the_image_ends(kind):
     data = encoded(kind)
     assert read_header(data, kind).end == len(data)
     assert read_header(data + b"more", kind).end == len(data)
@@ -78,7 +78,7 @@ def test_an_orientation_is_always_one_of_eight(block):
 
 
 def test_formats_we_do_not_read_are_named():
-    with pytest.raises(MediaError, match="HEIC pictures are not supported"):
+    with pytest.raises(MediaError, match="HEIC images are not supported"):
         read_header(b"", "HEIC")
 
 

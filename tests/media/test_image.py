@@ -19,7 +19,7 @@ from omnicli.media.image import encode_jpeg, image_size, read_image
 ACTIONS = Path(__file__).parents[2] / ".." / "shared" / "data" / "actions6"
 
 
-def picture(height=60, width=90, channels=3):
+def image(height=60, width=90, channels=3):
     noise = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return cv2.GaussianBlur(noise, (0, 0), 2).reshape(height, width, channels)
 
@@ -37,19 +37,19 @@ def pillow_rgb(data):
 
 
 WHOLE = {
-    "jpeg": encode(picture(), "JPEG", quality=90),
-    "progressive jpeg": encode(picture(), "JPEG", quality=90, progressive=True),
-    "grey jpeg": encode(picture()[..., 0], "JPEG"),
-    "jpeg with restarts": encode(picture(), "JPEG", restart_marker_blocks=2),
-    "cmyk jpeg": encode(Image.fromarray(picture()).convert("CMYK"), "JPEG"),
-    "png": encode(picture(), "PNG"),
-    "palette png": encode(Image.fromarray(picture()).quantize(64), "PNG"),
-    "transparent png": encode(picture(channels=4), "PNG"),
-    "webp": encode(picture(), "WEBP", quality=80),
-    "lossless webp": encode(picture(channels=4), "WEBP", lossless=True),
-    "gif": encode(Image.fromarray(picture()).quantize(64), "GIF"),
-    "bmp": encode(picture(), "BMP"),
-    "tiff": encode(picture(), "TIFF"),
+    "jpeg": encode(image(), "JPEG", quality=90),
+    "progressive jpeg": encode(image(), "JPEG", quality=90, progressive=True),
+    "grey jpeg": encode(image()[..., 0], "JPEG"),
+    "jpeg with restarts": encode(image(), "JPEG", restart_marker_blocks=2),
+    "cmyk jpeg": encode(Image.fromarray(image()).convert("CMYK"), "JPEG"),
+    "png": encode(image(), "PNG"),
+    "palette png": encode(Image.fromarray(image()).quantize(64), "PNG"),
+    "transparent png": encode(image(channels=4), "PNG"),
+    "webp": encode(image(), "WEBP", quality=80),
+    "lossless webp": encode(image(channels=4), "WEBP", lossless=True),
+    "gif": encode(Image.fromarray(image()).quantize(64), "GIF"),
+    "bmp": encode(image(), "BMP"),
+    "tiff": encode(image(), "TIFF"),
 }
 
 
@@ -65,11 +65,11 @@ def test_every_format_gives_the_pixels_that_pillow_gives(name):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_as_they_are_meant_to_be_seen(kind, orientation):
+def test_images_are_turned_as_they_are_meant_to_be_seen(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
-    data = encode(picture(40, 60), kind, exif=exif, **options)
+    data = encode(image(40, 60), kind, exif=exif, **options)
     expected = pillow_rgb(data)
     assert image_size(data) == expected.shape[:2]
     difference = np.abs(read_image(data).astype(int) - expected)
@@ -78,7 +78,7 @@ def test_pictures_are_turned_as_they_are_meant_to_be_seen(kind, orientation):
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "1", "LA", "RGBA", "P", "I;16"])
 def test_modes_of_the_web_become_rgb(mode):
-    rgb = picture()
+    rgb = image()
     if mode == "I;16":
         grey = rgb[..., 0].astype(np.uint16) * 257
         assert np.array_equal(read_image(encode(grey, "PNG")), np.repeat(rgb[..., :1], 3, axis=2))
@@ -89,14 +89,14 @@ def test_modes_of_the_web_become_rgb(mode):
 
 
 def test_a_png_of_three_times_sixteen_bits_keeps_its_high_bytes():
-    deep = picture().astype(np.uint16) * 256 + 77
+    deep = image().astype(np.uint16) * 256 + 77
     data = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
-    assert np.array_equal(read_image(data), picture())
+    assert np.array_equal(read_image(data), image())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
 def test_transparency_is_laid_on_white(kind):
-    pixels = picture(channels=4)
+    pixels = image(channels=4)
     pixels[:20, :, 3], pixels[20:40, :, 3] = 0, 255
     data = encode(pixels, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
     colour, alpha = pixels[..., :3].astype(float), pixels[..., 3:] / 255
@@ -107,7 +107,7 @@ def test_transparency_is_laid_on_white(kind):
 
 
 def test_transparent_entries_of_a_palette_are_white():
-    made = Image.fromarray(picture()).quantize(16)
+    made = Image.fromarray(image()).quantize(16)
     for kind in ("PNG", "GIF"):
         data = encode(made, kind, transparency=3)
         hidden = np.asarray(made) == 3
@@ -124,7 +124,7 @@ def test_an_animation_is_its_first_frame(kind):
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
-def test_a_picture_cut_anywhere_is_refused_unless_every_pixel_is_there(name):
+def test_an_image_cut_anywhere_is_refused_unless_every_pixel_is_there(name):
     data = WHOLE[name]
     truth = read_image(data)
     refused = 0
@@ -155,7 +155,7 @@ def test_a_whole_jpeg_that_is_grey_in_its_last_corner_is_taken():
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
 @pytest.mark.parametrize("tail", [b"\0" * 100, b"<html>ad</html>", b"\xff\xd8\xff\xe0junk"])
-def test_what_follows_the_end_of_a_picture_does_not_matter(name, tail):
+def test_what_follows_the_end_of_an_image_does_not_matter(name, tail):
     assert np.array_equal(read_image(WHOLE[name] + tail), read_image(WHOLE[name]))
 
 
@@ -168,7 +168,7 @@ def test_only_the_end_mark_may_be_missing():
 
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 10_000), st.binary(min_size=1, max_size=8))
 @settings(max_examples=400)
-def test_damaged_bytes_give_a_picture_of_the_right_shape_or_a_media_error(name, place, bytes_put):
+def test_damaged_bytes_give_an_image_of_the_right_shape_or_a_media_error(name, place, bytes_put):
     data = bytearray(WHOLE[name])
     place %= len(data)
     data[place : place + len(bytes_put)] = bytes_put
@@ -189,7 +189,7 @@ def test_noise_behind_a_magic_number_ends_in_a_media_error(head, noise):
 
 @pytest.mark.parametrize("short_side", [1, 30, 31, 60, 61, 100, 119, 120, 239, 240, 241, 500])
 def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(short_side):
-    data = encode(picture(241, 333), "JPEG")
+    data = encode(image(241, 333), "JPEG")
     small, full = read_image(data, short_side=short_side), read_image(data)
     scales = [scale for scale in (1, 2, 4, 8) if -(-241 // scale) >= short_side]
     scale = max(scales, default=1)
@@ -201,7 +201,7 @@ def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(shor
 def test_the_reduced_scale_is_turned_too_and_other_formats_are_not_reduced():
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encode(picture(240, 320), "JPEG", exif=exif)
+    data = encode(image(240, 320), "JPEG", exif=exif)
     assert read_image(data, short_side=100).shape == (160, 120, 3)
     assert read_image(WHOLE["png"], short_side=10).shape == (60, 90, 3)
 
@@ -234,14 +234,14 @@ def test_a_bomb_is_refused_by_its_header_without_taking_memory():
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"<!DOCTYPE html><html>", "not a picture (HTML page)"),
-        (b"\0\0\0\x18ftypmp42", "not a picture (MP4)"),
+        (b"<!DOCTYPE html><html>", "not an image (HTML page)"),
+        (b"\0\0\0\x18ftypmp42", "not an image (MP4)"),
         (WHOLE["jpeg"][:50], "truncated JPEG"),
         (WHOLE["png"][:-60], "truncated PNG"),
         (WHOLE["webp"][:-10], "truncated WebP"),
         (WHOLE["gif"][:-10], "truncated GIF"),
         (png_claiming(50, 50), "PNG does not decode"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC pictures are not supported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC images are not supported"),
     ],
 )
 def test_reasons_are_short_and_honest(data, reason):
@@ -250,7 +250,7 @@ def test_reasons_are_short_and_honest(data, reason):
     assert str(error.value) == reason
 
 
-def test_codecs_print_nothing_for_broken_pictures(tmp_path):
+def test_codecs_print_nothing_for_broken_images(tmp_path):
     jpeg, png = bytearray(WHOLE["jpeg"]), bytearray(WHOLE["png"])
     middle = len(jpeg) // 2
     jpeg[middle : middle + 40] = bytes(40)  # "Corrupt JPEG data: extraneous bytes before marker"
@@ -278,7 +278,7 @@ print("still here", file=sys.stderr)
 
 
 @pytest.mark.skipif(not ACTIONS.exists(), reason="no ../shared/data/actions6")
-def test_real_pictures_of_a_crawl_are_read_as_pillow_reads_them():
+def test_real_images_of_a_crawl_are_read_as_pillow_reads_them():
     paths = sorted((ACTIONS / "web" / "image").glob("*/*"))[::12]
     for path in paths:
         data = path.read_bytes()
@@ -298,12 +298,12 @@ def test_real_junk_is_read_or_refused_by_its_content():
             outcomes[path.name] = str(error)
     assert outcomes["badminton_00000094.gif"] == 3 and outcomes["baseball_00000359.webp"] == 3
     assert outcomes["baseball_00000067.aspx"] == "empty file"
-    assert outcomes["table_tennis_00000533.ashx"] == "not a picture (HTML page)"
-    assert outcomes["models_res50-stage-1.pth"] == "not a picture (text)"
+    assert outcomes["table_tennis_00000533.ashx"] == "not an image (HTML page)"
+    assert outcomes["models_res50-stage-1.pth"] == "not an image (text)"
 
 
 def test_what_is_encoded_comes_back_in_the_same_colours_and_too_long_a_side_is_refused():
-    pixels = picture()
+    pixels = image()
     assert np.abs(read_image(encode_jpeg(pixels, quality=95)).astype(int) - pixels).mean() < 4
     with pytest.raises(MediaError, match="70000 x 1 pixels do not fit a JPEG"):
         encode_jpeg(np.zeros((1, 70000, 3), np.uint8), quality=85)

@@ -70,7 +70,7 @@ def test_without_times_frames_follow_at_the_rate_of_the_record(tmp_path, moving)
         assert (source.fps, source.duration_sec) == (25.0, 0.2)
 
 
-def test_a_packed_picture_is_a_picture(tmp_path, moving):
+def test_a_packed_image_is_an_image(tmp_path, moving):
     [record] = pack(tmp_path, (moving(1), [0.0], (0, 0), {"media": "image", "start_sec": 3.0}))
     with open_media(record) as source:
         assert (source.num_frames, source.fps, source.duration_sec) == (1, 0.0, 0.0)
@@ -142,7 +142,7 @@ def test_a_clip_without_frames_is_refused(tmp_path, moving):
         open_media(record)
 
 
-def test_a_packed_jpeg_is_decoded_at_a_reduced_scale_like_any_picture(tmp_path):
+def test_a_packed_jpeg_is_decoded_at_a_reduced_scale_like_any_image(tmp_path):
     pixels = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (256, 256))
     data = cv2.imencode(".jpg", pixels)[1].tobytes()
     shards = ShardWriter(tmp_path, stage="test", kind="frames", provenance={})

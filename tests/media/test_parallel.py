@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnicli.media.parallel import LULL, Lull, interleave_ahead, map_ahead
+from omnicli.media.parallel import IDLE, Idle, parallel_interleave, parallel_map
 
 
 def results_of(stream):
-    return [result for result in stream if result is not LULL]
+    return [result for result in stream if result is not IDLE]
 
 
 @given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 4), st.integers(1, 6))
@@ -22,12 +22,12 @@ def test_results_come_in_the_order_of_the_items_however_long_each_takes(delays, 
         time.sleep(delay / 2000)
         return place
 
-    assert results_of(map_ahead(work, enumerate(delays), workers=workers, ahead=ahead)) == list(range(len(delays)))
+    assert results_of(parallel_map(work, enumerate(delays), workers=workers, ahead=ahead)) == list(range(len(delays)))
 
 
 def test_workers_really_run_at_once():
     meeting = threading.Barrier(3, timeout=10)
-    assert len(results_of(map_ahead(lambda _: meeting.wait(), range(6), workers=3, ahead=6))) == 6
+    assert len(results_of(parallel_map(lambda _: meeting.wait(), range(6), workers=3, ahead=6))) == 6
 
 
 def test_no_more_items_are_read_than_may_be_ahead():
@@ -38,7 +38,7 @@ def test_no_more_items_are_read_than_may_be_ahead():
             read.append(item)
             yield item
 
-    stream = map_ahead(lambda item: item, items(), workers=2, ahead=5)
+    stream = parallel_map(lambda item: item, items(), workers=2, ahead=5)
     for expected in range(10):
         assert next(stream) == expected
         time.sleep(0.02)
@@ -52,7 +52,7 @@ def test_a_failure_of_the_function_comes_after_the_results_before_it():
             raise KeyError("third")
         return item
 
-    stream = map_ahead(work, range(10), workers=4, ahead=8)
+    stream = parallel_map(work, range(10), workers=4, ahead=8)
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError, match="third"):
         next(stream)
@@ -63,7 +63,7 @@ def test_a_failure_of_the_iterable_comes_after_the_results_before_it():
         yield from range(3)
         raise OSError("the disk is gone")
 
-    stream = map_ahead(lambda item: item, items(), workers=2, ahead=8)
+    stream = parallel_map(lambda item: item, items(), workers=2, ahead=8)
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="the disk is gone"):
         next(stream)
@@ -77,11 +77,11 @@ def test_one_lull_a_quiet_spell_after_everything_read_has_been_yielded():
             while byte := pipe.read(1):
                 yield byte
 
-    stream = map_ahead(lambda item: item, items(), workers=2, ahead=8, lull_sec=0.05)
+    stream = parallel_map(lambda item: item, items(), workers=2, ahead=8, idle_sec=0.05)
     os.write(writing, b"ab")
-    assert [next(stream) for _ in range(3)] == [b"a", b"b", LULL]
+    assert [next(stream) for _ in range(3)] == [b"a", b"b", IDLE]
     threading.Timer(0.3, os.write, (writing, b"c")).start()
-    assert [next(stream) for _ in range(2)] == [b"c", LULL]  # no second LULL in the longer wait before "c"
+    assert [next(stream) for _ in range(2)] == [b"c", IDLE]  # no second LULL in the longer wait before "c"
     threading.Timer(0.2, os.close, (writing,)).start()
     assert list(stream) == []
 
@@ -91,7 +91,7 @@ def test_a_slow_function_is_no_lull():
         time.sleep(0.1)
         return item
 
-    assert list(map_ahead(work, range(3), workers=1, ahead=3, lull_sec=0.02)) == [0, 1, 2]
+    assert list(parallel_map(work, range(3), workers=1, ahead=3, idle_sec=0.02)) == [0, 1, 2]
 
 
 def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
@@ -107,7 +107,7 @@ def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
         finally:
             closed.append(True)
 
-    stream = map_ahead(lambda item: item, items(), workers=3, ahead=4)
+    stream = parallel_map(lambda item: item, items(), workers=3, ahead=4)
     assert next(stream) == 1
     start = time.perf_counter()
     stream.close()
@@ -122,7 +122,7 @@ def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
 
 def test_nothing_starts_before_the_first_result_is_asked_for():
     before = threading.active_count()
-    stream = map_ahead(lambda item: item, iter([1]), workers=2, ahead=2)
+    stream = parallel_map(lambda item: item, iter([1]), workers=2, ahead=2)
     assert threading.active_count() == before
     del stream
     gc.collect()
@@ -130,11 +130,11 @@ def test_nothing_starts_before_the_first_result_is_asked_for():
 
 def test_impossible_numbers_are_refused():
     with pytest.raises(ValueError, match="workers and ahead must be at least 1, got 0 and 4"):
-        next(map_ahead(len, ["a"], workers=0, ahead=4))
+        next(parallel_map(len, ["a"], workers=0, ahead=4))
 
 
 def results(made):
-    return [result for result in made if not isinstance(result, Lull)]
+    return [result for result in made if not isinstance(result, Idle)]
 
 
 @settings(max_examples=25)
@@ -143,7 +143,7 @@ def test_every_result_comes_once_and_those_of_an_item_in_order(counts, workers, 
     def parts(item):
         yield from ((item, part) for part in range(counts[item]))
 
-    made = results(interleave_ahead(parts, range(len(counts)), workers=workers, ahead=ahead))
+    made = results(parallel_interleave(parts, range(len(counts)), workers=workers, ahead=ahead))
     assert sorted(made) == [(item, part) for item, count in enumerate(counts) for part in range(count)]
     for item, count in enumerate(counts):
         assert [part for owner, part in made if owner == item] == list(range(count))
@@ -157,7 +157,7 @@ def test_two_long_items_are_worked_on_at_once():
         both.wait()
         yield item
 
-    assert sorted(results(interleave_ahead(parts, "ab", workers=2, ahead=1))) == ["a", "b"]
+    assert sorted(results(parallel_interleave(parts, "ab", workers=2, ahead=1))) == ["a", "b"]
 
 
 def test_workers_wait_when_nobody_takes_what_they_made():
@@ -168,7 +168,7 @@ def test_workers_wait_when_nobody_takes_what_they_made():
             made.append(part)
             yield part
 
-    running = interleave_ahead(parts, [0], workers=1, ahead=3)
+    running = parallel_interleave(parts, [0], workers=1, ahead=3)
     next(running)
     time.sleep(0.3)
     assert len(made) <= 5
@@ -183,9 +183,9 @@ def test_a_quiet_input_is_told_once_and_the_results_before_it_have_come():
         go_on.wait(10)
         yield "second"
 
-    running = interleave_ahead(iter, items(), workers=2, ahead=8, lull_sec=0.05)
+    running = parallel_interleave(iter, items(), workers=2, ahead=8, idle_sec=0.05)
     seen = [next(running) for _ in range(6)]
-    assert seen == [*"first", LULL]
+    assert seen == [*"first", IDLE]
     go_on.set()
     assert results(running) == list("second")
 
@@ -204,7 +204,7 @@ def test_what_is_raised_arrives_after_the_results_before_it(where):
 
     seen = []
     with pytest.raises(KeyError, match="spoilt"):
-        for result in interleave_ahead(parts, items(), workers=1, ahead=2):
+        for result in parallel_interleave(parts, items(), workers=1, ahead=2):
             seen.append(result)
     assert results(seen) == [1, 2]
 
@@ -217,7 +217,7 @@ def test_closing_ends_the_threads_even_while_the_input_waits():
         waits.wait(10)
 
     before = threading.active_count()
-    running = interleave_ahead(lambda item: iter([item] * 3), items(), workers=3, ahead=1)
+    running = parallel_interleave(lambda item: iter([item] * 3), items(), workers=3, ahead=1)
     assert next(running) == 1
     started = time.monotonic()
     running.close()
@@ -232,4 +232,4 @@ def test_closing_ends_the_threads_even_while_the_input_waits():
 
 def test_numbers_below_one_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        next(interleave_ahead(iter, [], workers=0, ahead=1))
+        next(parallel_interleave(iter, [], workers=0, ahead=1))

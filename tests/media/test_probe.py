@@ -9,7 +9,7 @@ from omnicli.media.probe import probe_media
 from omnicli.streams.record import Record
 
 
-def test_a_picture_has_a_size_and_its_kind_is_told_where_it_was_not(tmp_path):
+def test_an_image_has_a_size_and_its_kind_is_told_where_it_was_not(tmp_path):
     assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((6, 10, 3), np.uint8))
     assert probe_media(Record({"path": "a.png"}), root=str(tmp_path)) == {"width": 10, "height": 6, "media": "image"}
     assert probe_media(Record({"path": str(tmp_path / "a.png"), "media": "image"})) == {"width": 10, "height": 6}

@@ -59,14 +59,14 @@ def test_features_are_a_wrong_input_and_no_bad_media():
 def test_content_decides_where_name_and_field_are_wrong(tmp_path, film, moving):
     frames = moving(6)
     film(tmp_path / "movie.jpg", frames, container="mp4")
-    (tmp_path / "picture.mp4").write_bytes(png(frames[0]))
+    (tmp_path / "image.mp4").write_bytes(png(frames[0]))
     with open_media(Record({"path": str(tmp_path / "movie.jpg"), "media": "image"})) as source:
         assert source.num_frames == 6
-    with open_media(Record({"path": str(tmp_path / "picture.mp4"), "media": "video"})) as source:
+    with open_media(Record({"path": str(tmp_path / "image.mp4"), "media": "video"})) as source:
         assert source.num_frames == 1
 
 
-def test_an_animation_is_a_picture_unless_the_record_calls_it_a_video(tmp_path):
+def test_an_animation_is_an_image_unless_the_record_calls_it_a_video(tmp_path):
     from PIL import Image
 
     images = [Image.fromarray(np.full((40, 60, 3), value, np.uint8)) for value in (0, 255, 0)]

@@ -5,7 +5,7 @@ import torch
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import architectures
-from omnicli.models.architectures import imagenet_twin, new_model, own_dropout, own_input, three_d_design
+from omnicli.models.architectures import find_config_3d, imagenet_twin, new_model, own_dropout, own_input
 from omnicli.models.resnet3d_configs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
 
@@ -16,7 +16,7 @@ def test_every_name_makes_a_model_of_so_many_classes(name):
         model = new_model(name, 7)
     assert model.fc.out_features == 7
     assert model.dropout.p == own_dropout(name)
-    assert model.is_2d == (three_d_design(name) is None)
+    assert model.is_2d == (find_config_3d(name) is None)
 
 
 @torch.no_grad()

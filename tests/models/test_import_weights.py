@@ -18,7 +18,7 @@ from omnicli.models import resnet3d_configs as designs
 from omnicli.models import tsm
 from omnicli.models.architectures import new_model
 from omnicli.models.import_weights import build_foreign, infer_name
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.weight_names import bare_names, from_omni, shifts, to_omni
 
@@ -41,7 +41,7 @@ def logits_of(model, clips):
 def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, model):
     raw = {"meta": {"epoch": 100}, "state_dict": reference.weights(model), "optimizer": {}}
     torch.save(raw, tmp_path / "a.pth")
-    teacher = load_teacher(tmp_path / "a.pth", classes=CLASSES)
+    teacher = load_model(tmp_path / "a.pth", classes=CLASSES)
     assert teacher.spec.name == reference.architectures[model]
     assert (logits_of(teacher.model, reference.clips(model)) - reference.logits(model)).abs().max() < 1e-4
 
@@ -50,7 +50,7 @@ def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, 
 def test_torchvisions_video_models_see_what_they_were_trained_on(tmp_path, name):
     published = getattr(video, f"{name}_Weights").DEFAULT.transforms()
     torch.save(getattr(video, name.lower())(weights=None).state_dict(), tmp_path / "a.pth")
-    spec = load_teacher(tmp_path / "a.pth", classes=CLASSES).spec
+    spec = load_model(tmp_path / "a.pth", classes=CLASSES).spec
     assert spec.mean == pytest.approx([255 * value for value in published.mean])
     assert spec.std == pytest.approx([255 * value for value in published.std])
     assert [spec.crop_size] * 2 == published.crop_size
@@ -89,7 +89,7 @@ def test_an_old_file_without_counts_gives_the_recorded_logits(reference, tmp_pat
     weights = from_omni(to_omni(reference.weights("slowonly_r50_4x16")), "mmaction")
     weights = {f"module.{key}": tensor for key, tensor in weights.items() if "num_batches" not in key}
     torch.save(wrap(weights), tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    model = load_teacher(tmp_path / "a.pth", classes=CLASSES).model
+    model = load_model(tmp_path / "a.pth", classes=CLASSES).model
     difference = logits_of(model, reference.clips("slowonly_r50_4x16")) - reference.logits("slowonly_r50_4x16")
     assert difference.abs().max() < 1e-4
 
@@ -190,7 +190,7 @@ def test_the_number_of_classes_must_agree_and_a_classifier_must_be_there():
 def test_another_codes_file_without_class_names_is_refused(tmp_path):
     torch.save({"backbone.x.weight": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"a\.pth: names no classes; --classes FILE"):
-        load_teacher(tmp_path / "a.pth")
+        load_model(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import torch
 
 from omnicli.errors import ModelError
 from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 
 
 def test_a_teacher_brings_all_that_scoring_takes(teacher, world):
-    loaded = load_teacher(teacher)
+    loaded = load_model(teacher)
     assert list(loaded.classes) == sorted(loaded.classes)
     assert len(loaded.classes) == 4
     assert loaded.temperature == 1.0  # too few clips to fit one
@@ -19,7 +19,7 @@ def test_a_teacher_brings_all_that_scoring_takes(teacher, world):
 
 
 def test_precision_is_that_of_the_backbone_only(teacher):
-    loaded = load_teacher(teacher, torch.device("cpu"), torch.bfloat16)
+    loaded = load_model(teacher, torch.device("cpu"), torch.bfloat16)
     assert {p.dtype for p in loaded.model.backbone.parameters()} == {torch.bfloat16}
     assert loaded.model.fc.weight.dtype == torch.float32
 
@@ -29,10 +29,10 @@ def test_a_temperature_that_is_none_is_damage(teacher, tmp_path, temperature):
     whole = load_checkpoint(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": temperature}, state_dict=whole.state_dict)
     with pytest.raises(ModelError, match="temperature"):
-        load_teacher(tmp_path / "a.pth")
+        load_model(tmp_path / "a.pth")
 
 
 def test_the_stored_temperature_is_applied(teacher, tmp_path):
     whole = load_checkpoint(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": 2.5}, state_dict=whole.state_dict)
-    assert load_teacher(tmp_path / "a.pth").temperature == 2.5
+    assert load_model(tmp_path / "a.pth").temperature == 2.5

@@ -53,18 +53,18 @@ def test_time_is_halved_where_the_design_says_and_nowhere_else(name, frames, lef
 
 
 @torch.no_grad()
-def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_picture():
+def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_image():
     flat = randomise(timm.create_model("resnet50", num_classes=0))
     # the zeros outside a clip darken its ends, so with a stem of three frames only those in the middle are equal
     design = replace(SLOW_ONLY, first_kernels_t=((1,), (1,), (1,), (1,)), stem_kernel_t=3)
     deep = ResNet3D(design).eval()
     load_exactly(deep, inflate(flat.state_dict(), deep.state_dict()), path="a.pth", what="SlowOnly")
-    picture = torch.randn(1, 3, 64, 64)
-    clip = picture.unsqueeze(2).expand(-1, -1, 9, -1, -1)
+    image = torch.randn(1, 3, 64, 64)
+    clip = image.unsqueeze(2).expand(-1, -1, 9, -1, -1)
     stem = {}
     deep.layer1.register_forward_pre_hook(lambda module, inputs: stem.update(deep=inputs[0]))
     flat.layer1.register_forward_pre_hook(lambda module, inputs: stem.update(flat=inputs[0]))
-    flat_features = flat(picture)
+    flat_features = flat(image)
     deep(clip)
     assert torch.allclose(stem["deep"][:, :, 4], stem["flat"], atol=1e-4)
     assert not torch.allclose(stem["deep"][:, :, 0], stem["flat"], atol=1e-2)

@@ -15,8 +15,8 @@ class Colours(nn.Module):
         self.conv = nn.Conv2d(3, 3, 1)
         self.norm = nn.BatchNorm2d(3)
 
-    def forward(self, pictures):
-        return self.norm(self.conv(pictures)).mean(dim=(2, 3))
+    def forward(self, images):
+        return self.norm(self.conv(images)).mean(dim=(2, 3))
 
 
 def make_tsn(**options) -> TSN:
@@ -34,10 +34,10 @@ def test_features_are_the_mean_over_segments_of_each_snippet_alone():
     torch.testing.assert_close(model(clips), model.fc(expected))
 
 
-def test_a_picture_is_a_clip_of_one_segment():
+def test_an_image_is_a_clip_of_one_segment():
     model = make_tsn().eval()
-    picture = torch.randn(1, 3, 1, 6, 7)
-    torch.testing.assert_close(model(picture), model(picture.expand(1, 3, 4, 6, 7)))
+    image = torch.randn(1, 3, 1, 6, 7)
+    torch.testing.assert_close(model(image), model(image.expand(1, 3, 4, 6, 7)))
 
 
 def test_logits_are_float32_whatever_the_precision():

@@ -16,11 +16,11 @@ from omnicli.motion.camera import (
     MIN_CROP,
     MODES,
     draw_path,
-    inflate_picture,
+    inflate_image,
     make_recipe,
     render_path,
     try_paths,
-    warp_picture,
+    warp_image,
 )
 from omnicli.motion.homography import STILL, TRANSLATION, Gaussian, to_parameters
 from omnicli.streams.record import Record, format_record, parse_record
@@ -35,9 +35,9 @@ def record_of(mode, motion=MOTION, *, seed=0, **fields):
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    """A picture of 320 x 240 with soft texture everywhere."""
-    path = tmp_path_factory.mktemp("picture") / "a.png"
+def image(tmp_path_factory):
+    """An image of 320 x 240 with soft texture everywhere."""
+    path = tmp_path_factory.mktemp("image") / "a.png"
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     cv2.imwrite(str(path), cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX))
     return path
@@ -45,50 +45,50 @@ def picture(tmp_path_factory):
 
 def clip_of(path, record, **changes):
     with open_media(Record({"path": str(path)})) as source:
-        return inflate_picture(source, record, **{**SHAPE, **changes})
+        return inflate_image(source, record, **{**SHAPE, **changes})
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_clip_has_the_shape_of_the_picture_and_every_epoch_a_motion_of_its_own(picture, mode):
+def test_a_clip_has_the_shape_of_the_image_and_every_epoch_a_motion_of_its_own(image, mode):
     record = record_of(mode)
-    first, again, next_epoch = clip_of(picture, record), clip_of(picture, record), clip_of(picture, record, epoch=1)
+    first, again, next_epoch = clip_of(image, record), clip_of(image, record), clip_of(image, record, epoch=1)
     assert first.shape == (4, 64, 85, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
     assert np.array_equal(first, next_epoch) == (mode == "still")
     assert np.array_equal(first[0], first[3]) == (mode == "still")
 
 
-def test_the_clip_depends_on_id_and_seed_and_on_nothing_else(picture):
+def test_the_clip_depends_on_id_and_seed_and_on_nothing_else(image):
     record = record_of("perspective-agnostic")
-    first = clip_of(picture, record)
+    first = clip_of(image, record)
     through_json = parse_record(format_record(record), origin="", line_number=0)
-    np.testing.assert_array_equal(clip_of(picture, through_json), first)
-    np.testing.assert_array_equal(clip_of(picture, record.derive(query="x", path="elsewhere.jpg")), first)
-    assert not np.array_equal(clip_of(picture, record.derive(id="b.jpg")), first)
-    assert not np.array_equal(clip_of(picture, record_of("perspective-agnostic", seed=1)), first)
+    np.testing.assert_array_equal(clip_of(image, through_json), first)
+    np.testing.assert_array_equal(clip_of(image, record.derive(query="x", path="elsewhere.jpg")), first)
+    assert not np.array_equal(clip_of(image, record.derive(id="b.jpg")), first)
+    assert not np.array_equal(clip_of(image, record_of("perspective-agnostic", seed=1)), first)
 
 
-def test_another_process_makes_the_same_clip(picture):
+def test_another_process_makes_the_same_clip(image):
     record = record_of("perspective-agnostic")
     script = (
-        "import json, sys, hashlib; from omnicli.motion.camera import inflate_picture;"
+        "import json, sys, hashlib; from omnicli.motion.camera import inflate_image;"
         "from omnicli.media.source import open_media; from omnicli.streams.record import Record;"
         "source = open_media(Record({'path': sys.argv[1]})); record = Record(json.loads(sys.argv[2]));"
-        "clip = inflate_picture(source, record, num_frames=4, frame_interval=16, short_side=64);"
+        "clip = inflate_image(source, record, num_frames=4, frame_interval=16, short_side=64);"
         "print(hashlib.sha256(clip.tobytes()).hexdigest())"
     )
-    told = [sys.executable, "-c", script, str(picture), json.dumps(record)]
+    told = [sys.executable, "-c", script, str(image), json.dumps(record)]
     theirs = subprocess.run(told, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
     import hashlib
 
-    assert theirs.stdout.strip() == hashlib.sha256(clip_of(picture, record).tobytes()).hexdigest()
+    assert theirs.stdout.strip() == hashlib.sha256(clip_of(image, record).tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "still"])
-def test_without_spread_around_standing_still_every_mode_stands_still(picture, mode):
-    """Σ = 0 and μ = identity: N equal frames, which are the picture resized."""
-    clip = clip_of(picture, record_of(mode, Gaussian(STILL, np.zeros((8, 8)))))
-    np.testing.assert_array_equal(clip, clip_of(picture, record_of("still")))
+def test_without_spread_around_standing_still_every_mode_stands_still(image, mode):
+    """Σ = 0 and μ = identity: N equal frames, which are the image resized."""
+    clip = clip_of(image, record_of(mode, Gaussian(STILL, np.zeros((8, 8)))))
+    np.testing.assert_array_equal(clip, clip_of(image, record_of("still")))
 
 
 def test_without_spread_the_mean_is_the_motion_of_every_step():
@@ -110,29 +110,29 @@ def test_translations_keep_the_rest_and_draw_one_velocity_a_frame_or_a_clip(mode
     assert np.allclose(steps, steps[0]) == is_constant
 
 
-def test_a_translation_moves_the_picture_by_whole_pixels():
-    """Drawn right (h13 > 0), the picture moves right: what was at x is at x + 2 in the next frame."""
-    picture = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
+def test_a_translation_moves_the_image_by_whole_pixels():
+    """Drawn right (h13 > 0), the image moves right: what was at x is at x + 2 in the next frame."""
+    image = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
     step = np.eye(3)
     step[0, 2] = 2 * 2 / 50
     views = np.stack([np.eye(3), np.linalg.inv(step)])
-    first, second = warp_picture(picture, views, height=50, width=50, aspect=1.0)
-    np.testing.assert_array_equal(first, picture)
-    np.testing.assert_array_equal(second[:, 2:], picture[:, :-2])
+    first, second = warp_image(image, views, height=50, width=50, aspect=1.0)
+    np.testing.assert_array_equal(first, image)
+    np.testing.assert_array_equal(second[:, 2:], image[:, :-2])
 
 
-def test_the_last_frame_is_as_sharp_as_the_second(picture):
-    """Every frame is warped from the picture itself; warped one after the other they would blur."""
-    clip = clip_of(picture, record_of("perspective-agnostic"), num_frames=16, frame_interval=1, short_side=160)
+def test_the_last_frame_is_as_sharp_as_the_second(image):
+    """Every frame is warped from the image itself; warped one after the other they would blur."""
+    clip = clip_of(image, record_of("perspective-agnostic"), num_frames=16, frame_interval=1, short_side=160)
     sharpness = [cv2.Laplacian(frame.astype(np.float32), cv2.CV_32F).std() for frame in clip]
     assert sharpness[15] > 0.9 * sharpness[1]
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 40), (40, 20), (25, 80)])
 def test_no_border_shows_in_any_pixel_of_ten_thousand_drawn_clips(monkeypatch, height, width):
-    """A white picture on black, all modes and epochs: no pixel is taken from outside the picture.
+    """A white image on black, all modes and epochs: no pixel is taken from outside the image.
 
-    Half-way between the outermost pixel and the black around it lies the edge of the picture, so a pixel may lose half
+    Half-way between the outermost pixel and the black around it lies the edge of the image, so a pixel may lose half
     its white across and half of it down, and no more.
     """
     monkeypatch.setattr(cv2, "BORDER_REPLICATE", cv2.BORDER_CONSTANT)  # which would hide a view that leaves
@@ -143,15 +143,15 @@ def test_no_border_shows_in_any_pixel_of_ten_thousand_drawn_clips(monkeypatch, h
         record = record_of(moving[number % len(moving)], seed=number)
         path = draw_path(record, aspect=width / height, num_frames=4, frame_interval=16, epoch=number)
         num_moving += path.scale < 1
-        frames = warp_picture(white, path.views, height=height // 2, width=width // 2, aspect=width / height)
+        frames = warp_image(white, path.views, height=height // 2, width=width // 2, aspect=width / height)
         darkest = min(darkest, int(frames.min()))
     assert darkest >= 255 // 4 - 1
     assert num_moving > 3000
 
 
-def test_the_picture_is_read_at_the_size_at_which_the_crop_has_the_clips_pixels(picture):
+def test_the_image_is_read_at_the_size_at_which_the_crop_has_the_clips_pixels(image):
     record = record_of("perspective-agnostic")
-    with open_media(Record({"path": str(picture)})) as source:
+    with open_media(Record({"path": str(image)})) as source:
         path = draw_path(record, aspect=source.width / source.height, num_frames=4, frame_interval=16)
         read, asked = source.read, []
         source.read = lambda indices, *, short_side: (asked.append(short_side), read(indices, short_side=short_side))[1]
@@ -172,7 +172,7 @@ def test_a_draw_that_needs_too_small_a_crop_is_drawn_again():
     assert not all(path.num_redrawn for path in paths)
 
 
-def test_a_motion_that_is_never_good_leaves_the_picture_still():
+def test_a_motion_that_is_never_good_leaves_the_image_still():
     zooming_out = STILL * [0.5, 1, 1, 1, 0.5, 1, 1, 1]
     record = record_of("perspective-agnostic", Gaussian(zooming_out, np.zeros((8, 8))))
     path = draw_path(record, aspect=1.0, num_frames=4, frame_interval=16)
@@ -180,9 +180,9 @@ def test_a_motion_that_is_never_good_leaves_the_picture_still():
     np.testing.assert_array_equal(path.views, np.tile(np.eye(3), (4, 1, 1)))
 
 
-def test_one_frame_is_the_picture(picture):
+def test_one_frame_is_the_image(image):
     np.testing.assert_array_equal(
-        clip_of(picture, record_of("perspective-agnostic"), num_frames=1), clip_of(picture, record_of("still"))[:1]
+        clip_of(image, record_of("perspective-agnostic"), num_frames=1), clip_of(image, record_of("still"))[:1]
     )
 
 
@@ -219,7 +219,7 @@ def test_a_record_without_a_recipe_is_an_error():
         draw_path(Record({"id": "a"}), aspect=1.0, num_frames=4, frame_interval=16)
 
 
-def test_a_video_is_no_picture(world):
+def test_a_video_is_no_image(world):
     video = next((world / "web" / "video").rglob("*.mp4"))
-    with pytest.raises(MediaError, match="a video, not a picture"):
+    with pytest.raises(MediaError, match="a video, not an image"):
         clip_of(video, record_of("perspective-agnostic"))

@@ -10,7 +10,7 @@ from omnicli.motion.homography import (
     STILL,
     TRANSLATION,
     Gaussian,
-    Moments,
+    MomentSums,
     compose,
     place_crop,
     to_matrices,
@@ -27,7 +27,7 @@ def steps_of(seed, *shape, scale=1.0):
 def test_the_estimate_is_the_maximum_likelihood_formula():
     """μ = Σh/n and Σ = Σ(h - μ)(h - μ)ᵀ/n, however the steps arrive."""
     steps = steps_of(0, 500) + 0.01
-    moments = Moments()
+    moments = MomentSums()
     for part in np.split(steps, [1, 1, 200]):
         moments.add(part)
     gaussian = moments.gaussian()
@@ -38,7 +38,7 @@ def test_the_estimate_is_the_maximum_likelihood_formula():
 
 def test_nothing_seen_is_no_estimate():
     with pytest.raises(ValueError, match="no step"):
-        Moments().gaussian()
+        MomentSums().gaussian()
 
 
 def test_draws_have_the_mean_and_covariance_and_fewer_are_the_first_of_more():
@@ -79,7 +79,7 @@ def test_composing_is_multiplying_one_step_after_the_other(seed, num_frames, fra
 
 
 def test_composing_then_warping_is_warping_step_by_step():
-    """Up to interpolation: every step by itself blurs the picture once more."""
+    """Up to interpolation: every step by itself blurs the image once more."""
     canvas = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 255, (400, 400)).astype(np.float32), (0, 0), 6)
     to_pixels = np.array([[100, 0, 199.5], [0, 100, 199.5], [0, 0, 1]])  # the frame is the middle of the canvas
     steps = steps_of(3, 6)
@@ -97,7 +97,7 @@ def test_composing_then_warping_is_warping_step_by_step():
 
 @pytest.mark.parametrize(("aspect", "scale"), [(4 / 3, 1.0), (0.5, 1.0), (1.0, 4.0), (7.0, 2.0)])
 def test_no_frame_of_ten_thousand_clips_shows_a_border(aspect, scale):
-    """Each of 10,000 clips sees only its picture, from edge to edge of each frame, and the crop could be no larger."""
+    """Each of 10,000 clips sees only its image, from edge to edge of each frame, and the crop could be no larger."""
     path = compose(steps_of(4, 10_000, 48, scale=scale), frame_interval=16)
     crop, views = place_crop(path, aspect=aspect)
     good = crop > 0
@@ -126,7 +126,7 @@ def test_steps_are_those_of_the_frames_that_are_seen():
     np.testing.assert_allclose(to_parameters(np.linalg.inv(views[1:]) @ views[:-1]), steps, atol=1e-9)
 
 
-def test_standing_still_takes_the_whole_picture():
+def test_standing_still_takes_the_whole_image():
     scale, views = place_crop(compose(np.tile(STILL, (3, 1))), aspect=0.7)
     assert scale == 1
     np.testing.assert_array_equal(views, np.tile(np.eye(3), (4, 1, 1)))

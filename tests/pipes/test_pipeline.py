@@ -8,7 +8,7 @@ PIPELINE = """
 omni index --labels --classes $world/classes.txt $world/target/train > train.jsonl
 omni index --labels --classes $world/classes.txt $world/target/val > val.jsonl
 omni inflate --fit train.jsonl -o motion.json
-omni index $world/web/image --source pictures > crawl.jsonl
+omni index $world/web/image --source images > crawl.jsonl
 omni dedup --checkpoint $teacher --target val.jsonl --workers $workers --rejects copies.jsonl crawl.jsonl \
     | omni filter --teacher $teacher --threshold 0.3 --workers $workers --rejects left.jsonl - \
     | omni inflate --motion motion.json - \

@@ -85,8 +85,8 @@ def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_pat
 
 
 def test_names_are_utf8_in_a_locale_that_is_not(sh, world, tmp_path):
-    picture = next((world / "web" / "image").rglob("*.png"))
-    (tmp_path / "фото é.png").write_bytes(picture.read_bytes())
+    image = next((world / "web" / "image").rglob("*.png"))
+    (tmp_path / "фото é.png").write_bytes(image.read_bytes())
     locale = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"  # as ISO-8859-1, which machines rarely have to test with
     run = sh(f"{locale} omni index --probe 'фото é.png'", cwd=tmp_path)
     assert ids(run.stdout) == ["фото é.png"]

@@ -30,7 +30,7 @@ main()
 
 @pytest.fixture(scope="module")
 def crawl(tmp_path_factory):
-    """300 lines that name pictures, two of them broken, and a motion file."""
+    """300 lines that name images, two of them broken, and a motion file."""
     folder = tmp_path_factory.mktemp("crawl")
     for number in range(10):
         cv2.imwrite(f"{folder}/{number}.png", np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8))

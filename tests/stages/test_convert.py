@@ -13,7 +13,7 @@ from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.import_weights import infer_name
-from omnicli.models.loading import OpenedModel, load_teacher, open_model
+from omnicli.models.loading import OpenedModel, load_model, open_model
 from omnicli.models.mmaction2 import mmaction2_model
 from omnicli.models.resnet3d_configs import DESIGNS
 from omnicli.models.slowfast import SLOWFAST_DESIGNS
@@ -55,7 +55,7 @@ def clips_for(teacher):
 
 @torch.no_grad()
 def logits_of(path, **told):
-    teacher = load_teacher(path, **told)
+    teacher = load_model(path, **told)
     return teacher.model(clips_for(teacher))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.stages.filter import (
-    Rule,
+    FilterRule,
     best_of_groups,
     check_queries,
     count_confidence,
@@ -63,7 +63,7 @@ streams = st.lists(st.one_of(scored, st.just({"bad": True, "query": "Archery"}))
 
 
 def test_the_papers_rule_labels_by_argmax_and_keeps_what_reaches_the_threshold():
-    kept, dropped = run(crawl([{"scores": peaked(3)}, {"scores": peaked(1, 0.4)}]), Rule(threshold=0.5))
+    kept, dropped = run(crawl([{"scores": peaked(3)}, {"scores": peaked(1, 0.4)}]), FilterRule(threshold=0.5))
     assert [(r["pseudo_label"], r["pseudo_class"], r["confidence"]) for r in kept] == [(3, "Surfing", 0.9)]
     assert [(r["id"], reason, r["pseudo_class"]) for r, reason in dropped] == [("1", "low confidence", "Horse Race")]
     assert kept[0]["top_scores"][0] == [3, 0.9]
@@ -72,14 +72,14 @@ def test_the_papers_rule_labels_by_argmax_and_keeps_what_reaches_the_threshold()
 
 
 def test_a_threshold_is_inclusive():
-    kept, _ = run(crawl([{"scores": peaked(0, 0.5)}]), Rule(threshold=0.5))
+    kept, _ = run(crawl([{"scores": peaked(0, 0.5)}]), FilterRule(threshold=0.5))
     assert len(kept) == 1
 
 
 def test_by_query_the_teacher_only_ranks_what_was_searched_for():
     kept, dropped = run(
         crawl([{"scores": peaked(3, 0.6), "query": "archery"}, {"scores": peaked(3), "query": "chess"}]),
-        Rule(label_by="query", threshold=0.05),
+        FilterRule(label_by="query", threshold=0.05),
     )
     assert [(r["pseudo_class"], r["confidence"], r["query_score"]) for r in kept] == [("Archery", 0.08, 0.08)]
     assert [reason for _, reason in dropped] == ["no class"]
@@ -87,14 +87,14 @@ def test_by_query_the_teacher_only_ranks_what_was_searched_for():
 
 def test_agree_wants_the_best_class_to_be_the_one_searched_for():
     rows = [{"scores": peaked(3), "query": "surfing"}, {"scores": peaked(2), "query": "surfing"}]
-    kept, dropped = run(crawl(rows), Rule(agree=True))
+    kept, dropped = run(crawl(rows), FilterRule(agree=True))
     assert [r["id"] for r in kept] == ["0"]
     assert [(r["id"], reason) for r, reason in dropped] == [("1", "teacher disagrees")]
 
 
 def test_one_of_several_queries_is_drawn_by_the_id_alone():
     rows = [{"scores": peaked(0), "queries": ["archery", "surfing", "chess"]} for _ in range(60)]
-    rule = Rule(label_by="query", threshold=0.0)
+    rule = FilterRule(label_by="query", threshold=0.0)
     kept, _ = run(crawl(rows), rule)
     backwards, _ = run(crawl(rows)[::-1], rule)
     drawn = {r["id"]: r["pseudo_class"] for r in kept}
@@ -106,7 +106,11 @@ def test_one_of_several_queries_is_drawn_by_the_id_alone():
 @given(streams, st.floats(0, 1))
 def test_the_output_is_an_ordered_subsequence_and_nobody_is_lost(rows, threshold):
     records = crawl(rows)
-    for rule in (Rule(threshold=threshold), Rule(threshold=None, keep_fraction=0.5, per="query"), Rule(agree=True)):
+    for rule in (
+        FilterRule(threshold=threshold),
+        FilterRule(threshold=None, keep_fraction=0.5, per="query"),
+        FilterRule(agree=True),
+    ):
         kept, dropped = run(records, rule)
         assert sorted(r.position for r in kept) == [r.position for r in kept]
         assert sorted([r.position for r in kept] + [r.position for r, _ in dropped]) == list(range(len(records)))
@@ -115,16 +119,16 @@ def test_the_output_is_an_ordered_subsequence_and_nobody_is_lost(rows, threshold
 @given(streams, st.floats(0, 1), st.floats(0, 1))
 def test_raising_the_threshold_never_keeps_more(rows, one, other):
     low, high = sorted([one, other])
-    ids = [{r["id"] for r in run(crawl(rows), Rule(threshold=threshold))[0]} for threshold in (low, high)]
+    ids = [{r["id"] for r in run(crawl(rows), FilterRule(threshold=threshold))[0]} for threshold in (low, high)]
     assert ids[1] <= ids[0]
 
 
 @given(streams, st.sampled_from(["teacher", "query"]), st.booleans(), st.floats(0, 1))
 def test_deciding_again_from_the_written_scores_gives_the_same_verdicts(rows, label_by, agree, threshold):
     rows = [row for row in rows if not row.get("bad")]
-    rule = Rule(label_by=label_by, agree=agree, threshold=threshold)
+    rule = FilterRule(label_by=label_by, agree=agree, threshold=threshold)
     direct, _ = run(crawl(rows), rule)
-    scored_only, _ = run(crawl(rows), Rule(threshold=None, score_only=True))
+    scored_only, _ = run(crawl(rows), FilterRule(threshold=None, score_only=True))
     again, _ = run([r.derive() for r in scored_only], rule, score=None)
     assert [(r["id"], r["pseudo_label"], r["confidence"]) for r in again] == [
         (r["id"], r["pseudo_label"], r["confidence"]) for r in direct
@@ -133,7 +137,7 @@ def test_deciding_again_from_the_written_scores_gives_the_same_verdicts(rows, la
 
 def test_without_stored_scores_the_line_is_named():
     with pytest.raises(InputError, match=r"web.jsonl:1: no field 'top_scores'"):
-        run(crawl([{}]), Rule(), score=None)
+        run(crawl([{}]), FilterRule(), score=None)
 
 
 def rejected_before(record, reason):
@@ -143,11 +147,17 @@ def rejected_before(record, reason):
 
 
 @pytest.mark.parametrize(
-    "rule", [Rule(agree=True), Rule(label_by="query"), Rule(label_by="stored"), Rule(threshold=None, top=9)]
+    "rule",
+    [
+        FilterRule(agree=True),
+        FilterRule(label_by="query"),
+        FilterRule(label_by="stored"),
+        FilterRule(threshold=None, top=9),
+    ],
 )
 def test_what_could_not_be_read_leaves_again_for_the_same_reason(rule):
     rows = [{"scores": peaked(0), "query": "Archery"}, {"bad": True, "query": "Archery"}, {"bad": True}]
-    kept, dropped = run(crawl(rows), Rule())
+    kept, dropped = run(crawl(rows), FilterRule())
     kept, again = run([*kept, *(rejected_before(*leaving) for leaving in dropped)], rule, score=None)
     assert [record["id"] for record in kept] == ["0"]
     assert [(record["id"], reason) for record, reason in again] == [
@@ -156,23 +166,23 @@ def test_what_could_not_be_read_leaves_again_for_the_same_reason(rule):
 
 
 def test_scores_decide_whatever_became_of_the_file_and_other_reasons_do_not_excuse_their_lack():
-    [kept], _ = run(crawl([{"scores": peaked(0)}]), Rule())
+    [kept], _ = run(crawl([{"scores": peaked(0)}]), FilterRule())
     gone = rejected_before(kept, "unreadable: no such file")
-    assert run([gone], Rule(), score=None)[0] == [gone]
+    assert run([gone], FilterRule(), score=None)[0] == [gone]
     for label_by, field in (("teacher", "top_scores"), ("stored", "confidence")):
         with pytest.raises(InputError, match=f"web.jsonl:1: no field '{field}'"):
-            run([rejected_before(*crawl([{}]), "no class")], Rule(label_by=label_by), score=None)
+            run([rejected_before(*crawl([{}]), "no class")], FilterRule(label_by=label_by), score=None)
 
 
 def test_stored_scores_of_another_class_list_are_refused():
     with pytest.raises(InputError, match=r"web.jsonl:1: top_scores names class 6, but --classes has 6 names"):
-        run(crawl([{"top_scores": [[6, 0.9]]}]), Rule(), score=None)
+        run(crawl([{"top_scores": [[6, 0.9]]}]), FilterRule(), score=None)
 
 
 def test_keep_fraction_keeps_the_best_of_each_query_whatever_is_unreadable():
     rows = [{"scores": peaked(0, 0.2 + 0.05 * i), "query": CLASSES[i % 2]} for i in range(12)]
     rows.insert(3, {"bad": True, "query": "Archery"})
-    kept, dropped = run(crawl(rows), Rule(threshold=None, keep_fraction=0.5, per="query"))
+    kept, dropped = run(crawl(rows), FilterRule(threshold=None, keep_fraction=0.5, per="query"))
     best = sorted((r for r in crawl(rows) if "scores" in r), key=lambda r: -r["scores"][0])
     expected = {r["id"] for query in CLASSES[:2] for r in [r for r in best if r["query"] == query][:3]}
     assert {r["id"] for r in kept} == expected
@@ -186,7 +196,7 @@ def test_keep_fraction_keeps_the_best_of_each_query_whatever_is_unreadable():
 )
 def test_the_best_of_each_group_equal_a_plain_loop(rows, quota):
     confidences, groups, ties = (np.array([row[i] for row in rows]) for i in range(3))
-    rule = Rule(threshold=None, **({"top": quota} if isinstance(quota, int) else {"keep_fraction": quota}))
+    rule = FilterRule(threshold=None, **({"top": quota} if isinstance(quota, int) else {"keep_fraction": quota}))
     kept = best_of_groups(confidences, groups.astype(np.int64), ties.astype(np.uint64), rule)
     for group in set(groups.tolist()):
         members = sorted((-c, t, i) for i, (c, g, t) in enumerate(rows) if g == group)

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from omnicli.errors import MediaError
 from omnicli.inference.views import frames_at_rate
 from omnicli.media.source import open_media
-from omnicli.stages.pack import Packing, pack_record, pack_records, packed_stage
+from omnicli.stages.pack import PackOptions, pack_record, pack_records, packed_stage
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
 
 def film(num_frames=50, height=48, width=64):
-    """Smooth moving pictures: JPEG changes them little."""
+    """Smooth moving images: JPEG changes them little."""
     small = np.random.default_rng(0).integers(0, 256, (num_frames, 3, 4, 3), np.uint8)
     return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in small])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Fifty numbered pictures, 25 a second: every frame is known."""
+    """Fifty numbered images, 25 a second: every frame is known."""
     path = tmp_path_factory.mktemp("frames")
     for index, frame in enumerate(film()):
         cv2.imwrite(str(path / f"img_{index:05d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
@@ -43,7 +43,7 @@ def through_shard(tmp_path, record):
 
 
 def test_every_frame_is_there_but_for_what_jpeg_takes(folder, tmp_path):
-    row = through_shard(tmp_path, pack_record(frames_record(folder), Packing(quality=95)))
+    row = through_shard(tmp_path, pack_record(frames_record(folder), PackOptions(quality=95)))
     with open_media(row) as source:
         read = source.read(range(50))
     assert np.abs(read.astype(int) - film()).mean() < 4
@@ -55,14 +55,14 @@ def test_every_frame_is_there_but_for_what_jpeg_takes(folder, tmp_path):
 
 @pytest.mark.parametrize(("short_side", "size"), [(24, (24, 32)), (48, (48, 64)), (256, (48, 64))])
 def test_frames_are_resized_and_never_enlarged(folder, tmp_path, short_side, size):
-    row = through_shard(tmp_path, pack_record(frames_record(folder), Packing(short_side=short_side)))
+    row = through_shard(tmp_path, pack_record(frames_record(folder), PackOptions(short_side=short_side)))
     with open_media(row) as source:
         assert (source.height, source.width) == size == (row["height"], row["width"])
 
 
 def test_quality_is_that_of_the_files(folder):
     sizes = [
-        sum(map(len, pack_record(frames_record(folder), Packing(quality=quality)).arrays["frames"]))
+        sum(map(len, pack_record(frames_record(folder), PackOptions(quality=quality)).arrays["frames"]))
         for quality in (30, 60, 95)
     ]
     assert sizes == sorted(sizes)
@@ -80,7 +80,7 @@ def test_a_packed_part_opens_as_the_part_it_was(folder, tmp_path_factory, start,
     start_sec, end_sec = (start + 0.3) / 25, (start + 0.3 + length * 0.7) / 25
     record = frames_record(folder, start_sec=start_sec, end_sec=end_sec)
     row = through_shard(
-        tmp_path_factory.mktemp("part"), pack_record(record, Packing(fps=fps, max_frames=max_frames, short_side=8))
+        tmp_path_factory.mktemp("part"), pack_record(record, PackOptions(fps=fps, max_frames=max_frames, short_side=8))
     )
     with open_media(record) as part, open_media(row) as packed:
         assert 1 <= packed.num_frames <= (max_frames or 50)
@@ -100,16 +100,16 @@ def test_judged_frames_are_all_that_is_packed_and_are_found_by_their_times(
     record = frames_record(
         folder, positive_sec=[i / 25 for i in positive], negative_sec=[i / 25 for i in negative - positive]
     )
-    packing = Packing(fps=1.0, max_frames=1)
+    packing = PackOptions(fps=1.0, max_frames=1)
     row = through_shard(tmp_path_factory.mktemp("judged"), pack_record(record, packing))
     with open_media(row) as source:
         np.testing.assert_array_equal(np.round(source.times * 25), sorted(positive | negative))
 
 
-def test_a_picture_stays_a_picture(tmp_path):
+def test_an_image_stays_an_image(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), film(1, 300, 400)[0])
     row = through_shard(
-        tmp_path / "shards", pack_record(Record({"path": str(tmp_path / "a.jpg"), "media": "image"}), Packing())
+        tmp_path / "shards", pack_record(Record({"path": str(tmp_path / "a.jpg"), "media": "image"}), PackOptions())
     )
     assert (row["media"], row["width"], row["height"]) == ("image", 341, 256)
     assert "fps" not in row
@@ -118,8 +118,8 @@ def test_a_picture_stays_a_picture(tmp_path):
 
 
 def test_a_row_can_be_packed_again(folder, tmp_path):
-    row = through_shard(tmp_path / "one", pack_record(frames_record(folder), Packing()))
-    again = through_shard(tmp_path / "two", pack_record(row, Packing(short_side=24, fps=5)))
+    row = through_shard(tmp_path / "one", pack_record(frames_record(folder), PackOptions()))
+    again = through_shard(tmp_path / "two", pack_record(row, PackOptions(short_side=24, fps=5)))
     assert (again["id"], again["num_frames"], again["height"]) == ("a", 10, 24)
     with open_media(again) as source:
         np.testing.assert_allclose(source.times, np.arange(10) / 5, atol=0.0401)
@@ -134,7 +134,7 @@ def test_what_cannot_be_read_leaves_with_its_reason_in_its_place(folder, tmp_pat
         Record({**frames_record(folder), "id": "late", "start_sec": 99.0}, position=3),
     ]
     left = []
-    kept = list(pack_records(records, packing=Packing(), workers=2, on_drop=lambda *leaving: left.append(leaving)))
+    kept = list(pack_records(records, packing=PackOptions(), workers=2, on_drop=lambda *leaving: left.append(leaving)))
     assert [record["id"] for record in kept] == ["good"]
     assert [(record["id"], reason) for record, reason in left] == [
         ("empty", "unreadable: empty file"),
@@ -146,11 +146,11 @@ def test_what_cannot_be_read_leaves_with_its_reason_in_its_place(folder, tmp_pat
 def test_a_frame_too_wide_for_a_jpeg_is_bad_media(tmp_path):
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((1, 70_000, 3), np.uint8))
     with pytest.raises(MediaError, match="70000 x 1 pixels do not fit a JPEG"):
-        pack_record(Record({"id": "wide", "path": str(tmp_path / "wide.png")}), Packing())
+        pack_record(Record({"id": "wide", "path": str(tmp_path / "wide.png")}), PackOptions())
 
 
 def cuts_in_two(records, on_drop):
-    """A stage: "doubtful" leaves, a picture passes, the rest becomes two pieces."""
+    """A stage: "doubtful" leaves, an image passes, the rest becomes two pieces."""
     for record in records:
         if record.get("doubtful"):
             on_drop(record, "no positive")
@@ -161,7 +161,7 @@ def cuts_in_two(records, on_drop):
                 yield record.derive(id=f"{record['id']}#{start:g}", start_sec=start, end_sec=start + 1)
 
 
-@given(kinds=st.lists(st.sampled_from(["good", "broken", "gone", "doubtful", "picture"]), max_size=8))
+@given(kinds=st.lists(st.sampled_from(["good", "broken", "gone", "doubtful", "image"]), max_size=8))
 def test_a_stage_and_its_packing_keep_the_order_and_lose_nobody(folder, broken, kinds):
     """A video one of whose pieces does not decode leaves whole, once, in its place."""
     fields = {
@@ -169,12 +169,12 @@ def test_a_stage_and_its_packing_keep_the_order_and_lose_nobody(folder, broken, 
         "broken": {"path": str(broken), "media": "frames"},
         "gone": {"path": "gone.mp4"},
         "doubtful": {"path": "gone.mp4", "doubtful": True},
-        "picture": {"path": "gone.jpg", "media": "image"},
+        "image": {"path": "gone.jpg", "media": "image"},
     }
     records = [Record({"id": f"{kind}{n}", **fields[kind]}, position=n) for n, kind in enumerate(kinds)]
     events = []
     stage = packed_stage(
-        cuts_in_two, packing=Packing(short_side=8), workers=2, passes=lambda record: record.get("media") == "image"
+        cuts_in_two, packing=PackOptions(short_side=8), workers=2, passes=lambda record: record.get("media") == "image"
     )
     for record in stage(records, lambda record, reason: events.append((record.position, reason))):
         events.append((record.position, "packed" if record.arrays else "as it was"))
@@ -183,7 +183,7 @@ def test_a_stage_and_its_packing_keep_the_order_and_lose_nobody(folder, broken, 
         "broken": ["unreadable: PNG does not decode"],
         "gone": ["unreadable: no such file"],
         "doubtful": ["no positive"],
-        "picture": ["as it was"],
+        "image": ["as it was"],
     }
     assert events == [(n, outcome) for n, kind in enumerate(kinds) for outcome in outcomes[kind]]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.segment import Rule, count_moments, is_untouched, score_curve, segment_records
+from omnicli.stages.segment import SegmentRule, count_moments, is_untouched, score_curve, segment_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record, format_record, parse_record
 
@@ -41,7 +41,11 @@ def run(records, *, score=fake_score, queries=QUERIES, **rule):
     """(kept records, [(dropped record, reason)])"""
     dropped = []
     kept = segment_records(
-        records, score=score, queries=queries, rule=Rule(**rule), on_drop=lambda *leaving: dropped.append(leaving)
+        records,
+        score=score,
+        queries=queries,
+        rule=SegmentRule(**rule),
+        on_drop=lambda *leaving: dropped.append(leaving),
     )
     return list(kept), dropped
 

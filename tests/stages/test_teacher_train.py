@@ -14,12 +14,12 @@ from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.record import Record
 from omnicli.training import inputs as feeds
 from omnicli.training import setup as learning
-from omnicli.training.context import Setting
+from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.trainer import state_path
@@ -48,7 +48,7 @@ def train(records, out, recipe=SCRATCH, *, should_stop=lambda: False, **options)
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
     lines = train_teacher(
-        records, recipe=recipe, out=out, setting=Setting(workers=2, should_stop=should_stop),
+        records, recipe=recipe, out=out, setting=TrainingContext(workers=2, should_stop=should_stop),
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
     )  # fmt: skip
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left
@@ -102,7 +102,7 @@ def test_views_that_are_not_kept_give_the_same_bytes(target, tmp_path, monkeypat
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
 
-def test_a_frozen_trunk_stays_and_each_view_is_read_once(target, tmp_path, monkeypatch):
+def test_a_frozen_backbone_stays_and_each_view_is_read_once(target, tmp_path, monkeypatch):
     reads = []
     whole = feeds.read_training_clip
     monkeypatch.setattr(feeds, "read_training_clip", lambda *a, **k: reads.append(k["epoch"]) or whole(*a, **k))
@@ -176,7 +176,7 @@ def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path
     assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
 
 
-def test_a_probe_teaches_the_classifier_and_leaves_the_trunk(target, tmp_path):
+def test_a_probe_teaches_the_classifier_and_leaves_the_backbone(target, tmp_path):
     recipe = replace(PROBED, probe_epochs=30, probe_lr=0.05, epochs=1, lr=1e-9)
     train(target, tmp_path / "a.pth", recipe)
     before = create_model("tsn-resnet10t", num_classes=4).state_dict()
@@ -281,7 +281,7 @@ def test_every_kind_of_model_takes_a_step_and_comes_back_as_a_teacher(target, tm
         {record["class_name"] for record in target[::2][:2]}))  # fmt: skip
     assert left == []
     assert np.isfinite(lines[0]["train_loss"])
-    teacher = load_teacher(tmp_path / "a.pth")
+    teacher = load_model(tmp_path / "a.pth")
     assert teacher.spec.name == name
     assert (teacher.spec.num_frames, teacher.spec.frame_interval) == (tuple(frames.values()) or (1, 1))
     scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(num_clips=2), batch_size=2,
@@ -299,12 +299,12 @@ def test_a_3d_training_interrupted_ends_in_the_same_bytes(target, tmp_path, reci
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
 
-def test_a_picture_for_a_3d_model_stops_before_the_first_step(target, world, tmp_path):
+def test_an_image_for_a_3d_model_stops_before_the_first_step(target, world, tmp_path):
     path = next((world / "web" / "image").rglob("*.jpg"))
-    picture = target[0].derive(id="p", path=str(path))
-    with pytest.raises(InputError, match=r"t\.jsonl:1: a picture, and a 3D model learns from clips"):
-        train([picture, *target], tmp_path / "a.pth", CLIPS)
-    train([picture, *target], tmp_path / "b.pth", replace(SCRATCH, epochs=1))  # a 2D model takes it
+    image = target[0].derive(id="p", path=str(path))
+    with pytest.raises(InputError, match=r"t\.jsonl:1: an image, and a 3D model learns from clips"):
+        train([image, *target], tmp_path / "a.pth", CLIPS)
+    train([image, *target], tmp_path / "b.pth", replace(SCRATCH, epochs=1))  # a 2D model takes it
 
 
 @pytest.mark.parametrize(

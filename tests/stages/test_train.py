@@ -18,10 +18,10 @@ from omnicli.inference.views import ViewOptions
 from omnicli.media.source import open_media
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.models.factory import create_model
-from omnicli.models.loading import load_teacher
+from omnicli.models.loading import load_model
 from omnicli.motion.camera import make_recipe
 from omnicli.motion.homography import STILL, Gaussian
-from omnicli.stages.pack import Packing, pack_record
+from omnicli.stages.pack import PackOptions, pack_record
 from omnicli.stages.train import default_ratio, train_student
 from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import read_shard
@@ -30,7 +30,7 @@ from omnicli.training import inputs as feeds
 from omnicli.training import objective
 from omnicli.training import setup as learning
 from omnicli.training.batch_sampler import alternate_turns
-from omnicli.training.context import Setting
+from omnicli.training.context import TrainingContext
 from omnicli.training.distributed import World
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
@@ -67,14 +67,14 @@ def crawled(world: Path, kind: str, suffix: str, per_query: int) -> list[Record]
 
 @pytest.fixture(scope="module")
 def web(world: Path) -> dict[str, list[Record]]:
-    """Pictures and videos, as a crawl brings them."""
+    """Images and videos, as a crawl brings them."""
     return {"gg": crawled(world, "image", ".jpg", 3), "ig": crawled(world, "video", ".mp4", 1)}
 
 
 def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compile_model=False, **options):
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
-    setting = Setting(workers=2, should_stop=should_stop, compile=compile_model)
+    setting = TrainingContext(workers=2, should_stop=should_stop, compile=compile_model)
     lines = train_student(
         target, web, recipe=recipe, out=out, setting=setting,
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
@@ -87,7 +87,7 @@ def stop_after(num_asked):
     return lambda: next(asked) >= num_asked
 
 
-def test_four_clips_are_learnt_by_heart_beside_web_pictures(target, web, tmp_path):
+def test_four_clips_are_learnt_by_heart_beside_web_images(target, web, tmp_path):
     recipe = replace(SCRATCH, epochs=20, batch_size=4, min_area=0.9, dropout=0.0, ratio=(1, 1))
     lines, _ = train(target[::2], {"gg": web["gg"][::3]}, tmp_path / "a.pth", recipe)
     own = [line for line in lines if line["source"] == "target"]
@@ -195,42 +195,42 @@ def test_a_clip_that_vanishes_in_the_third_epoch_is_counted_and_leaves_a_gap(tar
 
 @pytest.mark.parametrize(("recipe", "asked"), [(replace(SCRATCH, epochs=3), 11), (replace(FROZEN, epochs=4), 60)])
 def test_ids_that_stand_twice_are_told_apart_where_media_are_unreadable(target, web, tmp_path, recipe, asked):
-    """Duplicate ids are legal: a broken picture takes neither a clip nor a picture of the same name with it."""
+    """Duplicate ids are legal: a broken image takes neither a clip nor an image of the same name with it."""
     gone = [record.derive(id=target[row]["id"], path="nowhere.jpg") for row, record in enumerate(web["gg"][:3])]
-    pictures = [*gone, *(record.derive(id=gone[row]["id"]) for row, record in enumerate(web["gg"][3:6]))]
+    images = [*gone, *(record.derive(id=gone[row]["id"]) for row, record in enumerate(web["gg"][3:6]))]
     recipe = replace(recipe, ratio=(1, 1))
-    lines, left = train(target, {"gg": pictures}, tmp_path / "a.pth", recipe)
+    lines, left = train(target, {"gg": images}, tmp_path / "a.pth", recipe)
     reasons = sorted((record["id"], "unreadable: no such file") for record in gone)
     assert sorted(left) == reasons
-    # every example once an epoch, or, of six pictures, eight times in all: three of them leave a gap
+    # every example once an epoch, or, of six images, eight times in all: three of them leave a gap
     assert {line["num_clips"] for line in lines if line["source"] == "target"} == {len(target)}
     assert all(3 <= line["num_clips"] <= 5 for line in lines if line["source"] == "gg")
 
-    setting = Setting(workers=2, should_stop=stop_after(asked))
+    setting = TrainingContext(workers=2, should_stop=stop_after(asked))
     with pytest.raises(Interrupted):
         for _ in train_student(
-            target, {"gg": pictures}, recipe=recipe, out=tmp_path / "b.pth", setting=setting,
+            target, {"gg": images}, recipe=recipe, out=tmp_path / "b.pth", setting=setting,
             on_drop=lambda record, reason: None,
         ):  # fmt: skip
             pass
     assert state_path(tmp_path / "b.pth").exists()
-    again, left = train(target, {"gg": pictures}, tmp_path / "b.pth", recipe)
+    again, left = train(target, {"gg": images}, tmp_path / "b.pth", recipe)
     assert (again, sorted(left)) == (lines, reasons)
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
 
 def test_media_that_vanish_on_the_way_keep_their_place_when_the_training_is_taken_up(target, web, tmp_path):
     """Interrupted after the files are gone, or not at all: the same bytes, and each loss told once a run."""
-    gone = [tmp_path / "media" / name for name in ("clip.mp4", "picture.jpg")]
+    gone = [tmp_path / "media" / name for name in ("clip.mp4", "image.jpg")]
     gone[0].parent.mkdir()
     own = [target[0].derive(path=str(gone[0])), *target[1:4], target[4].derive(path="nowhere.mp4"), *target[5:]]
-    pictures = [web["gg"][0].derive(path=str(gone[1])), *web["gg"][1:3]]
+    images = [web["gg"][0].derive(path=str(gone[1])), *web["gg"][1:3]]
     recipe = replace(SCRATCH, epochs=3, ratio=(2, 1))
 
     def until_the_end(out, should_stop=lambda: False):
         left = []
         for line in train_student(
-            own, {"gg": pictures}, recipe=recipe, out=out, setting=Setting(workers=2, should_stop=should_stop),
+            own, {"gg": images}, recipe=recipe, out=out, setting=TrainingContext(workers=2, should_stop=should_stop),
             on_drop=lambda record, reason: left.append((record["id"], reason)),
         ):  # fmt: skip
             if line["epoch"] == 1:
@@ -270,7 +270,7 @@ def test_a_rank_without_data_or_with_other_data_is_refused_before_the_first_step
         (Told(size=8), "7 target records for 8 processes: some would have none; start fewer"),
         (Told(size=8, others="digest"), "process 1 read other records than process 0"),
     ):
-        setting = Setting(workers=1, world=world)
+        setting = TrainingContext(workers=1, world=world)
         recipe = replace(SCRATCH, ratio=())
         with pytest.raises(UsageError, match=says):
             list(train_student(gone, {}, recipe=recipe, out=tmp_path / "a.pth", setting=setting, on_drop=print))
@@ -282,9 +282,9 @@ def test_a_loss_that_is_not_finite_names_step_source_and_records_and_leaves_the_
 ):
     out = tmp_path / "a.pth"
     out.write_bytes(b"an earlier student")
-    whole = feeds.ClipFeed.inputs
+    whole = feeds.ClipInputs.inputs
     monkeypatch.setattr(
-        feeds.ClipFeed, "inputs", lambda self, part: whole(self, part) * (math.nan if part.source == "ig" else 1.0)
+        feeds.ClipInputs, "inputs", lambda self, part: whole(self, part) * (math.nan if part.source == "ig" else 1.0)
     )
     with pytest.raises(TrainingDiverged, match=r"the loss of ig is nan at epoch 0, step 0, records web/video/.*\.mp4"):
         train(target, web, out)
@@ -360,7 +360,7 @@ def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
     meta = load_checkpoint(tmp_path / "a.pth").meta
     assert meta["metrics"] == lines[-3]
     assert meta["provenance"]["sources"] == ["gg", "ig"]
-    teacher = load_teacher(tmp_path / "a.pth")
+    teacher = load_model(tmp_path / "a.pth")
     scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
     assert next(iter(scored))[1].sum() == pytest.approx(1)
 
@@ -370,7 +370,7 @@ def test_a_student_gets_a_temperature_from_target_clips_that_it_never_learns_fro
     recipe = replace(SCRATCH, epochs=1)
     lines, _ = train(target, web, tmp_path / "a.pth", recipe, min_held_out=3)
     assert 0.5 <= load_checkpoint(tmp_path / "a.pth").meta["temperature"] <= 5.0
-    assert load_teacher(tmp_path / "a.pth").temperature == load_checkpoint(tmp_path / "a.pth").meta["temperature"]
+    assert load_model(tmp_path / "a.pth").temperature == load_checkpoint(tmp_path / "a.pth").meta["temperature"]
     assert lines[0]["num_clips"] == len(target) // 2
     lines, _ = train(target, web, tmp_path / "b.pth", recipe, min_held_out=3, calibrate=False)
     assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
@@ -406,7 +406,7 @@ def test_several_labels_give_a_student_of_sigmoids(target, web, tmp_path):
     recipe = replace(SCRATCH, multi_label=True, ratio=(1, 1), epochs=1)
     lines, _ = train(several, {"gg": web["gg"]}, tmp_path / "a.pth", recipe, val=several[:3])
     assert 0 < lines[0]["val_mean_ap"] <= 1
-    teacher = load_teacher(tmp_path / "a.pth")
+    teacher = load_model(tmp_path / "a.pth")
     assert teacher.spec.multi_label
     scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
     scores = next(iter(scored))[1]
@@ -415,22 +415,22 @@ def test_several_labels_give_a_student_of_sigmoids(target, web, tmp_path):
 
 
 def test_every_kind_of_media_is_learnt_from_in_one_run(target, web, world, tmp_path):
-    """Pictures with and without a motion, videos, pieces, segmented videos, folders of frames, packed rows."""
+    """Images with and without a motion, videos, pieces, segmented videos, folders of frames, packed rows."""
     untrimmed = next((world / "web" / "untrimmed").rglob("*.mp4"))
     video = web["ig"][0]
     frames = tmp_path / "frames"
     frames.mkdir()
     with open_media(video) as source:
-        for index, picture in enumerate(source.read(range(5))):
-            cv2.imwrite(str(frames / f"img_{index:05d}.png"), picture)
+        for index, image in enumerate(source.read(range(5))):
+            cv2.imwrite(str(frames / f"img_{index:05d}.png"), image)
     packed = ShardWriter(tmp_path / "packed", stage="pack", kind="frames", provenance={})
-    row = packed.add(pack_record(video.derive(id="packed"), Packing(short_side=36)))
+    row = packed.add(pack_record(video.derive(id="packed"), PackOptions(short_side=36)))
     packed.close()
     motion = Gaussian(STILL + 1e-4, np.diag(np.full(8, 1e-6)))
     recipe_of_motion = make_recipe("perspective-agnostic", motion, seed=0)
-    pictures = [record.derive(inflation=recipe_of_motion) for record in web["gg"][:2]]
+    images = [record.derive(inflation=recipe_of_motion) for record in web["gg"][:2]]
     mixed = [
-        *pictures, *web["gg"][2:4], video, row, video.derive(id="piece", start_sec=0.2, end_sec=0.9),
+        *images, *web["gg"][2:4], video, row, video.derive(id="piece", start_sec=0.2, end_sec=0.9),
         video.derive(id="frames", path=str(frames), media="frames"),
     ]  # fmt: skip
     segmented = video.derive(id="seg", path=str(untrimmed), positive_sec=[0.0], negative_sec=[1.0, 2.0])
@@ -470,7 +470,7 @@ def shards(tmp_path):
 
 
 def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shards, tmp_path, monkeypatch):
-    """IG-65M's fc-only: no media, no trunk; the classifier is the L2 solution on the same features."""
+    """IG-65M's fc-only: no media, no backbone; the classifier is the L2 solution on the same features."""
     from sklearn.linear_model import LogisticRegression
 
     monkeypatch.setattr(feeds, "predict_records", lambda *a, **k: iter(()))
@@ -492,7 +492,7 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
     assert left == []
 
 
-def test_features_cannot_train_a_trunk_nor_another_one(shards, world, tmp_path):
+def test_features_cannot_train_a_backbone_nor_another_one(shards, world, tmp_path):
     with pytest.raises(InputError, match=r"00000.h5:1: features, from which only a classifier learns"):
         train(shards["t"], {}, tmp_path / "a.pth", replace(SCRATCH, ratio=()))
     weights = tmp_path / "w.safetensors"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import UsageError
-from omnicli.streams.partition import Shard, parse_shard
+from omnicli.streams.partition import Part, parse_part
 
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "3",
@@ -20,7 +20,7 @@ ARRAY = {
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(1, 100))
 def test_every_key_is_in_exactly_one_shard(key, total):
-    holders = [index for index in range(total) if Shard(index, total).holds_key(key)]
+    holders = [index for index in range(total) if Part(index, total).holds_key(key)]
     digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     assert holders == [int(digest, 16) % total]
 
@@ -29,24 +29,24 @@ def test_pieces_of_a_video_stay_together():
     pieces = [{"id": f"v.mp4#{i}", "parent": "v.mp4"} for i in range(50)]
     whole = {"id": "v.mp4"}
     for index in range(7):
-        shard = Shard(index, 7)
+        shard = Part(index, 7)
         assert {shard.holds(piece) for piece in pieces} == {shard.holds(whole)}
 
 
 def test_shards_are_about_equal():
-    counts = [sum(Shard(index, 4).holds_key(f"web/{i}.jpg") for i in range(4000)) for index in range(4)]
+    counts = [sum(Part(index, 4).holds_key(f"web/{i}.jpg") for i in range(4000)) for index in range(4)]
     assert max(counts) < 1.15 * min(counts)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3/", "/4", "-1/4", "1.0/4", "4/4", "0/0", " 1/4", "a/b", "١/4"])
 def test_anything_else_is_a_usage_error(text):
     with pytest.raises(UsageError, match="--shard"):
-        parse_shard(text)
+        parse_part(text)
 
 
 def test_a_slurm_array_names_its_own_shard():
-    assert parse_shard("auto", environment=ARRAY) == Shard(3, 8)
-    assert parse_shard("auto", environment=ARRAY | {"RANK": "0", "WORLD_SIZE": "2"}) == Shard(3, 8)
+    assert parse_part("auto", environment=ARRAY) == Part(3, 8)
+    assert parse_part("auto", environment=ARRAY | {"RANK": "0", "WORLD_SIZE": "2"}) == Part(3, 8)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_a_slurm_array_names_its_own_shard():
 )  # fmt: skip
 def test_a_partial_array_is_refused_with_the_remedy(odd):
     with pytest.raises(UsageError, match=r"--shard \$SLURM_ARRAY_TASK_ID/"):
-        parse_shard("auto", environment=ARRAY | odd)
+        parse_part("auto", environment=ARRAY | odd)
 
 
 def test_torchrun_names_its_rank():
-    assert parse_shard("auto", environment={"RANK": "1", "WORLD_SIZE": "4"}) == Shard(1, 4)
+    assert parse_part("auto", environment={"RANK": "1", "WORLD_SIZE": "4"}) == Part(1, 4)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_torchrun_names_its_rank():
 )
 def test_auto_without_usable_variables_is_refused(environment):
     with pytest.raises(UsageError, match="--shard auto"):
-        parse_shard("auto", environment=environment)
+        parse_part("auto", environment=environment)

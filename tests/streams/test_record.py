@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
-from omnicli.streams.record import Record, format_record, normalise_id, parse_record, shard_key
+from omnicli.streams.record import Record, format_record, normalise_id, parse_record, partition_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -143,7 +143,7 @@ def test_normalising_an_id_twice_changes_nothing(path):
 
 
 def test_shards_follow_the_parent_then_the_id():
-    assert shard_key({"parent": "p", "id": "i", "path": "x"}) == "p"
-    assert shard_key({"parent": None, "id": "i"}) == "i"
-    assert shard_key({"path": "x"}) == "x"
-    assert shard_key({}) == ""
+    assert partition_key({"parent": "p", "id": "i", "path": "x"}) == "p"
+    assert partition_key({"parent": None, "id": "i"}) == "i"
+    assert partition_key({"path": "x"}) == "x"
+    assert partition_key({}) == ""

@@ -11,7 +11,7 @@ from omnicli.errors import OmniError
 from omnicli.streams import stage_run as flow_module
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
-from omnicli.streams.stage_run import Flow
+from omnicli.streams.stage_run import StageRun
 from omnicli.streams.write.resume import Journal
 
 
@@ -47,7 +47,7 @@ def keep_all(stream, on_drop):
 
 
 def make_flow(**options):
-    return Flow(kept=Lines(), rejects=Lines(), **options)
+    return StageRun(kept=Lines(), rejects=Lines(), **options)
 
 
 def test_kept_and_rejected_add_up_to_what_was_read():
@@ -140,7 +140,7 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
     """Run, killed after each of ``kills`` further events, until it ends; a fresh process each time."""
     for kill_after in [*kills, None]:
         journal = Journal.open(folder / "out.jsonl", rejects=folder / "rejects.jsonl", options={}, resume=True)
-        flow = Flow(kept=journal.kept, rejects=journal.rejects, journal=journal, pieces=pieces)
+        flow = StageRun(kept=journal.kept, rejects=journal.rejects, journal=journal, pieces=pieces)
         events = count()
 
         def killed(stream, on_drop, kill_after=kill_after, events=events):
@@ -185,22 +185,22 @@ def test_another_input_is_refused(tmp_path, monkeypatch, changed):
         raise Killed
 
     with pytest.raises(Killed):
-        Flow(kept=journal.kept, journal=journal).run(dies_at_the_end, records("abc"))
+        StageRun(kept=journal.kept, journal=journal).run(dies_at_the_end, records("abc"))
     journal.close()
     again = Journal.open(tmp_path / "out", rejects=None, options={}, resume=True)
     assert again.resumed.consumed == 2
     with pytest.raises(OmniError, match=r"not the one of the unfinished run .*--no-resume"):
-        Flow(kept=again.kept, journal=again).run(keep_all, records(changed))
+        StageRun(kept=again.kept, journal=again).run(keep_all, records(changed))
     again.close()
 
 
 def test_an_input_that_grew_after_the_finish_is_refused(tmp_path):
     journal = Journal.open(tmp_path / "out", rejects=None, options={}, resume=True)
-    Flow(kept=journal.kept, journal=journal).run(keep_all, records("ab"))
+    StageRun(kept=journal.kept, journal=journal).run(keep_all, records("ab"))
     journal.close()  # killed before it published
     again = Journal.open(tmp_path / "out", rejects=None, options={}, resume=True)
     with pytest.raises(OmniError, match=r"in\.jsonl:3: the input has grown"):
-        Flow(kept=again.kept, journal=again).run(keep_all, records("abc"))
+        StageRun(kept=again.kept, journal=again).run(keep_all, records("abc"))
     again.close()
 
 

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from omnicli.data.dataloader import Example
 from omnicli.errors import UsageError
 from omnicli.streams.record import Record
-from omnicli.training.batch_sampler import Plan, Source, alternate_turns, batch_sizes, occurrences, weighted_draws
+from omnicli.training.batch_sampler import (
+    JointSampler,
+    TrainingSource,
+    alternate_turns,
+    batch_sizes,
+    occurrences,
+    weighted_draws,
+)
 
 SCHEDULE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "schedule.json"
 CHI_SQUARE_AT_1_PERCENT = {3: 11.34, 9: 21.67}  # by degrees of freedom
@@ -25,10 +32,10 @@ def examples(count):
 
 def make_plan(num_target=10, num_web=(25,), ratio=(2, 1), batch_size=4, **options):
     sizes = batch_sizes(batch_size, ratio)
-    sources = [Source("target", examples(num_target), sizes[0])]
+    sources = [TrainingSource("target", examples(num_target), sizes[0])]
     for number, count in enumerate(num_web, 1):
-        sources.append(Source(f"web{number}", examples(count), sizes[number], np.ones(count)))
-    return Plan(sources, ratio, **options)
+        sources.append(TrainingSource(f"web{number}", examples(count), sizes[number], np.ones(count)))
+    return JointSampler(sources, ratio, **options)
 
 
 @pytest.mark.skipif(not SCHEDULE.exists(), reason="the recording of the released runner lies in ../shared")

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from omnicli.training.loop import Progress, StepLoss, TrainingDiverged, train_epoch
-from omnicli.training.optim import Group, make_sgd
+from omnicli.training.optim import ParameterGroup, make_sgd
 
 
 @dataclass
@@ -39,7 +39,7 @@ def loss_of(model, batch):
 
 
 def fit(model, batches, *, optimizer=None, progress=None, should_stop=lambda: False, loss=loss_of, clip_norm=40.0):
-    optimizer = optimizer or make_sgd([Group(list(model.parameters()), 1.0, 0.0)])
+    optimizer = optimizer or make_sgd([ParameterGroup(list(model.parameters()), 1.0, 0.0)])
     progress = progress if progress is not None else Progress()
     finished = train_epoch(
         model, batches, compute_loss=loss, optimizer=optimizer, lr_at=lambda epoch, step: 0.1, progress=progress,
@@ -127,7 +127,8 @@ def test_the_learning_rate_is_asked_for_every_step():
     asked = []
     model = make_model()
     train_epoch(
-        model, make_batches(2), compute_loss=loss_of, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 0.0)]),
+        model, make_batches(2), compute_loss=loss_of,
+        optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 0.0)]),
         lr_at=lambda epoch, step: asked.append((epoch, step)) or 0.0, progress=Progress(epoch=3),
         seed_at=lambda epoch, step: 0, should_stop=lambda: False,
     )  # fmt: skip

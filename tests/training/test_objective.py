@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from omnicli.data.dataloader import Batch, Example, StepBatch
+from omnicli.data.dataloader import Example, SourceBatch, StepBatch
 from omnicli.streams.record import Record
-from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.context import Setting
-from omnicli.training.loop import Progress, Tally
+from omnicli.training.batch_sampler import JointSampler, TrainingSource
+from omnicli.training.context import TrainingContext
+from omnicli.training.loop import Progress, SourceMetrics
 from omnicli.training.objective import Objective, step_losses
-from omnicli.training.optim import Group, Schedule, make_sgd
-from omnicli.training.trainer import Training
+from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
+from omnicli.training.trainer import TrainingRun
 
 NAMES = ["target", "gg", "ig"]
 SIZES = [4, 2, 3]
@@ -26,8 +26,10 @@ class ReadyFeed:
 
     def __init__(self, model):
         self.model = model
-        self.setting = Setting()
-        self.plan = Plan([Source(name, [], size) for name, size in zip(NAMES, SIZES, strict=True)], SIZES)
+        self.setting = TrainingContext()
+        self.plan = JointSampler(
+            [TrainingSource(name, [], size) for name, size in zip(NAMES, SIZES, strict=True)], SIZES
+        )
         self.seen = []
 
     def inputs(self, batch):
@@ -45,7 +47,7 @@ def batch_of(name, size, seed, **fields):
     examples = tuple(
         Example(Record({"id": f"{name}{seed}-{row}"}), int(label), **fields) for row, label in enumerate(labels)
     )
-    return Batch(clips, labels, examples, source=name)
+    return SourceBatch(clips, labels, examples, source=name)
 
 
 def step_of(seed, **fields):
@@ -61,10 +63,10 @@ def make_model(with_norm=False):
 
 
 def make_training(model, tmp_path):
-    return Training(
-        out=tmp_path / "a.pth", model=model, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
+    return TrainingRun(
+        out=tmp_path / "a.pth", model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),
         schedule=Schedule("constant", 1), lr=0.3, steps_per_epoch=5, seed=0, stage="train", options={},
-        should_stop=lambda: False, progress=Progress(tallies={name: Tally() for name in NAMES}),
+        should_stop=lambda: False, progress=Progress(tallies={name: SourceMetrics() for name in NAMES}),
     )  # fmt: skip
 
 
@@ -176,7 +178,7 @@ def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):
 
 def test_a_side_without_readable_media_leaves_the_other_as_it_is(tmp_path):
     step = step_of(0)
-    alone = StepBatch((Batch(torch.empty(0), torch.empty(0, dtype=torch.int64), (), source="gg"), step.parts[2]))
+    alone = StepBatch((SourceBatch(torch.empty(0), torch.empty(0, dtype=torch.int64), (), source="gg"), step.parts[2]))
     _, feed = fit(make_model(), [alone], tmp_path, mixup_alpha=1.0, is_cross=True)
     [seen] = feed.seen
     assert torch.equal(seen, step.parts[2].clips)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from omnicli.training.optim import Group, Schedule, make_sgd, scaled_lr, set_lr
+from omnicli.training.optim import ParameterGroup, Schedule, make_sgd, scaled_lr, set_lr
 
 
 @given(st.floats(0, 100))
@@ -32,27 +32,31 @@ def test_warm_up_rises_in_a_line_to_the_schedule(epoch):
 
 
 def test_groups_get_their_share_of_the_rate_and_their_own_decay():
-    head, trunk = nn.Linear(2, 2), nn.Linear(2, 2)
-    optimizer = make_sgd([Group(list(trunk.parameters()), 0.1, 1e-4), Group(list(head.parameters()), 1.0, 0.2)])
+    head, backbone = nn.Linear(2, 2), nn.Linear(2, 2)
+    optimizer = make_sgd(
+        [ParameterGroup(list(backbone.parameters()), 0.1, 1e-4), ParameterGroup(list(head.parameters()), 1.0, 0.2)]
+    )
     set_lr(optimizer, 0.5)
     assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.05, 1e-4), (0.5, 0.2)]
 
 
 def test_frozen_weights_are_left_out_and_do_not_decay():
-    head, trunk = nn.Linear(2, 2), nn.Linear(2, 2)
-    trunk.requires_grad_(False)
-    optimizer = make_sgd([Group(list(trunk.parameters()), 1.0, 0.5), Group(list(head.parameters()), 1.0, 0.5)])
+    head, backbone = nn.Linear(2, 2), nn.Linear(2, 2)
+    backbone.requires_grad_(False)
+    optimizer = make_sgd(
+        [ParameterGroup(list(backbone.parameters()), 1.0, 0.5), ParameterGroup(list(head.parameters()), 1.0, 0.5)]
+    )
     set_lr(optimizer, 1.0)
-    before = trunk.weight.clone()
-    (trunk(torch.ones(1, 2)) + head(torch.ones(1, 2))).sum().backward()
+    before = backbone.weight.clone()
+    (backbone(torch.ones(1, 2)) + head(torch.ones(1, 2))).sum().backward()
     optimizer.step()
     assert len(optimizer.param_groups) == 1
-    assert torch.equal(before, trunk.weight)
+    assert torch.equal(before, backbone.weight)
 
 
 def test_one_step_is_that_of_the_textbook():
     weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = make_sgd([Group([weight], 0.5, 0.1)])
+    optimizer = make_sgd([ParameterGroup([weight], 0.5, 0.1)])
     velocity, expected = 0.0, 2.0
     for lr in (0.2, 0.1):
         set_lr(optimizer, lr)

@@ -12,18 +12,18 @@ from omnicli.errors import InputError, Interrupted, UsageError
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.streams.record import Record
 from omnicli.training import setup as learning
-from omnicli.training.batch_sampler import Plan, Source
-from omnicli.training.context import Setting
+from omnicli.training.batch_sampler import JointSampler, TrainingSource
+from omnicli.training.context import TrainingContext
 from omnicli.training.distributed import World
 from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import augmentation, create_learner, hold_out, measure_epoch, prepare_training, readable
-from omnicli.training.trainer import LeftOut
+from omnicli.training.trainer import UnopenedMedia
 
 RECIPE = replace(
     TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=4, short_side=40, crop_size=32,
     classifier_prior=10.0,
 )  # fmt: skip
-SETTING = Setting(workers=2)
+SETTING = TrainingContext(workers=2)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def examples(world):
 
 def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
     left = []
-    left_out = LeftOut()
+    left_out = UnopenedMedia()
 
     def tell(record, why):
         left.append((record["id"], why))
@@ -63,7 +63,7 @@ def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
 def test_taken_up_again_the_same_ones_leave_whatever_can_be_opened_now(examples):
     """Else a file that comes or goes between two runs would give every step other clips."""
     left = []
-    before = LeftOut({"target": {1: "empty file"}}, is_known=True)
+    before = UnopenedMedia({"target": {1: "empty file"}}, is_known=True)
     kept = list(readable(examples, True, SETTING, lambda *drop: left.append(drop), left_out=before, name="target"))
     assert kept == [examples[0], *examples[2:]]
     assert left == [(examples[1].record, "unreadable: empty file")]
@@ -74,7 +74,7 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
 
     def check(rank):
         setting = replace(SETTING, world=Threads(rank, 2, shelf=shelf, meeting=meeting))
-        found[rank] = list(readable(examples, True, setting, lambda *drop: None, left_out=LeftOut(), name=""))
+        found[rank] = list(readable(examples, True, setting, lambda *drop: None, left_out=UnopenedMedia(), name=""))
 
     threads = [threading.Thread(target=check, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -85,11 +85,11 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
     assert [len(reasons[0]) for reasons in shelf] == [3, 3]
 
 
-def test_a_picture_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
-    picture = next((world / "web" / "image").rglob("*.jpg"))
-    fresh = {"left_out": LeftOut(), "name": ""}
+def test_an_image_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
+    image = next((world / "web" / "image").rglob("*.jpg"))
+    fresh = {"left_out": UnopenedMedia(), "name": ""}
     with pytest.raises(InputError, match="a 3D model learns from clips"):
-        list(readable([Example(Record({"id": "p", "path": str(picture)}), 0)], False, SETTING, print, **fresh))
+        list(readable([Example(Record({"id": "p", "path": str(image)}), 0)], False, SETTING, print, **fresh))
     with pytest.raises(Interrupted):
         list(readable(examples, True, replace(SETTING, should_stop=lambda: True), print, **fresh))
 
@@ -110,7 +110,7 @@ def training_of(tmp_path, *, ema=0.0, **changes):
     recipe = replace(RECIPE, **changes)
     _, model = create_learner(recipe, ["a", "b"], 0, SETTING)
     rows = [Example(Record({"id": str(n)}), 0) for n in range(40)]
-    plan = Plan([Source("target", rows, 8), Source("gg", rows, 8)], [1, 1], seed=1, stage="s")
+    plan = JointSampler([TrainingSource("target", rows, 8), TrainingSource("gg", rows, 8)], [1, 1], seed=1, stage="s")
     return prepare_training(model, recipe, plan, tmp_path / "a.pth", {}, SETTING, ema=ema)
 
 

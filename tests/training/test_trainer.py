@@ -9,14 +9,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from omnicli.data.dataloader import Batch, Example, Place, epoch_order
+from omnicli.data.dataloader import DrawnExample, Example, SourceBatch, epoch_order
 from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.models.checkpoint import read_whole, write_whole
 from omnicli.streams.record import Record
 from omnicli.training.distributed import World
 from omnicli.training.loop import StepLoss, TrainingDiverged
-from omnicli.training.optim import Group, Schedule, make_sgd
-from omnicli.training.trainer import LeftOut, Training, digest_of_records, forget_state, left_out_before, state_path
+from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
+from omnicli.training.trainer import (
+    TrainingRun,
+    UnopenedMedia,
+    digest_of_records,
+    forget_state,
+    left_out_before,
+    state_path,
+)
 
 EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10)]
 EPOCHS = 3
@@ -27,8 +34,8 @@ def batches_of(epoch, first_step):
     for start in range(4 * first_step, len(EXAMPLES), 4):
         chosen = tuple(EXAMPLES[index] for index in order[start : start + 4])
         points = torch.tensor([[int(example.record["id"]), example.label * 2 - 1] for example in chosen]).float()
-        bad = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),) if epoch == 1 and start == 4 else ()
-        yield Batch(points, torch.tensor([example.label for example in chosen]), chosen, bad)
+        bad = ((DrawnExample(EXAMPLES[3], 0, (0, 3)), "empty file"),) if epoch == 1 and start == 4 else ()
+        yield SourceBatch(points, torch.tensor([example.label for example in chosen]), chosen, bad)
 
 
 def loss_of(model, batch):
@@ -36,11 +43,11 @@ def loss_of(model, batch):
     yield StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
 
 
-def make_training(out: Path, *, should_stop=lambda: False, options=None) -> Training:
+def make_training(out: Path, *, should_stop=lambda: False, options=None) -> TrainingRun:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 2))
-    return Training(
-        out=out, model=model, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
+    return TrainingRun(
+        out=out, model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),
         schedule=Schedule("cosine", EPOCHS), lr=0.05, steps_per_epoch=3, seed=0, stage="s",
         options=options or {"omni": "1", "lr": 0.05}, should_stop=should_stop,
     )  # fmt: skip
@@ -120,14 +127,14 @@ def test_without_a_state_nothing_is_resumed_and_it_can_be_forgotten(tmp_path):
 
 def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state(tmp_path):
     out = tmp_path / "a.pth"
-    assert left_out_before(out, World(), "d") == LeftOut()
+    assert left_out_before(out, World(), "d") == UnopenedMedia()
     training = make_training(out, options={"data": "d"})
-    training.left_out = LeftOut({"target": {0: "empty file", 7: "no such file"}, "val": {}})
+    training.left_out = UnopenedMedia({"target": {0: "empty file", 7: "no such file"}, "val": {}})
     training.save()
     assert left_out_before(out, World(), "d") == replace(training.left_out, is_known=True)
-    assert left_out_before(out, World(), "other data") == LeftOut()
+    assert left_out_before(out, World(), "other data") == UnopenedMedia()
     write_whole(state_path(out), {"format": "another"})
-    assert left_out_before(out, World(), "d") == LeftOut()
+    assert left_out_before(out, World(), "d") == UnopenedMedia()
 
 
 @pytest.mark.parametrize(
@@ -188,8 +195,8 @@ def test_a_data_sets_digest_knows_its_lines_and_their_order():
 def test_a_clip_found_bad_twice_is_told_once(tmp_path):
     told: list[str] = []
     training = make_training(tmp_path / "a.pth")
-    found = ((Place(EXAMPLES[3], 0, (0, 3)), "empty file"),)
-    again = [Batch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
+    found = ((DrawnExample(EXAMPLES[3], 0, (0, 3)), "empty file"),)
+    again = [SourceBatch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
     list(training._watch(again, lambda example, why: told.append(example.id)))
     assert told == ["3"]
 

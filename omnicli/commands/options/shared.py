@@ -101,7 +101,7 @@ ShardsDir = Annotated[
 ]  # fmt: skip
 AsMedia = Annotated[
     bool,
-    typer.Option("--as-media", help="Rows of feature shards leave as the pictures and videos they were made of, for "
+    typer.Option("--as-media", help="Rows of feature shards leave as the images and videos they were made of, for "
                  "the stages after this one.", rich_help_panel=STREAMS),
 ]  # fmt: skip
 ShardsNeeded = Annotated[
@@ -133,7 +133,7 @@ Precision = Annotated[
 BatchSize = Annotated[
     int,
     typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE",
-                 help="Views (pictures, snippets, clips, crops of them) in one forward pass.",
+                 help="Views (images, snippets, clips, crops of them) in one forward pass.",
                  rich_help_panel=COMPUTE),
 ]  # fmt: skip
 ModelName = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnicli.commands.run.runner import StageRun, digest_of
+from omnicli.commands.run.runner import StageSpec, digest_of
 from omnicli.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omnicli.streams.stage_run import Stage
 
 
-def census_run(targets: Sequence[str], within: bool, root: str | None, workers: int | None) -> StageRun:
+def census_run(targets: Sequence[str], within: bool, root: str | None, workers: int | None) -> StageSpec:
     """Footage in common (IG-65M A.2)."""
     counts: Counter[str] = Counter()
     unreadable: list[tuple[str, str]] = []
@@ -37,7 +37,7 @@ def census_run(targets: Sequence[str], within: bool, root: str | None, workers: 
         found = [f"{count:,} {name.removeprefix('census: ')}" for name, count in sorted(counts.items()) if count]
         return say_unreadable(unreadable) + ([f"seen: {', '.join(found)}"] if found else [])
 
-    return StageRun(
+    return StageSpec(
         name="dedup",
         make=make,
         options={"method": "census", "target": describe_target(targets), "within": within},

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import Books, StageRun, run_file
+from omnicli.commands.run.runner import Books, StageSpec, run_file
 from omnicli.console import Console
 from omnicli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.streams.partition import Shard
+    from omnicli.streams.partition import Part
     from omnicli.streams.write.output_folder import Job
 
 NUM_NAMED = 3  # files of those left out that are named
 
 
 def run_folder(
-    run: StageRun,
+    run: StageSpec,
     streams: StreamOptions,
-    shard: "Shard | None",
+    shard: "Part | None",
     deciding: Mapping[str, Any],
     console: Console,
     books: Books,
@@ -33,9 +33,11 @@ def run_folder(
     Raises:
         OmniError: an output there was made with other options, or an input has changed.
     """
-    from omnicli.streams.write.output_folder import Places, is_done, mark_done, missing_array, plan_jobs, unmark
+    from omnicli.streams.write.output_folder import OutputFolders, is_done, mark_done, missing_array, plan_jobs, unmark
 
-    places = Places(Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir)
+    places = OutputFolders(
+        Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir
+    )
     left_out: list[str] = []
     jobs = plan_jobs(
         _all_inputs(streams), places, shard=None if streams.missing else shard,

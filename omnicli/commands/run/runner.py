@@ -20,10 +20,10 @@ from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import Interrupted, OmniError, TooManyBad
 
 if TYPE_CHECKING:
-    from omnicli.streams.multipass.passes import Passes, PassStage
+    from omnicli.streams.multipass.passes import MultipassInput, MultipassStage
     from omnicli.streams.record import Record
     from omnicli.streams.shards.writer import ShardWriter
-    from omnicli.streams.stage_run import Flow, Observe, Stage
+    from omnicli.streams.stage_run import Observe, Stage, StageRun
     from omnicli.streams.write.resume import Journal
 
 
@@ -33,7 +33,7 @@ def nothing_more(counters: Mapping[str, int]) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRun:
+class StageSpec:
     """What the runner has to know of a stage.
 
     Attributes:
@@ -42,7 +42,7 @@ class StageRun:
         options: everything that changes the output, as JSON values; for the journal, markers, shards and summary.
         whole_stream: the option that makes the stage decide over the whole stream, or None.
         pieces: one input may become several records.
-        in_passes: the stage goes through its input more than once: ``make`` returns a ``PassStage``.
+        in_passes: the stage goes through its input more than once: ``make`` returns a ``MultipassStage``.
         shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
         shard_keeps_paths: lines go on naming their media, not the rows of the shards.
         observe: counts more of each record than kept or rejected.
@@ -52,7 +52,7 @@ class StageRun:
     """
 
     name: str
-    make: "Callable[[], Stage | PassStage]"
+    make: "Callable[[], Stage | MultipassStage]"
     options: Mapping[str, Any]
     whole_stream: str | None = None
     pieces: bool = False
@@ -80,16 +80,16 @@ class Books:
         return closing_line(self.counters, seconds=seconds, num_now=self.counters["in"] - self.num_resumed)
 
 
-def run_stage(run: StageRun, streams: StreamOptions) -> None:
+def run_stage(run: StageSpec, streams: StreamOptions) -> None:
     """Run one stage from INPUTs to outputs.
 
     Raises:
         OmniError: whatever ended it; ``app`` turns it into a line and an exit code.
     """
-    from omnicli.streams.partition import parse_shard
+    from omnicli.streams.partition import parse_part
 
     check_streams(streams, whole_stream=run.whole_stream)
-    shard = parse_shard(streams.shard) if streams.shard else None
+    shard = parse_part(streams.shard) if streams.shard else None
     deciding = {"omni": __version__, "command": run.name, **run.options, "limit": streams.limit}
     if streams.dry_run:
         print_options(deciding | {"inputs": streams.inputs or ["-"], "shard": streams.shard, "out": streams.out})
@@ -109,14 +109,14 @@ def run_stage(run: StageRun, streams: StreamOptions) -> None:
         close_books(run, streams, books, console)
 
 
-def _leaves_a_state(run: StageRun, streams: StreamOptions) -> bool:
+def _leaves_a_state(run: StageSpec, streams: StreamOptions) -> bool:
     """True if a run that is stopped can go on."""
     from omnicli.streams.write.atomic import is_special
 
     return bool(streams.out) and not run.whole_stream and not is_special(Path(streams.out or ""))
 
 
-def _made(make: "Callable[[], Stage | PassStage]", stop_if_asked: Callable[[], None]) -> "Stage | PassStage":
+def _made(make: "Callable[[], Stage | MultipassStage]", stop_if_asked: Callable[[], None]) -> "Stage | MultipassStage":
     """The stage, loaded; what is imported for it may have swallowed the exception of a signal."""
     stage = make()
     stop_if_asked()
@@ -124,13 +124,13 @@ def _made(make: "Callable[[], Stage | PassStage]", stop_if_asked: Callable[[], N
 
 
 def run_file(
-    run: StageRun,
+    run: StageSpec,
     streams: StreamOptions,
     deciding: Mapping[str, Any],
     console: Console,
     books: Books,
     *,
-    stage: "Stage | PassStage | None" = None,
+    stage: "Stage | MultipassStage | None" = None,
     shard_prefix: str = "",
 ) -> Counter[str]:
     """Run the stage once, from the inputs of ``streams`` to its output; adds to the books.
@@ -142,9 +142,9 @@ def run_file(
     with contextlib.ExitStack() as stack:
         kept, rejects, journal = _open_outputs(run, streams, deciding, stack)
         if run.in_passes:
-            from omnicli.streams.multipass.passes import PassFlow
+            from omnicli.streams.multipass.passes import MultipassRun
 
-            flow: Any = PassFlow(kept=kept, rejects=rejects, journal=journal)
+            flow: Any = MultipassRun(kept=kept, rejects=rejects, journal=journal)
             records: Any = _open_passes(streams)
         else:
             shards = _open_shards(run, streams, deciding, shard_prefix, journal, stack)
@@ -166,7 +166,7 @@ def run_file(
     return counters
 
 
-def close_books(run: StageRun, streams: StreamOptions, books: Books, console: Console) -> None:
+def close_books(run: StageSpec, streams: StreamOptions, books: Books, console: Console) -> None:
     """Say the closing line, write ``--summary``, and judge ``--max-bad``."""
     console.say(books.closing_line())
     for line in run.closing(books.counters):
@@ -224,7 +224,7 @@ def stopping_on_sigterm(*, resumable: bool) -> Iterator[Callable[[], None]]:
 
 
 def _open_outputs(
-    run: StageRun, streams: StreamOptions, deciding: Mapping[str, Any], stack: contextlib.ExitStack
+    run: StageSpec, streams: StreamOptions, deciding: Mapping[str, Any], stack: contextlib.ExitStack
 ) -> Any:
     """Writers of the kept and the rejected lines, and the journal of ``-o FILE``."""
     from omnicli.streams.write.atomic import is_special, open_atomic
@@ -252,7 +252,7 @@ def _open_outputs(
 
 
 def _open_shards(
-    run: StageRun,
+    run: StageSpec,
     streams: StreamOptions,
     deciding: Mapping[str, Any],
     prefix: str,
@@ -261,12 +261,12 @@ def _open_shards(
 ) -> "ShardWriter | None":
     if run.shard_kind is None or streams.shards_dir is None:
         return None
-    from omnicli.streams.partition import parse_shard
+    from omnicli.streams.partition import parse_part
     from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
     from omnicli.streams.shards.writer import ShardWriter
 
     if streams.shard:
-        shard = parse_shard(streams.shard)
+        shard = parse_part(streams.shard)
         prefix = f"{prefix}{shard.index}of{shard.total}-"
     stack.enter_context(hold_shards(streams.shards_dir, prefix))
     resumed = journal.resumed if journal else None
@@ -290,10 +290,10 @@ def _open_shards(
     return writer
 
 
-def _open_flow(run: StageRun, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "Flow":
-    from omnicli.streams.stage_run import Flow, observe_nothing
+def _open_flow(run: StageSpec, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "StageRun":
+    from omnicli.streams.stage_run import StageRun, observe_nothing
 
-    return Flow(
+    return StageRun(
         kept=kept,
         rejects=rejects,
         journal=journal,
@@ -303,8 +303,8 @@ def _open_flow(run: StageRun, kept: Any, rejects: Any, journal: Any, shards: "Sh
     )
 
 
-def _open_records(streams: StreamOptions, flow: "Flow", kept: Any) -> "Iterator[Record]":
-    from omnicli.streams.partition import parse_shard
+def _open_records(streams: StreamOptions, flow: "StageRun", kept: Any) -> "Iterator[Record]":
+    from omnicli.streams.partition import parse_part
     from omnicli.streams.read.reader import read_records
 
     return read_records(
@@ -312,7 +312,7 @@ def _open_records(streams: StreamOptions, flow: "Flow", kept: Any) -> "Iterator[
         files_from=streams.files_from,
         null_separated=streams.null_separated,
         root=streams.root,
-        shard=parse_shard(streams.shard) if streams.shard else None,
+        shard=parse_part(streams.shard) if streams.shard else None,
         limit=streams.limit,
         list_format=streams.list_format,
         frames=streams.frames,
@@ -321,9 +321,9 @@ def _open_records(streams: StreamOptions, flow: "Flow", kept: Any) -> "Iterator[
     )
 
 
-def _open_passes(streams: StreamOptions) -> "Passes":
+def _open_passes(streams: StreamOptions) -> "MultipassInput":
     """The inputs, to be gone through as often as wanted; what may be a pipe is read once and spooled."""
-    from omnicli.streams.multipass.passes import Passes
+    from omnicli.streams.multipass.passes import MultipassInput
     from omnicli.streams.read.reader import find_records
 
     read = partial(
@@ -333,10 +333,10 @@ def _open_passes(streams: StreamOptions) -> "Passes":
         null_separated=streams.null_separated,
         root=streams.root,
     )
-    return Passes(read, spooled=is_live(streams) or bool(streams.files_from), limit=streams.limit)
+    return MultipassInput(read, spooled=is_live(streams) or bool(streams.files_from), limit=streams.limit)
 
 
-def _describe(flow: "Flow", books: Books) -> str:
+def _describe(flow: "StageRun", books: Books) -> str:
     counters = flow.counters
     seconds = time.monotonic() - books.started_at
     rate = (counters["in"] - flow.num_resumed) / seconds if seconds > 0 else 0.0
@@ -361,7 +361,7 @@ def write_summary(path: Path, fields: Mapping[str, Any]) -> None:
         file.write(json.dumps(summary, ensure_ascii=False, indent=2, default=str).encode() + b"\n")
 
 
-def _summary(run: StageRun, books: Books) -> dict[str, Any]:
+def _summary(run: StageSpec, books: Books) -> dict[str, Any]:
     counters = books.counters
     extra = {key: count for key, count in counters.items() if key.startswith(f"{run.name}: ")}
     seconds = time.monotonic() - books.started_at

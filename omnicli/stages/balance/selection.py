@@ -11,7 +11,7 @@ from omnicli.rng import keyed_seed
 
 
 @dataclass
-class Cut:
+class HashSelection:
     """The smallest of some lots: those below ``last``, and the first ``num_equal`` equal to it (one id)."""
 
     last: int
@@ -25,19 +25,19 @@ class Cut:
         return lot < self.last
 
 
-class Lots(NamedTuple):
+class ClassHashes(NamedTuple):
     """Who of a group stays, and who is written once more."""
 
-    keep: Cut
-    extra: Cut
+    keep: HashSelection
+    extra: HashSelection
 
 
-def lot_of(record_id: str | None, seed: int) -> int:
+def selection_hash(record_id: str | None, seed: int) -> int:
     """A number that depends on the id alone, whatever the order of the stream."""
     return keyed_seed(seed, "balance", str(record_id))
 
 
-def smallest(lots: "array[int]", number: int) -> Cut:
+def smallest(lots: "array[int]", number: int) -> HashSelection:
     """The ``number`` smallest.
 
     >>> cut = smallest(array("Q", [7, 5, 5, 9]), 2)
@@ -45,10 +45,10 @@ def smallest(lots: "array[int]", number: int) -> Cut:
     [False, True, False, True]
     """
     if not number:
-        return Cut(-1, 0)
+        return HashSelection(-1, 0)
     values = np.frombuffer(lots, dtype=np.uint64)
     last = np.partition(values, number - 1)[number - 1]
-    return Cut(int(last), number - int((values < last).sum()))
+    return HashSelection(int(last), number - int((values < last).sum()))
 
 
 def shares_of_smallest(parts: "Sequence[array[int]]", number: int) -> list[int]:

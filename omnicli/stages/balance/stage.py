@@ -26,17 +26,27 @@ from typing import Any, Literal
 
 from omnicli.data.query_labels import QueryNames
 from omnicli.errors import InputError
-from omnicli.stages.balance.selection import Lots, lot_of, shares_of_smallest, smallest
-from omnicli.stages.balance.weights import HEAD_CLASS, NOT_DRAWN, Class, Group, Rule, Share, Shares, plan, tail_pools
+from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares_of_smallest, smallest
+from omnicli.stages.balance.weights import (
+    HEAD_CLASS,
+    NOT_DRAWN,
+    BalanceRule,
+    Class,
+    ClassGroup,
+    Share,
+    Shares,
+    plan,
+    tail_pools,
+)
 from omnicli.streams.class_names import normalise_class
-from omnicli.streams.multipass.class_fields import Glance
-from omnicli.streams.multipass.passes import Passes, Verdict, changed, leave, leave_unread, weigh, weight_ending
+from omnicli.streams.multipass.class_fields import ClassFields
+from omnicli.streams.multipass.passes import MultipassInput, Verdict, changed, leave, leave_unread, weigh, weight_ending
 
 LabelField = Literal["pseudo_label", "query", "label"]
 Known = tuple[str | None, Any, Any]
 """What a record says of its class: its source, and the two fields that ``KNOWN`` names."""
 
-KNOWN: Mapping[LabelField, Callable[[Glance], Known]] = {
+KNOWN: Mapping[LabelField, Callable[[ClassFields], Known]] = {
     "pseudo_label": attrgetter("source", "pseudo_label", "pseudo_class"),
     "query": attrgetter("source", "query", "queries"),
     "label": attrgetter("source", "label", "class_name"),
@@ -46,9 +56,9 @@ NUM_NAMED = 10  # a source of so many classes is shown class by class, others by
 
 
 def balance_records(
-    passes: Passes,
+    passes: MultipassInput,
     *,
-    rule: Rule,
+    rule: BalanceRule,
     by: LabelField,
     query_names: QueryNames = AS_ASKED,
     on_plan: Callable[[Shares], None],
@@ -85,12 +95,14 @@ def balance_records(
             if known not in groups:
                 raise changed("a class is new")
             group = groups[known]
-            fate = _fate(shares[group], lots[group], lot_of(seen.id, rule.seed))
+            fate = _fate(shares[group], lots[group], selection_hash(seen.id, rule.seed))
         copies, reason = fate
         yield weigh(row, endings[known], copies) if copies else leave(row, reason)
 
 
-def _count(passes: Passes, by: LabelField, query_names: QueryNames) -> tuple[dict[Known, Group], Counter[Group]]:
+def _count(
+    passes: MultipassInput, by: LabelField, query_names: QueryNames
+) -> tuple[dict[Known, ClassGroup], Counter[ClassGroup]]:
     """The first pass: the group of each combination of fields, and the records in each group."""
     known_by = KNOWN[by]
     num_known: dict[Known, int] = {}
@@ -105,7 +117,7 @@ def _count(passes: Passes, by: LabelField, query_names: QueryNames) -> tuple[dic
             num_known[known] = 1
             first_seen[known] = passes.where
     groups = group_by_class(first_seen, by, query_names)
-    counts: Counter[Group] = Counter()
+    counts: Counter[ClassGroup] = Counter()
     for known, count in num_known.items():
         counts[groups[known]] += count
     return groups, counts
@@ -113,7 +125,7 @@ def _count(passes: Passes, by: LabelField, query_names: QueryNames) -> tuple[dic
 
 def group_by_class(
     first_seen: Mapping[Known, str], by: LabelField, query_names: QueryNames = AS_ASKED
-) -> dict[Known, Group]:
+) -> dict[Known, ClassGroup]:
     """The classes of each combination of fields: names where the stream has them, else integers.
 
     Args:
@@ -135,7 +147,7 @@ def group_by_class(
                     other = f"{label} is {first_name!r}" if first_name != name else f"{name!r} is {first_label}"
                     raise InputError(f"{where}: class {label} is {name!r} here, but {other} elsewhere in the stream")
     is_drawn = by == "query"
-    return {known: Group(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
+    return {known: ClassGroup(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
 
 
 def _spell(known: Known, by: LabelField, query_names: QueryNames, where: str) -> list[tuple[int | None, str | None]]:
@@ -167,37 +179,37 @@ def _classes(
 
 
 def _draw(
-    passes: Passes,
-    known_by: Callable[[Glance], Known],
-    groups: Mapping[Known, Group],
-    counts: Counter[Group],
-    rule: Rule,
-) -> tuple[Shares, dict[Group, Lots]]:
+    passes: MultipassInput,
+    known_by: Callable[[ClassFields], Known],
+    groups: Mapping[Known, ClassGroup],
+    counts: Counter[ClassGroup],
+    rule: BalanceRule,
+) -> tuple[Shares, dict[ClassGroup, ClassHashes]]:
     """What becomes of each group, and of whom in it where its records do not all fare alike."""
     pools = tail_pools(counts, rule)
     drawn = {group for pool in pools for group in pool.groups if pool.keep}
     if rule.resample is not None:
         drawn = {group for group in counts if group.classes}
     lots = _lots(passes, known_by, groups, {group: counts[group] for group in drawn}, rule.seed)
-    kept: dict[Group, int] = {}
+    kept: dict[ClassGroup, int] = {}
     for pool in pools:
         parts = [lots.get(group, array("Q")) for group in pool.groups]
         kept |= zip(pool.groups, shares_of_smallest(parts, pool.keep), strict=True)
     shares = plan(counts, rule, kept)
     return shares, {
-        group: Lots(smallest(lots[group], share.keep), smallest(lots[group], share.extra))
+        group: ClassHashes(smallest(lots[group], share.keep), smallest(lots[group], share.extra))
         for group, share in shares.items()
         if 0 < share.keep < share.count or share.extra
     }
 
 
 def _lots(
-    passes: Passes,
-    known_by: Callable[[Glance], Known],
-    groups: Mapping[Known, Group],
-    drawn: Mapping[Group, int],
+    passes: MultipassInput,
+    known_by: Callable[[ClassFields], Known],
+    groups: Mapping[Known, ClassGroup],
+    drawn: Mapping[ClassGroup, int],
     seed: int,
-) -> "dict[Group, array[int]]":
+) -> "dict[ClassGroup, array[int]]":
     """A pass for the lots of groups of so many records each; 8 bytes of memory for each of those records."""
     lots_of_group = {group: array("Q") for group in drawn}
     if not drawn:
@@ -206,13 +218,13 @@ def _lots(
     for _, seen in passes:
         lots = lots_of_known.get(known_by(seen)) if seen else None
         if seen and lots is not None:
-            lots.append(lot_of(seen.id, seed))
+            lots.append(selection_hash(seen.id, seed))
     if any(len(lots) != drawn[group] for group, lots in lots_of_group.items()):
         raise changed("a class has other records")
     return lots_of_group
 
 
-def _fate(share: Share, lots: Lots | None = None, lot: int = 0) -> tuple[int, str]:
+def _fate(share: Share, lots: ClassHashes | None = None, lot: int = 0) -> tuple[int, str]:
     """How often a record is written, or why it leaves."""
     if share.reason:
         return 0, share.reason

@@ -26,7 +26,7 @@ Class = int | str  # an integer label, or a name as normalise_class spells it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class BalanceRule:
     """How classes are balanced. ``max_per_class`` replaces ``power``.
 
     Attributes:
@@ -46,7 +46,7 @@ class Rule:
     seed: int = 0
 
 
-class Group(NamedTuple):
+class ClassGroup(NamedTuple):
     """Records of one source with the same classes; they share one weight.
 
     Attributes:
@@ -84,8 +84,8 @@ class Share:
         return (self.keep * self.copies + self.extra) * self.weight
 
 
-Shares = Mapping[Group, Share]
-NONE_CUT: Mapping[Group, int] = {}
+Shares = Mapping[ClassGroup, Share]
+NONE_CUT: Mapping[ClassGroup, int] = {}
 
 
 class Pool(NamedTuple):
@@ -96,11 +96,11 @@ class Pool(NamedTuple):
         keep: how many of them stay, whatever their group.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[ClassGroup, ...]
     keep: int
 
 
-def tail_pools(counts: Mapping[Group, int], rule: Rule) -> list[Pool]:
+def tail_pools(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[Pool]:
     """The heads that ``keep_tail`` cuts (IG-65M Sec. 4.1.1); the groups that are in none of them stay whole.
 
     Pure, and independent of the order of ``counts``.
@@ -109,7 +109,7 @@ def tail_pools(counts: Mapping[Group, int], rule: Rule) -> list[Pool]:
         return []
     shares = _large_enough(counts, rule)
     sizes = _class_sizes(shares)
-    pools: dict[tuple[float, str, bool, Class], list[Group]] = defaultdict(list)
+    pools: dict[tuple[float, str, bool, Class], list[ClassGroup]] = defaultdict(list)
     for group, share in shares.items():
         if share.keep:
             ranks = [(float(sizes[group.source][k]), group.source, isinstance(k, str), k) for k in group.classes]
@@ -124,7 +124,9 @@ def tail_pools(counts: Mapping[Group, int], rule: Rule) -> list[Pool]:
     ]
 
 
-def plan(counts: Mapping[Group, int], rule: Rule, kept: Mapping[Group, int] = NONE_CUT) -> dict[Group, Share]:
+def plan(
+    counts: Mapping[ClassGroup, int], rule: BalanceRule, kept: Mapping[ClassGroup, int] = NONE_CUT
+) -> dict[ClassGroup, Share]:
     """What becomes of each group, from the sizes of all.
 
     Pure, and independent of the order of ``counts``.
@@ -144,7 +146,7 @@ def plan(counts: Mapping[Group, int], rule: Rule, kept: Mapping[Group, int] = NO
     return shares if rule.resample is None else _resampled(shares, rule.resample)
 
 
-def class_factor(size: float, rule: Rule) -> float:
+def class_factor(size: float, rule: BalanceRule) -> float:
     """Weight of a record of a class of ``size`` records, up to a constant of its source (Sec. 3.6).
 
     >>> class_factor(16, Rule(power=0.5)), class_factor(16, Rule(max_per_class=4))
@@ -213,7 +215,7 @@ def apportion(masses: Sequence[float], total: int) -> list[int]:
     return quotas
 
 
-def _large_enough(counts: Mapping[Group, int], rule: Rule) -> dict[Group, Share]:
+def _large_enough(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> dict[ClassGroup, Share]:
     """All groups in order; whole, or without a class, or of one that is too small (IG-65M, Sec. 3.1.1)."""
     shares = {group: Share(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
     num_records = Counter[tuple[str, Class]]()
@@ -227,7 +229,7 @@ def _large_enough(counts: Mapping[Group, int], rule: Rule) -> dict[Group, Share]
     return shares
 
 
-def _weighed(shares: Mapping[Group, Share], rule: Rule) -> dict[Group, Share]:
+def _weighed(shares: Mapping[ClassGroup, Share], rule: BalanceRule) -> dict[ClassGroup, Share]:
     """The groups of one source with weights of mean 1 over the records that stay.
 
     Ours: 9 digits, so that a line stays short.
@@ -247,7 +249,7 @@ def _weighed(shares: Mapping[Group, Share], rule: Rule) -> dict[Group, Share]:
     }
 
 
-def _resampled(shares: Mapping[Group, Share], total: int) -> dict[Group, Share]:
+def _resampled(shares: Mapping[ClassGroup, Share], total: int) -> dict[ClassGroup, Share]:
     """An actual list: each group's part of ``total`` is dealt out evenly to its records, which then weigh the same."""
     staying = [group for group, share in shares.items() if share.keep]
     quotas = dict(zip(staying, apportion([shares[group].mass for group in staying], total), strict=True))
@@ -267,5 +269,5 @@ def _class_sizes(shares: Shares) -> dict[str, dict[Class, Fraction]]:
     return sizes
 
 
-def _sort_key(group: Group) -> tuple[str, list[tuple[bool, Class]]]:
+def _sort_key(group: ClassGroup) -> tuple[str, list[tuple[bool, Class]]]:
     return group.source, [(isinstance(name, str), name) for name in group.classes]

@@ -4,7 +4,7 @@ Paper: 16 frames a second, 112 x 112, a census transform, 64 dimensions a frame.
 Ours, for the paper says no more: pixels are replaced by their rank among the pixels of the frame; the frame is divided
 into 8 x 9 cells; a bit says whether a cell is brighter than its left neighbour. Ranks make a signature independent of
 any change that keeps the order of brightness (brightness, contrast, gamma); means over cells, of size and compression.
-A frame with little texture (black, faded, blank) gets a signature by noise: it does not vote. Of a picture that has
+A frame with little texture (black, faded, blank) gets a signature by noise: it does not vote. Of an image that has
 bars or mirrored margins around it further signatures are taken, without them.
 
 All sums are of integers below 2^24, exact in float32: no order of computing changes a bit.
@@ -19,7 +19,7 @@ import numpy as np
 
 from omnicli.inference.views import frames_at_rate
 from omnicli.media.source import MediaSource
-from omnicli.stages.dedup.margins import Crop, full_crop, inside_bars, inside_mirrors
+from omnicli.stages.dedup.margins import CropBox, full_crop, inside_bars, inside_mirrors
 
 FPS = 16  # A.2
 SIZE = 112  # A.2
@@ -50,7 +50,7 @@ class Census(NamedTuple):
     """The signatures of a video.
 
     Attributes:
-        framings: of the whole canvas; then, where they differ, of the picture without bars, without mirrored margins,
+        framings: of the whole canvas; then, where they differ, of the image without bars, without mirrored margins,
             and without either.
         start_sec: when the first frame is shown, in the time of the file.
     """
@@ -97,7 +97,7 @@ def take_census(source: MediaSource) -> Census:
     return Census(framings, float(source.times[0]))
 
 
-def _crops(frames: np.ndarray) -> list[Crop]:
+def _crops(frames: np.ndarray) -> list[CropBox]:
     """The four framings of a second: whole, without bars, without mirrored margins, without either.
 
     A sky between a bar and the sea looks mirrored: for that the second does not depend on the third.
@@ -106,12 +106,12 @@ def _crops(frames: np.ndarray) -> list[Crop]:
     return [WHOLE, inside_bars(frames, WHOLE), unmirrored, inside_bars(frames, unmirrored)]
 
 
-def sign(frames: np.ndarray, crop: Crop = WHOLE) -> Framing:
+def sign(frames: np.ndarray, crop: CropBox = WHOLE) -> Framing:
     """Signatures of small grey frames.
 
     Args:
         frames: (F, 112, 112) uint8.
-        crop: the part of them that is the picture.
+        crop: the part of them that is the image.
     """
     cells = _cells(_ranked(frames, crop), crop)  # (F, 8, 9)
     contrast = np.abs(np.diff(_cells(frames, crop), axis=2)) / _cell_weight(crop)
@@ -126,8 +126,8 @@ def _packed(cells: np.ndarray) -> np.ndarray:
     return packed
 
 
-def _ranked(frames: np.ndarray, crop: Crop) -> np.ndarray:
-    """Each pixel's rank among those of its frame's picture, 0 to 255, ties at the middle of what they share."""
+def _ranked(frames: np.ndarray, crop: CropBox) -> np.ndarray:
+    """Each pixel's rank among those of its frame's image, 0 to 255, ties at the middle of what they share."""
     top, bottom, left, right = crop.top // 2, (crop.bottom + 1) // 2, crop.left // 2, (crop.right + 1) // 2
     ranked = np.empty_like(frames)
     for frame, target in zip(frames, ranked, strict=True):
@@ -137,7 +137,7 @@ def _ranked(frames: np.ndarray, crop: Crop) -> np.ndarray:
     return ranked
 
 
-def _cells(frames: np.ndarray, crop: Crop) -> np.ndarray:
+def _cells(frames: np.ndarray, crop: CropBox) -> np.ndarray:
     """Sums over the cells, each pixel by the area of it that a cell covers: (F, 8, 9) float32 integers."""
     rows = _coverage(crop.top, crop.bottom, ROWS)
     columns = _coverage(crop.left, crop.right, COLUMNS)
@@ -145,7 +145,7 @@ def _cells(frames: np.ndarray, crop: Crop) -> np.ndarray:
     return sums
 
 
-def _cell_weight(crop: Crop) -> int:
+def _cell_weight(crop: CropBox) -> int:
     """What the coverage of a cell adds up to."""
     return (crop.bottom - crop.top) * (crop.right - crop.left)
 

@@ -8,13 +8,13 @@
 
 Paper: 16 frames a second, a 64-bit signature a frame, locality-sensitive hashing; the overlap is the matched share of
 the source's frames; whatever overlaps is removed, for recall counts more than precision.
-Ours: suspect at one second of consecutive matches, whatever the share; pictures have no second and pass untouched, and
+Ours: suspect at one second of consecutive matches, whatever the share; images have no second and pass untouched, and
 so do videos of less than a second.
 
 Found, of copies of 54 clips of UCF-101 (benchmarks/bench_census_actions6.py): all that were encoded anew at another
 size and rate, given bars or mirrored margins, flipped, brightened, played 4 % faster, and all excerpts of 3 seconds in
 a minute; at 212 x 160, 15 frames a second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
-crops, pictures in pictures, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
+crops, images in images, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
 second is another.
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from omnicli.cpus import available_cores
 from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
@@ -42,7 +42,7 @@ READ_AHEAD = 4  # records a worker may be ahead
 
 NUM_FRAMES = "census: frames"
 NUM_TEXTURELESS = "census: frames with little texture"
-NUM_PICTURES = "census: pictures"
+NUM_IMAGES = "census: images"
 NUM_SHORT = "census: videos under a second"
 
 
@@ -113,7 +113,7 @@ def census_targets(
     """Reads all target videos.
 
     Args:
-        records: videos or folders of frames; pictures have no second to share and are left out.
+        records: videos or folders of frames; images have no second to share and are left out.
         root: folder that relative paths start from.
         workers: threads that read and decode; default all cores.
         on_drop: takes what cannot be read, as ``unreadable: why``.
@@ -151,7 +151,7 @@ def dedup_census_records(
         within: a record that stays becomes a target for those behind it. Needs the whole stream: no shards or resuming.
         root: folder that relative paths start from.
         workers: threads that read and decode; default all cores.
-        counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_PICTURES, NUM_SHORT.
+        counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_IMAGES, NUM_SHORT.
         on_drop: takes suspected copies, with ``match``, and what cannot be read.
 
     Yields:
@@ -170,7 +170,7 @@ def dedup_census_records(
 
 def _count(census: Census | None, counts: Counter[str]) -> None:
     if census is None:
-        counts[NUM_PICTURES] += 1
+        counts[NUM_IMAGES] += 1
         return
     counts[NUM_FRAMES] += census.num_frames
     counts[NUM_TEXTURELESS] += census.num_textureless
@@ -180,14 +180,14 @@ def _count(census: Census | None, counts: Counter[str]) -> None:
 def _censuses(
     records: Iterable[Record], *, root: str | None, workers: int | None, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Census | None]]:
-    """Every record that can be read, in order; None for pictures."""
+    """Every record that can be read, in order; None for images."""
     num_workers = workers or available_cores()
     read = partial(_read, root=root)
-    results: Iterator[tuple[Record, Census | str | None] | Lull] = map_ahead(
+    results: Iterator[tuple[Record, Census | str | None] | Idle] = parallel_map(
         read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
     )
     for result in results:
-        if isinstance(result, Lull):
+        if isinstance(result, Idle):
             continue
         record, census = result
         if isinstance(census, str):
@@ -197,7 +197,7 @@ def _censuses(
 
 
 def _read(record: Record, *, root: str | None) -> tuple[Record, Census | str | None]:
-    """The census of a video, None for a picture, or why it cannot be read."""
+    """The census of a video, None for an image, or why it cannot be read."""
     try:
         with open_media(record, root=root) as source:
             return record, take_census(source) if source.fps else None

@@ -15,7 +15,7 @@ from omnicli.streams.record import Record
 SHOWN_FIELDS = ("id", "path", "media")  # what a match tells of the record it names
 
 
-class Catalogue:
+class FrameDatabase:
     """Unit vectors of frames with their owners and times.
 
     Memory: 2 d + 16 bytes a frame (4 d + 16 where float32 screens) and 8 a record; TMPDIR: 4 d bytes a frame and the
@@ -43,9 +43,9 @@ class Catalogue:
         """Number of frames."""
         return len(self._index)
 
-    def alike(self) -> "Catalogue":
+    def alike(self) -> "FrameDatabase":
         """An empty one for frames of the same width."""
-        return Catalogue(self._num_dims, NumberedRecords(), device=self._device, precision=self._precision)
+        return FrameDatabase(self._num_dims, NumberedRecords(), device=self._device, precision=self._precision)
 
     def add(self, record: Record, units: np.ndarray, times: np.ndarray) -> None:
         """Take in a record: its frames (F, d) float32 and their times (F,) in seconds."""

@@ -1,4 +1,4 @@
-"""Frame features of any record: of a picture or video by a model, of a row of a shard as they lie there."""
+"""Frame features of any record: of an image or video by a model, of a row of a shard as they lie there."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -16,7 +16,7 @@ Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
 NUM_CROPS = 5
 
 
-class Frames(NamedTuple):
+class FrameFeatures(NamedTuple):
     """What is known of one record.
 
     Attributes:
@@ -36,7 +36,7 @@ class FrameReader:
     """Reads the features of records and sees that all are of one model.
 
     Args:
-        load: loads the model when the first picture or video comes, and gives ``scoring.extract_features`` with it.
+        load: loads the model when the first image or video comes, and gives ``scoring.extract_features`` with it.
         maker: which model that is, as shards of features tell it (``stored_features.MAKERS``).
         root: folder that relative paths start from.
     """
@@ -54,13 +54,13 @@ class FrameReader:
         if self._first is not None and self._first[1] != self._maker:
             where, maker, width = self._first
             raise InputError(
-                f"{_shown(where, maker, width)}, but pictures and videos would get those of {_model(self._maker)}; "
+                f"{_shown(where, maker, width)}, but images and videos would get those of {_model(self._maker)}; "
                 "features of two models cannot be compared: give --backbone and --weights, or --checkpoint, as they "
                 "were given there"
             )
         return self._load()
 
-    def read(self, records: Iterable[Record], *, on_drop: OnDrop) -> Iterator[Frames]:
+    def read(self, records: Iterable[Record], *, on_drop: OnDrop) -> Iterator[FrameFeatures]:
         """The features of every record that can be read, in order.
 
         Raises:
@@ -77,19 +77,19 @@ class FrameReader:
             self._check(record, self._maker, half.shape[1])
             yield record, half.reshape(-1, NUM_CROPS, half.shape[1])
 
-    def _read_media(self, records: Iterable[Record], on_drop: OnDrop) -> Iterator[Frames]:
+    def _read_media(self, records: Iterable[Record], on_drop: OnDrop) -> Iterator[FrameFeatures]:
         for record, features, times in self.extract(records, on_drop=on_drop):
             half = half_precision(features, record.where)
             self._check(record, self._maker, half.shape[1])
-            yield Frames(record, half, times.astype(np.float64), record)
+            yield FrameFeatures(record, half, times.astype(np.float64), record)
 
-    def _read_rows(self, records: Iterable[Record]) -> Iterator[Frames]:
+    def _read_rows(self, records: Iterable[Record]) -> Iterator[FrameFeatures]:
         for record in records:
             features, times, made_of = self._stored.read(record)
             if record["path"] != self._checked:
                 self._check(record, self._stored.maker(record), features.shape[1])
                 self._checked = record["path"]
-            yield Frames(record, features, times, made_of)
+            yield FrameFeatures(record, features, times, made_of)
 
     def _check(self, record: Record, maker: Mapping[str, Any], width: int) -> None:
         where = str(record["path"]) if is_stored(record) else "this run"

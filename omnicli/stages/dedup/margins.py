@@ -1,7 +1,7 @@
-"""Bars and mirrored margins around a picture: where the picture itself lies (Ours).
+"""Bars and mirrored margins around an image: where the image itself lies (Ours).
 
-Who copies a video to another shape fills the rest of the canvas, with one colour or with the picture reflected in its
-own edges. Both move the picture on the canvas, so that nothing that looks at the whole canvas recognises it.
+Who copies a video to another shape fills the rest of the canvas, with one colour or with the image reflected in its
+own edges. Both move the image on the canvas, so that nothing that looks at the whole canvas recognises it.
 
 A mirrored margin is found by its gradient: left and right of the mirror it is the same with its sign turned. Summed
 over rows, that is the correlation of a row with itself, at all mirrors at once, by one Fourier transform.
@@ -22,7 +22,7 @@ MAX_BAR_DRIFT = 8  # grey levels between the means of two lines of one bar
 MIN_LEFT_OVER = 0.3  # of the canvas, in height and in width
 
 
-class Crop(NamedTuple):
+class CropBox(NamedTuple):
     """A rectangle on a square canvas, edges in half pixels from the top left corner, ends exclusive."""
 
     top: int
@@ -31,12 +31,12 @@ class Crop(NamedTuple):
     right: int
 
 
-def full_crop(size: int) -> Crop:
+def full_crop(size: int) -> CropBox:
     """The whole of a canvas of ``size`` pixels a side."""
-    return Crop(0, 2 * size, 0, 2 * size)
+    return CropBox(0, 2 * size, 0, 2 * size)
 
 
-def inside_mirrors(frames: np.ndarray) -> Crop:
+def inside_mirrors(frames: np.ndarray) -> CropBox:
     """What these frames show without the margins in which they are mirrored.
 
     Args:
@@ -47,10 +47,10 @@ def inside_mirrors(frames: np.ndarray) -> Crop:
     """
     left, right = _mirrors(frames)
     top, bottom = _mirrors(np.ascontiguousarray(frames.swapaxes(1, 2)))
-    return Crop(top, bottom, left, right)
+    return CropBox(top, bottom, left, right)
 
 
-def inside_bars(frames: np.ndarray, crop: Crop) -> Crop:
+def inside_bars(frames: np.ndarray, crop: CropBox) -> CropBox:
     """What these frames show without bars of one colour.
 
     Args:
@@ -63,7 +63,7 @@ def inside_bars(frames: np.ndarray, crop: Crop) -> Crop:
     inside = frames[:, (crop.top + 1) // 2 : crop.bottom // 2, (crop.left + 1) // 2 : crop.right // 2]
     top, bottom = _bars(inside)
     left, right = _bars(inside[:, top : inside.shape[1] - bottom].swapaxes(1, 2)) if top < inside.shape[1] else (0, 0)
-    found = Crop(crop.top + 2 * top, crop.bottom - 2 * bottom, crop.left + 2 * left, crop.right - 2 * right)
+    found = CropBox(crop.top + 2 * top, crop.bottom - 2 * bottom, crop.left + 2 * left, crop.right - 2 * right)
     is_enough = min(found.bottom - found.top, found.right - found.left) >= 2 * frames.shape[1] * MIN_LEFT_OVER
     return found if is_enough else crop
 

@@ -1,6 +1,6 @@
 """De-duplication (Sec. 3.3): web data that resemble target data too much leave, so that a comparison stays fair.
 
-    in    web records, and target records: pictures, videos, folders of frames, rows of feature shards
+    in    web records, and target records: images, videos, folders of frames, rows of feature shards
     out   the same web records in the same order, minus the suspected duplicates, which leave with `match`:
           the target's `id` and `path`, both times in seconds, the cosine
 
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from omnicli.media.parallel import LULL, map_ahead
-from omnicli.stages.dedup.frame_catalogue import Catalogue
-from omnicli.stages.dedup.frame_features import FrameReader, Frames
+from omnicli.media.parallel import IDLE, parallel_map
+from omnicli.stages.dedup.frame_catalogue import FrameDatabase
+from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.search import may_reach
 from omnicli.stages.dedup.target import Target
 from omnicli.stages.dedup.whitening import cosines
@@ -36,13 +36,13 @@ LULL_SEC = 0.5  # a model on a slow machine gives features in bursts; a pipe is 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class DedupRule:
     """What becomes of a record.
 
     Attributes:
         score_only: nothing leaves; records gain ``similarity`` and ``nearest``.
         within: records as similar to an earlier record that stays leave too.
-        as_media: a row of features leaves as the picture or video it was made of.
+        as_media: a row of features leaves as the image or video it was made of.
         keep_features: features that this run makes stay with the record, for shards.
     """
 
@@ -53,7 +53,7 @@ class Rule:
 
 
 def dedup_records(
-    records: Iterable[Record], *, target: Target, reader: FrameReader, rule: Rule, on_drop: OnDrop
+    records: Iterable[Record], *, target: Target, reader: FrameReader, rule: DedupRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """Drop what resembles the target (Sec. 3.3).
 
@@ -103,15 +103,15 @@ def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop
             yield record
 
 
-def _watched(records: Iterable[Record], reader: FrameReader) -> Iterator[tuple[Frames, str]]:
+def _watched(records: Iterable[Record], reader: FrameReader) -> Iterator[tuple[FrameFeatures, str]]:
     """Every record in its place: with its frames, or with the reason why it leaves."""
     leaving: list[tuple[Record, str]] = []
     nothing, never = np.empty((0, 0), np.float16), np.empty(0)
 
-    def left() -> Iterator[tuple[Frames, str]]:
+    def left() -> Iterator[tuple[FrameFeatures, str]]:
         while leaving:
             record, reason = leaving.pop(0)
-            yield Frames(record, nothing, never, record), reason
+            yield FrameFeatures(record, nothing, never, record), reason
 
     for frames in reader.read(records, on_drop=lambda record, reason: leaving.append((record, reason))):
         yield from left()
@@ -119,28 +119,28 @@ def _watched(records: Iterable[Record], reader: FrameReader) -> Iterator[tuple[F
     yield from left()
 
 
-def _blocks(watched: Iterator[tuple[Frames, str]]) -> Iterator[list[tuple[Frames, str]]]:
+def _blocks(watched: Iterator[tuple[FrameFeatures, str]]) -> Iterator[list[tuple[FrameFeatures, str]]]:
     """Records until there are ``BLOCK_FRAMES`` frames, or nothing more comes for the moment."""
-    block: list[tuple[Frames, str]] = []
+    block: list[tuple[FrameFeatures, str]] = []
     num_frames = 0
-    for item in map_ahead(lambda item: item, watched, workers=1, ahead=READ_AHEAD, lull_sec=LULL_SEC):
-        if item is not LULL:
+    for item in parallel_map(lambda item: item, watched, workers=1, ahead=READ_AHEAD, idle_sec=LULL_SEC):
+        if item is not IDLE:
             block.append(item)
             num_frames += len(item[0].features)
-        if block and (item is LULL or num_frames >= BLOCK_FRAMES or len(block) >= BLOCK_FRAMES):
+        if block and (item is IDLE or num_frames >= BLOCK_FRAMES or len(block) >= BLOCK_FRAMES):
             yield block
             block, num_frames = [], 0
     if block:
         yield block
 
 
-def _features_of(block: Sequence[tuple[Frames, str]]) -> np.ndarray:
+def _features_of(block: Sequence[tuple[FrameFeatures, str]]) -> np.ndarray:
     """(ΣF, D) float16 of all records of a block that have any."""
     parts = [frames.features for frames, _ in block if len(frames.features)]
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
 
 
-def _outgoing(frames: Frames, rule: Rule) -> Record:
+def _outgoing(frames: FrameFeatures, rule: DedupRule) -> Record:
     """The record as it goes on: as it came, or as the media it was made of, or with features that were made now."""
     source = frames.made_of
     is_row = source is not frames.record
@@ -151,7 +151,7 @@ def _outgoing(frames: Frames, rule: Rule) -> Record:
 
 
 def _best_match(
-    catalogue: Catalogue, frames: Frames, similarities: np.ndarray, rows: np.ndarray
+    catalogue: FrameDatabase, frames: FrameFeatures, similarities: np.ndarray, rows: np.ndarray
 ) -> dict[str, Any] | None:
     """A video is as similar as its most similar frame, the first of equal ones; None if none was found."""
     if not len(rows) or rows.max() < 0:
@@ -169,7 +169,7 @@ class _Within:
         floor: the threshold.
     """
 
-    def __init__(self, stayed: Catalogue, units: np.ndarray, floor: float) -> None:
+    def __init__(self, stayed: FrameDatabase, units: np.ndarray, floor: float) -> None:
         self._stayed = stayed
         self._units = units
         self._floor = floor
@@ -177,7 +177,7 @@ class _Within:
         self._fresh = np.empty_like(units)  # the frames it has added
         self._similarities, self._rows = stayed.search(units, floor)
 
-    def repeated(self, frames: Frames, part: slice) -> dict[str, Any] | None:
+    def repeated(self, frames: FrameFeatures, part: slice) -> dict[str, Any] | None:
         """The match of a record whose frames are ``units[part]``; one that repeats nothing stays, and is added."""
         own, similarities, rows = self._units[part], self._similarities[part], self._rows[part]
         fresh = self._fresh[: len(self._stayed) - self._first]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from omnicli.errors import InputError
-from omnicli.stages.dedup.frame_catalogue import Catalogue
+from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameReader
 from omnicli.stages.dedup.frame_sample import KeyedSample
 from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
@@ -40,7 +40,7 @@ class Target:
         unreadable: (id, why) of target records that could not be read: nothing guards them.
     """
 
-    catalogue: Catalogue
+    catalogue: FrameDatabase
     whitening: Whitening
     threshold: float | None
     origin: str
@@ -80,7 +80,7 @@ def learn_target(
         # "after whitening"
         sample, places = gathered.sample.take()
         whitening = fit_whitening(sample, num_dims=whiten_dim)
-        catalogue = Catalogue(whitening.num_dims, gathered.records, device=device, precision=precision)
+        catalogue = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
         for features, owners, times in gathered.blocks(sample.shape[1]):
             catalogue.add_frames(owners, whitening.unit_vectors(features), times)
     # "The average similarity among different crops of the same frame is used as the threshold."

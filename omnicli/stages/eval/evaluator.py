@@ -17,7 +17,7 @@ COLUMN_BYTES = 1 << 28  # of scores in memory at once: some classes of all recor
 READ_BYTES = 1 << 24
 
 
-class Scoreboard:
+class Evaluator:
     """The judge of one model on one stream. Scores wait in TMPDIR, 4 bytes each, since mAP ranks all records.
 
     Memory: 200 bytes a record, and at most 256 MiB while mAP is computed; none goes by the square of the classes.

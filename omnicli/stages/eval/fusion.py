@@ -23,7 +23,7 @@ SUM_TOLERANCE = 1e-2  # of softmax scores that were computed in bfloat16
 
 
 @dataclass(frozen=True)
-class Stored:
+class ScoreRow:
     """Where the scores of one record lie.
 
     Attributes:
@@ -52,7 +52,7 @@ class ScoreSet:
 
     name: str
     shards: tuple[str, ...]
-    rows: dict[str, Stored]
+    rows: dict[str, ScoreRow]
     num_classes: int
     classes: tuple[str, ...] | None
     function: str
@@ -65,7 +65,7 @@ def open_scores(path: str | Path) -> ScoreSet:
         InputError: no shard, not one of scores, shards of different classes, or an id that occurs twice.
     """
     shards = shards_under(path)
-    rows: dict[str, Stored] = {}
+    rows: dict[str, ScoreRow] = {}
     kinds: dict[tuple[int, tuple[str, ...] | None, str], str] = {}
     for shard in shards:
         first = next(iter(kinds.values()), shard)
@@ -80,7 +80,7 @@ def open_scores(path: str | Path) -> ScoreSet:
                 raise InputError(
                     f"{record.where}: id {name!r} is already at {at.path}:{at.row + 1}; each record counts once"
                 )
-            rows[name] = Stored(shard, row, record.get("label"))
+            rows[name] = ScoreRow(shard, row, record.get("label"))
     num_classes, classes, function = next(iter(kinds))
     return ScoreSet(str(path), shards, rows, num_classes, classes, function)
 

@@ -1,6 +1,6 @@
 """Testing (Sec. 5): several views a record, their mean, accuracies, mAP and confusion; what a baseline did otherwise.
 
-    in    labelled records: pictures, videos, folders of frames; or scores that were stored
+    in    labelled records: images, videos, folders of frames; or scores that were stored
     out   the same records in the same order, each with `pseudo_label`, `pseudo_class`, `confidence` and `top_scores`;
           then one summary record
 
@@ -19,7 +19,7 @@ from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores
 from omnicli.stages.eval.baseline import open_baseline
 from omnicli.stages.eval.confusion import class_accs, exact_p_value, fallen_pairs, most_confused
-from omnicli.stages.eval.evaluator import Scoreboard
+from omnicli.stages.eval.evaluator import Evaluator
 from omnicli.stages.eval.fusion import ScoreSet
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
@@ -59,8 +59,8 @@ def evaluate(
     """
     index = ClassIndex(classes)
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(Scoreboard(len(classes)))
-        theirs = stack.enter_context(Scoreboard(len(classes)))
+        ours = stack.enter_context(Evaluator(len(classes)))
+        theirs = stack.enter_context(Evaluator(len(classes)))
         find = stack.enter_context(open_baseline(baseline)) if baseline is not None else None
         fates: Fates = Counter()
         for record, scores in score(_checked(records, index), on_drop=on_drop):
@@ -112,7 +112,7 @@ def _judged(record: Record, scores: np.ndarray, labels: Sequence[int], classes: 
     return judged
 
 
-def _summary(board: Scoreboard, classes: Sequence[str]) -> dict[str, Any]:
+def _summary(board: Evaluator, classes: Sequence[str]) -> dict[str, Any]:
     """The metric record of one model."""
     made: dict[str, Any] = {**board.metrics(), "num_videos": board.num_records}
     if board.is_multi_label:
@@ -132,7 +132,7 @@ def _summary(board: Scoreboard, classes: Sequence[str]) -> dict[str, Any]:
     return made
 
 
-def _compared(before: Scoreboard, after: Scoreboard, fates: Fates, classes: Sequence[str]) -> dict[str, Any]:
+def _compared(before: Evaluator, after: Evaluator, fates: Fates, classes: Sequence[str]) -> dict[str, Any]:
     """What the baseline reaches on the same records, and what is different now (Fig. 5)."""
     earlier, later = before.metrics(), after.metrics()
     made: dict[str, Any] = {**earlier, "change": {name: later[name] - earlier[name] for name in later}}

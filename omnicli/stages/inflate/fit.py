@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np
 
 from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import MediaSource, open_media
-from omnicli.motion.homography import Moments, to_parameters
+from omnicli.motion.homography import MomentSums, to_parameters
 from omnicli.motion.motion_file import Fitted, Motion
 from omnicli.rng import keyed_rng
 from omnicli.stages.inflate.tracking import track_motion
@@ -34,7 +34,7 @@ READ_AHEAD = 2  # videos a worker may be ahead
 class Seen:
     """What was seen of one class, or of all."""
 
-    moments: Moments = field(default_factory=Moments)
+    moments: MomentSums = field(default_factory=MomentSums)
     num_videos: int = 0
 
     def add(self, parameters: np.ndarray) -> None:
@@ -74,8 +74,8 @@ def fit_motion(
     together, classes, names = Seen(), dict[str, Seen](), dict[str, str]()
     left_out = Counter[str]()
     look = partial(_look, max_pairs=max_pairs, seed=seed, root=root)
-    for result in map_ahead(look, records, workers=workers, ahead=READ_AHEAD * workers):
-        if isinstance(result, Lull):
+    for result in parallel_map(look, records, workers=workers, ahead=READ_AHEAD * workers):
+        if isinstance(result, Idle):
             continue
         record, parameters, skipped, problem = result
         if problem:

@@ -1,14 +1,14 @@
 """Inflating web images to clips, by a moving camera (Sec. 3.5, Eq. 2, Fig. 2 left, Table 8).
 
-    in    records: pictures; other media pass untouched
-    out   the same records in the same order, pictures with `inflation`: the recipe of their clip; or, with pixels, as
+    in    records: images; other media pass untouched
+    out   the same records in the same order, images with `inflation`: the recipe of their clip; or, with pixels, as
           `PARENT#0`, `media: clip`, with the array `frames` of JPEG files
 
 Paper: each step of the camera is drawn from N(μ, Σ), estimated on videos; Table 8 compares five ways.
 Ours: a recipe instead of pixels unless pixels are asked for, so that each epoch of training sees a new motion and no
-disk is filled. A recipe keeps the id, for the picture is still what it was; pixels are a new medium and get their own.
+disk is filled. A recipe keeps the id, for the image is still what it was; pixels are a new medium and get their own.
 "perspective-specific" takes the motion of the first of `pseudo_class`, `class_name`, `query` that the motion file
-knows; a picture of which it knows none gets the agnostic motion (counted: the paper finds that "all videos might share
+knows; an image of which it knows none gets the agnostic motion (counted: the paper finds that "all videos might share
 similar camera motion statistics"), and its recipe has `class: null`.
 """
 
@@ -18,9 +18,9 @@ from functools import partial
 
 from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg
-from omnicli.media.parallel import Lull, map_ahead
+from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
-from omnicli.motion.camera import draw_path, picture_aspect, recipe_for, render_path
+from omnicli.motion.camera import draw_path, image_aspect, recipe_for, render_path
 from omnicli.motion.motion_file import Motion
 from omnicli.streams.record import OnDrop, Record
 
@@ -29,7 +29,7 @@ READ_AHEAD = 2  # records a worker may be ahead of the writer
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """How pictures are seen.
+    """How images are seen.
 
     Attributes:
         mode: one of ``data.inflation.MODES``.
@@ -49,7 +49,7 @@ class ClipShape:
     Attributes:
         num_frames: T.
         frame_interval: source frames from one to the next; 4 frames 16 apart are "4x16".
-        short_side: pixels; the shape is the picture's.
+        short_side: pixels; the shape is the image's.
         quality: of the JPEG files, 1 to 100.
         workers: threads that decode, warp and encode.
     """
@@ -69,25 +69,25 @@ def inflate_records(
     root: str | None = None,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
-    """Turn pictures into clips.
+    """Turn images into clips.
 
     Args:
         records: any media.
-        camera: how pictures are seen.
+        camera: how images are seen.
         shape: of the pixels; None: recipes.
         root: folder that relative paths start from.
-        on_drop: takes pictures that cannot be read; a recipe reads none.
+        on_drop: takes images that cannot be read; a recipe reads none.
 
     Yields:
         Every record. Pixels are in ``arrays``: ``frames``, and ``num_redrawn`` and ``gave_up`` for the books.
     """
     inflate = partial(_try_inflate, camera=camera, shape=shape, root=root)
     if shape is None:
-        made: Iterable[tuple[Record, str] | Lull] = map(inflate, records)
+        made: Iterable[tuple[Record, str] | Idle] = map(inflate, records)
     else:
-        made = map_ahead(inflate, records, workers=shape.workers, ahead=READ_AHEAD * shape.workers)
+        made = parallel_map(inflate, records, workers=shape.workers, ahead=READ_AHEAD * shape.workers)
     for result in made:
-        if isinstance(result, Lull):
+        if isinstance(result, Idle):
             continue
         record, problem = result
         if problem:
@@ -99,7 +99,7 @@ def inflate_records(
 def _try_inflate(record: Record, *, camera: Camera, shape: ClipShape | None, root: str | None) -> tuple[Record, str]:
     """The record as it goes on, or with why it cannot be read."""
     try:
-        if not _is_picture(record, root):
+        if not _is_image(record, root):
             return record, ""
         made = record.derive(media="image", inflation=recipe_for(record, camera.mode, camera.motion, seed=camera.seed))
         return (made if shape is None else _clip(made, shape, root)), ""
@@ -107,7 +107,7 @@ def _try_inflate(record: Record, *, camera: Camera, shape: ClipShape | None, roo
         return record, str(error)
 
 
-def _is_picture(record: Record, root: str | None) -> bool:
+def _is_image(record: Record, root: str | None) -> bool:
     """By ``media``; a record that does not say is opened."""
     media = record.get("media")
     if media is not None:
@@ -117,11 +117,11 @@ def _is_picture(record: Record, root: str | None) -> bool:
 
 
 def _clip(record: Record, shape: ClipShape, root: str | None) -> Record:
-    """The picture as pixels of its clip of epoch 0. Raises MediaError."""
+    """The image as pixels of its clip of epoch 0. Raises MediaError."""
     with open_media(record, root=root) as source:
         path = draw_path(
             record,
-            aspect=picture_aspect(source),
+            aspect=image_aspect(source),
             num_frames=shape.num_frames,
             frame_interval=shape.frame_interval,
         )

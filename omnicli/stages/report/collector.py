@@ -21,7 +21,7 @@ UNREADABLE = "unreadable"
 NO_GROUP = "(no class)"
 
 
-class Best:
+class TopRecords:
     """The ``size`` records of highest priority; equal ones are chosen by the hash of their ids."""
 
     def __init__(self, size: int) -> None:
@@ -46,7 +46,7 @@ class Best:
         return [entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
 
 
-class Group:
+class RecordGroup:
     """What one query or class brought.
 
     Attributes:
@@ -59,7 +59,7 @@ class Group:
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.counts: Counter[str] = Counter()
-        self.surest, self.doubtful, self.refused = Best(size), Best(size), Best(size)
+        self.surest, self.doubtful, self.refused = TopRecords(size), TopRecords(size), TopRecords(size)
 
     @property
     def total(self) -> int:
@@ -67,7 +67,7 @@ class Group:
         return self.counts.total()
 
 
-class Tally:
+class RecordCollector:
     """One pass over a stream.
 
     Args:
@@ -90,13 +90,16 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
         self.media: Counter[str] = Counter()
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, RecordGroup] = {}
         self.pseudo: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.bins = {"kept": [0] * NUM_BINS, "rejected": [0] * NUM_BINS}
         self.lowest_kept, self.highest_rejected = 2.0, -1.0
-        self.just_kept, self.just_rejected = Best(2 * size), Best(2 * size)
-        self.duplicates, self.mistakes = Best(8 * size), Best(2 * size)  # most flags are false: people look at many
+        self.just_kept, self.just_rejected = TopRecords(2 * size), TopRecords(2 * size)
+        self.duplicates, self.mistakes = (
+            TopRecords(8 * size),
+            TopRecords(2 * size),
+        )  # most flags are false: people look at many
         self.judged, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
         self.metrics: list[Record] = []
@@ -152,14 +155,14 @@ class Tally:
             return None
         return next((value for digits in range(1, 7) if low < (value := _floor(high, digits)) <= high), high)
 
-    def _group(self, record: Record) -> Group:
+    def _group(self, record: Record) -> RecordGroup:
         name = group_name(record, self.group_by)
         key = normalise_class(name)
         if key not in self.groups:
-            self.groups[key] = Group(name, self.size)
+            self.groups[key] = RecordGroup(name, self.size)
         return self.groups[key]
 
-    def _add_kept(self, record: Record, group: Group) -> None:
+    def _add_kept(self, record: Record, group: RecordGroup) -> None:
         confidence = confidence_of(record)
         if confidence is None:
             group.surest.add(0.0, record)
@@ -176,7 +179,7 @@ class Tally:
                 self.pairs[query, pseudo] += 1
         self._judge(record, confidence or 0.0)
 
-    def _add_rejected(self, record: Record, group: Group, kind: str) -> None:
+    def _add_rejected(self, record: Record, group: RecordGroup, kind: str) -> None:
         confidence = confidence_of(record)
         self.reasons[kind] += 1
         match = record.verdict.get("match")

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from omnicli.errors import MediaError
 from omnicli.media.source import MediaSource
-from omnicli.motion.camera import draw_path, make_recipe, picture_aspect, render_path
+from omnicli.motion.camera import draw_path, image_aspect, make_recipe, render_path
 from omnicli.motion.homography import PARAMETERS, STILL, Gaussian
 from omnicli.streams.record import Record
 
@@ -32,13 +32,13 @@ MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Film:
-    """A clip as one picture of frames side by side.
+class ClipAnimation:
+    """A clip as one image of frames side by side.
 
     Attributes:
         uri: ``data:`` URI of a JPEG.
         aspect: width / height of a frame.
-        scale: sides of its crop as a share of the picture's.
+        scale: sides of its crop as a share of the image's.
     """
 
     uri: str
@@ -46,9 +46,9 @@ class Film:
     scale: float
 
 
-def make_film(source: MediaSource, record: Record) -> Film:
-    """The clip of a picture as its recipe says, 17 frames 4 steps apart. Raises MediaError."""
-    aspect = picture_aspect(source)
+def make_animation(source: MediaSource, record: Record) -> ClipAnimation:
+    """The clip of an image as its recipe says, 17 frames 4 steps apart. Raises MediaError."""
+    aspect = image_aspect(source)
     path = draw_path(record, aspect=aspect, num_frames=NUM_FRAMES, frame_interval=FRAME_INTERVAL)
     frames = render_path(source, path, short_side=SHORT_SIDE)  # (T, H, W, 3)
     strip = cv2.cvtColor(np.hstack(list(frames)), cv2.COLOR_RGB2BGR)
@@ -56,11 +56,11 @@ def make_film(source: MediaSource, record: Record) -> Film:
     if not done:
         raise MediaError("too long for a strip of frames")
     uri = "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-    return Film(uri, frames.shape[2] / frames.shape[1], path.scale)
+    return ClipAnimation(uri, frames.shape[2] / frames.shape[1], path.scale)
 
 
-def checkered_picture() -> bytes:
-    """A checkered picture with a cross, 4:3, as PNG: on it every motion is seen."""
+def checkered_image() -> bytes:
+    """A checkered image with a cross, 4:3, as PNG: on it every motion is seen."""
     rows, columns = np.mgrid[0:240, 0:320]
     squares = ((rows // 24 + columns // 32) % 2)[..., None] * np.array([36, 28, 20]) + np.array([196, 204, 212])
     squares[117:123], squares[:, 157:163] = (60, 80, 190), (60, 80, 190)
@@ -84,7 +84,7 @@ def parameter_rows(gaussian: Gaussian) -> list[Mapping[str, Any]]:
 
 
 def outlines(gaussian: Gaussian, mode: str, *, aspect: float = 4 / 3) -> Markup:
-    """What the last frame of 16 clips sees of the picture, drawn over it, and the first of each as dashes (SVG)."""
+    """What the last frame of 16 clips sees of the image, drawn over it, and the first of each as dashes (SVG)."""
     half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])
     corners = np.array([[-half[0], half[0], half[0], -half[0]], [-half[1], -half[1], half[1], half[1]], [1, 1, 1, 1]])
     parts = []
@@ -99,5 +99,5 @@ def outlines(gaussian: Gaussian, mode: str, *, aspect: float = 4 / 3) -> Markup:
     view_box = f"{-half[0] - 0.03:.3f} {-half[1] - 0.03:.3f} {2 * half[0] + 0.06:.3f} {2 * half[1] + 0.06:.3f}"
     return Markup(
         f'<svg class="outlines" role="img" aria-label="what 16 clips see" viewBox="{view_box}">'
-        f'<rect class="picture" {edge}/>{"".join(parts)}</svg>'
+        f'<rect class="image" {edge}/>{"".join(parts)}</svg>'
     )

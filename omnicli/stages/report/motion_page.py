@@ -1,9 +1,9 @@
 """One page that shows a fitted camera motion: its numbers, and clips of every mode that play (Fig. 2 left, Table 8).
 
-    in    a motion file, and pictures (none: a test pattern)
+    in    a motion file, and images (none: a test pattern)
     out   one self-contained HTML page without scripts; the same input gives the same bytes
 
-Whether inflated pictures move like videos is for people to see: numbers do not tell.
+Whether inflated images move like videos is for people to see: numbers do not tell.
 """
 
 from collections.abc import Iterable
@@ -19,19 +19,19 @@ from omnicli.media.frames import ImageSource
 from omnicli.media.source import open_media
 from omnicli.motion.camera import MIN_CROP, MODES, SPECIFIC, TRANSLATIONS, recipe_for, try_paths
 from omnicli.motion.motion_file import Fitted, Motion
-from omnicli.stages.report.collector import Best
+from omnicli.stages.report.collector import TopRecords
 from omnicli.stages.report.motion_figures import (
     NUM_FRAMES,
-    Film,
-    checkered_picture,
-    make_film,
+    ClipAnimation,
+    checkered_image,
+    make_animation,
     outlines,
     parameter_rows,
 )
 from omnicli.streams.record import Record
 
 TEMPLATE = Path(__file__).with_name("motion.html.jinja")
-NUM_PICTURES = 4
+NUM_IMAGES = 4
 SHAPES = ((4, 16), (8, 8), (32, 2), (16, 16))  # frames, and how far apart
 
 
@@ -42,19 +42,19 @@ def render_motion_report(
 
     Args:
         motion: what was fitted.
-        records: pictures; the four whose ids hash highest are shown, other media passed over. None: a test
+        records: images; the four whose ids hash highest are shown, other media passed over. None: a test
             pattern.
         title: heading.
         root: folder that relative paths start from.
         workers: threads that decode and warp.
     """
-    best = Best(NUM_PICTURES)
+    best = TopRecords(NUM_IMAGES)
     for record in records:
         if record.get("media", "image") == "image":
             best.add(0.0, record)
-    pictures = best.records() or [Record({"id": "test pattern"})]
+    images = best.records() or [Record({"id": "test pattern"})]
     modes = [mode for mode in MODES if mode != SPECIFIC or motion.classes]
-    wanted = [(record, mode) for record in pictures for mode in modes]
+    wanted = [(record, mode) for record in images for mode in modes]
     with ThreadPoolExecutor(max_workers=workers) as pool:
         films = list(pool.map(lambda pair: _film(pair[0], pair[1], motion, root), wanted))
     shown = [films[start : start + len(modes)] for start in range(0, len(films), len(modes))]
@@ -70,20 +70,20 @@ def render_motion_report(
         classes=[{"name": name, **_class_row(fitted)} for name, fitted in motion.classes.items()],
         shapes=[_shape_row(motion, *shape) for shape in SHAPES],
         outlines=[(mode, outlines(agnostic, mode)) for mode in modes if mode not in ("still", SPECIFIC)],
-        pictures=[(str(record["id"]), row) for record, row in zip(pictures, shown, strict=True)],
+        images=[(str(record["id"]), row) for record, row in zip(images, shown, strict=True)],
         num_frames=NUM_FRAMES,
         min_crop=MIN_CROP,
     )
 
 
 def _film(record: Record, mode: str, motion: Motion, root: str | None) -> dict[str, Any]:
-    """What the page shows of one picture in one mode, or why it shows nothing."""
+    """What the page shows of one image in one mode, or why it shows nothing."""
     made = record.derive(inflation=recipe_for(record, mode, motion, seed=0))
-    film: Film | None = None
+    film: ClipAnimation | None = None
     why = ""
     try:
-        with open_media(record, root=root) if record.get("path") else ImageSource(checkered_picture()) as source:
-            film = make_film(source, made)
+        with open_media(record, root=root) if record.get("path") else ImageSource(checkered_image()) as source:
+            film = make_animation(source, made)
     except MediaError as error:
         why = str(error)
     note = ""
@@ -98,7 +98,7 @@ def _class_row(fitted: Fitted) -> dict[str, Any]:
 
 
 def _shape_row(motion: Motion, num_frames: int, frame_interval: int) -> dict[str, Any]:
-    """Crops of clips of one shape: how much of the picture is seen, and how many draws are no good, by mode."""
+    """Crops of clips of one shape: how much of the image is seen, and how many draws are no good, by mode."""
     crops = []
     for mode in (*TRANSLATIONS, "perspective-agnostic"):
         scales = try_paths(

@@ -2,9 +2,9 @@
 
     in    any records: kept ones, rejects with their reason, lines of training and of evaluation
     out   one self-contained HTML page: counts, classes before and after, confidence and its threshold, reasons,
-          pictures of the surest, the borderline and the rejected, suspected duplicates, curves, confusion
+          images of the surest, the borderline and the rejected, suspected duplicates, curves, confusion
 
-Nothing on the page comes from elsewhere: style, plots (SVG) and pictures (``data:`` URIs) are inside; it has no script.
+Nothing on the page comes from elsewhere: style, plots (SVG) and images (``data:`` URIs) are inside; it has no script.
 The same records give the same bytes.
 
 Ours: which records are shown. The borderline is what people want to judge, so of every query or class the most and the
@@ -23,7 +23,15 @@ from markupsafe import Markup
 from omnicli import __version__
 from omnicli.errors import InputError
 from omnicli.stages.report import plots
-from omnicli.stages.report.collector import Best, Group, Tally, class_of, confidence_of, query_of, similarity_of
+from omnicli.stages.report.collector import (
+    RecordCollector,
+    RecordGroup,
+    TopRecords,
+    class_of,
+    confidence_of,
+    query_of,
+    similarity_of,
+)
 from omnicli.stages.report.curves import metric_charts, summary_of
 from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
 from omnicli.streams.class_names import normalise_class
@@ -37,7 +45,7 @@ MAX_PSEUDO = 20
 
 @dataclass(frozen=True)
 class Shown:
-    """One record on the page: its picture and what is written below."""
+    """One record on the page: its image and what is written below."""
 
     id: str
     fate: str
@@ -63,11 +71,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of one query or class."""
+    """The images of one query or class."""
 
     name: str
-    group: Group
-    rows: list[tuple[str, str, list[Shown]]]  # (fate, heading, pictures)
+    group: RecordGroup
+    rows: list[tuple[str, str, list[Shown]]]  # (fate, heading, images)
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class Pair:
 
 
 def render_report(
-    tally: Tally,
+    tally: RecordCollector,
     *,
     title: str,
     root: str | None = None,
@@ -95,7 +103,7 @@ def render_report(
         title: heading of the page.
         root: folder that relative paths start from.
         threshold: the filter's; None: read off the records, if they are cut at one.
-        max_groups: queries or classes shown with pictures, those with most records first.
+        max_groups: queries or classes shown with images, those with most records first.
         workers: threads that decode.
 
     Raises:
@@ -135,9 +143,11 @@ def render_report(
 class _Album:
     """Thumbnails of every record the page shows, each decoded once."""
 
-    def __init__(self, tally: Tally, groups: Sequence[Group], *, root: str | None, workers: int) -> None:
+    def __init__(
+        self, tally: RecordCollector, groups: Sequence[RecordGroup], *, root: str | None, workers: int
+    ) -> None:
         self.root = root
-        heaps: list[Best] = [tally.just_kept, tally.just_rejected, tally.mistakes, tally.duplicates]
+        heaps: list[TopRecords] = [tally.just_kept, tally.just_rejected, tally.mistakes, tally.duplicates]
         heaps += [heap for group in groups for heap in (group.surest, group.doubtful, group.refused)]
         records = {id(record): record for heap in heaps for record in heap.records()}
         with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -145,7 +155,7 @@ class _Album:
             self._thumbnails = dict(zip(records, made, strict=True))
 
     def show(self, records: Iterable[Record], fate: str) -> list[Shown]:
-        """The records with their pictures."""
+        """The records with their images."""
         return [self._one(record, fate) for record in records]
 
     def _one(self, record: Record, fate: str) -> Shown:
@@ -159,7 +169,7 @@ class _Album:
 
 
 def _note(record: Record, fate: str) -> str:
-    """What is worth saying below a picture: a class that is not the one it was searched for, or a reason."""
+    """What is worth saying below an image: a class that is not the one it was searched for, or a reason."""
     query, class_name = query_of(record), class_of(record)
     if fate == "mistake":
         truth = record.get("class_name") or f"class {record['label']}"
@@ -173,8 +183,8 @@ def _note(record: Record, fate: str) -> str:
     return " · ".join(parts)
 
 
-def _gallery(group: Group, album: _Album) -> Gallery:
-    """Kept, borderline and rejected pictures of one group; none is shown twice."""
+def _gallery(group: RecordGroup, album: _Album) -> Gallery:
+    """Kept, borderline and rejected images of one group; none is shown twice."""
     surest = group.surest.records()
     seen = {id(record) for record in surest}
     doubtful = [record for record in group.doubtful.records() if id(record) not in seen]
@@ -191,7 +201,7 @@ def _gallery(group: Group, album: _Album) -> Gallery:
     return Gallery(name=group.name, group=group, rows=[row for row in rows if row[2]])
 
 
-def _confidence_plots(tally: Tally, cut: float | None) -> dict[str, Any] | None:
+def _confidence_plots(tally: RecordCollector, cut: float | None) -> dict[str, Any] | None:
     if not any(sum(counts) for counts in tally.bins.values()):
         return None
     shares = tally.shares()
@@ -202,14 +212,14 @@ def _confidence_plots(tally: Tally, cut: float | None) -> dict[str, Any] | None:
     }
 
 
-def _reason_rows(tally: Tally) -> list[Row]:
+def _reason_rows(tally: RecordCollector) -> list[Row]:
     counts = [(reason, count, "rejected") for reason, count in tally.reasons.most_common()]
     counts += [(f"unreadable: {why}", count, "bad") for why, count in tally.bad.most_common()]
     most = max((count for _, count, _ in counts), default=1)
     return [Row(name, count, 0, plots.bar(count / most, 0.0, style=style)) for name, count, style in counts]
 
 
-def _class_plots(tally: Tally) -> dict[str, Any]:
+def _class_plots(tally: RecordCollector) -> dict[str, Any]:
     """Bars of every class, or a curve over ranks where there are many; and which query became which class."""
     groups = sorted(tally.groups.values(), key=lambda group: (-group.counts["kept"], -group.total, group.name))
     before, after = [group.total for group in groups], [group.counts["kept"] for group in groups]
@@ -236,7 +246,7 @@ def _rows(names: Sequence[str], before: Sequence[int], after: Sequence[int], *, 
     return [Row(*row) for row in zip(names, before, after, bars, strict=True)]
 
 
-def _became(tally: Tally) -> Markup | None:
+def _became(tally: RecordCollector) -> Markup | None:
     """Heat map of the kept: searched for (rows) and taken for (columns)."""
     queries = sorted({query for query, _ in tally.pairs})
     classes = sorted({name for _, name in tally.pairs})
@@ -246,7 +256,7 @@ def _became(tally: Tally) -> Markup | None:
     return plots.heat_map(matrix, queries, classes)
 
 
-def _duplicates(tally: Tally, album: _Album) -> list[Pair]:
+def _duplicates(tally: RecordCollector, album: _Album) -> list[Pair]:
     """Suspected duplicates and what they resemble, most similar first (Sec. 3.3: most flags are false: people look).
 
     Videos show the frames that resemble each other.
@@ -271,7 +281,7 @@ def _duplicates(tally: Tally, album: _Album) -> list[Pair]:
 
 
 def _at(seconds: float | None) -> str:
-    """When a frame is shown; nothing for the first one, which of a picture is the only one.
+    """When a frame is shown; nothing for the first one, which of an image is the only one.
 
     >>> _at(7.0), _at(0.0)
     (' at 7 s', '')

@@ -1,4 +1,4 @@
-"""A record as a small picture inside a page: the middle frame, or three frames side by side for what moves."""
+"""A record as a small image inside a page: the middle frame, or three frames side by side for what moves."""
 
 import base64
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Thumbnail:
         uri: ``data:`` URI of a JPEG; "" where there is nothing to show.
         aspect: width / height of one frame.
         num_frames: frames side by side in it, the middle one being the one to show.
-        duration_sec: of a video, 0 for a picture.
-        why_not: why there is no picture.
+        duration_sec: of a video, 0 for an image.
+        why_not: why there is no image.
     """
 
     uri: str = ""
@@ -37,10 +37,10 @@ class Thumbnail:
 
 
 def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | None = None) -> Thumbnail:
-    """A small picture of the record, or why there is none; never raises for bad media.
+    """A small image of the record, or why there is none; never raises for bad media.
 
     Args:
-        record: a picture, video, folder of frames or row of a shard.
+        record: an image, video, folder of frames or row of a shard.
         root: folder that relative paths start from.
         at_sec: show the frame at this time alone, seconds; None: the whole.
     """

@@ -61,7 +61,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         head: the first ``HEAD_BYTES`` bytes, or all of a shorter file.
 
     Returns:
-        ``("image" | "video" | None, description)``; None for whatever is no picture and no video.
+        ``("image" | "video" | None, description)``; None for whatever is no image and no video.
 
     >>> sniff(b"\\xff\\xd8\\xff\\xe0")
     ('image', 'JPEG')

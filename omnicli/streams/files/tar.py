@@ -34,7 +34,7 @@ _tables_lock = threading.Lock()
 def split_member(path: str) -> tuple[str, str] | None:
     """``x.tar#member`` as (tar, member), or None where no part before a ``#`` is a file.
 
-    The caller tries the literal path first: a picture may be called ``a.tar#1.jpg``.
+    The caller tries the literal path first: an image may be called ``a.tar#1.jpg``.
     """
     at = path.find("#")
     while at > 0:

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from omnicli.streams.record import MAX_LEVELS, Fields, is_too_deep
 
 
-class Glance(msgspec.Struct, gc=False):
+class ClassFields(msgspec.Struct, gc=False):
     """The fields of a record that say which class it counts for. Lists are tuples, so that they can be keys."""
 
     id: str | None = None
@@ -30,8 +30,10 @@ class Glance(msgspec.Struct, gc=False):
     match: Any = UNSET
 
 
-_others = [(name, kind, None) for name, kind in get_type_hints(Fields).items() if name not in Glance.__struct_fields__]
-Checked = cast(type[Glance], msgspec.defstruct("Checked", _others, bases=(Glance,), gc=False))
+_others = [
+    (name, kind, None) for name, kind in get_type_hints(Fields).items() if name not in ClassFields.__struct_fields__
+]
+Checked = cast(type[ClassFields], msgspec.defstruct("Checked", _others, bases=(ClassFields,), gc=False))
 """A glance that looks at the types of all known fields: that of the first pass."""
 
 _decode = msgspec.json.Decoder().decode
@@ -39,16 +41,16 @@ _glance_checked = msgspec.json.Decoder(Checked).decode
 _SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS = b"0" * 200  # fewer, with an exponent of two digits, stay below the largest float64
 
-glance = msgspec.json.Decoder(Glance).decode
+glance = msgspec.json.Decoder(ClassFields).decode
 """The glance of a line that an earlier pass has checked."""
 
 
-def glance_of(lines: Sequence[bytes]) -> Callable[[bytes], Glance]:
+def class_fields_reader(lines: Sequence[bytes]) -> Callable[[bytes], ClassFields]:
     """How to look at lines that nobody has checked: the cheapest way to refuse what ``parse_record`` refuses."""
-    return _glance_through if _may_hide_something(lines) else _glance_checked
+    return _read_class_fields if _may_hide_something(lines) else _glance_checked
 
 
-def _glance_through(line: bytes) -> Glance:
+def _read_class_fields(line: bytes) -> ClassFields:
     """The glance of a line whose every field was looked at; RecursionError for one nested too deeply."""
     fields = _decode(line)
     seen = msgspec.convert(fields, Checked)

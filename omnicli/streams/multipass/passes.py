@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from omnicli.errors import InputError
-from omnicli.streams.multipass.class_fields import Glance, glance, glance_of
+from omnicli.streams.multipass.class_fields import ClassFields, class_fields_reader, glance
 from omnicli.streams.read.dispatch import parse_line
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import Lines, read_lines
@@ -33,7 +33,7 @@ REJECT_MARK = b"!"  # in front of a line that the reader rejects; no line of JSO
 BLOCK = 1024  # records settled between two looks at the books
 
 
-class Batch(NamedTuple):
+class LineBatch(NamedTuple):
     """Consecutive lines of one input.
 
     Attributes:
@@ -49,14 +49,14 @@ class Batch(NamedTuple):
     is_ours: bool = False
 
 
-Row = tuple[bytes, Glance | None]
+Row = tuple[bytes, ClassFields | None]
 """One record of a pass: its line without end, and its glance; None for what the reader rejects and is to leave."""
 
 Verdict = tuple[bytes, int, str]
 """What becomes of a record: its line with its end, how often it is written, and if never, why."""
 
-Read = Callable[..., Iterator[Record | Batch]]
-PassStage = Callable[["Passes"], Iterator[Verdict]]
+Read = Callable[..., Iterator[Record | LineBatch]]
+MultipassStage = Callable[["MultipassInput"], Iterator[Verdict]]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -64,7 +64,7 @@ _UNSOUND = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LAST_WEIGHT = re.compile(rb',"weight":[-+.0-9eE]+\}')
 
 
-class Passes:
+class MultipassInput:
     """All records of all inputs, in order, as often as wanted; the first pass checks every line.
 
     Args:
@@ -124,7 +124,7 @@ class Passes:
     def _rows(self, *, is_first: bool) -> Iterator[Row]:
         for name, first, lines, is_ours in self._batches(is_first=is_first):
             self._name = name
-            look = glance_of(lines) if is_first else glance
+            look = class_fields_reader(lines) if is_first else glance
             for number, line in enumerate(lines, first):
                 self._line = number
                 try:
@@ -142,19 +142,19 @@ class Passes:
                 line, is_rejected = _written(parse_line(line, name, number))
                 yield line, None if is_rejected else glance(line)
 
-    def _batches(self, *, is_first: bool) -> Iterator[Batch]:
+    def _batches(self, *, is_first: bool) -> Iterator[LineBatch]:
         if self._spool and not is_first:
             with named_errors(tempfile.gettempdir()):
                 self._spool.flush()
             self._spool.seek(0)
             for first, lines in read_lines(self._spool.fileno(), name="spool"):
-                yield Batch("spool", first, lines, is_ours=True)
+                yield LineBatch("spool", first, lines, is_ours=True)
             return
         for item in self._read(parse_lines=batches_of):
-            yield item if isinstance(item, Batch) else _batch_of_record(item)
+            yield item if isinstance(item, LineBatch) else _batch_of_record(item)
 
 
-class PassFlow:
+class MultipassRun:
     """Books of a stream that its stage goes through more than once; what ``flow.Flow`` is to the others.
 
     Each row of the last pass is one verdict, so that kept + rejected + unreadable add up to the records read. Nothing
@@ -173,7 +173,7 @@ class PassFlow:
         self._journal = journal
         self.counters: Counter[str] = Counter()
 
-    def run(self, stage: PassStage, passes: Passes) -> None:
+    def run(self, stage: MultipassStage, passes: MultipassInput) -> None:
         """Write what the stage decides and publish nothing yet. Raises InputError."""
         with passes:
             verdicts = stage(passes)
@@ -198,10 +198,10 @@ class PassFlow:
                     self._rejects.write(line)
 
 
-def batches_of(batches: Iterator[Lines], name: str) -> Iterator[Batch]:
+def batches_of(batches: Iterator[Lines], name: str) -> Iterator[LineBatch]:
     """Lines of JSON, unparsed: what ``find_records`` shall make of them."""
     for first, lines in batches:
-        yield Batch(name, first, lines)
+        yield LineBatch(name, first, lines)
 
 
 def weigh(row: Row, ending: bytes, copies: int = 1) -> Verdict:
@@ -247,9 +247,9 @@ def changed(what: str) -> InputError:
     return InputError(f"the input changed while it was read ({what}); run again")
 
 
-def _batch_of_record(record: Record) -> Batch:
+def _batch_of_record(record: Record) -> LineBatch:
     line, is_rejected = _written(record)
-    return Batch(record.origin, record.line, [REJECT_MARK + line if is_rejected else line], is_ours=True)
+    return LineBatch(record.origin, record.line, [REJECT_MARK + line if is_rejected else line], is_ours=True)
 
 
 def _written(record: Record) -> tuple[bytes, bool]:

@@ -14,7 +14,7 @@ from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable, unreadable_again
-from omnicli.streams.read.folder import Found, walk_files
+from omnicli.streams.read.folder import FoundFile, walk_files
 from omnicli.streams.read.line_reader import Lines, nothing, read_lines
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.record import Record, normalise_id, parse_record
@@ -56,7 +56,7 @@ class Reader:
     Attributes:
         root: where relative paths start.
         list_format: what annotation lists are; None recognises them.
-        frames: a folder of numbered pictures is one record.
+        frames: a folder of numbered images is one record.
         on_wait: called before waiting for a pipe.
         parse_lines: makes what is yielded of lines of JSON; ``streams.passes`` takes them unparsed.
     """
@@ -200,7 +200,7 @@ class Reader:
             fields["query"] = query
         return unreadable(problem, fields) if kind is None else Record(fields)
 
-    def _folder(self, found: Found) -> Record:
+    def _folder(self, found: FoundFile) -> Record:
         """A folder of frames, or one that cannot be listed."""
         record = self._media(found.path, "frames" if found.num_frames else None, found.problem, folder=found.folder)
         if found.num_frames:

@@ -10,17 +10,17 @@ from typing import NamedTuple
 from omnicli.streams.files.media_files import reason_of
 
 _OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|last\.pth)", re.DOTALL)
-_NUMBERED_PICTURE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
+_NUMBERED_IMAGE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """One file below a folder.
 
     Attributes:
         path: as given, followed by the way down.
         folder: name of the folder that holds it, b"" for the folder that was given.
         problem: why a folder cannot be listed, "" for files.
-        num_frames: pictures in a folder of frames; 0 for a file.
+        num_frames: images in a folder of frames; 0 for a file.
     """
 
     path: bytes
@@ -37,7 +37,7 @@ class _Level(NamedTuple):
     identity: tuple[int, int]
 
 
-def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[Found]:
+def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[FoundFile]:
     """Every file below ``top``, each folder sorted by the bytes of its names, depth first.
 
     One folder at a time is held. Links are followed, except to a folder that is being walked already. Unfinished files
@@ -46,7 +46,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
 
     Args:
         top: a folder.
-        frames: give a folder of numbered pictures (two or more, nothing else in it) as one entry.
+        frames: give a folder of numbered images (two or more, nothing else in it) as one entry.
         without: folders to pass over where they lie below ``top``; they need not be there.
     """
     passed_over = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
@@ -54,7 +54,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
     opened = _open_level(prefix or b".", b"", (), frames=frames)
     if opened is None:
         return
-    if isinstance(opened, Found):
+    if isinstance(opened, FoundFile):
         yield opened
         return
     stack = [opened._replace(path=prefix)]
@@ -66,10 +66,10 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
             continue
         path = os.path.join(level.path, name)  # noqa: PTH118 (bytes)
         if name not in level.folders:
-            yield Found(path, level.name)
+            yield FoundFile(path, level.name)
             continue
         below = _open_level(path, name, passed_over + [above.identity for above in stack], frames=frames)
-        if isinstance(below, Found):
+        if isinstance(below, FoundFile):
             yield below._replace(folder=level.name)
         elif below is not None:
             stack.append(below)
@@ -77,7 +77,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
 
 def _open_level(
     path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], *, frames: bool
-) -> _Level | Found | None:
+) -> _Level | FoundFile | None:
     """The sorted names of a folder; None for one of those ``above``; Found for frames or what cannot be listed."""
     try:
         status = os.stat(path)  # noqa: PTH116 (bytes)
@@ -86,9 +86,9 @@ def _open_level(
             return None
         names, folders = _list(path)
     except OSError as error:
-        return Found(path, b"", problem=reason_of(error))
+        return FoundFile(path, b"", problem=reason_of(error))
     if frames and not folders and len(names) > 1 and _are_numbered(names):
-        return Found(path, b"", num_frames=len(names))
+        return FoundFile(path, b"", num_frames=len(names))
     return _Level(path, name, iter(names), folders, identity)
 
 
@@ -113,10 +113,10 @@ def _list(path: bytes) -> tuple[list[bytes], set[bytes]]:
 
 
 def _are_numbered(names: list[bytes]) -> bool:
-    """True if all names are one prefix, a number, and a picture's suffix."""
+    """True if all names are one prefix, a number, and an image's suffix."""
     prefixes = set()
     for name in names:
-        match = _NUMBERED_PICTURE.fullmatch(name)
+        match = _NUMBERED_IMAGE.fullmatch(name)
         if not match:
             return False
         prefixes.add(match[1])

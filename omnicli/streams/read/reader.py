@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from omnicli.errors import UsageError
-from omnicli.streams.partition import Shard
+from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import LIST_FORMATS
 from omnicli.streams.read.dispatch import STDIN, Reader, parse_lines, read_names
 from omnicli.streams.read.file_records import Rejected
@@ -25,7 +25,7 @@ def read_records(
     files_from: str | None = None,
     null_separated: bool = False,
     root: str | None = None,
-    shard: Shard | None = None,
+    shard: Part | None = None,
     limit: int | None = None,
     list_format: str | None = None,
     frames: bool = False,
@@ -46,7 +46,7 @@ def read_records(
         shard: take only this part.
         limit: take only the first so many.
         list_format: what annotation lists are ("mmaction", "frames", "kinetics", "ucf101"); None recognises them.
-        frames: a folder of numbered pictures is one record.
+        frames: a folder of numbered images is one record.
         on_drop: told of everything that is no readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
 
@@ -103,7 +103,7 @@ def read_file_list(files_from: str, *, null_separated: bool = False) -> list[str
     return list(read_names(files_from, separator=_separator(null_separated)))
 
 
-def _number(found: Iterator[Record], *, shard: Shard | None, limit: int | None, on_drop: OnDrop) -> Iterator[Record]:
+def _number(found: Iterator[Record], *, shard: Part | None, limit: int | None, on_drop: OnDrop) -> Iterator[Record]:
     """Positions for what belongs to the shard, up to the limit; rejects leave here."""
     if limit == 0:
         return

@@ -18,13 +18,13 @@ ROWS_AT_ONCE = 256  # read together where rows are asked for one after the other
 MAKERS = ("backbone", "weights", "checkpoint")  # attributes that say which model a shard's features are of
 
 
-class Stored(NamedTuple):
+class FeatureRow(NamedTuple):
     """One row.
 
     Attributes:
         features: (F, D) float16.
         times: (F,) float64 seconds.
-        made_of: the record as it was when the features were made: its ``path`` is the picture's or the video's.
+        made_of: the record as it was when the features were made: its ``path`` is the image's or the video's.
     """
 
     features: np.ndarray
@@ -32,13 +32,13 @@ class Stored(NamedTuple):
     made_of: Record
 
 
-def is_same_trunk(attributes: Mapping[str, Any], *, digests: Collection[str | None], looks: str) -> bool:
-    """Whether the features of a shard are those that a model's trunk would give.
+def is_same_backbone(attributes: Mapping[str, Any], *, digests: Collection[str | None], looks: str) -> bool:
+    """Whether the features of a shard are those that a model's backbone would give.
 
     Args:
         attributes: of the shard.
-        digests: SHA-256 of the files that the trunk may have come from; "" for ImageNet's weights.
-        looks: the trunk's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
+        digests: SHA-256 of the files that the backbone may have come from; "" for ImageNet's weights.
+        looks: the backbone's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
     """
     made_with = _digest_in(attributes)
     if made_with not in digests:
@@ -73,7 +73,7 @@ def in_turn(
 
 
 def as_media(record: Record, made_of: Record) -> Record:
-    """A row as the picture or video it was made of, with all else that the record carries."""
+    """A row as the image or video it was made of, with all else that the record carries."""
     made = record.derive()
     for field in ("path", "row", "media"):
         made.pop(field, None)
@@ -111,9 +111,9 @@ class StoredFeatures:
         self._root = root
         self._path = ""
         self._first = self._next = 0
-        self._rows: list[Stored] = []
+        self._rows: list[FeatureRow] = []
 
-    def read(self, record: Record) -> Stored:
+    def read(self, record: Record) -> FeatureRow:
         """The features of a record for which ``is_stored``.
 
         Raises:
@@ -142,7 +142,7 @@ def _digest_in(attributes: Mapping[str, Any]) -> str:
     return attributes.get("checkpoint") or attributes.get("weights") or ""
 
 
-def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:
+def _read_rows(path: str, row: int, num_rows: int) -> list[FeatureRow]:
     shard = open_shard(path)
     if shard.kind != "features":
         raise InputError(f"{path}: holds {shard.kind}, not features")
@@ -153,6 +153,6 @@ def _read_rows(path: str, row: int, num_rows: int) -> list[Stored]:
     starts = [0, *ends[:-1]]
     records = shard.stored_records(row, row + num_rows)
     return [
-        Stored(features[start:end], times[start:end], record)
+        FeatureRow(features[start:end], times[start:end], record)
         for start, end, record in zip(starts, ends, records, strict=True)
     ]

@@ -88,7 +88,7 @@ class ShardReader:
             yield from (as_row(record, self.kind, self.path, row) for row, record in enumerate(records, start))
 
     def num_frames(self, row: int) -> int:
-        """Frames the record has: of features or of pictures."""
+        """Frames the record has: of features or of images."""
         return int(self._counts[row])
 
     def features(self, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +171,7 @@ def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
 
 
 def as_row(record: Record, kind: str, path: str, row: int) -> Record:
-    """The record, pointing at its arrays; a picture stays a picture when its pixels are packed."""
+    """The record, pointing at its arrays; an image stays an image when its pixels are packed."""
     if kind == "scores":
         made = record.derive()
     else:

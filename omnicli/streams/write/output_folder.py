@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omnicli.errors import InputError, OmniError, UsageError
-from omnicli.streams.partition import Shard
+from omnicli.streams.partition import Part
 from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES, look
 from omnicli.streams.read.file_records import shown_name
 from omnicli.streams.read.folder import walk_files
@@ -25,7 +25,7 @@ from omnicli.streams.write.atomic import named_errors, open_atomic
 READ_BYTES = 1 << 20
 
 
-class Places(NamedTuple):
+class OutputFolders(NamedTuple):
     """The folders that a run writes to: ``-o DIR/``, and those of ``--rejects`` and ``--shards``."""
 
     out: Path
@@ -65,7 +65,7 @@ class Job:
 
 
 def plan_jobs(
-    inputs: Sequence[str], places: Places, *, shard: Shard | None, on_leave_out: Callable[[Path, str], None]
+    inputs: Sequence[str], places: OutputFolders, *, shard: Part | None, on_leave_out: Callable[[Path, str], None]
 ) -> list[Job]:
     """One job an input file: files as given, folders walked for JSONL, shards and tars as every reader walks them.
 
@@ -158,7 +158,7 @@ def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, shards_tot
         OmniError: as ``is_done``.
     """
     open_jobs = [job for job in jobs if not is_done(job, options)]
-    indices = [i for i in range(shards_total) if any(Shard(i, shards_total).holds_key(job.key) for job in open_jobs)]
+    indices = [i for i in range(shards_total) if any(Part(i, shards_total).holds_key(job.key) for job in open_jobs)]
     return f"--array={_ranges(indices)}" if indices else ""
 
 
@@ -171,7 +171,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record_files(name: str, places: Places, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
+def _record_files(name: str, places: OutputFolders, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
         _refuse_inputs_among_outputs(path, places)
@@ -206,7 +206,7 @@ def _holds_records(path: Path) -> bool:
     return path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file()
 
 
-def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], places: Places) -> None:
+def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], places: OutputFolders) -> None:
     """Check that no output replaces an input, or lies where the next run takes it for one. Raises UsageError."""
     jobs = list(jobs)
     sources = {os.path.realpath(job.source) for job in jobs}
@@ -227,7 +227,7 @@ def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], pl
                 raise UsageError(f"{path} would be an input of the next run; write to a folder of its own")
 
 
-def _refuse_inputs_among_outputs(top: Path, places: Places) -> None:
+def _refuse_inputs_among_outputs(top: Path, places: OutputFolders) -> None:
     """Check that the folders passed over below ``top`` hold what a run like this has written. Raises UsageError."""
     for place in places:
         if place is None or not _lies_below(place, top) or _has_marks(places.out):

@@ -14,26 +14,26 @@ def omni(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_a_stolen_video_leaves_and_pictures_pass(world, tmp_path):
+def test_a_stolen_video_leaves_and_images_pass(world, tmp_path):
     target = sorted((world / "target" / "val").rglob("*.mp4"))
-    picture = sorted((world / "web" / "image").rglob("*.png"))[0]
+    image = sorted((world / "web" / "image").rglob("*.png"))[0]
     web = tmp_path / "web"
     web.mkdir()
     shutil.copy(target[1], web / "stolen.mp4")
-    shutil.copy(picture, web / "picture.png")
+    shutil.copy(image, web / "image.png")
     (tmp_path / "hole.mp4").write_bytes(b"no video")
     result = omni(
         "dedup", "--method", "census", "--target", world / "target" / "val", "--target", tmp_path / "hole.mp4", web,
         "--rejects", tmp_path / "left.jsonl", "--summary", tmp_path / "summary.json",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [str(web / "picture.png")]
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [str(web / "image.png")]
     [left] = [json.loads(line) for line in (tmp_path / "left.jsonl").read_text().splitlines()]
     assert left["reason"] == "duplicate" and left["match"]["id"] == str(target[1])
     assert left["match"]["overlap"] > 0.9
     assert "1 target records cannot be read and are not guarded; the first: " in result.stderr
-    assert "1 pictures" in result.stderr
-    assert json.loads((tmp_path / "summary.json").read_text())["census"]["census: pictures"] == 1
+    assert "1 images" in result.stderr
+    assert json.loads((tmp_path / "summary.json").read_text())["census"]["census: images"] == 1
 
 
 def test_within_needs_no_target(world, tmp_path):

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, run_stage
+from omnicli.commands.run.runner import StageSpec, run_stage
 from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
 from omnicli.streams.shards.reader import open_shard
 
@@ -34,7 +34,7 @@ def run(crawl, made, **options):
 
     inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
     streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", quiet=False, **options)
-    run_stage(StageRun(name="measure", make=lambda: stage, options={}), streams)
+    run_stage(StageSpec(name="measure", make=lambda: stage, options={}), streams)
 
 
 def test_a_rerun_makes_only_what_is_missing(crawl):
@@ -106,7 +106,7 @@ def pack(crawl, shards, **options):
 
     inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
     streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", shards_dir=shards, **options)
-    run_stage(StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+    run_stage(StageSpec(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
     return made
 
 
@@ -154,14 +154,14 @@ def test_media_in_a_folder_stop_it_before_anything_is_loaded(crawl):
 
     with pytest.raises(UsageError, match=r"d.jpg is media"):
         streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
-        run_stage(StageRun(name="measure", make=make, options={}), streams)
+        run_stage(StageSpec(name="measure", make=make, options={}), streams)
 
 
 def test_files_without_records_are_counted_in_a_line(crawl, capsys):
     for name in "defg":
         (crawl / f"{name}.parquet").write_text("PAR1")
     streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
-    run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams)
+    run_stage(StageSpec(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams)
     said = capsys.readouterr().err
     assert "measure: files left out, which hold no records: 4 (" in said
     assert "d.parquet: not media (text); " in said
@@ -172,7 +172,7 @@ def test_an_output_folder_below_the_input_is_not_read_by_the_next_run(crawl):
     for made in ([], []):
         streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/kept/", resume=False)
         note = lambda records, on_drop, made=made: (made.append(record["id"]) or record for record in records)  # noqa: E731
-        run_stage(StageRun(name="measure", make=lambda note=note: note, options={}), streams)
+        run_stage(StageSpec(name="measure", make=lambda note=note: note, options={}), streams)
         assert made == list("123456x7")
 
 
@@ -180,7 +180,7 @@ def test_inputs_are_never_replaced(crawl):
     before = (crawl / "a.jsonl").read_bytes()
     with pytest.raises(UsageError, match=r"a.jsonl is an input and would be replaced"):
         streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/")
-        run_stage(StageRun(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}), streams)
+        run_stage(StageSpec(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}), streams)
     assert (crawl / "a.jsonl").read_bytes() == before
 
 
@@ -193,7 +193,7 @@ def test_sigterm_while_the_model_loads_is_resumable(crawl):
     try:
         with pytest.raises(Interrupted, match="run the same command again") as stopped:
             streams = StreamOptions(inputs=[str(crawl / "a.jsonl")], out=f"{crawl}/out/")
-            run_stage(StageRun(name="measure", make=make, options={}), streams)
+            run_stage(StageSpec(name="measure", make=make, options={}), streams)
         assert stopped.value.resumable
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
@@ -202,4 +202,4 @@ def test_sigterm_while_the_model_loads_is_resumable(crawl):
 
 def test_no_named_input_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="name the input files"):
-        run_stage(StageRun(name="measure", make=lambda: None, options={}), StreamOptions(out=f"{tmp_path}/out/"))
+        run_stage(StageSpec(name="measure", make=lambda: None, options={}), StreamOptions(out=f"{tmp_path}/out/"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageRun, digest_of, run_stage
+from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import InputError, Interrupted, OmniError, OutputError, TooManyBad, UsageError
 
 
@@ -21,7 +21,7 @@ def keep_long_names(records, on_drop):
 
 
 def stage_run(**options):
-    return StageRun(name="measure", make=lambda: keep_long_names, options={"longer_than": 3}, **options)
+    return StageSpec(name="measure", make=lambda: keep_long_names, options={"longer_than": 3}, **options)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_sigterm_that_an_import_swallows_stops_the_run_all_the_same(web, tmp_pat
     try:
         with pytest.raises(Interrupted) as stopped:
             streams = StreamOptions(inputs=[str(web)], out=out and str(tmp_path / out))
-            run_stage(StageRun(name="measure", make=make, options={}), streams)
+            run_stage(StageSpec(name="measure", make=make, options={}), streams)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert stopped.value.resumable == (code == 75)
@@ -106,7 +106,7 @@ def test_a_dry_run_loads_and_writes_nothing(web, tmp_path, capsys):
     def make():
         raise AssertionError("loaded")
 
-    run = StageRun(name="measure", make=make, options={"longer_than": 3})
+    run = StageSpec(name="measure", make=make, options={"longer_than": 3})
     run_stage(run, StreamOptions(inputs=[str(web)], out=str(tmp_path / "out"), dry_run=True))
     assert json.loads(capsys.readouterr().out)["longer_than"] == 3
     assert not (tmp_path / "out").exists()
@@ -135,7 +135,7 @@ def packed(inputs, shards_dir, *, keeps_paths=False, while_running=lambda: None,
             yield made
 
     streams = StreamOptions(inputs=[str(path) for path in inputs], shards_dir=shards_dir, **options)
-    run = StageRun(name="pack", make=lambda: stage, options={}, shard_kind="frames", shard_keeps_paths=keeps_paths)
+    run = StageSpec(name="pack", make=lambda: stage, options={}, shard_kind="frames", shard_keeps_paths=keeps_paths)
     run_stage(run, streams)
 
 
@@ -196,7 +196,7 @@ def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monk
 def test_lines_that_name_media_do_not_make_free_with_the_shards_of_other_stages(web, tmp_path):
     packed([web], tmp_path / "px", out=str(tmp_path / "out.jsonl"))
     before = named_frames(tmp_path / "out.jsonl")
-    run = StageRun(
+    run = StageSpec(
         name="dedup", make=lambda: lambda records, on_drop: records, options={}, shard_kind="features",
         shard_keeps_paths=True,
     )  # fmt: skip

@@ -6,14 +6,14 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.stages.balance.selection import Cut, lot_of, shares_of_smallest, smallest
+from omnicli.stages.balance.selection import HashSelection, selection_hash, shares_of_smallest, smallest
 
 
 def test_a_cut_takes_the_smallest_and_the_first_of_equals():
-    cut = Cut(last=5, num_equal=2)
+    cut = HashSelection(last=5, num_equal=2)
     assert [cut.takes(lot) for lot in (5, 9, 4, 5, 5, 0)] == [True, False, True, True, False, True]
-    assert not Cut(-1, 0).takes(0)
-    assert lot_of("a", 0) == lot_of("a", 0) != lot_of("a", 1)
+    assert not HashSelection(-1, 0).takes(0)
+    assert selection_hash("a", 0) == selection_hash("a", 0) != selection_hash("a", 1)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1), st.data())

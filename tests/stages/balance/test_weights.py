@@ -14,8 +14,8 @@ from omnicli.stages.balance.weights import (
     NO_CLASS,
     NOT_DRAWN,
     SMALL_CLASS,
-    Group,
-    Rule,
+    BalanceRule,
+    ClassGroup,
     Share,
     apportion,
     class_factor,
@@ -28,13 +28,13 @@ sizes_of_classes = st.lists(st.integers(1, 5000), min_size=1, max_size=8)
 powers = st.floats(0, 1)
 classes = st.frozensets(st.integers(0, 4) | st.sampled_from(["a", "b"]), max_size=3)
 groups = st.builds(
-    lambda source, names: Group(source, tuple(sorted(names, key=lambda name: (isinstance(name, str), name)))),
+    lambda source, names: ClassGroup(source, tuple(sorted(names, key=lambda name: (isinstance(name, str), name)))),
     st.sampled_from(["", "gg", "ig"]),
     classes,
 )
 counts_of_groups = st.dictionaries(groups, st.integers(1, 900), min_size=1, max_size=12)
 rules = st.builds(
-    lambda power, cap, low, tail, again: Rule(
+    lambda power, cap, low, tail, again: BalanceRule(
         power=power, max_per_class=cap, min_per_class=low, keep_tail=tail, resample=again
     ),
     powers, st.none() | st.integers(1, 500), st.integers(1, 60), st.none() | st.integers(0, 3000),
@@ -43,7 +43,7 @@ rules = st.builds(
 
 
 def one_source(sizes):
-    return {Group("gg", (k,)): size for k, size in enumerate(sizes)}
+    return {ClassGroup("gg", (k,)): size for k, size in enumerate(sizes)}
 
 
 def planned(counts, rule):
@@ -65,21 +65,21 @@ def drawn_shares(shares):
 
 @given(sizes_of_classes, powers)
 def test_a_class_is_drawn_in_proportion_to_its_size_to_the_power(sizes, power):
-    shares = plan(one_source(sizes), Rule(power=power))
+    shares = plan(one_source(sizes), BalanceRule(power=power))
     expected = [size**power for size in sizes]  # not size ** (1 + power): a weight is given to each of N records
     assert drawn_shares(shares) == pytest.approx([share / sum(expected) for share in expected], rel=1e-6)
 
 
 @given(sizes_of_classes, st.integers(1, 3000))
 def test_a_clipped_class_is_drawn_as_if_it_had_no_more_than_so_many(sizes, cap):
-    shares = plan(one_source(sizes), Rule(max_per_class=cap))
+    shares = plan(one_source(sizes), BalanceRule(max_per_class=cap))
     expected = [min(size, cap) for size in sizes]
     assert drawn_shares(shares) == pytest.approx([share / sum(expected) for share in expected], rel=1e-6)
 
 
 @given(counts_of_groups, powers, st.none() | st.integers(1, 500))
 def test_weights_have_mean_1_over_the_records_of_each_source(counts, power, cap):
-    shares = plan(counts, Rule(power=power, max_per_class=cap))
+    shares = plan(counts, BalanceRule(power=power, max_per_class=cap))
     for source in {group.source for group in counts}:
         staying = [share for group, share in shares.items() if group.source == source and not share.reason]
         if staying:
@@ -89,8 +89,8 @@ def test_weights_have_mean_1_over_the_records_of_each_source(counts, power, cap)
 
 @given(sizes_of_classes)
 def test_power_1_leaves_the_crawl_as_it_is_and_power_0_makes_classes_equal(sizes):
-    assert {share.weight for share in plan(one_source(sizes), Rule(power=1.0)).values()} == {1.0}
-    assert drawn_shares(plan(one_source(sizes), Rule(power=0.0))) == pytest.approx([1 / len(sizes)] * len(sizes))
+    assert {share.weight for share in plan(one_source(sizes), BalanceRule(power=1.0)).values()} == {1.0}
+    assert drawn_shares(plan(one_source(sizes), BalanceRule(power=0.0))) == pytest.approx([1 / len(sizes)] * len(sizes))
 
 
 @given(counts_of_groups, rules, st.randoms(use_true_random=False))
@@ -102,7 +102,7 @@ def test_a_plan_does_not_depend_on_the_order_of_the_stream(counts, rule, order):
 
 @given(counts_of_groups, rules)
 def test_one_source_does_not_change_the_weights_of_another(counts, rule):
-    rule = Rule(power=rule.power, max_per_class=rule.max_per_class, min_per_class=rule.min_per_class)
+    rule = BalanceRule(power=rule.power, max_per_class=rule.max_per_class, min_per_class=rule.min_per_class)
     alone = {group: count for group, count in counts.items() if group.source == "gg"}
     shares = plan(counts, rule)
     assert {group: shares[group] for group in alone} == plan(alone, rule)
@@ -125,16 +125,16 @@ def test_every_group_is_accounted_for(counts, rule):
 
 
 def test_a_record_of_several_classes_weighs_the_mean_of_them():
-    counts = {Group("", (0,)): 90, Group("", (0, 1)): 20}  # N_0 = 100, N_1 = 10
-    first, both = (share.weight for share in plan(counts, Rule(power=0.5)).values())
+    counts = {ClassGroup("", (0,)): 90, ClassGroup("", (0, 1)): 20}  # N_0 = 100, N_1 = 10
+    first, both = (share.weight for share in plan(counts, BalanceRule(power=0.5)).values())
     assert both / first == pytest.approx((100**-0.5 + 10**-0.5) / 2 / 100**-0.5)
 
 
 def test_small_classes_leave_by_their_number_of_records_and_do_not_count_for_the_others():
-    counts = {Group("", (0,)): 49, Group("", (1,)): 50, Group("", ()): 3, Group("", (2, 3)): 50}
-    shares = plan(counts, Rule(min_per_class=50))
+    counts = {ClassGroup("", (0,)): 49, ClassGroup("", (1,)): 50, ClassGroup("", ()): 3, ClassGroup("", (2, 3)): 50}
+    shares = plan(counts, BalanceRule(min_per_class=50))
     assert [share.reason for share in shares.values()] == [NO_CLASS, SMALL_CLASS, "", ""]
-    assert shares[Group("", (1,))].weight < shares[Group("", (2, 3))].weight  # 50 against 25 and 25
+    assert shares[ClassGroup("", (1,))].weight < shares[ClassGroup("", (2, 3))].weight  # 50 against 25 and 25
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=9).map(sorted), st.integers(0, 1500))
@@ -176,27 +176,27 @@ def test_quotas_are_those_of_all_records_in_the_order_in_which_they_would_stay(p
 
 
 def test_a_head_is_cut_though_many_of_its_records_have_a_rare_class_too():
-    rare = {Group("", ("a", f"x{i:03d}")): 10 for i in range(100)}
-    counts = {Group("", ("a",)): 400, Group("", ("b",)): 600, **rare}  # N_a = 900, N_b = 600
-    pools = tail_pools(counts, Rule(keep_tail=1500))
-    assert [pool.groups for pool in pools] == [(Group("", ("b",)),), (Group("", ("a",)),)]
+    rare = {ClassGroup("", ("a", f"x{i:03d}")): 10 for i in range(100)}
+    counts = {ClassGroup("", ("a",)): 400, ClassGroup("", ("b",)): 600, **rare}  # N_a = 900, N_b = 600
+    pools = tail_pools(counts, BalanceRule(keep_tail=1500))
+    assert [pool.groups for pool in pools] == [(ClassGroup("", ("b",)),), (ClassGroup("", ("a",)),)]
     rates = [pool.keep / counts[pool.groups[0]] for pool in pools]
     assert rates[0] == pytest.approx(1.5 * rates[1], rel=0.01)  # to one size
     assert sum(pool.keep for pool in pools) == 500
 
 
 def test_small_groups_of_two_heads_are_cut_with_the_smaller_head():
-    counts = {Group("", ("a",)): 1000, Group("", ("b",)): 500, Group("", ("c",)): 90}
-    counts |= {Group("", ("a", "a", "b")): 10, Group("", ("a", "b")): 20}
-    [middle, large] = tail_pools(counts, Rule(keep_tail=690))
-    assert set(middle.groups) == {Group("", ("a", "a", "b")), Group("", ("a", "b")), Group("", ("b",))}
+    counts = {ClassGroup("", ("a",)): 1000, ClassGroup("", ("b",)): 500, ClassGroup("", ("c",)): 90}
+    counts |= {ClassGroup("", ("a", "a", "b")): 10, ClassGroup("", ("a", "b")): 20}
+    [middle, large] = tail_pools(counts, BalanceRule(keep_tail=690))
+    assert set(middle.groups) == {ClassGroup("", ("a", "a", "b")), ClassGroup("", ("a", "b")), ClassGroup("", ("b",))}
     assert middle.keep / 530 < 0.65 and large.keep / 1000 < 0.35
     assert middle.keep + large.keep == 600
 
 
 @given(counts_of_groups, st.integers(0, 3000))
 def test_every_record_of_a_class_that_is_not_cut_stays(counts, total):
-    cut = {group: pool for pool in tail_pools(counts, Rule(keep_tail=total)) for group in pool.groups}
+    cut = {group: pool for pool in tail_pools(counts, BalanceRule(keep_tail=total)) for group in pool.groups}
     sizes = Counter()
     for group, count in counts.items():
         sizes.update({(group.source, name): Fraction(count, len(group.classes)) for name in group.classes})
@@ -219,17 +219,17 @@ def test_equal_remainders_go_to_the_first():
 
 
 def test_a_list_has_class_shares_of_the_weights_and_weighs_the_same():
-    counts = {Group("", (0,)): 1000, Group("", (1,)): 10}
-    shares = plan(counts, Rule(power=0.0, resample=201))
+    counts = {ClassGroup("", (0,)): 1000, ClassGroup("", (1,)): 10}
+    shares = plan(counts, BalanceRule(power=0.0, resample=201))
     assert [share.keep * share.copies + share.extra for share in shares.values()] in ([101, 100], [100, 101])
     assert {share.weight for share in shares.values()} == {1.0}
-    assert shares[Group("", (1,))].copies == 10
+    assert shares[ClassGroup("", (1,))].copies == 10
 
 
 def test_factors_are_the_paper_s():
-    assert class_factor(float(Fraction(32)), Rule(power=0.2)) == pytest.approx(32**0.2 / 32)
-    assert class_factor(6000.0, Rule(max_per_class=5000)) == pytest.approx(5 / 6)
-    assert class_factor(60.0, Rule(max_per_class=5000)) == 1.0
+    assert class_factor(float(Fraction(32)), BalanceRule(power=0.2)) == pytest.approx(32**0.2 / 32)
+    assert class_factor(6000.0, BalanceRule(max_per_class=5000)) == pytest.approx(5 / 6)
+    assert class_factor(60.0, BalanceRule(max_per_class=5000)) == 1.0
 
 
 def test_a_share_counts_what_is_drawn():
@@ -239,5 +239,5 @@ def test_a_share_counts_what_is_drawn():
 
 def test_no_randomness_is_left_to_the_plan():
     state = random.getstate()
-    planned(one_source([5, 50, 500]), Rule(keep_tail=60, resample=40, seed=3))
+    planned(one_source([5, 50, 500]), BalanceRule(keep_tail=60, resample=40, seed=3))
     assert random.getstate() == state

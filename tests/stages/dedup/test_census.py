@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.stages.dedup.census import FPS, SIZE, WHOLE, sign, take_census
-from omnicli.stages.dedup.margins import Crop, inside_mirrors
+from omnicli.stages.dedup.margins import CropBox, inside_mirrors
 
 
 def scenes(seed, count=2):
@@ -23,11 +23,9 @@ def scenes(seed, count=2):
 def bits_by_hand(frame, crop):
     """Ranks by counting, cells by cutting each pixel into 16 x 18 pieces, comparisons one by one."""
     top, bottom, left, right = crop
-    picture = frame[top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)]
+    image = frame[top // 2 : -(-bottom // 2), left // 2 : -(-right // 2)]
     values, inverse = np.unique(frame, return_inverse=True)
-    rank = np.array(
-        [int(((picture < value).sum() + (picture == value).sum() / 2) * 255 / picture.size) for value in values]
-    )
+    rank = np.array([int(((image < value).sum() + (image == value).sum() / 2) * 255 / image.size) for value in values])
     pieces = rank[inverse].reshape(frame.shape).repeat(16, axis=0).repeat(18, axis=1)
     height, width = bottom - top, right - left  # pieces of a cell
     bits = []
@@ -42,7 +40,7 @@ def bits_by_hand(frame, crop):
     return sum(bit << (place // 8 * 8 + 7 - place % 8) for place, bit in enumerate(bits))
 
 
-@pytest.mark.parametrize("crop", [WHOLE, Crop(11, 203, 30, 195), Crop(0, 75, 80, 224)])
+@pytest.mark.parametrize("crop", [WHOLE, CropBox(11, 203, 30, 195), CropBox(0, 75, 80, 224)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_bits_are_those_of_the_definition(seed, crop):
     frames = scenes(seed)
@@ -58,7 +56,7 @@ def test_no_change_that_keeps_the_order_of_brightness_changes_a_bit(seed, data):
     assert np.array_equal(sign(changed).flipped, sign(frames).flipped)
 
 
-@given(seed=st.integers(0, 1000), crop=st.sampled_from([WHOLE, Crop(5, 201, 13, 224)]))
+@given(seed=st.integers(0, 1000), crop=st.sampled_from([WHOLE, CropBox(5, 201, 13, 224)]))
 def test_flipped_is_what_the_flipped_frame_has(seed, crop):
     frames = scenes(seed)
     mirrored = crop._replace(left=2 * SIZE - crop.right, right=2 * SIZE - crop.left)
@@ -96,7 +94,7 @@ def test_only_texture_votes():
     ]
 
 
-class Film:
+class ClipAnimation:
     """Frames at a rate; reads only what is wanted, once, in order."""
 
     def __init__(self, frames, fps, start_sec=0.0):
@@ -115,7 +113,7 @@ class Film:
 
 @pytest.mark.parametrize("fps", [25.0, 16.0, 10.0])
 def test_a_video_has_sixteen_signatures_a_second_of_the_frames_on_screen(fps):
-    film = Film(scenes(0, count=50), fps, start_sec=3.0)
+    film = ClipAnimation(scenes(0, count=50), fps, start_sec=3.0)
     census = take_census(film)
     on_screen = [int(second / FPS * fps + 1e-6) for second in range(round(film.duration_sec * FPS))]
     assert census.framings[0].bits.tolist() == sign(film.frames).bits[on_screen].tolist()
@@ -127,7 +125,7 @@ def test_a_letterboxed_video_has_the_framing_of_the_original_too():
     frames = scenes(0, count=40)
     letterboxed = np.zeros_like(frames)
     letterboxed[:, 14:98] = [cv2.resize(frame, (SIZE, 84), interpolation=cv2.INTER_AREA) for frame in frames]
-    original, census = take_census(Film(frames, 16.0)), take_census(Film(letterboxed, 16.0))
+    original, census = take_census(ClipAnimation(frames, 16.0)), take_census(ClipAnimation(letterboxed, 16.0))
     differing = [np.bitwise_count(framing.bits ^ original.framings[0].bits).max() for framing in census.framings]
     assert len(original.framings) == 1
     assert len(census.framings) == 2
@@ -140,11 +138,11 @@ def test_a_sky_under_a_bar_which_looks_mirrored_does_not_hide_the_bar():
     frames[:, :42] = 200
     frames[:, :14] = frames[:, 98:] = 0
     assert inside_mirrors(frames) != WHOLE
-    census = take_census(Film(frames, 16.0))
-    expected = sign(frames, Crop(28, 196, 0, 224)).bits.tolist()
+    census = take_census(ClipAnimation(frames, 16.0))
+    expected = sign(frames, CropBox(28, 196, 0, 224)).bits.tolist()
     assert expected in [framing.bits.tolist() for framing in census.framings]
 
 
 def test_frames_without_texture_are_counted():
     frames = np.concatenate([scenes(0, count=20), np.zeros((12, SIZE, SIZE), np.uint8)])
-    assert take_census(Film(frames, 16.0)).num_textureless == 12
+    assert take_census(ClipAnimation(frames, 16.0)).num_textureless == 12

@@ -16,7 +16,7 @@ from omnicli.errors import InputError
 from omnicli.stages.dedup.census_stage import (
     DUPLICATE,
     NUM_FRAMES,
-    NUM_PICTURES,
+    NUM_IMAGES,
     NUM_SHORT,
     NUM_TEXTURELESS,
     census_targets,
@@ -78,7 +78,7 @@ def folder(tmp_path_factory):
     film(root / "glimpse.mp4", np.concatenate([footage(6), second[:18]]))  # three quarters of a second
     film(root / "black.mp4", np.zeros((48, HEIGHT, WIDTH, 3), np.uint8))
     film(root / "short.mp4", first[:12])
-    cv2.imwrite(str(root / "picture.jpg"), first[0])
+    cv2.imwrite(str(root / "image.jpg"), first[0])
     (root / "broken.mp4").write_bytes((root / "a.mp4").read_bytes()[:300])
     return root
 
@@ -113,7 +113,7 @@ def test_copies_leave_with_the_times_of_both_and_the_rest_stays_in_order(folder,
     names = [
         "other.mp4",
         "slow.mp4",
-        "picture.jpg",
+        "image.jpg",
         "pasted.mp4",
         "framed.mp4",
         "glimpse.mp4",
@@ -121,7 +121,7 @@ def test_copies_leave_with_the_times_of_both_and_the_rest_stays_in_order(folder,
         "black.mp4",
     ]
     kept, dropped, matches, _ = run(folder, targets, *names)
-    assert kept == ["other.mp4", "picture.jpg", "glimpse.mp4", "black.mp4"]
+    assert kept == ["other.mp4", "image.jpg", "glimpse.mp4", "black.mp4"]
     assert dropped == [(name, DUPLICATE) for name in ("slow.mp4", "pasted.mp4", "framed.mp4", "flipped.mp4")]
     assert [match["id"] for match in matches.values()] == ["a.mp4", "a.mp4", "b.mp4", "b.mp4"]
     assert [match["flipped"] for match in matches.values()] == [False, False, False, True]
@@ -163,16 +163,16 @@ def test_number_of_workers_and_order_of_targets_change_nothing(folder, targets):
 
 
 def test_what_cannot_vote_or_match_is_counted(folder, targets):
-    _, dropped, _, counts = run(folder, targets, "black.mp4", "picture.jpg", "short.mp4", "broken.mp4")
-    assert counts == {NUM_FRAMES: 32 + 8, NUM_TEXTURELESS: 32, NUM_PICTURES: 1, NUM_SHORT: 1}
+    _, dropped, _, counts = run(folder, targets, "black.mp4", "image.jpg", "short.mp4", "broken.mp4")
+    assert counts == {NUM_FRAMES: 32 + 8, NUM_TEXTURELESS: 32, NUM_IMAGES: 1, NUM_SHORT: 1}
     assert [(name, reason.partition(":")[0]) for name, reason in dropped] == [("broken.mp4", "unreadable")]
 
 
 def test_within_a_stream_the_first_stays(folder):
     nothing = census_targets([], on_drop=pytest.fail)
-    names = ["other.mp4", "slow.mp4", "a.mp4", "pasted.mp4", "picture.jpg", "b.mp4"]
+    names = ["other.mp4", "slow.mp4", "a.mp4", "pasted.mp4", "image.jpg", "b.mp4"]
     kept, _, matches, _ = run(folder, nothing, *names, within=True)
-    assert kept == ["other.mp4", "slow.mp4", "picture.jpg", "b.mp4"]
+    assert kept == ["other.mp4", "slow.mp4", "image.jpg", "b.mp4"]
     assert {name: match["id"] for name, match in matches.items()} == {"a.mp4": "slow.mp4", "pasted.mp4": "slow.mp4"}
     assert run(folder, census_targets([], on_drop=pytest.fail), *names)[0] == names
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from omnicli.stages.dedup.frame_catalogue import Catalogue
+from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.whitening import on_grid
 from omnicli.streams.numbered_records import NumberedRecords
 from omnicli.streams.record import Record
@@ -11,7 +11,7 @@ from omnicli.streams.record import Record
 
 def test_a_frame_is_traced_to_its_record_and_time():
     units = on_grid(np.eye(4))
-    catalogue = Catalogue(4, NumberedRecords(), device=torch.device("cpu"), precision=torch.float32)
+    catalogue = FrameDatabase(4, NumberedRecords(), device=torch.device("cpu"), precision=torch.float32)
     catalogue.add(Record({"id": "a.mp4", "path": "x/a.mp4", "label": 3}), units[:3], np.array([0.0, 1.0, 2.0]))
     catalogue.add(Record({"id": "b.jpg"}), units[3:], np.array([0.0]))
     assert len(catalogue) == 4

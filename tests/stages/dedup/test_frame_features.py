@@ -46,7 +46,7 @@ def test_what_cannot_be_read_leaves():
 def test_features_of_two_models_are_refused(tmp_path):
     rows = stored(tmp_path, target_records(2), weights="0123456789abcdef0123")
     with pytest.raises(
-        InputError, match=r"weights 0123456789abcdef, but pictures and videos would get those of backbone"
+        InputError, match=r"weights 0123456789abcdef, but images and videos would get those of backbone"
     ):
         read([*rows, target_records(1)[0]])
     expected = (

@@ -1,4 +1,4 @@
-"""Margins are found where they are, to the half pixel, and a picture without them is left whole."""
+"""Margins are found where they are, to the half pixel, and an image without them is left whole."""
 
 import cv2
 import numpy as np
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.stages.dedup.margins import MAX_GRADIENT, Crop, full_crop, inside_bars, inside_mirrors, mirror_scores
+from omnicli.stages.dedup.margins import MAX_GRADIENT, CropBox, full_crop, inside_bars, inside_mirrors, mirror_scores
 
 SIZE = 112
 WHOLE = full_crop(SIZE)
 
 
-def pictures(seed, height=240, width=320, count=4):
+def images(seed, height=240, width=320, count=4):
     """Random scenes with detail at every scale, as photographs have, that change from frame to frame."""
     rng = np.random.default_rng(seed)
     frames = []
@@ -33,14 +33,14 @@ def small(frames, top=0, bottom=0, left=0, right=0, how=cv2.BORDER_CONSTANT):
 
 
 def expected(top, bottom, left, right, height=240, width=320):
-    """Edges of the picture in half pixels of the canvas."""
+    """Edges of the image in half pixels of the canvas."""
     down, across = 2 * SIZE / (height + top + bottom), 2 * SIZE / (width + left + right)
     return np.array([top * down, (top + height) * down, left * across, (left + width) * across])
 
 
 @given(seed=st.integers(0, 1000), sides=st.lists(st.sampled_from([0, 40, 57, 75]), min_size=4, max_size=4))
 def test_mirrored_margins_are_found_to_the_pixel(seed, sides):
-    found = inside_mirrors(small(pictures(seed), *sides, cv2.BORDER_REFLECT))
+    found = inside_mirrors(small(images(seed), *sides, cv2.BORDER_REFLECT))
     np.testing.assert_allclose(found, expected(*sides), atol=1.5)
 
 
@@ -48,7 +48,7 @@ def test_mirrored_margins_are_found_to_the_pixel(seed, sides):
     seed=st.integers(0, 1000), sides=st.lists(st.integers(0, 75), min_size=4, max_size=4), colour=st.integers(0, 255)
 )
 def test_bars_of_one_colour_are_found_to_the_pixel(seed, sides, colour):
-    frames = small(pictures(seed), *sides)
+    frames = small(images(seed), *sides)
     where = expected(*sides)
     top, bottom, left, right = (round(edge / 2) for edge in where)
     inside = np.zeros((SIZE, SIZE), bool)
@@ -58,7 +58,7 @@ def test_bars_of_one_colour_are_found_to_the_pixel(seed, sides, colour):
 
 
 def test_bars_that_are_mirrored_too_are_found_inside_the_mirrors():
-    barred = np.stack([cv2.copyMakeBorder(frame, 24, 24, 0, 0, cv2.BORDER_CONSTANT) for frame in pictures(0)])
+    barred = np.stack([cv2.copyMakeBorder(frame, 24, 24, 0, 0, cv2.BORDER_CONSTANT) for frame in images(0)])
     frames = small(barred, 0, 0, 60, 60, cv2.BORDER_REFLECT)
     unmirrored = inside_mirrors(frames)
     np.testing.assert_allclose(unmirrored, [0, 224, 30.5, 193.5], atol=1.5)
@@ -66,16 +66,16 @@ def test_bars_that_are_mirrored_too_are_found_inside_the_mirrors():
 
 
 @pytest.mark.parametrize("colour", [0, 128])
-def test_a_blank_picture_has_no_margins(colour):
+def test_a_blank_image_has_no_margins(colour):
     frames = np.full((4, SIZE, SIZE), colour, np.uint8)
     assert inside_mirrors(frames) == inside_bars(frames, WHOLE) == WHOLE
 
 
-def test_too_little_inside_is_no_picture():
+def test_too_little_inside_is_no_image():
     frames = np.zeros((4, SIZE, SIZE), np.uint8)
-    frames[:, 50:62] = small(pictures(0))[:, 50:62]
+    frames[:, 50:62] = small(images(0))[:, 50:62]
     assert inside_bars(frames, WHOLE) == WHOLE
-    assert inside_bars(frames, Crop(20, 200, 30, 190)) == Crop(20, 200, 30, 190)
+    assert inside_bars(frames, CropBox(20, 200, 30, 190)) == CropBox(20, 200, 30, 190)
 
 
 @given(seed=st.integers(0, 1000))

@@ -14,7 +14,7 @@ from made_frames import frames_of, reader, target_records
 
 from omnicli.errors import InputError
 from omnicli.stages.dedup import stage as dedup
-from omnicli.stages.dedup.stage import Rule, decide_again, dedup_records
+from omnicli.stages.dedup.stage import DedupRule, decide_again, dedup_records
 from omnicli.stages.dedup.target import learn_target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.record import Record, format_record, parse_record
@@ -51,7 +51,7 @@ def run(records, target=None, **rule):
         left.append((record, reason))
 
     for record in dedup_records(
-        numbered, target=target or TARGETS[torch.float32], reader=reader(), rule=Rule(**rule), on_drop=on_drop
+        numbered, target=target or TARGETS[torch.float32], reader=reader(), rule=DedupRule(**rule), on_drop=on_drop
     ):
         settled.append(record.position)
         kept.append(record)
@@ -222,10 +222,10 @@ def test_an_empty_stream_is_legal():
 @pytest.mark.slow
 @pytest.mark.skipif(not ACTIONS6.is_dir(), reason="no ../shared/data/actions6")
 def test_real_copies_are_found_and_hardly_anything_else():
-    """JPEG quality 40, half size, 5 % crop, brighter; against 834 pictures that are no copies."""
+    """JPEG quality 40, half size, 5 % crop, brighter; against 834 images that are no copies."""
     bench = [sys.executable, "benchmarks/bench_dedup_actions6.py"]
     done = subprocess.run(bench, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
     found = json.loads(done.stdout)
-    assert found["web_pictures"] > 800
+    assert found["web_images"] > 800
     assert found["web_flagged"] <= found["bars"]["web_flagged"] == 0.005
     assert found["copies_found"] >= found["bars"]["copies_found"] == 0.97

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omnicli.errors import OutputError
 from omnicli.inference.metrics import classification_metrics, confusion_matrix, mean_average_precision
 from omnicli.stages.eval import evaluator as scoreboard
-from omnicli.stages.eval.evaluator import Scoreboard
+from omnicli.stages.eval.evaluator import Evaluator
 
 
 @pytest.fixture(params=[(1 << 28, 1 << 24), (100, 60), (1, 1)], ids=["whole", "parts", "single"])
@@ -22,7 +22,7 @@ def blocks(request, monkeypatch):
 
 
 def judged(scores, labels):
-    with Scoreboard(scores.shape[1]) as board:
+    with Evaluator(scores.shape[1]) as board:
         rights = [board.add(row, own) for row, own in zip(scores.astype(np.float32), labels, strict=True)]
         return board.metrics(), board, rights
 
@@ -89,7 +89,7 @@ def test_a_full_disk_says_where(monkeypatch, buffering):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full.open("wb", buffering=buffering))
     with (
         pytest.raises(OutputError, match=f"{tempfile.gettempdir()}: cannot put scores aside: No space left"),
-        Scoreboard(2) as board,
+        Evaluator(2) as board,
     ):
         board.add(np.array([0.5, 0.5], np.float32), [0])
         board.metrics()

@@ -8,7 +8,7 @@ import pytest
 
 from omnicli.errors import InputError
 from omnicli.media.source import open_media
-from omnicli.motion.camera import inflate_picture, make_recipe
+from omnicli.motion.camera import inflate_image, make_recipe
 from omnicli.motion.homography import STILL, Gaussian, to_parameters
 from omnicli.stages.inflate.fit import MIN_PAIRS, choose_pairs, fit_motion
 from omnicli.stages.inflate.tracking import track_motion
@@ -28,7 +28,7 @@ def fit(records, **options):
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """Folders of frames: a picture inflated with a known motion, one clip an epoch."""
+    """Folders of frames: an image inflated with a known motion, one clip an epoch."""
     root = tmp_path_factory.mktemp("films")
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     cv2.imwrite(str(root / "a.png"), cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 255, cv2.NORM_MINMAX))
@@ -40,7 +40,7 @@ def films(tmp_path_factory):
     record = Record({"id": "a", "inflation": make_recipe("perspective-agnostic", motion, seed=0)})
     for epoch in range(CLIPS):
         with open_media(Record({"path": str(root / "a.png")})) as source:
-            clip = inflate_picture(
+            clip = inflate_image(
                 source, record, num_frames=FRAMES, frame_interval=1, short_side=180, epoch=epoch
             )  # fmt: skip
         folder = root / f"{epoch:02d}"
@@ -97,12 +97,12 @@ def test_what_shows_no_motion_is_counted(films, tmp_path):
     root, _ = films
     (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     bad = [
-        Record({"id": "picture", "path": str(root / "a.png"), "media": "image"}, position=0),
+        Record({"id": "image", "path": str(root / "a.png"), "media": "image"}, position=0),
         Record({"id": "gone", "path": str(tmp_path / "gone.mp4"), "media": "video"}, position=1),
     ]
     found, dropped = fit([*bad, *records_of(root)[:1]])
     assert found.agnostic.num_videos == 1
-    assert dropped[0] == ("picture", "unreadable: a single frame, which shows no motion")
+    assert dropped[0] == ("image", "unreadable: a single frame, which shows no motion")
     assert dropped[1][0] == "gone" and dropped[1][1].startswith("unreadable: no such file")
     with pytest.raises(InputError, match="no pair of consecutive frames shows a motion"):
         fit(bad)

@@ -1,4 +1,4 @@
-"""Pictures become recipes or pixels; nothing else is touched."""
+"""Images become recipes or pixels; nothing else is touched."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from omnicli.media.image import read_image
 from omnicli.media.source import open_media
-from omnicli.motion.camera import class_names, inflate_picture, make_recipe
+from omnicli.motion.camera import class_names, inflate_image, make_recipe
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.motion.motion_file import Fitted, Motion
 from omnicli.stages.inflate.stage import Camera, ClipShape, inflate_records
@@ -36,7 +36,7 @@ def inflate(records, camera=AGNOSTIC, **options):
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    """Two pictures, a broken one, a film of frames, and a picture that does not say what it is."""
+    """Two images, a broken one, a film of frames, and an image that does not say what it is."""
     root = tmp_path_factory.mktemp("media")
     for seed, name in enumerate(("a", "b", "c")):
         noise = np.random.default_rng(seed).integers(0, 256, (120, 160, 3), np.uint8)
@@ -56,10 +56,10 @@ def media(tmp_path_factory):
     return root, [Record(some, position=place) for place, some in enumerate(fields)]
 
 
-def test_pictures_gain_a_recipe_and_lose_nothing(media):
+def test_images_gain_a_recipe_and_lose_nothing(media):
     root, records = media
     made, dropped = inflate(records, root=str(root))
-    assert not dropped  # a recipe opens only what does not say that it is a picture
+    assert not dropped  # a recipe opens only what does not say that it is an image
     assert [record["id"] for record in made] == ["a", "film", "bad", "c", "old", "b"]
     recipe = make_recipe("perspective-agnostic", MOTION.agnostic.gaussian, seed=0)
     assert made[0] == {**records[0], "inflation": recipe}
@@ -88,7 +88,7 @@ def test_pixels_are_the_recipe_of_epoch_0(media):
         assert (clip["num_frames"], clip["width"], clip["height"]) == (3, 64, 48)
         assert clip["inflation"] == {**recipe["inflation"], "frame_interval": 4}
         with open_media(recipe, root=str(root)) as source:
-            expected = inflate_picture(source, recipe, num_frames=3, frame_interval=4, short_side=48)
+            expected = inflate_image(source, recipe, num_frames=3, frame_interval=4, short_side=48)
         frames = np.stack([read_image(frame) for frame in clip.arrays["frames"]])
         assert np.abs(frames.astype(int) - expected).mean() < 4  # JPEG
     assert all(record.arrays is None for record in clips if record["id"] in ("film", "old"))
@@ -96,18 +96,18 @@ def test_pixels_are_the_recipe_of_epoch_0(media):
 
 def test_order_batch_and_workers_change_no_byte(media):
     root, records = media
-    pictures = [records[0], records[3], records[5]]
-    one, _ = inflate(pictures, root=str(root), shape=SMALL)
-    for some in (pictures[::-1], pictures[2:]):
+    images = [records[0], records[3], records[5]]
+    one, _ = inflate(images, root=str(root), shape=SMALL)
+    for some in (images[::-1], images[2:]):
         for clip in inflate(some, root=str(root), shape=ClipShape(**{**vars(SMALL), "workers": 1}))[0]:
             same = next(other for other in one if other["id"] == clip["id"])
             assert format_record(clip) == format_record(same) and clip.arrays == same.arrays
 
 
-def test_a_video_that_calls_itself_a_picture_is_unreadable(world):
+def test_a_video_that_calls_itself_an_image_is_unreadable(world):
     video = next((world / "web" / "video").rglob("*.mp4"))
     made, dropped = inflate([Record({"id": "v", "path": str(video), "media": "image"})], shape=SMALL)
-    assert not made and dropped == [("v", "unreadable: a video, not a picture to inflate")]
+    assert not made and dropped == [("v", "unreadable: a video, not an image to inflate")]
 
 
 @pytest.mark.parametrize(

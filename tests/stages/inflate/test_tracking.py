@@ -104,7 +104,7 @@ def test_a_motion_seen_in_one_place_or_on_a_line_says_nothing_of_the_rest(places
     assert find_homography(before, after) == LOOSE
 
 
-def test_a_crowd_does_not_outvote_the_rest_of_the_picture():
+def test_a_crowd_does_not_outvote_the_rest_of_the_image():
     """Most corners are in the stands and go one way; the players, who are all over the floor, go others."""
     spots = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
     spots[10::24, 10::24] = 255

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.stages.report.collector import NUM_BINS, Best, Tally
+from omnicli.stages.report.collector import NUM_BINS, RecordCollector, TopRecords
 from omnicli.streams.record import Record
 
 
@@ -23,7 +23,7 @@ def test_the_best_are_the_same_in_whatever_order_records_come(confidences, size,
     shuffler.shuffle(shuffled)
     chosen = []
     for order in (entries, shuffled):
-        best = Best(size)
+        best = TopRecords(size)
         for priority, record in order:
             best.add(priority, record)
         chosen.append(ids(best.records()))
@@ -33,7 +33,7 @@ def test_the_best_are_the_same_in_whatever_order_records_come(confidences, size,
 
 
 def test_memory_does_not_grow_with_the_stream():
-    tally = Tally(size=3)
+    tally = RecordCollector(size=3)
     for index in range(5000):
         tally.add(scored(index, index / 5000, query=f"q{index % 4}"), None if index % 2 else "low confidence")
     held = [heap for group in tally.groups.values() for heap in (group.surest, group.doubtful, group.refused)]
@@ -43,7 +43,7 @@ def test_memory_does_not_grow_with_the_stream():
 
 
 def test_every_record_is_counted_once_under_its_fate():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(scored(1, 0.9, query="rain"))
     tally.add(scored(2, 0.2, query="rain"), "low confidence")
     tally.add(Record({"id": "3.jpg", "query": "Rain"}), "unreadable: truncated JPEG")
@@ -59,7 +59,7 @@ def test_every_record_is_counted_once_under_its_fate():
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=200), st.integers(1, 9))
 def test_the_share_at_a_threshold_is_the_share_of_records_at_or_above_it(thousandths, tenth):
-    tally = Tally()
+    tally = RecordCollector()
     for index, value in enumerate(thousandths):
         tally.add(scored(index, value / 1000), None if value >= 500 else "low confidence")
     expected = sum(value >= tenth * 100 for value in thousandths) / len(thousandths)
@@ -72,14 +72,14 @@ def test_the_share_at_a_threshold_is_the_share_of_records_at_or_above_it(thousan
 def test_a_threshold_is_read_off_the_records(hundredths, seed):
     cut, rng = hundredths / 100, random.Random(seed)
     values = [cut, cut - 0.0001, *(round(rng.random(), 6) for _ in range(50))]
-    tally = Tally()
+    tally = RecordCollector()
     for index, value in enumerate(values):
         tally.add(scored(index, value), None if value >= cut else "low confidence")
     assert tally.threshold() == cut
 
 
 def test_no_threshold_is_claimed_where_kept_and_rejected_overlap_or_lie_far_apart():
-    overlap, apart = Tally(), Tally()
+    overlap, apart = RecordCollector(), RecordCollector()
     for tally, low, high in ((overlap, 0.7, 0.6), (apart, 0.2, 0.9)):
         tally.add(scored(1, high))
         tally.add(scored(2, low), "low confidence")
@@ -87,14 +87,14 @@ def test_no_threshold_is_claimed_where_kept_and_rejected_overlap_or_lie_far_apar
 
 
 def test_a_rejected_record_was_below_the_threshold_never_at_it():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(scored(1, 0.45))
     tally.add(scored(2, 0.4), "low confidence")
     assert tally.threshold() == 0.45
 
 
 def test_duplicates_do_not_move_the_threshold():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(scored(1, 0.5))
     tally.add(scored(2, 0.49), "low confidence")
     tally.add(scored(3, 0.99), "duplicate")
@@ -103,7 +103,7 @@ def test_duplicates_do_not_move_the_threshold():
 
 def test_records_group_by_query_or_by_class():
     record = scored(1, 0.9, query="rain", pseudo_class="fan")
-    by_query, by_class = Tally(group_by="query"), Tally(group_by="class")
+    by_query, by_class = RecordCollector(group_by="query"), RecordCollector(group_by="class")
     by_query.add(record)
     by_class.add(record)
     assert list(by_query.groups) == ["rain"] and list(by_class.groups) == ["fan"]
@@ -111,7 +111,7 @@ def test_records_group_by_query_or_by_class():
 
 
 def test_lines_of_training_and_evaluation_are_no_media():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(Record({"epoch": 1, "train_loss": 0.5}))
     tally.add(Record({"top1_acc": 0.8, "confusion": [[1]]}))
     tally.add(Record({"mean_ap": 0.8, "num_videos": 3}))
@@ -120,7 +120,7 @@ def test_lines_of_training_and_evaluation_are_no_media():
 
 
 def test_a_labelled_and_scored_stream_is_judged():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(scored(1, 0.9, label=0, class_name="rain", pseudo_label=0, pseudo_class="rain"))
     tally.add(scored(2, 0.8, label=1, class_name="fan", pseudo_label=0, pseudo_class="rain"))
     assert (tally.right, tally.judged) == (1, 2)

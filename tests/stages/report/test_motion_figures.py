@@ -13,8 +13,8 @@ from omnicli.motion.homography import STILL, Gaussian
 from omnicli.stages.report.motion_figures import (
     NUM_FRAMES,
     NUM_OUTLINES,
-    checkered_picture,
-    make_film,
+    checkered_image,
+    make_animation,
     outlines,
     parameter_rows,
 )
@@ -31,14 +31,14 @@ def frames_of(film):
 @pytest.mark.parametrize(("mode", "moves"), [("still", False), ("translate-constant", True)])
 def test_a_film_has_every_frame_side_by_side(mode, moves):
     record = Record({"id": "a", "inflation": make_recipe(mode, SPREAD, seed=0)})
-    film = make_film(ImageSource(checkered_picture()), record)
+    film = make_animation(ImageSource(checkered_image()), record)
     frames = frames_of(film)
     assert frames.shape[1:3] == (132, 176) and film.aspect == pytest.approx(4 / 3)
     assert (np.abs(frames[-1] - frames[0]).mean() > 5) == moves
     assert MIN_CROP <= film.scale <= 1 and (film.scale < 1) == moves
 
 
-def test_outlines_stay_inside_the_picture():
+def test_outlines_stay_inside_the_image():
     drawing = outlines(SPREAD, "perspective-agnostic", aspect=1.5)
     points = np.array([float(number) for quad in re.findall(r'points="([^"]+)"', drawing)
                        for number in re.split("[ ,]", quad)]).reshape(-1, 2)  # fmt: skip

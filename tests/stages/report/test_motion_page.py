@@ -19,7 +19,7 @@ MOTION = Motion(
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     cv2.imwrite(str(root / "a.png"), np.full((60, 80, 3), 90, np.uint8))
     (root / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     return [
@@ -29,7 +29,7 @@ def records(tmp_path_factory):
     ]
 
 
-def test_every_picture_is_shown_in_every_mode(records):
+def test_every_image_is_shown_in_every_mode(records):
     page = render_motion_report(MOTION, records, title="Motion <1>", workers=2)
     assert page == render_motion_report(MOTION, records[::-1], title="Motion <1>")
     assert page.count("data:image/jpeg;base64,") == 5
@@ -39,7 +39,7 @@ def test_every_picture_is_shown_in_every_mode(records):
     assert "3,456 pairs of consecutive frames of 12 videos" in page and "shot cut 7, no texture 5." in page
 
 
-def test_without_pictures_a_test_pattern_moves_in_the_modes_that_were_fitted():
+def test_without_images_a_test_pattern_moves_in_the_modes_that_were_fitted():
     page = render_motion_report(Motion(agnostic=Fitted(SPREAD, 1, 60)), [], title="x")
     assert page.count("data:image/jpeg;base64,") == 4
     assert "perspective-specific" not in page and "test pattern" in page

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from omnicli.errors import InputError
-from omnicli.stages.report.collector import Tally
+from omnicli.stages.report.collector import RecordCollector
 from omnicli.stages.report.page import render_report
 from omnicli.streams.record import Record
 
@@ -43,8 +43,8 @@ class Page(html.parser.HTMLParser):
 
 
 def filtered(world, **options):
-    """The world's pictures and videos, scored by nobody in particular."""
-    tally = Tally(**options)
+    """The world's images and videos, scored by nobody in particular."""
+    tally = RecordCollector(**options)
     for index, path in enumerate(sorted((world / "web").rglob("*.*"))):
         name = str(path.relative_to(world))
         record = Record({"id": name, "path": name, "query": path.parent.name, "pseudo_class": "spinning fan",
@@ -88,7 +88,7 @@ def test_every_group_shows_its_surest_its_doubtful_and_its_rejected(page):
 
 
 def test_broken_media_become_placeholders_with_their_reason(world):
-    tally = Tally()
+    tally = RecordCollector()
     for name in ("truncated.jpg", "empty.jpg", "404.jpg"):
         tally.add(Record({"id": name, "path": f"web/image/falling rain/{name}", "media": "image"}))
     text = "".join(Page(render_report(tally, title="t", root=str(world))).text)
@@ -96,7 +96,7 @@ def test_broken_media_become_placeholders_with_their_reason(world):
 
 
 def test_names_from_the_web_are_text_and_nothing_else():
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(Record({"id": NASTY, "query": NASTY, "pseudo_class": NASTY, "confidence": 0.9, "media": NASTY}))
     tally.add(Record({"id": NASTY, "query": "b", "pseudo_class": "c"}), f"unreadable: {NASTY}")
     tally.add(Record({"id": NASTY, "query": "c"}), NASTY)
@@ -113,7 +113,7 @@ def test_a_threshold_given_is_the_threshold_shown(world):
 
 
 def test_plain_records_without_scores_make_a_page_too(world):
-    tally = Tally(size=2)
+    tally = RecordCollector(size=2)
     for path in sorted((world / "target/val").rglob("*.mp4")):
         tally.add(Record({"id": str(path), "path": str(path), "media": "video", "class_name": path.parent.name}))
     text = "".join(Page(render_report(tally, title="t")).text)
@@ -121,7 +121,7 @@ def test_plain_records_without_scores_make_a_page_too(world):
 
 
 def test_training_and_evaluation_become_curves_and_a_matrix():
-    tally = Tally()
+    tally = RecordCollector()
     for epoch in range(3):
         tally.add(Record({"epoch": epoch, "train_loss": 1 / (epoch + 1)}))
     pairs = [{"classes": ["<rain>", "fan"], "before": 0.5, "after": 0.25}]
@@ -142,7 +142,7 @@ def test_suspected_duplicates_stand_beside_their_target(world):
     target = sorted((world / "target/val").rglob("*.mp4"))[0]
     copy = Record({"id": "copy.jpg", "path": str(world / "web/image/falling rain/seen before 0.jpg"), "query": "q"})
     copy.verdict = {"reason": "duplicate", "match": {"id": str(target), "cosine": 0.9731, "target_time_sec": 1.0}}
-    tally = Tally()
+    tally = RecordCollector()
     tally.add(copy, "duplicate")
     page = render_report(tally, title="t")
     text = "".join(Page(page).text)
@@ -159,7 +159,7 @@ def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
     for reason, match in (("repeat", frames), ("duplicate", footage), ("duplicate", frames | {"time_sec": 0.0})):
         record = Record({"id": "x", "path": str(first), "media": "video"})
         record.verdict = {"reason": reason, "match": match}
-        tally = Tally()
+        tally = RecordCollector()
         tally.add(record, reason)
         pages.append(render_report(tally, title="t"))
     repeat, footage_page, other_time = ("".join(Page(page).text) for page in pages)
@@ -170,8 +170,8 @@ def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
     assert shown[0] != shown[1]  # another frame of the same video
 
 
-def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_pictures():
-    tally = Tally()
+def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_images():
+    tally = RecordCollector()
     for index in range(300):
         for copy in range(1 + index // 10):
             tally.add(Record({"id": f"{index}/{copy}", "query": f"q{index}"}))
@@ -183,7 +183,7 @@ def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_pictures():
 
 def test_an_empty_stream_is_refused():
     with pytest.raises(InputError, match="nothing to report: the input has no records"):
-        render_report(Tally(), title="t")
+        render_report(RecordCollector(), title="t")
 
 
 def open_in_browser(page, folder):

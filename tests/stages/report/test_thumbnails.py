@@ -15,7 +15,7 @@ def decode(uri):
     return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
 
 
-def write_picture(path, height, width):
+def write_image(path, height, width):
     image = np.full((height, width, 3), 90, np.uint8)
     image[: height // 2] = (10, 20, 200)  # BGR
     cv2.imwrite(str(path), image)
@@ -26,23 +26,23 @@ def write_picture(path, height, width):
     ("height", "width", "aspect"),
     [(480, 640, 4 / 3), (600, 600, 1), (300, 3000, 2.2), (3000, 300, 1 / 1.6), (40, 50, 1.25)],
 )
-def test_a_picture_becomes_a_small_jpeg_of_its_shape(tmp_path, height, width, aspect):
-    thumbnail = make_thumbnail(write_picture(tmp_path / "a.png", height, width))
-    picture = decode(thumbnail.uri)
+def test_an_image_becomes_a_small_jpeg_of_its_shape(tmp_path, height, width, aspect):
+    thumbnail = make_thumbnail(write_image(tmp_path / "a.png", height, width))
+    image = decode(thumbnail.uri)
     assert thumbnail.aspect == pytest.approx(aspect, rel=0.03)
-    assert picture.shape[0] <= SHORT_SIDE
-    assert picture.shape[1] / picture.shape[0] == pytest.approx(thumbnail.aspect)
-    assert picture[0, 0, 2] > 150 > picture[-1, 0, 2]  # red above, grey below
+    assert image.shape[0] <= SHORT_SIDE
+    assert image.shape[1] / image.shape[0] == pytest.approx(thumbnail.aspect)
+    assert image[0, 0, 2] > 150 > image[-1, 0, 2]  # red above, grey below
 
 
 def test_a_video_becomes_three_frames_side_by_side(world):
     video = next((world / "target/val").rglob("*.mp4"))
     thumbnail = make_thumbnail(Record({"id": "v", "path": str(video), "media": "video"}))
-    picture = decode(thumbnail.uri)
+    image = decode(thumbnail.uri)
     assert thumbnail.num_frames == 3
     assert 1.5 < thumbnail.duration_sec < 2.6
-    assert picture.shape[1] == pytest.approx(3 * picture.shape[0] * thumbnail.aspect, abs=3)
-    left, middle, right = np.array_split(picture.astype(int), 3, axis=1)
+    assert image.shape[1] == pytest.approx(3 * image.shape[0] * thumbnail.aspect, abs=3)
+    left, middle, right = np.array_split(image.astype(int), 3, axis=1)
     assert np.abs(left - middle).max() > 30 and np.abs(middle - right).max() > 30
 
 

@@ -14,7 +14,7 @@ from omnicli.streams.record import Record
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.jpg").write_bytes(b"picture")
+    (tmp_path / "a.jpg").write_bytes(b"image")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "broken").symlink_to("nowhere")
@@ -63,9 +63,9 @@ def test_permission_denied_says_so(place, monkeypatch):
 
 
 def test_files_and_members_give_their_bytes(place):
-    assert (read_bytes("a.jpg"), read_bytes("x.tar#a.jpg")) == (b"picture", b"member")
+    assert (read_bytes("a.jpg"), read_bytes("x.tar#a.jpg")) == (b"image", b"member")
     with open_binary("a.jpg") as file, open_binary("x.tar#a.jpg") as member:
-        assert (file.read(), member.read()) == (b"picture", b"member")
+        assert (file.read(), member.read()) == (b"image", b"member")
 
 
 def test_a_file_that_is_really_called_so_wins_over_the_tar(place):

@@ -19,7 +19,7 @@ def brand(major: bytes, *compatible: bytes) -> bytes:
     [(".jpg", "image", "JPEG"), (".png", "image", "PNG"), (".bmp", "image", "BMP"), (".webp", "image", "WebP"),
      (".tiff", "image", "TIFF")],
 )  # fmt: skip
-def test_pictures_as_opencv_writes_them(suffix, kind, description):
+def test_images_as_opencv_writes_them(suffix, kind, description):
     data = cv2.imencode(suffix, np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
     assert sniff(data[:HEAD_BYTES]) == (kind, description)
 

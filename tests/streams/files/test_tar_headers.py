@@ -120,4 +120,4 @@ def test_a_damaged_header_in_the_middle_is_an_error_with_its_place(tmp_path):
 def test_text_and_zeros_are_no_tar():
     assert not is_tar(b"")
     assert not is_tar(b"\0" * BLOCK)
-    assert not is_tar(b"a picture 3\n" * 50)
+    assert not is_tar(b"an image 3\n" * 50)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
-from omnicli.streams.multipass.class_fields import Glance, glance, glance_of
+from omnicli.streams.multipass.class_fields import ClassFields, class_fields_reader, glance
 from omnicli.streams.record import parse_record
 
 digits = st.text("0123456789", min_size=1, max_size=3) | st.integers(190, 320).map(lambda length: "1" * length)
@@ -34,7 +34,7 @@ def is_taken(look, line):
 )
 def test_lines_are_taken_if_a_record_can_be_made_of_them(values, shape):
     lines = [shape.format(value).encode("latin-1" if "\xff" in value else "utf-8") for value in values]
-    look = glance_of(lines)
+    look = class_fields_reader(lines)
     for line in lines:
         is_record = is_taken(lambda line: parse_record(line, origin="x", line_number=1), line)
         assert is_taken(look, line) == is_record
@@ -44,13 +44,13 @@ def test_a_glance_sees_the_fields_that_decide_however_close_it_looks():
     fields = {"id": "a", "label": [1, 2], "queries": ["x", "y"], "weight": 2, "extra": {"a": None}}
     line = json.dumps(fields).encode()
     seen = glance(line)
-    assert seen == Glance("a", label=(1, 2), queries=("x", "y"), weight=2.0)
+    assert seen == ClassFields("a", label=(1, 2), queries=("x", "y"), weight=2.0)
     for lines in ([line], [line, b'{"id":"b","x":1e100}']):
-        closer = glance_of(lines)(line)
-        assert {name: getattr(closer, name) for name in Glance.__struct_fields__} == msgspec.structs.asdict(seen)
+        closer = class_fields_reader(lines)(line)
+        assert {name: getattr(closer, name) for name in ClassFields.__struct_fields__} == msgspec.structs.asdict(seen)
 
 
 @pytest.mark.parametrize("x", ["1e308", "1e-999", "0e999", "-1E+10", "1" * 400, '"1e999"'])
 def test_numbers_that_fit_pass_in_any_spelling(x):
     line = f'{{"id":"a","x":{x}}}'.encode()
-    assert glance_of([line])(line).id == "a"
+    assert class_fields_reader([line])(line).id == "a"

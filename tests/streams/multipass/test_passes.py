@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
-from omnicli.streams.multipass.class_fields import Glance
+from omnicli.streams.multipass.class_fields import ClassFields
 from omnicli.streams.multipass.passes import (
-    Passes,
-    PassFlow,
+    MultipassInput,
+    MultipassRun,
     changed,
     leave,
     leave_unread,
@@ -52,7 +52,7 @@ class Lines:
 
 
 def passes_over(*names, spooled=False, limit=None):
-    return Passes(partial(find_records, [str(name) for name in names]), spooled=spooled, limit=limit)
+    return MultipassInput(partial(find_records, [str(name) for name in names]), spooled=spooled, limit=limit)
 
 
 def as_line(record, spaced, ascii_only):
@@ -64,13 +64,13 @@ def as_line(record, spaced, ascii_only):
 def test_a_weighed_line_is_the_record_with_its_weight_last_and_nothing_else_changed(record, weight, spaced, plain, end):
     line = as_line(record, spaced, plain)
     told = {"weight": record["weight"]} if "weight" in record else {}
-    output, copies, reason = weigh((line + end, Glance("a", **told)), weight_ending(weight))
+    output, copies, reason = weigh((line + end, ClassFields("a", **told)), weight_ending(weight))
     made = json.loads(output)
     expected = json.loads(line)
     expected.pop("weight", None)
     assert made == expected | {"weight": weight}
     assert list(made) == [*expected, "weight"]
-    assert weigh((output[:-1], Glance("a", weight=weight)), weight_ending(weight))[0] == output
+    assert weigh((output[:-1], ClassFields("a", weight=weight)), weight_ending(weight))[0] == output
     assert (output.count(b"\n"), output[-1:], copies, reason) == (1, b"\n", 1, "")
 
 
@@ -78,7 +78,7 @@ def test_a_weighed_line_is_the_record_with_its_weight_last_and_nothing_else_chan
     "line", [b'{"id":"a","weight":1,"x":{"weight":5},"weight":3}', b'{"weight":3,"id":"a","weight":1e-05}']
 )
 def test_a_weight_that_stands_twice_is_replaced_by_one(line):
-    output = weigh((line, Glance("a", weight=3.0)), weight_ending(0.5))[0]
+    output = weigh((line, ClassFields("a", weight=3.0)), weight_ending(0.5))[0]
     pairs = json.loads(output, object_pairs_hook=list)
     assert [value for key, value in pairs if key == "weight"] == [0.5]
 
@@ -139,7 +139,7 @@ def test_a_bad_line_stops_with_the_words_of_every_other_stage(tmp_path, bad):
 
 @pytest.mark.parametrize("spooled", [False, True])
 def test_what_is_no_list_of_lines_becomes_lines_and_bad_media_leave_in_their_place(tmp_path, spooled):
-    for name, content in (("1.jpg", b"\xff\xd8\xff\xe0 picture"), ("2.jpg", b"<html>"), ("3.jsonl", b'{"id":"z"}\n')):
+    for name, content in (("1.jpg", b"\xff\xd8\xff\xe0 image"), ("2.jpg", b"<html>"), ("3.jsonl", b'{"id":"z"}\n')):
         (tmp_path / name).write_bytes(content)
     with passes_over(tmp_path, spooled=spooled) as passes:
         for _ in range(2):
@@ -185,12 +185,12 @@ def test_an_input_that_grows_or_shrinks_between_passes_is_refused(tmp_path):
 
 def test_the_books_add_up_and_rejects_carry_their_reason():
     rows = [
-        (b'{"id":"a"}', Glance("a")),
-        (b'{"id":"b" } ', Glance("b")),
+        (b'{"id":"a"}', ClassFields("a")),
+        (b'{"id":"b" } ', ClassFields("b")),
         (b'{"id":"c","reason":"unreadable: x"}', None),
     ]
     kept, rejects = Lines(), Lines()
-    flow = PassFlow(kept=kept, rejects=rejects, journal=None)
+    flow = MultipassRun(kept=kept, rejects=rejects, journal=None)
     with passes_over() as passes:
         flow.run(
             lambda passes: iter([weigh(rows[0], weight_ending(1.0), 2), leave(rows[1], "odd"), leave_unread(rows[2])]),

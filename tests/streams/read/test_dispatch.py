@@ -19,7 +19,7 @@ from omnicli.streams.read.line_reader import nothing
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
-JPEG = b"\xff\xd8\xff\xe0 picture"
+JPEG = b"\xff\xd8\xff\xe0 image"
 MP4 = b"\0\0\0\x10ftypisom\0\0\0\0"
 ACTIONS6 = Path(__file__).parents[2] / ".." / "shared" / "data" / "actions6"
 
@@ -61,11 +61,11 @@ def write_shard(folder: str) -> None:
 
 def test_media_is_told_by_content_and_never_by_its_name():
     write("web/archery/video.jpg", MP4)
-    write("web/archery/picture")
+    write("web/archery/image")
     write("web/top.html")
     write("web/x.jsonl", JPEG)
     assert read("web") == [
-        {"id": "web/archery/picture", "path": "web/archery/picture", "media": "image", "query": "archery"},
+        {"id": "web/archery/image", "path": "web/archery/image", "media": "image", "query": "archery"},
         {"id": "web/archery/video.jpg", "path": "web/archery/video.jpg", "media": "video", "query": "archery"},
         {"id": "web/top.html", "path": "web/top.html", "media": "image"},
         {"id": "web/x.jsonl", "path": "web/x.jsonl", "media": "image"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.streams.read.folder import Found, walk_files
+from omnicli.streams.read.folder import FoundFile, walk_files
 
 PARTS = st.sampled_from(["a", "b", "B", "é", "z.jpg", ".hidden", "a b", "a#b", "10", "9", "n\nl", "~"])
 
@@ -109,11 +109,12 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_goes_on(tmp_path, 
     found = list(walk_files(str(tmp_path)))
     top = os.fsencode(tmp_path)
     assert found == [
-        Found(top + b"/a/1.jpg", b"a"), Found(top + b"/b", b"", "permission denied"), Found(top + b"/c/3.jpg", b"c")
+        FoundFile(top + b"/a/1.jpg", b"a"), FoundFile(top + b"/b", b"", "permission denied"),
+        FoundFile(top + b"/c/3.jpg", b"c")
     ]  # fmt: skip
 
 
-def test_folders_of_numbered_pictures_are_one_entry_on_request(tmp_path):
+def test_folders_of_numbered_images_are_one_entry_on_request(tmp_path):
     make(tmp_path, *(f"run/v1/img_{i:05d}.jpg" for i in range(12)), "run/v2/1.png", "run/v2/2.png")
     make(tmp_path, "run/mixed/1.jpg", "run/mixed/notes.txt", "run/one/1.jpg", "run/two/a1.jpg", "run/two/b1.jpg")
     found = {os.path.basename(f.path): (f.folder, f.num_frames) for f in walk_files(str(tmp_path), frames=True)}  # noqa: PTH119
@@ -123,7 +124,7 @@ def test_folders_of_numbered_pictures_are_one_entry_on_request(tmp_path):
     assert b"one" not in found
     assert b"two" not in found
     assert list(walk_files(str(tmp_path / "run" / "v1"), frames=True)) == [
-        Found(os.fsencode(tmp_path / "run" / "v1"), b"", "", 12)
+        FoundFile(os.fsencode(tmp_path / "run" / "v1"), b"", "", 12)
     ]
     assert len(paths(str(tmp_path))) == 12 + 2 + 2 + 1 + 2
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError, UsageError
-from omnicli.streams.partition import Shard
+from omnicli.streams.partition import Part
 from omnicli.streams.read.reader import read_file_list, read_records
 
-JPEG = b"\xff\xd8\xff\xe0 picture"
+JPEG = b"\xff\xd8\xff\xe0 image"
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_shards_together_are_the_whole_and_the_limit_counts_rejects(tmp_path_fac
     whole = collect(str(web), limit=limit)
     assert len(whole) == (12 if limit is None else min(limit, 12))
     assert whole == collect(str(web))[: len(whole)]
-    parts = [collect(str(web), shard=Shard(index, total)) for index in range(total)]
+    parts = [collect(str(web), shard=Part(index, total)) for index in range(total)]
     assert sorted(line[1:] for part in parts for line in part) == sorted(line[1:] for line in collect(str(web)))
     for part in parts:
         assert [position for position, _, _ in part] == list(range(len(part)))
@@ -96,7 +96,7 @@ def test_files_named_in_a_list_may_have_any_name(tmp_path):
     assert read_file_list("names", null_separated=True) == names
 
 
-def test_a_list_streams_and_a_missing_picture_in_it_is_a_reject_but_a_missing_stream_is_an_error(tmp_path):
+def test_a_list_streams_and_a_missing_image_in_it_is_a_reject_but_a_missing_stream_is_an_error(tmp_path):
     Path("a.jpg").write_bytes(JPEG)
     Path("r.jsonl").write_text('{"id": "r"}\n')
     Path("names").write_text("a.jpg\ngone.jpg\n\nr.jsonl\n")

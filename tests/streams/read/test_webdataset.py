@@ -12,8 +12,8 @@ from omnicli.streams.files.media_files import read_bytes
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.webdataset import read_tar
 
-JPEG = b"\xff\xd8\xff\xe0 picture"
-PNG = b"\x89PNG\r\n\x1a\n picture"
+JPEG = b"\xff\xd8\xff\xe0 image"
+PNG = b"\x89PNG\r\n\x1a\n image"
 MP4 = b"\0\0\0\x10ftypisom\0\0\0\0"
 
 

@@ -73,20 +73,20 @@ def test_shards_of_scores_have_no_features(tmp_path):
 def test_rows_leave_a_stage_as_their_media_with_what_they_learnt(shards):
     """All else in place: order, other media, and a row that is not there is a drop."""
     shards = [record.derive(confidence=i / 100) for i, record in enumerate(shards)]
-    picture = Record({"id": "a.jpg", "path": "a.jpg", "media": "image", "row": 3})
+    image = Record({"id": "a.jpg", "path": "a.jpg", "media": "image", "row": 3})
     dropped = []
 
     def every_other(records, on_drop):
         for place, record in enumerate(records):
-            yield record if place % 2 == 0 else on_drop(record, "odd") or picture
+            yield record if place % 2 == 0 else on_drop(record, "odd") or image
 
     stage = leaving_as_media(every_other, None)
     stream = [shards[9], shards[2], shards[3].derive(row=99), shards[4], shards[16]]
     left = list(stage(iter(stream), lambda record, reason: dropped.append((record["id"], reason))))
     assert left == [
         {"id": "9.mp4", "path": "web/9.mp4", "media": "video", "confidence": 0.09},
-        picture,
-        picture,
+        image,
+        image,
         {"id": "16.mp4", "path": "web/16.mp4", "media": "video", "confidence": 0.16},
     ]
     assert [name for name, _ in dropped] == ["2.mp4", "3.mp4", "4.mp4"]

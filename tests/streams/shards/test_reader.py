@@ -51,14 +51,14 @@ def test_features_come_back_as_float16_with_their_times(tmp_path_factory, counts
 def test_frames_come_back_byte_for_byte(tmp_path_factory, frames, rows):
     folder = tmp_path_factory.mktemp("shards")
     shards = writer(folder, "frames", rows_per_shard=rows)
-    made = [shards.add(make(i, frames=pictures)) for i, pictures in enumerate(frames)]
+    made = [shards.add(make(i, frames=images)) for i, images in enumerate(frames)]
     shards.close()
     assert [open_shard(record["path"]).frames(record["row"]) for record in made] == frames
     assert [open_shard(record["path"]).num_frames(record["row"]) for record in made] == list(map(len, frames))
     assert {record["media"] for record in made} == {"clip"}
-    for record, pictures in zip(made, frames, strict=True):
-        some = [index for index in range(len(pictures)) if index % 2] * 2
-        assert open_shard(record["path"]).frames(record["row"], some) == [pictures[index] for index in some]
+    for record, images in zip(made, frames, strict=True):
+        some = [index for index in range(len(images)) if index % 2] * 2
+        assert open_shard(record["path"]).frames(record["row"], some) == [images[index] for index in some]
 
 
 def test_frames_keep_their_times_or_say_that_there_are_none(tmp_path):
@@ -74,7 +74,7 @@ def test_frames_keep_their_times_or_say_that_there_are_none(tmp_path):
         writer(tmp_path / "wrong", "frames").add(make(2, frames=[b"a", b"b"], times=np.zeros(3)))
 
 
-def test_a_packed_picture_is_still_a_picture(tmp_path):
+def test_a_packed_image_is_still_an_image(tmp_path):
     shards = writer(tmp_path, "frames")
     record = make(0, frames=[b"jpeg"]).derive(media="image")
     assert shards.add(record)["media"] == "image"

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from omnicli.errors import InputError, OmniError, UsageError
-from omnicli.streams.partition import Shard
+from omnicli.streams.partition import Part
 from omnicli.streams.read.reader import read_records
-from omnicli.streams.write.output_folder import Places, is_done, mark_done, missing_array, plan_jobs
+from omnicli.streams.write.output_folder import OutputFolders, is_done, mark_done, missing_array, plan_jobs
 
 OPTIONS = {"threshold": 0.5, "teacher": ["abc"]}
 
@@ -26,7 +26,7 @@ def plan(*inputs, out, rejects=None, shards=None, shard=None, left_out=None):
     """The jobs; ``left_out`` collects the names that are neither records nor media."""
     names = [] if left_out is None else left_out
     leave_out = lambda path, what: names.append((path.name, what))  # noqa: E731
-    places = Places(out, rejects, shards)
+    places = OutputFolders(out, rejects, shards)
     return plan_jobs([str(name) for name in inputs], places, shard=shard, on_leave_out=leave_out)
 
 
@@ -62,11 +62,11 @@ def test_files_without_records_are_told_of(crawl, tmp_path):
 
 
 def test_media_in_a_folder_are_refused_and_named(crawl, tmp_path):
-    (crawl / "b" / "picture").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(UsageError, match=r"crawl/b/picture is media \(image\): use -o FILE, .* omni index .*crawl -o"):
+    (crawl / "b" / "image").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(UsageError, match=r"crawl/b/image is media \(image\): use -o FILE, .* omni index .*crawl -o"):
         plan(crawl, out=tmp_path / "out")
-    (job,) = plan(crawl / "b" / "picture", out=tmp_path / "out")
-    assert job.out == tmp_path / "out" / "picture.jsonl"
+    (job,) = plan(crawl / "b" / "image", out=tmp_path / "out")
+    assert job.out == tmp_path / "out" / "image.jsonl"
 
 
 def test_a_folder_that_cannot_be_listed_is_refused(crawl, tmp_path, monkeypatch):
@@ -129,7 +129,7 @@ def test_two_inputs_for_one_output_are_refused(crawl, tmp_path):
 
 def test_shards_pick_each_file_exactly_once(crawl, tmp_path):
     whole = plan(crawl, out=tmp_path / "out")
-    parts = [job for i in range(3) for job in plan(crawl, out=tmp_path / "out", shard=Shard(i, 3))]
+    parts = [job for i in range(3) for job in plan(crawl, out=tmp_path / "out", shard=Part(i, 3))]
     assert sorted(parts, key=str) == sorted(whole, key=str)
 
 
@@ -182,7 +182,7 @@ def test_a_changed_input_refuses_and_a_touched_one_does_not(crawl, tmp_path):
 
 def test_missing_shards_are_printed_as_slurm_takes_them(crawl, tmp_path):
     jobs = plan(crawl, out=tmp_path / "out")
-    wanted = sorted({i for i in range(7) for job in jobs if Shard(i, 7).holds_key(job.key)})
+    wanted = sorted({i for i in range(7) for job in jobs if Part(i, 7).holds_key(job.key)})
     printed = missing_array(jobs, OPTIONS, shards_total=7)
     assert printed.startswith("--array=")
     listed = []
