@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL = "tf_efficientnet_lite0"
 BARS = {
     "val_top1_acc": 0.90,

@@ -25,7 +25,7 @@ from omnicli.media.video import VideoSource
 from omnicli.stages.dedup.census_stage import NUM_FRAMES, CensusTargets, census_targets, dedup_census_records
 from omnicli.streams.record import Record
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 BARS = {"worst_error_sec": 0.25, "false_flags": 1}  # and all copies of another size, with margins, and excerpts found
 TRUE_FLAGS = {  # by eye: the same frames, brightness and cut changed
     "web/video/BasketballDunk/video_0006.avi": "target/val/BasketballDunk/v_BasketballDunk_g01_c02.avi",

@@ -23,7 +23,7 @@ from omnicli.inference.views import frames_at_rate
 from omnicli.media.source import open_media
 from omnicli.streams.read.reader import read_records
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL = "tf_efficientnet_lite0"
 BARS = {"web_flagged": 0.005, "copies_found": 0.97}
 

@@ -29,7 +29,7 @@ from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 
-ACTIONS6 = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "image"
+ACTIONS6 = Path(__file__).resolve().parents[2] / "shared" / "data" / "actions6" / "web" / "image"
 
 
 def untrained_teacher(name: str, device: str, precision: str) -> LoadedModel:

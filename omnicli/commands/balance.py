@@ -105,7 +105,8 @@ def command(
                 draws=keep_tail is not None or resample is not None)  # fmt: skip
     if (query_map or classes) and auxiliary_label is not AuxiliaryLabel.query:
         raise UsageError(f"{'--query-map' if query_map else '--classes'} goes with --auxiliary-label query")
-    from omnicli.stages.balance.weights import NO_CLASS, BalanceRule
+    from omnicli.reasons import NO_CLASS
+    from omnicli.stages.balance.weights import BalanceRule
 
     rule = BalanceRule(
         power=0.5 if sqrt else DEFAULT_POWER if power is None else power,

@@ -9,11 +9,11 @@ from omnicli.data.dataloader import Example
 from omnicli.data.labels import read_examples, read_multi_label
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
+from omnicli.reasons import NO_CLASS
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 
 LabelField = Literal["pseudo_label", "query", "label"]
-NO_CLASS = "no class"
 ADVICE: dict[LabelField, str] = {
     "pseudo_label": "omni filter writes it; or learn from --auxiliary-label query or label",
     "query": "it is what a crawl was asked for; or learn from --auxiliary-label pseudo_label or label",

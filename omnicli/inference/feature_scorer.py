@@ -16,6 +16,7 @@ from omnicli.errors import InputError, ModelError, UsageError
 from omnicli.inference.ensemble import mean_scores, moment_scores
 from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import FeatureRow, StoredFeatures, is_same_backbone, maker_of
 
@@ -45,7 +46,7 @@ class RowReader:
         try:
             stored = self._stored.read(record)
         except InputError as error:
-            on_drop(record, f"unreadable: {error}")
+            on_drop(record, unreadable(error))
             return None
         if not len(stored.features):
             on_drop(record, "unreadable: a row without a feature")

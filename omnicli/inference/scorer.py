@@ -21,6 +21,7 @@ from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import in_turn
 
@@ -203,7 +204,7 @@ def predict_records(
     )
     for record, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
         if record.position in bad:
-            on_drop(record, f"unreadable: {bad.pop(record.position)}")
+            on_drop(record, unreadable(bad.pop(record.position)))
         elif record.position in passed:
             passed.remove(record.position)
             yield record, None

@@ -25,6 +25,7 @@ from omnicli.media.parallel import Idle, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
 from omnicli.models.loading import LoadedModel
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import in_turn
 
@@ -145,7 +146,7 @@ def _score_videos(
         while books and books[0].is_done:
             book = books.popleft()
             if isinstance(book.error, MediaError):
-                on_drop(book.record, f"unreadable: {book.error}")
+                on_drop(book.record, unreadable(book.error))
             elif book.error:
                 raise book.error
             else:

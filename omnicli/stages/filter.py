@@ -24,13 +24,9 @@ import numpy as np
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores, rounded_score
+from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import Spool
-
-LOW_CONFIDENCE = "low confidence"
-LOW_RANK = "low rank"
-NO_CLASS = "no class"
-DISAGREES = "teacher disagrees"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ from typing import Any
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.parallel import Idle, parallel_map
+from omnicli.reasons import NO_CLASS, unreadable
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 
 Measure = Callable[[Record], Mapping[str, Any]]
 AHEAD_PER_WORKER = 8
-NO_CLASS = "no class"
 
 
 def index_records(
@@ -113,7 +113,7 @@ def _measure_all(named: Iterator[tuple[Record, str]], measure: Measure, workers:
         try:
             return record.derive(**measure(record)), ""
         except MediaError as error:
-            return record, f"unreadable: {error}"
+            return record, unreadable(error)
 
     for measured in parallel_map(measure_one, named, workers=workers, ahead=workers * AHEAD_PER_WORKER):
         if not isinstance(measured, Idle):

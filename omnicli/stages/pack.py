@@ -24,6 +24,7 @@ from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
 from omnicli.media.video import frames_at
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
@@ -125,7 +126,7 @@ def _try_pack(record: Record, *, packing: PackOptions) -> tuple[Record, str]:
     try:
         return pack_record(record, packing), ""
     except MediaError as error:
-        return record, f"unreadable: {error}"
+        return record, unreadable(error)
 
 
 def pack_record(record: Record, packing: PackOptions) -> Record:

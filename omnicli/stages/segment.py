@@ -25,11 +25,8 @@ from omnicli.data.labels import read_examples
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import DECIMALS
+from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
 from omnicli.streams.record import OnDrop, Record
-
-NO_POSITIVE = "no positive"
-NO_CLASS = "no class"
-TOO_SHORT = "too short"
 
 Score = Callable[..., Iterator[tuple[Record, Any]]]
 

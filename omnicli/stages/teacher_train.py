@@ -30,6 +30,7 @@ from omnicli.data.training_clips import check_media
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
 from omnicli.models.loading import LoadedModel
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
@@ -139,7 +140,7 @@ def train_teacher(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
         measure=partial(measure_epoch, judge=Validator(teacher, val_examples, setting, on_drop), spec=spec),
-        on_bad=lambda example, why: on_drop(example.record, f"unreadable: {why}"),
+        on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
     )
 
     # a temperature for its scores, and the finished teacher

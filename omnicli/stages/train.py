@@ -46,6 +46,7 @@ from omnicli.models.checkpoint import check_writable
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import Recogniser
+from omnicli.reasons import unreadable
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.batch_sampler import JointSampler, TrainingSource, batch_sizes
@@ -175,7 +176,7 @@ def train_student(
         partial(feed.batches, training.bad),
         compute_loss=partial(step_losses, feed=feed, training=training, objective=objective),
         measure=partial(measure_epoch, judge=judge, spec=spec, multi_label=recipe.multi_label),
-        on_bad=lambda example, why: on_drop(example.record, f"unreadable: {why}"),
+        on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
     )
 
     # a temperature for its scores, and the finished student

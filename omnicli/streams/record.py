@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from omnicli.errors import InputError
+from omnicli.reasons import UNREADABLE
 
 
 class Fields(msgspec.Struct):
@@ -52,7 +53,6 @@ JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(Non
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
 MAX_LEVELS = 200  # Ours: objects and arrays in one another; well below what any reader of JSON stands
 NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
-UNREADABLE = "unreadable"
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
 
 

@@ -12,7 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
-from omnicli.streams.record import UNREADABLE, OnDrop, Record, format_record
+from omnicli.reasons import UNREADABLE
+from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
 from omnicli.streams.write.stdout import LineWriter

@@ -22,6 +22,7 @@ from omnicli.models.architectures import find_config_3d
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.recogniser import Recogniser
+from omnicli.reasons import unreadable
 from omnicli.rng import keyed_seed
 from omnicli.streams.record import OnDrop, partition_key
 from omnicli.training.batch_sampler import JointSampler
@@ -125,7 +126,7 @@ def readable(
         places |= _unopened(examples, takes_images, setting)
     for place, example in enumerate(examples):
         if why := places.get(place):
-            on_drop(example.record, f"unreadable: {why}")
+            on_drop(example.record, unreadable(why))
         else:
             yield example
 
@@ -241,7 +242,7 @@ def prepare_training(
 def tell_again(training: TrainingRun, plan: JointSampler, on_drop: OnDrop) -> None:
     """What an interrupted run found unreadable is a reject of this one too."""
     for (source, row), why in training.bad.items():
-        on_drop(plan.sources[source].examples[row].record, f"unreadable: {why}")
+        on_drop(plan.sources[source].examples[row].record, unreadable(why))
 
 
 def learn_classifier(

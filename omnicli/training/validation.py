@@ -13,6 +13,7 @@ from omnicli.inference.metrics import classification_metrics, mean_average_preci
 from omnicli.inference.scorer import forward_of, predict_records
 from omnicli.inference.views import ViewOptions, read_views
 from omnicli.models.loading import LoadedModel
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
@@ -80,11 +81,11 @@ class Validator:
         return read_views(record, teachers=[self._teacher], views=views)[0]
 
     def _forget_unreadable(self) -> None:
-        features, unreadable = self._features or (torch.empty(0), {})
-        gone = [(self._examples[row].record, why) for row, why in unreadable.items()]
+        features, failed = self._features or (torch.empty(0), {})
+        gone = [(self._examples[row].record, why) for row, why in failed.items()]
         for record, why in self._setting.world.gather_rare(gone):
-            self._on_drop(record, f"unreadable: {why}")
-        kept = [row for row in range(len(self._examples)) if row not in unreadable]
+            self._on_drop(record, unreadable(why))
+        kept = [row for row in range(len(self._examples)) if row not in failed]
         self._examples = [self._examples[row] for row in kept]
         self._features = (features[kept], {})
 

@@ -15,7 +15,7 @@ from omnicli.data.frame_sampling import (
     segment_indices_train,
 )
 
-REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference" / "sampling.json"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "sampling.json"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="no ../shared/reference")
 
 videos = st.integers(1, 400)

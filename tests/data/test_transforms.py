@@ -26,7 +26,7 @@ from omnicli.data.transforms import (
 from omnicli.media.video import VideoSource
 
 torch.set_num_threads(1)
-REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "reference" / "transforms.npz"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "transforms.npz"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="no ../shared/reference")
 sides = st.integers(1, 90)
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import COMMANDS, app
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 REMEDY = "run: python docs/make_pages.py"
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 
-ACTIONS6 = Path(__file__).parents[2] / "examples" / "actions6"
+ACTIONS6 = Path(__file__).resolve().parents[2] / "examples" / "actions6"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 DATA = SHARED / "data" / "actions6"
 WEIGHTS = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from omnicli.app import app
 from omnicli.training.recipes import TEACHER_RECIPES
 
-KINETICS = Path(__file__).parents[2] / "examples" / "kinetics"
+KINETICS = Path(__file__).resolve().parents[2] / "examples" / "kinetics"
 STAGES = {
     "queries", "index", "dedup", "pack", "teacher-train", "filter", "segment", "inflate", "balance", "train", "eval",
 }  # fmt: skip

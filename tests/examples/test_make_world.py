@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-MAKE_WORLD = Path(__file__).parents[2] / "examples" / "make_world.py"
+MAKE_WORLD = Path(__file__).resolve().parents[2] / "examples" / "make_world.py"
 
 
 def make(root: Path, *options: str) -> Path:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 
-SLURM = Path(__file__).parents[2] / "examples" / "slurm"
+SLURM = Path(__file__).resolve().parents[2] / "examples" / "slurm"
 ARRAYS = ("dedup", "filter", "segment")
 RECORD = 'printf "%s\\n" "$(basename "$0")$(printf " %q" "$@")" >> "$LOG"\n'
 FAKES = {

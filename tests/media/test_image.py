@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg, image_size, read_image
 
-ACTIONS = Path(__file__).parents[2] / ".." / "shared" / "data" / "actions6"
+ACTIONS = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6"
 
 
 def image(height=60, width=90, channels=3):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 ARCHITECTURES = {
     "i3d_r50_32x2": "i3d-r50",
     "ipcsn_r152_32x2": "ipcsn-r152",

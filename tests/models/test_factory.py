@@ -12,7 +12,7 @@ from omnicli.models import factory
 from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 
-SHARED = Path(__file__).parents[2] / ".." / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 LITE0 = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
 NAME = "tsn-resnet10t"
 

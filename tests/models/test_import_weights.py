@@ -22,7 +22,7 @@ from omnicli.models.loading import load_model
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.weight_names import bare_names, from_omni, shifts, to_omni
 
-REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 CLASSES = [f"class {index}" for index in range(400)]
 RECORDED = ["tsn_r50_3seg", "tsm_r50_8seg", "slowonly_r50_4x16", "ircsn_r50_32x2", "r2plus1d_r34_8x8"]
 MODELS = [

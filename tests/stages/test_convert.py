@@ -117,7 +117,7 @@ def test_backbones_of_timm_and_torchvision_keep_their_names_there(released, file
 
 @pytest.fixture(scope="session")
 def released():
-    folder = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference"
+    folder = Path(__file__).resolve().parents[3] / "shared" / "reference"
     if not folder.is_dir():
         pytest.skip("needs ../shared/reference")
     sys.path.insert(0, str(folder))

@@ -26,18 +26,9 @@ from typing import Any, Literal
 
 from omnicli.data.query_labels import QueryNames
 from omnicli.errors import InputError
+from omnicli.reasons import HEAD_CLASS, NOT_DRAWN
 from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares_of_smallest, smallest
-from omnicli.stages.balance.weights import (
-    HEAD_CLASS,
-    NOT_DRAWN,
-    BalanceRule,
-    Class,
-    ClassGroup,
-    Share,
-    Shares,
-    plan,
-    tail_pools,
-)
+from omnicli.stages.balance.weights import BalanceRule, Class, ClassGroup, Share, Shares, plan, tail_pools
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.multipass.class_fields import ClassFields
 from omnicli.streams.multipass.passes import MultipassInput, Verdict, changed, leave, leave_unread, weigh, weight_ending

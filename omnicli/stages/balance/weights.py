@@ -17,10 +17,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import NamedTuple
 
-NO_CLASS = "no class"
-SMALL_CLASS = "small class"
-HEAD_CLASS = "head class"
-NOT_DRAWN = "not drawn"
+from omnicli.reasons import NO_CLASS, SMALL_CLASS
 
 Class = int | str  # an integer label, or a name as normalise_class spells it
 

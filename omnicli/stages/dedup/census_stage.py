@@ -29,11 +29,11 @@ from omnicli.cpus import available_cores
 from omnicli.errors import InputError, MediaError
 from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
+from omnicli.reasons import DUPLICATE, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
 from omnicli.streams.record import OnDrop, Record
 
-DUPLICATE = "duplicate"
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
 REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
 MIN_RUN = FPS  # frames: a second
@@ -191,7 +191,7 @@ def _censuses(
             continue
         record, census = result
         if isinstance(census, str):
-            on_drop(record, f"unreadable: {census}")
+            on_drop(record, unreadable(census))
         else:
             yield record, census
 

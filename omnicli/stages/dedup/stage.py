@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from omnicli.media.parallel import IDLE, parallel_map
+from omnicli.reasons import DUPLICATE, REPEAT
 from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.search import may_reach
@@ -28,8 +29,6 @@ from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import as_media
 
-DUPLICATE = "duplicate"
-REPEAT = "repeat"
 BLOCK_FRAMES = 1024  # web frames searched at once
 READ_AHEAD = 256  # records whose features wait while a block is searched
 LULL_SEC = 0.5  # a model on a slow machine gives features in bursts; a pipe is still answered within a second

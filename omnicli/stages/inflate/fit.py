@@ -20,6 +20,7 @@ from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import MediaSource, open_media
 from omnicli.motion.homography import MomentSums, to_parameters
 from omnicli.motion.motion_file import Fitted, Motion
+from omnicli.reasons import unreadable
 from omnicli.rng import keyed_rng
 from omnicli.stages.inflate.tracking import track_motion
 from omnicli.streams.class_names import normalise_class
@@ -79,7 +80,7 @@ def fit_motion(
             continue
         record, parameters, skipped, problem = result
         if problem:
-            on_drop(record, f"unreadable: {problem}")
+            on_drop(record, unreadable(problem))
             continue
         left_out += skipped
         together.add(parameters)

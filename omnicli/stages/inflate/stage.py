@@ -22,6 +22,7 @@ from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.source import open_media
 from omnicli.motion.camera import draw_path, image_aspect, recipe_for, render_path
 from omnicli.motion.motion_file import Motion
+from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 
 READ_AHEAD = 2  # records a worker may be ahead of the writer
@@ -91,7 +92,7 @@ def inflate_records(
             continue
         record, problem = result
         if problem:
-            on_drop(record, f"unreadable: {problem}")
+            on_drop(record, unreadable(problem))
         else:
             yield record
 

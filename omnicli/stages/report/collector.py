@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from omnicli.reasons import LOW_CONFIDENCE, UNREADABLE
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
 NUM_BINS = 1000  # of confidence in [0, 1]; a multiple of what is drawn
 MAX_SHOWN_BAD = 24
 MAX_METRICS = 100_000
-LOW_CONFIDENCE = "low confidence"
-UNREADABLE = "unreadable"
 NO_GROUP = "(no class)"
 
 

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from omnicli import __version__
 from omnicli.errors import InputError
+from omnicli.reasons import unreadable
 from omnicli.stages.report import plots
 from omnicli.stages.report.collector import (
     RecordCollector,
@@ -214,7 +215,7 @@ def _confidence_plots(tally: RecordCollector, cut: float | None) -> dict[str, An
 
 def _reason_rows(tally: RecordCollector) -> list[Row]:
     counts = [(reason, count, "rejected") for reason, count in tally.reasons.most_common()]
-    counts += [(f"unreadable: {why}", count, "bad") for why, count in tally.bad.most_common()]
+    counts += [(unreadable(why), count, "bad") for why, count in tally.bad.most_common()]
     most = max((count for _, count, _ in counts), default=1)
     return [Row(name, count, 0, plots.bar(count / most, 0.0, style=style)) for name, count, style in counts]
 

@@ -19,11 +19,12 @@ import msgspec
 from msgspec import UNSET
 
 from omnicli.errors import InputError
+from omnicli.reasons import UNREADABLE
 from omnicli.streams.multipass.class_fields import ClassFields, class_fields_reader, glance
 from omnicli.streams.read.dispatch import parse_line
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import Lines, read_lines
-from omnicli.streams.record import UNREADABLE, Record, format_record
+from omnicli.streams.record import Record, format_record
 from omnicli.streams.temp_records import close_unread
 from omnicli.streams.write.atomic import named_errors
 from omnicli.streams.write.resume import Journal

@@ -16,7 +16,7 @@ from itertools import chain, islice
 
 from omnicli.errors import InputError
 from omnicli.streams.files.sniff import MEDIA_SUFFIXES
-from omnicli.streams.read.file_records import place, placed_fields, unreadable
+from omnicli.streams.read.file_records import place, placed_fields, unreadable_file
 from omnicli.streams.record import Record, normalise_id
 
 LIST_FORMATS = ("mmaction", "frames", "kinetics", "ucf101")
@@ -250,4 +250,4 @@ def _kinetics_record(row: dict[str, str], stem: str, top: str, root: str | None,
             if os.path.exists(path):  # noqa: PTH110
                 return Record(placed_fields(path, root) | extra, origin=name, line=number)
     path = place(os.path.join(top, stem + _TRIMMED_SUFFIXES[0]), root)  # noqa: PTH118
-    return unreadable("no such file", {"id": normalise_id(path), "path": path} | extra, origin=name, line=number)
+    return unreadable_file("no such file", {"id": normalise_id(path), "path": path} | extra, origin=name, line=number)

@@ -13,7 +13,7 @@ from omnicli.streams.files.sniff import HEAD_BYTES, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.read.annotations import read_annotations
-from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable, unreadable_again
+from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, walk_files
 from omnicli.streams.read.line_reader import Lines, nothing, read_lines
 from omnicli.streams.read.webdataset import read_tar
@@ -45,7 +45,7 @@ def parse_line(line: bytes, name: str, number: int) -> Record:
     """
     record = parse_record(line, origin=name, line_number=number)
     if record.why_unreadable and record.get("path") is None:
-        return unreadable_again(record)
+        return unreadable_before(record)
     return record if record.get("id") is not None else _with_id(record)
 
 
@@ -192,13 +192,13 @@ class Reader:
             query = folder.decode("utf-8")
         except UnicodeDecodeError:
             shown = path.decode("utf-8", "backslashreplace")
-            return unreadable("name is not UTF-8", {"id": placed_fields(shown, self.root)["id"]})
+            return unreadable_file("name is not UTF-8", {"id": placed_fields(shown, self.root)["id"]})
         fields = placed_fields(name, self.root)
         if kind is not None:
             fields["media"] = kind
         if query:
             fields["query"] = query
-        return unreadable(problem, fields) if kind is None else Record(fields)
+        return unreadable_file(problem, fields) if kind is None else Record(fields)
 
     def _folder(self, found: FoundFile) -> Record:
         """A folder of frames, or one that cannot be listed."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from omnicli.reasons import unreadable
 from omnicli.streams.record import Record, normalise_id
 
 
@@ -18,14 +19,14 @@ class Rejected(Record):
     why: str
 
 
-def unreadable(why: str, fields: Mapping[str, Any], *, origin: str = "", line: int = 0) -> Rejected:
+def unreadable_file(why: str, fields: Mapping[str, Any], *, origin: str = "", line: int = 0) -> Rejected:
     """A record whose media cannot be read, as a counted reject."""
     rejected = Rejected(fields, origin=origin, line=line)
-    rejected.why = f"unreadable: {why}"
+    rejected.why = unreadable(why)
     return rejected
 
 
-def unreadable_again(record: Record) -> Rejected:
+def unreadable_before(record: Record) -> Rejected:
     """What an earlier run could not read, as a counted reject with the same reason."""
     rejected = Rejected(record, origin=record.origin, line=record.line)
     rejected.why = record.why_unreadable

@@ -10,7 +10,7 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 from omnicli.streams.files.tar_headers import Member, walk_members
-from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable
+from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable_file
 from omnicli.streams.record import Record, parse_record
 
 _SIDECARS = (".json", ".txt", ".cls")
@@ -80,14 +80,14 @@ def _media_record(member: Member, kind: str | None, problem: str, shared: Record
     odd = shown_name(member.name)
     fields: dict[str, Any] = placed_fields(f"{tar}#{odd or member.name}" if member.name else tar, root)
     if odd is not None:
-        return unreadable("name is not UTF-8", {"id": fields["id"]}, origin=tar)
+        return unreadable_file("name is not UTF-8", {"id": fields["id"]}, origin=tar)
     if kind is not None:
         fields["media"] = kind
     if folder := posixpath.basename(posixpath.dirname(posixpath.normpath(member.name))):
         fields["query"] = folder
     fields |= {name: value for name, value in shared.items() if name not in fields or name in ("id", "query")}
     if problem:
-        return unreadable(problem, fields, origin=tar)
+        return unreadable_file(problem, fields, origin=tar)
     return Record(fields, origin=tar)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from omnicli.errors import InputError
+from omnicli.reasons import unreadable
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.reader import open_shard
@@ -93,7 +94,7 @@ def leaving_as_media(stage: Stage, root: str | None) -> Stage:
             try:
                 made_of = stored.read(record).made_of
             except InputError as error:
-                on_drop(record, f"unreadable: {error}")
+                on_drop(record, unreadable(error))
             else:
                 yield as_media(record, made_of)
 

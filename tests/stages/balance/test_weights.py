@@ -9,11 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from omnicli.reasons import HEAD_CLASS, NO_CLASS, NOT_DRAWN, SMALL_CLASS
 from omnicli.stages.balance.weights import (
-    HEAD_CLASS,
-    NO_CLASS,
-    NOT_DRAWN,
-    SMALL_CLASS,
     BalanceRule,
     ClassGroup,
     Share,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from omnicli.errors import InputError
+from omnicli.reasons import DUPLICATE
 from omnicli.stages.dedup.census_stage import (
-    DUPLICATE,
     NUM_FRAMES,
     NUM_IMAGES,
     NUM_SHORT,
@@ -24,7 +24,7 @@ from omnicli.stages.dedup.census_stage import (
 )
 from omnicli.streams.record import Record
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 ACTIONS6 = REPOSITORY / ".." / "shared" / "data" / "actions6"
 HEIGHT, WIDTH = 96, 128
 

@@ -19,7 +19,7 @@ from omnicli.stages.dedup.target import learn_target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.record import Record, format_record, parse_record
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 ACTIONS6 = REPOSITORY.parent / "shared" / "data" / "actions6"
 
 

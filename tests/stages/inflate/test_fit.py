@@ -14,7 +14,7 @@ from omnicli.stages.inflate.fit import MIN_PAIRS, choose_pairs, fit_motion
 from omnicli.stages.inflate.tracking import track_motion
 from omnicli.streams.record import Record
 
-ACTIONS6 = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6"
+ACTIONS6 = Path(__file__).resolve().parents[4] / "shared" / "data" / "actions6"
 SPREAD = np.array([0.006, 0.006, 0.012, 0.005, 0.006, 0.012, 0.005, 0.005])
 CLIPS, FRAMES = 14, 33
 

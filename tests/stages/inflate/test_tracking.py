@@ -22,7 +22,7 @@ from omnicli.stages.inflate.tracking import (
 )
 from omnicli.streams.record import Record
 
-UNTRIMMED = Path(__file__).resolve().parents[3] / "shared" / "data" / "actions6" / "web" / "untrimmed"
+UNTRIMMED = Path(__file__).resolve().parents[4] / "shared" / "data" / "actions6" / "web" / "untrimmed"
 HEIGHT, WIDTH = 180, 240
 STILL = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
 SPREAD = np.array([0.01, 0.01, 0.03, 0.008, 0.01, 0.03, 0.01, 0.01])  # well above tracking noise

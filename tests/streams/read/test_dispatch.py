@@ -21,7 +21,7 @@ from omnicli.streams.shards.writer import ShardWriter
 
 JPEG = b"\xff\xd8\xff\xe0 image"
 MP4 = b"\0\0\0\x10ftypisom\0\0\0\0"
-ACTIONS6 = Path(__file__).parents[2] / ".." / "shared" / "data" / "actions6"
+ACTIONS6 = Path(__file__).resolve().parents[4] / "shared" / "data" / "actions6"
 
 
 @pytest.fixture(autouse=True)

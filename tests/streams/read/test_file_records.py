@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.streams.files.media_files import media_path
-from omnicli.streams.read.file_records import Rejected, place, placed_fields, shown_name, unreadable, unreadable_again
+from omnicli.streams.read.file_records import (
+    Rejected,
+    place,
+    placed_fields,
+    shown_name,
+    unreadable_before,
+    unreadable_file,
+)
 from omnicli.streams.record import parse_record
 
 
@@ -54,7 +61,7 @@ def test_names_that_are_not_utf8_are_shown():
 
 
 def test_a_reject_carries_its_reason_and_any_fields():
-    record = unreadable("empty file", {"id": "a", "why": 1, "origin": 2}, origin="x.tar")
+    record = unreadable_file("empty file", {"id": "a", "why": 1, "origin": 2}, origin="x.tar")
     assert type(record) is Rejected
     assert record.why == "unreadable: empty file"
     assert record == {"id": "a", "why": 1, "origin": 2}
@@ -63,6 +70,6 @@ def test_a_reject_carries_its_reason_and_any_fields():
 
 def test_what_was_unreadable_leaves_with_the_same_words():
     line = b'{"id":"a","reason":"unreadable: empty file"}'
-    rejected = unreadable_again(parse_record(line, origin="left.jsonl", line_number=7))
+    rejected = unreadable_before(parse_record(line, origin="left.jsonl", line_number=7))
     assert (type(rejected), rejected, rejected.why) == (Rejected, {"id": "a"}, "unreadable: empty file")
     assert rejected.where == "left.jsonl:7"

@@ -1,0 +1,44 @@
+"""Reasons why a record leaves a stream, each spelled once: users filter ``--rejects`` by them.
+
+The part before the first colon is the category that is counted; ``unreadable`` is counted apart from rejections.
+"""
+
+UNREADABLE = "unreadable"  # the file cannot be opened or decoded
+LOW_CONFIDENCE = "low confidence"  # filter, segment: below the threshold
+LOW_RANK = "low rank"  # filter: outside --keep-fraction or --top
+NO_CLASS = "no class"  # no label, or no query that names a class
+DISAGREES = "teacher disagrees"  # filter --agree: the best class is not the query's
+NO_POSITIVE = "no positive"  # segment: no frame or clip reaches the threshold
+TOO_SHORT = "too short"  # segment: shorter than half a clip
+DUPLICATE = "duplicate"  # dedup: resembles a target record
+REPEAT = "repeat"  # dedup --within: resembles an earlier record of the stream
+SMALL_CLASS = "small class"  # balance --min-per-class
+HEAD_CLASS = "head class"  # balance --keep-tail
+NOT_DRAWN = "not drawn"  # balance --resample
+
+
+def unreadable(why: object) -> str:
+    """The reason of a record whose media cannot be read.
+
+    >>> unreadable("truncated JPEG")
+    'unreadable: truncated JPEG'
+    """
+    return f"{UNREADABLE}: {why}"
+
+
+def category_of(reason: str) -> str:
+    """What a reason is counted as.
+
+    >>> category_of("unreadable: truncated JPEG"), category_of("low rank")
+    ('unreadable', 'low rank')
+    """
+    return reason.partition(":")[0]
+
+
+def detail_of(reason: str) -> str:
+    """What follows the category; empty for a bare one.
+
+    >>> detail_of("unreadable: not an image: HTML"), detail_of("low rank")
+    ('not an image: HTML', '')
+    """
+    return reason.partition(": ")[2]
