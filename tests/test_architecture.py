@@ -23,7 +23,10 @@ LONG_FILES = {  # read better in one piece
     "omnicli/stages/filter.py": 345,
 }
 LONG_FUNCTIONS: set[str] = set()
-UNTESTED: set[str] = {"omnicli.__main__"}
+UNTESTED: set[str] = {
+    "omnicli.__main__", "omnicli.streams.shards.writer", "omnicli.streams.write.stdout", "omnicli.training.context",
+    "omnicli.training.validation",
+}  # fmt: skip
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "av", "h5py")
