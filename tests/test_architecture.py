@@ -21,6 +21,7 @@ LONG_FILES = {  # read better in one piece
     "omnicli/commands/train.py": 380,  # a table of options
     "omnicli/training/inputs.py": 310,
     "omnicli/stages/filter.py": 345,
+    "omnicli/stages/report/page.py": 305,
 }
 LONG_FUNCTIONS: set[str] = set()
 UNTESTED: set[str] = {
