@@ -11,7 +11,6 @@ import zstandard
 
 from omnicli.errors import OutputError
 from omnicli.streams.write.atomic import open_atomic, publish
-from omnicli.streams.write.stdout import StreamWriter
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -92,22 +91,9 @@ def test_a_missing_folder_is_named(tmp_path):
         pass
 
 
-def test_a_full_device_is_an_output_error():
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        writer = StreamWriter(full, name="stdout", live=True)
-        with pytest.raises(OutputError, match="stdout: cannot write: No space left"):
-            writer.write(b"line\n")
-
-
 def test_publishing_compresses_a_plain_part(tmp_path):
     part = tmp_path / ".out.part"
     part.write_bytes(b"line\n")
     publish(part, tmp_path / "out.jsonl.gz")
     assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == b"line\n"
     assert not part.exists()
-
-
-def test_a_live_stream_is_flushed_line_by_line(tmp_path):
-    with (tmp_path / "out").open("wb") as file:
-        StreamWriter(file, name="out", live=True).write(b"line\n")
-        assert (tmp_path / "out").read_bytes() == b"line\n"
