@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from omnicli.errors import ModelError, OutputError
 from omnicli.models.torch_file import read_archive
 from omnicli.models.weight_names import Layout, bare_names, recognise_layout, to_omni
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.write.atomic import open_replacement
 
 FORMAT = "omni-checkpoint"
 VERSION = 1
@@ -252,16 +252,10 @@ def write_bytes(path: str | Path, data: bytes) -> str:
         OutputError: the file cannot be written; nothing is left behind.
     """
     check_writable(path)  # a rename would replace /dev/null itself
-    final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("wb") as file:
+        with open_replacement(Path(path)) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror})") from None
     return hashlib.sha256(data).hexdigest()
 

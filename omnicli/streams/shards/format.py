@@ -13,6 +13,7 @@ import numpy as np
 from omnicli import __version__
 from omnicli.errors import InputError, OutputError
 from omnicli.streams.record import Record, format_record
+from omnicli.streams.write.atomic import rename_synced
 
 FORMAT = "omni-shard"
 VERSION = 1
@@ -62,9 +63,9 @@ class OpenShard:
         """Close it, make it safe on disk and give it its name."""
         self._flush()
         self._file.close()
-        _sync(self._partial)
-        self._partial.replace(self.path)
-        _sync(self.path.parent)
+        with self._partial.open("rb") as file:
+            os.fsync(file.fileno())
+        rename_synced(self._partial, self.path)
 
     def discard(self) -> None:
         """Close it and leave nothing."""
@@ -175,14 +176,3 @@ def named_errors(directory: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise OutputError(f"{directory}: cannot write shards: {why}") from None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        if not path.is_dir():  # some file systems cannot sync a folder; a file must be safe
-            raise
-    finally:
-        os.close(handle)

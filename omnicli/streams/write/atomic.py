@@ -1,10 +1,11 @@
-"""Outputs that appear whole or not at all, and the two that cannot: stdout and special files."""
+"""The atomic writer: an output appears complete or not at all, except on FIFOs and devices."""
 
 import contextlib
 import errno
 import gzip
 import io
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -21,79 +22,87 @@ STDERR_NAMES = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under ``path`` when the block ends well, and leaves nothing behind when it does not.
+    """Open an output that appears under ``path`` only if the block succeeds.
 
-    Written under a hidden name beside it, fsynced, renamed; links are followed, ``.gz`` and ``.zst`` compress
-    (reproducibly: no time stamp, no name). FIFOs and devices are written straight.
+    ``.gz`` and ``.zst`` compress, reproducibly: without time stamp and name. FIFOs and devices are written directly.
 
     Raises:
         OutputError: the folder is missing, full or not writable.
     """
-    if is_special(path):
-        with named_errors(str(path)), _open_straight(path) as straight, _compressor(straight, path) as file:
-            yield file
-        return
+    special = is_special(path)
+    suffix = (path if special else Path(os.path.realpath(path))).suffix
+    with (
+        named_errors(str(path)),
+        _open_special(path) if special else open_replacement(path) as plain,
+        _compressor(plain, suffix) as file,
+    ):
+        yield file
+
+
+@contextlib.contextmanager
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
+    """Open a hidden file beside ``path``; sync and rename it at the end of the block, remove it on an error.
+
+    Links are followed. Raises OSError.
+    """
     final = Path(os.path.realpath(path))
-    partial = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    partial = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with named_errors(str(path)), partial.open("wb") as plain:
-            with _compressor(plain, final) as file:
-                yield file
-            plain.flush()
-            os.fsync(plain.fileno())
-        with named_errors(str(path)):
-            partial.replace(final)
-            sync_folder(final.parent)
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        rename_synced(partial, final)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
-def publish(part: Path, path: Path) -> None:
-    """Turn a finished plain part into ``path``: renamed where that is all, copied where it is compressed or elsewhere.
-
-    The part is gone afterwards. Raises OutputError.
-    """
-    final = Path(os.path.realpath(path))
-    with named_errors(str(path)):
-        if final.suffix in (".gz", ".zst") or part.stat().st_dev != final.parent.stat().st_dev or is_special(path):
-            with part.open("rb") as lines, open_atomic(path) as file:
-                while chunk := lines.read(COPY_BYTES):
-                    file.write(chunk)
-            part.unlink()
-        else:
-            part.replace(final)
-            sync_folder(final.parent)
-
-
-def is_special(path: Path) -> bool:
-    """True for FIFOs, devices and sockets, which can only be written straight, and for stderr whatever it is."""
-    try:
-        return str(path) in STDERR_NAMES or (not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())
-    except OSError:
-        return False
-
-
-def _open_straight(path: Path) -> BinaryIO:
-    """Stderr is what Python writes to: under ``-q`` descriptor 2 leads nowhere."""
-    if str(path) in STDERR_NAMES and sys.stderr is not None:
-        return os.fdopen(os.dup(sys.stderr.fileno()), "wb")
-    return path.open("wb")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the file system lets folders be synced."""
+def rename_synced(partial: Path, final: Path) -> None:
+    """Rename a synced file so that the rename survives a power cut, if the file system can sync folders."""
+    partial.replace(final)
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(final.parent, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
 
+def publish(part_path: Path, path: Path) -> None:
+    """Move a finished, uncompressed part file to ``path``.
+
+    The part is renamed, or copied if the output is compressed, special or on another file system. Raises OutputError.
+    """
+    final = Path(os.path.realpath(path))
+    with named_errors(str(path)):
+        is_on_other_device = part_path.stat().st_dev != final.parent.stat().st_dev
+        if final.suffix not in (".gz", ".zst") and not is_on_other_device and not is_special(path):
+            rename_synced(part_path, final)
+            return
+        with part_path.open("rb") as lines, open_atomic(path) as file:
+            shutil.copyfileobj(lines, file, COPY_BYTES)
+        part_path.unlink()
+
+
+def is_special(path: Path) -> bool:
+    """True for FIFOs, devices and sockets, which are written directly, and for every name of stderr."""
+    try:
+        return str(path) in STDERR_NAMES or (not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())
+    except OSError:
+        return False
+
+
+def _open_special(path: Path) -> BinaryIO:
+    # stderr is Python's: with -q, descriptor 2 is /dev/null
+    if str(path) in STDERR_NAMES and sys.stderr is not None:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "wb")
+    return path.open("wb")
+
+
 @contextlib.contextmanager
-def _compressor(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    match path.suffix:
+def _compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+    match suffix:
         case ".gz":
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
                 yield cast(BinaryIO, packed)
@@ -106,7 +115,7 @@ def _compressor(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Errors of the operating system as one sentence with the output's name; a closed pipe stays what it is."""
+    """Turn operating system errors into OutputError with the output's name; BrokenPipeError passes."""
     try:
         yield
     except BrokenPipeError:
