@@ -18,7 +18,8 @@ import torch
 
 from omnicli.cpus import available_cores
 from omnicli.inference.device import pick_device, pick_precision, set_threads
-from omnicli.inference.scorer import forward_of, score_records
+from omnicli.inference.predictor import forward_of
+from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions, read_views
 from omnicli.media.parallel import parallel_map
 from omnicli.models.checkpoint import save_checkpoint
@@ -81,7 +82,7 @@ def decode(records: list[Record], teacher: LoadedModel) -> float:
     """Seconds to decode, resize and crop every image, with all cores."""
     cores = available_cores()
     start = time.perf_counter()
-    read = partial(read_views, teachers=[teacher], views=ViewOptions())
+    read = partial(read_views, models=[teacher], views=ViewOptions())
     for _ in parallel_map(read, records, workers=cores, ahead=4 * cores):
         pass
     return time.perf_counter() - start
@@ -91,7 +92,7 @@ def forward(num_images: int, teacher: LoadedModel, batch_size: int) -> float:
     """Seconds of the teacher's forward pass, in batches of ready bytes."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
-    run = forward_of(teacher.model, teacher)
+    run = forward_of(teacher.network, teacher)
     with torch.inference_mode():
         run(batch)
         start = time.perf_counter()
@@ -102,7 +103,7 @@ def forward(num_images: int, teacher: LoadedModel, batch_size: int) -> float:
 
 def run_filter(records: list[Record], teacher: LoadedModel, batch_size: int) -> float:
     """Seconds of the whole stage on the same images."""
-    score = partial(score_records, teachers=[teacher], views=ViewOptions(), batch_size=batch_size)
+    score = partial(score_records, models=[teacher], views=ViewOptions(), batch_size=batch_size)
     queries = Queries(ClassIndex(teacher.classes))
     start = time.perf_counter()
     kept = filter_records(

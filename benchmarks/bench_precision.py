@@ -18,7 +18,8 @@ import torch
 from bench_filter import ACTIONS6, untrained_teacher
 
 from omnicli.inference.device import pick_device, pick_precision, set_threads
-from omnicli.inference.scorer import forward_of, score_records
+from omnicli.inference.predictor import forward_of
+from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.media import source as media_source
 from omnicli.models.loading import LoadedModel, load_model
@@ -60,7 +61,7 @@ def forward_seconds(teacher: LoadedModel, batch_size: int) -> float:
     """Seconds of one batch of ready bytes, logits back on the host."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
-    run = forward_of(teacher.model, teacher)
+    run = forward_of(teacher.network, teacher)
     with torch.inference_mode():
         run(batch)
         start = time.perf_counter()
@@ -92,7 +93,7 @@ def verdicts(teacher: LoadedModel, images: Path, batch_size: int, *, reduced: bo
     """Kept or not, and the label of what is kept, by id."""
     open_media = media_source.open_media
     records = read_records([str(images)], on_drop=lambda record, reason: None)
-    score = partial(score_records, teachers=[teacher], views=ViewOptions(), batch_size=batch_size)
+    score = partial(score_records, models=[teacher], views=ViewOptions(), batch_size=batch_size)
     made: dict[str, Verdict] = {}
     import omnicli.inference.scorer as scoring
 

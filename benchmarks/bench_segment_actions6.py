@@ -93,7 +93,7 @@ def has_2d_input(teacher: Path) -> bool:
     """Told by the checkpoint."""
     from omnicli.models.loading import load_model
 
-    return load_model(teacher).model.is_2d
+    return load_model(teacher).network.is_2d
 
 
 def moments(record: dict[str, list[float]]) -> list[tuple[float, float]]:

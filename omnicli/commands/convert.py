@@ -125,7 +125,7 @@ def _check_told(opened: "OpenedModel", told: dict[str, Any]) -> None:
 
     if isinstance(opened.found, Checkpoint):
         idle, why = ["num_segments"], "knows how many itself"
-    elif opened.model.is_2d:
+    elif opened.network.is_2d:
         idle, why = ["num_frames", "frame_interval"], f"is a {opened.spec.name}, which looks at single images"
     else:
         idle, why = ["num_segments"], f"is a {opened.spec.name}, which looks at clips"

@@ -38,7 +38,8 @@ from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
 from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from omnicli.stages.dedup.frame_features import Extract, FrameReader
+    from omnicli.inference.protocols import ExtractFeatures
+    from omnicli.stages.dedup.frame_features import FrameReader
     from omnicli.stages.dedup.target import Target
     from omnicli.streams.stage_run import Stage
 
@@ -239,7 +240,7 @@ def _features_run(
     )
 
 
-def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | None) -> "Extract":
+def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | None) -> "ExtractFeatures":
     """``extract_features`` with its model."""
     from omnicli.inference.device import pick_device, pick_precision
     from omnicli.inference.scorer import extract_features
@@ -249,12 +250,12 @@ def _load_extract(making: Mapping[str, Any], root: str | None, workers: int | No
     precision = pick_precision(making["precision"], device)
     if making["checkpoint"]:
         model = load_model(making["checkpoint"], device, precision)
-        if not model.model.is_framewise:
+        if not model.network.is_framewise:
             raise UsageError(f"--checkpoint {making['checkpoint']}: looks at clips; frames are compared by a TSN's")
     else:
         model = load_extractor(making["backbone"], making["weights"], device, precision)
     return partial(
-        extract_features, teacher=model, fps=making["fps"], root=root, batch_size=making["batch_size"], workers=workers
+        extract_features, model=model, fps=making["fps"], root=root, batch_size=making["batch_size"], workers=workers
     )
 
 

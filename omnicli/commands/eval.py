@@ -248,7 +248,7 @@ def _load(
     set_threads()
     teacher = load_model(checkpoint, where, pick_precision(precision, where), **told)
     look = ViewOptions(root=root, **views)
-    score = partial(score_records, teachers=[teacher], views=look, batch_size=batch_size, workers=workers)
+    score = partial(score_records, models=[teacher], views=look, batch_size=batch_size, workers=workers)
     return score, teacher.classes, "sigmoid" if teacher.spec.multi_label else "softmax"
 
 

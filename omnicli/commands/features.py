@@ -92,15 +92,15 @@ def command(
         dtype = pick_precision(precision, where)
         if checkpoint:
             teacher = load_model(checkpoint, where, dtype)
-            if fps and not teacher.model.is_framewise:
+            if fps and not teacher.network.is_framewise:
                 raise UsageError(f"--fps is for models that look at frames one by one; {checkpoint} looks at clips")
         else:
             teacher = load_extractor(backbone or DEFAULT_BACKBONE, weights, where, dtype)
-        if num_clips and teacher.model.is_2d:
+        if num_clips and teacher.network.is_2d:
             raise UsageError("--num-clips is for 3D models; how many frames of a video a 2D model sees is --fps")
         facts["looks"] = teacher.spec.looks
         extract = partial(
-            extract_features, teacher=teacher, fps=fps or 1.0, num_clips=num_clips or 10, root=root,
+            extract_features, model=teacher, fps=fps or 1.0, num_clips=num_clips or 10, root=root,
             batch_size=batch_size, workers=workers,
         )  # fmt: skip
         return lambda records, on_drop: feature_records(records, extract=extract, on_drop=on_drop)

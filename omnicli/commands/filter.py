@@ -30,7 +30,7 @@ from omnicli.errors import InputError, ModelError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from omnicli.stages.filter import Score
+    from omnicli.inference.protocols import ScoreRecords
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
@@ -232,7 +232,7 @@ def _load_scorer(
     workers: int | None,
     device: str,
     precision: str,
-) -> "tuple[Score, tuple[str, ...]]":
+) -> "tuple[ScoreRecords, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.inference.ensemble import align_classes
@@ -244,5 +244,5 @@ def _load_scorer(
     set_threads()
     teachers = [load_model(path, where, pick_precision(precision, where), **told) for path in paths]
     views = ViewOptions(**look)
-    score = partial(score_records, teachers=teachers, views=views, batch_size=batch_size, workers=workers)
+    score = partial(score_records, models=teachers, views=views, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)

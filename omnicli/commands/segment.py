@@ -42,7 +42,7 @@ from omnicli.errors import InputError, ModelError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from omnicli.stages.segment import Score
+    from omnicli.inference.protocols import ScoreVideos
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
@@ -226,21 +226,21 @@ def _load_scorer(
     workers: int | None,
     device: str,
     precision: str,
-) -> "tuple[Score, tuple[str, ...]]":
+) -> "tuple[ScoreVideos, tuple[str, ...]]":
     """``score_videos`` with its teachers, and their classes."""
     from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.inference.ensemble import align_classes
-    from omnicli.inference.video_scorer import VideoSampling, check_alike, score_videos
+    from omnicli.inference.video_scorer import VideoSampling, check_same_kind, score_videos
     from omnicli.models.loading import load_model
 
     where = pick_device(device)
     set_threads()
     teachers = [load_model(path, where, pick_precision(precision, where), **told) for path in paths]
-    is_2d = check_alike(teachers)
+    is_2d = check_same_kind(teachers)
     for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):
         if look[option] is not None:
             kind, other = ("2D", "3D") if is_2d else ("3D", "2D")
             raise UsageError(f"--{option.replace('_', '-')} is for {other} teachers, and {paths[0]} is {kind}")
     moments = VideoSampling(root=root, **{option: value for option, value in look.items() if value is not None})
-    score = partial(score_videos, teachers=teachers, moments=moments, batch_size=batch_size, workers=workers)
+    score = partial(score_videos, models=teachers, sampling=moments, batch_size=batch_size, workers=workers)
     return score, align_classes(teachers)

@@ -1,4 +1,4 @@
-"""From the logits of a teacher's views to its scores, and from the scores of several teachers to their vote."""
+"""Scores of one model from the logits of its views, and of several models from the scores of each."""
 
 from collections.abc import Sequence
 
@@ -9,49 +9,49 @@ from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
 
-def mean_scores(outputs: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
-    """The teachers' vote (Sec. 3.4): the mean of their scores.
+def mean_scores(outputs: Sequence[np.ndarray], models: Sequence[LoadedModel], record: Record) -> np.ndarray:
+    """Mean of the models' scores (OmniSource Sec. 3.4).
 
     Args:
-        outputs: of each teacher, the logits (V, K) of its views.
-        teachers: in the same order.
-        record: what was looked at.
+        outputs: of each model, the logits (V, K) of its views.
+        models: in the same order.
+        record: for the error message.
 
     Returns:
         (K,) float64.
 
     Raises:
-        ModelError: it is not finite.
+        ModelError: the mean is not finite.
     """
-    each = [teacher_scores(logits, teacher) for logits, teacher in zip(outputs, teachers, strict=True)]
-    return _vote(each, teachers, record)
+    each = [model_scores(logits, model) for logits, model in zip(outputs, models, strict=True)]
+    return _finite_mean(each, models, record)
 
 
-def moment_scores(outputs: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
-    """(M, K) scores of the moments of one chunk: each frame by itself, or all clips of the one piece together."""
+def chunk_scores(outputs: Sequence[np.ndarray], models: Sequence[LoadedModel], record: Record) -> np.ndarray:
+    """(M, K) scores of one chunk of a video: of each of its M frames (2D), or of its only clip (3D, M = 1)."""
     each = [
-        _scores_of(logits.astype(np.float64) / teacher.temperature, teacher)
-        if teacher.model.is_2d
-        else teacher_scores(logits, teacher)[None]
-        for logits, teacher in zip(outputs, teachers, strict=True)
+        _scores_of(logits.astype(np.float64) / model.temperature, model)
+        if model.network.is_2d
+        else model_scores(logits, model)[None]
+        for logits, model in zip(outputs, models, strict=True)
     ]
-    return _vote(each, teachers, record)
+    return _finite_mean(each, models, record)
 
 
-def teacher_scores(logits: np.ndarray, teacher: LoadedModel) -> np.ndarray:
-    """Scores (K,) float64 of one teacher from the logits (V, K) of its views, at its temperature.
+def model_scores(logits: np.ndarray, model: LoadedModel) -> np.ndarray:
+    """Scores (K,) float64 of one model from the logits (V, K) of its views, at its temperature.
 
-    2D: logits are averaged over views, then the softmax; 3D: softmax of each view, then the mean (CHECKPOINTS 4).
-    A model of several labels has a sigmoid for each class instead, and its scores do not sum to 1.
+    As in mmaction2, 2D models average logits over views before the softmax, and 3D models average scores after it.
+    A multi-label model has a sigmoid per class instead of the softmax, so its scores do not sum to 1.
     """
-    wide = logits.astype(np.float64) / teacher.temperature
-    if teacher.model.average_views == "logits":
-        return _scores_of(wide.mean(axis=0), teacher)
-    return _scores_of(wide, teacher).mean(axis=0)  # type: ignore[no-any-return]
+    scaled = logits.astype(np.float64) / model.temperature
+    if model.network.average_views == "logits":
+        return _scores_of(scaled.mean(axis=0), model)
+    return _scores_of(scaled, model).mean(axis=0)  # type: ignore[no-any-return]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Scores in (0, 1), each class for itself; same shape."""
+    """Scores in (0, 1), independent per class; same shape."""
     return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
@@ -61,14 +61,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def align_classes(teachers: Sequence[LoadedModel]) -> tuple[str, ...]:
-    """The classes of all teachers.
+def align_classes(models: Sequence[LoadedModel]) -> tuple[str, ...]:
+    """The class names that all models share.
 
     Raises:
-        ModelError: two teachers do not share the same class names in the same order.
+        ModelError: two models differ in their class names or the order of these.
     """
-    first = teachers[0]
-    for other in teachers[1:]:
+    first = models[0]
+    for other in models[1:]:
         if other.classes != first.classes:
             pairs = zip(first.classes, other.classes, strict=False)
             index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first.classes), len(other.classes)))
@@ -77,13 +77,13 @@ def align_classes(teachers: Sequence[LoadedModel]) -> tuple[str, ...]:
     return first.classes
 
 
-def _scores_of(logits: np.ndarray, teacher: LoadedModel) -> np.ndarray:
-    return sigmoid(logits) if teacher.spec.multi_label else softmax(logits)
+def _scores_of(logits: np.ndarray, model: LoadedModel) -> np.ndarray:
+    return sigmoid(logits) if model.spec.multi_label else softmax(logits)
 
 
-def _vote(each: Sequence[np.ndarray], teachers: Sequence[LoadedModel], record: Record) -> np.ndarray:
-    """The mean over teachers. Raises ModelError where it is not finite."""
+def _finite_mean(each: Sequence[np.ndarray], models: Sequence[LoadedModel], record: Record) -> np.ndarray:
+    """Mean over models. Raises ModelError where it is not finite."""
     scores: np.ndarray = np.mean(each, axis=0)
     if not np.isfinite(scores).all():
-        raise ModelError(f"{teachers[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?")
+        raise ModelError(f"{models[0].name}: the scores of {record.where} are not finite; is the checkpoint damaged?")
     return scores

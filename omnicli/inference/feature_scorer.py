@@ -1,11 +1,10 @@
-"""Scores of features that an earlier run stored: the backbone has worked, only the classifier is left to compute.
+"""Scores of features that ``omni features`` stored: only the classifier runs, which takes a fraction of the time.
 
-What filter, eval and segment do with rows of features (``omni features``), in a fraction of the time that the media
-would take. The features of a row are those of its frames at some rate, or of its clips; they are judged as the model's
-own views of the media would be.
+A row of a feature shard holds the features of an image, of a video's frames at some rate, or of its clips. The scores
+average over them as the model's own views of the media would.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 import torch
 
 from omnicli.errors import InputError, ModelError, UsageError
-from omnicli.inference.ensemble import mean_scores, moment_scores
+from omnicli.inference.ensemble import chunk_scores, mean_scores
+from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
@@ -23,136 +23,130 @@ from omnicli.streams.shards.features import FeatureRow, StoredFeatures, is_same_
 DEFAULT_FPS = 1.0  # of omni features
 
 
-class RowReader:
-    """Rows of features, each checked to be of the backbone of every teacher.
+class FeatureRowReader:
+    """Reads rows of feature shards and checks that they come from the backbone of every model.
 
     Args:
-        teachers: whose classifiers will judge.
+        models: their classifiers score the rows.
         root: folder that relative paths of shards start from.
     """
 
-    def __init__(self, teachers: Sequence[LoadedModel], root: str | None = None) -> None:
-        self.teachers = teachers
+    def __init__(self, models: Sequence[LoadedModel], root: str | None = None) -> None:
+        self.models = models
         self._stored = StoredFeatures(root)
         self._checked = ""  # path of the last shard
 
     def read(self, record: Record, on_drop: OnDrop) -> FeatureRow | None:
-        """The record's row; None where that cannot be read, which is told to ``on_drop``.
+        """The record's row; None if the shard cannot be read, which ``on_drop`` receives.
 
         Raises:
-            InputError: the record names no row, or its features are of another backbone.
+            InputError: the record names no row, or its features come from another backbone.
         """
         record.require("row")
         try:
-            stored = self._stored.read(record)
+            row = self._stored.read(record)
         except InputError as error:
             on_drop(record, unreadable(error))
             return None
-        if not len(stored.features):
+        if not len(row.features):
             on_drop(record, "unreadable: a row without a feature")
             return None
         if record["path"] != self._checked:
-            for teacher in self.teachers:
-                _check_backbone(record, self._stored.attributes(record), stored.features.shape[1], teacher)
+            for model in self.models:
+                _check_backbone(record, self._stored.attributes(record), row.features.shape[1], model)
             self._checked = record["path"]
-        return stored
+        return row
 
-    def logits(self, stored: FeatureRow) -> list[np.ndarray]:
-        """Of every teacher, (F, K) float32: one row a frame, or a clip."""
-        return [_logits(stored.features, teacher) for teacher in self.teachers]
+    def logits(self, row: FeatureRow) -> list[np.ndarray]:
+        """For each model (F, K) float32, one row per frame or clip."""
+        return [_logits(row.features, model) for model in self.models]
 
     def fps(self, record: Record) -> float:
-        """At which the frames of the record's shard were taken."""
+        """Frames per second at which the features of the record's shard were taken."""
         return float(self._stored.attributes(record).get("fps") or DEFAULT_FPS)
 
 
-def score_rows(
-    records: Iterable[Record],
-    rows: RowReader,
-    views: ViewOptions,
-    passes: Callable[[Record], bool] | None,
-    on_drop: OnDrop,
+def score_feature_rows(
+    records: Iterable[Record], reader: FeatureRowReader, views: ViewOptions, skip: RecordTest | None, on_drop: OnDrop
 ) -> Iterator[tuple[Record, np.ndarray | None]]:
-    """What ``scoring.score_records`` gives of rows of features.
-
-    Nothing is read ahead, for there is nothing to wait for.
+    """``scorer.score_records`` for rows of features. Rows are cheap to read, so nothing is read ahead.
 
     Raises:
         InputError: features of another backbone.
-        UsageError: ``views`` that say how media are looked at.
+        UsageError: ``views`` differs from the default, which has no effect on features.
     """
     for record in records:
-        if passes is not None and passes(record):
+        if skip is not None and skip(record):
             yield record, None
             continue
         if replace(views, root=None) != ViewOptions():
             raise UsageError(
-                f"{record.where}: features are ready; options that say how media are looked at do nothing for them"
+                f"{record.where}: features are computed already; options that choose frames, crops or sizes have no "
+                "effect on them"
             )
-        stored = rows.read(record, on_drop)
-        if stored is not None:
-            yield record, mean_scores(rows.logits(stored), rows.teachers, record)
+        row = reader.read(record, on_drop)
+        if row is not None:
+            yield record, mean_scores(reader.logits(row), reader.models, record)
 
 
-def score_frames(
-    records: Iterable[Record], rows: RowReader, *, fps: float | None, passes: Callable[[Record], bool], on_drop: OnDrop
-) -> Iterator[tuple[Record, tuple[np.ndarray, np.ndarray] | None]]:
-    """What ``moments.score_moments`` gives of rows of features: every frame is a moment.
+def score_feature_frames(
+    records: Iterable[Record], reader: FeatureRowReader, *, fps: float | None, skip: RecordTest, on_drop: OnDrop
+) -> Iterator[tuple[Record, TimedScores | None]]:
+    """``video_scorer.score_videos`` for rows of features: one score per stored frame.
 
     Args:
         records: rows.
-        rows: reads them.
+        reader: reads them.
         fps: the wanted rate; None for keyframes, which are not stored.
-        passes: records for which it is true pass; so do rows of images.
-        on_drop: takes rows that cannot be read.
+        skip: records to yield unscored; rows of images are yielded unscored too.
+        on_drop: receives rows that cannot be read.
 
     Yields:
-        (record, (times (F,) in seconds, scores (F, K))); None for what passes.
+        (record, scores at (F,) times); None for a record that is skipped.
 
     Raises:
-        InputError: features of another backbone, or taken at another rate.
-        ModelError: the teachers do not look at frames one by one.
+        InputError: features of another backbone or another frame rate.
+        ModelError: a model does not score single frames.
     """
     for record in records:
-        stored = rows.read(record, on_drop)
-        if stored is None:
+        row = reader.read(record, on_drop)
+        if row is None:
             continue
-        if passes(record) or stored.made_of.get("media") == "image":
+        if skip(record) or row.made_of.get("media") == "image":
             yield record, None
             continue
-        if not all(teacher.model.is_framewise for teacher in rows.teachers):
+        if not all(model.network.is_framewise for model in reader.models):
             raise ModelError(
-                f"{record.where}: features, and {rows.teachers[0].name} does not look at frames one by one: give the "
-                "videos"
+                f"{record.where}: stored features cannot be segmented by {reader.models[0].name}, which does not score "
+                "single frames; give the videos instead"
             )
-        if (own := rows.fps(record)) != fps:
+        if (own := reader.fps(record)) != fps:
             raise InputError(
-                f"{record.where}: features of {own:g} frames a second; give --fps {own:g}, without --frames, or the "
-                "videos"
+                f"{record.where}: features at {own:g} frames per second; give --fps {own:g} without --frames, or give "
+                "the videos instead"
             )
-        times_sec, places = np.unique(stored.times, return_index=True)  # a slow video's frames are stored repeatedly
-        scores = moment_scores([logits[places] for logits in rows.logits(stored)], rows.teachers, record)
-        yield record, (times_sec, scores)
+        times_sec, first_rows = np.unique(row.times, return_index=True)  # a slow video's frames are stored repeatedly
+        scores = chunk_scores([logits[first_rows] for logits in reader.logits(row)], reader.models, record)
+        yield record, TimedScores(times_sec, scores)
 
 
-def _logits(features: np.ndarray, teacher: LoadedModel) -> np.ndarray:
+def _logits(features: np.ndarray, model: LoadedModel) -> np.ndarray:
     with torch.inference_mode():
-        rows = torch.from_numpy(features.astype(np.float32)).to(teacher.device)
-        logits: np.ndarray = teacher.model.classify(rows).cpu().numpy()
+        rows = torch.from_numpy(features.astype(np.float32)).to(model.device)
+        logits: np.ndarray = model.network.classify(rows).cpu().numpy()
     return logits
 
 
-def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, teacher: LoadedModel) -> None:
-    """The features are those of the teacher's own backbone. Raises InputError."""
-    digests = {teacher.sha256} if teacher.backbone is None else {teacher.sha256, teacher.backbone}
-    if not is_same_backbone(attributes, digests=digests, looks=teacher.spec.looks):
-        backbone = "weights of its own" if teacher.backbone is None else teacher.backbone[:12] or "ImageNet"
+def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, model: LoadedModel) -> None:
+    """Check that the model's own backbone gave the features. Raises InputError."""
+    digests = {model.sha256} if model.backbone is None else {model.sha256, model.backbone}
+    if not is_same_backbone(attributes, digests=digests, looks=model.spec.looks):
+        weights = "weights of its own" if model.backbone is None else model.backbone[:12] or "ImageNet"
         raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and {teacher.name} is {teacher.spec.looks} of "
-            f"{backbone}; give the media, or features made with --checkpoint {teacher.name}"
+            f"{record.where}: features by {maker_of(attributes)}, and {model.name} is {model.spec.looks} of {weights}; "
+            f"give the media, or features made with --checkpoint {model.name}"
         )
-    if width != teacher.model.fc.in_features:
+    if width != model.network.fc.in_features:
         raise InputError(
-            f"{record.where}: {width} features, and the classifier of {teacher.name} takes "
-            f"{teacher.model.fc.in_features}"
+            f"{record.where}: {width} features, and the classifier of {model.name} takes {model.network.fc.in_features}"
         )

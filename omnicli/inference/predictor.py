@@ -1,21 +1,115 @@
-"""Views to logits, without gradients: batches of one fixed size, results in the order of the input.
+"""Views to outputs, without gradients: media decoded in threads, batches of one fixed size, results in input order.
 
-Every batch is padded to the batch size, so that a view's logits depend on nothing but the view: not on its neighbours,
-not on where a stream was cut into shards, not on a slow producer (DESIGN section 5).
+Every batch is padded to the batch size, so that the outputs of a view depend on that view alone: not on its neighbours,
+on the cut of a stream into parts, or on the speed of the producer.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from omnicli.media.parallel import Idle
+from omnicli.cpus import available_cores
+from omnicli.data.transforms import normalise
+from omnicli.errors import MediaError, OmniError
+from omnicli.inference.protocols import ReadViews, RecordTest
+from omnicli.media.parallel import Idle, parallel_map
+from omnicli.models.loading import LoadedModel
+from omnicli.reasons import unreadable
+from omnicli.streams.record import OnDrop, Record
+
+READ_AHEAD = 4  # records per worker that may wait for the model
 
 Key = TypeVar("Key")
 Forward = Callable[[Tensor], Tensor]
+"""Maps a batch of views (B, T, H, W, 3) uint8 on the host to outputs (B, D) on any device."""
+
+
+@dataclass
+class PendingRecord:
+    """A record between its reader and its outputs.
+
+    Attributes:
+        record: as read from the input.
+        is_skipped: the record is neither read nor scored.
+        error: why its media cannot be read.
+    """
+
+    record: Record
+    is_skipped: bool = False
+    error: OmniError | None = None
+
+    def is_dropped(self, on_drop: OnDrop) -> bool:
+        """True if the media are unreadable, which ``on_drop`` receives. Raises any other error of the reader."""
+        if isinstance(self.error, MediaError):
+            on_drop(self.record, unreadable(self.error))
+        elif self.error:
+            raise self.error
+        return self.error is not None
+
+
+def predict_records(
+    records: Iterable[Record],
+    *,
+    read: ReadViews,
+    forwards: Sequence[Forward],
+    batch_size: int,
+    workers: int | None = None,
+    skip: RecordTest | None = None,
+    on_drop: OnDrop,
+    keep_in_flight: int = 0,
+) -> Iterator[tuple[Record, list[np.ndarray] | None]]:
+    """Read records in threads and run models over their views.
+
+    Args:
+        records: media.
+        read: gives one array of views per model.
+        forwards: one per model.
+        batch_size: views in one forward pass.
+        workers: threads that read; default all cores.
+        skip: records to yield unread.
+        on_drop: receives records with unreadable media.
+        keep_in_flight: see ``predict``.
+
+    Yields:
+        (record, outputs) in input order: (V, D) float32 per model; None where ``skip`` is true.
+    """
+    num_workers = workers or available_cores()
+    nothing = no_views(len(forwards))
+
+    def try_read(record: Record) -> tuple[PendingRecord, Sequence[np.ndarray]]:
+        pending = PendingRecord(record, is_skipped=skip is not None and skip(record))
+        try:
+            return pending, nothing if pending.is_skipped else read(record)
+        except MediaError as error:
+            pending.error = error
+            return pending, nothing
+
+    items: Iterator[tuple[PendingRecord, Sequence[np.ndarray]] | Idle] = parallel_map(
+        try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
+    )
+    for pending, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
+        if not pending.is_dropped(on_drop):
+            yield pending.record, None if pending.is_skipped else outputs
+
+
+def no_views(num_models: int) -> list[np.ndarray]:
+    """Views of a record that no model sees."""
+    return [np.empty((0, 0, 0, 0, 0), dtype=np.uint8)] * num_models
+
+
+def forward_of(function: Callable[[Tensor], Tensor], model: LoadedModel) -> Forward:
+    """``function`` of normalised clips (N, C, T, H, W), applied to views with the model's normalisation and device."""
+
+    def forward(views: Tensor) -> Tensor:
+        spec = model.spec
+        return function(normalise(views, mean=spec.mean, std=spec.std, dtype=model.precision, device=model.device))
+
+    return forward
 
 
 def predict(
@@ -25,41 +119,41 @@ def predict(
     batch_size: int,
     keep_in_flight: int = 0,
 ) -> Iterator[tuple[Key, list[np.ndarray]]]:
-    """Run one or several models over a stream of views.
+    """Run models over a stream of views.
 
     Args:
-        items: (key, views): for each model an array (V, T, H, W, 3) uint8; V = 0 passes the key through in its place.
-            A ``Idle`` says that the input is quiet: what is waiting for a full batch is run now.
-        forwards: each maps (B, T, H, W, 3) uint8 to outputs (B, K), on any device.
+        items: (key, views), views being one array (V, T, H, W, 3) uint8 per model; with V = 0 the outputs are empty.
+            ``Idle`` says that the input pauses, so incomplete batches run at once.
+        forwards: one per model.
         batch_size: B, views in one forward pass.
-        keep_in_flight: batches a device may still be working on while the next is filled; 0 on a CPU.
+        keep_in_flight: batches that a device may still compute while the next one is filled; 0 on a CPU.
 
     Yields:
-        (key, outputs): for each model (V, K) float32, in the order of ``items``.
+        (key, outputs) in the order of ``items``: (V, D) float32 per model.
     """
     waiting: deque[Key] = deque()
-    lanes = [_Lane(forward, batch_size, keep_in_flight) for forward in forwards]
+    batchers = [_Batcher(forward, batch_size, keep_in_flight) for forward in forwards]
 
     def ready() -> Iterator[tuple[Key, list[np.ndarray]]]:
-        while waiting and all(lane.is_next_done for lane in lanes):
-            yield waiting.popleft(), [lane.pop() for lane in lanes]
+        while waiting and all(batcher.is_next_done for batcher in batchers):
+            yield waiting.popleft(), [batcher.pop() for batcher in batchers]
 
     for item in items:
         if isinstance(item, Idle):
-            for lane in lanes:
-                lane.flush()
+            for batcher in batchers:
+                batcher.flush()
         else:
             key, views = item
             waiting.append(key)
-            for lane, lane_views in zip(lanes, views, strict=True):
-                lane.push(lane_views)
+            for batcher, own_views in zip(batchers, views, strict=True):
+                batcher.push(own_views)
         yield from ready()
-    for lane in lanes:
-        lane.flush()
+    for batcher in batchers:
+        batcher.flush()
     yield from ready()
 
 
-class _Item:
+class _Outputs:
     """Outputs of one key, collected batch by batch."""
 
     __slots__ = ("num_views", "parts")
@@ -69,17 +163,17 @@ class _Item:
         self.parts: list[np.ndarray] = []
 
 
-class _Lane:
-    """One model's batch in the making, and the batches its device still works on."""
+class _Batcher:
+    """One model's incomplete batch, and the batches that its device still computes."""
 
     def __init__(self, forward: Forward, batch_size: int, keep_in_flight: int) -> None:
         self._forward = forward
         self._batch_size = batch_size
         self._keep_in_flight = keep_in_flight
-        self._items: deque[_Item] = deque()
+        self._items: deque[_Outputs] = deque()
         self._batch: Tensor | None = None  # (B, T, H, W, 3) uint8
-        self._spans: list[tuple[_Item, int]] = []  # whose views fill the batch, in order
-        self._in_flight: deque[tuple[Tensor, list[tuple[_Item, int]]]] = deque()
+        self._spans: list[tuple[_Outputs, int]] = []  # owners of the batch's views, in order
+        self._in_flight: deque[tuple[Tensor, list[tuple[_Outputs, int]]]] = deque()
 
     @property
     def is_next_done(self) -> bool:
@@ -91,7 +185,7 @@ class _Lane:
         return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
 
     def push(self, views: np.ndarray) -> None:
-        item = _Item(len(views))
+        item = _Outputs(len(views))
         self._items.append(item)
         while len(views):
             if self._batch is None or self._batch.shape[1:] != views.shape[1:]:

@@ -19,18 +19,18 @@ class LoadedModel:
     """A model in ``eval`` mode on its device, with all that scoring takes.
 
     Attributes:
-        model: maps clips (N, C, S, H, W) to logits (N, K) float32.
+        network: maps clips (N, C, S, H, W) to logits (N, K) float32.
         spec: input, normalisation, classes.
         temperature: logits are divided by it before the softmax; 1.0 where none was fitted.
         sha256: digest of the checkpoint.
         name: the checkpoint's path as given.
-        device: where ``model`` is.
+        device: where ``network`` is.
         precision: dtype its backbone computes in.
         backbone: digest of the file that a frozen backbone came from, "" for ImageNet's weights; None where it has
             learnt.
     """
 
-    model: Recogniser
+    network: Recogniser
     spec: ModelSpec
     temperature: float
     sha256: str
@@ -50,13 +50,13 @@ class OpenedModel:
     """A model as its file has it.
 
     Attributes:
-        model: in ``eval`` mode, on the CPU, in float32.
+        network: in ``eval`` mode, on the CPU, in float32.
         spec: input, normalisation, classes.
         temperature: fitted for its scores; None where there is none.
         found: the file.
     """
 
-    model: Recogniser
+    network: Recogniser
     spec: ModelSpec
     temperature: float | None
     found: Checkpoint | Weights
@@ -100,7 +100,7 @@ def load_model(
         frame_interval=frame_interval,
     )
     return LoadedModel(
-        model=_ready(opened.model, opened.spec, device, precision),
+        network=_ready(opened.network, opened.spec, device, precision),
         spec=opened.spec,
         temperature=1.0 if opened.temperature is None else opened.temperature,
         sha256=opened.found.sha256,
@@ -169,7 +169,7 @@ def load_extractor(
     model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
     spec = model_spec(name, classes=())
     return LoadedModel(
-        model=_ready(model, spec, device, precision),
+        network=_ready(model, spec, device, precision),
         spec=spec,
         temperature=1.0,
         sha256="",

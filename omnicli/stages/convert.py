@@ -39,7 +39,7 @@ def convert(opened: OpenedModel, out: str | Path, to: Target) -> str:
         UsageError: ``to`` has no such architecture.
         OutputError: the file cannot be written.
     """
-    weights, meta = opened.model.state_dict(), meta_of(opened)
+    weights, meta = opened.network.state_dict(), meta_of(opened)
     match to:
         case "omni":
             return save_checkpoint(out, meta=meta, state_dict=weights)
@@ -58,7 +58,7 @@ def named_for(
     """Our weights under the names of mmaction2 or old mmaction. Raises UsageError."""
     check_has_place(opened, to)
     name = opened.spec.name
-    is_3d = not opened.model.is_2d
+    is_3d = not opened.network.is_2d
     # 2D backbones that are not its own ResNets mmaction2 takes from timm or torchvision, names and all
     layout = to if is_3d or is_plain_resnet(name) else "mmaction"
     return from_omni(weights, layout, is_shifted=name.startswith("tsm-"))
@@ -68,7 +68,7 @@ def check_has_place(opened: OpenedModel, to: Target) -> None:
     """Raises UsageError where ``to`` has no architecture that computes the same."""
     if to not in ("mmaction2", "mmaction"):
         return
-    config = mmaction2_model(opened.spec, opened.model.fc.in_features)
+    config = mmaction2_model(opened.spec, opened.network.fc.in_features)
     # only mmaction2 takes backbones of timm and torchvision
     if config is None or (to == "mmaction" and "." in config["backbone"]["type"]):
         raise UsageError(
@@ -111,11 +111,11 @@ def describe(opened: OpenedModel, to: Target) -> dict[str, Any]:
         "to": to,
         **json.loads(json.dumps(spec.to_meta())),
         "temperature": opened.temperature,
-        "num_tensors": len(opened.model.state_dict()),
+        "num_tensors": len(opened.network.state_dict()),
         "notes": what_stays_behind(opened, to),
     }
     if to == "mmaction2":
-        described["mmaction2_model"] = as_python(mmaction2_model(spec, opened.model.fc.in_features))
+        described["mmaction2_model"] = as_python(mmaction2_model(spec, opened.network.fc.in_features))
     return described
 
 

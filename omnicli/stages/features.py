@@ -8,17 +8,16 @@ Ours: videos at 1 frame a second unless `--fps` says otherwise; float16 on disk,
 rounded values.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from omnicli.inference.protocols import ExtractFeatures
 from omnicli.inference.scorer import half_precision
 from omnicli.streams.record import OnDrop, Record
 
-Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
 
-
-def feature_records(records: Iterable[Record], *, extract: Extract, on_drop: OnDrop) -> Iterator[Record]:
+def feature_records(records: Iterable[Record], *, extract: ExtractFeatures, on_drop: OnDrop) -> Iterator[Record]:
     """Attach features to every record that can be read.
 
     Args:

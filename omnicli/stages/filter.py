@@ -24,6 +24,7 @@ import numpy as np
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores, rounded_score
+from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import Spool
@@ -70,11 +71,8 @@ class Evidence(NamedTuple):
     query_score: float | None
 
 
-Score = Callable[..., Iterator[tuple[Record, np.ndarray | None]]]
-
-
 def filter_records(
-    records: Iterable[Record], *, score: Score | None, queries: Queries, rule: FilterRule, on_drop: OnDrop
+    records: Iterable[Record], *, score: ScoreRecords | None, queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """Keep what the teachers believe (Sec. 3.4).
 
@@ -147,14 +145,14 @@ def keep_curve(counts: Mapping[str, int]) -> list[str]:
 
 
 def _weigh(
-    records: Iterable[Record], score: Score, queries: Queries, rule: FilterRule, on_drop: OnDrop
+    records: Iterable[Record], score: ScoreRecords, queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Evidence]]:
     """Score every record with the teachers; what this rule cannot judge is not even read."""
 
     def has_no_class(record: Record) -> bool:
         return rule.needs_query and queries.find(record) is None
 
-    for record, scores in score(records, passes=has_no_class, on_drop=on_drop):
+    for record, scores in score(records, skip=has_no_class, on_drop=on_drop):
         if scores is None:
             on_drop(record, NO_CLASS)
             continue

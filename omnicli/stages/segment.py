@@ -15,7 +15,7 @@ Ours: the threshold (0.5); the class of a video without label or query, the one 
 decimals before any decision, so that `frame_scores` decides again as at first; a video with no positive moment leaves.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,10 +25,9 @@ from omnicli.data.labels import read_examples
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import DECIMALS
+from omnicli.inference.protocols import ScoreVideos
 from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
 from omnicli.streams.record import OnDrop, Record
-
-Score = Callable[..., Iterator[tuple[Record, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class SegmentRule:
 
 
 def segment_records(
-    records: Iterable[Record], *, score: Score | None, queries: Queries | None, rule: SegmentRule, on_drop: OnDrop
+    records: Iterable[Record], *, score: ScoreVideos | None, queries: Queries | None, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
     """Find where untrimmed videos show their class.
 
@@ -69,7 +68,7 @@ def segment_records(
         for record in records:
             yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
         return
-    for record, scored in score(records, passes=is_untouched, on_drop=on_drop):
+    for record, scored in score(records, skip=is_untouched, on_drop=on_drop):
         if scored is None:
             yield record
             continue

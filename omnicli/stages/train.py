@@ -170,7 +170,7 @@ def train_student(
     if setting.compile:
         model.compile()
     feed = (CachedFeatureInputs if recipe.freeze == "backbone" else ClipInputs)(student, plan, look, setting)
-    student = replace(student, model=cast(Recogniser, training.result))
+    student = replace(student, network=cast(Recogniser, training.result))
     judge = Validator(student, val_examples, setting, on_drop)
     yield from training.run(
         partial(feed.batches, training.bad),

@@ -64,7 +64,7 @@ class ClipInputs:
     def logits(self, inputs: Tensor) -> Tensor:
         """(N, K) float32 of ``inputs``."""
         with self.setting.autocast():
-            return self.teacher.model(inputs)  # type: ignore[no-any-return]
+            return self.teacher.network(inputs)  # type: ignore[no-any-return]
 
     def _places(self, portion: SourceDraws, epoch: int) -> list[DrawnExample]:
         examples = self.plan.sources[portion.source].examples
@@ -119,7 +119,7 @@ class CachedFeatureInputs(ClipInputs):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(N, K) float32 of ``inputs``."""
-        return self.teacher.model.classify(inputs)
+        return self.teacher.network.classify(inputs)
 
     def _source_batches(
         self, number: int, portions: Sequence[SourceDraws], bad: Mapping[ExampleKey, str], epoch: int
@@ -132,7 +132,7 @@ class CachedFeatureInputs(ClipInputs):
         )  # by view, then by row
         views = np.unique(pairs[0]).tolist()
         made = [self._features(number, view, pairs[1][pairs[0] == view].tolist()) for view in views]
-        features = torch.cat(made) if made else torch.empty(0, self.teacher.model.fc.in_features)
+        features = torch.cat(made) if made else torch.empty(0, self.teacher.network.fc.in_features)
         ends = np.cumsum([len(portion.rows) for portion in portions])
         spans = np.split(where.reshape(-1), ends[:-1]) if portions else []
         return feature_batches(
@@ -159,7 +159,7 @@ class CachedFeatureInputs(ClipInputs):
     def _view(self, record: Record, epoch: int) -> np.ndarray:
         """One training clip as views (V, T, H, W, 3): each frame alone, or all of them together."""
         clip = read_training_clip(record, look=self.look, epoch=epoch, draw=0)  # (S, H, W, 3)
-        if not self.teacher.model.is_framewise:
+        if not self.teacher.network.is_framewise:
             return clip[None]
         is_still = (clip == clip[:1]).all()  # an image, repeated: one look is enough
         return (clip[:1] if is_still else clip)[:, None]

@@ -255,7 +255,7 @@ def learn_classifier(
     """
     probe = replace(recipe, epochs=recipe.probe_epochs, lr=recipe.probe_lr)
     plain = replace(objective, label_smoothing=0.0, mixup_alpha=0.0, is_cross=False)
-    model = feed.teacher.model
+    model = feed.teacher.network
     model.freeze("backbone")
     inner = prepare_training(model, probe, feed.plan, training.out, training.options, feed.setting)
     for epoch in range(probe.epochs):

@@ -10,7 +10,7 @@ from omnicli.data.dataloader import Example
 from omnicli.data.training_clips import read_feature
 from omnicli.errors import Interrupted, MediaError
 from omnicli.inference.metrics import classification_metrics, mean_average_precision
-from omnicli.inference.scorer import forward_of, predict_records
+from omnicli.inference.predictor import forward_of, predict_records
 from omnicli.inference.views import ViewOptions, read_views
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
@@ -59,7 +59,7 @@ class Validator:
 
         The classified mean of features is the mean of logits. Raises TrainingDiverged: they are not finite.
         """
-        model = self._teacher.model
+        model = self._teacher.network
         if self._features is None or model.frozen != "backbone":
             self._features = backbone_features(self._teacher, self._examples, self._read, self._setting)
             self._forget_unreadable()
@@ -78,7 +78,7 @@ class Validator:
 
     def _read(self, record: Record) -> np.ndarray:
         views = ViewOptions(num_clips=1, root=self._setting.root)
-        return read_views(record, teachers=[self._teacher], views=views)[0]
+        return read_views(record, models=[self._teacher], views=views)[0]
 
     def _forget_unreadable(self) -> None:
         features, failed = self._features or (torch.empty(0), {})
@@ -92,7 +92,7 @@ class Validator:
 
 def num_frames_per_view(teacher: LoadedModel) -> int:
     """Frames that M looks at together: 1 for TSN, the segments of a TSM, the frames of a clip for a 3D model."""
-    if teacher.model.is_framewise:
+    if teacher.network.is_framewise:
         return 1
     return teacher.spec.num_segments * teacher.spec.num_frames
 
@@ -114,16 +114,16 @@ def backbone_features(
             places.append(Record(example.record, position=row))
             continue
         try:
-            features[row] = torch.from_numpy(read_row(example.record, teacher.model.fc.in_features, setting.root))
+            features[row] = torch.from_numpy(read_row(example.record, teacher.network.fc.in_features, setting.root))
         except MediaError as error:
             unreadable[row] = str(error)
-    was_training = teacher.model.training
-    teacher.model.eval()
+    was_training = teacher.network.training
+    teacher.network.eval()
     with setting.autocast():
         for record, outputs in predict_records(
             places,
             read=lambda record: [read(record)],
-            forwards=[forward_of(teacher.model.features, teacher)],
+            forwards=[forward_of(teacher.network.features, teacher)],
             batch_size=max(1, READ_FRAMES // num_frames_per_view(teacher)),
             workers=setting.workers,
             on_drop=lambda record, why: unreadable.update({record.position: why.partition(": ")[2]}),
@@ -131,7 +131,7 @@ def backbone_features(
             if setting.should_stop():
                 raise Interrupted("stopped while reading; run the same command again to go on")
             features[record.position] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
-    teacher.model.train(was_training)  # views are computed while an epoch runs, and its dropout must go on
-    gap = torch.zeros(teacher.model.fc.in_features)
+    teacher.network.train(was_training)  # views are computed while an epoch runs, and its dropout must go on
+    gap = torch.zeros(teacher.network.fc.in_features)
     rows = [features.get(row, gap) for row in range(len(examples))]
     return torch.stack(rows) if rows else gap.new_empty(0, len(gap)), unreadable

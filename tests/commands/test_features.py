@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.data.frame_sampling import clip_indices_test
-from omnicli.inference.scorer import forward_of
+from omnicli.inference.predictor import forward_of
 from omnicli.inference.views import ViewOptions, read_views
 from omnicli.media.source import open_media
 from omnicli.models.checkpoint import save_checkpoint
@@ -94,9 +94,9 @@ def test_a_3d_model_gives_one_feature_a_clip_with_the_clips_mean_time(clip_model
     with ShardReader(line["path"]) as shard:
         features, times = shard.features(line["row"])
     teacher = load_model(clip_model)
-    [views] = read_views(Record({"path": str(video)}), teachers=[teacher], views=ViewOptions(num_clips=3))
+    [views] = read_views(Record({"path": str(video)}), models=[teacher], views=ViewOptions(num_clips=3))
     with torch.inference_mode():
-        expected = forward_of(teacher.model.features, teacher)(torch.from_numpy(np.ascontiguousarray(views))).numpy()
+        expected = forward_of(teacher.network.features, teacher)(torch.from_numpy(np.ascontiguousarray(views))).numpy()
     np.testing.assert_allclose(features, expected, atol=2e-3 * np.abs(expected).max())
     with open_media(Record({"path": str(video)})) as source:
         indices = clip_indices_test(source.num_frames, num_clips=3, clip_frames=4, frame_interval=2)

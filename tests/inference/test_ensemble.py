@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from omnicli.errors import ModelError
-from omnicli.inference.ensemble import align_classes, mean_scores, moment_scores, softmax, teacher_scores
+from omnicli.inference.ensemble import align_classes, chunk_scores, mean_scores, model_scores, softmax
 from omnicli.models.loading import load_model
 from omnicli.streams.record import Record
 
@@ -26,8 +26,8 @@ def test_softmax_equals_torch_and_survives_large_logits():
 def test_a_2d_teacher_averages_logits_at_its_temperature(model):
     logits = np.random.default_rng(0).normal(0, 3, (6, len(model.classes))).astype(np.float32)
     warm = dataclasses.replace(model, temperature=2.5)
-    np.testing.assert_allclose(teacher_scores(logits, warm), softmax(logits.astype(np.float64).mean(0) / 2.5))
-    assert teacher_scores(logits, warm).max() < teacher_scores(logits, model).max()
+    np.testing.assert_allclose(model_scores(logits, warm), softmax(logits.astype(np.float64).mean(0) / 2.5))
+    assert model_scores(logits, warm).max() < model_scores(logits, model).max()
 
 
 def test_teachers_must_share_their_classes(model):
@@ -43,8 +43,8 @@ def test_a_vote_is_the_mean_of_scores_and_each_moment_has_its_own(model):
     logits = np.random.default_rng(1).normal(0, 3, (4, len(model.classes))).astype(np.float32)
     cool, record = dataclasses.replace(model, temperature=0.5), Record({"id": "a"})
     both = mean_scores([logits, logits], [model, cool], record)
-    np.testing.assert_allclose(both, (teacher_scores(logits, model) + teacher_scores(logits, cool)) / 2)
-    moments = moment_scores([logits, logits], [model, cool], record)
+    np.testing.assert_allclose(both, (model_scores(logits, model) + model_scores(logits, cool)) / 2)
+    moments = chunk_scores([logits, logits], [model, cool], record)
     for row, scores in zip(logits, moments, strict=True):
         np.testing.assert_allclose(scores, mean_scores([row[None]] * 2, [model, cool], record))
 
@@ -53,5 +53,5 @@ def test_of_several_labels_each_has_a_score_of_its_own_at_every_moment(model):
     several = dataclasses.replace(model, spec=dataclasses.replace(model.spec, multi_label=True))
     logits = np.full((2, len(model.classes)), 3.0, np.float32)
     expected = 1 / (1 + np.exp(-3.0 / model.temperature))
-    np.testing.assert_allclose(moment_scores([logits], [several], Record({"id": "a"})), expected, rtol=1e-6)
-    np.testing.assert_allclose(teacher_scores(logits, several), expected, rtol=1e-6)
+    np.testing.assert_allclose(chunk_scores([logits], [several], Record({"id": "a"})), expected, rtol=1e-6)
+    np.testing.assert_allclose(model_scores(logits, several), expected, rtol=1e-6)

@@ -49,7 +49,7 @@ def store(media, model, folder, fps=1.0, **provenance):
     writer = ShardWriter(folder, stage="features", kind="features", provenance={"fps": fps, **provenance})
 
     def extract(records, on_drop):
-        return extract_features(records, teacher=model, fps=fps, root=None, batch_size=8, on_drop=on_drop)
+        return extract_features(records, model=model, fps=fps, root=None, batch_size=8, on_drop=on_drop)
 
     for place, record in enumerate(media):
         record.position = place
@@ -67,7 +67,7 @@ def rows(media, model, tmp_path_factory):
 def scored(records, model, **views):
     return list(
         score_records(
-            records, teachers=[model], views=ViewOptions(**views), batch_size=8,
+            records, models=[model], views=ViewOptions(**views), batch_size=8,
             on_drop=lambda *leaving: pytest.fail(str(leaving)),
         )
     )  # fmt: skip
@@ -76,7 +76,7 @@ def scored(records, model, **views):
 def moments_of(records, model, **options):
     return list(
         score_videos(
-            records, teachers=[model], moments=VideoSampling(**options), batch_size=8, passes=lambda record: False,
+            records, models=[model], sampling=VideoSampling(**options), batch_size=8, skip=lambda record: False,
             on_drop=lambda *leaving: pytest.fail(str(leaving)),
         )
     )  # fmt: skip
@@ -111,7 +111,7 @@ def test_the_frames_of_a_row_are_the_moments_of_its_video(media, rows, model):
 
 
 def test_features_at_another_rate_are_no_moments(media, rows, model, tmp_path):
-    with pytest.raises(InputError, match=r"features of 1 frames a second; give --fps 1"):
+    with pytest.raises(InputError, match=r"features at 1 frames per second; give --fps 1"):
         moments_of(rows[3:], model, fps=2.0)
     faster = store(media[3:4], model, tmp_path, fps=2.0, checkpoint=model.sha256)
     assert len(moments_of(faster, model, fps=2.0)[0][1].scores) > len(moments_of(rows[3:4], model)[0][1].scores)
@@ -148,7 +148,7 @@ def test_a_shard_that_is_gone_or_cut_short_is_a_counted_reject_and_the_next_row_
     (tmp_path / "cut.h5").write_bytes(Path(rows[0]["path"]).read_bytes()[:3000])
     dropped = []
     got = score_records(
-        [gone, rows[1].derive(path=str(tmp_path / "cut.h5")), rows[2]], teachers=[model], views=ViewOptions(),
+        [gone, rows[1].derive(path=str(tmp_path / "cut.h5")), rows[2]], models=[model], views=ViewOptions(),
         batch_size=8, on_drop=lambda record, reason: dropped.append(reason),
     )  # fmt: skip
     assert [record["id"] for record, _ in got] == [rows[2]["id"]]
@@ -168,14 +168,14 @@ def test_a_frame_stored_again_and_again_is_one_moment(media, rows, model, tmp_pa
 
 
 def test_who_does_not_look_at_frames_one_by_one_is_not_asked_about_them(rows, model):
-    model.model.is_framewise = False  # as in a TSM
+    model.network.is_framewise = False  # as in a TSM
     try:
-        with pytest.raises(ModelError, match="does not look at frames one by one: give the videos"):
+        with pytest.raises(ModelError, match="does not score single frames; give the videos"):
             moments_of(rows[3:4], model)
     finally:
-        del model.model.is_framewise
+        del model.network.is_framewise
 
 
 def test_options_of_looking_do_nothing_for_rows_and_are_refused(rows, model):
-    with pytest.raises(UsageError, match="features are ready"):
+    with pytest.raises(UsageError, match="features are computed already"):
         scored(rows[:1], model, num_segments=5)

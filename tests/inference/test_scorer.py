@@ -25,7 +25,7 @@ def model(teacher):
 def scored(records, teachers, **options):
     dropped = []
     got = score_records(
-        records, teachers=teachers, views=ViewOptions(), batch_size=4, workers=2,
+        records, models=teachers, views=ViewOptions(), batch_size=4, workers=2,
         on_drop=lambda *leaving: dropped.append(leaving), **options,
     )  # fmt: skip
     return list(got), dropped
@@ -47,7 +47,7 @@ def test_scores_equal_the_model_run_by_hand(model, world):
         clip = centre_crop(resize_short_side(frames, model.spec.short_side), model.spec.crop_size)
         x = normalise(torch.from_numpy(np.ascontiguousarray(clip))[None], mean=model.spec.mean, std=model.spec.std)
         with torch.inference_mode():
-            expected = torch.softmax(model.model(x)[0].double() / model.temperature, -1).numpy()
+            expected = torch.softmax(model.network(x)[0].double() / model.temperature, -1).numpy()
         np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_order_is_kept_around_what_passes_and_what_cannot_be_read(model, world, 
         records += [Record({"id": f"pass{i}", "path": "never opened"})]
     for position, record in enumerate(records):
         record.position = position
-    got, dropped = scored(records, [model], passes=lambda record: record["id"].startswith("pass"))
+    got, dropped = scored(records, [model], skip=lambda record: record["id"].startswith("pass"))
     assert [r.position for r, _ in got] == [r.position for r in records if not r["id"].startswith("bad")]
     assert [scores is None for _, scores in got] == [r["id"].startswith("pass") for r, _ in got]
     assert [r["id"] for r, _ in dropped] == [f"bad{i}" for i in range(len(good))]
@@ -84,7 +84,7 @@ def test_scores_that_are_not_finite_stop_the_run(model, world):
             return torch.full((len(clips), len(model.classes)), float("nan"))
 
     with pytest.raises(ModelError, match=r"the scores of .* are not finite"):
-        scored(images(world, 5), [dataclasses.replace(model, model=Broken())])
+        scored(images(world, 5), [dataclasses.replace(model, network=Broken())])
 
 
 def made_teacher(name, **spec):
@@ -99,12 +99,12 @@ def made_teacher(name, **spec):
 
 
 def test_an_image_for_a_3d_teacher_is_an_error_that_says_why(world):
-    with pytest.raises(ModelError, match=r"3D teacher r2d-r18\.pth.*deflated.*2D teacher"):
+    with pytest.raises(ModelError, match=r"3D model r2d-r18\.pth.*deflating.*2D model"):
         scored(images(world, 6), [made_teacher("r2d-r18", num_frames=2, frame_interval=1)])
 
 
 def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
-    from omnicli.inference.scorer import forward_of
+    from omnicli.inference.predictor import forward_of
     from omnicli.inference.views import clip_views
     from omnicli.media.source import open_media
 
@@ -114,14 +114,14 @@ def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
     with open_media(records[0]) as source:
         views = clip_views(source, num_clips=10, num_frames=2, frame_interval=3, short_side=36, crop_size=32)
     with torch.inference_mode():
-        logits = forward_of(teacher.model, teacher)(torch.from_numpy(np.ascontiguousarray(views)))
+        logits = forward_of(teacher.network, teacher)(torch.from_numpy(np.ascontiguousarray(views)))
     np.testing.assert_allclose(got[0][1], torch.softmax(logits.double(), -1).mean(0).numpy(), atol=1e-5)
 
 
 def test_a_tsm_sees_all_segments_together_and_an_image_as_a_still_clip(world):
     teacher = made_teacher("tsm-resnet18", num_segments=4)
     seen = []
-    teacher.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    teacher.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
     scored(images(world, 6), [teacher])
     videos = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
     scored(videos, [teacher])
@@ -196,14 +196,14 @@ def test_the_published_protocols_equal_a_hand_written_loop(world, name, spec, op
     clips = torch.tensor(np.array(cut, np.float32)).permute(0, 2, 5, 1, 3, 4)  # (views, crops, C, T, H, W)
     with torch.inference_mode():
         if name.startswith("tsm-"):
-            logits = teacher.model(clips.squeeze(3).permute(1, 2, 0, 3, 4))  # (crops, C, S, H, W)
+            logits = teacher.network(clips.squeeze(3).permute(1, 2, 0, 3, 4))  # (crops, C, S, H, W)
         else:
-            logits = teacher.model(clips.flatten(0, 1))
+            logits = teacher.network(clips.flatten(0, 1))
     is_2d = name.startswith("ts")
     expected = logits.mean(0).softmax(-1) if is_2d else logits.softmax(-1).mean(0)
     record = Record({"id": "a", "path": str(path)}, position=0)
     got = score_records(
-        [record], teachers=[teacher], views=ViewOptions(generation=generation, **options), batch_size=16,
+        [record], models=[teacher], views=ViewOptions(generation=generation, **options), batch_size=16,
         on_drop=lambda *drop: None,
     )  # fmt: skip
     np.testing.assert_allclose(next(iter(got))[1], expected.numpy(), atol=1e-4)
@@ -211,7 +211,7 @@ def test_the_published_protocols_equal_a_hand_written_loop(world, name, spec, op
 
 def fully_convolutional(teacher, record, **options):
     views = ViewOptions(num_clips=2, fully_convolutional=True, **options)
-    scored = score_records([record], teachers=[teacher], views=views, batch_size=2, on_drop=lambda *drop: None)
+    scored = score_records([record], models=[teacher], views=views, batch_size=2, on_drop=lambda *drop: None)
     return next(iter(scored))[1]
 
 
@@ -223,12 +223,12 @@ def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_c
     record = Record({"id": "a", "path": str(path)}, position=0)
     short_side = 96
     views = ViewOptions(num_clips=2, crops="full", short_side=short_side)
-    clips = torch.from_numpy(np.ascontiguousarray(read_views(record, teachers=[teacher], views=views)[0]))
+    clips = torch.from_numpy(np.ascontiguousarray(read_views(record, models=[teacher], views=views)[0]))
     with torch.inference_mode():
         x = normalise(clips, mean=teacher.spec.mean, std=teacher.spec.std)
-        places = teacher.model.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
+        places = teacher.network.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
         expected = [
-            teacher.model.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7
+            teacher.network.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7
             for top in range(places.shape[2] - 1)
             for left in range(places.shape[3] - 1)
         ]
@@ -242,9 +242,9 @@ def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_c
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("tsn-resnet10t", {"crops": "full"}, "is for 3D models"),
-        ("r3d-r18", {}, "more than the 32 pixels"),
-        ("r3d-r18", {"crops": "three", "crop_size": 32}, "more than the 32 pixels"),
+        ("tsn-resnet10t", {"crops": "full"}, "is a 2D model"),
+        ("r3d-r18", {}, "trained on 32 pixels"),
+        ("r3d-r18", {"crops": "three", "crop_size": 32}, "trained on 32 pixels"),
     ],
 )
 def test_a_fully_convolutional_test_that_would_change_nothing_is_refused(world, name, options, says):
@@ -267,7 +267,7 @@ def test_a_video_of_one_frame_is_no_image(world, tmp_path):
 
 def test_features_of_the_frames_at_given_times_are_those_frames(model, world):
     video = next(read_records([str(world / "target" / "val")], on_drop=lambda record, reason: None))
-    options = {"teacher": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
+    options = {"model": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
     [(_, features, times)] = extract_features([video], **options)
     [(_, chosen, chosen_times)] = extract_features([video], at_sec=lambda record: [times[3], times[1]], **options)
     np.testing.assert_array_equal(chosen_times, times[[3, 1]])

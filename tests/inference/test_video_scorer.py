@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omnicli.errors import ModelError
 from omnicli.inference.device import pick_device
-from omnicli.inference.video_scorer import VideoSampling, check_alike, cut, score_videos, wanted_frames
+from omnicli.inference.video_scorer import VideoSampling, check_same_kind, clip_intervals, score_videos, wanted_frames
 from omnicli.media.source import open_media
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
@@ -42,7 +42,7 @@ def meter(**kinds):
         num_segments=3, num_frames=1 if kinds.get("is_2d", True) else 4, frame_interval=1,
     )  # fmt: skip
     return LoadedModel(
-        model=Meter(**kinds), spec=spec, temperature=1.0, sha256="", name="meter.pth", device=pick_device("cpu"),
+        network=Meter(**kinds), spec=spec, temperature=1.0, sha256="", name="meter.pth", device=pick_device("cpu"),
         precision=torch.float32,
     )  # fmt: skip
 
@@ -74,15 +74,15 @@ def never(record):
     return False
 
 
-def score(records, teachers=None, *, passes=never, workers=2, **look):
+def score(records, models=None, *, skip=never, workers=2, **look):
     """({id: scored}, [(id, reason)]), in order."""
     dropped = []
     records = [record.derive() for record in records]
     for position, record in enumerate(records):
         record.position = position
     made = score_videos(
-        records, teachers=teachers or [meter()], moments=VideoSampling(**look), batch_size=5, workers=workers,
-        passes=passes,
+        records, models=models or [meter()], sampling=VideoSampling(**look), batch_size=5, workers=workers,
+        skip=skip,
         on_drop=lambda record, reason: dropped.append((record["id"], reason)),
     )  # fmt: skip
     return {record["id"]: scored for record, scored in made}, dropped
@@ -157,7 +157,7 @@ def test_what_is_no_video_leaves_in_its_place_and_images_pass(tmp_path):
     (tmp_path / "torn.mp4").write_bytes(film.read_bytes()[:200])
     records = [Record({"id": name, "path": str(tmp_path / name)}) for name in names]
     scored, dropped = score(
-        [*records, Record({"id": "asked", "path": "never opened"})], passes=lambda r: r["id"] == "asked"
+        [*records, Record({"id": "asked", "path": "never opened"})], skip=lambda r: r["id"] == "asked"
     )
     assert list(scored) == ["film.mp4", "still.jpg", "asked"]
     assert scored["still.jpg"] is scored["asked"] is None
@@ -210,7 +210,7 @@ def test_a_piece_is_judged_by_its_own_frames_alone(tmp_path):
 def test_a_tsm_sees_a_frame_as_a_still_clip(tmp_path):
     teacher = meter(is_framewise=False)
     [scored] = score([video(write_film(tmp_path / "film.mp4", 50))], [teacher])[0].values()
-    assert teacher.model.shapes == {(3, 3, 16, 16)}  # three segments
+    assert teacher.network.shapes == {(3, 3, 16, 16)}  # three segments
     np.testing.assert_allclose(levels(scored.scores), [0, 25], atol=1e-3)
 
 
@@ -242,7 +242,7 @@ def test_an_error_of_the_input_comes_after_the_videos_before_it(tmp_path):
     for position, record in enumerate(records):
         record.position = position
     running = score_videos(
-        records, teachers=[meter()], moments=VideoSampling(), batch_size=5, workers=2, passes=never, on_drop=print
+        records, models=[meter()], sampling=VideoSampling(), batch_size=5, workers=2, skip=never, on_drop=print
     )
     assert len(next(running)[1].scores) == 10
     with pytest.raises(Exception, match=r"odd.*row"):
@@ -256,15 +256,15 @@ def test_scores_that_are_not_finite_stop_the_run(tmp_path):
 
 
 def test_teachers_of_both_kinds_are_refused():
-    assert check_alike([meter(), meter()])
-    assert not check_alike([meter(is_2d=False)])
+    assert check_same_kind([meter(), meter()])
+    assert not check_same_kind([meter(is_2d=False)])
     with pytest.raises(ModelError, match=r"meter\.pth is 2D, meter\.pth 3D"):
-        check_alike([meter(), meter(is_2d=False)])
+        check_same_kind([meter(), meter(is_2d=False)])
 
 
 @given(start=st.floats(0, 100), duration=st.floats(0.01, 100), clip_sec=st.floats(0.5, 20))
 def test_pieces_follow_each_other_and_only_a_short_tail_is_left_out(start, duration, clip_sec):
-    pieces = cut(start, duration, clip_sec=clip_sec)
+    pieces = clip_intervals(start, duration, clip_sec=clip_sec)
     lengths = [last - first for first, last in pieces]
     left_out = duration - sum(lengths)
     assert -1e-5 <= left_out <= clip_sec / 2 + 1e-5

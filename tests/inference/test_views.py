@@ -57,22 +57,22 @@ def image(world):
 
 
 def test_views_of_each_kind_of_model(tsn, tsm, r3d, video):
-    shapes = [views.shape for views in read_views(video, teachers=[tsn, tsm, r3d], views=ViewOptions(num_clips=5))]
+    shapes = [views.shape for views in read_views(video, models=[tsn, tsm, r3d], views=ViewOptions(num_clips=5))]
     assert shapes == [(3, 1, 32, 32, 3), (1, 4, 32, 32, 3), (5, 4, 32, 32, 3)]
 
 
 def test_teachers_that_look_alike_share_what_was_read(tsn, r3d, video):
-    first, again, _ = read_views(video, teachers=[tsn, tsn, r3d], views=ViewOptions())
+    first, again, _ = read_views(video, models=[tsn, tsn, r3d], views=ViewOptions())
     assert first is again
 
 
 def test_an_image_is_one_segment_and_a_still_clip_and_nothing_for_a_3d_model(tsn, tsm, r3d, image):
-    alone, still = read_views(image, teachers=[tsn, tsm], views=ViewOptions())
+    alone, still = read_views(image, models=[tsn, tsm], views=ViewOptions())
     assert alone.shape == (1, 1, 32, 32, 3)
     assert still.shape == (1, 4, 32, 32, 3)
     assert (still == still[:, :1]).all()
-    with pytest.raises(ModelError, match=r"a\.jsonl:2: an image cannot be judged by the 3D teacher r3d-r18\.pth"):
-        read_views(image, teachers=[r3d], views=ViewOptions())
+    with pytest.raises(ModelError, match=r"a\.jsonl:2: an image cannot be scored by the 3D model r3d-r18\.pth"):
+        read_views(image, models=[r3d], views=ViewOptions())
 
 
 def test_features_are_made_of_single_frames_of_segments_or_of_clips(tsn, tsm, r3d, video):
@@ -90,7 +90,7 @@ def test_features_are_made_of_single_frames_of_segments_or_of_clips(tsn, tsm, r3
 def test_there_are_no_features_of_an_image_by_a_3d_model(tsn, r3d, image):
     with open_media(image) as source:
         assert feature_indices(source, image, tsn, fps=1, num_clips=1).tolist() == [[0]]
-        with pytest.raises(ModelError, match="deflated"):
+        with pytest.raises(ModelError, match="deflating"):
             feature_indices(source, image, r3d, fps=1, num_clips=1)
 
 

@@ -43,7 +43,7 @@ def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, 
     torch.save(raw, tmp_path / "a.pth")
     teacher = load_model(tmp_path / "a.pth", classes=CLASSES)
     assert teacher.spec.name == reference.architectures[model]
-    assert (logits_of(teacher.model, reference.clips(model)) - reference.logits(model)).abs().max() < 1e-4
+    assert (logits_of(teacher.network, reference.clips(model)) - reference.logits(model)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("name", ["R3D_18", "MC3_18", "R2Plus1D_18"])
@@ -89,7 +89,7 @@ def test_an_old_file_without_counts_gives_the_recorded_logits(reference, tmp_pat
     weights = from_omni(to_omni(reference.weights("slowonly_r50_4x16")), "mmaction")
     weights = {f"module.{key}": tensor for key, tensor in weights.items() if "num_batches" not in key}
     torch.save(wrap(weights), tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    model = load_model(tmp_path / "a.pth", classes=CLASSES).model
+    model = load_model(tmp_path / "a.pth", classes=CLASSES).network
     difference = logits_of(model, reference.clips("slowonly_r50_4x16")) - reference.logits("slowonly_r50_4x16")
     assert difference.abs().max() < 1e-4
 

@@ -14,14 +14,14 @@ def test_a_teacher_brings_all_that_scoring_takes(teacher, world):
     assert len(loaded.classes) == 4
     assert loaded.temperature == 1.0  # too few clips to fit one
     assert loaded.sha256 == load_checkpoint(teacher).sha256
-    assert not loaded.model.training
+    assert not loaded.network.training
     assert loaded.spec.crop_size == 64
 
 
 def test_precision_is_that_of_the_backbone_only(teacher):
     loaded = load_model(teacher, torch.device("cpu"), torch.bfloat16)
-    assert {p.dtype for p in loaded.model.backbone.parameters()} == {torch.bfloat16}
-    assert loaded.model.fc.weight.dtype == torch.float32
+    assert {p.dtype for p in loaded.network.backbone.parameters()} == {torch.bfloat16}
+    assert loaded.network.fc.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, "hot"])

@@ -49,14 +49,14 @@ def save_ours(path, name, *, temperature=1.7, seed=0):
 
 
 def clips_for(teacher):
-    frames = 3 if teacher.model.is_2d else 8
+    frames = 3 if teacher.network.is_2d else 8
     return torch.randn(2, 3, frames, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
 def logits_of(path, **told):
     teacher = load_model(path, **told)
-    return teacher.model(clips_for(teacher))
+    return teacher.network(clips_for(teacher))
 
 
 @pytest.mark.parametrize(("name", "to"), THERE_AND_BACK)
@@ -229,7 +229,7 @@ def test_a_description_is_json_and_holds_the_config_that_fits(tmp_path):
     opened = open_model(save_ours(tmp_path / "a.pth", "tsm-resnet18"))
     facts = json.loads(json.dumps(describe(opened, "mmaction2")))
     assert (facts["name"], facts["from"], facts["to"]) == ("tsm-resnet18", "omni", "mmaction2")
-    assert facts["num_tensors"] == len(opened.model.state_dict())
+    assert facts["num_tensors"] == len(opened.network.state_dict())
     assert "type='ResNetTSM'" in facts["mmaction2_model"]
     assert "mmaction2_model" not in describe(opened, "omni")
     assert is_ours(opened)

@@ -22,10 +22,10 @@ CLASSES = ("Archery", "Horse Race", "Playing_Piano", "Surfing", "Dancing", "Divi
 QUERIES = Queries(ClassIndex(CLASSES))
 
 
-def fake_score(records, *, passes, on_drop):
+def fake_score(records, *, skip, on_drop):
     """The teacher's scores are the record's ``scores``; "bad" cannot be read."""
     for record in records:
-        if passes(record):
+        if skip(record):
             yield record, None
         elif record.get("bad"):
             on_drop(record, "unreadable: empty file")

@@ -15,10 +15,10 @@ CLASSES = ("Archery", "Horse Race", "Playing_Piano")
 QUERIES = Queries(ClassIndex(CLASSES))
 
 
-def fake_score(records, *, passes, on_drop):
+def fake_score(records, *, skip, on_drop):
     """A moment a second; its scores are a row of the record's ``scores``. "bad" cannot be read."""
     for record in records:
-        if passes(record):
+        if skip(record):
             yield record, None
         elif record.get("bad"):
             on_drop(record, "unreadable: empty file")

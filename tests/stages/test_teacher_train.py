@@ -284,7 +284,7 @@ def test_every_kind_of_model_takes_a_step_and_comes_back_as_a_teacher(target, tm
     teacher = load_model(tmp_path / "a.pth")
     assert teacher.spec.name == name
     assert (teacher.spec.num_frames, teacher.spec.frame_interval) == (tuple(frames.values()) or (1, 1))
-    scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(num_clips=2), batch_size=2,
+    scored = score_records(target[:1], models=[teacher], views=ViewOptions(num_clips=2), batch_size=2,
                            on_drop=lambda *drop: None)  # fmt: skip
     assert next(iter(scored))[1].sum() == pytest.approx(1)
 

@@ -361,7 +361,7 @@ def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
     assert meta["metrics"] == lines[-3]
     assert meta["provenance"]["sources"] == ["gg", "ig"]
     teacher = load_model(tmp_path / "a.pth")
-    scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
+    scored = score_records(target[:1], models=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
     assert next(iter(scored))[1].sum() == pytest.approx(1)
 
 
@@ -408,7 +408,7 @@ def test_several_labels_give_a_student_of_sigmoids(target, web, tmp_path):
     assert 0 < lines[0]["val_mean_ap"] <= 1
     teacher = load_model(tmp_path / "a.pth")
     assert teacher.spec.multi_label
-    scored = score_records(target[:1], teachers=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
+    scored = score_records(target[:1], models=[teacher], views=ViewOptions(), batch_size=2, on_drop=lambda *_: None)
     scores = next(iter(scored))[1]
     assert ((scores > 0) & (scores < 1)).all()
     assert scores.sum() != pytest.approx(1)

@@ -39,7 +39,7 @@ def examples(world, loaded):
 def test_a_judge_sees_what_eval_sees(loaded, examples):
     judge = Validator(loaded, examples, SETTING, on_drop=lambda *_: None)
     scored = score_records(
-        [example.record for example in examples], teachers=[loaded], views=ViewOptions(), batch_size=8,
+        [example.record for example in examples], models=[loaded], views=ViewOptions(), batch_size=8,
         on_drop=lambda *_: None,
     )  # fmt: skip
     right = [scores.argmax() == example.label for (_, scores), example in zip(scored, examples, strict=True)]
@@ -57,7 +57,7 @@ def test_a_judge_stops_at_scores_that_are_not_finite(teacher, examples):
     """They would count for or against the model by accident, and the epoch could become the best one."""
     loaded = load_model(teacher)
     with torch.no_grad():
-        loaded.model.fc.weight.fill_(torch.inf)
+        loaded.network.fc.weight.fill_(torch.inf)
     for measured in ("metrics", "temperature"):
         with pytest.raises(TrainingDiverged, match="not finite"):
             getattr(Validator(loaded, examples, SETTING, on_drop=lambda *_: None), measured)()
@@ -88,9 +88,9 @@ def test_features_are_in_order_with_a_gap_where_media_are_unreadable(loaded, exa
 def test_features_leave_the_mode_of_the_model_alone(loaded, examples):
     judge = Validator(loaded, examples, SETTING, on_drop=lambda *_: None)
     for mode in (True, False):
-        loaded.model.train(mode)
+        loaded.network.train(mode)
         backbone_features(loaded, examples[:1], judge._read, SETTING)
-        assert loaded.model.training is mode
+        assert loaded.network.training is mode
 
 
 def test_both_feeds_ask_the_same_of_the_same_places(loaded, examples):

@@ -8,11 +8,11 @@ import numpy as np
 
 from omnicli.data.transforms import five_crops
 from omnicli.errors import InputError
+from omnicli.inference.protocols import ExtractFeatures
 from omnicli.inference.scorer import half_precision
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import StoredFeatures, in_turn, is_stored
 
-Extract = Callable[..., Iterator[tuple[Record, np.ndarray, np.ndarray]]]
 NUM_CROPS = 5
 
 
@@ -41,7 +41,9 @@ class FrameReader:
         root: folder that relative paths start from.
     """
 
-    def __init__(self, load: Callable[[], Extract], *, maker: Mapping[str, Any], root: str | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], ExtractFeatures], *, maker: Mapping[str, Any], root: str | None = None
+    ) -> None:
         self._load = load
         self._maker = dict(maker)
         self._stored = StoredFeatures(root)
@@ -49,7 +51,7 @@ class FrameReader:
         self._checked = ""  # path of the last shard
 
     @cached_property
-    def extract(self) -> Extract:
+    def extract(self) -> ExtractFeatures:
         """The model at work. Raises InputError where the features read so far are of another."""
         if self._first is not None and self._first[1] != self._maker:
             where, maker, width = self._first

@@ -9,7 +9,7 @@ Unreadable media leave as counted rejects and do not count in the accuracy; the 
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from omnicli.data.labels import class_name_of, labels_of
 from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores
+from omnicli.inference.protocols import ScoreRecords
 from omnicli.stages.eval.baseline import open_baseline
 from omnicli.stages.eval.confusion import class_accs, exact_p_value, fallen_pairs, most_confused
 from omnicli.stages.eval.evaluator import Evaluator
@@ -26,14 +27,13 @@ from omnicli.streams.record import OnDrop, Record
 
 MAX_SHOWN_CLASSES = 50  # a summary line with more than 50 x 50 counts is no line to read
 
-Score = Callable[..., Iterator[tuple[Record, np.ndarray | None]]]
 Fates = Counter[tuple[bool, bool]]  # records by (baseline was right, this model is right)
 
 
 def evaluate(
     records: Iterable[Record],
     *,
-    score: Score,
+    score: ScoreRecords,
     classes: Sequence[str],
     baseline: ScoreSet | None = None,
     on_drop: OnDrop,
