@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What the studies found: means and 95 % intervals as tables, plots and one line a run.
+"""Summarise the studies: means and 95 % intervals as tables and plots.
 
-    python summarise.py out/eval -o out [--readme ../../README.md]
+    python summarise.py out/eval -o out
 
-Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl, as omni eval writes them. Writes results.jsonl (a line a run), RESULTS.md
-and STUDY.svg. An interval is a bootstrap over draws of the labelled clips and over the UCF groups of the test clips
-(clips of a group show the same person in the same place: they are no independent evidence). A difference is paired: the
-same draw, the same clips. Where its interval holds 0 it is unresolved. Where nearly every test clip is recognised top-1
-tells little; there log loss is compared too, as it is and with confidence set aside.
+Reads eval/STUDY/SETTING/kCLIPS-sSEED.jsonl, which omni eval writes. Writes results.jsonl (one line per run), RESULTS.md
+and STUDY.svg. Intervals are bootstrapped over draws of the labelled clips and over the UCF groups of the test clips:
+clips of one group show the same person in the same place, so they are not independent. A difference is paired: same
+draw, same test clips. It is unresolved if its interval contains 0. Log loss, with and without calibration, complements
+top-1 accuracy where nearly every test clip is recognised.
 """
 
 import argparse
@@ -21,9 +21,14 @@ from runs import Runs, can_be_beaten, interval, paired, read_runs, verdict
 
 WORDS = {"better": "holds", "worse": "does not hold", "unresolved": "unresolved"}
 OUT_OF_REACH = "unresolved¹"
-BEGIN, END = "<!-- actions6:begin -->", "<!-- actions6:end -->"
+HEADING = """# Results on six actions
 
-# study → (title, where the paper has it, the setting that others are compared with, settings in order)
+`examples/actions6/summarise.py` writes this page. Parentheses hold 95 % intervals. `holds`, `does not hold` and
+`unresolved` state whether an interval lies on the side of the claim, on the other side, or contains 0.
+
+"""
+
+# study → (title, place in the OmniSource paper, the setting that others are compared with, settings in order)
 STUDIES = {
     "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
     "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
@@ -32,7 +37,7 @@ STUDIES = {
         "none unfiltered threshold agree query1 query2 query4 query9",
     ),
     "budget": ("One source or two at the same budget, 2D", "Fig. 4", "image", "image both video"),
-    "ratio": ("Target to images in a step, 2D", "Fig. 8", "1:1", "4:1 2:1 1:1 1:2 1:4"),
+    "ratio": ("Ratio of target clips to images, 2D", "Fig. 8", "1:1", "4:1 2:1 1:1 1:2 1:4"),
     "resampling": (
         "Unequal classes, 2D", "Table 10", "power 1", ["power 1", "clipped 5", "power 0.5", "power 0.2"],
     ),
@@ -46,7 +51,7 @@ STUDIES = {
     ),
     "mixup-scratch": ("Mixup, 3D from scratch", "Table 9", "none", ["none", "intra", "web", "web cross"]),
     "transfer": (
-        "Features carry over to three other actions, 3D", "Table 4", "target",
+        "Features transfer to three other actions, 3D", "Table 4", "target",
         ["none", "target", "web", "target fc", "web fc"],
     ),
 }  # fmt: skip
@@ -64,13 +69,13 @@ ALSO = {  # further comparisons: study → (setting, with)
 
 
 class Claim(NamedTuple):
-    """What the paper says, as a comparison made here.
+    """A claim of the OmniSource paper and the comparison that tests it.
 
     Attributes:
-        says: in a few words, with its place.
-        study: where it is looked at.
-        setting: that is said to be better.
-        other: than this.
+        says: the claim and its place in the paper.
+        study: the study that tests it.
+        setting: the setting that is claimed to be better.
+        other: the setting that it is compared with.
     """
 
     says: str
@@ -80,55 +85,52 @@ class Claim(NamedTuple):
 
 
 CLAIMS = [
-    Claim("web data help where labels are few (Fig. 7): our recipe", "few", "best", "target"),
-    Claim("... the most confident, as the paper filters", "few", "paper", "target"),
-    Claim("... without any filter", "few", "unfiltered", "target"),
-    Claim("filtered web data help more than unfiltered ones (Sec. 5.2): our recipe", "few", "best", "unfiltered"),
-    Claim("... by query, one round, no mixup", "few", "query", "unfiltered"),
-    Claim("... the most confident, as the paper filters", "few", "paper", "unfiltered"),
-    Claim("... images alone, by a threshold, as the paper filters", "filtering", "threshold", "unfiltered"),
-    Claim("... images alone, by query", "filtering", "query4", "unfiltered"),
-    Claim("unfiltered web data hurt (Sec. 5.2): images alone", "filtering", "none", "unfiltered"),
-    Claim("every source helps (Table 2): images", "sources", "image", "none"),
-    Claim("... short videos", "sources", "video", "none"),
-    Claim("... long videos", "sources", "long", "none"),
-    Claim("... all of them", "sources", "all", "none"),
-    Claim("... all of them more than short videos alone", "sources", "all", "video"),
-    Claim("a better teacher makes a better student (Fig. 6): nine clips, not one", "filtering", "query9", "query1"),
-    Claim("two sources beat one at the same budget (Fig. 4): images", "budget", "both", "image"),
-    Claim("... short videos", "budget", "both", "video"),
-    Claim("1:1 is a good ratio (Fig. 8): not 4:1", "ratio", "1:1", "4:1"),
-    Claim("... not 1:4", "ratio", "1:1", "1:4"),
-    Claim("unequal classes: N^0.2 beats N (Table 10)", "resampling", "power 0.2", "power 1"),
-    Claim("... so does clipping", "resampling", "clipped 5", "power 1"),
-    Claim("mixup on ImageNet's weights (Table 9: no clear effect): target alone", "mixup", "intra", "none"),
-    Claim("... target and images", "mixup", "web cross", "web"),
-    Claim("mixup from scratch helps (Table 9): target alone", "mixup-scratch", "intra", "none"),
-    Claim("... target and images", "mixup-scratch", "web cross", "web"),
-    Claim("from scratch, too, web data help (Table 2, 3D): images", "scratch", "image", "none"),
-    Claim("... short videos", "scratch", "video", "none"),
-    Claim("... images and short videos", "scratch", "both", "none"),
-    Claim("... long videos", "scratch", "long", "none"),
-    Claim("... all of them", "scratch", "all", "none"),
-    Claim("... all of them more than short videos alone", "scratch", "all", "video"),
-    Claim("images as still clips help (Table 8)", "inflation", "still", "none"),
-    Claim("a moving camera beats still clips (Table 8)", "inflation", "perspective-agnostic", "still"),
-    Claim("one motion for all classes beats one for each (Table 8)", "inflation", "perspective-agnostic",
-          "perspective-specific"),
-    Claim("translation is worse than perspective (Table 8): at random", "inflation", "perspective-agnostic",
-          "translate-random"),
-    Claim("... at one speed", "inflation", "perspective-agnostic", "translate-constant"),
-    Claim("features carry over (Table 4): classifier alone", "transfer", "web fc", "target fc"),
-    Claim("... fine-tuned", "transfer", "web", "target"),
-]  # fmt: skip
+    Claim("Fig. 7: web data help when labels are few; our recipe", "few", "best", "target"),
+    Claim("Fig. 7: web data help; filtered by confidence", "few", "paper", "target"),
+    Claim("Fig. 7: web data help; unfiltered", "few", "unfiltered", "target"),
+    Claim("Sec. 5.2: filtering helps; our recipe", "few", "best", "unfiltered"),
+    Claim("Sec. 5.2: filtering helps; by query, one round, no mixup", "few", "query", "unfiltered"),
+    Claim("Sec. 5.2: filtering helps; by confidence", "few", "paper", "unfiltered"),
+    Claim("Sec. 5.2: filtering helps; images only, by threshold", "filtering", "threshold", "unfiltered"),
+    Claim("Sec. 5.2: filtering helps; images only, by query", "filtering", "query4", "unfiltered"),
+    Claim("Sec. 5.2: unfiltered web data hurt; images only", "filtering", "none", "unfiltered"),
+    Claim("Table 2: images help", "sources", "image", "none"),
+    Claim("Table 2: short videos help", "sources", "video", "none"),
+    Claim("Table 2: long videos help", "sources", "long", "none"),
+    Claim("Table 2: all sources together help", "sources", "all", "none"),
+    Claim("Table 2: all sources beat short videos only", "sources", "all", "video"),
+    Claim("Fig. 6: a better teacher helps; 9 clips per class, not 1", "filtering", "query9", "query1"),
+    Claim("Fig. 4: two sources beat images only at the same budget", "budget", "both", "image"),
+    Claim("Fig. 4: two sources beat short videos only at the same budget", "budget", "both", "video"),
+    Claim("Fig. 8: ratio 1:1 beats 4:1", "ratio", "1:1", "4:1"),
+    Claim("Fig. 8: ratio 1:1 beats 1:4", "ratio", "1:1", "1:4"),
+    Claim("Table 10: sampling by N^0.2 beats N, unequal classes", "resampling", "power 0.2", "power 1"),
+    Claim("Table 10: clipping beats N, unequal classes", "resampling", "clipped 5", "power 1"),
+    Claim("Table 9: mixup from ImageNet weights, no clear effect; target only", "mixup", "intra", "none"),
+    Claim("Table 9: mixup from ImageNet weights; target and images", "mixup", "web cross", "web"),
+    Claim("Table 9: mixup from scratch helps; target only", "mixup-scratch", "intra", "none"),
+    Claim("Table 9: mixup from scratch helps; target and images", "mixup-scratch", "web cross", "web"),
+    Claim("Table 2, 3D from scratch: images help", "scratch", "image", "none"),
+    Claim("Table 2, 3D from scratch: short videos help", "scratch", "video", "none"),
+    Claim("Table 2, 3D from scratch: images and short videos help", "scratch", "both", "none"),
+    Claim("Table 2, 3D from scratch: long videos help", "scratch", "long", "none"),
+    Claim("Table 2, 3D from scratch: all sources help", "scratch", "all", "none"),
+    Claim("Table 2, 3D from scratch: all sources beat short videos only", "scratch", "all", "video"),
+    Claim("Table 8: still clips of images help", "inflation", "still", "none"),
+    Claim("Table 8: a moving camera beats still clips", "inflation", "perspective-agnostic", "still"),
+    Claim("Table 8: one motion model beats one per class", "inflation", "perspective-agnostic", "perspective-specific"),
+    Claim("Table 8: perspective beats random translation", "inflation", "perspective-agnostic", "translate-random"),
+    Claim("Table 8: perspective beats constant translation", "inflation", "perspective-agnostic", "translate-constant"),
+    Claim("Table 4: features transfer; classifier only", "transfer", "web fc", "target fc"),
+    Claim("Table 4: features transfer; fine-tuned", "transfer", "web", "target"),
+]
 
 
 def main() -> None:
-    """Read, write."""
+    """Read the runs and write the tables and plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--readme", type=Path, help="put the table of claims between its markers")
     options = parser.parse_args()
     found = read_runs(options.folder)
     if not found:
@@ -153,25 +155,19 @@ def main() -> None:
         parts.append(choice_table(found))
     noted = options.folder.parent / "nothing-kept.txt"
     if noted.exists():
-        parts.append("\n".join(["**Without a web source**", "", *(f"- {line}" for line in noted_lines(noted)), ""]))
-    claims = claims_table(found)
-    (options.out / "RESULTS.md").write_text("\n".join([claims, *parts]), encoding="utf-8")
-    if options.readme:
-        page = options.readme.read_text(encoding="utf-8")
-        if page.count(BEGIN) != 1 or page.count(END) != 1:
-            parser.error(f"{options.readme}: expected {BEGIN} and {END} once each")
-        before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-        options.readme.write_text(f"{before}{BEGIN}\n{claims}{END}{after}", encoding="utf-8")
+        parts.append("\n".join(["## Runs without a web source", "", *(f"- {line}" for line in noted_lines(noted)), ""]))
+    claims = claims_tables(found)
+    (options.out / "RESULTS.md").write_text(HEADING + "\n".join([claims, *parts]), encoding="utf-8")
     print(claims)
 
 
 def noted_lines(path: Path) -> list[str]:
-    """What common.sh wrote of filters that kept nothing, once each."""
+    """The notes of common.sh about filters that kept nothing, without repetitions."""
     return sorted(set(path.read_text(encoding="utf-8").splitlines()))
 
 
 def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict[str, object]]:
-    """One row a setting and number of clips."""
+    """One row per setting and number of clips."""
     _, _, reference, order = STUDIES[study]
     settings = order.split() if isinstance(order, str) else order
     rows: list[dict[str, object]] = []
@@ -192,31 +188,29 @@ def table_rows(study: str, found: dict[tuple[str, int, str], Runs]) -> list[dict
     return rows
 
 
-def claims_table(found: dict[tuple[str, int, str], Runs]) -> str:
-    """Each claim, and what was found at each number of clips; what an interval cannot tell is unresolved."""
-    lines = [
-        "| the paper says | clips a class | here: top-1 | difference, 95 % | over draws alone | by log loss | at its "
-        "best temperature |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def claims_tables(found: dict[tuple[str, int, str], Runs]) -> str:
+    """Each claim with the difference found at each number of clips: by top-1 accuracy, then by log loss."""
+    by_top1 = ["| OmniSource | clips per class | top-1 accuracy | difference | over draws only |", "|---" * 5 + "|"]
+    by_loss = ["| OmniSource | clips per class | log loss | log loss at its best temperature |", "|---" * 4 + "|"]
     for claim in CLAIMS:
         for clips in sorted({clips for study, clips, _ in found if study == claim.study}):
             one, other = (found.get((claim.study, clips, name)) for name in (claim.setting, claim.other))
             if one is None or other is None or not {*one.seeds} & {*other.seeds}:
                 continue
-            _, draws_low, draws_high = paired(one, other, over_groups=False)
-            lines.append(
+            _, low, high = paired(one, other, over_groups=False)
+            by_top1.append(
                 f"| {claim.says} | {clips} | {other.mean:.3f} ({claim.other}) → {one.mean:.3f} ({claim.setting}) | "
-                f"{found_here(one, other, 'top-1')} | {draws_low:+.3f} to {draws_high:+.3f} | "
-                f"{found_here(one, other, 'log loss')} | {found_here(one, other, 'log loss at its temperature')} |"
+                f"{found_here(one, other, 'top-1')} | {low:+.3f} to {high:+.3f} |"
             )
-    if any(f" {OUT_OF_REACH}: " in line for line in lines):
-        lines += ["", "¹ and would be of a student without an error: so few groups hold the errors that it would mend."]
-    return "\n".join(lines) + "\n"
+            losses = (found_here(one, other, measure) for measure in ("log loss", "log loss at its temperature"))
+            by_loss.append(f"| {claim.says} | {clips} | {' | '.join(losses)} |")
+    if any(f" {OUT_OF_REACH}: " in line for line in by_top1):
+        by_top1 += ["", "¹ Even a student without errors would be unresolved: the errors fall into too few groups."]
+    return "\n".join(["## Claims by top-1 accuracy", "", *by_top1, "", "## Claims by log loss", "", *by_loss, ""])
 
 
 def found_here(one: Runs, other: Runs, measure: str) -> str:
-    """Whether one setting is better than another, and by how much."""
+    """The verdict on one setting against another, with the difference and its interval."""
     change, low, high = paired(one, other, measure=measure)
     said = WORDS[verdict(low, high, measure)]
     if said == "unresolved" and measure == "top-1" and not can_be_beaten(one, other):
@@ -227,7 +221,8 @@ def found_here(one: Runs, other: Runs, measure: str) -> str:
 def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
     """The table of one study."""
     title, source, _, _ = STUDIES[study]
-    lines = [f"**{title}** ({source})", "", "| clips a class | setting | draws | top-1 | 95 % | difference, 95 % | |",
+    lines = [f"## {title} (OmniSource {source})", "",
+             "| clips per class | setting | draws | top-1 | 95 % interval | difference | verdict |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
         low, high = row["interval"]
@@ -239,19 +234,20 @@ def as_markdown(study: str, rows: list[dict[str, object]]) -> str:
 
 
 def differences(against: list[tuple[str, tuple[float, float, float]]], measure: str) -> str:
-    """Two cells: how far from each other setting, and what that says."""
-    said = (f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) to {other}" for other, (mean, low, high) in against)
+    """Two cells: the differences from other settings, and their verdicts."""
+    said = (f"{mean:+.3f} ({low:+.3f} to {high:+.3f}) vs {other}" for other, (mean, low, high) in against)
     return f"{'; '.join(said)} | {'; '.join(verdict(low, high, measure) for _, (_, low, high) in against)}"
 
 
 def log_loss_table(study: str, rows: list[dict[str, object]], found: dict[tuple[str, int, str], Runs]) -> str:
-    """Log loss of one study, which tells settings apart where top-1 is near 1."""
+    """The log loss of one study, which separates settings where top-1 accuracy is near 1."""
     title, _, _, _ = STUDIES[study]
     lines = [
-        f"**{title}: log loss** (less is better). At the temperature that suits a run's test clips best, mere "
-        "confidence counts for nothing.",
+        f"### {title}: log loss",
         "",
-        "| clips a class | setting | log loss | difference, 95 % | | at its temperature | difference, 95 % | |",
+        "Less is better. Calibrated: each run at the temperature that minimises its log loss on the test clips.",
+        "",
+        "| clips per class | setting | log loss | difference | verdict | calibrated | difference | verdict |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -267,9 +263,10 @@ def log_loss_table(study: str, rows: list[dict[str, object]], found: dict[tuple[
 
 
 def choice_table(found: dict[tuple[str, int, str], Runs]) -> str:
-    """What was looked at to choose the recipe: both ways of holding a group out, together."""
-    lines = ["**The recipe was chosen** on clips held out of `target/train` (one UCF group taught, one tested)", "",
-             "| clips a class | setting | runs | top-1 | log loss |", "|---|---|---|---|---|"]  # fmt: skip
+    """The runs by which the recipe was chosen: both held-out groups together."""
+    lines = ["## Choice of the recipe", "",
+             "On clips held out of `target/train`: one UCF group for training, the other for testing.", "",
+             "| clips per class | setting | runs | top-1 | log loss |", "|---|---|---|---|---|"]  # fmt: skip
     keys = sorted({(clips, setting) for study, clips, setting in found if study.startswith("choose")})
     for clips, setting in keys:
         runs = [found[key] for key in found if key[0].startswith("choose") and key[1:] == (clips, setting)]
@@ -280,28 +277,28 @@ def choice_table(found: dict[tuple[str, int, str], Runs]) -> str:
 
 
 def as_svg(study: str, rows: list[dict[str, object]]) -> str:
-    """A dot and its interval for every setting, on light and dark pages."""
+    """A plot with a dot and an interval per setting, for light and dark pages."""
     title, source, _, _ = STUDIES[study]
     several = len({row["clips"] for row in rows}) > 1
     low = min(0.9, np.floor(min(row["interval"][0] for row in rows) * 10) / 10)
     left, right, step, top = 190, 690, 22, 46
     height = top + step * len(rows) + 40
 
-    def place(value: float) -> float:
+    def x_of(value: float) -> float:
         return left + (value - low) / (1 - low) * (right - left)
 
     bottom = top + step * len(rows)
-    parts = [f'<text x="16" y="22" class="title">{title} ({source})</text>']
+    parts = [f'<text x="16" y="22" class="title">{title} (OmniSource {source})</text>']
     for tick in np.arange(round(low * 10), 11) / 10:
-        parts.append(f'<line x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{top - 8}" y2="{bottom}" class="grid"/>')
-        parts.append(f'<text x="{place(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:.1f}</text>')
+        parts.append(f'<line x1="{x_of(tick):.1f}" x2="{x_of(tick):.1f}" y1="{top - 8}" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{x_of(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:.1f}</text>')
     for number, row in enumerate(rows):
         y = top + step * (number + 0.5)
         start, end = row["interval"]
         name = f"{row['clips']} · {row['setting']}" if several else row["setting"]
         parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<line x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.1f}" y2="{y:.1f}" class="span"/>')
-        parts.append(f'<circle cx="{place(row["mean"]):.1f}" cy="{y:.1f}" r="4.5" class="dot"/>')
+        parts.append(f'<line x1="{x_of(start):.1f}" x2="{x_of(end):.1f}" y1="{y:.1f}" y2="{y:.1f}" class="span"/>')
+        parts.append(f'<circle cx="{x_of(row["mean"]):.1f}" cy="{y:.1f}" r="4.5" class="dot"/>')
         parts.append(f'<text x="{right + 14}" y="{y + 4:.1f}">{row["mean"]:.3f}</text>')
     parts.append(
         f'<text x="{(left + right) / 2}" y="{bottom + 36}" text-anchor="middle">top-1 accuracy, 95 % interval</text>'
