@@ -134,7 +134,7 @@ def test_a_full_folder_for_temporary_files_is_73_and_named(sh, tmp_path):
         (tmp_path / "c.txt").write_text("a\n")
         made = sh(f"(ulimit -f 64; cat a.jsonl | omni {command} - > /dev/null) || echo $?", cwd=tmp_path)
         assert made.stdout == "73\n"
-        assert f"{tempfile.gettempdir()}: cannot write: File too large" in made.stderr
+        assert f"{tempfile.gettempdir()}: cannot write temporary data: File too large; set TMPDIR to" in made.stderr
 
 
 def test_a_thread_that_still_computes_does_not_change_the_exit_code(shell_environment):

@@ -27,7 +27,7 @@ from omnicli.inference.metrics import best_scores, rounded_score
 from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.temp_records import Spool
+from omnicli.streams.temp_records import RecordSpool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,26 +225,26 @@ def _keep_best(
     """The best share or number of each group. All records wait on disk; 40 bytes of each in memory."""
     confidences, groups, ties = array("d"), array("q"), array("Q")
     group_numbers: dict[str, int] = {}
-    with Spool() as spool:
-        leaving: list[tuple[Record, str]] = []
-        for record in believe(records, lambda record, reason: leaving.append((record, reason))):
-            _spool_leaving(spool, leaving)
-            spool.add(record)
-            confidences.append(record["confidence"])
-            groups.append(group_numbers.setdefault(_group(record, rule), len(group_numbers)))
-            ties.append(_tie_breaker(record))
+    spool = RecordSpool()
+    leaving: list[tuple[Record, str]] = []
+    for record in believe(records, lambda record, reason: leaving.append((record, reason))):
         _spool_leaving(spool, leaving)
-        is_kept = iter(best_of_groups(np.array(confidences), np.array(groups), np.array(ties), rule))
-        for record, reason in spool:
-            if reason:
-                on_drop(record, reason)
-            elif next(is_kept):
-                yield record
-            else:
-                on_drop(record, LOW_RANK)
+        spool.add(record)
+        confidences.append(record["confidence"])
+        groups.append(group_numbers.setdefault(_group(record, rule), len(group_numbers)))
+        ties.append(_tie_breaker(record))
+    _spool_leaving(spool, leaving)
+    is_kept = iter(best_of_groups(np.array(confidences), np.array(groups), np.array(ties), rule))
+    for record, reason in spool:
+        if reason:
+            on_drop(record, reason)
+        elif next(is_kept):
+            yield record
+        else:
+            on_drop(record, LOW_RANK)
 
 
-def _spool_leaving(spool: Spool, leaving: list[tuple[Record, str]]) -> None:
+def _spool_leaving(spool: RecordSpool, leaving: list[tuple[Record, str]]) -> None:
     for record, reason in leaving:
         spool.add(record, reason)
     leaving.clear()

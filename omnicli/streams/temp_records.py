@@ -1,58 +1,127 @@
-"""Decisions that need the whole stream: records wait on disk, a few bytes of each in memory."""
+"""Temporary data on disk: raw bytes, records in order, and records by number.
+
+The files are in TMPDIR and have no name, so the operating system removes them when the process ends.
+"""
 
 import contextlib
+import os
 import tempfile
+import weakref
 from array import array
-from collections.abc import Iterator
-from types import TracebackType
-from typing import IO, Self
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
+from omnicli.errors import OutputError
 from omnicli.streams.record import Record, format_record, parse_record
-from omnicli.streams.write.atomic import named_errors
+
+LINES_BYTES = 1 << 18  # lines read at once
 
 
-class Spool:
-    """Records put aside in TMPDIR, given back in the order they came; 16 bytes of memory each.
+class TempFile:
+    """An anonymous file in TMPDIR: written at its end, read anywhere.
 
-    Those that leave the stream are put aside too, with their reason, so that they leave in their place. The file has no
-    name: it is gone when the process is, however it ends.
+    Raises:
+        OutputError: the folder is full, or it cannot be written or read; names it.
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="omni-spool-")  # noqa: SIM115 (lives as long as the object)
+        with _named_errors():
+            self._file = tempfile.TemporaryFile(prefix="omni-")  # noqa: SIM115 (closed with the object)
+        weakref.finalize(self, _close, self._file)
+        self._is_at_end = True
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``."""
+        try:  # not _named_errors, which would double the time of a short write
+            if not self._is_at_end:
+                self._file.seek(0, os.SEEK_END)
+                self._is_at_end = True
+            self._file.write(data)
+        except OSError as error:
+            raise _output_error(error) from None
+
+    def read(self, start: int, num_bytes: int) -> bytes:
+        """Bytes [start, start + num_bytes), fewer at the end of the file."""
+        self._is_at_end = False
+        with _named_errors():
+            self._file.seek(start)
+            return self._file.read(num_bytes)
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """All lines with their ends, many at a time. The file must not be used in between."""
+        self._is_at_end = False
+        with _named_errors():
+            self._file.seek(0)
+            while lines := self._file.readlines(LINES_BYTES):
+                yield lines
+
+
+class RecordSpool:
+    """Records in TMPDIR without their arrays, read back in the order they came; 16 bytes of memory per record.
+
+    Rejects are stored too, with their reason, so that they leave the stream in their order.
+    """
+
+    def __init__(self) -> None:
+        self._file = TempFile()
         self._positions = array("Q")
         self._reason_numbers = array("Q")
         self._reasons: dict[str, int] = {"": 0}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        close_unread(self._file)
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def add(self, record: Record, reason: str = "") -> None:
-        """Put one record aside, without its arrays; with a reason if it is leaving. Raises OutputError."""
-        with named_errors(tempfile.gettempdir()):
-            self._file.write(format_record(record))
+        """Append one record, with the reason if it is a reject. Raises OutputError."""
+        self._file.write(format_record(record))
         self._positions.append(record.position)
         self._reason_numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
 
     def __iter__(self) -> Iterator[tuple[Record, str]]:
-        """Give back (record, reason), reason "" for those that stay."""
-        with named_errors(tempfile.gettempdir()):
-            self._file.flush()
-        self._file.seek(0)
+        """Yield (record, reason); the reason is "" unless the record is a reject. Raises OutputError."""
         reasons = list(self._reasons)
-        for line, position, number in zip(self._file, self._positions, self._reason_numbers, strict=True):
+        lines = (line for lines in self._file.lines() for line in lines)
+        for line, position, number in zip(lines, self._positions, self._reason_numbers, strict=True):
             yield parse_record(line, origin="", line_number=0, position=position), reasons[number]
 
 
-def close_unread(file: IO[bytes]) -> None:
-    """Close a file without a name: what its folder has no room for is wanted no more."""
-    with contextlib.suppress(OSError):
+class NumberedRecords:
+    """Records in TMPDIR without their arrays, numbered 0, 1, 2, ...; 8 bytes of memory per record."""
+
+    def __init__(self) -> None:
+        self._file = TempFile()
+        self._ends = array("Q", [0])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def add(self, record: Mapping[str, Any]) -> int:
+        """Append one record and return its number. Raises OutputError."""
+        line = format_record(record)
+        self._file.write(line)
+        self._ends.append(self._ends[-1] + len(line))
+        return len(self) - 1
+
+    def __getitem__(self, number: int) -> Record:
+        """The record of this number, with the number as its ``position``. Raises OutputError."""
+        start, end = self._ends[number], self._ends[number + 1]
+        return parse_record(self._file.read(start, end - start), origin="", line_number=0, position=number)
+
+
+def _output_error(error: OSError) -> OutputError:
+    folder = tempfile.tempdir or "TMPDIR"  # gettempdir() raises if no folder can be used
+    why = error.strerror or str(error)
+    return OutputError(f"{folder}: cannot write temporary data: {why}; set TMPDIR to a folder with more room")
+
+
+@contextlib.contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _output_error(error) from None
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # closing writes the buffer, which nobody reads any more
         file.close()

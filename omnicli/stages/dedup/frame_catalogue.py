@@ -1,7 +1,5 @@
 """Frames to be searched, and the records they belong to."""
 
-import tempfile
-import weakref
 from array import array
 from typing import Any
 
@@ -9,8 +7,8 @@ import numpy as np
 import torch
 
 from omnicli.stages.dedup.search import FrameIndex
-from omnicli.streams.numbered_records import NumberedRecords
 from omnicli.streams.record import Record
+from omnicli.streams.temp_records import NumberedRecords
 
 SHOWN_FIELDS = ("id", "path", "media")  # what a match tells of the record it names
 
@@ -33,9 +31,7 @@ class FrameDatabase:
     ) -> None:
         self.records = records
         self._num_dims, self._device, self._precision = num_dims, device, precision
-        self._file = tempfile.TemporaryFile(prefix="omni-frames-")  # noqa: SIM115 (lives as long as the object)
-        weakref.finalize(self, self._file.close)
-        self._index = FrameIndex(num_dims, self._file, device=device, precision=precision)
+        self._index = FrameIndex(num_dims, device=device, precision=precision)
         self._owners = array("Q")
         self._times = array("d")
 

@@ -18,13 +18,12 @@ How far a screened cosine can be off, for rows u, v of length at most 1 + 1e-6 a
 With d = 256 that is 0.012. In float32 only the middle term is left. Tests compare the bound with what is measured.
 """
 
-from typing import BinaryIO
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from omnicli.stages.dedup.whitening import cosines, cosines_of_pairs
+from omnicli.streams.temp_records import TempFile
 
 BLOCK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 17}  # rows of the index multiplied at once
 QUERY_ROWS = {"cpu": 1 << 10, "cuda": 1 << 12}  # queries multiplied at once: the product is 32 MB, or 1 GB
@@ -58,7 +57,6 @@ class FrameIndex:
 
     Args:
         num_dims: d.
-        file: where the exact rows are kept, empty, opened for reading and writing; closed by who opened it.
         device: where the products are computed.
         precision: of the screening; decides the speed, never an answer.
         block_rows: rows multiplied at once; default by device.
@@ -67,14 +65,13 @@ class FrameIndex:
     def __init__(
         self,
         num_dims: int,
-        file: BinaryIO,
         *,
         device: torch.device | None = None,
         precision: torch.dtype = torch.float32,
         block_rows: int | None = None,
     ) -> None:
         self._num_dims = num_dims
-        self._file = file
+        self._file = TempFile()
         self._device = device or torch.device("cpu")
         self._precision = precision
         self._block_rows = block_rows or BLOCK_ROWS[self._device.type]
@@ -93,7 +90,6 @@ class FrameIndex:
 
     def append(self, rows: np.ndarray) -> None:
         """Take in unit vectors (R, d) float32, numbered on from those before."""
-        self._file.seek(0, 2)
         self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
         self._has_zeros |= bool((~rows.any(axis=1)).any())
         while len(rows):
@@ -206,8 +202,8 @@ class FrameIndex:
         return np.concatenate([self._read(number, 1) for number in numbers.tolist()])
 
     def _read(self, first: int, num_rows: int) -> np.ndarray:
-        self._file.seek(first * self._num_dims * 4)
-        read = self._file.read(num_rows * self._num_dims * 4)
+        row_bytes = 4 * self._num_dims
+        read = self._file.read(first * row_bytes, num_rows * row_bytes)
         return np.frombuffer(read, np.float32).reshape(num_rows, self._num_dims)
 
     def _empty_block(self) -> Tensor:

@@ -6,11 +6,10 @@ corners and the centre, so that ten pairs are averaged.
 """
 
 import math
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameReader
 from omnicli.stages.dedup.frame_sample import KeyedSample
 from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
-from omnicli.streams.numbered_records import NumberedRecords
 from omnicli.streams.record import Record
+from omnicli.streams.temp_records import NumberedRecords, TempFile
 
 MAX_FIT_FRAMES = 32_768  # Ours: 256 dimensions of 2,048 are settled long before; 1 GB while they are fitted
 MAX_CALIBRATION_FRAMES = 1000
@@ -75,14 +74,13 @@ def learn_target(
     Raises:
         InputError: no target record can be read, two have the same id, or the threshold cannot be measured.
     """
-    with tempfile.TemporaryFile(prefix="omni-features-") as file:
-        gathered = _gather(records, reader, file, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
-        # "after whitening"
-        sample, places = gathered.sample.take()
-        whitening = fit_whitening(sample, num_dims=whiten_dim)
-        catalogue = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
-        for features, owners, times in gathered.blocks(sample.shape[1]):
-            catalogue.add_frames(owners, whitening.unit_vectors(features), times)
+    gathered = _gather(records, reader, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
+    # "after whitening"
+    sample, places = gathered.sample.take()
+    whitening = fit_whitening(sample, num_dims=whiten_dim)
+    catalogue = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
+    for features, owners, times in gathered.blocks(sample.shape[1]):
+        catalogue.add_frames(owners, whitening.unit_vectors(features), times)
     # "The average similarity among different crops of the same frame is used as the threshold."
     origin = "--threshold"
     if threshold is None:
@@ -99,29 +97,28 @@ class _Gathered(NamedTuple):
     """Features of all target frames, on disk, and whose they are."""
 
     records: NumberedRecords
-    file: BinaryIO
+    file: TempFile
     owners: "array[int]"
     times: "array[float]"
     sample: KeyedSample
 
     def blocks(self, width: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(features (F, D) float16, owners (F,), times (F,)) of many frames at once."""
-        self.file.seek(0)
         for start in range(0, len(self.owners), READ_FRAMES):
             part = slice(start, start + READ_FRAMES)
-            features = np.frombuffer(self.file.read(READ_FRAMES * width * 2), np.float16).reshape(-1, width)
+            read = self.file.read(start * width * 2, READ_FRAMES * width * 2)
+            features = np.frombuffer(read, np.float16).reshape(-1, width)
             yield features, np.array(self.owners[part], np.int64), np.array(self.times[part])
 
 
 def _gather(
     records: Iterable[Record],
     reader: FrameReader,
-    file: BinaryIO,
     sample: KeyedSample,
     unreadable: list[tuple[str, str]],
 ) -> _Gathered:
     """Read the whole target once."""
-    gathered = _Gathered(NumberedRecords(), file, array("Q"), array("d"), sample)
+    gathered = _Gathered(NumberedRecords(), TempFile(), array("Q"), array("d"), sample)
     seen: set[str] = set()
 
     def forget(record: Record, reason: str) -> None:
@@ -133,7 +130,7 @@ def _gather(
             raise InputError(f"{record.where}: the target has two records with id {name!r}; a match must name one")
         seen.add(name)
         owner = gathered.records.add({**made_of, "id": name})
-        file.write(features.tobytes())
+        gathered.file.write(features.tobytes())
         gathered.owners.extend([owner] * len(features))
         gathered.times.extend(times.tolist())
         sample.offer(name, owner, np.asarray(features))

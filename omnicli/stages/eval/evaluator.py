@@ -1,17 +1,13 @@
 """What one model got right: every metric of Sec. 5, from the scores of one record at a time."""
 
-import contextlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
-from omnicli.errors import OutputError
 from omnicli.inference.metrics import mean_average_precision, top_k_acc
 from omnicli.stages.eval.confusion import class_accs
+from omnicli.streams.temp_records import TempFile
 
 COLUMN_BYTES = 1 << 28  # of scores in memory at once: some classes of all records
 READ_BYTES = 1 << 24
@@ -35,22 +31,11 @@ class Evaluator:
         self._num_classes = num_classes
         self._num_right = {1: 0, 5: 0}
         self._members: dict[int, list[int]] = {}  # class → its records
-        # No name: it is gone when the process is, however it ends.
-        self._scores = tempfile.TemporaryFile(prefix="omni-scores-")  # noqa: SIM115 (lives as long as the object)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError):  # what could not be written is not needed any more
-            self._scores.close()
+        self._scores = TempFile()
 
     def add(self, scores: np.ndarray, labels: Sequence[int]) -> bool:
         """Judge one record: scores (K,) float32 and its classes; True if the first choice is its only class."""
-        with _full_disk():
-            self._scores.write(scores.tobytes())
+        self._scores.write(scores.tobytes())
         for label in labels:
             self._members.setdefault(label, []).append(self.num_records)
         self.num_records += 1
@@ -101,23 +86,10 @@ class Evaluator:
 
     def _columns(self, start: int, stop: int) -> np.ndarray:
         """(classes, N) float32 scores of the classes from ``start`` to ``stop``."""
-        with _full_disk():
-            self._scores.seek(0)  # writes what waits in the buffer
         num_rows = max(1, READ_BYTES // (4 * self._num_classes))
         columns = np.empty((min(stop, self._num_classes) - start, self.num_records), np.float32)
         for first in range(0, self.num_records, num_rows):
-            read = self._scores.read(4 * num_rows * self._num_classes)
+            read = self._scores.read(4 * first * self._num_classes, 4 * num_rows * self._num_classes)
             rows = np.frombuffer(read, np.float32).reshape(-1, self._num_classes)
             columns[:, first : first + len(rows)] = rows[:, start:stop].T
         return columns
-
-
-@contextlib.contextmanager
-def _full_disk() -> Iterator[None]:
-    """Errors of writing as OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{tempfile.gettempdir()}: cannot put scores aside: {error.strerror}; TMPDIR may name another folder"
-        ) from None

@@ -59,8 +59,8 @@ def evaluate(
     """
     index = ClassIndex(classes)
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(Evaluator(len(classes)))
-        theirs = stack.enter_context(Evaluator(len(classes)))
+        ours = Evaluator(len(classes))
+        theirs = Evaluator(len(classes))
         find = stack.enter_context(open_baseline(baseline)) if baseline is not None else None
         fates: Fates = Counter()
         for record, scores in score(_checked(records, index), on_drop=on_drop):

@@ -8,12 +8,10 @@ Files are read again in each pass; what comes through a pipe waits in TMPDIR, in
 """
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -23,10 +21,9 @@ from omnicli.reasons import UNREADABLE
 from omnicli.streams.multipass.class_fields import ClassFields, class_fields_reader, glance
 from omnicli.streams.read.dispatch import parse_line
 from omnicli.streams.read.file_records import Rejected
-from omnicli.streams.read.line_reader import Lines, read_lines
+from omnicli.streams.read.line_reader import Lines
 from omnicli.streams.record import Record, format_record
-from omnicli.streams.temp_records import close_unread
-from omnicli.streams.write.atomic import named_errors
+from omnicli.streams.temp_records import TempFile
 from omnicli.streams.write.resume import Journal
 from omnicli.streams.write.stdout import LineWriter
 
@@ -77,18 +74,9 @@ class MultipassInput:
     def __init__(self, read: Read, *, spooled: bool, limit: int | None = None) -> None:
         self._read = read
         self._limit = limit
-        self._spool = tempfile.TemporaryFile(prefix="omni-spool-") if spooled else None  # noqa: SIM115 (as the object)
+        self._spool = TempFile() if spooled else None
         self._num_rows: int | None = None
         self._name, self._line = "", 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._spool:
-            close_unread(self._spool)
 
     @property
     def where(self) -> str:
@@ -114,13 +102,10 @@ class MultipassInput:
 
     def _checked_rows(self) -> Iterator[Row]:
         """The first pass; what cannot be read again is put aside."""
-        if self._spool is None:
-            yield from self._rows(is_first=True)
-            return
-        with named_errors(tempfile.gettempdir()):
-            for line, seen in self._rows(is_first=True):
+        for line, seen in self._rows(is_first=True):
+            if self._spool:
                 self._spool.write(line + b"\n" if seen else REJECT_MARK + line + b"\n")
-                yield line, seen
+            yield line, seen
 
     def _rows(self, *, is_first: bool) -> Iterator[Row]:
         for name, first, lines, is_ours in self._batches(is_first=is_first):
@@ -145,11 +130,10 @@ class MultipassInput:
 
     def _batches(self, *, is_first: bool) -> Iterator[LineBatch]:
         if self._spool and not is_first:
-            with named_errors(tempfile.gettempdir()):
-                self._spool.flush()
-            self._spool.seek(0)
-            for first, lines in read_lines(self._spool.fileno(), name="spool"):
-                yield LineBatch("spool", first, lines, is_ours=True)
+            first = 1
+            for lines in self._spool.lines():
+                yield LineBatch("spool", first, [line[:-1] for line in lines], is_ours=True)
+                first += len(lines)
             return
         for item in self._read(parse_lines=batches_of):
             yield item if isinstance(item, LineBatch) else _batch_of_record(item)
@@ -176,10 +160,9 @@ class MultipassRun:
 
     def run(self, stage: MultipassStage, passes: MultipassInput) -> None:
         """Write what the stage decides and publish nothing yet. Raises InputError."""
-        with passes:
-            verdicts = stage(passes)
-            while block := list(islice(verdicts, BLOCK)):
-                self._settle(block)
+        verdicts = stage(passes)
+        while block := list(islice(verdicts, BLOCK)):
+            self._settle(block)
         if self._journal:
             self._journal.save(consumed=self.counters["in"], digest="", shards=0, counters=self.counters, finished=True)
 

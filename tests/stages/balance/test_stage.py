@@ -33,9 +33,9 @@ def run(folder, records, by="pseudo_label", query_names=AS_ASKED, **rule):
     """(records written, [(record, reason)] that left)"""
     web = folder / "web.jsonl"
     web.write_text("".join(json.dumps(record) + "\n" for record in records))
-    with MultipassInput(partial(find_records, [str(web)]), spooled=False) as passes:
-        options = {"rule": BalanceRule(**rule), "by": by, "query_names": query_names, "on_plan": lambda shares: None}
-        verdicts = list(balance_records(passes, **options))
+    passes = MultipassInput(partial(find_records, [str(web)]), spooled=False)
+    options = {"rule": BalanceRule(**rule), "by": by, "query_names": query_names, "on_plan": lambda shares: None}
+    verdicts = list(balance_records(passes, **options))
     assert len(verdicts) == len(records)
     kept = [json.loads(line) for line, copies, _ in verdicts for _ in range(copies)]
     return kept, [(json.loads(line), reason) for line, copies, reason in verdicts if not copies]
@@ -268,10 +268,10 @@ def test_streams_that_number_their_classes_apart_are_refused(second, said):
 def test_a_class_that_appears_between_passes_is_refused(tmp_path):
     web = tmp_path / "web.jsonl"
     web.write_text('{"id":"a","pseudo_label":1}\n')
-    with MultipassInput(partial(find_records, [str(web)]), spooled=False) as passes:
-        rewrite = lambda shares: web.write_text('{"id":"a","pseudo_label":2}\n')  # noqa: E731
-        with pytest.raises(InputError, match="the input changed while it was read"):
-            list(balance_records(passes, rule=BalanceRule(), by="pseudo_label", on_plan=rewrite))
+    passes = MultipassInput(partial(find_records, [str(web)]), spooled=False)
+    rewrite = lambda shares: web.write_text('{"id":"a","pseudo_label":2}\n')  # noqa: E731
+    with pytest.raises(InputError, match="the input changed while it was read"):
+        list(balance_records(passes, rule=BalanceRule(), by="pseudo_label", on_plan=rewrite))
 
 
 def test_few_classes_are_shown_each_and_many_by_tenths():

@@ -5,8 +5,8 @@ import torch
 
 from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.whitening import on_grid
-from omnicli.streams.numbered_records import NumberedRecords
 from omnicli.streams.record import Record
+from omnicli.streams.temp_records import NumberedRecords
 
 
 def test_a_frame_is_traced_to_its_record_and_time():

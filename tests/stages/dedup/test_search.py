@@ -1,7 +1,5 @@
 """The search finds what a loop over all pairs finds, in whatever precision and blocks it works."""
 
-import tempfile
-
 import numpy as np
 import pytest
 import torch
@@ -42,12 +40,11 @@ def best_of_all(queries, rows, floor):
 
 
 def searched(queries, rows, floor, *, precision, block_rows, parts=1):
-    with tempfile.TemporaryFile() as file:
-        index = FrameIndex(rows.shape[1], file, precision=precision, block_rows=block_rows)
-        for part in np.array_split(rows, parts):
-            index.append(part)
-        assert len(index) == len(rows)
-        return index.search(queries, floor)
+    index = FrameIndex(rows.shape[1], precision=precision, block_rows=block_rows)
+    for part in np.array_split(rows, parts):
+        index.append(part)
+    assert len(index) == len(rows)
+    return index.search(queries, floor)
 
 
 @given(
@@ -138,8 +135,7 @@ def test_what_is_far_below_is_ruled_out():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_gpu_finds_the_same():
     rows = unit_rows(5000, num_dims=256)
-    with tempfile.TemporaryFile() as file:
-        index = FrameIndex(256, file, device=torch.device("cuda"), precision=torch.bfloat16, block_rows=1024)
-        index.append(rows[1000:])
-        found = index.search(rows[:1000], 0.5)
+    index = FrameIndex(256, device=torch.device("cuda"), precision=torch.bfloat16, block_rows=1024)
+    index.append(rows[1000:])
+    found = index.search(rows[:1000], 0.5)
     np.testing.assert_array_equal(found, best_of_all(rows[:1000], rows[1000:], 0.5))

@@ -1,11 +1,14 @@
 """The target: the same whitening and threshold in any order; holes in it are told, riddles are errors."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from made_frames import extract, reader, stored, target_records
 
-from omnicli.errors import InputError
+from omnicli.errors import InputError, OutputError
 from omnicli.stages.dedup import target as reference
 from omnicli.stages.dedup.frame_sample import KeyedSample
 from omnicli.stages.dedup.target import learn_target
@@ -95,3 +98,10 @@ def test_a_target_that_guards_nothing_is_an_error():
 def test_two_target_records_of_one_name_are_an_error():
     with pytest.raises(InputError, match=r"two records with id 't0\.mp4'"):
         learn([*target_records(), Record({"id": "t0.mp4", "frames": [5]})])
+
+
+def test_a_full_folder_for_temporary_files_is_named(monkeypatch):
+    full = Path("/dev/full")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full.open("w+b"))
+    with pytest.raises(OutputError, match=f"^{tempfile.gettempdir()}: cannot write temporary data: No space left"):
+        learn(target_records())

@@ -106,11 +106,11 @@ def test_every_pass_gives_the_records_that_a_reader_gives(tmp_path, spooled):
     web = tmp_path / "web.jsonl"
     web.write_bytes(b"\n".join(SAMPLES))
     expected = [dict(record) for record in read_records([str(web)], on_drop=print)]
-    with passes_over(web, spooled=spooled) as passes:
-        for _ in range(3):
-            rows = list(passes)
-            assert [json.loads(line) for line, _ in rows] == expected
-            assert [seen.id for _, seen in rows] == [record.get("id") for record in expected]
+    passes = passes_over(web, spooled=spooled)
+    for _ in range(3):
+        rows = list(passes)
+        assert [json.loads(line) for line, _ in rows] == expected
+        assert [seen.id for _, seen in rows] == [record.get("id") for record in expected]
     first = rows[0][1]
     assert (first.queries, first.label, first.class_name) == (("x", "y"), (1, 2), ("p", "q"))
 
@@ -141,21 +141,21 @@ def test_a_bad_line_stops_with_the_words_of_every_other_stage(tmp_path, bad):
 def test_what_is_no_list_of_lines_becomes_lines_and_bad_media_leave_in_their_place(tmp_path, spooled):
     for name, content in (("1.jpg", b"\xff\xd8\xff\xe0 image"), ("2.jpg", b"<html>"), ("3.jsonl", b'{"id":"z"}\n')):
         (tmp_path / name).write_bytes(content)
-    with passes_over(tmp_path, spooled=spooled) as passes:
-        for _ in range(2):
-            rows = list(passes)
-            assert [bool(seen) for _, seen in rows] == [True, False, True]
-            line, copies, reason = leave_unread(rows[1])
-            assert (copies, reason) == (0, "unreadable: not media (HTML page)")
-            assert json.loads(line)["id"].endswith("2.jpg")
+    passes = passes_over(tmp_path, spooled=spooled)
+    for _ in range(2):
+        rows = list(passes)
+        assert [bool(seen) for _, seen in rows] == [True, False, True]
+        line, copies, reason = leave_unread(rows[1])
+        assert (copies, reason) == (0, "unreadable: not media (HTML page)")
+        assert json.loads(line)["id"].endswith("2.jpg")
 
 
 def test_a_pipe_is_read_once(tmp_path):
     reading, writing = os.pipe()
     os.write(writing, b'{"id":"a"}\n{"id":"b"}\n')
     os.close(writing)
-    with passes_over(f"/dev/fd/{reading}", spooled=True) as passes:
-        assert [[seen.id for _, seen in passes] for _ in range(3)] == [["a", "b"]] * 3
+    passes = passes_over(f"/dev/fd/{reading}", spooled=True)
+    assert [[seen.id for _, seen in passes] for _ in range(3)] == [["a", "b"]] * 3
     os.close(reading)
 
 
@@ -191,11 +191,11 @@ def test_the_books_add_up_and_rejects_carry_their_reason():
     ]
     kept, rejects = Lines(), Lines()
     flow = MultipassRun(kept=kept, rejects=rejects, journal=None)
-    with passes_over() as passes:
-        flow.run(
-            lambda passes: iter([weigh(rows[0], weight_ending(1.0), 2), leave(rows[1], "odd"), leave_unread(rows[2])]),
-            passes,
-        )
+    passes = passes_over()
+    flow.run(
+        lambda passes: iter([weigh(rows[0], weight_ending(1.0), 2), leave(rows[1], "odd"), leave_unread(rows[2])]),
+        passes,
+    )
     assert flow.counters == {"in": 3, "kept": 1, "out": 2, "rejected: odd": 1, "unreadable": 1}
     assert kept.content == b'{"id":"a","weight":1.0}\n' * 2
     assert [json.loads(line) for line in rejects.content.splitlines()] == [
@@ -207,12 +207,12 @@ def test_the_books_add_up_and_rejects_carry_their_reason():
 def test_passes_hold_no_records(tmp_path, spooled):
     web = tmp_path / "web.jsonl"
     web.write_text("".join(json.dumps({"id": f"{i:040d}", "label": i % 7}) + "\n" for i in range(100_000)))
-    with passes_over(web, spooled=spooled) as passes:
-        tracemalloc.start()
-        for _ in range(2):
-            for _ in passes:
-                pass
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+    passes = passes_over(web, spooled=spooled)
+    tracemalloc.start()
+    for _ in range(2):
+        for _ in passes:
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert web.stat().st_size > 6_000_000
     assert peak < 3_000_000
