@@ -30,7 +30,7 @@ from omnicli.stages.report.motion_figures import (
 )
 from omnicli.streams.record import Record
 
-TEMPLATE = Path(__file__).with_name("motion.html.jinja")
+TEMPLATE = Path(__file__).with_name("templates") / "motion.html.jinja"
 NUM_IMAGES = 4
 SHAPES = ((4, 16), (8, 8), (32, 2), (16, 16))  # frames, and how far apart
 

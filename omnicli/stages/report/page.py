@@ -38,7 +38,7 @@ from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
+TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
 MAX_BARS, ENDS = 40, 12  # more classes are drawn as a curve over their ranks, with the ends as bars
 MAX_MATRIX = 40
 MAX_PSEUDO = 20
