@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from omnicli.errors import MediaError
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.parallel import parallel_map
 from omnicli.rng import keyed_rng
 from omnicli.streams.record import Record
 
@@ -134,10 +134,9 @@ def read_batches(
 
     flat = (place for places in batches for place in places)
     results = parallel_map(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
-    read_ahead = (item for item in results if not isinstance(item, Idle))
     try:
         for places in batches:
-            yield _collate([next(read_ahead) for _ in places])
+            yield _collate([next(results) for _ in places])
     finally:
         results.close()  # type: ignore[attr-defined]  # ends the threads
 

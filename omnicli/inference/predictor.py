@@ -17,7 +17,7 @@ from omnicli.cpus import available_cores
 from omnicli.data.transforms import normalise
 from omnicli.errors import MediaError, OmniError
 from omnicli.inference.protocols import ReadViews, RecordTest
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
@@ -90,7 +90,7 @@ def predict_records(
             return pending, nothing
 
     items: Iterator[tuple[PendingRecord, Sequence[np.ndarray]] | Idle] = parallel_map(
-        try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
+        try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC
     )
     for pending, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
         if not pending.is_dropped(on_drop):

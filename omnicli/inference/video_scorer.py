@@ -21,7 +21,7 @@ from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_fra
 from omnicli.inference.predictor import PendingRecord, forward_of, no_views, predict
 from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.views import ViewOptions, frames_at_rate, views_of
-from omnicli.media.parallel import parallel_interleave
+from omnicli.media.parallel import IDLE_SEC, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
 from omnicli.models.loading import LoadedModel
@@ -187,7 +187,9 @@ def _score_media(
             yield video
 
     read = partial(_read_video, models=models, sampling=sampling, skip=skip)
-    chunks = parallel_interleave(read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers)
+    chunks = parallel_interleave(
+        read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC
+    )
     forwards = [forward_of(model.network, model) for model in models]
     keep_in_flight = int(models[0].device.type == "cuda")
     for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):

@@ -1,16 +1,17 @@
-"""Work ahead of the consumer in threads, in order, without holding back what is ready."""
+"""Run a function in threads ahead of the consumer."""
 
 import enum
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar, overload
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+IDLE_SEC = 0.2  # for a consumer that runs incomplete batches when the input pauses
 STOP_TICK_SEC = 0.1
-JOIN_SEC = 5.0  # a decoder that hangs on a dead network disk must not hang the exit
+JOIN_SEC = 5.0  # a decoder that hangs on a dead network disk must not block the exit
 
 
 class Idle(enum.Enum):
@@ -22,216 +23,188 @@ class Idle(enum.Enum):
 IDLE: Final = Idle.IDLE
 
 
+@overload
 def parallel_map(
-    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float = 0.2
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, idle_sec: None = None
+) -> Iterator[R]: ...
+@overload
+def parallel_map(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float
+) -> Iterator[R | Idle]: ...
+def parallel_map(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float | None = None
 ) -> Iterator[R | Idle]:
-    """``function`` of each item, computed in threads, yielded in the order of the items.
+    """Yield ``function(item)`` for each item, computed in threads, in the order of the items.
 
-    Items are read in a thread of their own, so an iterable that waits for a pipe does not hold back results that are
-    ready. Nothing starts before the first ``next``. Decoders leave the interpreter lock, so threads do scale.
+    A separate thread reads the items, so an iterable that waits for a pipe does not hold back finished results.
+    Nothing starts before the first ``next``. Decoders release the interpreter lock, so threads scale.
 
     Args:
         function: called from several threads at once.
         items: read by one thread only.
         workers: threads that call ``function``.
-        ahead: items read and not yet yielded, at most.
-        idle_sec: quiet time after which ``IDLE`` is yielded.
-
-    Yields:
-        Results in order, and ``IDLE`` once a quiet spell: everything read so far has been yielded and no item came for
-        ``idle_sec``, so a batcher should run the batch it has. A spell ends with the next result.
+        ahead: maximum number of items that are read and not yet yielded.
+        idle_sec: time without a new item after which ``IDLE`` is yielded, once per pause; None: never.
 
     Raises:
-        Exception: what ``function`` or the iterable raised, at its place: all results before it have been yielded.
+        Exception: what ``function`` or the iterable raised, after all results before it.
     """
-    if workers < 1 or ahead < 1:
-        raise ValueError(f"workers and ahead must be at least 1, got {workers} and {ahead}")
-    crew = _Crew(function, items, workers, ahead)
+    pool = _ThreadPool(lambda item: (function(item),), items, workers, max_items=ahead, max_results=0)
+    finished: dict[int, tuple[R] | BaseException] = {}
+    next_index = 0
     try:
-        yield from crew.results(idle_sec)
+        for result in pool.results(idle_sec):
+            if isinstance(result, Idle):
+                yield result
+                continue
+            index, finished[index] = result
+            while next_index in finished:
+                value = _value_of(finished.pop(next_index))
+                next_index += 1
+                pool.free_items.release()
+                yield value
     finally:
-        crew.stop()
+        pool.stop()
 
 
-class _Slot(Generic[T, R]):
-    """One item on its way: waiting, done, or failed."""
+def parallel_interleave(
+    function: Callable[[T], Iterable[R]], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float
+) -> Iterator[R | Idle]:
+    """Yield what ``function`` yields for each item: results of one item in order, those of several items mixed.
 
-    __slots__ = ("done", "error", "item", "result")
+    Args:
+        function: called from several threads at once.
+        items: read by one thread only; at most ``workers + ahead`` of them are in progress.
+        workers: threads that iterate over ``function(item)``.
+        ahead: maximum number of results that wait for the consumer; then the workers pause.
+        idle_sec: time without a result after which ``IDLE`` is yielded, once per pause of the input.
 
-    def __init__(self, item: T) -> None:
-        self.item = item
-        self.done = threading.Event()
-        self.error: BaseException | None = None
-        self.result: R
+    Raises:
+        Exception: what ``function`` or the iterable raised, after the results before it.
+    """
+    pool = _ThreadPool(function, items, workers, max_items=workers + ahead, max_results=ahead)
+    try:
+        for result in pool.results(idle_sec, frees_items=True):
+            yield result if isinstance(result, Idle) else _value_of(result[1])
+    finally:
+        pool.stop()
 
-    def fail(self, error: BaseException) -> None:
-        self.error = error
-        self.done.set()
+
+# (index of the item, one result in a tuple or the error); None: no more results of this item
+_Result: TypeAlias = tuple[int, tuple[R] | BaseException]
+_Event: TypeAlias = tuple[int, tuple[R] | BaseException | None]
 
 
-class _Crew(Generic[T, R]):
-    """The reader, the workers, and the two queues between them and the consumer."""
+def _value_of(outcome: tuple[R] | BaseException) -> R:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome[0]
 
-    def __init__(self, function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> None:
-        self.function = function
-        self.ordered: queue.SimpleQueue[_Slot[T, R] | None] = queue.SimpleQueue()  # None: the items have ended
-        self.waiting: queue.SimpleQueue[_Slot[T, R] | None] = queue.SimpleQueue()  # None: go home
-        self.room = threading.Semaphore(ahead)
-        self.stopped = False
-        # Daemons: a reader that is blocked in a pipe could not be joined when the program ends.
-        self.workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
-        for worker in self.workers:
+
+class _ThreadPool(Generic[T, R]):
+    """One reader, several workers, and the two queues between them and the consumer.
+
+    Attributes:
+        free_items: how many more items the reader may read.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[T], Iterable[R]],
+        items: Iterable[T],
+        workers: int,
+        *,
+        max_items: int,
+        max_results: int,
+    ) -> None:
+        if workers < 1 or max_items < 1:
+            raise ValueError(f"workers and ahead must be at least 1, got {workers} and {max_items}")
+        self.free_items = threading.Semaphore(max_items)
+        self._function = function
+        self._num_read = 0
+        self._todo: queue.SimpleQueue[tuple[int, tuple[T] | BaseException] | None] = queue.SimpleQueue()  # None: end
+        self._events: queue.Queue[_Event[R] | None] = queue.Queue(max_results)  # None: all items are read
+        self._is_stopped = False
+        # Daemons: a reader that is blocked in a pipe cannot be joined when the program ends.
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for worker in self._workers:
             worker.start()
         threading.Thread(target=self._read, args=(items,), daemon=True).start()
 
-    def results(self, idle_sec: float) -> Iterator[R | Idle]:
-        is_quiet = True  # nothing to run before the first result
-        while True:
+    def results(self, idle_sec: float | None, *, frees_items: bool = False) -> Iterator[_Result[R] | Idle]:
+        """Yield results as they come; with ``frees_items`` the reader replaces each finished item by a new one."""
+        is_idle = True  # before the first result there is nothing to flush
+        is_read = False
+        num_finished = 0
+        while not (is_read and num_finished == self._num_read):
             try:
-                slot = self.ordered.get(timeout=None if is_quiet else idle_sec)
+                event = self._events.get(timeout=None if is_idle else idle_sec)
             except queue.Empty:
-                is_quiet = True
-                yield IDLE
+                if num_finished == self._num_read:  # otherwise a worker is busy, and its result follows
+                    is_idle = True
+                    yield IDLE
                 continue
-            if slot is None:
-                return
-            slot.done.wait()
-            if slot.error is not None:
-                raise slot.error
-            is_quiet = False
-            self.room.release()
-            yield slot.result
+            if event is None:
+                is_read = True
+                continue
+            index, outcome = event
+            if outcome is not None:
+                is_idle = False
+                yield index, outcome
+                continue
+            num_finished += 1
+            if frees_items:
+                self.free_items.release()
 
     def stop(self) -> None:
-        """Ends the threads; waits for calls in progress, since a thread that is inside a codec must not outlive us."""
-        self.stopped = True
-        self.room.release()
-        for _ in self.workers:
-            self.waiting.put(None)
-        for worker in self.workers:
+        """End the threads; wait for calls in progress, since a thread inside a codec must not outlive the program."""
+        self._is_stopped = True
+        self.free_items.release()
+        for _ in self._workers:
+            self._todo.put(None)
+        for worker in self._workers:
             worker.join(JOIN_SEC)
 
     def _read(self, items: Iterable[T]) -> None:
         iterator = iter(items)
         try:
             while True:
-                self.room.acquire()
-                if self.stopped:
+                self.free_items.acquire()
+                if self._is_stopped:
                     break
                 try:
-                    slot: _Slot[T, R] = _Slot(next(iterator))
+                    item = next(iterator)
                 except StopIteration:
                     break
-                self.ordered.put(slot)
-                self.waiting.put(slot)
-        except BaseException as error:  # handed over: the consumer raises it
-            failed: _Slot[Any, R] = _Slot(None)
-            failed.fail(error)
-            self.ordered.put(failed)
-        finally:
-            self.ordered.put(None)
-            close = getattr(iterator, "close", None)
-            if self.stopped and close is not None:
-                close()
-
-    def _work(self) -> None:
-        while (slot := self.waiting.get()) is not None and not self.stopped:
-            try:
-                slot.result = self.function(slot.item)
-            except BaseException as error:  # handed over: the consumer raises it
-                slot.fail(error)
-            else:
-                slot.done.set()
-
-
-def parallel_interleave(
-    function: Callable[[T], Iterator[R]], items: Iterable[T], *, workers: int, ahead: int, idle_sec: float = 0.2
-) -> Iterator[R | Idle]:
-    """What ``function`` yields for each item; the results of one item in order, those of several items mixed.
-
-    Nothing starts before the first ``next``. A worker takes the next item when it has finished one.
-
-    Args:
-        function: called from several threads at once.
-        items: read by one thread at a time.
-        workers: items in progress, each in a thread of its own.
-        ahead: results that wait for the consumer, at most; then workers wait.
-        idle_sec: quiet time after which ``IDLE`` is yielded, once a quiet spell.
-
-    Raises:
-        Exception: what ``function`` or the iterable raised, after the results before it.
-    """
-    if workers < 1 or ahead < 1:
-        raise ValueError(f"workers and ahead must be at least 1, got {workers} and {ahead}")
-    crew = _StreamCrew(function, items, workers, ahead)
-    try:
-        yield from crew.results(idle_sec)
-    finally:
-        crew.stop()
-
-
-class _StreamCrew(Generic[T, R]):
-    """The workers and the one queue between them and the consumer."""
-
-    def __init__(self, function: Callable[[T], Iterator[R]], items: Iterable[T], workers: int, ahead: int) -> None:
-        self.function = function
-        self.items = iter(items)
-        self.taking = threading.Lock()
-        self.done: queue.Queue[tuple[R] | BaseException | None] = queue.Queue(maxsize=ahead)  # None: a worker went home
-        self.stopped = False
-        self.busy: set[threading.Thread] = set()
-        # Daemons: a worker that waits in a pipe for the next item could not be joined when the program ends.
-        self.workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
-        for worker in self.workers:
-            worker.start()
-
-    def results(self, idle_sec: float) -> Iterator[R | Idle]:
-        is_quiet = True  # nothing to run before the first result
-        at_work = len(self.workers)
-        while at_work:
-            try:
-                result = self.done.get(timeout=None if is_quiet else idle_sec)
-            except queue.Empty:
-                is_quiet = True
-                yield IDLE
-                continue
-            if result is None:
-                at_work -= 1
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                is_quiet = False
-                yield result[0]
-
-    def stop(self) -> None:
-        """Ends the threads; one that is inside a codec must not outlive us, one that waits for an item may."""
-        self.stopped = True
-        for worker in self.busy.copy():
-            worker.join(JOIN_SEC)
-
-    def _work(self) -> None:
-        try:
-            while not self.stopped:
-                with self.taking:
-                    try:
-                        item = next(self.items)
-                    except StopIteration:
-                        break
-                self.busy.add(threading.current_thread())
-                for result in self.function(item):
-                    self._put((result,))
-                    if self.stopped:
-                        break
-                self.busy.discard(threading.current_thread())
-        except BaseException as error:  # handed over: the consumer raises it
-            self._put(error)
+                self._hand_out((item,))
+        except BaseException as error:  # the consumer raises it
+            self._hand_out(error)
         finally:
             self._put(None)
+            close = getattr(iterator, "close", None)
+            if self._is_stopped and close is not None:
+                close()
 
-    def _put(self, result: tuple[R] | BaseException | None) -> None:
-        while not self.stopped:
+    def _hand_out(self, item: tuple[T] | BaseException) -> None:
+        self._num_read += 1
+        self._todo.put((self._num_read - 1, item))
+
+    def _work(self) -> None:
+        while (todo := self._todo.get()) is not None and not self._is_stopped:
+            index, item = todo
             try:
-                self.done.put(result, timeout=STOP_TICK_SEC)
+                for result in self._function(_value_of(item)):
+                    self._put((index, (result,)))
+                    if self._is_stopped:
+                        break
+            except BaseException as error:  # the consumer raises it
+                self._put((index, error))
+            self._put((index, None))
+
+    def _put(self, event: _Event[R] | None) -> None:
+        while not self._is_stopped:
+            try:
+                self._events.put(event, timeout=STOP_TICK_SEC)
             except queue.Full:
                 continue
             return

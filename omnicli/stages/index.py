@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Idle, parallel_map
-from omnicli.reasons import NO_CLASS, unreadable
+from omnicli.errors import InputError
+from omnicli.media.record_map import Dropped, map_records
+from omnicli.reasons import NO_CLASS
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 
@@ -47,28 +47,28 @@ def index_records(
     Raises:
         InputError: a class that ``classes`` does not know, or a label that contradicts its name; names file and line.
     """
-    name = partial(_name, labels=labels, classes=classes, source=source)
+    labelled = map(partial(_label, labels=labels, classes=classes, source=source), records)
     if measure is None:
-        settled: Iterable[tuple[Record, str]] = map(name, records)
-    else:
-        settled = _measure_all(map(name, records), measure, workers)
-    for record, why in settled:
-        if why:
-            on_drop(record, why)
-        else:
-            yield record
+        return map_records(lambda record: record, labelled, workers=0, on_drop=on_drop)
+    return map_records(
+        lambda record: record.derive(**measure(record)),
+        labelled,
+        workers=workers,
+        ahead=AHEAD_PER_WORKER,
+        on_drop=on_drop,
+    )
 
 
-def _name(record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None) -> tuple[Record, str]:
-    """The record with source and labels, or as it came with the reason why it leaves."""
+def _label(record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None) -> Record | Dropped:
+    """The record with its source, class name and label."""
     made = record.derive() if source is None else record.derive(source=source)
     if labels:
         folder = made.pop("query", None)
         if made.get("class_name") is None and folder is not None:
             made["class_name"] = folder
         if made.get("class_name") is None and made.get("label") is None:
-            return record, NO_CLASS
-    return made if classes is None else _resolve(made, classes), ""
+            return Dropped(record, NO_CLASS)
+    return made if classes is None else _resolve(made, classes)
 
 
 def _resolve(record: Record, classes: ClassIndex) -> Record:
@@ -101,20 +101,3 @@ def _find(name: str, classes: ClassIndex, where: str) -> int:
         hint = f"; nearest: {nearest}" if nearest else ""
         raise InputError(f"{where}: class {name!r} is not in the classes file{hint}")
     return label
-
-
-def _measure_all(named: Iterator[tuple[Record, str]], measure: Measure, workers: int) -> Iterator[tuple[Record, str]]:
-    """The records with their media facts, in order, measured in threads; those that leave keep their place."""
-
-    def measure_one(named_one: tuple[Record, str]) -> tuple[Record, str]:
-        record, why = named_one
-        if why:
-            return named_one
-        try:
-            return record.derive(**measure(record)), ""
-        except MediaError as error:
-            return record, unreadable(error)
-
-    for measured in parallel_map(measure_one, named, workers=workers, ahead=workers * AHEAD_PER_WORKER):
-        if not isinstance(measured, Idle):
-            yield measured

@@ -18,17 +18,14 @@ from itertools import groupby
 import numpy as np
 
 from omnicli.data.frame_sampling import segment_indices_test
-from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
 from omnicli.media.video import frames_at
-from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
-READ_AHEAD = 2  # records a worker may be ahead of the writer
 ROUND_DIGITS = 6
 
 
@@ -63,15 +60,7 @@ def pack_records(records: Iterable[Record], *, packing: PackOptions, workers: in
     Yields:
         Records whose ``arrays`` hold ``frames``, ``times`` and ``span_sec``, in order.
     """
-    made = parallel_map(partial(_try_pack, packing=packing), records, workers=workers, ahead=READ_AHEAD * workers)
-    for result in made:
-        if isinstance(result, Idle):
-            continue
-        record, why = result
-        if why:
-            on_drop(record, why)
-        else:
-            yield record
+    return map_records(partial(pack_record, packing=packing), records, workers=workers, on_drop=on_drop)
 
 
 def packed_stage(
@@ -93,40 +82,27 @@ def packed_stage(
         passes: records for which it is true stay as they are.
     """
 
-    def pack(leaving: tuple[Record, str]) -> tuple[Record, str]:
-        record, why = leaving
-        return leaving if why or passes(record) else _try_pack(record, packing=packing)
+    def pack(record: Record) -> Record:
+        return record if passes(record) else pack_record(record, packing)
 
     def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
-        made = parallel_map(pack, _with_drops(stage, records), workers=workers, ahead=READ_AHEAD * workers)
-        settled = (result for result in made if not isinstance(result, Idle))
-        for _, group in groupby(settled, key=lambda result: result[0].position):
+        packed = keep_drops(
+            lambda records, on_drop: map_records(pack, records, workers=workers, on_drop=on_drop),
+            keep_drops(stage, records),
+        )
+        for _, group in groupby(packed, key=_position):
             pieces = list(group)
-            broken = next(((record, why) for record, why in pieces if why), None)
-            if broken:
-                on_drop(*broken)
+            dropped = next((piece for piece in pieces if isinstance(piece, Dropped)), None)
+            if dropped:
+                on_drop(*dropped)
             else:
-                yield from (record for record, _ in pieces)
+                yield from (piece for piece in pieces if not isinstance(piece, Dropped))
 
     return run
 
 
-def _with_drops(stage: Stage, records: Iterator[Record]) -> Iterator[tuple[Record, str]]:
-    """What the stage yields, and in its place what it drops, with the reason."""
-    dropped: list[tuple[Record, str]] = []
-    for record in stage(records, lambda record, reason: dropped.append((record, reason))):
-        yield from dropped
-        dropped.clear()
-        yield record, ""
-    yield from dropped
-
-
-def _try_pack(record: Record, *, packing: PackOptions) -> tuple[Record, str]:
-    """The packed record, or the record and why it cannot be read."""
-    try:
-        return pack_record(record, packing), ""
-    except MediaError as error:
-        return record, unreadable(error)
+def _position(piece: Record | Dropped) -> int:
+    return (piece.record if isinstance(piece, Dropped) else piece).position
 
 
 def pack_record(record: Record, packing: PackOptions) -> Record:

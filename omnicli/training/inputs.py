@@ -19,7 +19,7 @@ from omnicli.data.dataloader import (
 )
 from omnicli.data.training_clips import Augmentation, read_feature, read_training_clip
 from omnicli.data.transforms import normalise
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.parallel import parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.rng import keyed_rng
 from omnicli.streams.record import Record
@@ -52,9 +52,7 @@ class ClipInputs:
             is_bad=lambda place: place.key in bad,
         )
         ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
-        for item in parallel_map(self._pinned, ready, workers=1, ahead=STEPS_AHEAD):  # stacked while the model works
-            if not isinstance(item, Idle):
-                yield item
+        yield from parallel_map(self._pinned, ready, workers=1, ahead=STEPS_AHEAD)  # stacked while the model works
 
     def inputs(self, batch: SourceBatch) -> Tensor:
         """What can be mixed: clips (N, C, S, H, W), normalised."""

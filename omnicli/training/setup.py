@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from omnicli.data.dataloader import Example
 from omnicli.data.training_clips import Augmentation
 from omnicli.errors import InputError, Interrupted, MediaError, UsageError
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.media.source import is_image, open_media
 from omnicli.models.architectures import find_config_3d
 from omnicli.models.checkpoint import save_checkpoint
@@ -150,7 +150,7 @@ def _unopened(examples: Sequence[Example], takes_images: bool, setting: Training
 
     world = setting.world
     mine = examples[world.rank :: world.size]
-    results = parallel_map(why_not, mine, workers=setting.workers, ahead=4 * setting.workers)
+    results = parallel_map(why_not, mine, workers=setting.workers, ahead=4 * setting.workers, idle_sec=IDLE_SEC)
     reasons: list[str] = []
     for why in results:
         if setting.should_stop():

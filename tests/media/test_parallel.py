@@ -69,7 +69,7 @@ def test_a_failure_of_the_iterable_comes_after_the_results_before_it():
         next(stream)
 
 
-def test_one_lull_a_quiet_spell_after_everything_read_has_been_yielded():
+def test_idle_is_yielded_once_per_pause_after_everything_read_has_been_yielded():
     reading, writing = os.pipe()
 
     def items():
@@ -81,17 +81,28 @@ def test_one_lull_a_quiet_spell_after_everything_read_has_been_yielded():
     os.write(writing, b"ab")
     assert [next(stream) for _ in range(3)] == [b"a", b"b", IDLE]
     threading.Timer(0.3, os.write, (writing, b"c")).start()
-    assert [next(stream) for _ in range(2)] == [b"c", IDLE]  # no second LULL in the longer wait before "c"
+    assert [next(stream) for _ in range(2)] == [b"c", IDLE]  # no second IDLE in the longer wait before "c"
     threading.Timer(0.2, os.close, (writing,)).start()
     assert list(stream) == []
 
 
-def test_a_slow_function_is_no_lull():
+def test_a_slow_function_yields_no_idle():
     def work(item):
         time.sleep(0.1)
         return item
 
     assert list(parallel_map(work, range(3), workers=1, ahead=3, idle_sec=0.02)) == [0, 1, 2]
+    slow = parallel_interleave(lambda item: [work(item)], range(3), workers=1, ahead=3, idle_sec=0.02)
+    assert list(slow) == [0, 1, 2]
+
+
+def test_without_idle_sec_a_pause_yields_nothing():
+    def items():
+        yield 1
+        time.sleep(0.3)
+        yield 2
+
+    assert list(parallel_map(lambda item: item, items(), workers=1, ahead=2)) == [1, 2]
 
 
 def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
@@ -143,7 +154,7 @@ def test_every_result_comes_once_and_those_of_an_item_in_order(counts, workers, 
     def parts(item):
         yield from ((item, part) for part in range(counts[item]))
 
-    made = results(parallel_interleave(parts, range(len(counts)), workers=workers, ahead=ahead))
+    made = results(parallel_interleave(parts, range(len(counts)), workers=workers, ahead=ahead, idle_sec=0.2))
     assert sorted(made) == [(item, part) for item, count in enumerate(counts) for part in range(count)]
     for item, count in enumerate(counts):
         assert [part for owner, part in made if owner == item] == list(range(count))
@@ -157,7 +168,7 @@ def test_two_long_items_are_worked_on_at_once():
         both.wait()
         yield item
 
-    assert sorted(results(parallel_interleave(parts, "ab", workers=2, ahead=1))) == ["a", "b"]
+    assert sorted(results(parallel_interleave(parts, "ab", workers=2, ahead=1, idle_sec=0.2))) == ["a", "b"]
 
 
 def test_workers_wait_when_nobody_takes_what_they_made():
@@ -168,14 +179,14 @@ def test_workers_wait_when_nobody_takes_what_they_made():
             made.append(part)
             yield part
 
-    running = parallel_interleave(parts, [0], workers=1, ahead=3)
+    running = parallel_interleave(parts, [0], workers=1, ahead=3, idle_sec=0.2)
     next(running)
     time.sleep(0.3)
     assert len(made) <= 5
     running.close()
 
 
-def test_a_quiet_input_is_told_once_and_the_results_before_it_have_come():
+def test_a_pause_of_the_input_yields_idle_once_after_the_results_before_it():
     go_on = threading.Event()
 
     def items():
@@ -204,7 +215,7 @@ def test_what_is_raised_arrives_after_the_results_before_it(where):
 
     seen = []
     with pytest.raises(KeyError, match="spoilt"):
-        for result in parallel_interleave(parts, items(), workers=1, ahead=2):
+        for result in parallel_interleave(parts, items(), workers=1, ahead=2, idle_sec=0.2):
             seen.append(result)
     assert results(seen) == [1, 2]
 
@@ -217,7 +228,7 @@ def test_closing_ends_the_threads_even_while_the_input_waits():
         waits.wait(10)
 
     before = threading.active_count()
-    running = parallel_interleave(lambda item: iter([item] * 3), items(), workers=3, ahead=1)
+    running = parallel_interleave(lambda item: iter([item] * 3), items(), workers=3, ahead=1, idle_sec=0.2)
     assert next(running) == 1
     started = time.monotonic()
     running.close()
@@ -232,4 +243,4 @@ def test_closing_ends_the_threads_even_while_the_input_waits():
 
 def test_numbers_below_one_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        next(parallel_interleave(iter, [], workers=0, ahead=1))
+        next(parallel_interleave(iter, [], workers=0, ahead=1, idle_sec=0.2))

@@ -20,16 +20,15 @@ second is another.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from omnicli.cpus import available_cores
-from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.errors import InputError
+from omnicli.media.record_map import map_records
 from omnicli.media.source import open_media
-from omnicli.reasons import DUPLICATE, unreadable
+from omnicli.reasons import DUPLICATE
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
 from omnicli.streams.record import OnDrop, Record
@@ -38,7 +37,7 @@ RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footag
 REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
 MIN_RUN = FPS  # frames: a second
 MAX_GAP = FPS // 2  # frames without match within a stretch; as REACH, changes times and overlap, no verdict
-READ_AHEAD = 4  # records a worker may be ahead
+READ_AHEAD = 4  # records per worker
 
 NUM_FRAMES = "census: frames"
 NUM_TEXTURELESS = "census: frames with little texture"
@@ -181,25 +180,9 @@ def _censuses(
     records: Iterable[Record], *, root: str | None, workers: int | None, on_drop: OnDrop
 ) -> Iterator[tuple[Record, Census | None]]:
     """Every record that can be read, in order; None for images."""
-    num_workers = workers or available_cores()
-    read = partial(_read, root=root)
-    results: Iterator[tuple[Record, Census | str | None] | Idle] = parallel_map(
-        read, records, workers=num_workers, ahead=READ_AHEAD * num_workers
-    )
-    for result in results:
-        if isinstance(result, Idle):
-            continue
-        record, census = result
-        if isinstance(census, str):
-            on_drop(record, unreadable(census))
-        else:
-            yield record, census
 
-
-def _read(record: Record, *, root: str | None) -> tuple[Record, Census | str | None]:
-    """The census of a video, None for an image, or why it cannot be read."""
-    try:
+    def read(record: Record) -> tuple[Record, Census | None]:
         with open_media(record, root=root) as source:
             return record, take_census(source) if source.fps else None
-    except MediaError as error:
-        return record, str(error)
+
+    return map_records(read, records, workers=workers or available_cores(), ahead=READ_AHEAD, on_drop=on_drop)

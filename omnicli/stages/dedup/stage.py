@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from omnicli.media.parallel import IDLE, parallel_map
+from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.record_map import Dropped, keep_drops
 from omnicli.reasons import DUPLICATE, REPEAT
 from omnicli.stages.dedup.frame_catalogue import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
@@ -31,7 +32,7 @@ from omnicli.streams.shards.features import as_media
 
 BLOCK_FRAMES = 1024  # web frames searched at once
 READ_AHEAD = 256  # records whose features wait while a block is searched
-LULL_SEC = 0.5  # a model on a slow machine gives features in bursts; a pipe is still answered within a second
+PAUSE_SEC = 0.5  # longer than the gaps between batches of a slow model; a pipe is still answered within a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +69,19 @@ def dedup_records(
     """
     floor = -1.0 if rule.score_only or target.threshold is None else target.threshold
     stayed = target.catalogue.alike() if rule.within else None
-    for block in _blocks(_watched(records, reader)):
+    read = keep_drops(lambda records, on_drop: reader.read(records, on_drop=on_drop), records)
+    for block in _blocks(read):
         # "We calculate the cosine similarity of features between the web data and target dataset"
         units = target.whitening.unit_vectors(_features_of(block))
         similarities, rows = target.catalogue.search(units, floor)
         within = _Within(stayed, units, floor) if stayed is not None else None
         start = 0
-        for frames, why_unreadable in block:
+        for frames in block:
+            if isinstance(frames, Dropped):
+                on_drop(*frames)
+                continue
             part = slice(start, start + len(frames.features))
             start = part.stop
-            if why_unreadable:
-                on_drop(frames.record, why_unreadable)
-                continue
             made = _outgoing(frames, rule)
             match = _best_match(target.catalogue, frames, similarities[part], rows[part])
             if rule.score_only:
@@ -102,40 +104,24 @@ def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop
             yield record
 
 
-def _watched(records: Iterable[Record], reader: FrameReader) -> Iterator[tuple[FrameFeatures, str]]:
-    """Every record in its place: with its frames, or with the reason why it leaves."""
-    leaving: list[tuple[Record, str]] = []
-    nothing, never = np.empty((0, 0), np.float16), np.empty(0)
-
-    def left() -> Iterator[tuple[FrameFeatures, str]]:
-        while leaving:
-            record, reason = leaving.pop(0)
-            yield FrameFeatures(record, nothing, never, record), reason
-
-    for frames in reader.read(records, on_drop=lambda record, reason: leaving.append((record, reason))):
-        yield from left()
-        yield frames, ""
-    yield from left()
-
-
-def _blocks(watched: Iterator[tuple[FrameFeatures, str]]) -> Iterator[list[tuple[FrameFeatures, str]]]:
-    """Records until there are ``BLOCK_FRAMES`` frames, or nothing more comes for the moment."""
-    block: list[tuple[FrameFeatures, str]] = []
+def _blocks(items: Iterable[FrameFeatures | Dropped]) -> Iterator[list[FrameFeatures | Dropped]]:
+    """Collect records until there are ``BLOCK_FRAMES`` frames, or until the input pauses."""
+    block: list[FrameFeatures | Dropped] = []
     num_frames = 0
-    for item in parallel_map(lambda item: item, watched, workers=1, ahead=READ_AHEAD, idle_sec=LULL_SEC):
-        if item is not IDLE:
+    for item in parallel_map(lambda item: item, items, workers=1, ahead=READ_AHEAD, idle_sec=PAUSE_SEC):
+        if not isinstance(item, Idle):
             block.append(item)
-            num_frames += len(item[0].features)
-        if block and (item is IDLE or num_frames >= BLOCK_FRAMES or len(block) >= BLOCK_FRAMES):
+            num_frames += 0 if isinstance(item, Dropped) else len(item.features)
+        if block and (isinstance(item, Idle) or num_frames >= BLOCK_FRAMES or len(block) >= BLOCK_FRAMES):
             yield block
             block, num_frames = [], 0
     if block:
         yield block
 
 
-def _features_of(block: Sequence[tuple[FrameFeatures, str]]) -> np.ndarray:
-    """(ΣF, D) float16 of all records of a block that have any."""
-    parts = [frames.features for frames, _ in block if len(frames.features)]
+def _features_of(block: Sequence[FrameFeatures | Dropped]) -> np.ndarray:
+    """(ΣF, D) float16, the frames of all records of a block."""
+    parts = [item.features for item in block if not isinstance(item, Dropped) and len(item.features)]
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
 
 

@@ -16,11 +16,10 @@ from functools import partial
 import numpy as np
 
 from omnicli.errors import InputError, MediaError
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.record_map import map_records
 from omnicli.media.source import MediaSource, open_media
 from omnicli.motion.homography import MomentSums, to_parameters
 from omnicli.motion.motion_file import Fitted, Motion
-from omnicli.reasons import unreadable
 from omnicli.rng import keyed_rng
 from omnicli.stages.inflate.tracking import track_motion
 from omnicli.streams.class_names import normalise_class
@@ -28,7 +27,6 @@ from omnicli.streams.record import OnDrop, Record
 
 STAGE = "inflate-fit"
 MIN_PAIRS = 50
-READ_AHEAD = 2  # videos a worker may be ahead
 
 
 @dataclass
@@ -74,14 +72,8 @@ def fit_motion(
     """
     together, classes, names = Seen(), dict[str, Seen](), dict[str, str]()
     left_out = Counter[str]()
-    look = partial(_look, max_pairs=max_pairs, seed=seed, root=root)
-    for result in parallel_map(look, records, workers=workers, ahead=READ_AHEAD * workers):
-        if isinstance(result, Idle):
-            continue
-        record, parameters, skipped, problem = result
-        if problem:
-            on_drop(record, unreadable(problem))
-            continue
+    measure = partial(_measure_steps, max_pairs=max_pairs, seed=seed, root=root)
+    for record, parameters, skipped in map_records(measure, records, workers=workers, on_drop=on_drop):
         left_out += skipped
         together.add(parameters)
         for name in _classes_of(record):
@@ -110,17 +102,13 @@ def choose_pairs(num_frames: int, *, max_pairs: int, rng: np.random.Generator) -
     return chosen
 
 
-def _look(
+def _measure_steps(
     record: Record, *, max_pairs: int, seed: int, root: str | None
-) -> tuple[Record, np.ndarray, Counter[str], str]:
-    """(P, 8) parameters of one video's steps, what was left out, and why it cannot be read, if so."""
-    nothing = np.empty((0, 8))
-    try:
-        with open_media(record, root=root) as source:
-            homographies, skipped = track_motion(source, _pairs_of(source, record, max_pairs, seed))
-    except MediaError as error:
-        return record, nothing, Counter(), str(error)
-    return record, to_parameters(homographies), skipped, ""
+) -> tuple[Record, np.ndarray, Counter[str]]:
+    """The record, (P, 8) parameters of its steps, and the number of skipped pairs per reason. Raises MediaError."""
+    with open_media(record, root=root) as source:
+        homographies, skipped = track_motion(source, _pairs_of(source, record, max_pairs, seed))
+    return record, to_parameters(homographies), skipped
 
 
 def _pairs_of(source: MediaSource, record: Record, max_pairs: int, seed: int) -> list[int]:

@@ -16,16 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg
-from omnicli.media.parallel import Idle, parallel_map
+from omnicli.media.record_map import map_records
 from omnicli.media.source import open_media
 from omnicli.motion.camera import draw_path, image_aspect, recipe_for, render_path
 from omnicli.motion.motion_file import Motion
-from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
-
-READ_AHEAD = 2  # records a worker may be ahead of the writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,30 +78,16 @@ def inflate_records(
     Yields:
         Every record. Pixels are in ``arrays``: ``frames``, and ``num_redrawn`` and ``gave_up`` for the books.
     """
-    inflate = partial(_try_inflate, camera=camera, shape=shape, root=root)
-    if shape is None:
-        made: Iterable[tuple[Record, str] | Idle] = map(inflate, records)
-    else:
-        made = parallel_map(inflate, records, workers=shape.workers, ahead=READ_AHEAD * shape.workers)
-    for result in made:
-        if isinstance(result, Idle):
-            continue
-        record, problem = result
-        if problem:
-            on_drop(record, unreadable(problem))
-        else:
-            yield record
+    inflate = partial(_inflate, camera=camera, shape=shape, root=root)
+    return map_records(inflate, records, workers=shape.workers if shape else 0, on_drop=on_drop)
 
 
-def _try_inflate(record: Record, *, camera: Camera, shape: ClipShape | None, root: str | None) -> tuple[Record, str]:
-    """The record as it goes on, or with why it cannot be read."""
-    try:
-        if not _is_image(record, root):
-            return record, ""
-        made = record.derive(media="image", inflation=recipe_for(record, camera.mode, camera.motion, seed=camera.seed))
-        return (made if shape is None else _clip(made, shape, root)), ""
-    except MediaError as error:
-        return record, str(error)
+def _inflate(record: Record, *, camera: Camera, shape: ClipShape | None, root: str | None) -> Record:
+    """An image with its recipe or the pixels of its clip; other media as they are. Raises MediaError."""
+    if not _is_image(record, root):
+        return record
+    made = record.derive(media="image", inflation=recipe_for(record, camera.mode, camera.motion, seed=camera.seed))
+    return made if shape is None else _clip(made, shape, root)
 
 
 def _is_image(record: Record, root: str | None) -> bool:
