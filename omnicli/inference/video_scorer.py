@@ -187,9 +187,7 @@ def _score_media(
             yield video
 
     read = partial(_read_video, models=models, sampling=sampling, skip=skip)
-    chunks = parallel_interleave(
-        read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC
-    )
+    chunks = parallel_interleave(read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC)
     forwards = [forward_of(model.network, model) for model in models]
     keep_in_flight = int(models[0].device.type == "cuda")
     for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
