@@ -44,7 +44,7 @@ STATE_KEYS = {
 def texts_in(node: ast.AST) -> set[str]:
     """String constants and templates below a node; what a template inserts becomes ``{}``."""
     if isinstance(node, ast.JoinedStr):
-        return {"".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)}
+        return {"".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)}
     if isinstance(node, ast.Constant):
         return {node.value} if isinstance(node.value, str) else set()
     return set().union(*map(texts_in, ast.iter_child_nodes(node)))

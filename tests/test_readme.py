@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -20,7 +21,7 @@ PAGES = [
 WALK = "Your own data: from a class list to your first kept.jsonl"
 SEPARATORS = {"|", "||", "&&", ";", "&", "(", ")"}
 TINY = "tsn-resnet10t --init scratch --short-side 64 --crop-size 56 --epochs 1 --batch-size 8"
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 
 
 def blocks_of(text):

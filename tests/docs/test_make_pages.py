@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -41,7 +42,8 @@ def test_no_page_is_stale(name):
 def test_a_page_names_every_option_that_the_command_takes(name):
     """Judged by what Typer built, and by the help as it is printed."""
     text = make_pages.pages()[f"{name}.md"]
-    known = typer.main.get_command(app).commands[name].params
+    group: Any = typer.main.get_command(app)
+    known = group.commands[name].params
     spellings = {spelling for one in known for spelling in [*one.opts, *one.secondary_opts] if spelling[0] == "-"}
     assert "--dry-run" in spellings
     shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -43,7 +44,7 @@ def slurm(tmp_path):
         log.write_text("")
         surroundings = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
         surroundings |= {"PATH": f"{fakes}:{os.defpath}", "OUT": str(out), "LOG": str(log), "SHARDS": "4"}
-        result = subprocess.run(
+        result: Any = subprocess.run(
             ["bash", str(script), *arguments],
             stdin=subprocess.DEVNULL,
             text=True,
@@ -54,8 +55,9 @@ def slurm(tmp_path):
         result.log = [shlex.split(line) for line in log.read_text().splitlines()]
         return result
 
-    run.out = out
-    return run
+    runner: Any = run
+    runner.out = out
+    return runner
 
 
 def script_of(name):

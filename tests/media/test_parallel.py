@@ -2,6 +2,7 @@ import gc
 import os
 import threading
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def test_no_more_items_are_read_than_may_be_ahead():
             read.append(item)
             yield item
 
-    stream = parallel_map(lambda item: item, items(), workers=2, ahead=5)
+    stream: Any = parallel_map(lambda item: item, items(), workers=2, ahead=5)
     for expected in range(10):
         assert next(stream) == expected
         time.sleep(0.02)
@@ -52,7 +53,7 @@ def test_a_failure_of_the_function_comes_after_the_results_before_it():
             raise KeyError("third")
         return item
 
-    stream = parallel_map(work, range(10), workers=4, ahead=8)
+    stream: Any = parallel_map(work, range(10), workers=4, ahead=8)
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError, match="third"):
         next(stream)
@@ -63,7 +64,7 @@ def test_a_failure_of_the_iterable_comes_after_the_results_before_it():
         yield from range(3)
         raise OSError("the disk is gone")
 
-    stream = parallel_map(lambda item: item, items(), workers=2, ahead=8)
+    stream: Any = parallel_map(lambda item: item, items(), workers=2, ahead=8)
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="the disk is gone"):
         next(stream)
@@ -77,7 +78,7 @@ def test_idle_is_yielded_once_per_pause_after_everything_read_has_been_yielded()
             while byte := pipe.read(1):
                 yield byte
 
-    stream = parallel_map(lambda item: item, items(), workers=2, ahead=8, idle_sec=0.05)
+    stream: Any = parallel_map(lambda item: item, items(), workers=2, ahead=8, idle_sec=0.05)
     os.write(writing, b"ab")
     assert [next(stream) for _ in range(3)] == [b"a", b"b", IDLE]
     threading.Timer(0.3, os.write, (writing, b"c")).start()
@@ -118,7 +119,7 @@ def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
         finally:
             closed.append(True)
 
-    stream = parallel_map(lambda item: item, items(), workers=3, ahead=4)
+    stream: Any = parallel_map(lambda item: item, items(), workers=3, ahead=4)
     assert next(stream) == 1
     start = time.perf_counter()
     stream.close()
@@ -133,7 +134,7 @@ def test_closing_ends_the_threads_at_once_even_while_the_reader_waits():
 
 def test_nothing_starts_before_the_first_result_is_asked_for():
     before = threading.active_count()
-    stream = parallel_map(lambda item: item, iter([1]), workers=2, ahead=2)
+    stream: Any = parallel_map(lambda item: item, iter([1]), workers=2, ahead=2)
     assert threading.active_count() == before
     del stream
     gc.collect()
@@ -179,7 +180,7 @@ def test_workers_wait_when_nobody_takes_what_they_made():
             made.append(part)
             yield part
 
-    running = parallel_interleave(parts, [0], workers=1, ahead=3, idle_sec=0.2)
+    running: Any = parallel_interleave(parts, [0], workers=1, ahead=3, idle_sec=0.2)
     next(running)
     time.sleep(0.3)
     assert len(made) <= 5
@@ -194,7 +195,7 @@ def test_a_pause_of_the_input_yields_idle_once_after_the_results_before_it():
         go_on.wait(10)
         yield "second"
 
-    running = parallel_interleave(iter, items(), workers=2, ahead=8, idle_sec=0.05)
+    running: Any = parallel_interleave(iter, items(), workers=2, ahead=8, idle_sec=0.05)
     seen = [next(running) for _ in range(6)]
     assert seen == [*"first", IDLE]
     go_on.set()
@@ -228,7 +229,7 @@ def test_closing_ends_the_threads_even_while_the_input_waits():
         waits.wait(10)
 
     before = threading.active_count()
-    running = parallel_interleave(lambda item: iter([item] * 3), items(), workers=3, ahead=1, idle_sec=0.2)
+    running: Any = parallel_interleave(lambda item: iter([item] * 3), items(), workers=3, ahead=1, idle_sec=0.2)
     assert next(running) == 1
     started = time.monotonic()
     running.close()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.media import video
-from omnicli.media.resizing import resize_short_side, shrink
+from omnicli.media.resizing import orient, resize_short_side, shrink
 from omnicli.media.video import VideoSource, frames_at, nearest_frames
 
 NUM_FRAMES = 60
@@ -178,7 +178,7 @@ def test_display_matrices_of_all_eight_orientations_are_told_apart():
             for x in range(3):
                 shown[a * x + c * y, b * x + d * y] = pixels[y, x]
         left, top = min(x for x, _ in shown), min(y for _, y in shown)
-        turned = video.orient(np.repeat(pixels[..., None], 3, axis=2), orientation)[..., 0]
+        turned = orient(np.repeat(pixels[..., None], 3, axis=2), orientation)[..., 0]
         for (x, y), value in shown.items():
             assert turned[y - top, x - left] == value, orientation
 

@@ -132,7 +132,7 @@ def test_a_damaged_file_is_an_error_of_the_model_or_reads_as_other_numbers(is_zi
 
 
 def test_shared_containers_are_filled_once():
-    laughs = [torch.zeros(1)]
+    laughs: list = [torch.zeros(1)]
     for _ in range(50):
         laughs = [laughs, laughs]
     back = read(saved(laughs))

@@ -132,7 +132,7 @@ def test_a_history_buffer_of_mmengine_is_read_past():
 def test_tensors_are_found_once_in_nested_and_cyclic_data():
     cycle: list[object] = []
     cycle.append(cycle)
-    ref = TensorRef(None, 0, (1,), (1,))  # type: ignore[arg-type]
+    ref = TensorRef(None, 0, (1,), (1,))
     assert list(tensors_in({"a": [ref], "b": cycle})) == [ref]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -151,10 +152,16 @@ def test_no_border_shows_in_any_pixel_of_ten_thousand_drawn_clips(monkeypatch, h
 
 def test_the_image_is_read_at_the_size_at_which_the_crop_has_the_clips_pixels(image):
     record = record_of("perspective-agnostic")
-    with open_media(Record({"path": str(image)})) as source:
+    with open_media(Record({"path": str(image)})) as opened:
+        source: Any = opened
         path = draw_path(record, aspect=source.width / source.height, num_frames=4, frame_interval=16)
         read, asked = source.read, []
-        source.read = lambda indices, *, short_side: (asked.append(short_side), read(indices, short_side=short_side))[1]
+
+        def noting(frame_indices, *, short_side=None):
+            asked.append(short_side)
+            return read(frame_indices, short_side=short_side)
+
+        source.read = noting
         render_path(source, path, short_side=64)
     assert asked == [round(64 / path.scale)] and asked[0] > 64
 

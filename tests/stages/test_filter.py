@@ -171,7 +171,7 @@ def test_scores_decide_whatever_became_of_the_file_and_other_reasons_do_not_excu
     assert run([gone], FilterRule(), score=None)[0] == [gone]
     for label_by, field in (("teacher", "top_scores"), ("stored", "confidence")):
         with pytest.raises(InputError, match=f"web.jsonl:1: no field '{field}'"):
-            run([rejected_before(*crawl([{}]), "no class")], FilterRule(label_by=label_by), score=None)
+            run([rejected_before(crawl([{}])[0], "no class")], FilterRule(label_by=label_by), score=None)
 
 
 def test_stored_scores_of_another_class_list_are_refused():

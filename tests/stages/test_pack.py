@@ -164,7 +164,7 @@ def cuts_in_two(records, on_drop):
 @given(kinds=st.lists(st.sampled_from(["good", "broken", "gone", "doubtful", "image"]), max_size=8))
 def test_a_stage_and_its_packing_keep_the_order_and_lose_nobody(folder, broken, kinds):
     """A video one of whose pieces does not decode leaves whole, once, in its place."""
-    fields = {
+    fields: dict[str, dict] = {
         "good": {"path": str(folder), "media": "frames"},
         "broken": {"path": str(broken), "media": "frames"},
         "gone": {"path": "gone.mp4"},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from omnicli.data.training_clips import read_training_clip
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
@@ -104,7 +105,7 @@ def test_views_that_are_not_kept_give_the_same_bytes(target, tmp_path, monkeypat
 
 def test_a_frozen_backbone_stays_and_each_view_is_read_once(target, tmp_path, monkeypatch):
     reads = []
-    whole = feeds.read_training_clip
+    whole = read_training_clip
     monkeypatch.setattr(feeds, "read_training_clip", lambda *a, **k: reads.append(k["epoch"]) or whole(*a, **k))
     train(target, tmp_path / "a.pth", FROZEN)
     assert sorted(reads) == sorted(list(range(feeds.NUM_FROZEN_VIEWS)) * len(target))
@@ -148,7 +149,7 @@ def test_media_that_cannot_be_opened_leave_before_the_first_step(target, tmp_pat
 
 @pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["all", "frozen"])
 def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(target, tmp_path, monkeypatch, recipe):
-    whole = feeds.read_training_clip
+    whole = read_training_clip
 
     def read(record, look, *, epoch, draw):
         if epoch == 1 and record["id"] == target[2]["id"]:
@@ -162,7 +163,7 @@ def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(t
 
 
 def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path, monkeypatch):
-    whole = feeds.read_training_clip
+    whole = read_training_clip
 
     def read(record, look, *, epoch, draw):
         if record["id"] == target[2]["id"]:

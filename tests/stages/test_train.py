@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from omnicli.data.training_clips import read_feature, read_training_clip
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
@@ -175,7 +176,7 @@ def test_alternating_updates_follow_the_released_order(target, web, tmp_path, mo
 
 
 def test_a_clip_that_vanishes_in_the_third_epoch_is_counted_and_leaves_a_gap(target, web, tmp_path, monkeypatch):
-    whole = feeds.read_training_clip
+    whole = read_training_clip
     gone = {target[2]["id"], web["gg"][0]["id"]}
 
     def read(record, look, *, epoch, draw):
@@ -313,7 +314,8 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, web, tmp_pa
 )
 def test_sources_that_cannot_be_learnt_stop_before_the_first_step(target, web, tmp_path, change, error, says):
     with pytest.raises(error, match=says):
-        train(*change(target, web), tmp_path / "a.pth")
+        target, web = change(target, web)
+        train(target, web, tmp_path / "a.pth")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -480,7 +482,7 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
     )  # fmt: skip
     lines, left = train(shards["t"], {"w": shards["w"][:60]}, tmp_path / "a.pth", recipe, val=shards["t"][:9])
     rows = shards["t"] + shards["w"][:60]
-    features = np.stack([feeds.read_feature(row, 512) for row in rows])
+    features = np.stack([read_feature(row, 512) for row in rows])
     labels = np.array([row["pseudo_label"] for row in rows])
     with_bias = np.hstack([features, np.ones((len(rows), 1), np.float32)])  # the bias decays too
     oracle = LogisticRegression(C=1 / (1e-2 * len(rows)), fit_intercept=False, tol=1e-8, max_iter=5000)

@@ -163,12 +163,12 @@ def shares_of_partners(step, seen):
 
 def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):
     """One-hot labels as inputs: what is taught is what is shown."""
-    from omnicli.training import objective
+    from omnicli.training import losses, objective
 
     step = step_of(3)
     step = StepBatch(tuple(replace(part, clips=torch.eye(K, dtype=torch.float64)[part.labels]) for part in step.parts))
     taught = []
-    real = objective.cross_entropy
+    real = losses.cross_entropy
     monkeypatch.setattr(objective, "cross_entropy", lambda *a, **k: taught.append(a[1]) or real(*a, **k))
     model = nn.Linear(K, K).double()
     _, feed = fit(model, [step], tmp_path, mixup_alpha=1.0, is_cross=True)

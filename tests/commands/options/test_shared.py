@@ -1,12 +1,15 @@
 """One spelling an option, in every command that takes it."""
 
+from typing import Any
+
 import pytest
 import typer
 
 from omnicli.app import app
 from omnicli.commands.options import shared as options
 
-COMMANDS = typer.main.get_command(app).commands
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = GROUP.commands
 ALIASES = [alias.__metadata__[0] for alias in vars(options).values() if hasattr(alias, "__metadata__")]
 SHARED = [  # in Annotated, Typer keeps the first spelling where the default would be
     {part for spelled in (alias.default, *alias.param_decls) for part in spelled.split("/")}

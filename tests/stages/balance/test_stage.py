@@ -220,7 +220,11 @@ def test_a_record_counts_for_classes_as_training_draws_them_from_its_tags(tags):
 
 
 def test_a_record_counts_more_for_the_class_that_more_of_its_tags_mean(folder):
-    crawl = [{"id": "a", "query": "burncandle"}, {"id": "b", "query": "beekeep"}, {"id": "c", "query": "beekeep"}]
+    crawl: list[dict] = [
+        {"id": "a", "query": "burncandle"},
+        {"id": "b", "query": "beekeep"},
+        {"id": "c", "query": "beekeep"},
+    ]
     crawl += [{"id": "d", "queries": ["burncandle", "candleburn", "beekeep"]}]
     kept, _ = run(folder, crawl, by="query", query_names=QueryNames(TAGS), power=0.0)
     candle, bee = 1 / (1 + 2 / 3), 1 / (2 + 1 / 3)

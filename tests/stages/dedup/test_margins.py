@@ -26,8 +26,9 @@ def images(seed, height=240, width=320, count=4):
     return np.stack(frames)
 
 
-def small(frames, top=0, bottom=0, left=0, right=0, how=cv2.BORDER_CONSTANT):
+def small(frames, margins=(0, 0, 0, 0), how=cv2.BORDER_CONSTANT):
     """With margins as wide as said, in pixels of the frame, shrunk to the canvas."""
+    top, bottom, left, right = margins
     wide = [cv2.copyMakeBorder(frame, top, bottom, left, right, how) for frame in frames]
     return np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for frame in wide])
 
@@ -40,7 +41,7 @@ def expected(top, bottom, left, right, height=240, width=320):
 
 @given(seed=st.integers(0, 1000), sides=st.lists(st.sampled_from([0, 40, 57, 75]), min_size=4, max_size=4))
 def test_mirrored_margins_are_found_to_the_pixel(seed, sides):
-    found = inside_mirrors(small(images(seed), *sides, cv2.BORDER_REFLECT))
+    found = inside_mirrors(small(images(seed), sides, cv2.BORDER_REFLECT))
     np.testing.assert_allclose(found, expected(*sides), atol=1.5)
 
 
@@ -48,7 +49,7 @@ def test_mirrored_margins_are_found_to_the_pixel(seed, sides):
     seed=st.integers(0, 1000), sides=st.lists(st.integers(0, 75), min_size=4, max_size=4), colour=st.integers(0, 255)
 )
 def test_bars_of_one_colour_are_found_to_the_pixel(seed, sides, colour):
-    frames = small(images(seed), *sides)
+    frames = small(images(seed), sides)
     where = expected(*sides)
     top, bottom, left, right = (round(edge / 2) for edge in where)
     inside = np.zeros((SIZE, SIZE), bool)
@@ -59,7 +60,7 @@ def test_bars_of_one_colour_are_found_to_the_pixel(seed, sides, colour):
 
 def test_bars_that_are_mirrored_too_are_found_inside_the_mirrors():
     barred = np.stack([cv2.copyMakeBorder(frame, 24, 24, 0, 0, cv2.BORDER_CONSTANT) for frame in images(0)])
-    frames = small(barred, 0, 0, 60, 60, cv2.BORDER_REFLECT)
+    frames = small(barred, (0, 0, 60, 60), cv2.BORDER_REFLECT)
     unmirrored = inside_mirrors(frames)
     np.testing.assert_allclose(unmirrored, [0, 224, 30.5, 193.5], atol=1.5)
     np.testing.assert_allclose(inside_bars(frames, unmirrored), [18.7, 205.3, 30.5, 193.5], atol=2)

@@ -70,9 +70,11 @@ def test_clips_inflated_with_a_model_and_fitted_give_that_model_back(films):
     assert (np.abs(ratio - 1) < 0.15).all()  # a standard deviation of 448 draws is known to 3 %
     values = [np.linalg.eigvalsh(some.covariance) for some in (fitted.gaussian, motion)]
     assert (np.abs(values[0] / values[1] - 1) < 0.4).all()  # of eigenvalues 448 draws of 8 know less
-    correlation = [some.covariance / np.sqrt(np.outer(np.diag(some.covariance), np.diag(some.covariance)))
-                   for some in (fitted.gaussian, motion)]  # fmt: skip
-    np.testing.assert_allclose(*correlation, atol=0.2)
+    found_correlation, correlation = (
+        some.covariance / np.sqrt(np.outer(np.diag(some.covariance), np.diag(some.covariance)))
+        for some in (fitted.gaussian, motion)
+    )
+    np.testing.assert_allclose(found_correlation, correlation, atol=0.2)
     assert (np.abs(fitted.gaussian.mean - motion.mean) < 4 * spread / np.sqrt(fitted.num_pairs)).all()
 
 

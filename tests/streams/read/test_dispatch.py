@@ -200,6 +200,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_when_named_and_a_reject_belo
     monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, whom no mode stops
     refused = b"a"
     (record,) = read("web")
+    assert isinstance(record, Rejected)
     assert (record["id"], record.why) == ("web/a", "unreadable: permission denied")
     refused = b"web"
     with pytest.raises(InputError, match=r"^web: permission denied$"):

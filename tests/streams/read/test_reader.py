@@ -189,7 +189,9 @@ def test_memory_is_flat_over_a_hundred_thousand_records(tmp_path):
         for i in range(100_000):
             file.write(json.dumps({"id": f"web/{i}.jpg", "query": "archery", "confidence": i / 7}) + "\n")
     tracemalloc.start()
-    count = sum(1 for _ in read_records(["web.jsonl"], on_drop=pytest.fail))
+    count = 0
+    for _ in read_records(["web.jsonl"], on_drop=pytest.fail):
+        count += 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 100_000

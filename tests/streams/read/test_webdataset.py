@@ -11,6 +11,7 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import read_bytes
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.webdataset import read_tar
+from omnicli.streams.record import Record
 
 JPEG = b"\xff\xd8\xff\xe0 image"
 PNG = b"\x89PNG\r\n\x1a\n image"
@@ -30,7 +31,7 @@ def write_tar(members: list[tuple[str, bytes]], name: str = "x.tar") -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def read(members: list[tuple[str, bytes]]) -> list[dict]:
+def read(members: list[tuple[str, bytes]]) -> list[Record]:
     write_tar(members)
     return list(read_tar("x.tar", root=None))
 
@@ -47,8 +48,8 @@ def test_members_of_one_key_are_one_record_as_img2dataset_writes_them():
     (record,) = read(
         [("000000001.jpg", JPEG), ("000000001.json", json.dumps(sidecar).encode()), ("000000001.txt", b"other")]
     )
-    assert record == {"id": "x.tar#000000001.jpg", "path": "x.tar#000000001.jpg", "media": "image", **sidecar}
     assert record.where == "x.tar"
+    assert record == {"id": "x.tar#000000001.jpg", "path": "x.tar#000000001.jpg", "media": "image", **sidecar}
     assert read_bytes(record["path"]) == JPEG
 
 
@@ -114,7 +115,7 @@ def test_what_is_no_media_is_a_counted_reject(members, why):
         assert record["id"] == r"x.tar#caf\xe9.jpg"
     else:
         (record,) = read(members)
-    assert type(record) is Rejected
+    assert isinstance(record, Rejected)
     assert record.why == why
 
 
@@ -129,6 +130,7 @@ def test_a_cut_tar_gives_the_good_records_and_one_reject(tmp_path):
     Path("x.tar").write_bytes(raw[: 3 * 512 + 100])
     good, bad = read_tar("x.tar", root=None)
     assert good["id"] == "x.tar#1.jpg"
+    assert isinstance(bad, Rejected)
     assert (bad["id"], bad.why) == ("x.tar#2.jpg", "unreadable: truncated tar member")
 
 
@@ -137,6 +139,7 @@ def test_a_record_whose_sidecar_is_cut_is_a_reject(tmp_path):
     raw = Path("x.tar").read_bytes()
     Path("x.tar").write_bytes(raw[: 3 * 512 + 100])
     (bad,) = read_tar("x.tar", root=None)
+    assert isinstance(bad, Rejected)
     assert (bad["id"], bad.why) == ("x.tar#1.jpg", "unreadable: truncated tar member")
 
 

@@ -1,5 +1,6 @@
 """One process writes, the next is refused, and a killed one stands in nobody's way."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -28,8 +29,8 @@ def test_what_a_killed_process_held_is_free(tmp_path):
         f"held = open_alone(Path({str(tmp_path)!r}) / '.x.lock', 'px')\n"
         "print(flush=True); sys.stdin.read()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", script], **pipes) as process:
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         with pytest.raises(OmniError, match="another process"):
             open_alone(tmp_path / ".x.lock", "px")
@@ -39,9 +40,7 @@ def test_what_a_killed_process_held_is_free(tmp_path):
 
 def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, monkeypatch):
     """The holder before removes or renames it and lets go: whoever had it open by then holds nothing."""
-    from omnicli.streams.write import locks
-
-    path, lock = tmp_path / ".x.lock", locks.fcntl.flock
+    path, lock = tmp_path / ".x.lock", fcntl.flock
     removed = []
 
     def remove_first(file, how):
@@ -50,7 +49,7 @@ def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, mon
             removed.append(path)
         lock(file, how)
 
-    monkeypatch.setattr(locks.fcntl, "flock", remove_first)
+    monkeypatch.setattr(fcntl, "flock", remove_first)
     with open_alone(path, "px") as file:
         assert os.path.samestat(os.fstat(file.fileno()), path.stat())
         with pytest.raises(OmniError, match="another process"):
@@ -58,10 +57,8 @@ def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, mon
 
 
 def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
-    from omnicli.streams.write import locks
-
     def refuse(file, how):
         raise OSError("no locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     open_alone(tmp_path / ".x.lock", "px").close()
