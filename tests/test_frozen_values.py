@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.data.dataloader import epoch_order
-from omnicli.models.checkpoint import load_checkpoint, read_whole
+from omnicli.models.checkpoint import load_checkpoint, read_torch_file
 from omnicli.models.factory import model_spec
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.stages.balance.selection import selection_hash
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_an_earlier_version_is_loaded():
 def test_the_state_of_an_unfinished_training_of_an_earlier_version_is_gone_on_with(tmp_path: Path):
     out = tmp_path / "m.pth"
     (tmp_path / ".m.pth.state").write_bytes(gzip.decompress((FROZEN / "training.unfinished.gz").read_bytes()))
-    assert set(read_whole(tmp_path / ".m.pth.state")[0]) == STATE_KEYS
+    assert set(read_torch_file(tmp_path / ".m.pth.state")[0]) == STATE_KEYS
     model = nn.Linear(3, 2)
     training = TrainingRun(
         out=out, model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),

@@ -123,7 +123,7 @@ def _check_told(opened: "OpenedModel", told: dict[str, Any]) -> None:
     """No option may do nothing. Raises UsageError."""
     from omnicli.models.checkpoint import Checkpoint
 
-    if isinstance(opened.found, Checkpoint):
+    if isinstance(opened.file, Checkpoint):
         idle, why = ["num_segments"], "knows how many itself"
     elif opened.network.is_2d:
         idle, why = ["num_frames", "frame_interval"], f"is a {opened.spec.name}, which looks at single images"
@@ -131,4 +131,4 @@ def _check_told(opened: "OpenedModel", told: dict[str, Any]) -> None:
         idle, why = ["num_segments"], f"is a {opened.spec.name}, which looks at clips"
     given = [f"--{name.replace('_', '-')}" for name in idle if told[name] is not None]
     if given:
-        raise UsageError(f"{' and '.join(given)}: {opened.found.path} {why}")
+        raise UsageError(f"{' and '.join(given)}: {opened.file.path} {why}")

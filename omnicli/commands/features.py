@@ -98,7 +98,7 @@ def command(
             teacher = load_extractor(backbone or DEFAULT_BACKBONE, weights, where, dtype)
         if num_clips and teacher.network.is_2d:
             raise UsageError("--num-clips is for 3D models; how many frames of a video a 2D model sees is --fps")
-        facts["looks"] = teacher.spec.looks
+        facts["looks"] = teacher.spec.signature
         extract = partial(
             extract_features, model=teacher, fps=fps or 1.0, num_clips=num_clips or 10, root=root,
             batch_size=batch_size, workers=workers,

@@ -148,9 +148,9 @@ def _continued(row: TeacherRecipe) -> TeacherRecipe:
     Raises:
         ModelError: the file cannot be read.
     """
-    from omnicli.models.factory import own_options
+    from omnicli.models.factory import stored_options
 
-    unset = {name: value for name, value in own_options(row.init).items() if getattr(row, name) is None}
+    unset = {name: value for name, value in stored_options(row.init).items() if getattr(row, name) is None}
     return replace(row, **unset)
 
 

@@ -123,7 +123,7 @@ def check_media(
         is_2d: the model looks at snippets, not at clips.
         is_frozen: only the classifier learns.
         backbone: which weights it keeps if it is frozen (``learning.frozen_backbone``).
-        looks: the backbone's architecture and input (``ModelSpec.looks``).
+        looks: the backbone's architecture and input (``ModelSpec.signature``).
         root: folder that relative paths start from.
 
     Raises:

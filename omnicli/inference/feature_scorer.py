@@ -140,11 +140,11 @@ def _logits(features: np.ndarray, model: LoadedModel) -> np.ndarray:
 def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, model: LoadedModel) -> None:
     """Check that the model's own backbone gave the features. Raises InputError."""
     digests = {model.sha256} if model.backbone is None else {model.sha256, model.backbone}
-    if not is_same_backbone(attributes, digests=digests, looks=model.spec.looks):
+    if not is_same_backbone(attributes, digests=digests, looks=model.spec.signature):
         weights = "weights of its own" if model.backbone is None else model.backbone[:12] or "ImageNet"
         raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and {model.name} is {model.spec.looks} of {weights}; "
-            f"give the media, or features made with --checkpoint {model.name}"
+            f"{record.where}: features by {maker_of(attributes)}, and {model.name} is {model.spec.signature} of "
+            f"{weights}; give the media, or features made with --checkpoint {model.name}"
         )
     if width != model.network.fc.in_features:
         raise InputError(

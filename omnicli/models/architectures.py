@@ -1,7 +1,7 @@
 """Architectures by name.
 
 ``tsn-<backbone>`` and ``tsm-<backbone>`` take a backbone of timm, ``tsn-torchvision.<name>`` one of torchvision,
-``tsn-bninception`` ours; ``designs`` and ``slowfast`` list the 3D models.
+``tsn-bninception`` our own; ``resnet3d_configs`` and ``slowfast`` list the 3D models.
 """
 
 import difflib
@@ -12,49 +12,49 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
-from omnicli.models.resnet3d_configs import DESIGNS, ResNet3DConfig
-from omnicli.models.slowfast import SLOWFAST_DESIGNS, SlowFast, SlowFastConfig
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
+from omnicli.models.slowfast import SLOWFAST_CONFIGS, SlowFast, SlowFastConfig
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
 
 TORCHVISION = "torchvision."
-CLASSIFIERS = ("fc", "classifier", "head", "heads")  # what torchvision calls the part after the features
+CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of the layers after the features
 
 
 def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | None:
-    """Of a 3D model; None for ``tsn-...`` and ``tsm-...``.
+    """The configuration of a 3D model; None for ``tsn-...`` and ``tsm-...``.
 
     Raises:
-        UsageError: no such architecture; names the nearest.
+        UsageError: unknown architecture; the message names similar ones.
     """
-    design = DESIGNS.get(name) or SLOWFAST_DESIGNS.get(name)
-    if design is None and name.partition("-")[0] not in ("tsn", "tsm"):
-        near = difflib.get_close_matches(name, [*DESIGNS, *SLOWFAST_DESIGNS], n=3)
+    config = RESNET3D_CONFIGS.get(name) or SLOWFAST_CONFIGS.get(name)
+    if config is None and name.partition("-")[0] not in ("tsn", "tsm"):
+        near = difflib.get_close_matches(name, [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS], n=3)
         nearest = f"; near: {', '.join(near)}" if near else ""
         raise UsageError(f"--model {name}: expected tsn-<timm backbone>, such as tsn-resnet50, or a 3D model{nearest}")
-    return design
+    return config
 
 
-def own_dropout(name: str) -> float:
-    """Of the published recipe: 0.4 for TSN, 0.5 for all others."""
+def default_dropout(name: str) -> float:
+    """The dropout that mmaction2 publishes: 0.4 for TSN, 0.5 for all others."""
     return 0.4 if name.startswith("tsn-") else 0.5
 
 
 def new_model(
     name: str, num_classes: int, *, dropout: float | None = None, fc_std: float | None = None, pretrained: bool = False
 ) -> Recogniser:
-    """A model with random weights, or with ImageNet's in a 2D backbone.
+    """A model with random weights, or with ImageNet weights in a 2D backbone.
 
     Raises:
-        UsageError: no such architecture, or a 3D one with ``pretrained``.
+        UsageError: unknown architecture, or a 3D one with ``pretrained``.
         ModelError: the weights cannot be downloaded.
     """
-    drop = own_dropout(name) if dropout is None else dropout
-    design = find_config_3d(name)
-    if design is not None:
+    drop = default_dropout(name) if dropout is None else dropout
+    config = find_config_3d(name)
+    if config is not None:
         if pretrained:
-            raise UsageError(f"--model {name}: only 2D backbones have ImageNet weights of their own")
-        network = SlowFast(design) if isinstance(design, SlowFastConfig) else ResNet3D(design)
+            raise UsageError(f"--model {name}: only 2D backbones have ImageNet weights")
+        network = SlowFast(config) if isinstance(config, SlowFastConfig) else ResNet3D(config)
         return ClipModel(network, network.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
     backbone, num_features = _backbone(backbone_name(name), pretrained=pretrained)
     if name.startswith("tsn-"):
@@ -66,10 +66,10 @@ def new_model(
 
 
 def backbone_name(name: str) -> str:
-    """``tsn-resnet50`` → ``resnet50``, checked.
+    """The 2D backbone in an architecture's name, such as ``resnet50`` in ``tsn-resnet50``.
 
     Raises:
-        UsageError: nothing after ``tsn-``, or no such backbone; names the nearest.
+        UsageError: nothing after ``tsn-``, or an unknown backbone; the message names similar ones.
     """
     _, _, backbone = name.partition("-")
     if not backbone:
@@ -77,11 +77,11 @@ def backbone_name(name: str) -> str:
     if backbone == "bninception":
         return backbone
     if backbone.startswith(TORCHVISION):
-        from torchvision import models  # noqa: PLC0415  1 s
+        from torchvision import models  # noqa: PLC0415 (takes 1 s)
 
         known, owner = [TORCHVISION + known for known in models.list_models(module=models)], "torchvision"
     else:
-        import timm  # noqa: PLC0415  4 s, and only building a model needs it
+        import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
 
         if timm.is_model(backbone):
             return backbone
@@ -94,31 +94,31 @@ def backbone_name(name: str) -> str:
     return backbone
 
 
-def imagenet_twin(name: str) -> nn.Module | None:
-    """The 2D ResNet with torchvision's ImageNet weights that a 3D model is inflated from; None for 2D models.
+def imagenet_resnet(name: str) -> nn.Module | None:
+    """The 2D ResNet with torchvision's ImageNet weights from which a 3D model is inflated; None for 2D models.
 
     Raises:
-        UsageError: a 3D model whose convolutions have no 2D counterpart.
+        UsageError: the 3D model's convolutions have no 2D counterpart.
         ModelError: the weights cannot be downloaded.
     """
-    design = find_config_3d(name)
-    if design is None:
+    config = find_config_3d(name)
+    if config is None:
         return None
-    if isinstance(design, SlowFastConfig) or design.factorised or design.block in ("ir", "ip") or design.width != 64:
+    if isinstance(config, SlowFastConfig) or config.factorised or config.block in ("ir", "ip") or config.width != 64:
         raise UsageError(
-            f"--model {name} --init imagenet: its convolutions have no 2D counterpart to be inflated from; give "
-            "--init scratch, or --init FILE with weights of its own kind"
+            f"--model {name} --init imagenet: its convolutions have no 2D counterpart to inflate; give --init scratch, "
+            f"or --init FILE with weights of {name}"
         )
-    return _timm_backbone(f"resnet{design.depth}.tv_in1k", pretrained=True)
+    return _timm_backbone(f"resnet{config.depth}.tv_in1k", pretrained=True)
 
 
-def own_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
-    """Mean and std (RGB, 0-255) and side in pixels of a 2D backbone; ImageNet's where it states none."""
-    import timm  # noqa: PLC0415  4 s, and only building a model needs it
+def default_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
+    """Mean and std (RGB, 0-255) and side in pixels of a 2D backbone's input; ImageNet's if the backbone states none."""
+    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
     from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # noqa: PLC0415
 
     if backbone == "bninception":
-        return (128.0, 117.0, 104.0), (1.0, 1.0, 1.0), 224  # Caffe's means, here in the order RGB
+        return (128.0, 117.0, 104.0), (1.0, 1.0, 1.0), 224  # the Caffe model's means, in RGB order
     is_timm = not backbone.startswith(TORCHVISION)
     own = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if is_timm else None
     mean, std, size = (
@@ -129,10 +129,10 @@ def own_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, f
 
 
 def _backbone(backbone: str, *, pretrained: bool) -> tuple[nn.Module, int]:
-    """A 2D backbone that gives pooled features, and how many."""
+    """A 2D backbone without its classifier, and the number of its pooled features."""
     if backbone == "bninception":
         if pretrained:
-            raise ModelError("bninception: no ImageNet weights can be downloaded; give a file: --init FILE")
+            raise ModelError("bninception: its ImageNet weights cannot be downloaded; give --init FILE")
         return BNInception(), BNInception.num_features
     if backbone.startswith(TORCHVISION):
         return _torchvision_backbone(backbone.removeprefix(TORCHVISION), pretrained=pretrained)
@@ -141,19 +141,19 @@ def _backbone(backbone: str, *, pretrained: bool) -> tuple[nn.Module, int]:
 
 
 def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
-    import timm  # noqa: PLC0415  4 s, and only building a model needs it
+    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
 
     try:
         return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
-    except Exception as error:  # the hub client has no common error: requests', its own and OSError all come out
+    except Exception as error:  # the hub client raises requests' errors, its own and OSError, with no common base
         if not pretrained:
             raise
         raise _no_download(backbone, error) from None
 
 
 def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, int]:
-    """A torchvision classifier without its last part; features are counted by the first linear layer taken off."""
-    from torchvision.models import get_model  # noqa: PLC0415  1 s
+    """A torchvision model without its classifier, and the input size of the classifier's first linear layer."""
+    from torchvision.models import get_model  # noqa: PLC0415 (takes 1 s)
 
     try:
         module: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
@@ -162,17 +162,17 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
             raise
         raise _no_download(TORCHVISION + name, error) from None
     for classifier in CLASSIFIERS:
-        taken_off = getattr(module, classifier, None)
-        if isinstance(taken_off, nn.Module):
-            linear = next(layer for layer in taken_off.modules() if isinstance(layer, nn.Linear))
+        removed = getattr(module, classifier, None)
+        if isinstance(removed, nn.Module):
+            linear = next(layer for layer in removed.modules() if isinstance(layer, nn.Linear))
             setattr(module, classifier, nn.Identity())
             return module, linear.in_features
-    raise UsageError(f"--model tsn-{TORCHVISION}{name}: not a classifier of images")
+    raise UsageError(f"--model tsn-{TORCHVISION}{name}: not an image classifier")
 
 
 def _no_download(backbone: str, error: Exception) -> ModelError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return ModelError(
-        f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a file of its weights: "
+        f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a local file: "
         f"--init {backbone}.safetensors to train, --weights {backbone}.safetensors for features"
     )

@@ -1,4 +1,4 @@
-"""BN-Inception, the backbone of the first TSNs; weights are named as in the Caffe model and its PyTorch ports."""
+"""BN-Inception, the backbone of the first TSNs, with the weight names of the Caffe model and its PyTorch ports."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Mixed(NamedTuple):
-    """Channels of the branches of one inception block.
+class InceptionBlock(NamedTuple):
+    """Output channels of the branches of one inception block.
 
     Attributes:
-        name: of the block.
-        single: of the 1x1 branch; 0 in blocks that halve the image, whose pooling branch has no projection either.
-        triple: of the 1x1 reduction and the 3x3.
-        double: of the 1x1 reduction and of both 3x3.
-        pool: of the projection after pooling; 0 leaves the pooled channels as they are.
-        has_max_pool: the pooling branch takes the maximum, not the mean.
+        name: block name in the Caffe model.
+        single: 1x1 branch; 0 in blocks that halve the image, whose pooling branch has no projection either.
+        triple: 1x1 reduction and 3x3.
+        double: 1x1 reduction and both 3x3.
+        pool: projection after pooling; 0 keeps the pooled channels.
+        has_max_pool: the pooling branch takes the maximum instead of the mean.
     """
 
     name: str
@@ -28,16 +28,16 @@ class Mixed(NamedTuple):
 
 
 BLOCKS = (
-    Mixed("3a", 64, (64, 64), (64, 96), 32),
-    Mixed("3b", 64, (64, 96), (64, 96), 64),
-    Mixed("3c", 0, (128, 160), (64, 96), 0, True),
-    Mixed("4a", 224, (64, 96), (96, 128), 128),
-    Mixed("4b", 192, (96, 128), (96, 128), 128),
-    Mixed("4c", 160, (128, 160), (128, 160), 128),
-    Mixed("4d", 96, (128, 192), (160, 192), 128),
-    Mixed("4e", 0, (128, 192), (192, 256), 0, True),
-    Mixed("5a", 352, (192, 320), (160, 224), 128),
-    Mixed("5b", 352, (192, 320), (192, 224), 128, True),
+    InceptionBlock("3a", 64, (64, 64), (64, 96), 32),
+    InceptionBlock("3b", 64, (64, 96), (64, 96), 64),
+    InceptionBlock("3c", 0, (128, 160), (64, 96), 0, True),
+    InceptionBlock("4a", 224, (64, 96), (96, 128), 128),
+    InceptionBlock("4b", 192, (96, 128), (96, 128), 128),
+    InceptionBlock("4c", 160, (128, 160), (128, 160), 128),
+    InceptionBlock("4d", 96, (128, 192), (160, 192), 128),
+    InceptionBlock("4e", 0, (128, 192), (192, 256), 0, True),
+    InceptionBlock("5a", 352, (192, 320), (160, 224), 128),
+    InceptionBlock("5b", 352, (192, 320), (192, 224), 128, True),
 )
 
 
@@ -68,8 +68,8 @@ class BNInception(nn.Module):
         setattr(self, name, nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2))
         setattr(self, f"{name}_bn", nn.BatchNorm2d(out_channels))
 
-    def _add_block(self, block: Mixed, channels: int) -> int:
-        """Layers of one block for ``channels`` at its entrance; gives those at its exit."""
+    def _add_block(self, block: InceptionBlock, channels: int) -> int:
+        """Add the layers of one block with ``channels`` inputs; return the number of its output channels."""
         prefix = f"inception_{block.name}_"
         stride = 1 if block.single else 2
         reduce, wide = block.triple
@@ -88,7 +88,7 @@ class BNInception(nn.Module):
     def _run(self, name: str, x: Tensor) -> Tensor:
         return functional.relu(self.get_submodule(f"{name}_bn")(self.get_submodule(name)(x)))
 
-    def _run_block(self, block: Mixed, x: Tensor) -> Tensor:
+    def _run_block(self, block: InceptionBlock, x: Tensor) -> Tensor:
         prefix = f"inception_{block.name}_"
         branches = [self._run(f"{prefix}1x1", x)] if block.single else []
         branches.append(self._run(f"{prefix}3x3", self._run(f"{prefix}3x3_reduce", x)))

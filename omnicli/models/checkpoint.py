@@ -1,11 +1,11 @@
-"""Checkpoints: weights and what is needed to use them, in one file that cannot run code.
+"""Checkpoint files: weights and the description of their model, without code that could run.
 
-Ours is a zip that ``torch.load(..., weights_only=True)`` reads, holding
+A checkpoint of omni is a zip that ``torch.load(..., weights_only=True)`` reads, with the content
 ``{"format": "omni-checkpoint", "version": 1, "meta": <JSON>, "state_dict": {name: tensor}}``. The same weights and meta
-give the same bytes, so a checkpoint's SHA-256 names it.
+give the same bytes, so the SHA-256 of the file identifies the model.
 
-A file in another program's format may carry all of that besides: a stamp, the JSON of format, version and meta under
-the name ``omni``, in the metadata of a safetensors file or in ``meta`` of one of mmaction2.
+Files in other formats may carry a stamp: format, version and meta as JSON under the key ``omni``, in the metadata of a
+safetensors file or in the ``meta`` of a mmaction2 file. Stamped files are read like checkpoints of omni.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ PICKLE = b"\x80"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """Content of a checkpoint of omni, or of a stamped file.
 
     Attributes:
         meta: JSON object: ``model`` (a ``ModelSpec``), ``temperature`` (number or null), ``provenance``, ``metrics``.
-        state_dict: tensors by name, on the CPU.
+        state_dict: tensors by omni's names, on the CPU.
         sha256: digest of the file, 64 hex digits.
-        path: where it was read from, as given.
-        layout: of the file: "omni", or that of another program's file with our stamp.
+        path: as given.
+        layout: of the file.
     """
 
     meta: dict[str, Any]
@@ -57,41 +57,34 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file of another code holds.
+    """Content of another codebase's file.
 
     Attributes:
-        state_dict: tensors by their own names, on the CPU.
+        state_dict: tensors by the names in the file, on the CPU.
         sha256: digest of the file, 64 hex digits.
-        path: where it was read from, as given.
-        classes: (K,) names where the file has them, as mmaction's may; else None.
-        left_out: what else the file holds, such as the state of an optimiser.
+        path: as given.
+        classes: (K,) names, which mmaction2 files may have; else None.
+        ignored: other keys of the file, such as the optimizer's state.
     """
 
     state_dict: dict[str, Tensor]
     sha256: str
     path: str
     classes: tuple[str, ...] | None = None
-    left_out: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 def save_checkpoint(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
-    """Write a checkpoint whole or not at all (temporary name beside it, fsync, rename).
-
-    Returns:
-        The SHA-256 of the file.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write a checkpoint atomically and return its SHA-256. Raises OutputError."""
     tensors = plain_tensors(state_dict)
     content = {"format": FORMAT, "version": VERSION, "meta": json.dumps(meta, allow_nan=False), "state_dict": tensors}
-    return write_whole(path, content)
+    return write_torch_file(path, content)
 
 
 def plain_tensors(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, each with a storage of its own and the usual strides, so that equal weights are equal bytes.
+    """Contiguous copies on the CPU, so that equal weights give equal bytes.
 
-    A view would be written with all of the storage it looks at, and channels-last keeps its strides on a 1x1 kernel.
+    ``torch.save`` writes a view with its whole storage, and a channels-last 1x1 kernel with its strides.
     """
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state_dict.items()
@@ -99,34 +92,34 @@ def plain_tensors(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def make_stamp(meta: Mapping[str, Any]) -> str:
-    """What a file in another program's format carries so that it can be read as ours again."""
+    """The stamp with which a file in another format can be read as a checkpoint of omni."""
     return json.dumps({"format": FORMAT, "version": VERSION, "meta": meta}, allow_nan=False)
 
 
 def save_safetensors(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
-    """The same as safetensors, by our names and with our stamp; gives its SHA-256. Raises OutputError."""
+    """Write a stamped safetensors file atomically and return its SHA-256. Raises OutputError."""
     return write_bytes(path, safetensors_bytes(plain_tensors(state_dict), metadata={STAMP: make_stamp(meta)}))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint of ours.
+    """Read a checkpoint of omni.
 
     Raises:
-        ModelError: missing, truncated, not a checkpoint of ours, of a later version, or holding anything but data.
+        ModelError: the file is missing, truncated, of another format or a later version, or holds more than data.
     """
-    content, sha256 = read_whole(path)
+    content, sha256 = read_torch_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(
-            f"{path}: not a checkpoint of omni; bare weights are for --init, with --model naming the architecture"
+            f"{path}: not a checkpoint of omni; give bare weights to --init, with their architecture as --model"
         )
     return _checkpoint(content, sha256, path)
 
 
 def load_any(path: str | Path) -> Checkpoint | Weights:
-    """Read a checkpoint of ours, one that carries our stamp, or the weights of any other file that holds them.
+    """Read a checkpoint of omni, a stamped file, or the weights in any other file.
 
     Raises:
-        ModelError: missing, truncated, holding anything that could run, or without weights.
+        ModelError: the file is missing, truncated, without weights, or holds code.
     """
     data = _read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -136,20 +129,20 @@ def load_any(path: str | Path) -> Checkpoint | Weights:
     weights = _weights_in(content, path)
     meta = content.get("meta")
     if not isinstance(meta, dict):
-        return Weights(weights, sha256, str(path), left_out=_left_out(content))
+        return Weights(weights, sha256, str(path), ignored=_ignored(content))
     if isinstance(meta.get(STAMP), str):
         return _stamped(meta, weights, sha256, path)
-    return Weights(weights, sha256, str(path), _classes_in(meta), _left_out(content))
+    return Weights(weights, sha256, str(path), _classes_in(meta), _ignored(content))
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from any file of weights: ours, ``.safetensors``, or one of ``torch.save``, new or old.
+    """Tensors by name from any file of weights: a checkpoint, a safetensors file, or a file of ``torch.save``.
 
-    Nested under ``state_dict`` or ``model``, and a prefix ``module.`` of data-parallel training, are taken off. Of a
-    training checkpoint only the weights are read; what else it pickles becomes nothing (see ``unpickling``).
+    Weights may be nested under ``state_dict`` or ``model``. The prefix ``module.`` of data-parallel models is removed.
+    Pickled objects other than tensors and plain data are never built (see ``torch_pickle``).
 
     Raises:
-        ModelError: missing, truncated, holding anything that could run, or without tensors.
+        ModelError: the file is missing, truncated, without tensors, or holds code.
     """
     return _weights_in(_content(path, _read_bytes(path)), path)
 
@@ -174,34 +167,34 @@ def _weights_in(content: Any, path: str | Path) -> dict[str, Tensor]:
     tensors = content.items() if isinstance(content, dict) else ()
     weights = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, Tensor)}
     if not weights:
-        raise ModelError(f"{path}: holds no weights; expected names mapped to tensors")
+        raise ModelError(f"{path}: no weights found; expected a mapping of names to tensors")
     return weights
 
 
 def _stamped(their_meta: Mapping[Any, Any], weights: Mapping[str, Tensor], sha256: str, path: str | Path) -> Checkpoint:
-    """A file in another program's format that was a checkpoint of ours. Raises ModelError."""
+    """The checkpoint in a stamped file. Raises ModelError."""
     try:
         fields = json.loads(their_meta[STAMP])
         content = {"version": fields["version"], "meta": json.dumps(fields["meta"]), "state_dict": to_omni(weights)}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged checkpoint (its stamp: {type(error).__name__}: {error})") from None
-    # a backbone of timm has the same names in mmaction's layout
+    # a timm backbone has the same names in old mmaction's layout
     layout = "mmaction2" if "dataset_meta" in their_meta else recognise_layout(bare_names(weights))
     return replace(_checkpoint(content, sha256, path), layout="safetensors" if layout == "omni" else layout)
 
 
 def _classes_in(meta: Mapping[Any, Any]) -> tuple[str, ...] | None:
-    """Class names as mmengine writes them (``dataset_meta``) or as mmcv did (``CLASSES``)."""
+    """Class names as mmengine (``dataset_meta``) or mmcv (``CLASSES``) writes them."""
     dataset = meta.get("dataset_meta")
-    places = (dataset, meta) if isinstance(dataset, dict) else (meta,)
-    for names in (place.get(key) for place in places for key in ("classes", "CLASSES")):
+    holders = (dataset, meta) if isinstance(dataset, dict) else (meta,)
+    for names in (holder.get(key) for holder in holders for key in ("classes", "CLASSES")):
         if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             return tuple(names)
     return None
 
 
-def _left_out(content: Mapping[Any, Any]) -> tuple[str, ...]:
-    """What stands beside the weights of a training checkpoint."""
+def _ignored(content: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Keys of a training checkpoint beside its weights."""
     holders = [key for key in ("state_dict", "model") if isinstance(content.get(key), dict)]
     return tuple(str(key) for key in content if key not in ("meta", holders[0])) if holders else ()
 
@@ -217,15 +210,15 @@ def _checkpoint(content: dict[str, Any], sha256: str, path: str | Path) -> Check
     if not isinstance(meta, dict):
         raise ModelError(f"{path}: damaged checkpoint (meta is {type(meta).__name__}, expected an object)")
     if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state_dict.items()):
-        raise ModelError(f"{path}: damaged checkpoint (its state_dict holds more than tensors by name)")
+        raise ModelError(f"{path}: damaged checkpoint (state_dict must map names to tensors)")
     return Checkpoint(meta=meta, state_dict=state_dict, sha256=sha256, path=str(path))
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse what cannot become a checkpoint, before hours go into it: a file in no folder, a device, a FIFO, a folder.
+    """Refuse, before a long training, a path that cannot become a checkpoint.
 
     Raises:
-        OutputError: names the path and what to do.
+        OutputError: the folder is missing, or the path is a folder, a device or a FIFO.
     """
     final = Path(os.path.realpath(path))
     if not final.parent.is_dir():
@@ -234,23 +227,15 @@ def check_writable(path: str | Path) -> None:
         raise OutputError(f"{path}: cannot write: not a regular file; a checkpoint is written beside it and renamed")
 
 
-def write_whole(path: str | Path, content: Any) -> str:
-    """``torch.save`` of plain data under a temporary name beside ``path``, then fsync and rename; gives the SHA-256.
-
-    Raises:
-        OutputError: the file cannot be written; nothing is left behind.
-    """
-    buffer = io.BytesIO()  # given a path, torch.save writes the file's name into it, and the bytes would differ
+def write_torch_file(path: str | Path, content: Any) -> str:
+    """``torch.save`` plain data atomically and return the SHA-256 of the file. Raises OutputError."""
+    buffer = io.BytesIO()  # with a path, torch.save would write the file's name into the file
     torch.save(content, buffer)
     return write_bytes(path, buffer.getvalue())
 
 
 def write_bytes(path: str | Path, data: bytes) -> str:
-    """The same for a file that is ready.
-
-    Raises:
-        OutputError: the file cannot be written; nothing is left behind.
-    """
+    """Write a file atomically and return its SHA-256. Raises OutputError."""
     check_writable(path)  # a rename would replace /dev/null itself
     try:
         with open_replacement(Path(path)) as file:
@@ -260,11 +245,11 @@ def write_bytes(path: str | Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_whole(path: str | Path) -> tuple[Any, str]:
-    """What ``write_whole`` wrote, and its SHA-256.
+def read_torch_file(path: str | Path) -> tuple[Any, str]:
+    """Content of a file of ``write_torch_file``, and its SHA-256.
 
     Raises:
-        ModelError: missing, truncated or holding code.
+        ModelError: the file is missing, truncated or holds code.
     """
     data = _read_bytes(path)
     _check_kind(path, data)
@@ -279,15 +264,13 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _check_kind(path: str | Path, data: bytes) -> None:
-    """Name what is plainly something else. Raises ModelError."""
-    if not data.startswith((ZIP, PICKLE)):
-        raise ModelError(f"{path}: not a checkpoint ({_described(data)})")
-
-
-def _described(data: bytes) -> str:
-    """What a file is that is no checkpoint."""
+    """Raise ModelError, with the kind of the file, for all but files of ``torch.save``."""
+    if data.startswith((ZIP, PICKLE)):
+        return
     if data.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS: fetch the file with git lfs pull"
-    if data[8:10] == b'{"':
-        return "safetensors hold bare weights: give them to --init, with --model naming the architecture"
-    return sniff(data[:HEAD_BYTES])[1]
+        kind = "a pointer of Git LFS: fetch the file with git lfs pull"
+    elif data[8:10] == b'{"':
+        kind = "a safetensors file of bare weights: give it to --init, with its architecture as --model"
+    else:
+        kind = sniff(data[:HEAD_BYTES])[1]
+    raise ModelError(f"{path}: not a checkpoint ({kind})")

@@ -1,4 +1,4 @@
-"""Models by name, and models out of checkpoints."""
+"""Models created by name or rebuilt from checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,32 +8,42 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.architectures import backbone_name, find_config_3d, imagenet_twin, new_model, own_dropout, own_input
+from omnicli.models.architectures import (
+    backbone_name,
+    default_dropout,
+    default_input,
+    find_config_3d,
+    imagenet_resnet,
+    new_model,
+)
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
-KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255: mmaction's layouts
-IPCSN_MEAN, IPCSN_STD = (110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)  # as released
+KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255, as in mmaction2
+IPCSN_MEAN, IPCSN_STD = (
+    (110.2008, 100.63983, 95.99475),
+    (58.14765, 56.46975, 55.332195),
+)  # RGB, 0-255, as released with ipCSN
 NON_LOCAL = ".non_local_block."
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that using a model takes besides its weights; a checkpoint carries it.
+    """Architecture, classes and input of a model, stored in its checkpoint beside the weights.
 
     Attributes:
-        name: architecture, ``tsn-<timm backbone>``.
+        name: architecture, such as ``tsn-<timm backbone>``.
         classes: (K,) names, in the order of the logits.
-        mean: RGB, on the scale 0-255.
-        std: the same.
-        short_side: pixels the short side is resized to before cropping.
-        crop_size: pixels of the square the model sees.
-        num_segments: segments it was trained with (2D).
-        num_frames: frames a clip (3D); 1 for 2D models.
-        frame_interval: frames from one frame of a clip to the next (3D); 1 for 2D models.
+        mean: RGB, 0-255.
+        std: RGB, 0-255.
+        short_side: pixels to which the short side is resized before cropping.
+        crop_size: pixels of the square input.
+        num_segments: segments in training (2D); 1 for 3D models.
+        num_frames: frames per clip (3D); 1 for 2D models.
+        frame_interval: distance between the frames of a clip (3D); 1 for 2D models.
         dropout: before the classifier, in training.
-        multi_label: scores are a sigmoid for each class, not one softmax.
+        multi_label: scores are one sigmoid per class instead of one softmax.
     """
 
     name: str
@@ -49,13 +59,13 @@ class ModelSpec:
     multi_label: bool = False
 
     @property
-    def looks(self) -> str:
-        """The backbone and what it is shown, as one word for comparing: its features are of no use to another.
+    def signature(self) -> str:
+        """Backbone and input as one string: features of models with different signatures cannot be mixed.
 
-        >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).looks
+        >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).signature
         'slowonly-r50 4x16 256/224'
         """
-        if self.name.startswith("tsn-"):  # each frame alone
+        if self.name.startswith("tsn-"):  # the features of a frame do not depend on other frames
             shown = ""
         elif self.name.startswith("tsm-"):
             shown = f" {self.num_segments}"
@@ -64,16 +74,12 @@ class ModelSpec:
         return f"{self.name}{shown} {self.short_side}/{self.crop_size}"
 
     def to_meta(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """A JSON object of all fields."""
         return asdict(self)
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> "ModelSpec":
-        """From ``to_meta``'s object.
-
-        Raises:
-            TypeError: a field is missing or unknown.
-        """
+        """The inverse of ``to_meta``. Raises TypeError: a field is missing or unknown."""
         spec = cls(**meta)
         triples = {"mean": (*spec.mean,), "std": (*spec.std,), "classes": (*spec.classes,)}
         return cls(**{**meta, **triples})
@@ -90,15 +96,15 @@ def model_spec(
     crop_size: int | None = None,
     dropout: float | None = None,
 ) -> ModelSpec:
-    """What the architecture eats: its own frames, normalisation and input size unless given.
+    """The spec of an architecture; arguments replace its published frames, input size and dropout.
 
-    Ours: where one of the two sizes is not given, the crop is 7/8 of the short side (224 of 256), as in the protocol.
+    Ours: if only one of the two sizes is given, the crop is 7/8 of the short side, like mmaction2's 224 of 256.
 
     Raises:
-        UsageError: no such architecture; names the nearest.
+        UsageError: unknown architecture; the message names similar ones.
     """
-    design = find_config_3d(name)
-    mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if design else own_input(backbone_name(name))
+    config = find_config_3d(name)
+    mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if config else default_input(backbone_name(name))
     if name.startswith("ipcsn-"):
         mean, std = IPCSN_MEAN, IPCSN_STD
     size = crop_size or (min(own_size, round(short_side * 7 / 8)) if short_side else own_size)
@@ -109,10 +115,10 @@ def model_spec(
         std=std,
         short_side=short_side or round(size * 8 / 7),
         crop_size=size,
-        num_segments=1 if design else num_segments or (8 if name.startswith("tsm-") else 3),
-        num_frames=(num_frames or design.num_frames) if design else 1,
-        frame_interval=(frame_interval or design.frame_interval) if design else 1,
-        dropout=own_dropout(name) if dropout is None else dropout,
+        num_segments=1 if config else num_segments or (8 if name.startswith("tsm-") else 3),
+        num_frames=(num_frames or config.num_frames) if config else 1,
+        frame_interval=(frame_interval or config.frame_interval) if config else 1,
+        dropout=default_dropout(name) if dropout is None else dropout,
     )
 
 
@@ -130,48 +136,48 @@ def create_model(
     Args:
         name: see ``architectures``.
         num_classes: K.
-        init: ``scratch``; ``imagenet``, which downloads; or a file of backbone weights or a checkpoint of any layout,
-            whose backbone is taken. 2D weights are inflated into 3D models (CHECKPOINTS section 2).
+        init: ``scratch``; ``imagenet``, which downloads; or a file of weights or a checkpoint of any layout, of which
+            the backbone is used. 2D weights are inflated into 3D models.
         dropout: before the classifier; default the architecture's.
-        fc_std: standard deviation of the classifier's first weights; default 0.01, for TSM 0.001.
-        seed: of every random weight; the global random state is left alone.
+        fc_std: standard deviation of the classifier's initial weights; default 0.01, for TSM 0.001.
+        seed: for all random weights; the global random state does not change.
 
     Raises:
-        UsageError: no such architecture.
+        UsageError: unknown architecture.
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
-    twin = imagenet_twin(name) if init == "imagenet" else None
+    resnet = imagenet_resnet(name) if init == "imagenet" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        own = init == "imagenet" and twin is None
-        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=own)
-    if twin is not None:
-        _load_backbone(model.backbone, twin.state_dict(), path="ImageNet")
+        pretrained = init == "imagenet" and resnet is None
+        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=pretrained)
+    if resnet is not None:
+        _load_backbone(model.backbone, resnet.state_dict(), path="ImageNet")
     elif init not in ("scratch", "imagenet"):
         _load_backbone(model.backbone, load_weights(init), path=init)
     return model.to(memory_format=model.memory_format)
 
 
 def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
-    """The model a checkpoint of ours holds, on the CPU, in ``eval`` mode.
+    """The model in a checkpoint of omni, on the CPU, in ``eval`` mode.
 
     Raises:
-        ModelError: its meta is incomplete, or its weights do not fit the architecture it names.
+        ModelError: the meta is incomplete, or the weights do not fit the architecture.
     """
     spec = _spec_of(checkpoint)
     try:
-        model = model_to_fill(spec)
+        model = empty_model(spec)
     except UsageError as error:
         raise ModelError(f"{checkpoint.path}: {error}") from None
     load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
     return model.to(memory_format=model.memory_format).eval(), spec
 
 
-def own_options(path: str) -> dict[str, Any]:
-    """The options that made the model of a checkpoint of ours: ``model``, frames and sizes; none for any other file.
+def stored_options(path: str) -> dict[str, Any]:
+    """Values of ``--model``, frames and sizes stored in a checkpoint of omni; empty for any other file.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: the file cannot be read.
     """
     checkpoint = load_any(path)
     if not isinstance(checkpoint, Checkpoint):
@@ -188,11 +194,11 @@ def _spec_of(checkpoint: Checkpoint) -> ModelSpec:
         raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
 
 
-def model_to_fill(spec: ModelSpec) -> Recogniser:
-    """A model whose weights are all about to be given: a 3D one without memory for them, since drawing takes seconds.
+def empty_model(spec: ModelSpec) -> Recogniser:
+    """A model for ``load_exactly``; a 3D one is on the meta device, since drawing random weights takes seconds.
 
     Raises:
-        UsageError: no such architecture.
+        UsageError: unknown architecture.
     """
     device = "cpu" if find_config_3d(spec.name) is None else "meta"
     with torch.random.fork_rng(devices=[]), torch.device(device):
@@ -200,9 +206,9 @@ def model_to_fill(spec: ModelSpec) -> Recogniser:
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:
-    """Copy backbone weights in, with or without the prefix ``backbone.``; a classifier in the file is left out.
+    """Copy weights of any layout into a backbone, without the file's classifier.
 
-    Non-local blocks that the weights know nothing of stay new, which is the identity.
+    If the file has no non-local blocks, they keep their initial weights, which make them the identity.
     """
     ours = to_omni(weights)
     own = {name.removeprefix("backbone."): value for name, value in ours.items() if not name.startswith("fc.")}
@@ -214,12 +220,12 @@ def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: 
 
 
 def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str, what: str) -> None:
-    """Copy weights in, or take them over where ``module`` is on the meta device.
+    """Copy weights into a module, or assign them if it is on the meta device.
 
-    Every key and shape must agree, ``num_batches_tracked`` apart.
+    All names and shapes must agree; only ``num_batches_tracked`` may be missing.
 
     Raises:
-        ModelError: names the first that differ.
+        ModelError: names the first three differences.
     """
     wanted = module.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
@@ -233,9 +239,9 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str,
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise ModelError(f"{path}: does not fit {what}: {'; '.join(differing[:3])}{more}")
-    is_empty = any(tensor.is_meta for tensor in wanted.values())
+    is_meta = any(tensor.is_meta for tensor in wanted.values())
     counts = {name: torch.zeros((), dtype=torch.int64) for name in optional}
     given = {
-        name: tensor.to(wanted[name].dtype).contiguous() if is_empty else tensor for name, tensor in weights.items()
+        name: tensor.to(wanted[name].dtype).contiguous() if is_meta else tensor for name, tensor in weights.items()
     }
-    module.load_state_dict({**counts, **given}, assign=is_empty)
+    module.load_state_dict({**counts, **given}, assign=is_meta)

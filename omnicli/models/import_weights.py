@@ -1,4 +1,4 @@
-"""Models out of files that other codes wrote: which architecture their weights are, and what they eat."""
+"""Models from other codebases' weights: finds the architecture and the input it was trained on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,17 +15,17 @@ from omnicli.models.factory import (
     KINETICS_MEAN,
     KINETICS_STD,
     ModelSpec,
+    empty_model,
     load_exactly,
     model_spec,
-    model_to_fill,
 )
 from omnicli.models.recogniser import Recogniser
-from omnicli.models.resnet3d_configs import DESIGNS
-from omnicli.models.slowfast import SLOWFAST_DESIGNS
-from omnicli.models.weight_names import bare_names, recognise_layout, shifts, to_omni
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
+from omnicli.models.slowfast import SLOWFAST_CONFIGS
+from omnicli.models.weight_names import bare_names, is_tsm, recognise_layout, to_omni
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-# tried in turn when a 2D backbone is no ResNet; any other is found by --model
+# candidates for a 2D backbone other than a ResNet, in this order; all others need --model
 OTHER_BACKBONES = (
     *(f"tf_efficientnet_b{scale}" for scale in range(8)),
     "tf_efficientnet_lite0",
@@ -37,7 +37,7 @@ OTHER_BACKBONES = (
     "swin_base_patch4_window7_224",
 )
 
-# of torchvision's video models; Ours: of their 128x171 pixels the short side, so that nothing is stretched
+# torchvision's video models; Ours: the short side of their 128x171 pixels, which keeps the aspect ratio
 VIDEO_MEAN, VIDEO_STD = IPCSN_MEAN, IPCSN_STD
 VIDEO_SHORT_SIDE, VIDEO_CROP_SIZE = 128, 112
 
@@ -54,27 +54,27 @@ def build_foreign(
     num_frames: int | None = None,
     frame_interval: int | None = None,
 ) -> tuple[Recogniser, ModelSpec]:
-    """The model that weights of any layout are, on the CPU, in ``eval`` mode.
+    """The model of weights of any layout, on the CPU, in ``eval`` mode.
 
-    Normalisation is the architecture's own for weights of timm or torchvision, else mmaction's (CHECKPOINTS section 4).
+    Normalisation is mmaction2's for the layouts of mmaction2 and old mmaction, else timm's or torchvision's.
 
     Args:
-        weights: tensors by their own names.
-        path: where they are from, for messages.
-        classes: (K,) names, in the order of the logits; such files hold none.
+        weights: tensors by the names in the file.
+        path: of the file, for messages.
+        classes: (K,) names, in the order of the logits.
         name: architecture; None infers it.
         num_segments: of a 2D model; default as published.
-        num_frames: of a clip; default as published.
+        num_frames: per clip; default as published.
         frame_interval: of a clip; default as published.
 
     Raises:
-        UsageError: no architecture of this ``name``.
+        UsageError: unknown architecture ``name``.
         ModelError: the architecture cannot be inferred, the weights do not fit it, there is no classifier, or the
             classifier has another number of classes.
     """
     theirs = bare_names(weights)
     ours = to_omni(theirs)
-    name = name or infer_name(ours, is_shifted=shifts(theirs), path=path)
+    name = name or infer_name(ours, is_shifted=is_tsm(theirs), path=path)
     spec = model_spec(
         name, classes=classes, num_segments=num_segments, num_frames=num_frames, frame_interval=frame_interval
     )
@@ -84,24 +84,24 @@ def build_foreign(
     elif layout == "torchvision-video":
         spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
     _check_classifier(ours, classes, path=path)
-    model = model_to_fill(spec)
+    model = empty_model(spec)
     load_exactly(model, ours, path=path, what=name)
     return model.to(memory_format=model.memory_format).eval(), spec
 
 
 def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str) -> str:
-    """The first architecture with the same names and shapes of backbone weights.
+    """The first architecture whose backbone weights have these names and shapes.
 
     Args:
-        weights: by our names.
-        is_shifted: they were named as a TSM's, which has the same weights as a TSN.
+        weights: by omni's names.
+        is_shifted: True for a TSM, whose weights equal a TSN's.
         path: for messages.
 
     Raises:
-        ModelError: none fits; says what differs from the nearest.
+        ModelError: none fits; the message names the differences from the nearest.
     """
     shapes = _shapes_of(weights)
-    nearest, differing = "", ["no layers of a backbone"] if not shapes else []
+    nearest, differing = "", ["no backbone layers"] if not shapes else []
     for name in _candidates(shapes, is_shifted=is_shifted):
         wanted = shapes_of_backbone(name)
         if wanted == shapes:
@@ -111,14 +111,14 @@ def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str) ->
             nearest, differing = name, differences
     what = f"not {nearest}: " if nearest else ""
     raise ModelError(
-        f"{path}: its architecture cannot be told from its weights ({what}{'; '.join(differing[:3])}"
-        f"{f' and {len(differing) - 3} more' if len(differing) > 3 else ''}); name it with --model"
+        f"{path}: the architecture cannot be inferred from the weights ({what}{'; '.join(differing[:3])}"
+        f"{f' and {len(differing) - 3} more' if len(differing) > 3 else ''}); give --model"
     )
 
 
 @cache
 def shapes_of_backbone(name: str) -> Shapes:
-    """Names and shapes of a backbone's weights, ``num_batches_tracked`` apart; takes no memory for them."""
+    """Names and shapes of a backbone's weights without ``num_batches_tracked``; allocates no weights."""
     with torch.device("meta"):
         model = new_model(name, 1)
     return _shapes_of(model.state_dict())
@@ -127,10 +127,10 @@ def shapes_of_backbone(name: str) -> Shapes:
 def _candidates(shapes: Shapes, *, is_shifted: bool) -> Iterator[str]:
     is_3d = any(len(shape) == 5 for shape in shapes.values())
     if any(name.startswith("backbone.slow_path.") for name in shapes):
-        yield from SLOWFAST_DESIGNS
+        yield from SLOWFAST_CONFIGS
     elif is_3d:
         num_blocks = tuple(_num_blocks(shapes, layer) for layer in range(1, 5))
-        yield from (name for name, design in DESIGNS.items() if design.num_blocks == num_blocks)
+        yield from (name for name, config in RESNET3D_CONFIGS.items() if config.num_blocks == num_blocks)
     elif any(name.startswith("backbone.layer3.") for name in shapes):
         yield from (f"{'tsm' if is_shifted else 'tsn'}-{backbone}" for backbone in RESNETS)
     elif any(name.startswith("backbone.inception_") for name in shapes):
@@ -166,9 +166,9 @@ def _differences(shapes: Shapes, wanted: Shapes) -> list[str]:
 def _check_classifier(weights: Mapping[str, Tensor], classes: Sequence[str], *, path: str) -> None:
     classifier = weights.get("fc.weight")
     if classifier is None or classifier.ndim != 2:
-        raise ModelError(f"{path}: has no classifier, so it cannot score; backbone weights are for --init")
+        raise ModelError(f"{path}: no classifier, so the model cannot score; give backbone weights to --init")
     if classifier.shape[0] != len(classes):
         raise ModelError(
-            f"{path}: scores {classifier.shape[0]:,} classes, but {len(classes):,} names were given; "
-            f"--classes FILE lists them, one a line, in the order of its training"
+            f"{path}: scores {classifier.shape[0]:,} classes, but {len(classes):,} names were given; --classes FILE "
+            "must list one class name per line, in training order"
         )

@@ -1,4 +1,4 @@
-"""A trained model ready to score."""
+"""Trained models, loaded from checkpoints of omni or of other codebases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from omnicli.models.recogniser import ClipModel, Recogniser
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in ``eval`` mode on its device, with all that scoring takes.
+    """A trained model on its device, with what it needs to be applied: classes, input sizes, temperature, digest.
 
     Attributes:
         network: maps clips (N, C, S, H, W) to logits (N, K) float32.
-        spec: input, normalisation, classes.
-        temperature: logits are divided by it before the softmax; 1.0 where none was fitted.
+        spec: architecture, input, normalisation, classes.
+        temperature: divides the logits before the softmax; 1.0 if none was fitted.
         sha256: digest of the checkpoint.
-        name: the checkpoint's path as given.
-        device: where ``network`` is.
-        precision: dtype its backbone computes in.
-        backbone: digest of the file that a frozen backbone came from, "" for ImageNet's weights; None where it has
-            learnt.
+        name: path of the checkpoint, as given.
+        device: device of ``network``.
+        precision: dtype of the backbone.
+        backbone: SHA-256 of the weights of a backbone that was frozen in training, "" for ImageNet weights; None if it
+            was trained.
     """
 
     network: Recogniser
@@ -47,19 +47,19 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model as its file has it.
+    """A model as stored in its file.
 
     Attributes:
         network: in ``eval`` mode, on the CPU, in float32.
-        spec: input, normalisation, classes.
-        temperature: fitted for its scores; None where there is none.
-        found: the file.
+        spec: architecture, input, normalisation, classes.
+        temperature: None if none was fitted.
+        file: content of the file.
     """
 
     network: Recogniser
     spec: ModelSpec
     temperature: float | None
-    found: Checkpoint | Weights
+    file: Checkpoint | Weights
 
 
 def load_model(
@@ -73,22 +73,22 @@ def load_model(
     num_frames: int | None = None,
     frame_interval: int | None = None,
 ) -> LoadedModel:
-    """Read a checkpoint of ours or of another code and make it ready to score.
+    """Load a checkpoint of omni or of another codebase for inference.
 
     Args:
-        path: ours names all it needs; for others see ``foreign``.
-        device: where it will run; default CPU.
-        precision: dtype its backbone will compute in.
+        path: checkpoint. The other arguments describe a model of another codebase (see ``import_weights``).
+        device: default CPU.
+        precision: dtype of the backbone.
         name: architecture; None infers it.
         classes: (K,) names, in the order of the logits.
         num_segments: of a 2D model; default as published.
-        num_frames: of a clip; default as published.
+        num_frames: per clip; default as published.
         frame_interval: of a clip; default as published.
 
     Raises:
-        UsageError: no architecture of this ``name``; or ours was told what it knows itself.
-        ModelError: the file is missing, damaged, holds code, or its weights do not fit; it is another code's that names
-            no classes, and none were given; or it has other classes than those given.
+        UsageError: unknown architecture ``name``; or an argument that a checkpoint of omni stores itself.
+        ModelError: the file is missing, damaged or holds code; its weights do not fit; or its classes are unknown or
+            differ from ``classes``.
     """
     device = device or torch.device("cpu")
     opened = open_model(
@@ -100,14 +100,14 @@ def load_model(
         frame_interval=frame_interval,
     )
     return LoadedModel(
-        network=_ready(opened.network, opened.spec, device, precision),
+        network=_prepared(opened.network, opened.spec, device, precision),
         spec=opened.spec,
         temperature=1.0 if opened.temperature is None else opened.temperature,
-        sha256=opened.found.sha256,
+        sha256=opened.file.sha256,
         name=str(path),
         device=device,
         precision=precision,
-        backbone=_frozen_backbone(opened.found),
+        backbone=_frozen_backbone(opened.file),
     )
 
 
@@ -120,30 +120,30 @@ def open_model(
     num_frames: int | None = None,
     frame_interval: int | None = None,
 ) -> OpenedModel:
-    """Read a checkpoint of ours or of another code as it is; arguments and errors are those of ``load_model``."""
-    found = load_any(path)
-    if isinstance(found, Checkpoint):
+    """Read a checkpoint of omni or of another codebase unchanged; arguments and errors are those of ``load_model``."""
+    file = load_any(path)
+    if isinstance(file, Checkpoint):
         if name or num_frames or frame_interval:
             raise UsageError(
-                f"{path}: knows its architecture; --model, --num-frames and --frame-interval are for others'"
+                f"{path}: this checkpoint stores its architecture; remove --model, --num-frames and --frame-interval"
             )
-        model, spec = build_model(found)
+        network, spec = build_model(file)
         _check_same_classes(path, spec.classes, classes)
-        return OpenedModel(model, spec, _checked_temperature(found), found)
-    if classes is None and found.classes is None:
-        raise ModelError(f"{path}: names no classes; --classes FILE lists them, one a line, in the order of training")
-    if found.classes is not None and classes is not None and len(found.classes) == len(classes):
-        _check_same_classes(path, found.classes, classes)  # names of another data set may be left in a file
-    model, spec = build_foreign(
-        found.state_dict,
+        return OpenedModel(network, spec, _checked_temperature(file), file)
+    if classes is None and file.classes is None:
+        raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
+    if file.classes is not None and classes is not None and len(file.classes) == len(classes):
+        _check_same_classes(path, file.classes, classes)  # otherwise the file may name the classes of another dataset
+    network, spec = build_foreign(
+        file.state_dict,
         path=str(path),
-        classes=classes or found.classes or (),
+        classes=classes or file.classes or (),
         name=name,
         num_segments=num_segments,
         num_frames=num_frames,
         frame_interval=frame_interval,
     )
-    return OpenedModel(model, spec, None, found)
+    return OpenedModel(network, spec, None, file)
 
 
 def load_extractor(
@@ -152,16 +152,16 @@ def load_extractor(
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
 ) -> LoadedModel:
-    """A timm backbone alone, ready to give features; it has no classes and its classifier means nothing.
+    """A 2D backbone for feature extraction, without classes; its classifier is random.
 
     Args:
         backbone: timm's name, such as ``resnet50``.
-        weights: a file of its weights; None downloads those of ImageNet.
-        device: where it will run; default CPU.
-        precision: dtype it will compute in.
+        weights: file of its weights; None downloads ImageNet weights.
+        device: default CPU.
+        precision: dtype of the backbone.
 
     Raises:
-        UsageError: timm has no such backbone.
+        UsageError: unknown backbone.
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
     device = device or torch.device("cpu")
@@ -169,7 +169,7 @@ def load_extractor(
     model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
     spec = model_spec(name, classes=())
     return LoadedModel(
-        network=_ready(model, spec, device, precision),
+        network=_prepared(model, spec, device, precision),
         spec=spec,
         temperature=1.0,
         sha256="",
@@ -180,7 +180,7 @@ def load_extractor(
 
 
 def _check_same_classes(path: str | Path, own: Sequence[str], given: Sequence[str] | None) -> None:
-    """Names rule: a file that has them is not told others. Raises ModelError."""
+    """Raise ModelError if ``--classes`` contradicts the file."""
     if given is not None and tuple(given) != tuple(own):
         raise ModelError(f"{path}: has other classes than --classes, or another order")
 
@@ -194,17 +194,17 @@ def _checked_temperature(checkpoint: Checkpoint) -> float | None:
     return None if temperature is None else float(temperature)
 
 
-def _frozen_backbone(found: Checkpoint | Weights) -> str | None:
-    provenance = found.meta.get("provenance") if isinstance(found, Checkpoint) else None
+def _frozen_backbone(file: Checkpoint | Weights) -> str | None:
+    provenance = file.meta.get("provenance") if isinstance(file, Checkpoint) else None
     backbone = provenance.get("trunk") if isinstance(provenance, dict) else None
     return backbone if isinstance(backbone, str) else None
 
 
-def _ready(model: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:
-    """The model on its device, batch-norms folded while it is still float32, then in its precision."""
+def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:
+    """The network with folded batch-norms, on its device and in its precision."""
     generator = torch.Generator().manual_seed(0)
-    side = (spec.crop_size, spec.crop_size)  # some 2D backbones take no other
-    shape = (1, 3, spec.num_frames, 64, 64) if isinstance(model, ClipModel) else (1, 3, *side)
+    side = (spec.crop_size, spec.crop_size)  # some 2D backbones accept no other size
+    shape = (1, 3, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, 3, *side)
     example = torch.randn(shape, generator=generator)
-    model.backbone = fold_batch_norms(model.backbone, example)
-    return model.to(device).set_precision(precision)
+    network.backbone = fold_batch_norms(network.backbone, example)  # while it is still float32
+    return network.to(device).set_precision(precision)

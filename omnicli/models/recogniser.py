@@ -1,4 +1,4 @@
-"""What every model shares: a backbone giving features, dropout, a classifier, and what training may hold fixed."""
+"""The base of all models: a backbone that computes features, dropout and a classifier."""
 
 from typing import Literal, Self
 
@@ -8,15 +8,15 @@ from torch.nn import functional
 
 
 class Recogniser(nn.Module):
-    """Backbone, dropout and classifier; a subclass says how clips become features.
+    """Backbone, dropout and classifier; subclasses define how clips become features.
 
-    The backbone may run in bfloat16; the averages, the classifier and the logits are always float32, because a
-    threshold on scores is a threshold on their rounding.
+    The backbone may run in bfloat16. Averages, classifier and logits are always float32, because rounding moves scores
+    across thresholds.
 
     Attributes:
-        is_2d: it takes images, so that a web image can be given to it (Sec. 3.4).
-        is_framewise: each frame is judged alone, so that segments may be given as separate views.
-        average_views: what test views are averaged over.
+        is_2d: the model takes images, so it can score web images (OmniSource Sec. 3.4).
+        is_framewise: frames are scored independently, so segments may be separate views.
+        average_views: at test time, the mean over views is taken of the logits or of the scores.
     """
 
     is_2d: bool
@@ -37,7 +37,7 @@ class Recogniser(nn.Module):
 
     def features(self, clips: Tensor) -> Tensor:
         """Features (N, D) float32 of normalised clips (N, C, T, H, W) of any float dtype."""
-        raise AssertionError(f"{type(self).__name__} does not say how clips become features")
+        raise AssertionError(f"{type(self).__name__} must define features")
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (N, K) float32 of features (N, D)."""
@@ -49,7 +49,7 @@ class Recogniser(nn.Module):
         return self.classify(self.features(clips))
 
     def freeze(self, what: Literal["nothing", "batch-norm", "backbone"]) -> None:
-        """Hold the backbone's batch-norm (statistics and affine), or all of it, as it is; in ``train`` too."""
+        """Freeze the backbone's batch-norm (statistics and affine parameters) or the backbone, also in ``train``."""
         self.frozen = what
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(what != "backbone")
@@ -60,12 +60,12 @@ class Recogniser(nn.Module):
         self.train(self.training)
 
     def set_precision(self, dtype: torch.dtype) -> Self:
-        """Run the backbone in ``dtype`` and channels-last from now on; for inference."""
+        """Convert the backbone to ``dtype`` and channels-last, for inference."""
         self.backbone.to(dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, except for what ``freeze`` holds."""
+        """Set training mode, except for frozen parts."""
         super().train(mode)
         if self.frozen == "backbone":
             self.backbone.eval()
@@ -83,7 +83,7 @@ class Recogniser(nn.Module):
 
 
 class ClipModel(Recogniser):
-    """A 3D backbone on dense clips: ``softmax`` of each view, then their mean (CHECKPOINTS section 4)."""
+    """A 3D backbone on dense clips; as in mmaction2, views are averaged after the softmax."""
 
     is_2d = False
     is_framewise = False
@@ -91,35 +91,28 @@ class ClipModel(Recogniser):
     memory_format = torch.channels_last_3d
 
     def features(self, clips: Tensor) -> Tensor:
-        """Features of each clip, pooled over time and space by the backbone.
-
-        Args:
-            clips: (N, C, T, H, W), normalised, any float dtype.
-
-        Returns:
-            (N, D) float32.
-        """
-        pooled = self.backbone(self._laid_out(clips))  # (N, D)
+        """Features (N, D) float32 of clips (N, C, T, H, W), pooled over time and space by the backbone."""
+        pooled = self.backbone(self._to_backbone(clips))  # (N, D)
         return pooled.float()  # type: ignore[no-any-return]
 
     def window_logits(self, clips: Tensor, *, crop_size: int) -> Tensor:
-        """Logits of every window as large as a training crop: the classifier as a 1x1x1 convolution (IG-65M Sec. 4.4).
+        """Logits of every window of the training crop's size: the classifier as a 1x1x1 convolution (IG-65M Sec. 4.4).
 
-        Ours: features are averaged over such a window first, because that is what the classifier was trained on; the
-        paper says no more than that the convolution has the classifier's weights.
+        Ours: features are averaged over each window first, because the classifier was trained on such averages. The
+        paper only says that the convolution has the classifier's weights.
 
         Args:
             clips: (N, C, T, H, W), normalised, any float dtype, H and W at least ``crop_size``.
-            crop_size: pixels of the crops it was trained on.
+            crop_size: pixels of the training crops.
 
         Returns:
-            (N, P, K) float32; P = 1 for frames of ``crop_size``.
+            (N, P, K) float32, P windows; P = 1 for frames of ``crop_size``.
         """
-        places = self.backbone.feature_map(self._laid_out(clips))  # type: ignore[operator]  # (N, D, h, w)
-        sides = zip(places.shape[2:], clips.shape[3:], strict=True)
+        feature_map = self.backbone.feature_map(self._to_backbone(clips))  # type: ignore[operator]  # (N, D, h, w)
+        sides = zip(feature_map.shape[2:], clips.shape[3:], strict=True)
         window = [min(count, max(1, round(count * crop_size / side))) for count, side in sides]
-        pooled = functional.avg_pool2d(places, window, stride=1)  # (N, D, h', w')
+        pooled = functional.avg_pool2d(feature_map, window, stride=1)  # (N, D, h', w')
         return self.classify(pooled.flatten(2).transpose(1, 2))
 
-    def _laid_out(self, clips: Tensor) -> Tensor:
+    def _to_backbone(self, clips: Tensor) -> Tensor:
         return clips.to(self._dtype).contiguous(memory_format=self.memory_format)

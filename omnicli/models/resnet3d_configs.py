@@ -1,4 +1,4 @@
-"""The 3D ResNets by name: what tells one member of the family from another (CHECKPOINTS section 3)."""
+"""Configurations of the 3D ResNets by name, as in mmaction2, torchvision and the authors' released models."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,32 +8,32 @@ BLOCKS_OF_DEPTH = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet3DConfig:
-    """One member of the family.
+    """Configuration of one 3D ResNet.
 
-    Patterns are for layer1 to layer4; within a layer they repeat over its blocks.
+    Tuples have one item per layer, layer1 to layer4. Patterns within a layer repeat over its blocks.
 
     Attributes:
-        block: ``basic`` two 3x3s; ``bottleneck`` 1x1, 3x3, 1x1; ``ir`` and ``ip`` (CSN) a depthwise 3x3x3 in the
-            middle, ``ip`` with a 1x1x1 before it.
-        depth: 18 and 34 for basic blocks, 50 and more for the others.
-        stem_kernel_t: frames the stem sees.
-        stem_stride_t: its stride in time; 2 in space.
-        pool_stride_t: of the 3x3 pooling after the stem; None where there is none.
-        has_time_pool: halves the clip by a maximum after layer1.
+        block: ``basic``: two 3x3; ``bottleneck``: 1x1, 3x3, 1x1; ``ir`` and ``ip`` (CSN): a depthwise 3x3x3 in the
+            middle, in ``ip`` after a 1x1x1.
+        depth: 18 or 34 for basic blocks, 50 or more for the others.
+        stem_kernel_t: temporal kernel size of the stem.
+        stem_stride_t: temporal stride of the stem; the spatial stride is 2.
+        pool_stride_t: temporal stride of the 3x3 pooling after the stem; None for no pooling.
+        has_time_pool: max-pooling halves the number of frames after layer1.
         temporal_strides: of the first block of each layer.
-        first_kernels_t: frames the first 1x1 of a bottleneck sees.
-        wide_kernels_t: frames the 3x3s see.
-        non_local: which blocks end in a non-local block.
+        first_kernels_t: temporal kernel sizes of the first 1x1 in bottlenecks.
+        conv3x3_kernels_t: temporal kernel sizes of the 3x3.
+        non_local: the blocks that end in a non-local block.
         is_scaled: non-local affinities are divided by the square root of their channels.
-        factorised: 3x3x3 as 1x3x3, batch-norm, ReLU, 3x1x1.
-        stem_middle: channels in the middle of a factorised stem; None by the formula.
-        shares_middle: both convolutions of a basic block have the middle channels of its first, and the downsample is
-            one convolution, as torchvision does it.
-        eps: of batch-norm, save inside factorised convolutions (1e-5).
-        zero_gamma: from scratch the last batch-norm of a block begins at 0.
-        width: channels of the stem; layers double them.
-        num_frames: of the clips it was published with.
-        frame_interval: of the same.
+        factorised: each 3x3x3 is a 1x3x3, batch-norm, ReLU and 3x1x1.
+        stem_middle: channels between the two parts of a factorised stem; None for the formula of ``middle_channels``.
+        shares_middle: as in torchvision, the second convolution of a basic block has the middle channels of the first,
+            and the shortcut is not factorised.
+        eps: of batch-norm; 1e-5 inside factorised convolutions.
+        zero_gamma: the last batch-norm of each block is initialised with zero gamma.
+        width: channels of the stem and layer1, doubled in each later layer.
+        num_frames: frames of the published clips.
+        frame_interval: frame interval of the published clips.
     """
 
     block: Literal["basic", "bottleneck", "ir", "ip"] = "bottleneck"
@@ -44,7 +44,7 @@ class ResNet3DConfig:
     has_time_pool: bool = False
     temporal_strides: tuple[int, int, int, int] = (1, 1, 1, 1)
     first_kernels_t: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
-    wide_kernels_t: tuple[int, int, int, int] = (1, 1, 1, 1)
+    conv3x3_kernels_t: tuple[int, int, int, int] = (1, 1, 1, 1)
     non_local: tuple[tuple[bool, ...], ...] = ((False,),) * 4
     is_scaled: bool = False
     factorised: bool = False
@@ -58,12 +58,12 @@ class ResNet3DConfig:
 
     @property
     def expansion(self) -> int:
-        """Channels at a block's exit by those in its middle."""
+        """Output channels of a block divided by its width."""
         return 1 if self.block == "basic" else 4
 
     @property
     def num_blocks(self) -> tuple[int, int, int, int]:
-        """Of each layer."""
+        """Blocks per layer."""
         return BLOCKS_OF_DEPTH[self.depth]
 
 
@@ -71,8 +71,8 @@ EVEN = ((False,), (True, False), (True, False), (False,))  # blocks 0, 2, 4 of l
 ODD = ((False,), (False, True), (False, True), (False,))
 
 SLOW_ONLY = ResNet3DConfig(first_kernels_t=((1,), (1,), (3,), (3,)), zero_gamma=True, num_frames=4, frame_interval=16)
-# basic blocks have no 1x1 to see neighbours with: their 3x3s do, in layer3 and layer4, as mmaction2 builds it
-SLOW_ONLY_18 = replace(SLOW_ONLY, block="basic", depth=18, first_kernels_t=((1,),) * 4, wide_kernels_t=(1, 1, 3, 3))
+# basic blocks have no 1x1 to make temporal, so mmaction2 makes the 3x3 of layer3 and layer4 temporal
+SLOW_ONLY_18 = replace(SLOW_ONLY, block="basic", depth=18, first_kernels_t=((1,),) * 4, conv3x3_kernels_t=(1, 1, 3, 3))
 I3D = ResNet3DConfig(
     stem_kernel_t=5,
     stem_stride_t=2,
@@ -86,13 +86,13 @@ CSN = ResNet3DConfig(
     block="ir",
     stem_kernel_t=3,
     temporal_strides=(1, 2, 2, 2),
-    wide_kernels_t=(3, 3, 3, 3),
+    conv3x3_kernels_t=(3, 3, 3, 3),
     eps=1e-3,
     num_frames=32,
     frame_interval=2,
 )
 R2PLUS1D = ResNet3DConfig(
-    stem_kernel_t=3, temporal_strides=(1, 2, 2, 2), wide_kernels_t=(3, 3, 3, 3), factorised=True, eps=1e-3
+    stem_kernel_t=3, temporal_strides=(1, 2, 2, 2), conv3x3_kernels_t=(3, 3, 3, 3), factorised=True, eps=1e-3
 )
 R3D = ResNet3DConfig(
     block="basic",
@@ -100,17 +100,17 @@ R3D = ResNet3DConfig(
     stem_kernel_t=3,
     pool_stride_t=None,
     temporal_strides=(1, 2, 2, 2),
-    wide_kernels_t=(3, 3, 3, 3),
+    conv3x3_kernels_t=(3, 3, 3, 3),
     num_frames=16,
     frame_interval=1,
 )
 
-DESIGNS = {
+RESNET3D_CONFIGS = {
     "slowonly-r18": SLOW_ONLY_18,
     "slowonly-r18w16": replace(SLOW_ONLY_18, width=16),  # Ours: a quarter of the channels, for a CPU
     "slowonly-r50": SLOW_ONLY,
     "slowonly-r101": replace(SLOW_ONLY, depth=101, num_frames=8, frame_interval=8),
-    # the released SlowOnly has them on even blocks and scales affinities, the released I3D neither
+    # the released SlowOnly has non-local blocks after even blocks and scales affinities; the released I3D does neither
     "slowonly-nl-r50": replace(SLOW_ONLY, non_local=EVEN, is_scaled=True),
     "slowonly-nl-r101": replace(SLOW_ONLY, depth=101, non_local=EVEN, is_scaled=True, num_frames=8, frame_interval=8),
     "i3d-r50": I3D,
@@ -126,8 +126,8 @@ DESIGNS = {
     "r2plus1d-r101": replace(R2PLUS1D, depth=101),
     "r2plus1d-r152": replace(R2PLUS1D, depth=152),
     "r3d-r18": R3D,
-    # images only: the frames of a clip are averaged (IG-65M Table 4, to be inflated into r3d-r18)
-    "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(1, 1, 1, 1)),
-    "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), wide_kernels_t=(3, 1, 1, 1)),
+    # for images: no temporal convolutions, frames are averaged; can be inflated into r3d-r18 (IG-65M Table 4)
+    "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(1, 1, 1, 1)),
+    "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(3, 1, 1, 1)),
     "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True),
 }

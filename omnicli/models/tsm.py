@@ -1,4 +1,4 @@
-"""Temporal shift module: a 2D ResNet whose blocks look one frame ahead and one back, without a multiplication."""
+"""Temporal shift module: a 2D ResNet whose blocks exchange channels between neighbouring frames."""
 
 import torch
 from torch import Tensor, nn
@@ -6,19 +6,19 @@ from torch.nn import functional
 
 from omnicli.models.tsn import TSN
 
-FOLD = 8  # one channel in eight looks ahead, one in eight back
-MANY_BLOCKS = 23  # with so many in layer3 (R101, R152) every second block shifts
+FOLD = 8  # 1/8 of the channels comes from the next frame, 1/8 from the previous one
+MANY_BLOCKS = 23  # ResNets with so many blocks in layer3 (R101, R152) shift in every second block
 
 
 def shift(frames: Tensor, num_segments: int) -> Tensor:
-    """The first eighth of the channels taken from the next frame, the second from the one before (CHECKPOINTS 3).
+    """Frames with the first 1/8 of their channels from the next frame and the second 1/8 from the previous one.
 
     Args:
-        frames: (N * S, C, H, W), the frames of a clip one after another.
+        frames: (N * S, C, H, W), grouped by clip.
         num_segments: S.
 
     Returns:
-        Same shape; zeros where a clip has no next or no earlier frame.
+        Same shape; zeros where a clip has no next or no previous frame.
 
     >>> shift(torch.arange(1.0, 4).view(3, 1, 1, 1).expand(3, 8, 1, 1), 3)[:, :3, 0, 0]
     tensor([[2., 0., 1.],
@@ -35,7 +35,7 @@ def shift(frames: Tensor, num_segments: int) -> Tensor:
 
 
 class ShiftedConv2d(nn.Conv2d):
-    """A convolution of shifted frames; its weights are named as if it were an ordinary one."""
+    """A convolution of shifted frames with the weight names of an ordinary convolution."""
 
     num_segments = 1
 
@@ -46,9 +46,9 @@ class ShiftedConv2d(nn.Conv2d):
 
 
 class TSM(TSN):
-    """TSN whose backbone, a ResNet of timm, shifts before the first convolution of its blocks.
+    """A TSN whose backbone, a timm ResNet, shifts before the first convolution of each block.
 
-    Logits are averaged over frames; in training, dropout is drawn for each frame, as in the released code.
+    As in mmaction2, logits are averaged over frames, and dropout is drawn per frame.
 
     Raises:
         ValueError: the backbone has no ``layer1`` to ``layer4`` of blocks with ``conv1``.
@@ -69,8 +69,8 @@ class TSM(TSN):
                 block.conv1 = _shifted(block.conv1)
 
     def snippet_features(self, clips: Tensor) -> Tensor:
-        """Pooled features (N, S, D) float32 of every frame of clips (N, C, S, H, W), each seeing its neighbours."""
-        for module in self.backbone.modules():  # looked up each time: folding replaces modules
+        """Pooled features (N, S, D) float32 of every frame of clips (N, C, S, H, W)."""
+        for module in self.backbone.modules():  # at every call, because folding replaces modules
             if isinstance(module, ShiftedConv2d):
                 module.num_segments = clips.shape[2]
         return super().snippet_features(clips)
@@ -81,7 +81,7 @@ class TSM(TSN):
 
 
 def _shifted(convolution: nn.Conv2d) -> ShiftedConv2d:
-    """The same convolution, weights shared, of shifted frames."""
+    """The same convolution of shifted frames; weights are shared."""
     shifted = ShiftedConv2d(
         convolution.in_channels,
         convolution.out_channels,

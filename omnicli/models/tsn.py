@@ -1,4 +1,4 @@
-"""Temporal segment network: a 2D backbone on one snippet a segment, averaged."""
+"""Temporal segment network: a 2D backbone on one snippet per segment, averaged."""
 
 from typing import Literal
 
@@ -9,9 +9,9 @@ from omnicli.models.recogniser import Recogniser
 
 
 class TSN(Recogniser):
-    """An image backbone applied to each segment, features averaged, then classified (CHECKPOINTS section 3).
+    """A 2D backbone on each segment; the classifier takes the mean of the features.
 
-    The average is taken before the classifier, so over views, too, logits are averaged and the softmax comes last.
+    The classifier is linear, so over views, too, logits are averaged and the softmax comes last, as in mmaction2.
     """
 
     is_2d = True
@@ -25,14 +25,7 @@ class TSN(Recogniser):
         super().__init__(backbone, num_features, num_classes, dropout, fc_std)
 
     def features(self, clips: Tensor) -> Tensor:
-        """Pooled features of each snippet, averaged over segments.
-
-        Args:
-            clips: (N, C, S, H, W), normalised, any float dtype.
-
-        Returns:
-            (N, D) float32.
-        """
+        """Pooled features (N, D) float32 of clips (N, C, S, H, W), averaged over segments."""
         return self.snippet_features(clips).mean(dim=1)
 
     def snippet_features(self, clips: Tensor) -> Tensor:

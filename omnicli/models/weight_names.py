@@ -1,6 +1,7 @@
-"""Weights of other codes under our names, and back (CHECKPOINTS section 2).
+"""Translation between omni's weight names and those of torchvision, timm, mmaction2 and old mmaction (0.x).
 
-Ours is ``backbone.`` and torchvision's names for the layers, ``fc.`` for the classifier. Names alone decide the layout.
+omni's names are ``backbone.`` and torchvision's layer names, and ``fc.`` for the classifier. The names alone decide the
+layout.
 """
 
 import re
@@ -12,7 +13,7 @@ from torch import Tensor
 Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "bare"]
 CLASSIFIER_NAMES = ("fc.", "classifier.", "head.fc.", "head.", "cls_head.", "last_linear.")
 
-# mmaction2 → ours, in this order; the first that fits is the only one applied
+# mmaction2 to omni; only the first matching rule is applied
 MMACTION2_RULES = (
     (r"non_local_block\.(g|phi)\.0\.conv\.", r"non_local_block.\1."),
     (r"non_local_block\.conv_out\.bn\.", r"non_local_block.bn_out."),
@@ -26,7 +27,7 @@ MMACTION2_RULES = (
     (r"\bconv(\d)\.conv\.", r"conv\1."),
     (r"\bconv(\d)\.bn\.", r"bn\1."),
 )
-# CSN numbers the parts of conv2: in irCSN 0 is the depthwise one, in ipCSN 0 is the 1x1x1 before it
+# mmaction2 numbers the parts of conv2 in CSNs: in irCSN 0 is the depthwise one, in ipCSN 0 is the 1x1x1 before it
 IR_RULES = ((r"\bconv2\.0\.conv\.", r"conv2."), (r"\bconv2\.0\.bn\.", r"bn2."))
 IP_RULES = (
     (r"\bconv2\.0\.conv\.", r"point_conv."),
@@ -34,7 +35,7 @@ IP_RULES = (
     (r"\bconv2\.1\.conv\.", r"conv2."),
     (r"\bconv2\.1\.bn\.", r"bn2."),
 )
-# ours → mmaction2
+# omni to mmaction2
 TO_MMACTION2_RULES = (
     (r"non_local_block\.(g|phi)\.", r"non_local_block.\1.0.conv."),
     (r"non_local_block\.bn_out\.", r"non_local_block.conv_out.bn."),
@@ -75,13 +76,13 @@ Rules = tuple[tuple[str, str], ...]
 
 
 def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefix ``module.`` of data-parallel training and without ``data_preprocessor.*``."""
+    """Weights without the prefix ``module.`` of data-parallel training and without ``data_preprocessor.*``."""
     names = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     return {name: tensor for name, tensor in names.items() if not name.startswith("data_preprocessor.")}
 
 
 def recognise_layout(names: Iterable[str]) -> Layout:
-    """Whose names these are; ``bare`` are those of torchvision or timm for a backbone with its own classifier.
+    """The layout that uses these names; ``bare`` is a torchvision or timm model with its classifier.
 
     >>> recognise_layout(["backbone.conv1.conv.weight", "cls_head.fc_cls.bias"])
     'mmaction2'
@@ -98,13 +99,13 @@ def recognise_layout(names: Iterable[str]) -> Layout:
     return "torchvision-video" if "stem.0.weight" in known else "bare"
 
 
-def shifts(names: Iterable[str]) -> bool:
-    """Whether these are names of a TSM: its first convolutions are wrapped."""
+def is_tsm(names: Iterable[str]) -> bool:
+    """True for the names of a TSM, in which the first convolution of each block is wrapped in ``net``."""
     return any(re.search(r"\blayer\d\.\d+\.conv1(\.conv)?\.net\.", name) for name in names)
 
 
 def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of any layout under our names; tensors are shared, not copied, but for the stem of BN-Inception."""
+    """Weights of any layout under omni's names; only the stem of BN-Inception is copied, other tensors are shared."""
     weights = bare_names(weights)
     match recognise_layout(weights):
         case "mmaction2":
@@ -125,10 +126,14 @@ def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_omni(
     weights: Mapping[str, Tensor], layout: Literal["mmaction2", "mmaction"], *, is_shifted: bool = False
 ) -> dict[str, Tensor]:
-    """Our ResNets under the names of mmaction2 or old mmaction; ``is_shifted`` for a TSM.
+    """Weights under the names of mmaction2 or old mmaction.
 
-    CSNs are told from others by their depthwise convolutions. TSNs on backbones that are no ResNets are named alike in
-    both, the classifier apart.
+    Depthwise convolutions identify CSNs. TSNs on backbones other than ResNets only differ in the classifier's name.
+
+    Args:
+        weights: by omni's names.
+        layout: to write.
+        is_shifted: True for a TSM.
     """
     shifted = _shifted_names(weights) if is_shifted else set()
     rules: Rules = ()
@@ -149,11 +154,11 @@ def from_omni(
 
 
 def inflate(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """2D convolutions where 3D ones are wanted: repeated k_t times along time, divided by k_t; the rest as it is.
+    """Weights with 2D convolutions inflated to the wanted 3D ones: repeated k_t times along time, divided by k_t.
 
     Args:
-        weights: by our names; (Cout, Cin, k, k), or R2D's (Cout, Cin, 1, k, k), become (Cout, Cin, k_t, k, k).
-        wanted: what they are for, by the same names.
+        weights: by omni's names; (Cout, Cin, k, k), or R2D's (Cout, Cin, 1, k, k), become (Cout, Cin, k_t, k, k).
+        wanted: weights of the model to fill, by the same names.
     """
     inflated = dict(weights)
     for name, tensor in weights.items():
@@ -168,8 +173,8 @@ def inflate(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict
 
 
 def _rename(name: str, rules: Rules) -> str:
-    for pattern, ours in rules:
-        renamed, count = re.subn(pattern, ours, name)
+    for pattern, replacement in rules:
+        renamed, count = re.subn(pattern, replacement, name)
         if count:
             return renamed
     return name
@@ -184,7 +189,7 @@ def _unwrapped(name: str) -> str:
 
 
 def _bare_to_ours(name: str) -> str:
-    """``fc.weight`` and its like are the classifier, all else the backbone."""
+    """``fc.`` and similar prefixes are the classifier, all other names the backbone."""
     for classifier in CLASSIFIER_NAMES:
         if name in (f"{classifier}weight", f"{classifier}bias"):
             return f"fc.{name.removeprefix(classifier)}"
@@ -192,12 +197,12 @@ def _bare_to_ours(name: str) -> str:
 
 
 def _in_rgb(name: str, tensor: Tensor) -> Tensor:
-    """The ImageNet weights of BN-Inception come from Caffe and look at BGR: their stem is turned round."""
+    """Flip the stem of BN-Inception, whose ImageNet weights come from Caffe and take BGR."""
     return tensor.flip(1) if name == "conv1_7x7_s2.weight" else tensor
 
 
 def _shifted_names(weights: Mapping[str, Tensor]) -> set[str]:
-    """The convolutions that a TSM with these weights shifts before."""
+    """Names of the convolutions before which a TSM with these weights shifts."""
     firsts = [name for name in weights if re.fullmatch(r"backbone\.layer\d\.\d+\.conv1\.weight", name)]
     in_layer3 = sum(name.startswith("backbone.layer3.") for name in firsts)
     every = 2 if in_layer3 >= 23 else 1

@@ -22,7 +22,7 @@ from omnicli.models.checkpoint import (
     plain_tensors,
     save_checkpoint,
     save_safetensors,
-    write_whole,
+    write_torch_file,
 )
 from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD
 from omnicli.models.loading import OpenedModel
@@ -49,7 +49,7 @@ def convert(opened: OpenedModel, out: str | Path, to: Target) -> str:
             theirs = named_for(opened, plain_tensors(weights), to)
             classes = list(opened.spec.classes)
             named = {"dataset_meta": {"classes": classes}} if to == "mmaction2" else {"CLASSES": classes}
-            return write_whole(out, {"meta": {**named, STAMP: make_stamp(meta)}, "state_dict": theirs})
+            return write_torch_file(out, {"meta": {**named, STAMP: make_stamp(meta)}, "state_dict": theirs})
 
 
 def named_for(
@@ -78,35 +78,35 @@ def check_has_place(opened: OpenedModel, to: Target) -> None:
 
 def meta_of(opened: OpenedModel) -> dict[str, Any]:
     """What a checkpoint of ours says of the model; of another program's, where it came from."""
-    if isinstance(opened.found, Checkpoint):
-        return opened.found.meta
-    origin = {"command": "convert", "layout": layout_of(opened), "sha256": opened.found.sha256}
+    if isinstance(opened.file, Checkpoint):
+        return opened.file.meta
+    origin = {"command": "convert", "layout": layout_of(opened), "sha256": opened.file.sha256}
     return {
         "model": opened.spec.to_meta(),
         "temperature": opened.temperature,
         "metrics": {},
-        "provenance": {**origin, "file": Path(opened.found.path).name},
+        "provenance": {**origin, "file": Path(opened.file.path).name},
     }
 
 
 def is_ours(opened: OpenedModel) -> bool:
     """Whether the file is a checkpoint of ours as training writes it."""
-    return isinstance(opened.found, Checkpoint) and opened.found.layout == "omni"
+    return isinstance(opened.file, Checkpoint) and opened.file.layout == "omni"
 
 
 def layout_of(opened: OpenedModel) -> Layout | Literal["safetensors"]:
     """Whose names the file's weights have."""
-    if isinstance(opened.found, Checkpoint):
-        return opened.found.layout
-    return recognise_layout(bare_names(opened.found.state_dict))
+    if isinstance(opened.file, Checkpoint):
+        return opened.file.layout
+    return recognise_layout(bare_names(opened.file.state_dict))
 
 
 def describe(opened: OpenedModel, to: Target) -> dict[str, Any]:
     """What the file is and what it becomes, as JSON values."""
     spec = opened.spec
     described: dict[str, Any] = {
-        "in": opened.found.path,
-        "sha256": opened.found.sha256,
+        "in": opened.file.path,
+        "sha256": opened.file.sha256,
         "from": layout_of(opened),
         "to": to,
         **json.loads(json.dumps(spec.to_meta())),
@@ -122,8 +122,8 @@ def describe(opened: OpenedModel, to: Target) -> dict[str, Any]:
 def what_stays_behind(opened: OpenedModel, to: Target) -> list[str]:
     """What the target has no place for, a sentence each; nothing of it is lost on the way back."""
     told = []
-    if not isinstance(opened.found, Checkpoint) and opened.found.left_out:
-        told.append(f"only the weights are taken; left out: {', '.join(opened.found.left_out)}")
+    if not isinstance(opened.file, Checkpoint) and opened.file.ignored:
+        told.append(f"only the weights are taken; left out: {', '.join(opened.file.ignored)}")
     if to not in ("mmaction2", "mmaction"):
         return told
     spec, where = opened.spec, "data_preprocessor" if to == "mmaction2" else "img_norm_cfg"

@@ -106,7 +106,7 @@ def train_teacher(
     backbone = frozen_backbone(recipe)
     check_media(
         [example.record for example in examples + val_examples], is_2d=model.is_2d,
-        is_frozen=recipe.freeze == "backbone", backbone=backbone, looks=spec.looks, root=setting.root,
+        is_frozen=recipe.freeze == "backbone", backbone=backbone, looks=spec.signature, root=setting.root,
     )  # fmt: skip
     left_out = left_out_before(out, setting.world, digest) if resume else UnopenedMedia()
     examples, val_examples = opened_sets(examples, val_examples, model.is_2d, setting, on_drop, left_out)

@@ -138,7 +138,7 @@ def train_student(
     backbone = frozen_backbone(recipe)
     check_media(
         [example.record for example in everything], is_2d=model.is_2d, is_frozen=recipe.freeze == "backbone",
-        backbone=backbone, looks=spec.looks, root=setting.root,
+        backbone=backbone, looks=spec.signature, root=setting.root,
     )  # fmt: skip
     left_out = left_out_before(out, world, digest) if resume else UnopenedMedia()
     target_examples, val_examples = opened_sets(target_examples, val_examples, model.is_2d, setting, on_drop, left_out)

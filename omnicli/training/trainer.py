@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from omnicli.data.dataloader import Example, ExampleKey, StepBatch
 from omnicli.errors import Interrupted, UsageError
-from omnicli.models.checkpoint import read_whole, write_whole
+from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.rng import keyed_seed
 from omnicli.streams.record import Record, format_record
 from omnicli.training.distributed import World
@@ -179,7 +179,7 @@ class TrainingRun:
             "left_out": self.left_out.places,
             "best": self.best,
         }
-        write_whole(state_path(self.out), content)
+        write_torch_file(state_path(self.out), content)
 
     def resume(self) -> bool:
         """Take up the state beside ``out``, if there is one; True if there was.
@@ -192,7 +192,7 @@ class TrainingRun:
         path = state_path(self.out)
         if not _is_seen(path, self.world):
             return False
-        content, _ = read_whole(path)
+        content, _ = read_torch_file(path)
         _check_state(content, self.options, path)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -251,7 +251,7 @@ def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
         UsageError: not every process sees it.
     """
     path = state_path(out)
-    content = read_whole(path)[0] if _is_seen(path, world) else None
+    content = read_torch_file(path)[0] if _is_seen(path, world) else None
     if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
         return UnopenedMedia()
     if content.get("options", {}).get("data") != data:

@@ -82,7 +82,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(teacher, tmp_path):
         ("b.pth", [], "is ours already; --to mmaction2"),
         ("-", ["--to", "mmaction2"], "stdout carries JSON lines only"),
         ("b.safetensors", ["--num-segments", "8"], "--num-segments: "),
-        ("b.safetensors", ["--model", "tsn-resnet50"], "knows its architecture"),
+        ("b.safetensors", ["--model", "tsn-resnet50"], "stores its architecture"),
     ],
 )
 def test_usage_errors_are_2_and_nothing_is_written(teacher, tmp_path, monkeypatch, out, options, says):

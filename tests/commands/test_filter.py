@@ -243,7 +243,7 @@ def test_a_released_checkpoint_needs_the_names_of_its_classes(released, web):
 def test_our_checkpoint_is_not_told_what_it_knows(teacher, web, tmp_path):
     result = omni("filter", "--teacher", teacher, "--num-frames", 8, web)
     assert result.exit_code == 2
-    assert "knows its architecture" in result.stderr
+    assert "stores its architecture" in result.stderr
     (tmp_path / "other.txt").write_text("a\nb\n")
     assert omni("filter", "--teacher", teacher, "--classes", tmp_path / "other.txt", web).exit_code == 66
 

@@ -136,7 +136,7 @@ def test_features_of_another_backbone_are_refused(media, rows, model, tmp_path):
 def test_the_same_weights_in_another_architecture_or_at_another_size_are_another_backbone(
     media, model, tmp_path, changed
 ):
-    rows = store(media[:1], model, tmp_path, weights="e" * 64, looks=model.spec.looks)
+    rows = store(media[:1], model, tmp_path, weights="e" * 64, looks=model.spec.signature)
     frozen = dataclasses.replace(model, sha256="f" * 64, backbone="e" * 64)
     assert len(scored(rows, frozen)) == 1
     with pytest.raises(InputError, match="features by tsn-resnet10t 72/64 of eee"):

@@ -5,17 +5,17 @@ import torch
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import architectures
-from omnicli.models.architectures import find_config_3d, imagenet_twin, new_model, own_dropout, own_input
-from omnicli.models.resnet3d_configs import DESIGNS
-from omnicli.models.slowfast import SLOWFAST_DESIGNS
+from omnicli.models.architectures import default_dropout, default_input, find_config_3d, imagenet_resnet, new_model
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
+from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
 
-@pytest.mark.parametrize("name", [*DESIGNS, *SLOWFAST_DESIGNS, "tsn-bninception", "tsm-resnet50"])
+@pytest.mark.parametrize("name", [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, "tsn-bninception", "tsm-resnet50"])
 def test_every_name_makes_a_model_of_so_many_classes(name):
     with torch.device("meta"):
         model = new_model(name, 7)
     assert model.fc.out_features == 7
-    assert model.dropout.p == own_dropout(name)
+    assert model.dropout.p == default_dropout(name)
     assert model.is_2d == (find_config_3d(name) is None)
 
 
@@ -51,13 +51,13 @@ def test_a_3d_model_is_inflated_from_the_resnet_of_its_depth(monkeypatch):
     asked = []
     monkeypatch.setattr(architectures, "_timm_backbone", lambda name, *, pretrained: asked.append((name, pretrained)))
     for name in ("slowonly-r50", "i3d-r101", "i3d-nl-r50", "r3d-r18"):
-        imagenet_twin(name)
+        imagenet_resnet(name)
     assert asked == [(f"resnet{depth}.tv_in1k", True) for depth in (50, 101, 50, 18)]
-    assert imagenet_twin("tsn-resnet50") is None
+    assert imagenet_resnet("tsn-resnet50") is None
     for name in ("ircsn-r50", "ipcsn-r152", "r2plus1d-r34", "slowfast-r50", "torchvision-r2plus1d_18"):
         with pytest.raises(UsageError, match="no 2D counterpart"):
-            imagenet_twin(name)
+            imagenet_resnet(name)
 
 
 def test_bninception_keeps_caffes_means_in_rgb_order():
-    assert own_input("bninception")[:2] == ((128.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+    assert default_input("bninception")[:2] == ((128.0, 117.0, 104.0), (1.0, 1.0, 1.0))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, OutputError
-from omnicli.models.checkpoint import load_checkpoint, load_weights, read_whole, save_checkpoint, write_whole
+from omnicli.models.checkpoint import load_checkpoint, load_weights, read_torch_file, save_checkpoint, write_torch_file
 
 META = {"model": {"name": "tsn-x"}, "temperature": None}
 WEIGHTS = {"fc.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.zeros(2)}
@@ -159,17 +159,17 @@ def test_safetensors_are_read_and_broken_ones_refused(tmp_path):
 
 def test_a_file_without_tensors_is_no_weights(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match="no weights"):
+    with pytest.raises(ModelError, match="no weights found"):
         load_weights(tmp_path / "a.pth")
 
 
 def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
     path = tmp_path / "a.pth"
-    write_whole(path, {"round": -1, "weights": torch.zeros(10)})
+    write_torch_file(path, {"round": -1, "weights": torch.zeros(10)})
     script = (
-        "import sys, torch\nfrom omnicli.models.checkpoint import write_whole\n"
+        "import sys, torch\nfrom omnicli.models.checkpoint import write_torch_file\n"
         "for i in range(10_000):\n"
-        "    write_whole(sys.argv[1], {'round': i, 'weights': torch.full((200_000,), float(i))})\n"
+        "    write_torch_file(sys.argv[1], {'round': i, 'weights': torch.full((200_000,), float(i))})\n"
         "    print(i, flush=True)\n"
     )
     saver = subprocess.Popen([sys.executable, "-c", script, os.fspath(path)], stdout=subprocess.PIPE)
@@ -179,7 +179,7 @@ def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
     saver.kill()
     saver.wait()
     saver.stdout.close()
-    content, _ = read_whole(path)
+    content, _ = read_torch_file(path)
     assert content["round"] >= 0
     assert torch.equal(content["weights"], torch.full((200_000,), float(content["round"])))
 
@@ -187,13 +187,13 @@ def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
 def test_a_file_that_may_not_grow_any_more_leaves_the_earlier_one_and_nothing_half_written(tmp_path):
     """As on a full disk: the system refuses in the middle of the write."""
     path = tmp_path / "a.pth"
-    write_whole(path, {"round": 0})
+    write_torch_file(path, {"round": 0})
     before = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(OutputError, match=r"a\.pth: cannot write the checkpoint \(File too large\)"):
-            write_whole(path, {"round": 1, "weights": torch.zeros(100_000)})
+            write_torch_file(path, {"round": 1, "weights": torch.zeros(100_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
@@ -208,13 +208,13 @@ def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):
     plain.write_text("")
     assert (tmp_path / "a.pth").is_symlink()
     assert (tmp_path / "real" / "b.pth").stat().st_mode == plain.stat().st_mode
-    assert json.loads(read_whole(tmp_path / "a.pth")[0]["meta"]) == META
+    assert json.loads(read_torch_file(tmp_path / "a.pth")[0]["meta"]) == META
 
 
 def test_until_the_rename_the_earlier_file_is_untouched(tmp_path, monkeypatch):
     """What a kill between two instructions would find, where killing a process at random may miss it."""
     path = tmp_path / "a.pth"
-    write_whole(path, {"round": 0})
+    write_torch_file(path, {"round": 0})
     before = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -222,6 +222,6 @@ def test_until_the_rename_the_earlier_file_is_untouched(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_whole(path, {"round": 1})
+        write_torch_file(path, {"round": 1})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]

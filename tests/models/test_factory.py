@@ -113,7 +113,7 @@ def test_real_imagenet_weights_fit():
 
 def test_imagenet_for_a_3d_model_is_the_2d_resnet_inflated_and_non_local_blocks_are_new(monkeypatch):
     flat = timm.create_model("resnet50", num_classes=0)
-    monkeypatch.setattr(factory, "imagenet_twin", lambda name: flat)
+    monkeypatch.setattr(factory, "imagenet_resnet", lambda name: flat)
     for name in ("i3d-r50", "i3d-nl-r50"):
         deep = create_model(name, num_classes=2, init="imagenet", seed=3)
         stem, first = deep.backbone.conv1.weight, deep.backbone.layer1[0].conv1.weight

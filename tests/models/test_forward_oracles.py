@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from omnicli.models.architectures import new_model
 from omnicli.models.import_weights import build_foreign
-from omnicli.models.resnet3d_configs import DESIGNS
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.weight_names import from_omni
 
 CLASSES = [f"class {index}" for index in range(400)]
@@ -196,4 +196,4 @@ def test_non_local_blocks_are_embedded_gaussians_in_their_places(name, twin, fra
     blocks = {key.split(".non_local_block.")[0] for key in weights if ".non_local_block." in key}
     numbers = (0, 2, 4) if is_scaled else (1, 3, 5)
     assert blocks == {f"backbone.layer{index}.{n}" for index, count in ((2, 4), (3, 6)) for n in numbers if n < count}
-    assert DESIGNS[name].is_scaled == is_scaled
+    assert RESNET3D_CONFIGS[name].is_scaled == is_scaled

@@ -14,13 +14,12 @@ from typer.testing import CliRunner
 from omnicli.app import app
 from omnicli.errors import ModelError
 from omnicli.models import import_weights as foreign
-from omnicli.models import resnet3d_configs as designs
-from omnicli.models import tsm
+from omnicli.models import resnet3d_configs, tsm
 from omnicli.models.architectures import new_model
 from omnicli.models.import_weights import build_foreign, infer_name
 from omnicli.models.loading import load_model
 from omnicli.models.resnet3d import ResNet3D
-from omnicli.models.weight_names import bare_names, from_omni, shifts, to_omni
+from omnicli.models.weight_names import bare_names, from_omni, is_tsm, to_omni
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 CLASSES = [f"class {index}" for index in range(400)]
@@ -61,7 +60,7 @@ def test_torchvisions_video_models_see_what_they_were_trained_on(tmp_path, name)
 def test_every_key_and_shape_of_the_released_models_is_understood_and_written_back(reference, model):
     theirs = reference.empty_weights(model)
     ours = to_omni(theirs)
-    name = infer_name(ours, is_shifted=shifts(theirs), path="a.pth")
+    name = infer_name(ours, is_shifted=is_tsm(theirs), path="a.pth")
     assert name == reference.architectures[model]
     with torch.device("meta"):
         wanted = new_model(name, 400).state_dict()
@@ -80,7 +79,7 @@ def test_old_mmaction_names_are_understood_wrapped_or_bare(reference, model, pre
     assert ("backbone.layer1.0.conv1.net.weight" in old) == is_shifted
     old = {prefix + key: tensor for key, tensor in old.items() if has_counts or "num_batches" not in key}
     old["data_preprocessor.mean"] = torch.zeros(3)
-    name = infer_name(to_omni(old), is_shifted=shifts(bare_names(old)), path="a.pth")
+    name = infer_name(to_omni(old), is_shifted=is_tsm(bare_names(old)), path="a.pth")
     assert name == reference.architectures[model]
 
 
@@ -106,7 +105,7 @@ def test_an_old_file_without_counts_gives_the_recorded_logits(reference, tmp_pat
 )
 def test_other_2d_backbones_are_told_by_their_keys(reference, file, name):
     theirs = reference.empty_weights(file)
-    assert infer_name(to_omni(theirs), is_shifted=shifts(theirs), path="a.pth") == name
+    assert infer_name(to_omni(theirs), is_shifted=is_tsm(theirs), path="a.pth") == name
 
 
 def recorded_model(reference, model):
@@ -154,7 +153,9 @@ def test_a_wrong_shift_direction_would_show(reference, monkeypatch):
 )
 def test_a_wrong_stride_or_pooling_would_show(reference, monkeypatch, model, wrong):
     name = reference.architectures[model]
-    monkeypatch.setitem(designs.DESIGNS, name, replace(designs.DESIGNS[name], **wrong))
+    monkeypatch.setitem(
+        resnet3d_configs.RESNET3D_CONFIGS, name, replace(resnet3d_configs.RESNET3D_CONFIGS[name], **wrong)
+    )
     foreign.shapes_of_backbone.cache_clear()
     assert wrong_by(reference, model, lambda built: None) > 2e-4
 
@@ -168,7 +169,7 @@ def test_a_2d_stride_on_the_first_convolution_would_show(reference):
 
 
 def test_a_mismatch_says_which_keys_and_shapes_differ():
-    weights = ResNet3D(designs.DESIGNS["r3d-r18"]).state_dict()
+    weights = ResNet3D(resnet3d_configs.RESNET3D_CONFIGS["r3d-r18"]).state_dict()
     ours = {f"backbone.{key}": tensor for key, tensor in weights.items()} | {"fc.weight": torch.zeros(2, 512)}
     ours["backbone.conv1.weight"] = torch.zeros(64, 3, 5, 7, 7)
     with pytest.raises(
@@ -180,7 +181,10 @@ def test_a_mismatch_says_which_keys_and_shapes_differ():
 
 
 def test_the_number_of_classes_must_agree_and_a_classifier_must_be_there():
-    weights = {f"backbone.{key}": tensor for key, tensor in ResNet3D(designs.DESIGNS["r3d-r18"]).state_dict().items()}
+    weights = {
+        f"backbone.{key}": tensor
+        for key, tensor in ResNet3D(resnet3d_configs.RESNET3D_CONFIGS["r3d-r18"]).state_dict().items()
+    }
     with pytest.raises(ModelError, match="no classifier"):
         build_foreign(weights, path="a.pth", classes=["a"])
     with pytest.raises(ModelError, match="scores 3 classes, but 1 names"):

@@ -8,8 +8,8 @@ import torch
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import IPCSN_MEAN, ModelSpec, model_spec
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
-from omnicli.models.resnet3d_configs import DESIGNS
-from omnicli.models.slowfast import SLOWFAST_DESIGNS
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
+from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
 # what only training looks at, or what is said here though it is mmaction2's default
 TRAINING = {"init_std", "bn_frozen", "norm_eval", "pretrained2d", "dropout_ratio", "zero_init_residual", "pretrained"}
@@ -62,7 +62,7 @@ def test_which_blocks_are_non_local_is_said():
     "name",
     [
         *("tsn-bninception", "tsn-torchvision.swin_t", "tsm-resnet10t", "r3d-r18", "r2plus1d-r152"),
-        *(name for name in DESIGNS if name.startswith("torchvision")),
+        *(name for name in RESNET3D_CONFIGS if name.startswith("torchvision")),
     ],
 )
 def test_what_mmaction2_does_not_compute_has_no_config(name):
@@ -76,7 +76,7 @@ def test_other_backbones_are_those_of_timm_and_torchvision():
 
 
 def test_every_3d_model_but_the_named_ones_has_a_config():
-    without = {name for name in (*DESIGNS, *SLOWFAST_DESIGNS) if config_of(name, 2) is None}
+    without = {name for name in (*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS) if config_of(name, 2) is None}
     assert without == {
         *("r2plus1d-r101", "r2plus1d-r152", "r3d-r18", "r2d-r18"),
         *("torchvision-mc3_18", "torchvision-r2plus1d_18"),

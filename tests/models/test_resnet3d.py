@@ -9,7 +9,7 @@ import torchvision.models.video as oracle
 
 from omnicli.models.factory import load_exactly
 from omnicli.models.resnet3d import NonLocal, ResNet3D
-from omnicli.models.resnet3d_configs import DESIGNS, SLOW_ONLY
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, SLOW_ONLY
 from omnicli.models.weight_names import inflate, to_omni
 
 
@@ -31,7 +31,7 @@ def randomise(model):
 @torch.no_grad()
 def test_torchvisions_video_models_compute_the_same_here(theirs, name):
     model = randomise(getattr(oracle, theirs)(weights=None))
-    ours = ResNet3D(DESIGNS[name]).eval()
+    ours = ResNet3D(RESNET3D_CONFIGS[name]).eval()
     weights = {key.removeprefix("backbone."): value for key, value in to_omni(model.state_dict()).items()}
     fc_weight, fc_bias = weights.pop("fc.weight"), weights.pop("fc.bias")
     load_exactly(ours, weights, path="a.pth", what=name)
@@ -45,7 +45,7 @@ def test_torchvisions_video_models_compute_the_same_here(theirs, name):
 )
 def test_time_is_halved_where_the_design_says_and_nowhere_else(name, frames, left):
     with torch.device("meta"):
-        model = ResNet3D(DESIGNS[name])
+        model = ResNet3D(RESNET3D_CONFIGS[name])
         sizes = []
         model.layer4.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[2]))
         model(torch.empty(1, 3, frames, 64, 64))
@@ -56,8 +56,8 @@ def test_time_is_halved_where_the_design_says_and_nowhere_else(name, frames, lef
 def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_image():
     flat = randomise(timm.create_model("resnet50", num_classes=0))
     # the zeros outside a clip darken its ends, so with a stem of three frames only those in the middle are equal
-    design = replace(SLOW_ONLY, first_kernels_t=((1,), (1,), (1,), (1,)), stem_kernel_t=3)
-    deep = ResNet3D(design).eval()
+    config = replace(SLOW_ONLY, first_kernels_t=((1,), (1,), (1,), (1,)), stem_kernel_t=3)
+    deep = ResNet3D(config).eval()
     load_exactly(deep, inflate(flat.state_dict(), deep.state_dict()), path="a.pth", what="SlowOnly")
     image = torch.randn(1, 3, 64, 64)
     clip = image.unsqueeze(2).expand(-1, -1, 9, -1, -1)
@@ -68,7 +68,7 @@ def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_image():
     deep(clip)
     assert torch.allclose(stem["deep"][:, :, 4], stem["flat"], atol=1e-4)
     assert not torch.allclose(stem["deep"][:, :, 0], stem["flat"], atol=1e-2)
-    plain = ResNet3D(replace(design, stem_kernel_t=1)).eval()
+    plain = ResNet3D(replace(config, stem_kernel_t=1)).eval()
     load_exactly(plain, inflate(flat.state_dict(), plain.state_dict()), path="a.pth", what="SlowOnly")
     assert (plain(clip) - flat_features).abs().max() < 1e-5 * flat_features.max()
 
@@ -100,6 +100,6 @@ def test_a_non_local_block_begins_as_the_identity_and_then_mixes_all_frames():
 
 @pytest.mark.parametrize("name", ["slowonly-nl-r50", "ircsn-r50", "ipcsn-r50", "r2plus1d-r18", "r2plus1d-r101"])
 def test_every_weight_takes_part(name):
-    model = randomise(ResNet3D(DESIGNS[name]))
+    model = randomise(ResNet3D(RESNET3D_CONFIGS[name]))
     model(torch.randn(1, 3, 4, 32, 32)).sum().backward()
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnicli.models.resnet3d import NonLocal, ResNet3D
-from omnicli.models.resnet3d_configs import DESIGNS
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 
 PARAMETERS = {  # of the released models, without the classifier of 400 classes
     "slowonly-r50": 32_454_096 - 819_600,
@@ -22,15 +22,15 @@ PARAMETERS = {  # of the released models, without the classifier of 400 classes
 
 def on_meta(name):
     with torch.device("meta"):
-        return ResNet3D(DESIGNS[name])
+        return ResNet3D(RESNET3D_CONFIGS[name])
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("name", RESNET3D_CONFIGS)
 def test_every_design_has_the_size_that_was_published(name):
     model = on_meta(name)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count == PARAMETERS.get(name, count)
-    assert model.num_features == DESIGNS[name].width * (8 if DESIGNS[name].block == "basic" else 32)
+    assert model.num_features == RESNET3D_CONFIGS[name].width * (8 if RESNET3D_CONFIGS[name].block == "basic" else 32)
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("i3d-nl-r50", (1, 3)), ("slowonly-nl-r50", (0, 2))])

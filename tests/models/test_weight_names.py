@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from omnicli.models.architectures import new_model
-from omnicli.models.resnet3d_configs import DESIGNS
-from omnicli.models.slowfast import SLOWFAST_DESIGNS
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
+from omnicli.models.slowfast import SLOWFAST_CONFIGS
 from omnicli.models.weight_names import bare_names, from_omni, inflate, recognise_layout, to_omni
 
-NAMES = [*(name for name in DESIGNS if not name.startswith("torchvision")), *SLOWFAST_DESIGNS, "tsn-resnet50"]
+NAMES = [*(name for name in RESNET3D_CONFIGS if not name.startswith("torchvision")), *SLOWFAST_CONFIGS, "tsn-resnet50"]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "tsm-resnet50", "tsm-resnet101"])

@@ -15,9 +15,9 @@ from omnicli.models.factory import create_model, model_spec
 from omnicli.models.import_weights import infer_name
 from omnicli.models.loading import OpenedModel, load_model, open_model
 from omnicli.models.mmaction2 import mmaction2_model
-from omnicli.models.resnet3d_configs import DESIGNS
-from omnicli.models.slowfast import SLOWFAST_DESIGNS
-from omnicli.models.weight_names import from_omni, shifts, to_omni
+from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
+from omnicli.models.slowfast import SLOWFAST_CONFIGS
+from omnicli.models.weight_names import from_omni, is_tsm, to_omni
 from omnicli.stages.convert import check_has_place, convert, describe, is_ours, named_for, what_stays_behind
 
 CLASSES = ["archery", "żeglarstwo", "rock climbing"]
@@ -28,8 +28,8 @@ THERE_AND_BACK = [
     ("ircsn-r50", "mmaction2"),
 ]
 ELSEWHERE = [
-    *DESIGNS, *SLOWFAST_DESIGNS, "tsn-resnet50", "tsn-resnet101", "tsm-resnet50", "tsm-resnet101", "tsn-resnet10t",
-    "tsn-tf_efficientnet_b0", "tsn-densenet121", "tsn-torchvision.densenet121",
+    *RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, "tsn-resnet50", "tsn-resnet101", "tsm-resnet50", "tsm-resnet101",
+    "tsn-resnet10t", "tsn-tf_efficientnet_b0", "tsn-densenet121", "tsn-torchvision.densenet121",
 ]  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def expected_keys(released, model):
 def test_the_keys_are_those_of_the_released_models_strictly(released, model):
     wanted = {key: tuple(shape) for key, shape, _ in expected_keys(released, model)}
     theirs = {key: torch.empty(shape, device="meta") for key, shape in wanted.items()}
-    name = infer_name(to_omni(theirs), is_shifted=shifts(theirs), path="a.pth")
+    name = infer_name(to_omni(theirs), is_shifted=is_tsm(theirs), path="a.pth")
     with torch.device("meta"):
         ours = new_model(name, 400)
     opened = OpenedModel(ours, model_spec(name, classes=[str(k) for k in range(400)]), None, None)
@@ -199,7 +199,7 @@ def test_another_programs_safetensors_become_ours_and_say_where_they_are_from(tm
     convert(opened, tmp_path / "b.pth", "omni")
     made = load_checkpoint(tmp_path / "b.pth")
     assert made.meta["provenance"] == {
-        "command": "convert", "layout": "bare", "sha256": opened.found.sha256, "file": "timm.safetensors",
+        "command": "convert", "layout": "bare", "sha256": opened.file.sha256, "file": "timm.safetensors",
     }  # fmt: skip
     assert torch.equal(logits_of(tmp_path / "b.pth"), logits_of(tmp_path / "timm.safetensors", classes=CLASSES))
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from omnicli.data.dataloader import DrawnExample, Example, SourceBatch, epoch_order
 from omnicli.errors import Interrupted, ModelError, UsageError
-from omnicli.models.checkpoint import read_whole, write_whole
+from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.streams.record import Record
 from omnicli.training.distributed import World
 from omnicli.training.loop import StepLoss, TrainingDiverged
@@ -133,7 +133,7 @@ def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state
     training.save()
     assert left_out_before(out, World(), "d") == replace(training.left_out, is_known=True)
     assert left_out_before(out, World(), "other data") == UnopenedMedia()
-    write_whole(state_path(out), {"format": "another"})
+    write_torch_file(state_path(out), {"format": "another"})
     assert left_out_before(out, World(), "d") == UnopenedMedia()
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_state_is_refused(tmp_path):
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ModelError, match="state"):
         make_training(tmp_path / "a.pth").resume()
-    write_whole(path, {"format": "something else"})
+    write_torch_file(path, {"format": "something else"})
     with pytest.raises(UsageError, match="--no-resume"):
         make_training(tmp_path / "a.pth").resume()
 
@@ -176,7 +176,7 @@ def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
 def test_the_state_holds_nothing_but_data(tmp_path):
     training = make_training(tmp_path / "a.pth")
     run(training)
-    content, _ = read_whole(state_path(tmp_path / "a.pth"))
+    content, _ = read_torch_file(state_path(tmp_path / "a.pth"))
     assert [line["epoch"] for line in content["history"]] == [0, 1, 2]
 
 

@@ -39,7 +39,7 @@ def is_same_backbone(attributes: Mapping[str, Any], *, digests: Collection[str |
     Args:
         attributes: of the shard.
         digests: SHA-256 of the files that the backbone may have come from; "" for ImageNet's weights.
-        looks: the backbone's architecture and input (``ModelSpec.looks``); shards of older versions tell it in part.
+        looks: the backbone's architecture and input (``ModelSpec.signature``); older shards state it in part.
     """
     made_with = _digest_in(attributes)
     if made_with not in digests:
