@@ -1,10 +1,10 @@
-"""How good the teacher and its filter are on real data: actions6, 3 seeds; prints JSON. Minutes on two cores.
+"""Measure the accuracy of a teacher and of its filter on real data (actions6, 3 seeds); prints JSON.
 
-python benchmarks/bench_actions6.py [--data DIR] [--weights FILE] [--seeds 3] [--freeze backbone]
+    python benchmarks/bench_actions6.py [--data DIR] [--weights FILE] [--seeds 3] [--freeze backbone]
 
-A teacher learns from 55 clips of six UCF-101 actions, is tested on 54, and filters 834 web images and 54 web videos
-whose true labels nobody but this script reads. "At precision 0.95": the lowest threshold at which 95 % of what is kept
-has the right pseudo-label.
+A teacher is trained on 55 clips of six UCF-101 actions, tested on 54, and filters 834 web images and 54 web videos.
+Only this script reads the true labels of the web data. "At precision 0.95" is the lowest threshold at which 95 % of the
+kept records have the right pseudo-label. Runs for minutes on two cores.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BARS = {
 
 
 def main() -> None:
-    """Train, test and filter once a seed."""
+    """Train, test and filter once per seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "actions6")
     parser.add_argument("--weights", type=Path, default=SHARED / "weights" / f"{MODEL}-imagenet.safetensors")
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def run_seed(seed: int, data: Path, weights: Path, freeze: str) -> dict[str, object]:
-    """One teacher and what it keeps."""
+    """Metrics of one teacher and of the records that it keeps."""
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder) / "tsn.pth"
         metrics = omni(
@@ -58,7 +58,7 @@ def run_seed(seed: int, data: Path, weights: Path, freeze: str) -> dict[str, obj
 
 
 def judge(records: list[dict[str, object]], truth: dict[str, str]) -> dict[str, float]:
-    """Shares of the relevant and of the planted noise, at precision 0.95 and at the default threshold."""
+    """Shares of relevant records kept and noise rejected, at precision 0.95 and at the default threshold."""
     true = [truth[str(record["path"])] for record in records]
     is_right = np.array([record["pseudo_class"] == label for record, label in zip(records, true, strict=True)])
     is_noise = np.array([label.startswith("NOISE") for label in true])
@@ -81,14 +81,14 @@ def judge(records: list[dict[str, object]], truth: dict[str, str]) -> dict[str, 
 
 
 def omni(*arguments: object) -> list[dict[str, object]]:
-    """The records a command prints."""
+    """The records that a command prints."""
     command = [sys.executable, "-m", "omnicli", *map(str, arguments), "-q"]
     text = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     return [json.loads(line) for line in text.splitlines()]
 
 
 def mean(rows: list[dict[str, object]]) -> dict[str, object]:
-    """Mean over seeds, figure by figure."""
+    """Mean of every metric over seeds."""
     first = rows[0]
     return {
         name: mean([row[name] for row in rows])

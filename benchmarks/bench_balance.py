@@ -1,10 +1,10 @@
-"""Rate and memory of ``omni balance``, from a file and from stdin; prints JSON.
+"""Measure the speed and memory of ``omni balance``, from a file and from stdin; prints JSON.
 
-python benchmarks/bench_balance.py [--records 100000 1000000 3500000] [--classes 400] [--folder DIR]
+    python benchmarks/bench_balance.py [--records 100000 1000000 3500000] [--classes 400] [--folder DIR]
 
-Bar: at least 150,000 records a second of one core, counted in the command's own CPU time, start-up included from the
-second size on; peak memory flat from the smallest to the largest stream. Also as a ratio, which a busy machine does not
-change: CPU time over that of reading every line and decoding it once (msgspec, no fields).
+Bars: at least 150,000 records per second of the command's own CPU time, including start-up, from the second size on;
+the same peak memory for the smallest and the largest stream. ``cpu_over_one_bare_decode`` divides the CPU time by that
+of reading and decoding every line once (msgspec), so that it does not depend on the load of the machine.
 """
 
 import argparse
@@ -24,7 +24,7 @@ MIB = 1024  # ru_maxrss is in KiB
 
 
 def main() -> None:
-    """Time every size from both places, each ``RUNS`` times, and keep the faster."""
+    """Time every size from a file and from stdin, ``RUNS`` times each; keep the fastest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, nargs="+", default=[100_000, 1_000_000, 3_500_000])
     parser.add_argument("--classes", type=int, default=400)
@@ -35,15 +35,15 @@ def main() -> None:
         for num_records in chosen.records:
             web = write_crawl(Path(folder) / "web.jsonl", num_records, chosen.classes)
             bare = min(decode_once(web) for _ in range(RUNS))
-            for place in ("file", "stdin"):
-                cpu, wall, peak = min(balance(web, place) for _ in range(RUNS))
+            for source in ("file", "stdin"):
+                cpu, wall, peak = min(balance(web, source) for _ in range(RUNS))
                 rows.append({
-                    "records": num_records, "from": place, "records_per_cpu_sec": round(num_records / cpu),
+                    "records": num_records, "from": source, "records_per_cpu_sec": round(num_records / cpu),
                     "records_per_sec": round(num_records / wall), "cpu_over_one_bare_decode": round(cpu / bare, 2),
                     "peak_mib": round(peak / MIB, 1),
                 })  # fmt: skip
-    peaks = {place: [row["peak_mib"] for row in rows if row["from"] == place] for place in ("file", "stdin")}
-    growth = {place: round(found[-1] / found[0], 3) for place, found in peaks.items()}
+    peaks = {source: [row["peak_mib"] for row in rows if row["from"] == source] for source in ("file", "stdin")}
+    growth = {source: round(found[-1] / found[0], 3) for source, found in peaks.items()}
     print(
         json.dumps({"bench": "balance", "bar_records_per_sec": 150_000, "rows": rows, "peak_growth": growth}, indent=2)
     )
@@ -76,9 +76,9 @@ def decode_once(path: Path) -> float:
     return time.process_time() - start
 
 
-def balance(path: Path, place: str) -> tuple[float, float, int]:
+def balance(path: Path, source: str) -> tuple[float, float, int]:
     """(CPU seconds, wall seconds, peak memory in KiB) of one process."""
-    command = [sys.executable, "-m", "omnicli", "balance", "-q", str(path) if place == "file" else "-"]
+    command = [sys.executable, "-m", "omnicli", "balance", "-q", str(path) if source == "file" else "-"]
     start = time.perf_counter()
     with path.open("rb") as stdin:
         process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL)

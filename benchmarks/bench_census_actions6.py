@@ -1,10 +1,11 @@
-"""What the census method finds on real data: copies of the 54 videos of actions6's target/val; prints JSON. Minutes.
+"""Measure which copies ``omni dedup --method census`` finds on real data (actions6); prints JSON.
 
-python benchmarks/bench_census_actions6.py [--data DIR] [--kinds KIND ...] [--every N]
+    python benchmarks/bench_census_actions6.py [--data DIR] [--kinds KIND ...] [--every N]
 
-Of every target, a copy of each kind is encoded anew. For each kind: how many were made and found, how many with the
-right target, and the worst error of their times in seconds. Then all videos of actions6 that are no copies are looked
-at: `flags` names those that are flagged. The two of web/video/BasketballDunk are true: the same broadcast, cut anew.
+Encodes a copy of each kind of each of the 54 videos in target/val. Reports per kind the number of copies made and
+found, the number with the right target, and the largest error of the matched times in seconds. Then searches all other
+videos of actions6 for copies: `flags` lists the matches. The two in web/video/BasketballDunk are true copies: the same
+broadcast, cut anew. Runs for minutes.
 """
 
 import argparse
@@ -26,19 +27,24 @@ from omnicli.stages.dedup.census_stage import NUM_FRAMES, CensusTargets, census_
 from omnicli.streams.record import Record
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-BARS = {"worst_error_sec": 0.25, "false_flags": 1}  # and all copies of another size, with margins, and excerpts found
-TRUE_FLAGS = {  # by eye: the same frames, brightness and cut changed
+BARS = {
+    "worst_error_sec": 0.25,
+    "false_flags": 1,
+}  # further bars: all resized copies, copies with margins and excerpts are found
+TRUE_FLAGS = {  # seen by eye: the same frames with another brightness and cut
     "web/video/BasketballDunk/video_0006.avi": "target/val/BasketballDunk/v_BasketballDunk_g01_c02.avi",
     "web/video/BasketballDunk/video_0007.avi": "target/val/BasketballDunk/v_BasketballDunk_g01_c03.avi",
 }
-TWINS = [{f"target/val/PlayingViolin/v_PlayingViolin_g02_c0{clip}.avi" for clip in (1, 2, 3)}]  # cut from one moment on
+TWINS = [
+    {f"target/val/PlayingViolin/v_PlayingViolin_g02_c0{clip}.avi" for clip in (1, 2, 3)}
+]  # these start at the same frame
 EXCERPT_SEC, AROUND_SEC, FOOTAGE_FPS = 3, 57, 25
 
 Frames = list[np.ndarray]
 
 
 class Kind(NamedTuple):
-    """How a copy is made: frames a second of the copy, what is done to the pixels, played how much faster."""
+    """How a copy is made: frames per second, change of the pixels, speed-up."""
 
     fps: float
     change: Callable[[np.ndarray], np.ndarray]
@@ -47,7 +53,7 @@ class Kind(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy, and where the target is in it."""
+    """A copy, and the interval of the target in it."""
 
     path: Path
     target: str
@@ -60,12 +66,12 @@ def resized(width: int, height: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def margins(top: int, left: int, how: int, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """As much below and to the right; the whole then resized to (width, height)."""
+    """Add margins on all sides, then resize to (width, height)."""
     return lambda frame: cv2.resize(cv2.copyMakeBorder(frame, top, top, left, left, how), size)
 
 
 def zoomed(share: float) -> Callable[[np.ndarray], np.ndarray]:
-    """The image without ``share`` of its height and width, at the old size."""
+    """The image without ``share`` of its height and width, at its original size."""
 
     def change(frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]
@@ -99,7 +105,7 @@ KINDS = {
 
 
 def main() -> None:
-    """Make, find, compare."""
+    """Make copies, search for them, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "actions6")
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS, "excerpt"], default=[*KINDS, "excerpt"])
@@ -109,7 +115,7 @@ def main() -> None:
     targets = census_targets(records_of(paths, chosen.data), on_drop=refuse)
     with tempfile.TemporaryDirectory() as folder:
         rows = {
-            kind: judge(list(copies(kind, paths[:: chosen.every], chosen.data, Path(folder))), targets)
+            kind: compare(list(copies(kind, paths[:: chosen.every], chosen.data, Path(folder))), targets)
             for kind in chosen.kinds
         }
     print(json.dumps({"bench": "census", "bars": BARS, "kinds": rows, **others(chosen.data, targets)}, indent=2))
@@ -125,7 +131,7 @@ def refuse(record: Record, reason: str) -> None:
 
 
 def copies(kind: str, targets: Sequence[Path], data: Path, folder: Path) -> Iterator[Copy]:
-    """A copy of each target, or of 3 seconds of each that is long enough, in a minute of footage of another action."""
+    """A copy of each target, or for excerpts of 3 seconds of it, inside a minute of footage of another action."""
     rng = np.random.default_rng(0)
     footage = sorted((data / "web" / "untrimmed").rglob("*.mp4"))
     for number, target in enumerate(targets):
@@ -142,14 +148,14 @@ def copies(kind: str, targets: Sequence[Path], data: Path, folder: Path) -> Iter
         other = [around for around in footage if around.parent.name != target.parent.name]
         minute = read(other[number % len(other)], FOOTAGE_FPS)
         minute = [minute[index % len(minute)] for index in range(AROUND_SEC * FOOTAGE_FPS)]
-        first, place = int(rng.integers(len(frames) - length + 1)), int(rng.integers(len(minute) + 1))
-        write(path, minute[:place] + frames[first : first + length] + minute[place:], FOOTAGE_FPS, 26)
-        begin, target_begin = place / FOOTAGE_FPS, first / FOOTAGE_FPS
+        first, at = int(rng.integers(len(frames) - length + 1)), int(rng.integers(len(minute) + 1))
+        write(path, minute[:at] + frames[first : first + length] + minute[at:], FOOTAGE_FPS, 26)
+        begin, target_begin = at / FOOTAGE_FPS, first / FOOTAGE_FPS
         yield Copy(path, name, (begin, begin + EXCERPT_SEC), (target_begin, target_begin + EXCERPT_SEC))
 
 
 def read(path: Path, fps: float) -> Frames:
-    """The frames on screen at a rate."""
+    """The frames on screen at a frame rate."""
     with VideoSource(str(path)) as source:
         times = np.arange(0, source.duration_sec - 1e-9, 1 / fps)
         return list(source.read(source.frames_at(times).tolist()))
@@ -165,11 +171,11 @@ def write(path: Path, frames: Frames, fps: float, crf: int) -> None:
         file.mux(stream.encode(None))
 
 
-def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
-    """How many copies were found, and how far off the times of their matches are.
+def compare(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
+    """The number of copies found, and the errors of the matched times.
 
-    Both ends of a match must be the same moment on both sides and, of an excerpt, must be the ends of the excerpt. A
-    match of a whole video may leave out what is hard to recognise: ``median_overlap`` tells.
+    Both ends of a match must be the same frame on both sides and, for an excerpt, the ends of the excerpt. A
+    match of a whole video may omit frames that are hard to recognise; see ``median_overlap``.
     """
     records = [Record({"id": str(one.path), "path": str(one.path)}, position=i) for i, one in enumerate(made)]
     found, _, _ = flagged(records, targets)
@@ -183,8 +189,8 @@ def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
         overlaps.append(match["overlap"])
         speed = (one.target_sec[1] - one.target_sec[0]) / (one.copy_sec[1] - one.copy_sec[0])
         for side in ("start_sec", "end_sec"):
-            moment = one.target_sec[0] + (match[side] - one.copy_sec[0]) * speed
-            errors.append(abs(match[f"target_{side}"] - moment))
+            target_sec = one.target_sec[0] + (match[side] - one.copy_sec[0]) * speed
+            errors.append(abs(match[f"target_{side}"] - target_sec))
         if one.copy_sec[0] > 0:
             errors += [abs(match["start_sec"] - one.copy_sec[0]), abs(match["end_sec"] - one.copy_sec[1])]
     return {
@@ -198,12 +204,12 @@ def judge(made: list[Copy], targets: CensusTargets) -> dict[str, Any]:
 
 
 def is_of(target: str, found: str) -> bool:
-    """Whether a match names the target, or another that begins with the very same frames."""
+    """True if a match names the target, or another one that starts with the same frames."""
     return found == target or any({target, found} <= twins for twins in TWINS)
 
 
 def others(data: Path, targets: CensusTargets) -> dict[str, Any]:
-    """Flags among all videos of actions6 that are no copies, and the speed."""
+    """Matches among all videos of actions6 outside the targets, and the speed."""
     paths = [path for folder in ("target/train", "web/video", "web/untrimmed") for path in (data / folder).rglob("*.*")]
     records = list(records_of(sorted(path for path in paths if path.suffix in {".avi", ".mp4"}), data))
     start = time.process_time()
@@ -224,7 +230,7 @@ def others(data: Path, targets: CensusTargets) -> dict[str, Any]:
 
 
 def flagged(records: list[Record], targets: CensusTargets) -> tuple[dict[str, dict[str, Any]], Counter[str], int]:
-    """Matches by id, what was counted, and the number of records that stayed."""
+    """Matches by id, the counters, and the number of records kept."""
     found: dict[str, dict[str, Any]] = {}
     counts: Counter[str] = Counter()
 

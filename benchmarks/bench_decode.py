@@ -1,9 +1,10 @@
-"""Decoding against the obvious ways of doing it, as ratios of one run, printed as JSON.
+"""Compare decoding with the obvious ways to do it, as ratios of one run; prints JSON.
 
     python benchmarks/bench_decode.py [--repeats 7]
 
-Bars: an image of 2048 x 1536 at reduced scale >= 2 x full decode + resize; reading 25 of 300 frames, or 3 sparse ones,
-takes <= 1.05 x the faster of decoding from end to end and seeking to each frame, for every length of groups.
+Bars: an image of 2048 x 1536 at reduced scale is >= 2 x as fast as full decoding and resizing; reading 25 of 300
+frames, or 3 sparse ones, takes <= 1.05 x the faster of decoding from start to end and seeking to each frame, for every
+keyframe interval.
 """
 
 import argparse
@@ -29,18 +30,18 @@ GROUPS = (1, 12, 50, 250)
 
 
 def seconds(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Processor time of the fastest of several turns of each call: all run in one thread, and others may be busy."""
+    """CPU time of the fastest of several runs of each call, all in one thread, taken in turn."""
     best = [float("inf")] * len(calls)
     for _ in range(repeats):
-        for place, call in enumerate(calls):
+        for index, call in enumerate(calls):
             start = time.process_time()
             call()
-            best[place] = min(best[place], time.process_time() - start)
+            best[index] = min(best[index], time.process_time() - start)
     return best
 
 
 def write_video(path: Path, gop: int) -> str:
-    """300 frames of 640 x 360, a window that wanders over a smooth random image."""
+    """300 frames of 640 x 360: a window that moves over a smooth random image."""
     image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
     image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as file:
@@ -55,7 +56,7 @@ def write_video(path: Path, gop: int) -> str:
 
 
 def sequential(path: str, wanted: Sequence[int]) -> np.ndarray:
-    """Decode from the first frame to the last wanted one; convert the wanted ones."""
+    """Decode from the first to the last wanted frame; convert the wanted ones."""
     chosen, frames = set(wanted), []
     with av.open(path) as file:
         file.streams.video[0].codec_context.thread_count = 1
@@ -125,7 +126,7 @@ def bench_images(repeats: int) -> list[dict[str, object]]:
             ],
             repeats,
         )
-        bits = round(8 * len(data) / (width * height), 1)  # photographs of the web: 1 to 2.5
+        bits = round(8 * len(data) / (width * height), 1)  # web photographs have 1 to 2.5
         row = {
             "what": f"JPEG {width}x{height} to {SHORT_SIDE}",
             "bits_a_pixel": bits,
@@ -136,7 +137,7 @@ def bench_images(repeats: int) -> list[dict[str, object]]:
 
 
 def bench_threads(folder: Path) -> list[dict[str, object]]:
-    """How much more two threads decode than one: 2 means that the interpreter lock is not held."""
+    """Speed-up of two decoding threads over one; 2 means that decoding releases the interpreter lock."""
     path = str(folder / "250.mp4")
     image = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8))[
         1

@@ -1,9 +1,9 @@
-"""The search of dedup against faiss, its memory, and what the paper's scale would take; prints JSON.
+"""Compare the search of ``omni dedup`` with faiss, measure its memory, estimate the paper's scale; prints JSON.
 
-python benchmarks/bench_dedup.py [--target 100000] [--queries 2048] [--rows 1000000]
+    python benchmarks/bench_dedup.py [--target 100000] [--queries 2048] [--rows 1000000]
 
-Bars: wall <= 0.6 x float32 exact search (faiss IndexFlatIP, same cores) with the same verdicts; memory flat from 10^4
-to 10^6 web rows. The estimate multiplies rates measured here; what it assumes it says.
+Bars: wall time <= 0.6 x float32 exact search (faiss IndexFlatIP on the same cores), with the same matches; the same
+memory for 10^4 and 10^6 web rows. The estimate multiplies measured rates; its assumptions are part of the output.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import numpy as np
 import torch
 
@@ -35,9 +35,9 @@ DIMS = 256
 FLOOR = 0.6
 REPEATS = 3
 PAPER = {"web_images": 13_000_000, "web_videos": 1_400_000, "target_videos": 240_000}
-SECONDS_A_VIDEO = 10  # assumed, at one frame a second
-GPU_TFLOPS = 0.4 * 989  # assumed: 40 % of what an H200 is sold with for dense bfloat16
-GPU_FRAMES_PER_SEC = 2500  # assumed: what 16 cores decode; its forward pass is faster
+SECONDS_PER_VIDEO = 10  # assumed, at one frame per second
+GPU_TFLOPS = 0.4 * 989  # assumed: 40 % of an H200's nominal dense bfloat16 rate
+GPU_FRAMES_PER_SEC = 2500  # assumed: the decoding rate of 16 cores; the forward pass is faster
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def compare_search(num_rows: int, num_queries: int) -> dict[str, Any]:
-    """Our search and faiss on the same vectors, in turns, the fastest of each; 1 query in 100 is a near copy."""
+    """FrameIndex and faiss on the same vectors, in turn, fastest run of each; 1 % of the queries are near copies."""
     import faiss
 
     rng = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def compare_search(num_rows: int, num_queries: int) -> dict[str, Any]:
 
 
 def best_times(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of each, the fastest of some turns."""
+    """Seconds of the fastest run of each."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(REPEATS):
         for name, run in runs.items():
@@ -118,7 +118,7 @@ def child(num_rows: int) -> dict[str, Any]:
 
 
 def memory_of(num_rows: int) -> dict[str, Any]:
-    """Peak memory of the whole stage over so many web frames in videos of ten; 2,000 target frames."""
+    """Peak memory of the whole stage with this many web frames, ten per video, and 2,000 target frames."""
 
     def videos(count: int, name: str) -> Iterator[Record]:
         return (Record({"id": f"{name}{i}", "seed": i}, position=i) for i in range(count))
@@ -144,7 +144,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
 
 
 def forward_rate() -> float:
-    """Frames a second of a ResNet-50's backbone at 224 pixels, all cores, ready tensors."""
+    """Frames per second of a ResNet-50 backbone at 224 pixels on all cores, tensors in memory."""
     precision = pick_precision("auto", torch.device("cpu"))
     model = create_model("tsn-resnet50", num_classes=1).eval().set_precision(precision)
     frames = torch.randn(16, 3, 1, 224, 224).to(precision)
@@ -154,9 +154,9 @@ def forward_rate() -> float:
 
 
 def estimate(search: dict[str, Any], frames_per_sec: float) -> dict[str, Any]:
-    """Hours at the paper's scale, from what was measured and what is assumed."""
-    web = PAPER["web_images"] + PAPER["web_videos"] * SECONDS_A_VIDEO
-    target = PAPER["target_videos"] * SECONDS_A_VIDEO
+    """Hours at the paper's scale, from measured and assumed rates."""
+    web = PAPER["web_images"] + PAPER["web_videos"] * SECONDS_PER_VIDEO
+    target = PAPER["target_videos"] * SECONDS_PER_VIDEO
     tera = 2 * web * target * DIMS / 1e12
     cores = available_cores()
     machines = {
@@ -166,7 +166,7 @@ def estimate(search: dict[str, Any], frames_per_sec: float) -> dict[str, Any]:
     }
     return {
         "scale": PAPER,
-        "assumed": f"videos of {SECONDS_A_VIDEO} s at 1 frame a second; decoding beside the forward pass; H200: "
+        "assumed": f"videos of {SECONDS_PER_VIDEO} s at 1 frame per second; decoding beside the forward pass; H200: "
         f"{GPU_TFLOPS:.0f} TFLOPS, {GPU_FRAMES_PER_SEC} frames/s",
         "web_frames": web,
         "target_frames": target,

@@ -1,10 +1,10 @@
-"""How well copies of target frames are found on real data, and how little else: actions6; prints JSON. Minutes.
+"""Measure how many copies of target frames ``omni dedup`` finds on real data (actions6), and its false positives.
 
-python benchmarks/bench_dedup_actions6.py [--data DIR] [--weights FILE] [--copies 50]
+    python benchmarks/bench_dedup_actions6.py [--data DIR] [--weights FILE] [--copies 50]
 
-Target: the clips of `target/val`. Web: the images of `web/image`, none of which is a copy, and made copies of frames
-of the target, ``--copies`` of each kind. Bars: at most 0.5 % of the images flagged, and at least 97 % of the copies
-of the first four kinds.
+Prints JSON. Target: the clips of `target/val`. Web: the images of `web/image`, none of which is a copy, and
+``--copies`` generated copies of target frames of each kind. Bars: at most 0.5 % of the images match, and at least 97 %
+of the copies of the first four kinds are found. Runs for minutes.
 """
 
 import argparse
@@ -29,25 +29,25 @@ BARS = {"web_flagged": 0.005, "copies_found": 0.97}
 
 
 def cropped(frame: np.ndarray, share: float) -> np.ndarray:
-    """Without ``share`` of the width at the left and at the right, and of the height above and below."""
+    """Cut ``share`` of the width off both sides, and of the height off top and bottom."""
     height, width = frame.shape[:2]
     top, left = round(height * share), round(width * share)
     return frame[top : height - top, left : width - left]
 
 
 def grey(frame: np.ndarray) -> np.ndarray:
-    """Without colours."""
+    """Without colour."""
     return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def bars(frame: np.ndarray) -> np.ndarray:
-    """With black bars above and below, a quarter of the height each."""
+    """With black bars at top and bottom, a quarter of the height each."""
     rows = frame.shape[0] // 4
     return cv2.copyMakeBorder(frame, rows, rows, 0, 0, cv2.BORDER_CONSTANT)
 
 
 BARRED = {"jpeg quality 40", "half size", "5 % cropped", "brighter"}
-KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {  # what is done, and the JPEG quality
+KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {  # change of the frame, and JPEG quality
     "jpeg quality 40": (lambda frame: frame, 40),
     "half size": (lambda frame: cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 90),
     "5 % cropped": (lambda frame: cropped(frame, 0.05), 90),
@@ -62,7 +62,7 @@ KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {  # what is 
 
 
 def main() -> None:
-    """Make the copies, run the command, count."""
+    """Make copies, run the command, count matches."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "actions6")
     parser.add_argument("--weights", type=Path, default=SHARED / "weights" / f"{MODEL}-imagenet.safetensors")
@@ -84,16 +84,16 @@ def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
         ]  # fmt: skip
         kept = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout
         left = [json.loads(line) for line in rejects.read_text().splitlines()]
-        told = json.loads(summary.read_text())
+        summarised = json.loads(summary.read_text())
     flags = [line for line in left if line["reason"] == "duplicate"]
     found = Counter(line["query"] for line in flags if line["query"] in KINDS)
-    num_web = told["in"] - told["unreadable"] - num_copies * len(KINDS)
-    assert len(kept.splitlines()) + len(flags) == told["in"] - told["unreadable"]
+    num_web = summarised["in"] - summarised["unreadable"] - num_copies * len(KINDS)
+    assert len(kept.splitlines()) + len(flags) == summarised["in"] - summarised["unreadable"]
     return {
         "bench": "dedup_actions6",
         "bars": BARS,
-        "threshold": told["threshold"],
-        "target_frames": told["target_frames"],
+        "threshold": summarised["threshold"],
+        "target_frames": summarised["target_frames"],
         "web_images": num_web,
         "web_flagged": round((len(flags) - found.total()) / num_web, 4),
         "copies_found": round(sum(found[kind] for kind in BARRED) / (num_copies * len(BARRED)), 4),
@@ -102,7 +102,7 @@ def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
 
 
 def make_copies(target: Path, folder: Path, num_copies: int) -> None:
-    """``num_copies`` JPEG files of each kind, of frames drawn once from all that are searched."""
+    """``num_copies`` JPEG files of each kind, of frames drawn at random from the indexed ones."""
     frames = []
     for record in read_records([str(target)], on_drop=lambda record, reason: None):
         with open_media(record) as source:
@@ -111,8 +111,8 @@ def make_copies(target: Path, folder: Path, num_copies: int) -> None:
     rng = np.random.default_rng(0)
     for kind, (change, quality) in KINDS.items():
         (folder / kind).mkdir(parents=True)
-        for number, place in enumerate(rng.choice(len(frames), num_copies, replace=False)):
-            copy = cv2.cvtColor(np.ascontiguousarray(change(frames[place])), cv2.COLOR_RGB2BGR)
+        for number, index in enumerate(rng.choice(len(frames), num_copies, replace=False)):
+            copy = cv2.cvtColor(np.ascontiguousarray(change(frames[index])), cv2.COLOR_RGB2BGR)
             cv2.imwrite(str(folder / kind / f"{number:03d}.jpg"), copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 

@@ -1,8 +1,9 @@
-"""Filtering images against its parts: decoding alone, and the teacher alone on ready tensors; prints JSON.
+"""Compare ``omni filter`` on images with its parts: decoding alone, and the teacher alone on tensors; prints JSON.
 
-python benchmarks/bench_filter.py [--images DIR] [--model tsn-resnet50] [--device auto] [--precision auto]
+    python benchmarks/bench_filter.py [--images DIR] [--model tsn-resnet50] [--device auto] [--precision auto]
 
-Bar on a CPU: wall <= 1.05 x (decode + forward), all on the same cores. On a GPU: wall <= 1.1 x the slower of the two.
+Bar on a CPU: wall time <= 1.05 x (decoding + forward), all on the same cores. Bar on a GPU: <= 1.1 x the slower of
+both.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import torch
 
 from omnicli.cpus import available_cores
@@ -34,7 +35,7 @@ ACTIONS6 = Path(__file__).resolve().parents[2] / "shared" / "data" / "actions6" 
 
 
 def untrained_teacher(name: str, device: str, precision: str) -> LoadedModel:
-    """A teacher of the right size; what it says does not matter for speed."""
+    """A teacher with random weights, which do not matter for speed."""
     where = pick_device(device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "teacher.pth"
@@ -44,7 +45,7 @@ def untrained_teacher(name: str, device: str, precision: str) -> LoadedModel:
 
 
 def main() -> None:
-    """Measure the parts and the whole, twice each in turn, and keep the faster of each."""
+    """Time the parts and the whole, twice each in turn; keep the faster run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, default=ACTIONS6)
     parser.add_argument("--model", default="tsn-resnet50")
@@ -89,7 +90,7 @@ def decode(records: list[Record], teacher: LoadedModel) -> float:
 
 
 def forward(num_images: int, teacher: LoadedModel, batch_size: int) -> float:
-    """Seconds of the teacher's forward pass, in batches of ready bytes."""
+    """Seconds of the teacher's forward pass on batches of bytes in memory."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
     run = forward_of(teacher.network, teacher)

@@ -1,9 +1,9 @@
-"""Inflating against a bare loop of cv2.warpPerspective with the same matrices, sizes and interpolation; prints JSON.
+"""Compare inflating with a bare loop of cv2.warpPerspective (same matrices, sizes, interpolation); prints JSON.
 
-python benchmarks/bench_inflate.py [--repeats 7]
+    python benchmarks/bench_inflate.py [--repeats 7]
 
-Bar: inflate >= 0.9 x the bare loop, on one core. Inflating draws the motion, finds the crop and warps; the image is
-decoded and at its size for both.
+Bar: at least 0.9 x the speed of the bare loop on one core. Inflating includes drawing the motion, finding the crop and
+warping. Decoding and resizing the image are excluded on both sides.
 """
 
 import argparse
@@ -25,7 +25,7 @@ NUM_CLIPS = 30
 
 
 def measure(num_frames: int, frame_interval: int, repeats: int) -> dict[str, float | str]:
-    """Both ways over the same clips, in turn; the fastest of each."""
+    """Time both on the same clips, in turn; keep the fastest run of each."""
     motion = Gaussian(STILL, np.diag(SPREAD**2))
     recipe = make_recipe("perspective-agnostic", motion, seed=0)
     records = [Record({"id": f"{number}.jpg", "inflation": recipe}) for number in range(NUM_CLIPS)]
@@ -68,14 +68,14 @@ def measure(num_frames: int, frame_interval: int, repeats: int) -> dict[str, flo
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """Time of one core that one call takes, whoever else is running."""
+    """CPU time of one call."""
     start = time.process_time()
     run()
     return time.process_time() - start
 
 
 def main() -> None:
-    """Every shape of clip."""
+    """Measure every clip shape."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     cv2.setNumThreads(1)

@@ -1,15 +1,15 @@
-"""Reading packed frames against reading the videos and images they were made of; ratios of one run, as JSON.
+"""Compare reading packed frames with reading the videos and images they come from; prints JSON with ratios of one run.
 
     python benchmarks/bench_pack.py [--data DIR] [--repeats 5]
 
-What training reads: three snippets of each video (TSN), eight dense frames of each video (4 frames 8 apart, twice), one
-of each image, resized to the short side of 256. Bars: packed frames >= 10 x faster than videos, >= 1.5 x than
-images. Videos and images of the size that the web has are made here; --data names a folder of real ones besides.
-Processor time of one thread, the fastest of several turns.
+Reads what training reads: three snippets per video (TSN), eight dense frames per video (twice 4 frames, 8 apart), one
+per image, resized to a short side of 256. Bars: packed frames >= 10 x as fast as videos, and >= 1.5 x as fast as
+images. The script makes videos and images of sizes common on the web; --data adds a folder of real ones. All times are
+CPU times of one thread, the fastest of several runs.
 
-``floor_ms`` is bare cv2.imdecode of the same JPEG files, already in memory, and cv2.resize where they are smaller than
-wanted: what no reader of JPEG frames can beat. Where ``floor_ratio`` is below the bar, the bar is out of reach: frames
-of 320x240 are decoded, and enlarged to 256, in a quarter of the time that the video takes to decode them.
+``floor_ms`` is cv2.imdecode of the same JPEG files in memory, plus cv2.resize where frames are smaller than wanted: no
+reader of JPEG frames can be faster. Where ``floor_ratio`` is below the bar, the bar cannot be reached: decoding frames
+of 320x240 and enlarging them to 256 takes a quarter of the time that decoding the video takes.
 """
 
 import argparse
@@ -41,14 +41,14 @@ Choose = Callable[[int, np.random.Generator], np.ndarray]
 
 
 def smooth(width: int, height: int, seed: int) -> np.ndarray:
-    """An image with as much detail as a photograph of the web: some 1.5 bits a pixel as JPEG."""
+    """An image with the detail of a web photograph: about 1.5 bits per pixel as JPEG."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_videos(folder: Path, width: int, height: int) -> list[Record]:
-    """Ten seconds each, one keyframe in five, as video sites cut and code them."""
+    """Videos of ten seconds with a keyframe every five, as on video sites."""
     records = []
     for number in range(NUM_MEDIA):
         path, image = folder / f"{width}-{number}.mp4", smooth(width + 400, height + 400, number)
@@ -78,7 +78,7 @@ def write_images(folder: Path, width: int, height: int) -> list[Record]:
 def packed(records: Sequence[Record], folder: Path) -> list[Record]:
     """The records as rows of shards."""
     shards = ShardWriter(folder, stage="pack", kind="frames", provenance={})
-    numbered = [Record(record, position=place) for place, record in enumerate(records)]
+    numbered = [Record(record, position=position) for position, record in enumerate(records)]
     packing = PackOptions(short_side=SHORT_SIDE)
     made = [
         shards.add(record) for record in pack_records(numbered, packing=packing, workers=2, on_drop=lambda *left: None)
@@ -88,7 +88,7 @@ def packed(records: Sequence[Record], folder: Path) -> list[Record]:
 
 
 def read(records: Sequence[Record], choose: Choose) -> None:
-    """What training reads of each, chosen anew but in the same way for files and rows."""
+    """Read what training reads of each record, with the same random choices for files and rows."""
     for number, record in enumerate(records):
         with open_media(record) as source:
             indices = np.unique(choose(source.num_frames, np.random.default_rng(number)))
@@ -96,7 +96,7 @@ def read(records: Sequence[Record], choose: Choose) -> None:
 
 
 def jpeg_files(records: Sequence[Record], choose: Choose) -> list[list[bytes]]:
-    """The JPEG files that ``read`` decodes, of each row."""
+    """The JPEG files of each row that ``read`` decodes."""
     files = []
     for number, record in enumerate(records):
         with open_media(record) as source:
@@ -106,7 +106,7 @@ def jpeg_files(records: Sequence[Record], choose: Choose) -> list[list[bytes]]:
 
 
 def decode_bare(rows: Sequence[Sequence[bytes]]) -> None:
-    """Nothing but decoding and resizing."""
+    """Only decode and resize."""
     for files in rows:
         for data in files:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -124,7 +124,7 @@ def clips(num_frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def main() -> None:
-    """Every kind of media, as files and as rows."""
+    """Measure every kind of media, as files and as rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder with real videos and images")
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,9 +1,9 @@
-"""Precision and reduced decoding: how much faster, and whether the verdicts stay; prints JSON.
+"""Measure the speed-up of bfloat16 and of reduced-scale decoding, and whether decisions change; prints JSON.
 
-python benchmarks/bench_precision.py [--model tsn-resnet50] [--teacher tsn.pth --images DIR]
+    python benchmarks/bench_precision.py [--model tsn-resnet50] [--teacher tsn.pth --images DIR]
 
-Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is native; verdicts (kept or not at 0.5, and
-the label of what is kept) the same on >= 99.5 % of real images, for the precision and for reduced-scale JPEGs.
+Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is native; the same decisions (kept or not at
+0.5, and the label of kept images) on >= 99.5 % of real images, for the precision and for reduced-scale JPEGs.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import torch
 from bench_filter import ACTIONS6, untrained_teacher
 
@@ -30,7 +30,7 @@ Verdict = tuple[bool, int]
 
 
 def main() -> None:
-    """Forward passes in turn, then verdicts if there is a teacher to ask."""
+    """Time forward passes in turn; with ``--teacher``, compare decisions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="tsn-resnet50")
     parser.add_argument("--device", default="auto")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def forward_row(model: str, device: str, batch_size: int) -> dict[str, object]:
-    """Seconds of a batch in float32 and in auto, measured in turn."""
+    """Seconds per batch in float32 and in ``auto``, measured in turn."""
     teachers = {name: untrained_teacher(model, device, name) for name in ("float32", "auto")}
     best = dict.fromkeys(teachers, float("inf"))
     for _ in range(4):
@@ -58,7 +58,7 @@ def forward_row(model: str, device: str, batch_size: int) -> dict[str, object]:
 
 
 def forward_seconds(teacher: LoadedModel, batch_size: int) -> float:
-    """Seconds of one batch of ready bytes, logits back on the host."""
+    """Seconds from one batch of bytes in memory to logits on the host."""
     side = teacher.spec.crop_size
     batch = torch.randint(0, 255, (batch_size, 1, side, side, 3), dtype=torch.uint8)
     run = forward_of(teacher.network, teacher)
@@ -70,7 +70,7 @@ def forward_seconds(teacher: LoadedModel, batch_size: int) -> float:
 
 
 def verdict_rows(path: Path, images: Path, device: str, batch_size: int) -> list[dict[str, object]]:
-    """Verdicts of real images, each way against float32 on fully decoded images."""
+    """Decisions on real images, compared with float32 on fully decoded images."""
     where = pick_device(device)
     exact = verdicts(load_model(path, where, torch.float32), images, batch_size, reduced=False)
     auto = pick_precision("auto", where)
@@ -90,7 +90,7 @@ def verdict_rows(path: Path, images: Path, device: str, batch_size: int) -> list
 
 
 def verdicts(teacher: LoadedModel, images: Path, batch_size: int, *, reduced: bool) -> dict[str, Verdict]:
-    """Kept or not, and the label of what is kept, by id."""
+    """By id: kept or not, and the label of a kept image."""
     open_media = media_source.open_media
     records = read_records([str(images)], on_drop=lambda record, reason: None)
     score = partial(score_records, models=[teacher], views=ViewOptions(), batch_size=batch_size)
@@ -109,7 +109,7 @@ def verdicts(teacher: LoadedModel, images: Path, batch_size: int, *, reduced: bo
 
 
 class _Whole:
-    """A source that is always decoded at full scale."""
+    """A source that always decodes at full scale."""
 
     def __init__(self, source: media_source.MediaSource) -> None:
         self._source = source
@@ -124,7 +124,7 @@ class _Whole:
         return getattr(self._source, name)
 
     def read(self, frame_indices: list[int], *, short_side: int | None = None) -> object:
-        """The frames without the hint that lets a JPEG be decoded smaller."""
+        """The frames, read without the hint that allows reduced-scale decoding."""
         return self._source.read(frame_indices)
 
 

@@ -1,9 +1,9 @@
-"""Reading one frame a second of a long video against decoding all of it, as ratios of one run, printed as JSON.
+"""Compare reading one frame per second of a long video with decoding all of it; prints JSON with ratios of one run.
 
     python benchmarks/bench_segment.py [--minutes 10] [--repeats 3]
 
-Bars: what segment reads of an H.264 video of ten minutes, converted and resized, takes <= 1.1 x decoding it from end to
-end without conversion, and with --frames keyframe <= 0.35 x. Processor time of one thread.
+Bars: the frames that segment reads of a ten-minute H.264 video, converted and resized, take <= 1.1 x decoding it from
+start to end without conversion; with --frames keyframe, <= 0.35 x. All times are CPU times of one thread.
 """
 
 import argparse
@@ -27,7 +27,7 @@ FPS = 25
 
 
 def write_video(path: Path, minutes: float, gop: int) -> str:
-    """640 x 360 at 25 frames a second: a window that wanders over a smooth random image."""
+    """640 x 360 at 25 frames per second: a window that moves over a smooth random image."""
     image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
     image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     options = {"crf": "23", "preset": "veryfast", "x264-params": f"keyint={gop}:scenecut=0"}
@@ -43,21 +43,21 @@ def write_video(path: Path, minutes: float, gop: int) -> str:
 
 
 def decode_all(path: str) -> int:
-    """Every frame, none converted."""
+    """Decode every frame, convert none."""
     with av.open(path) as file:
         file.streams.video[0].codec_context.thread_count = 1
         return sum(1 for _ in file.decode(video=0))
 
 
-def read_wanted(path: str, moments: VideoSampling) -> int:
-    """What segment reads for a 2D teacher."""
+def read_wanted(path: str, sampling: VideoSampling) -> int:
+    """Read the frames that segment reads for a 2D teacher."""
     with open_media(Record({"path": path})) as source:
-        indices = wanted_frames(source, moments).tolist()
+        indices = wanted_frames(source, sampling).tolist()
         return sum(1 for _ in source.walk(indices, short_side=SHORT_SIDE))
 
 
 def main() -> None:
-    """Measure each in turn, several times, and keep the fastest."""
+    """Time each in turn, several times; keep the fastest run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--repeats", type=int, default=3)

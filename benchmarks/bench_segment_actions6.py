@@ -1,11 +1,12 @@
-"""Where untrimmed videos show their class, judged by the truth: actions6; prints JSON. Minutes on two cores.
+"""Measure how well segmentation finds the true intervals of actions in untrimmed videos (actions6); prints JSON.
 
-python benchmarks/bench_segment_actions6.py [--data DIR] [--weights FILE] [--seeds 3] [--clips] [--teacher FILE]
+    python benchmarks/bench_segment_actions6.py [--data DIR] [--weights FILE] [--seeds 3] [--clips] [--teacher FILE]
 
-A teacher learns from 55 clips of six UCF-101 actions and looks at 12 videos of 32 to 74 s, whose true intervals nobody
-but this script reads. F1 of single moments at every threshold, against calling every moment positive. ``--clips`` adds
-a 3D teacher (a small SlowOnly from scratch on frames packed at 112 pixels) and pieces of 4 s; a piece is truly positive
-if at least half of it shows the action. The bar is for frames at the default threshold.
+A teacher is trained on 55 clips of six UCF-101 actions and scores 12 videos of 32 to 74 s. Only this script reads their
+true intervals. Reports the F1 of single frames at every threshold, and of calling every frame positive. ``--clips``
+adds a 3D teacher (a small SlowOnly trained from scratch on frames packed at 112 pixels) and clips of 4 s; a clip is
+truly positive if at least half of it shows the action. The bar is for frames at the default threshold. Runs for minutes
+on two cores.
 """
 
 import argparse
@@ -26,29 +27,31 @@ BAR = 0.15  # of F1, above calling everything positive
 
 
 def main() -> None:
-    """Train and judge, once a seed."""
+    """Train and evaluate once per seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "actions6")
     parser.add_argument("--weights", type=Path, default=SHARED / "weights" / f"{MODEL}-imagenet.safetensors")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--freeze", default="backbone")
-    parser.add_argument("--clips", action="store_true", help="train and judge a 3D teacher too")
+    parser.add_argument("--clips", action="store_true", help="train and evaluate a 3D teacher too")
     parser.add_argument("--model-3d", default="slowonly-r50", help="half an hour; slowonly-r18w16 takes minutes")
     parser.add_argument("--epochs-3d", type=int, default=60)
-    parser.add_argument("--teacher", type=Path, help="judge this checkpoint, 2D or 3D, instead of training")
+    parser.add_argument("--teacher", type=Path, help="evaluate this checkpoint, 2D or 3D, instead of training")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for seed in range(1 if chosen.teacher else chosen.seeds):
             teacher = chosen.teacher or train_2d(Path(folder) / f"{seed}.pth", seed, chosen)
-            rows.append({"teacher": teacher.name, "seed": seed, **judge(teacher, chosen.data)})
+            rows.append({"teacher": teacher.name, "seed": seed, **evaluate(teacher, chosen.data)})
         if chosen.clips:
-            rows.append({"teacher": chosen.model_3d, "seed": 0, **judge(train_3d(Path(folder), chosen), chosen.data)})
+            rows.append(
+                {"teacher": chosen.model_3d, "seed": 0, **evaluate(train_3d(Path(folder), chosen), chosen.data)}
+            )
     print(json.dumps({"bench": "segment_actions6", "bar": f"gain >= {BAR}", "rows": rows}, indent=2))
 
 
 def train_2d(path: Path, seed: int, chosen: argparse.Namespace) -> Path:
-    """M on the 55 clips, as bench_actions6 trains it."""
+    """Train the teacher on the 55 clips as bench_actions6 does."""
     omni(
         "teacher-train", chosen.data / "target" / "train", "--val", chosen.data / "target" / "val", "--model",
         f"tsn-{MODEL}", "--init", chosen.weights, "--freeze", chosen.freeze, "--seed", seed, "-o", path,
@@ -57,7 +60,7 @@ def train_2d(path: Path, seed: int, chosen: argparse.Namespace) -> Path:
 
 
 def train_3d(folder: Path, chosen: argparse.Namespace) -> Path:
-    """A small SlowOnly on packed frames."""
+    """Train a small SlowOnly on packed frames."""
     path, records = folder / "slowonly.pth", folder / "train.jsonl"
     labelled = folder / "labelled.jsonl"
     omni("index", "--labels", chosen.data / "target" / "train", "-o", labelled)
@@ -70,8 +73,8 @@ def train_3d(folder: Path, chosen: argparse.Namespace) -> Path:
     return path
 
 
-def judge(teacher: Path, data: Path) -> dict[str, object]:
-    """F1 at every threshold; the moments of all videos together."""
+def evaluate(teacher: Path, data: Path) -> dict[str, object]:
+    """F1 at every threshold, over the frames or clips of all videos together."""
     is_2d = has_2d_input(teacher)
     untrimmed = data / "web" / "untrimmed"
     truth = {row["path"]: row["action_sec"] for row in map(json.loads, (untrimmed / "truth.jsonl").open())}
@@ -80,7 +83,7 @@ def judge(teacher: Path, data: Path) -> dict[str, object]:
     scored = omni("segment", "--teacher", teacher, "--score-only", "--root", data, *cut, *videos)
     scores, is_shown = [], []
     for record in scored:
-        spans = moments(record) if is_2d else [(record["start_sec"], record["end_sec"])]
+        spans = intervals(record) if is_2d else [(record["start_sec"], record["end_sec"])]
         scores += record["frame_scores"] if is_2d else [record["confidence"]]
         is_shown += [share_shown(span, truth[record["path"]]) >= 0.5 for span in spans]
     return figures(np.array(scores), np.array(is_shown)) | {
@@ -90,19 +93,19 @@ def judge(teacher: Path, data: Path) -> dict[str, object]:
 
 
 def has_2d_input(teacher: Path) -> bool:
-    """Told by the checkpoint."""
+    """True if the checkpoint is a 2D model."""
     from omnicli.models.loading import load_model
 
     return load_model(teacher).network.is_2d
 
 
-def moments(record: dict[str, list[float]]) -> list[tuple[float, float]]:
-    """Frames as intervals without length."""
+def intervals(record: dict[str, list[float]]) -> list[tuple[float, float]]:
+    """The frames as intervals of zero length."""
     return [(time, time) for time in sorted(record["positive_sec"] + record["negative_sec"])]
 
 
 def share_shown(span: tuple[float, float], shown: list[list[float]]) -> float:
-    """How much of a moment lies inside the true intervals."""
+    """Share of an interval inside the true intervals."""
     start, end = span
     if start == end:
         return float(any(first <= start < last for first, last in shown))
@@ -110,7 +113,7 @@ def share_shown(span: tuple[float, float], shown: list[list[float]]) -> float:
 
 
 def figures(scores: np.ndarray, is_shown: np.ndarray) -> dict[str, object]:
-    """The curve, the default threshold, the best one, and all positive."""
+    """F1 at all thresholds, at the default, at the best, and with everything positive."""
     curve = {f"{threshold:.2f}": round(f1(scores >= threshold, is_shown), 3) for threshold in THRESHOLDS}
     everything, default = f1(np.ones_like(is_shown), is_shown), f1(scores >= DEFAULT_THRESHOLD, is_shown)
     best = max(curve, key=lambda threshold: curve[threshold])
@@ -134,7 +137,7 @@ def f1(is_believed: np.ndarray, is_shown: np.ndarray) -> float:
 
 
 def omni(*arguments: object) -> list[dict[str, object]]:
-    """The records a command prints."""
+    """The records that a command prints."""
     command = [sys.executable, "-m", "omnicli", *map(str, arguments), "-q"]
     text = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     return [json.loads(line) for line in text.splitlines()]

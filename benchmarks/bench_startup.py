@@ -1,4 +1,4 @@
-"""``omni --help`` starts fast; prints JSON. Bar: median under 0.3 s.
+"""Measure the start-up time of ``omni``; prints JSON. Bar: a median below 0.3 s.
 
 python benchmarks/bench_startup.py
 """
@@ -19,7 +19,7 @@ RUNS = 11
 
 
 def main() -> None:
-    """Time each command as a whole process, warm."""
+    """Time each command as a process, with warm file caches."""
     rows = []
     for name, arguments in COMMANDS.items():
         seconds = []

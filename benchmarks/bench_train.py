@@ -1,10 +1,10 @@
-"""Training on packed frames against the same steps on tensors that are ready; ratios of one run, as JSON.
+"""Compare training on packed frames with the same steps on tensors in memory; prints JSON with ratios of one run.
 
     python benchmarks/bench_train.py [--model tsn-resnet50] [--batch-size 8] [--repeats 3] [--device auto]
 
-Bar: step time <= 1.05 x. Two packed sources, videos as the target and images from the web, one step for both (Eq. 1),
-read, cropped and stacked while the model works. An epoch of each kind in turn; the fastest of each counts. Processor
-time tells the same of a CPU that others use at the same time.
+Bar: step time <= 1.05 x. Each step takes a batch of both packed sources, videos as the target and web images
+(OmniSource Eq. 1), which are read, cropped and stacked while the model computes. Epochs of both kinds alternate; the
+fastest of each counts. CPU time is reported as well, for machines with other load.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import cv2
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ NUM_FRAMES = 40
 
 
 def pack(folder: Path, name: str, count: int, num_frames: int) -> list[Example]:
-    """Media of 340 x 256 as ``omni pack`` keeps them: one video of a source is enough to be read again and again."""
+    """Media of 340 x 256 as ``omni pack`` stores them; all examples of a source read the same frames."""
     big = smooth(340 + 200, 256 + 200, 1)
     frames = []
     for index in range(num_frames):
@@ -57,7 +57,7 @@ def pack(folder: Path, name: str, count: int, num_frames: int) -> list[Example]:
 
 
 def seconds_of_a_step(training: TrainingRun, batches: Iterable[StepBatch], feed: ClipInputs) -> np.ndarray:
-    """(2,) wall and processor time of a step, once the first has been taken, which waits for the first clips."""
+    """(2,) wall and CPU time per step, without the first step, which waits for the first clips."""
     objective = Objective(num_classes=2)
     begun: list[np.ndarray] = []
 
@@ -71,14 +71,14 @@ def seconds_of_a_step(training: TrainingRun, batches: Iterable[StepBatch], feed:
 
 
 def now() -> np.ndarray:
-    """(2,) wall clock, and processor time of all threads."""
+    """(2,) wall time, and CPU time of all threads."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def main() -> None:
-    """Measure both kinds of epoch in turn."""
+    """Time both kinds of epoch in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="tsn-resnet50")
     parser.add_argument("--batch-size", type=int, default=8)

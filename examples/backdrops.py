@@ -1,4 +1,4 @@
-"""Backdrops and clutter of the made world: rooms, walls, hills, streets, leaves; and images of no action at all.
+"""Backdrops and clutter of the rendered world (rooms, walls, hills, streets, leaves), and images without an action.
 
 Everything is RGB uint8 and drawn from an explicit ``rng``, so the same seed gives the same pixels.
 """
@@ -182,7 +182,7 @@ BACKDROPS: tuple[Callable[[np.random.Generator, int, int], Image], ...] = (hills
 
 
 def backdrop(rng: np.random.Generator, height: int, width: int) -> Image:
-    """One of the five backdrops, paler than what moves before it, sometimes out of focus."""
+    """One of the five backdrops, paler than the objects in front of it, sometimes out of focus."""
     image = BACKDROPS[int(rng.integers(len(BACKDROPS)))](rng, height, width)
     grey = image.mean(axis=2, keepdims=True)
     image = (grey + (image - grey) * rng.uniform(0.2, 0.7)).astype(np.uint8)
@@ -192,7 +192,7 @@ def backdrop(rng: np.random.Generator, height: int, width: int) -> Image:
 
 
 def clutter(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Up to three things that mean nothing: balls, boxes, posts; so that a round thing alone is no wheel."""
+    """Draw up to three distractors (balls, boxes, posts), so that a round shape alone does not indicate a wheel."""
     for _ in range(int(rng.integers(0, 4))):
         x, y, extent = rng.uniform(0, canvas.aspect), rng.uniform(0.45, 0.95), rng.uniform(0.04, 0.12)
         fill = colour(rng, saturation=(0.2, 0.9), value=(0.2, 0.95))
@@ -208,7 +208,7 @@ def clutter(rng: np.random.Generator, canvas: Canvas) -> None:
 
 
 def text_page(rng: np.random.Generator, height: int, width: int) -> Image:
-    """A page of writing: a slide, a receipt, a meme."""
+    """A page of text: a slide, a receipt, a meme."""
     paper = colour(rng, saturation=(0, 0.25), value=(0.8, 1.0))
     ink = colour(rng, saturation=(0.2, 0.9), value=(0.05, 0.45))
     image = np.full((height, width, 3), paper, np.uint8)
@@ -225,7 +225,7 @@ def text_page(rng: np.random.Generator, height: int, width: int) -> Image:
 
 
 def chart(rng: np.random.Generator, height: int, width: int) -> Image:
-    """Bars on a plain ground, as of a slide."""
+    """A bar chart on a plain background, as on a slide."""
     image = np.full((height, width, 3), colour(rng, saturation=(0, 0.2), value=(0.85, 1)), np.uint8)
     canvas = Canvas(image)
     fill = colour(rng, saturation=(0.5, 0.9), value=(0.4, 0.9))
@@ -246,7 +246,7 @@ def stripes(rng: np.random.Generator, height: int, width: int) -> Image:
 
 
 def product(rng: np.random.Generator, height: int, width: int) -> Image:
-    """Things on a studio ground, as of a shop."""
+    """Goods on a studio background, as in a shop."""
     ground = colour(rng, saturation=(0, 0.3), value=(0.7, 1.0))
     image = fade(ground, shade(ground, 0.8), height, width)
     canvas = Canvas(image)

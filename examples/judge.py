@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Judge a filter on the made world: of what came for each query, and of what was kept, how much shows what it claims.
+"""Measure a filter on the rendered world: label precision per query before and after filtering.
 
     python examples/judge.py world/truth.jsonl --kept kept.jsonl --left rejects.jsonl
 
-before: readable records that show the class they were searched for. after: kept records that show the class they were
-given. Ids must end in the paths of truth.jsonl, as they do when the world was indexed by its path.
+"right before" is the share of readable records that show the class they were searched for. "right after" is the share
+of kept records that show their pseudo-label. Ids must end in the paths of truth.jsonl, as ``omni index`` writes them.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def read(paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def true_class(truth: dict[str, str | None], name: str) -> str | None:
-    """What the file really shows; None for no class."""
+    """The class that a file shows; None for no class."""
     return truth["web/" + name.split("web/", 1)[1]]
 
 
@@ -45,9 +45,9 @@ def main() -> None:
             counts[query, "kept right"] += true_class(truth, record["id"]) == record["pseudo_class"]
     print(f"{'query':<20}{'readable':>9}{'right before':>14}{'kept':>6}{'right after':>13}")
     for query in [*sorted({name for name, _ in counts} - {"all"}), "all"]:
-        came, remained = counts[query, "in"], counts[query, "kept"]
-        before, after = counts[query, "right"] / max(came, 1), counts[query, "kept right"] / max(remained, 1)
-        print(f"{query:<20}{came:>9}{before:>14.0%}{remained:>6}{after:>13.0%}")
+        num_readable, num_kept = counts[query, "in"], counts[query, "kept"]
+        before, after = counts[query, "right"] / max(num_readable, 1), counts[query, "kept right"] / max(num_kept, 1)
+        print(f"{query:<20}{num_readable:>9}{before:>14.0%}{num_kept:>6}{after:>13.0%}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Render a small world of real media files: a labelled target set, and what a crawl for its classes might bring.
+"""Render a small world of media files: a labelled target dataset and web media as a crawl for its classes finds them.
 
     python examples/make_world.py OUT [--seed 0] [--scale small|full]
 
-    OUT/classes.txt                        four invented actions, one name a line
+    OUT/classes.txt                        four invented actions, one name per line
     OUT/target/{train,val}/<class>/*.mp4   labelled clips, H.264, 25 fps
-    OUT/web/image/<query>/*                images that a search for the class name brought: right ones, images of
-                                           another class or of nothing, copies of validation frames, broken files
+    OUT/web/image/<query>/*                search results for the class name: relevant images, images of another
+                                           class or of none, copies of validation frames, broken files
     OUT/web/video/<query>/*.mp4            the same for short videos
-    OUT/web/untrimmed/<query>/long_*.mp4   long videos, the action between other footage
-    OUT/truth.jsonl                        what each web file really shows, and when (shots_sec): for judging a filter,
-                                           never for training one
+    OUT/web/untrimmed/<query>/long_*.mp4   long videos: the action between other footage
+    OUT/truth.jsonl                        the class that each web file shows, and its intervals (shots_sec), for
+                                           evaluation only
 
 The same seed and scale give the same bytes (with the same versions of OpenCV and FFmpeg).
 """
@@ -37,7 +37,7 @@ ODD_NAMES = ("{query} {n:02d}", "Übung_{n:02d}", "фото {n:02d}", "風景-{n
 
 @dataclass(frozen=True)
 class Scale:
-    """How many files of each kind, a class or a query."""
+    """Number of files of each kind per class or query."""
 
     train: int
     val: int
@@ -59,7 +59,7 @@ SCALES = {
 
 
 class World:
-    """Writes files below ``root`` and remembers what each web file shows."""
+    """Writes files below ``root`` and records the class that each web file shows."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root = root
@@ -67,37 +67,37 @@ class World:
         self.truth: list[dict[str, Any]] = []
 
     def rng(self, name: str) -> np.random.Generator:
-        """The generator of one file: by its name, so that adding a file changes no other."""
+        """The generator of one file, seeded by its name, so that adding a file changes no other."""
         digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "big"))
 
     def path(self, name: str) -> Path:
-        """``name`` below the root, its directory made."""
+        """Path of ``name`` below the root; its directory is created."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def tell(self, name: str, kind: str, class_name: str | None, **more: Any) -> None:
-        """Adds a line to truth.jsonl; ``class_name`` None: shows no class."""
+        """Add a line to truth.jsonl; ``class_name`` is None for a file that shows no class."""
         query = Path(name).parent.name
         self.truth.append({"path": name, "query": query, "kind": kind, "class_name": class_name, **more})
 
     def finish(self) -> None:
-        """Writes classes.txt and truth.jsonl."""
+        """Write classes.txt and truth.jsonl."""
         (self.root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.truth)
         (self.root / "truth.jsonl").write_text(lines, encoding="utf-8")
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], *, crf: int = 23, gop: int = 24, bframes: int = 2) -> None:
-    """RGB frames (HEIGHT, WIDTH, 3) uint8 as H.264 in MP4, its index first; one thread, no dates: bytes repeat."""
+    """Write RGB frames (HEIGHT, WIDTH, 3) uint8 as H.264 in MP4, index first; one thread, no dates: equal bytes."""
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
         stream.options = {"preset": "veryfast", "crf": str(crf), "g": str(gop), "bf": str(bframes), "threads": "1"}
         stream.options |= {
             "x264-params": "no-mbtree=1"
-        }  # mbtree reads beyond the image: bytes would differ between runs
+        }  # mbtree reads beyond the image, so bytes would differ between runs
         stream.codec_context.thread_count = 1
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
@@ -129,7 +129,7 @@ def make_target(world: World, scale: Scale) -> None:
 
 
 def make_images(world: World, scale: Scale) -> None:
-    """Images a search for each class name brought."""
+    """Image search results for each class name."""
     for number, query in enumerate(CLASSES):
         others = [name for name in CLASSES if name != query]
         shown = [("relevant", query)] * scale.relevant + [("noise", None)] * scale.noise
@@ -150,7 +150,7 @@ def make_images(world: World, scale: Scale) -> None:
 
 
 def make_copies(world: World, scale: Scale, query: str) -> None:
-    """Images cut from validation clips: enlarged or shrunk, cropped, saved again."""
+    """Copies of validation frames: resized, cropped, saved again."""
     directory = query.replace(" ", "_")
     for index in range(scale.copies):
         clip = f"target/val/{directory}/{directory}_val_{index:03d}.mp4"
@@ -166,7 +166,7 @@ def make_copies(world: World, scale: Scale, query: str) -> None:
 
 
 def _after_duration(rng: np.random.Generator) -> np.random.Generator:
-    """The clip's generator where its scene begins: its duration was drawn first."""
+    """The clip's generator after its duration was drawn, as its scene uses it."""
     rng.uniform(-0.4, 0.4)
     return rng
 
@@ -182,7 +182,7 @@ def make_broken_images(world: World, query: str) -> None:
 
 
 def make_videos(world: World, scale: Scale) -> None:
-    """Short videos a search for each class name brought."""
+    """Short video search results for each class name."""
     for query in CLASSES:
         others = [name for name in CLASSES if name != query]
         shown = [("relevant", query)] * scale.web_relevant + [("noise", None)] * (scale.web_noise - 1)
@@ -199,7 +199,7 @@ def make_videos(world: World, scale: Scale) -> None:
             )
             write_video(world.path(name), frames, crf=int(rng.integers(22, 32)), gop=int(rng.choice([12, 50, 250])))
             world.tell(name, kind, class_name)
-        # The index of these files comes first: cut in half they open and break later, cut shorter they do not open.
+        # The index comes first in these files: half a file opens and fails later, a shorter one does not open.
         whole = world.path(f"web/video/{query}/clip 00.mp4").read_bytes()
         for name, size in (("half", len(whole) // 2), ("stub", 700)):
             path = f"web/video/{query}/{name}.mp4"
@@ -208,7 +208,7 @@ def make_videos(world: World, scale: Scale) -> None:
 
 
 def slide_show(rng: np.random.Generator, seconds: float) -> Iterator[np.ndarray]:
-    """Two still images of nothing, one after the other."""
+    """Two still images without an action, one after the other."""
     count = round(seconds * FPS)
     for length in (count // 2, count - count // 2):
         image = noise_image(rng, HEIGHT, WIDTH)
@@ -217,7 +217,7 @@ def slide_show(rng: np.random.Generator, seconds: float) -> Iterator[np.ndarray]
 
 
 def make_untrimmed(world: World, scale: Scale) -> None:
-    """Long videos: the action now and then, in changing shots, between footage without it."""
+    """Long videos: shots of the action between footage without it."""
     for query in CLASSES[: scale.long_videos]:
         name = f"web/untrimmed/{query}/long_{query.replace(' ', '_')}.mp4"
         rng = world.rng(name)
@@ -238,7 +238,7 @@ def _cut(rng: np.random.Generator, shots: list[tuple[float, float, str]]) -> Ite
 
 
 def make_world(root: Path, *, seed: int, scale: str) -> None:
-    """Renders everything below ``root``."""
+    """Render everything below ``root``."""
     cv2.setNumThreads(1)
     world = World(root, seed)
     make_target(world, SCALES[scale])

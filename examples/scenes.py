@@ -1,7 +1,7 @@
-"""The four invented actions of the made world, seen by a moving camera.
+"""The four invented actions of the rendered world, seen by a moving camera.
 
 A ``Scene`` is a backdrop, clutter, one actor and one camera, all drawn from one ``rng``; ``scene.frame(time_sec,
-height, width)`` shows it at a time and a size, so a short clip, a long shot and a large still are the same place.
+height, width)`` renders it at a time and a size, so a short clip, a long shot and a large image show the same scene.
 """
 
 import math
@@ -17,13 +17,13 @@ WARM, COOL, PINK = (
     (0.4, 0.66),
     (0.72, 0.96),
 )  # hues that hint at an action, as yellow hints at a school bus
-MARGIN = 1.3  # the set is this much larger than what the camera sees
+MARGIN = 1.3  # the scene's image is larger than the camera's view by this factor
 
 Actor = Callable[[Canvas, float], None]  # draws itself at a time in seconds
 
 
 class Camera:
-    """Where the camera looks: pan, zoom, roll and a little shake, as a smooth function of time."""
+    """Camera motion as a smooth function of time: pan, zoom, roll and a little shake."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.pan = rng.uniform(-0.025, 0.025, 2)
@@ -48,11 +48,11 @@ class Camera:
 
 
 class Scene:
-    """One place with one action (or none), at any time and size.
+    """One scene with one action (or none), at any time and size.
 
     Args:
-        action: one of ``CLASSES``, or "" for a place where nothing happens.
-        rng: decides everything that is seen.
+        action: one of ``CLASSES``, or "" for a scene without an action.
+        rng: draws everything in the scene.
     """
 
     def __init__(self, action: str, rng: np.random.Generator) -> None:
@@ -90,7 +90,7 @@ def rolling_wheel(rng: np.random.Generator) -> Actor:
     def draw(canvas: Canvas, time_sec: float) -> None:
         path = 0.6 * canvas.aspect
         travelled = (start * path + speed * time_sec) % (2 * path)
-        x = 0.2 * canvas.aspect + min(travelled, 2 * path - travelled)  # there and back, always in sight
+        x = 0.2 * canvas.aspect + min(travelled, 2 * path - travelled)  # back and forth, always visible
         y, turn = floor - radius, x / radius
         canvas.box(-0.1, floor, canvas.aspect + 0.2, 0.03, ground)
         canvas.disk(x, y, radius * 0.95, tyre, thickness=radius * 0.2)
@@ -147,7 +147,7 @@ def swinging_pendulum(rng: np.random.Generator) -> Actor:
     def draw(canvas: Canvas, time_sec: float) -> None:
         middle = centre * canvas.aspect
         half = 0.15 + 0.12 * count
-        widest = min(reach, math.asin(min(1.0, 0.3 * canvas.aspect / length)))  # stays in sight in an upright image
+        widest = min(reach, math.asin(min(1.0, 0.3 * canvas.aspect / length)))  # stays visible in a portrait image
         canvas.box(middle - half, beam - 0.035, 2 * half, 0.035, wood)
         for index, phase in enumerate(phases):
             pivot = middle + (index - (count - 1) / 2) * 0.22
@@ -163,7 +163,7 @@ def swinging_pendulum(rng: np.random.Generator) -> Actor:
 
 
 def falling_rain(rng: np.random.Generator) -> Actor:
-    """Slanted streaks at three depths over a darkened place, with rings on the ground."""
+    """Slanted streaks at three depths over a darkened scene, with rings on the ground."""
     drops = rng.random((int(rng.integers(130, 260)), 3))  # x, y, depth in [0, 1)
     slant, speed = rng.uniform(-0.35, 0.35), rng.uniform(1.2, 2.4)
     tint = np.array(colour(rng, saturation=(0.05, 0.35), value=(0.3, 0.6)), np.float32)
@@ -195,5 +195,5 @@ ACTORS: dict[str, Callable[[np.random.Generator], Actor]] = {
 
 
 def noise_image(rng: np.random.Generator, height: int, width: int) -> Image:
-    """An image that shows none of the actions: writing, a chart, fabric, goods, an empty place."""
+    """An image without an action: text, a chart, fabric, goods, an empty scene."""
     return NOISE_IMAGES[int(rng.integers(len(NOISE_IMAGES)))](rng, height, width)
