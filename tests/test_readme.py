@@ -1,4 +1,4 @@
-"""What README and the pages beside it tell a reader to type is what omni takes; the walk-through runs as written."""
+"""Every command line in README, docs and examples is valid; README and the tutorial run as written."""
 
 import re
 import shlex
@@ -18,19 +18,18 @@ PAGES = [
     *sorted((REPOSITORY / "docs").rglob("*.md")),
     *sorted((REPOSITORY / "examples").rglob("*.md")),
 ]
-WALK = "Your own data: from a class list to your first kept.jsonl"
 SEPARATORS = {"|", "||", "&&", ";", "&", "(", ")"}
 TINY = "tsn-resnet10t --init scratch --short-side 64 --crop-size 56 --epochs 1 --batch-size 8"
 GROUP: Any = typer.main.get_command(app)
 
 
 def blocks_of(text):
-    """The fenced blocks of bash in a page."""
+    """The bash blocks of a page."""
     return re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def commands_in(block):
-    """Every omni command of a block, as the words after ``omni``."""
+    """The arguments of every omni command in a block."""
     for line in block.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
         lexer.whitespace_split = True
@@ -48,17 +47,17 @@ def commands_in(block):
 
 
 def starting_at_omni(words):
-    """Past what comes before it: ``torchrun ... -m omnicli``, a loop's ``do``; up to a redirection."""
+    """The words between ``omni`` (or ``torchrun ... -m omnicli``) and a redirection."""
     for start in ("omni", "omnicli"):
         if start in words:
             found = words[words.index(start) + 1 :]
-            end = next((place for place, word in enumerate(found) if word in {">", "<", ">>"}), len(found))
+            end = next((index for index, word in enumerate(found) if word in {">", "<", ">>"}), len(found))
             yield [word for word in found[:end] if word != "..."]
             return
 
 
 def problem_with(words):
-    """What Typer says of a command before it runs; None if it would run."""
+    """The error that Typer reports for a command line; None if it would run."""
     name, *arguments = words
     if name.startswith("-"):
         return None
@@ -83,11 +82,11 @@ CASES = [
 
 
 @pytest.mark.parametrize("words", CASES)
-def test_every_line_is_one_that_omni_takes(words):
+def test_every_command_line_is_valid(words):
     assert problem_with(words) is None, f"omni {shlex.join(words)}"
 
 
-def test_the_check_finds_wrong_lines():
+def test_the_check_finds_invalid_lines():
     (missing, choice, value, unknown, good) = commands_in(
         "omni filter --no-such 1 a\nomni dedup --method sums a | omni filter --threshold two -\nomni fly\n"
         "torchrun --nproc-per-node 8 -m omnicli train --target t --ratio 1:1 ... # a comment | omni fly\n"
@@ -106,33 +105,81 @@ def test_readme_names_every_command_and_links_its_page():
         assert f"[`omni {name}`](docs/commands/{name}.md)" in text
 
 
-def test_every_link_to_a_file_leads_to_one():
-    dead = [
-        f"{page.relative_to(REPOSITORY)}: {target}"
-        for page in PAGES
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-        if "://" not in target and not (page.parent / target).exists()
-    ]
+def anchors_of(page):
+    """The anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_to_a_file_and_a_heading():
+    dead = []
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+            path = page.parent / target if target else page
+            if "://" not in target and not (path.exists() and (not anchor or anchor in anchors_of(path))):
+                dead.append(f"{page.relative_to(REPOSITORY)}: {target}#{anchor}")
     assert dead == []
 
 
+def test_every_benchmark_of_the_pages_exists():
+    for page in PAGES:
+        for name in re.findall(r"\bbench_\w+", page.read_text(encoding="utf-8")):
+            assert (REPOSITORY / "benchmarks" / f"{name}.py").exists(), f"{page.relative_to(REPOSITORY)}: {name}"
+
+
+def run_blocks(blocks, folder, replacements):
+    """Run blocks of bash as one script in ``folder``; each text to replace must occur."""
+    script = "".join(blocks)
+    for text, replacement in replacements.items():
+        assert text in script
+        script = script.replace(text, replacement)
+    omni = f'omni() {{ "{sys.executable}" -m omnicli "$@"; }}\n'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", omni + script], cwd=folder, text=True, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def section(page, title):
+    """The text below a heading of the second level."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    return text.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
 @pytest.mark.slow
-def test_the_walk_through_runs_as_written(world, tmp_path):
-    """But for the crawling, and with a tiny teacher from scratch, as nothing is downloaded here."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    walk = text.split(f"## {WALK}\n")[1].split("\n## ")[0]
-    blocks = [block for block in blocks_of(walk) if "yt-dlp" not in block]
-    script = "".join(blocks).replace("tsn-tf_efficientnet_lite0", TINY)
-    assert script.count(TINY) == 2
+def test_the_first_run_of_readme_runs_as_written(world, tmp_path):
+    """Except that the world exists already and training takes one epoch."""
+    (tmp_path / "world").symlink_to(world)
+    python = "python examples/make_world.py world --scale small\n"
+    done = run_blocks(blocks_of(section("README.md", "First run")), tmp_path, {python: "", "--epochs 30": "--epochs 1"})
+    assert "index: 24 in = 24 kept" in done.stderr and "filter: 64 in" in done.stderr
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_own_clips_and_images_of_readme_run_as_written(world, tmp_path):
+    """Except that a tiny teacher and student are trained from scratch; the images lie in one folder."""
+    (tmp_path / "clips").symlink_to(world / "target" / "train")
+    (tmp_path / "images").mkdir()
+    for number, path in enumerate(sorted((world / "web" / "image").rglob("*.jpg"))):
+        (tmp_path / "images" / f"{number}.jpg").symlink_to(path)
+    blocks = blocks_of(section("README.md", "Your own clips and images"))
+    run_blocks(blocks, tmp_path, {"--model tsn-resnet50": f"--model {TINY}"})
+    assert (tmp_path / "auxiliary.jsonl").read_text(encoding="utf-8").count('"weight"') > 0
+    assert (tmp_path / "report.html").exists() and (tmp_path / "student.pth").exists()
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_written(world, tmp_path):
+    """Except for the crawl, and with a tiny teacher and student from scratch, because tests download nothing."""
+    text = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    blocks = [block for block in blocks_of(text) if "yt-dlp" not in block]
     (tmp_path / "my").symlink_to(world / "target")
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "images").symlink_to(world / "web" / "image")
-    omni = f'omni() {{ "{sys.executable}" -m omnicli "$@"; }}\n'
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", omni + script], cwd=tmp_path, text=True, capture_output=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_blocks(blocks, tmp_path, {"tsn-tf_efficientnet_lite0": TINY})
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").count("pseudo_class") > 0
-    assert '"reason":"unreadable: empty file"' in (tmp_path / "bad.jsonl").read_text(encoding="utf-8")
+    assert '"reason":"unreadable: empty file"' in (tmp_path / "unreadable.jsonl").read_text(encoding="utf-8")
     assert (tmp_path / "report.html").exists() and (tmp_path / "student.pth").exists()
     assert '"top1_acc"' in done.stdout.splitlines()[-1]
