@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""The number of CPU cores that this process may use."""
 
 import math
 import os
@@ -8,16 +8,16 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cf
 
 
 def available_cores() -> int:
-    """Cores of the affinity mask, cut to the control group's quota; at least 1.
+    """Cores of the affinity mask, limited by the control group's quota; at least 1.
 
-    ``os.cpu_count`` sees the whole machine: a job given 2 of 64 cores by Slurm or a container would start 64 threads.
+    ``os.cpu_count`` counts the whole machine: a job with 2 of 64 cores would start 64 threads.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(affinity, _cgroup_cores()))
 
 
 def _cgroup_cores() -> int:
-    """Whole cores of the quota, rounded up; a very large number where there is none."""
+    """Cores of the quota, rounded up; a very large number without a quota."""
     unified, quota_us = CGROUP_LIMITS
     try:
         if unified.exists():

@@ -35,6 +35,16 @@ def category_of(reason: str) -> str:
     return reason.partition(":")[0]
 
 
+def counter_of(reason: str) -> str:
+    """Key of the counter that a reject with this reason increments.
+
+    >>> counter_of("unreadable: truncated JPEG"), counter_of("low rank")
+    ('unreadable', 'rejected: low rank')
+    """
+    category = category_of(reason)
+    return category if category == UNREADABLE else f"rejected: {category}"
+
+
 def detail_of(reason: str) -> str:
     """What follows the category; empty for a bare one.
 

@@ -1,4 +1,4 @@
-"""Class names: one file fixes their order, one rule matches their spellings."""
+"""Class names: the classes file that fixes their order, and the rule that matches their spellings."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from omnicli.streams.files.media_files import reason_of
 
 
 def read_classes(path: str | Path) -> list[str]:
-    """The classes file: one name a line, the label being the line number less one.
+    """Read the classes file: one name per line; the label is the line number minus one.
 
     Raises:
-        InputError: missing, empty, not UTF-8, a blank line, or a name that occurs twice (in any spelling).
+        InputError: missing, empty, not UTF-8, or with a blank line or a name that occurs twice (in any spelling).
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path}: {reason_of(error)}; expected a classes file, one name a line") from None
+        raise InputError(f"{path}: {reason_of(error)}; expected a classes file with one name per line") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start:,}; expected one class name a line") from None
+        raise InputError(f"{path}: not UTF-8 at byte {error.start:,}; expected one class name per line") from None
     names = [line.strip() for line in text.split("\n")]
     if names[-1] == "":
         names.pop()
     if not names:
-        raise InputError(f"{path}: no classes; expected one class name a line")
+        raise InputError(f"{path}: no classes; expected one class name per line")
     first_lines: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if not name:
-            raise InputError(f"{path}:{number}: a blank line; expected one class name a line")
+            raise InputError(f"{path}:{number}: a blank line; expected one class name per line")
         first = first_lines.setdefault(normalise_class(name), number)
         if first != number:
             raise InputError(f"{path}:{number}: class {name!r} is already on line {first}")
@@ -36,7 +36,7 @@ def read_classes(path: str | Path) -> list[str]:
 
 
 def normalise_class(name: str) -> str:
-    """What two spellings of one class share.
+    """The form that all spellings of a class have in common.
 
     >>> normalise_class("Playing_Violin") == normalise_class("playing  violin") == normalise_class("playing-violin")
     True
@@ -45,7 +45,7 @@ def normalise_class(name: str) -> str:
 
 
 class ClassIndex:
-    """Labels by class name, whatever its spelling.
+    """Labels by class name, in any spelling.
 
     Attributes:
         names: as given; the label is the index.
@@ -66,7 +66,7 @@ class ClassIndex:
         return self._labels.get(normalise_class(name))
 
     def nearest(self, name: str) -> list[str]:
-        """Up to three names spelled most like it, the likest first; words run together are seen too.
+        """Up to three names with the most similar spelling, the most similar first; spaces do not count.
 
         >>> ClassIndex(["archery", "Playing_Violin"]).nearest("PlayingViolin")
         ['Playing_Violin']

@@ -1,4 +1,4 @@
-"""Which records a job of a cluster array takes: a hash of the id, so that it depends on nothing else."""
+"""``--part I/N``: the records that one job of a cluster array processes, chosen by a hash of the ID."""
 
 import os
 import re
@@ -13,19 +13,19 @@ from omnicli.streams.record import partition_key
 
 @dataclass(frozen=True)
 class Part:
-    """Part ``index`` (0-based) of ``total``."""
+    """Part ``index`` (0-based) of ``total`` of the input."""
 
     index: int
     total: int
 
     def holds(self, record: Mapping[str, Any]) -> bool:
-        """True if the record is of this part: by ``parent``, else ``id``, so that pieces of a video stay together."""
+        """True if this part has the record, by its ``parent`` or else its ``id``: clips of a video stay together."""
         return self.holds_key(partition_key(record))
 
     def holds_key(self, key: str) -> bool:
         """True if BLAKE2b-64 of the key (UTF-8, big-endian) modulo ``total`` is ``index``.
 
-        >>> [Shard(i, 4).holds_key("web/a.jpg") for i in range(4)]
+        >>> [Part(i, 4).holds_key("web/a.jpg") for i in range(4)]
         [False, False, False, True]
         """
         digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
@@ -33,26 +33,26 @@ class Part:
 
 
 def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Part:
-    """``--shard I/N``, or ``auto``: this task of a Slurm array, or this rank under torchrun.
+    """Parse ``I/N``, or ``auto``: this task of a Slurm array, or this rank under torchrun.
 
     Args:
-        text: what was typed.
-        environment: variables to look in; those of the process by default.
+        text: value of ``--part``.
+        environment: environment variables; those of the process by default.
 
     Raises:
-        UsageError: not of that form, I outside [0, N), or no usable variables.
+        UsageError: another form, I outside [0, N), or variables that are missing or do not fit.
 
-    >>> parse_shard("3/64")
-    Shard(index=3, total=64)
+    >>> parse_part("3/64")
+    Part(index=3, total=64)
     """
     if text == "auto":
         return _part_of_environment(os.environ if environment is None else environment)
     match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if not match:
-        raise UsageError(f"--shard: expected I/N (0-based, such as 0/64) or auto, got {text!r}")
+        raise UsageError(f"--part: expected I/N (0-based, such as 0/64) or auto, got {text!r}")
     index, total = int(match[1]), int(match[2])
     if index >= total:
-        raise UsageError(f"--shard {text}: I counts from 0 to N - 1 = {total - 1}")
+        raise UsageError(f"--part {text}: I must be from 0 to N - 1 = {total - 1}")
     return Part(index, total)
 
 
@@ -63,13 +63,13 @@ def _part_of_environment(environment: Mapping[str, str]) -> Part:
         rank, total = (_integer(environment, name) for name in ("RANK", "WORLD_SIZE"))
         return parse_part(f"{rank}/{total}")
     raise UsageError(
-        "--shard auto: neither SLURM_ARRAY_TASK_ID (sbatch --array=0-63) nor RANK and WORLD_SIZE (torchrun) is set; "
-        "say --shard I/N"
+        "--part auto: neither SLURM_ARRAY_TASK_ID (sbatch --array=0-63) nor RANK and WORLD_SIZE (torchrun) is set; "
+        "use --part I/N"
     )
 
 
 def _part_of_slurm(environment: Mapping[str, str]) -> Part:
-    """The task of a whole array 0..N-1; a partial array (a retry) would silently split the input in another way."""
+    # a partial array (a retry) would silently split the input in another way
     index = _integer(environment, "SLURM_ARRAY_TASK_ID")
     total = _integer(environment, "SLURM_ARRAY_TASK_COUNT")
     first = _integer(environment, "SLURM_ARRAY_TASK_MIN")
@@ -77,8 +77,8 @@ def _part_of_slurm(environment: Mapping[str, str]) -> Part:
     step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1") or "1")
     if first != 0 or step != 1 or last != total - 1:
         raise UsageError(
-            f"--shard auto: the array is {first}-{last} with step {step} and {total} tasks, not the whole of 0-N; "
-            f"for a partial retry give the first run's N: --shard $SLURM_ARRAY_TASK_ID/{max(total, last + 1)}"
+            f"--part auto: the array is {first}-{last} with step {step} and {total} tasks, expected 0-{total - 1}; "
+            f"for a partial retry use the N of the first run: --part $SLURM_ARRAY_TASK_ID/{max(total, last + 1)}"
         )
     return parse_part(f"{index}/{total}")
 
@@ -88,4 +88,4 @@ def _integer(environment: Mapping[str, str], name: str) -> int:
         return int(environment[name])
     except (KeyError, ValueError):
         shown = repr(environment[name]) if name in environment else "not set"
-        raise UsageError(f"--shard auto: {name} is {shown}; say --shard I/N") from None
+        raise UsageError(f"--part auto: {name} is {shown}; use --part I/N") from None

@@ -1,4 +1,4 @@
-"""Record: the one type that flows between stages, and its line of JSON."""
+"""Records: the type that stages read and write, and its line of JSON."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from typing import Any, Self
 import msgspec
 
 from omnicli.errors import InputError
-from omnicli.reasons import UNREADABLE
+from omnicli.reasons import UNREADABLE, category_of
 
 
 class Fields(msgspec.Struct):
-    """The fields that stages agree on, with their types; everything else in a record travels unread."""
+    """The known fields of a record with their types; other fields are passed through."""
 
     id: str | None = None
     parent: str | None = None
@@ -51,25 +51,25 @@ class Fields(msgspec.Struct):
 
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
-MAX_LEVELS = 200  # Ours: objects and arrays in one another; well below what any reader of JSON stands
+MAX_LEVELS = 200  # Ours: of nested objects and arrays; far below the limit of any JSON parser
 NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
-REJECT_FIELDS = ("reason", "match")  # written by --rejects, dropped again by readers
+REJECT_FIELDS = ("reason", "match")  # written by --rejects, removed by readers
 
 
 class Record(dict[str, Any]):
-    """One JSON object of a stream, with where it came from.
+    """One JSON object of a stream, and where it was read.
 
-    Unknown keys are kept, whatever they hold. The attributes never reach the output:
+    Unknown fields are kept. The attributes are not part of the output:
 
     Attributes:
-        origin: file or stream it was read from, for messages; "" for made records.
-        line: 1-based line (or row) in ``origin``; 0 where lines mean nothing.
-        position: 0-based place in the command's whole input. Stages resolve positions in ascending order: each position
-            is yielded (once or more) or dropped, never neither. Derived records inherit it.
-        arrays: what a stage computed and ``--shards`` stores beside the line, e.g. ``{"features": (F, D) float16}``;
-            names and shapes are those of ``streams.shards``.
-        verdict: the ``reason`` and ``match`` an earlier ``--rejects`` wrote, which the record itself has lost again;
-            empty for all others, and for derived records.
+        origin: file or stream that the record was read from, for messages; "" for other records.
+        line: 1-based line (or row) in ``origin``; 0 if it has no lines.
+        position: 0-based index in the command's whole input. A stage yields (once or more) or drops each position, in
+            ascending order. Derived records inherit it.
+        arrays: what a stage computed and ``--shards`` stores with the line, e.g. ``{"features": (F, D) float16}``;
+            names and shapes as in ``streams.shards``.
+        verdict: ``reason`` and ``match`` of an earlier ``--rejects``, which are not fields of the record any more;
+            empty for other records and for derived ones.
     """
 
     __slots__ = ("arrays", "line", "origin", "position", "verdict")
@@ -85,12 +85,12 @@ class Record(dict[str, Any]):
         self.verdict: Mapping[str, Any] = NO_VERDICT
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # to another process of a training: arrays and an earlier verdict stay here
+        # records are pickled for other processes of a training, which need neither arrays nor verdict
         return _rebuilt, (type(self), dict(self), self.origin, self.line, self.position)
 
     @property
     def where(self) -> str:
-        """``FILE:LINE`` for messages, or the id of a record that was never read from a file.
+        """``FILE:LINE`` for messages, or the ID of a record that was not read from a file.
 
         >>> Record({"id": "a.jpg"}, origin="web.jsonl", line=31).where
         'web.jsonl:31'
@@ -101,23 +101,23 @@ class Record(dict[str, Any]):
 
     @property
     def why_unreadable(self) -> str:
-        """The reason of an earlier ``--rejects``, if it was that the media cannot be read; "" for all others.
+        """The reason of an earlier ``--rejects`` if the media could not be read, else "".
 
         >>> parse_record(b'{"id": "a", "reason": "unreadable: empty file"}', origin="x", line_number=1).why_unreadable
         'unreadable: empty file'
         """
         reason = self.verdict.get("reason") or ""
-        return reason if reason.partition(":")[0] == UNREADABLE else ""
+        return reason if category_of(reason) == UNREADABLE else ""
 
     def derive(self, **fields: Any) -> Self:
-        """A copy with ``fields`` set over it, at the same position: stages never change the record they were given."""
+        """A copy with some fields replaced, at the same position. Stages never change their input records."""
         made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
         made.arrays = self.arrays
         made.update(fields)
         return made
 
     def require(self, field: str) -> Any:
-        """The value of a field the stage cannot do without.
+        """The value of a required field.
 
         Raises:
             InputError: "web.jsonl:31: no field 'path'; has id, query".
@@ -134,9 +134,9 @@ def _rebuilt(kind: type[Record], fields: dict[str, Any], origin: str, line: int,
 
 
 OnDrop = Callable[[Record, str], None]
-"""How a record leaves a stage: ``on_drop(record, reason)``, the reason being "category" or "category: detail".
+"""Rejects a record: ``on_drop(record, reason)`` with a reason "category" or "category: detail".
 
-"unreadable: <why>" is kept for media that cannot be read; it is counted apart and limited by ``--max-bad``."""
+"unreadable: DETAIL" is reserved for media that cannot be read; it is counted apart and limited by ``--max-bad``."""
 
 
 _decode = msgspec.json.Decoder().decode
@@ -144,13 +144,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 0) -> Record:
-    r"""One line of JSON as a record; ``reason`` and ``match`` of an earlier ``--rejects`` become its verdict.
+    r"""Parse one line of JSON; ``reason`` and ``match`` of an earlier ``--rejects`` become the record's verdict.
 
-    Ours: half a surrogate pair (an emoji that a crawler cut in two), which UTF-8 cannot hold, becomes U+FFFD.
+    Ours: half of a surrogate pair (an emoji that a crawler cut), which UTF-8 cannot encode, becomes U+FFFD.
 
     Raises:
-        InputError: not JSON, not an object, nested beyond ``MAX_LEVELS``, or a known field of the wrong type; names
-            file, line and what was expected.
+        InputError: not JSON, not an object, nested deeper than ``MAX_LEVELS``, or a known field of the wrong type;
+            names file, line and the expected form.
 
     >>> parse_record(b'{"id": "a", "reason": "low confidence"}', origin="web.jsonl", line_number=1)
     {'id': 'a'}
@@ -179,10 +179,10 @@ def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 
 
 
 def format_record(record: Mapping[str, Any]) -> bytes:
-    r"""One line of JSON, UTF-8, ending in a newline.
+    r"""One line of JSON in UTF-8, with its newline.
 
     Raises:
-        ValueError: a value is NaN or infinite, which JSON cannot hold; names the field.
+        ValueError: a value is NaN or infinite, which JSON cannot represent; names the field.
 
     >>> format_record({"id": "é.jpg", "confidence": 0.5})
     b'{"id":"\xc3\xa9.jpg","confidence":0.5}\n'
@@ -194,7 +194,7 @@ def format_record(record: Mapping[str, Any]) -> bytes:
 
 
 def normalise_id(path: str) -> str:
-    """The id of a file: its path as given, POSIX slashes, ``.`` and ``..`` resolved in the text, links not followed.
+    """The ID of a file: its path with ``.`` and ``..`` resolved in the text; links are not followed.
 
     >>> normalise_id("./web//a/../b.jpg")
     'web/b.jpg'
@@ -203,16 +203,16 @@ def normalise_id(path: str) -> str:
 
 
 def partition_key(record: Mapping[str, Any]) -> str:
-    """What sharding follows: the first ancestor, so that the pieces of a video stay together; else the id."""
+    """The text that decides the part of a record: its ``parent``, so that clips of a video stay together, or its ID."""
     return str(record.get("parent") or record.get("id") or record.get("path") or "")
 
 
 def is_too_deep(fields: Mapping[str, Any], line: bytes) -> bool:
-    """True for more than ``MAX_LEVELS`` objects and arrays in one another.
+    """True for more than ``MAX_LEVELS`` levels of nested objects and arrays.
 
     Args:
-        fields: of the line.
-        line: one with too few brackets is not looked into.
+        fields: the decoded line.
+        line: the line; if it has few brackets, ``fields`` are not searched.
     """
     if len(line) <= 2 * MAX_LEVELS or line.count(b"[") + line.count(b"{") <= MAX_LEVELS:
         return False
@@ -237,7 +237,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _decode_surrogates(line: bytes, error: Exception, where: str) -> Any:
-    r"""The line read once more if what stopped the fast decoder may be half of a surrogate pair (``\ud83d``)."""
+    r"""Decode a line with half of a surrogate pair (``\ud83d``), which the fast decoder refuses."""
     if b"\\ud" in line.lower():
         try:
             decoded = json.loads(line, parse_constant=_refuse_constant)
@@ -247,7 +247,7 @@ def _decode_surrogates(line: bytes, error: Exception, where: str) -> Any:
         except (ValueError, RecursionError):
             pass
     why = _lower_first(str(error).removeprefix("JSON is "))
-    raise InputError(f"{where}: not JSON ({why}): {_beginning(line)!r}; expected one object a line") from None
+    raise InputError(f"{where}: not JSON ({why}): {_beginning(line)!r}; expected one object per line") from None
 
 
 def _too_deep(line: bytes, where: str) -> InputError:
@@ -264,8 +264,8 @@ def _refuse_constant(name: str) -> None:
 
 def _field_message(message: str) -> str:
     """``Expected `float`, got `str` - at `$.confidence``` → ``field 'confidence': expected float, got str``."""
-    text, _, place = message.partition(" - at ")
-    name = place.strip("`").removeprefix("$.").removeprefix("$")
+    text, _, json_path = message.partition(" - at ")
+    name = json_path.strip("`").removeprefix("$.").removeprefix("$")
     text = _lower_first(text.replace("`", ""))
     return f"field '{name}': {text}" if name else text
 

@@ -1,9 +1,9 @@
-"""One run of a stage over a stream: every record is accounted for, in order, and a killed run can go on.
+"""One run of a stage over a stream: counts every record, in order, and saves the state that a killed run resumes.
 
-The stage is a generator: records in, records out, ``on_drop(record, reason)`` for those that leave. The flow checks
-that each input position is yielded or dropped, exactly once (``pieces``: at least once), in ascending order. So kept +
-rejected + unreadable always add up to the records read, and a point in the outputs always corresponds to a point in
-the input, which is what makes resuming exact.
+The stage is a generator: records in, records out, ``on_drop(record, reason)`` for rejects. The run checks that each
+input position is yielded or dropped exactly once (``pieces``: yielded at least once), in ascending order. So kept +
+rejected + unreadable always equals the number of records read, and each point in the outputs corresponds to one point
+in the input, which makes resuming exact.
 """
 
 import threading
@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
-from omnicli.reasons import UNREADABLE
+from omnicli.reasons import UNREADABLE, counter_of
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -21,18 +21,26 @@ from omnicli.streams.write.stdout import LineWriter
 Stage = Callable[[Iterator[Record], OnDrop], Iterator[Record]]
 Observe = Callable[[Record, Counter[str]], None]
 
-SAVE_SEC = 1.0  # Ours: the state is saved at most once a second, so that its two fsyncs cost under 1 %
+SAVE_SEC = 1.0  # Ours: at most one save per second, so that its two fsyncs cost under 1 %
 
 
 def observe_nothing(record: Record, counters: Counter[str]) -> None:
-    """Count nothing beyond what every stage counts."""
+    """Count nothing more: the default of ``observe``."""
 
 
 class StageRun:
-    """Books of one stream.
+    """Runs a stage, writes its outputs and counts its records.
+
+    Args:
+        kept: writer of the output.
+        rejects: writer of ``--rejects``.
+        journal: state of a run with ``-o FILE``.
+        shards: writer of ``--shards``.
+        pieces: one input record may become several output records.
+        observe: called with each readable record and the counters, to count more.
 
     Attributes:
-        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``, and what ``observe`` adds.
+        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``, and those of ``observe``.
     """
 
     def __init__(
@@ -55,26 +63,26 @@ class StageRun:
         self._resume_from = resumed.consumed if resumed else 0
         self.counters: Counter[str] = Counter(resumed.counters if resumed else {})
         self._next = self._resume_from  # lowest position that is neither yielded nor dropped
-        self._open = False  # the position before _next may still yield pieces
-        self._early: dict[int, tuple[Record, str]] = {}  # dropped by the reader, ahead of the stage
+        self._open = False  # the position before _next may yield more records
+        self._early: dict[int, tuple[Record, str]] = {}  # rejects of the reader, which runs ahead of the stage
         self._num_read = 0
         self._digest = ""
-        self._digests: deque[tuple[int, str]] = deque()  # (records read, digest of them), those in flight
-        self._unborn: list[bytes] = []  # lines that name a shard which is not closed, and those behind them
+        self._digests: deque[tuple[int, str]] = deque()  # (records read, their digest) for records in flight
+        self._waiting: list[bytes] = []  # lines that name an open shard, and the lines after them
         self._saved_at = time.monotonic()
-        self._lock = threading.RLock()  # the reader may run in a thread of its own
+        self._lock = threading.RLock()  # the reader may run in its own thread
 
     @property
     def num_resumed(self) -> int:
-        """Records that an earlier run had settled."""
+        """Number of records that an earlier run has processed."""
         return self._resume_from
 
     def run(self, stage: Stage, records: Iterable[Record]) -> None:
-        """Pass every record through the stage and publish nothing yet.
+        """Run the stage over all records. The caller publishes the outputs.
 
         Raises:
-            OmniError: the input is not the one an unfinished run had begun with.
-            RuntimeError: the stage broke its contract (our bug).
+            OmniError: the input differs from that of the unfinished run.
+            RuntimeError: the stage lost, repeated or moved a record (internal error).
         """
         watched = self._watch(records)
         if self._resumed and self._resumed.finished:
@@ -88,26 +96,26 @@ class StageRun:
         self._finish()
 
     def keep(self, record: Record) -> None:
-        """Write one record the stage yielded."""
+        """Write one record that the stage yielded."""
         with self._lock:
-            is_piece = self._arrive(record.position)
+            is_further_piece = self._move_to(record.position)
             self._observe(record, self.counters)
             if record.arrays is not None and self._shards is not None:
                 record = self._shards.add(record)
             self._write_kept(format_record(record))
             self.counters["out"] += 1
-            self.counters["kept"] += not is_piece
+            self.counters["kept"] += not is_further_piece
             self._open = True
 
     def reject(self, record: Record, reason: str) -> None:
-        """Take one record out of the stream: the stage's ``on_drop``."""
+        """Write one reject: the ``on_drop`` of the stage."""
         with self._lock:
-            if self._arrive(record.position):
+            if self._move_to(record.position):
                 raise RuntimeError(f"{record.where}: dropped after it was yielded")
             self._write_reject(record, reason)
 
     def reject_early(self, record: Record, reason: str) -> None:
-        """Take out a record that never reaches the stage: the reader's ``on_drop``, at any time, from any thread."""
+        """Write a reject that never reaches the stage: the ``on_drop`` of the reader, at any time, from any thread."""
         with self._lock:
             self._note_read(record)
             if record.position >= self._resume_from:
@@ -116,14 +124,14 @@ class StageRun:
                     self._settle_early()
 
     def _watch(self, records: Iterable[Record]) -> Iterator[Record]:
-        """The stream as the stage sees it: what an earlier run had settled is read, compared and passed over."""
+        """The records for the stage: those that an earlier run has processed are compared and skipped."""
         for record in records:
             with self._lock:
                 self._note_read(record)
             if record.position >= self._resume_from:
                 yield record
         if self._num_read < self._resume_from:
-            raise self._changed_input(f"it ends after {self._num_read:,} records")
+            raise self._input_changed(f"it ends after {self._num_read:,} records")
 
     def _note_read(self, record: Record) -> None:
         if self._journal is not None:
@@ -133,14 +141,14 @@ class StageRun:
         self._num_read += 1
         resumed = self._resumed
         if resumed and self._num_read == resumed.consumed and self._digest != resumed.digest:
-            raise self._changed_input(f"the first {self._num_read:,} records differ")
+            raise self._input_changed(f"the first {self._num_read:,} records differ")
 
-    def _changed_input(self, what: str) -> OmniError:
+    def _input_changed(self, what: str) -> OmniError:
         out = self._journal.out if self._journal else ""
         return OmniError(f"{out}: the input is not the one of the unfinished run ({what}); start over with --no-resume")
 
-    def _arrive(self, position: int) -> bool:
-        """Move on to ``position``; True if it has yielded already (``pieces`` only)."""
+    def _move_to(self, position: int) -> bool:
+        """Move on to ``position``; True if it has already yielded a record (``pieces`` only)."""
         if self._pieces and self._open and position == self._next - 1:
             return True
         self._open = False
@@ -157,41 +165,39 @@ class StageRun:
             self._write_reject(record, reason)
 
     def _advance(self) -> None:
-        """Go on to the next position; everything before it is written, nothing of it is."""
+        """Move on to the next position: everything before it is written, nothing of it is."""
         self._forget_digests()
         self._save_if_due()
         self._next += 1
         self.counters["in"] += 1
 
     def _write_reject(self, record: Record, reason: str) -> None:
-        category = reason.partition(":")[0]
-        if category == UNREADABLE:
-            self.counters[UNREADABLE] += 1
-        else:
-            self.counters[f"rejected: {category}"] += 1
+        counter = counter_of(reason)
+        self.counters[counter] += 1
+        if counter != UNREADABLE:
             self._observe(record, self.counters)
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))
 
     def _write_kept(self, line: bytes) -> None:
-        """No line goes out before the file it names: nobody can read an open shard, a killed one will never be."""
+        # a line must not appear before its shard: an open shard cannot be read, and a killed run leaves none
         if self._shards is None or self._shards.keep_paths:
             self._kept.write(line)
             return
-        self._unborn.append(line)
+        self._waiting.append(line)
         if self._shards.is_at_boundary:
-            self._write_unborn()
+            self._write_waiting()
 
-    def _write_unborn(self) -> None:
-        for line in self._unborn:
+    def _write_waiting(self) -> None:
+        for line in self._waiting:
             self._kept.write(line)
-        self._unborn.clear()
+        self._waiting.clear()
 
     def _save_if_due(self) -> None:
         if self._journal is None or time.monotonic() - self._saved_at < SAVE_SEC:
             return
         if self._shards is not None and not self._shards.is_at_boundary:
-            return  # an open shard dies with the process
+            return  # an open shard is lost with the process
         self._save(finished=False)
 
     def _save(self, *, finished: bool) -> None:
@@ -208,18 +214,18 @@ class StageRun:
         self._saved_at = time.monotonic()
 
     def _forget_digests(self) -> None:
-        """Hold those of records in flight only."""
+        """Forget the digests of records that are written."""
         while self._digests and self._digests[0][0] < self._next:
             self._digests.popleft()
 
     def _digest_so_far(self) -> str:
-        """Digest of the first ``_next`` records; where none was read by this process, that of the run before."""
+        """Digest of the first ``_next`` records; that of the earlier run if this process has read none of them."""
         if self._digests and self._digests[0][0] == self._next:
             return self._digests[0][1]
         return self._resumed.digest if self._resumed else ""
 
     def _finish(self) -> None:
-        """Settle the last records and promise the whole output."""
+        """Write the last records and save the finished state."""
         with self._lock:
             self._open = False
             self._settle_early()
@@ -228,5 +234,5 @@ class StageRun:
                 raise RuntimeError(f"{self._num_read:,} records read, {self._next:,} settled: the stage lost some")
             if self._shards is not None:
                 self._shards.close()
-            self._write_unborn()
+            self._write_waiting()
             self._save(finished=True)

@@ -34,11 +34,11 @@ def test_normalising_twice_changes_nothing(name):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "classes.txt: no classes; expected one class name a line"),
-        (b"a\n\nb\n", "classes.txt:2: a blank line; expected one class name a line"),
+        (b"", "classes.txt: no classes; expected one class name per line"),
+        (b"a\n\nb\n", "classes.txt:2: a blank line; expected one class name per line"),
         (b"a b\nc\nA_B\n", "classes.txt:3: class 'A_B' is already on line 1"),
-        (b"caf\xe9\n", "classes.txt: not UTF-8 at byte 3; expected one class name a line"),
-        (None, "classes.txt: no such file; expected a classes file, one name a line"),
+        (b"caf\xe9\n", "classes.txt: not UTF-8 at byte 3; expected one class name per line"),
+        (None, "classes.txt: no such file; expected a classes file with one name per line"),
     ],
 )
 def test_a_file_that_cannot_fix_the_order_is_refused(tmp_path, monkeypatch, content, message):

@@ -1,4 +1,4 @@
-"""Shards of a stream."""
+"""Parts of a stream."""
 
 import hashlib
 
@@ -19,32 +19,32 @@ ARRAY = {
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(1, 100))
-def test_every_key_is_in_exactly_one_shard(key, total):
+def test_every_key_is_in_exactly_one_part(key, total):
     holders = [index for index in range(total) if Part(index, total).holds_key(key)]
     digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     assert holders == [int(digest, 16) % total]
 
 
-def test_pieces_of_a_video_stay_together():
-    pieces = [{"id": f"v.mp4#{i}", "parent": "v.mp4"} for i in range(50)]
+def test_clips_of_a_video_stay_together():
+    clips = [{"id": f"v.mp4#{i}", "parent": "v.mp4"} for i in range(50)]
     whole = {"id": "v.mp4"}
     for index in range(7):
-        shard = Part(index, 7)
-        assert {shard.holds(piece) for piece in pieces} == {shard.holds(whole)}
+        part = Part(index, 7)
+        assert {part.holds(clip) for clip in clips} == {part.holds(whole)}
 
 
-def test_shards_are_about_equal():
+def test_parts_are_about_equal():
     counts = [sum(Part(index, 4).holds_key(f"web/{i}.jpg") for i in range(4000)) for index in range(4)]
     assert max(counts) < 1.15 * min(counts)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3/", "/4", "-1/4", "1.0/4", "4/4", "0/0", " 1/4", "a/b", "١/4"])
 def test_anything_else_is_a_usage_error(text):
-    with pytest.raises(UsageError, match="--shard"):
+    with pytest.raises(UsageError, match="--part"):
         parse_part(text)
 
 
-def test_a_slurm_array_names_its_own_shard():
+def test_a_slurm_array_names_its_own_part():
     assert parse_part("auto", environment=ARRAY) == Part(3, 8)
     assert parse_part("auto", environment=ARRAY | {"RANK": "0", "WORLD_SIZE": "2"}) == Part(3, 8)
 
@@ -55,7 +55,7 @@ def test_a_slurm_array_names_its_own_shard():
      {"SLURM_ARRAY_TASK_COUNT": "2"}],
 )  # fmt: skip
 def test_a_partial_array_is_refused_with_the_remedy(odd):
-    with pytest.raises(UsageError, match=r"--shard \$SLURM_ARRAY_TASK_ID/"):
+    with pytest.raises(UsageError, match=r"--part \$SLURM_ARRAY_TASK_ID/"):
         parse_part("auto", environment=ARRAY | odd)
 
 
@@ -67,5 +67,5 @@ def test_torchrun_names_its_rank():
     "environment", [{}, {"RANK": "1"}, {"SLURM_ARRAY_TASK_ID": "1"}, ARRAY | {"SLURM_ARRAY_TASK_COUNT": "x"}]
 )
 def test_auto_without_usable_variables_is_refused(environment):
-    with pytest.raises(UsageError, match="--shard auto"):
+    with pytest.raises(UsageError, match="--part auto"):
         parse_part("auto", environment=environment)

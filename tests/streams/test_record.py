@@ -53,7 +53,7 @@ def test_integers_of_any_size_stay_exact():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "web.jsonl:3: not JSON (input data was truncated): '{'; expected one object a line"),
+        ("{", "web.jsonl:3: not JSON (input data was truncated): '{'; expected one object per line"),
         ("[1]", "web.jsonl:3: expected a JSON object, got an array: '[1]'"),
         ("7", "web.jsonl:3: expected a JSON object, got a number: '7'"),
         ("null", "web.jsonl:3: expected a JSON object, got null: 'None'"),

@@ -33,15 +33,15 @@ def run_folder(
     Raises:
         OmniError: an output there was made with other options, or an input has changed.
     """
-    from omnicli.streams.write.output_folder import OutputFolders, is_done, mark_done, missing_array, plan_jobs, unmark
+    from omnicli.streams.write.output_folder import OutputFolders, find_jobs, is_done, mark_done, missing_array, unmark
 
-    places = OutputFolders(
+    folders = OutputFolders(
         Path(streams.out or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir
     )
     left_out: list[str] = []
-    jobs = plan_jobs(
-        _all_inputs(streams), places, shard=None if streams.missing else shard,
-        on_leave_out=lambda path, what: left_out.append(f"{path}: {what}"),
+    jobs = find_jobs(
+        _all_inputs(streams), folders, part=None if streams.missing else shard,
+        on_skip=lambda path, what: left_out.append(f"{path}: {what}"),
     )  # fmt: skip
     if left_out:
         named = "; ".join(left_out[:NUM_NAMED]) + ("; ..." if len(left_out) > NUM_NAMED else "")
@@ -49,7 +49,7 @@ def run_folder(
     wanted = {**deciding, "rejects": bool(streams.rejects)}
     wanted["shards"] = str(streams.shards_dir) if streams.shards_dir else None
     if streams.missing:
-        array = missing_array(jobs, wanted, shards_total=streams.shards_total or 1)
+        array = missing_array(jobs, wanted, parts=streams.shards_total or 1)
         if array:
             print(array)  # noqa: T201 (what was asked for)
         return False

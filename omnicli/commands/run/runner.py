@@ -312,7 +312,7 @@ def _open_records(streams: StreamOptions, flow: "StageRun", kept: Any) -> "Itera
         files_from=streams.files_from,
         null_separated=streams.null_separated,
         root=streams.root,
-        shard=parse_part(streams.shard) if streams.shard else None,
+        part=parse_part(streams.shard) if streams.shard else None,
         limit=streams.limit,
         list_format=streams.list_format,
         frames=streams.frames,

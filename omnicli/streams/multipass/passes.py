@@ -239,7 +239,7 @@ def _batch_of_record(record: Record) -> LineBatch:
 def _written(record: Record) -> tuple[bytes, bool]:
     """The record's line without end, and whether the reader rejects it; the line then says why."""
     if isinstance(record, Rejected):
-        return format_record(record.derive(reason=record.why))[:-1], True
+        return format_record(record.derive(reason=record.reason))[:-1], True
     return format_record(record)[:-1], False
 
 

@@ -1,1 +1,1 @@
-"""Inputs of every kind as one stream of records."""
+"""Readers: inputs of every kind as one stream of records."""

@@ -1,11 +1,11 @@
-"""Annotation lists of other tools, as records.
+"""Annotation lists of other tools as records.
 
     mmaction   path label            or several labels: path label label
     frames     folder num_frames label
     kinetics   CSV: label,youtube_id,time_start,time_end,split
     ucf101     Class/v_Class_g01_c01.avi [number]    numbers from 1, in the order of classInd.txt
 
-The kind is recognised by what the lines say; where two kinds fit, ``--list-format`` decides.
+The lines show the format of a list; ``--list-format`` decides if two formats fit.
 """
 
 import csv
@@ -16,13 +16,13 @@ from itertools import chain, islice
 
 from omnicli.errors import InputError
 from omnicli.streams.files.sniff import MEDIA_SUFFIXES
-from omnicli.streams.read.file_records import place, placed_fields, unreadable_file
+from omnicli.streams.read.file_records import file_fields, record_path, unreadable_file
 from omnicli.streams.record import Record, normalise_id
 
 LIST_FORMATS = ("mmaction", "frames", "kinetics", "ucf101")
 _UCF_PATH = re.compile(r"[^/\s]+/v_[^/\s]+_g\d+_c\d+(\.\w+)?")
 _TRIMMED_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
-_LOOK_AT = 200  # lines read ahead to recognise the kind
+NUM_AHEAD = 200  # lines read to recognise the format
 
 Line = tuple[int, str]
 Parse = Callable[[Iterator[Line]], Iterator[Record]]
@@ -31,20 +31,20 @@ Parse = Callable[[Iterator[Line]], Iterator[Record]]
 def read_annotations(
     lines: Iterable[tuple[int, bytes]], *, name: str, list_format: str | None = None, root: str | None = None
 ) -> Iterator[Record]:
-    """One record a line of an annotation list.
+    """Yield one record per line of an annotation list.
 
     Args:
-        lines: numbered lines, without their ends; blank ones are passed over.
-        name: path of the list, for messages, for classInd.txt beside it, and where Kinetics videos are looked for
-            when there is no ``root``.
-        list_format: one of ``LIST_FORMATS``, or None to recognise it.
-        root: where relative paths start.
+        lines: numbered lines without their ends; blank ones are skipped.
+        name: path of the list, for messages and classInd.txt; its folder contains the Kinetics videos if ``root`` is
+            None.
+        list_format: one of ``LIST_FORMATS``; None recognises it.
+        root: folder of relative paths.
 
     Raises:
-        InputError: a line of another form, or a list that could be of two kinds; names file, line and remedy.
+        InputError: a line of another form, or a list that fits two formats; names file, line and option.
     """
     decoded = _decode(lines, name)
-    ahead = list(islice(decoded, _LOOK_AT))
+    ahead = list(islice(decoded, NUM_AHEAD))
     if not ahead:
         return
     form = list_format or _recognise(ahead, name, root)
@@ -74,7 +74,7 @@ def _decode(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
 
 
 def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
-    """The kind that the first lines speak for. Raises InputError."""
+    """The format of a list by its first lines. Raises InputError."""
     number, first = ahead[0]
     columns = [column.strip().strip('"').casefold() for column in first.split(",")]
     if "youtube_id" in columns:
@@ -85,7 +85,7 @@ def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
     if "none" in votes:
         number, line = next((number, line) for number, line in ahead if _vote(line, root) == "none")
         raise InputError(
-            f"{name}:{number}: no list that omni knows: {line[:60]!r}; expected 'path label', "
+            f"{name}:{number}: not a known list format: {line[:60]!r}; expected 'path label', "
             "'folder num_frames label', Kinetics CSV or UCF101 lines (for plain paths use --files-from)"
         )
     decided = votes - {"unsure"}
@@ -93,12 +93,12 @@ def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
         return decided.pop()
     raise InputError(
         f"{name}:{number}: could be 'path label label' or 'folder num_frames label': {first[:60]!r}; "
-        "say --list-format mmaction or --list-format frames"
+        "use --list-format mmaction or --list-format frames"
     )
 
 
 def _recognise_ucf101(ahead: Sequence[Line], name: str) -> str:
-    """UCF101's own lists count classes from 1, mmaction's lists of the same paths from 0."""
+    # lists of UCF101 count classes from 1, mmaction's lists of the same paths from 0
     numbered = [(_split_numbers(line)[0], _split_numbers(line)[1]) for _, line in ahead]
     if any(len(numbers) > 1 for _, numbers in numbered):
         return "frames"
@@ -113,12 +113,12 @@ def _recognise_ucf101(ahead: Sequence[Line], name: str) -> str:
         return "ucf101" if from_one else "mmaction"
     raise InputError(
         f"{name}:{ahead[0][0]}: labels may count from 1 (UCF101) or from 0 (mmaction); put classInd.txt beside "
-        "the list, or say --list-format ucf101 or --list-format mmaction"
+        "the list, or use --list-format ucf101 or --list-format mmaction"
     )
 
 
 def _vote(line: str, root: str | None) -> str:
-    """mmaction, frames, unsure or none, by one line."""
+    """The format that fits one line: "mmaction", "frames", "unsure" or "none"."""
     path, numbers = _split(line, root)
     if not numbers or not path:
         return "none"
@@ -130,7 +130,7 @@ def _vote(line: str, root: str | None) -> str:
 
 
 def _split(line: str, root: str | None) -> tuple[str, list[int]]:
-    """The path and the integers after it; what exists decides where a path ends in a number ("holiday 2019 3")."""
+    """The path and the integers after it; a path with a number ("holiday 2019 3") is recognised if it exists."""
     path, numbers = _split_numbers(line)
     if len(numbers) > 1 and not path.casefold().endswith(MEDIA_SUFFIXES) and not _exists(path, root):
         for keep in range(1, len(numbers)):
@@ -145,7 +145,7 @@ def _exists(path: str, root: str | None) -> bool:
 
 
 def _split_numbers(line: str) -> tuple[str, list[int]]:
-    """The path, which may hold spaces, and the integers after it."""
+    """The path, which may contain spaces, and the integers after it."""
     rest = line.strip()
     numbers: list[int] = []
     while match := re.fullmatch(r"(.*\S)\s+(-?[0-9]+)", rest, re.DOTALL):
@@ -206,7 +206,7 @@ def _ucf101(row: Line, name: str, class_names: list[str]) -> Record:
 
 
 def _read_class_ind(name: str) -> list[str]:
-    """Class names of ``classInd.txt`` beside the list, in order; [] without one. Raises InputError."""
+    """The class names in ``classInd.txt`` beside the list, in order; [] without this file. Raises InputError."""
     path = os.path.join(os.path.dirname(name), "classInd.txt")  # noqa: PTH118, PTH120
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123
@@ -220,7 +220,7 @@ def _read_class_ind(name: str) -> list[str]:
 
 
 def _kinetics(rows: Iterator[Line], name: str, root: str | None) -> Iterator[Record]:
-    """Rows of the CSV; videos that were never downloaded are counted rejects."""
+    """Yield the records of a Kinetics CSV; videos that were not downloaded are rejects."""
     number, header = next(rows)
     columns = [column.strip() for column in next(csv.reader([header]))]
     needed = {"youtube_id", "time_start", "time_end"}
@@ -248,6 +248,6 @@ def _kinetics_record(row: dict[str, str], stem: str, top: str, root: str | None,
         for folder in folders:
             path = os.path.join(top, folder, stem + suffix)  # noqa: PTH118 (as given)
             if os.path.exists(path):  # noqa: PTH110
-                return Record(placed_fields(path, root) | extra, origin=name, line=number)
-    path = place(os.path.join(top, stem + _TRIMMED_SUFFIXES[0]), root)  # noqa: PTH118
+                return Record(file_fields(path, root) | extra, origin=name, line=number)
+    path = record_path(os.path.join(top, stem + _TRIMMED_SUFFIXES[0]), root)  # noqa: PTH118
     return unreadable_file("no such file", {"id": normalise_id(path), "path": path} | extra, origin=name, line=number)

@@ -1,4 +1,4 @@
-"""Records from inputs of every kind, before they are counted: each file read as what its content says it is."""
+"""Records of inputs of every kind, before they are numbered: the content of a file decides how it is read."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from omnicli.streams.files.sniff import HEAD_BYTES, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.read.annotations import read_annotations
-from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable_before, unreadable_file
+from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, walk_files
-from omnicli.streams.read.line_reader import Lines, nothing, read_lines
+from omnicli.streams.read.line_reader import Lines, do_nothing, read_lines
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.record import Record, normalise_id, parse_record
 
@@ -28,7 +28,7 @@ STREAM_SUFFIXES = (*RECORD_SUFFIXES, *LIST_SUFFIXES)
 
 
 def parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
-    """The records of lines of JSON, one by one. Raises InputError."""
+    """Yield the records of lines of JSON. Raises InputError."""
     for first, lines in batches:
         for number, line in enumerate(lines, first):
             if line and not line.isspace():
@@ -36,9 +36,9 @@ def parse_lines(batches: Iterator[Lines], name: str) -> Iterator[Record]:
 
 
 def parse_line(line: bytes, name: str, number: int) -> Record:
-    """The record of one line, with its default id; ``Rejected`` where an earlier run found no name to read it by.
+    """The record of one line, with its default ID; ``Rejected`` for an unreadable file without a ``path``.
 
-    JSON cannot hold a name that is not UTF-8, so such a reject has no ``path``, and no stage could do more with it.
+    The path of a reject is missing if its name is not UTF-8, which JSON cannot represent. No stage can read it again.
 
     Raises:
         InputError: as ``parse_record``.
@@ -51,14 +51,14 @@ def parse_line(line: bytes, name: str, number: int) -> Record:
 
 @dataclass(frozen=True)
 class Reader:
-    """One record after another from inputs of every kind; ``Rejected`` for those that no stage shall see.
+    """Yields the records of inputs of every kind, and ``Rejected`` for unreadable files.
 
     Attributes:
-        root: where relative paths start.
-        list_format: what annotation lists are; None recognises them.
+        root: folder of relative paths.
+        list_format: of annotation lists; None recognises it.
         frames: a folder of numbered images is one record.
         on_wait: called before waiting for a pipe.
-        parse_lines: makes what is yielded of lines of JSON; ``streams.passes`` takes them unparsed.
+        parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
     """
 
     root: str | None
@@ -68,7 +68,7 @@ class Reader:
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
-        """Records of the arguments, then of the inputs that the file ``files_from`` lists. Raises InputError."""
+        """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
         for name in names:
             yield from self._read(name, is_listed=False)
         if files_from is not None:
@@ -76,12 +76,12 @@ class Reader:
                 yield from self._read(name, is_listed=True)
 
     def _read(self, name: str, *, is_listed: bool) -> Iterator[Record]:
-        """One input: an argument, or a name from ``--files-from``."""
+        """Yield the records of one input: an argument, or a name from ``--files-from``."""
         if name == "-":
             yield from self._read_lines(STDIN, "stdin", is_jsonl=self.list_format is None)
             return
         try:
-            mode = os.stat(name).st_mode  # noqa: PTH116 (a name may hold what Path refuses)
+            mode = os.stat(name).st_mode  # noqa: PTH116 (Path refuses some names)
         except (OSError, ValueError) as error:
             yield from self._read_absent(name, error, is_listed=is_listed)
             return
@@ -89,18 +89,18 @@ class Reader:
             yield from self._read_folder(name)
         elif stat.S_ISREG(mode):
             yield from self._read_file(name, is_listed=is_listed)
-        else:  # a FIFO such as <(...): what it holds cannot be looked at twice
+        else:  # a FIFO such as <(...) can be read only once
             with open_input(name) as handle:
                 yield from self._read_lines(handle, name, is_jsonl=self.list_format is None)
 
     def _read_absent(self, name: str, error: OSError | ValueError, *, is_listed: bool) -> Iterator[Record]:
-        """A member of a tar, a broken link, or a mistake."""
+        """Yield the record of a tar member or a reject for a missing media file. Raises InputError for other names."""
         if "#" in name and split_member(name):
             yield self._member(name)
         elif os.path.lexists(name) or (is_listed and not name.lower().endswith(STREAM_SUFFIXES)):
             yield self._media(os.fsencode(name), None, reason_of(error))
         else:
-            shown = shown_name(name) or name
+            shown = escaped_name(name) or name
             why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
             raise InputError(f"{shown}: {why}")
 
@@ -118,7 +118,7 @@ class Reader:
                     raise InputError(f"{name}: {found.problem}")
                 yield self._folder(found)
                 continue
-            kind, problem, head = look(found.path)
+            kind, problem, head = identify(found.path)
             path = os.fsdecode(found.path)
             suffixed = path.lower()
             if kind is None and head and suffixed.endswith(RECORD_SUFFIXES):
@@ -127,8 +127,8 @@ class Reader:
                 yield self._media(found.path, kind, problem, folder=found.folder)
 
     def _read_file(self, name: str, *, is_listed: bool) -> Iterator[Record]:
-        """A file that was named: media by its content, else a stream of records, else a reject."""
-        kind, problem, head = look(os.fsencode(name))
+        """Yield the records of one file: media by its content, else a stream of records, else a reject."""
+        kind, problem, head = identify(os.fsencode(name))
         suffixed = name.lower()
         if kind is not None:
             yield self._media(os.fsencode(name), kind, "")
@@ -145,7 +145,7 @@ class Reader:
             yield self._media(os.fsencode(name), None, problem)
 
     def _read_stream(self, name: str, head: bytes) -> Iterator[Record]:
-        """A file of records: shard, tar, JSONL or list. Raises InputError."""
+        """Yield the records of a shard, tar, JSONL file or list. Raises InputError."""
         suffixed = name.lower()
         if suffixed.endswith(SHARD_SUFFIXES) or sniff(head)[1] == "HDF5":
             yield from self._read_shard(name)
@@ -160,11 +160,11 @@ class Reader:
                 yield from self._read_lines(handle, name, is_jsonl=suffixed.endswith(JSONL_SUFFIXES))
 
     def _read_shard(self, name: str) -> Iterator[Record]:
-        from omnicli.streams.shards.reader import read_shard  # noqa: PLC0415 (h5py takes 0.2 s, and most streams are lines)
+        from omnicli.streams.shards.reader import read_shard  # noqa: PLC0415 (h5py takes 0.2 s to import)
 
         for record in read_shard(name):
             if record.get("path") == name:
-                record["path"] = placed_fields(name, self.root)["path"]
+                record["path"] = file_fields(name, self.root)["path"]
             yield _with_id(record)
 
     def _read_lines(self, handle: int, name: str, *, is_jsonl: bool) -> Iterator[Record]:
@@ -180,20 +180,20 @@ class Reader:
         if start.startswith(b"{") and self.list_format is None:
             yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
-            raise InputError(f"{name}:1: a JSON array; expected one object a line: jq -c '.[]' {name}")
+            raise InputError(f"{name}:1: a JSON array; expected one object per line: jq -c '.[]' {name}")
         else:
             numbered = (pair for batch in again for pair in enumerate(batch.lines, batch.first))
             yield from read_annotations(numbered, name=name, list_format=self.list_format, root=self.root)
 
     def _media(self, path: bytes, kind: str | None, problem: str, *, folder: bytes = b"") -> Record:
-        """A record of one media file, or its reject."""
+        """The record of one media file, ``Rejected`` if ``kind`` is None."""
         try:
             name = path.decode("utf-8")
             query = folder.decode("utf-8")
         except UnicodeDecodeError:
             shown = path.decode("utf-8", "backslashreplace")
-            return unreadable_file("name is not UTF-8", {"id": placed_fields(shown, self.root)["id"]})
-        fields = placed_fields(name, self.root)
+            return unreadable_file("name is not UTF-8", {"id": file_fields(shown, self.root)["id"]})
+        fields = file_fields(name, self.root)
         if kind is not None:
             fields["media"] = kind
         if query:
@@ -201,22 +201,22 @@ class Reader:
         return unreadable_file(problem, fields) if kind is None else Record(fields)
 
     def _folder(self, found: FoundFile) -> Record:
-        """A folder of frames, or one that cannot be listed."""
+        """The record of a folder of frames, ``Rejected`` if it cannot be listed."""
         record = self._media(found.path, "frames" if found.num_frames else None, found.problem, folder=found.folder)
         if found.num_frames:
             record["num_frames"] = found.num_frames
         return record
 
 
-def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None] = nothing) -> Iterator[str]:
-    """The names in a file of names ("-": stdin), empty ones left out. Raises InputError."""
+def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None] = do_nothing) -> Iterator[str]:
+    """Yield the names in a file ("-": stdin), without empty ones. Raises InputError."""
     with open_input(files_from) as handle:
         for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
             yield from (os.fsdecode(line) for line in batch.lines if line)
 
 
-def look(path: bytes) -> tuple[str | None, str, bytes]:
-    """Media kind, the problem if there is none, and the head."""
+def identify(path: bytes) -> tuple[str | None, str, bytes]:
+    """Media kind of a file or None, why it is not media or "", and its first bytes."""
     try:
         handle = open_regular(path)
     except (OSError, ValueError) as error:
@@ -234,7 +234,7 @@ def look(path: bytes) -> tuple[str | None, str, bytes]:
 
 
 def _with_id(record: Record) -> Record:
-    """The record with the default id: its path, and the row in a shard."""
+    """The record with its default ID: the path, and the row in a shard."""
     path = record.get("path")
     if record.get("id") is None and path is not None:
         row = record.get("row")
@@ -243,7 +243,7 @@ def _with_id(record: Record) -> Record:
 
 
 def _may_be_stream(head: bytes) -> bool:
-    """True for text, tars, shards and compressed files, whatever they are called."""
+    """True for text, tars, shards and compressed files of any name."""
     return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)
 
 
@@ -254,7 +254,7 @@ def _prepend(first: Lines, rest: Iterator[Lines]) -> Iterator[Lines]:
 
 @contextlib.contextmanager
 def open_input(name: str) -> Iterator[int]:
-    """A descriptor of a file of lines; stdin stays open. Raises InputError."""
+    """Open a file of lines and yield its descriptor; stdin stays open. Raises InputError."""
     if name == "-":
         yield STDIN
         return

@@ -1,4 +1,4 @@
-"""The files below a folder, in an order that does not depend on the file system."""
+"""The files below a folder, in the same order on every file system."""
 
 import errno
 import os
@@ -17,10 +17,10 @@ class FoundFile(NamedTuple):
     """One file below a folder.
 
     Attributes:
-        path: as given, followed by the way down.
-        folder: name of the folder that holds it, b"" for the folder that was given.
-        problem: why a folder cannot be listed, "" for files.
-        num_frames: images in a folder of frames; 0 for a file.
+        path: the given folder with the path below it.
+        folder: name of the file's folder; b"" in the given folder.
+        problem: why a folder cannot be listed; "" for files.
+        num_frames: number of images in a folder of frames; 0 for a file.
     """
 
     path: bytes
@@ -38,18 +38,18 @@ class _Level(NamedTuple):
 
 
 def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[FoundFile]:
-    """Every file below ``top``, each folder sorted by the bytes of its names, depth first.
+    """Yield every file below ``top``, depth first, each folder sorted by the bytes of its names.
 
-    One folder at a time is held. Links are followed, except to a folder that is being walked already. Unfinished files
-    that omni itself leaves (``.NAME.part``, ``.NAME.state``, ``*.done.json``, ...) are passed over; every other hidden
-    file is a file. A folder that cannot be listed is given with its ``problem``.
+    Links are followed, except to a folder above. Files that omni leaves beside outputs (``.NAME.part``,
+    ``.NAME.state``, ``*.done.json``, ...) are skipped; other hidden files are not. A folder that cannot be listed is
+    yielded with its ``problem``.
 
     Args:
         top: a folder.
-        frames: give a folder of numbered images (two or more, nothing else in it) as one entry.
-        without: folders to pass over where they lie below ``top``; they need not be there.
+        frames: yield a folder that contains two or more numbered images and nothing else as one entry.
+        without: folders to skip; they need not exist.
     """
-    passed_over = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
+    skipped = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
     prefix = b"" if os.path.normpath(top) == "." else os.fsencode(top)
     opened = _open_level(prefix or b".", b"", (), frames=frames)
     if opened is None:
@@ -68,7 +68,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
         if name not in level.folders:
             yield FoundFile(path, level.name)
             continue
-        below = _open_level(path, name, passed_over + [above.identity for above in stack], frames=frames)
+        below = _open_level(path, name, skipped + [above.identity for above in stack], frames=frames)
         if isinstance(below, FoundFile):
             yield below._replace(folder=level.name)
         elif below is not None:
@@ -78,7 +78,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
 def _open_level(
     path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], *, frames: bool
 ) -> _Level | FoundFile | None:
-    """The sorted names of a folder; None for one of those ``above``; Found for frames or what cannot be listed."""
+    """The names in a folder; None if it is one of ``above``; a FoundFile for frames or an unreadable folder."""
     try:
         status = os.stat(path)  # noqa: PTH116 (bytes)
         identity = (status.st_dev, status.st_ino)
@@ -93,7 +93,7 @@ def _open_level(
 
 
 def _list(path: bytes) -> tuple[list[bytes], set[bytes]]:
-    """Sorted names of a folder, and which of them are folders."""
+    """The sorted names in a folder, and those of them that are folders."""
     names: list[bytes] = []
     folders: set[bytes] = set()
     with os.scandir(path) as entries:
@@ -106,14 +106,14 @@ def _list(path: bytes) -> tuple[list[bytes], set[bytes]]:
                 if entry.is_dir():
                     folders.add(name)
             except OSError as error:
-                if error.errno not in (errno.ELOOP, errno.EACCES):  # opening it will say so, as of any file
+                if error.errno not in (errno.ELOOP, errno.EACCES):  # reported when the file is opened
                     raise
     names.sort()
     return names, folders
 
 
 def _are_numbered(names: list[bytes]) -> bool:
-    """True if all names are one prefix, a number, and an image's suffix."""
+    """True if all names consist of the same prefix, a number, and a suffix of images."""
     prefixes = set()
     for name in names:
         match = _NUMBERED_IMAGE.fullmatch(name)

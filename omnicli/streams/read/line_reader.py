@@ -1,4 +1,4 @@
-"""Lines of a file, a pipe or stdin, plain or compressed, without ever holding the whole."""
+"""Lines of a file, a pipe or stdin, plain or compressed, in constant memory."""
 
 import os
 import select
@@ -14,21 +14,21 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 
 CHUNK_BYTES = 1 << 18
-PACKED_BYTES = 1 << 13  # decompressed at a time: well-packed lines grow a hundredfold
+PACKED_BYTES = 1 << 13  # decompressed at a time: text may grow a hundredfold
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing: the default of ``on_wait``."""
 
 
 class Lines(NamedTuple):
-    """Some consecutive lines, without their ends.
+    """Consecutive lines without their ends.
 
     Attributes:
-        first: 1-based number of the first of them.
-        lines: at least one; blank ones are there too, so that numbers stay right.
+        first: 1-based number of the first line.
+        lines: at least one, blank lines included.
     """
 
     first: int
@@ -36,22 +36,22 @@ class Lines(NamedTuple):
 
 
 def read_lines(
-    handle: int, *, name: str, separator: bytes = b"\n", on_wait: Callable[[], None] = nothing
+    handle: int, *, name: str, separator: bytes = b"\n", on_wait: Callable[[], None] = do_nothing
 ) -> Iterator[Lines]:
-    """Every line of the open file, as many at a time as arrived together; gzip and zstd are known by their content.
+    """Yield all lines of the open file, as many at a time as arrive; gzip and zstd are recognised by content.
 
-    The handle stays open. A byte-order mark is taken off; the last line needs no end.
+    The handle stays open. A byte-order mark is removed; the last line needs no end.
 
     Args:
         handle: descriptor of a file, pipe, FIFO or terminal.
         name: for messages.
         separator: one byte.
-        on_wait: called before a read that would wait for a pipe, so that what is done can be handed on first.
+        on_wait: called before a read that has to wait for a pipe, to flush outputs.
 
     Raises:
-        InputError: a compressed stream is cut or damaged (after the lines before that place), or reading fails.
+        InputError: a compressed stream is truncated or damaged (raised after its readable lines), or reading fails.
     """
-    pieces: list[bytes] = []  # of a line that has not ended yet
+    pieces: list[bytes] = []  # of a line that has not ended
     number = 1
     try:
         for chunk in _without_mark(_decompressed(_chunks(handle, on_wait))):
@@ -72,9 +72,9 @@ def read_lines(
 
 
 def _chunks(handle: int, on_wait: Callable[[], None]) -> Iterator[bytes]:
-    """What each read gives; a pipe gives what is there."""
+    """Yield the bytes of each read; a pipe returns what is available."""
     may_wait = not stat.S_ISREG(os.fstat(handle).st_mode)
-    poller = select.poll()  # unlike select.select, it takes descriptors above 1023
+    poller = select.poll()  # unlike select.select, it accepts descriptors above 1023
     if may_wait:
         poller.register(handle, select.POLLIN | select.POLLHUP)
     while True:
@@ -87,7 +87,7 @@ def _chunks(handle: int, on_wait: Callable[[], None]) -> Iterator[bytes]:
 
 
 def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks as they are, or what the gzip members or zstd frames among them hold."""
+    """Yield the chunks, decompressed if they are gzip or zstd."""
     first = next(chunks, b"")
     while 0 < len(first) < len(ZSTD) and (GZIP.startswith(first[:2]) or ZSTD.startswith(first)):
         more = next(chunks, b"")
@@ -107,9 +107,9 @@ def _small(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _members(data: bytes, chunks: Iterator[bytes], *, magic: bytes) -> Iterator[bytes]:
-    """The content of consecutive gzip members or zstd frames. Raises EOFError where the last one is cut."""
+    """Yield the content of consecutive gzip members or zstd frames. Raises EOFError if the last one is truncated."""
     while True:
-        data = data.lstrip(b"\0") if magic == GZIP else data  # tape padding after a member is legal
+        data = data.lstrip(b"\0") if magic == GZIP else data  # gzip allows zero bytes after a member
         while len(data) < len(magic):
             more = next(chunks, b"")
             if not more:
@@ -131,7 +131,7 @@ def _members(data: bytes, chunks: Iterator[bytes], *, magic: bytes) -> Iterator[
 
 
 def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks without a UTF-8 byte-order mark at the start."""
+    """Yield the chunks without the UTF-8 byte-order mark."""
     first = next(chunks, b"")
     while first and len(first) < len(UTF8_BOM) and UTF8_BOM.startswith(first):
         more = next(chunks, b"")

@@ -1,7 +1,7 @@
-"""Every kind of INPUT as one stream of records.
+"""All INPUTs of a command as one stream of records.
 
-Media files, folders, JSONL (plain, gzip, zstd), HDF5 shards, WebDataset tars, annotation lists, stdin. Content decides
-what a file is; names only help to tell a list from a page that a crawler saved as ``x.jpg``.
+An input is a media file, a folder, JSONL (plain, gzip, zstd), an HDF5 shard, a WebDataset tar, an annotation list, or
+stdin. The content decides the kind of a file; the name only distinguishes a list from a web page saved as ``x.jpg``.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import LIST_FORMATS
 from omnicli.streams.read.dispatch import STDIN, Reader, parse_lines, read_names
 from omnicli.streams.read.file_records import Rejected
-from omnicli.streams.read.line_reader import Lines, nothing
+from omnicli.streams.read.line_reader import Lines, do_nothing
 from omnicli.streams.record import OnDrop, Record
 
 
@@ -25,33 +25,33 @@ def read_records(
     files_from: str | None = None,
     null_separated: bool = False,
     root: str | None = None,
-    shard: Part | None = None,
+    part: Part | None = None,
     limit: int | None = None,
     list_format: str | None = None,
     frames: bool = False,
     on_drop: OnDrop,
-    on_wait: Callable[[], None] = nothing,
+    on_wait: Callable[[], None] = do_nothing,
 ) -> Iterator[Record]:
-    """All records of all inputs, in order, lazily and in flat memory.
+    """Yield the records of all inputs, in order and in constant memory.
 
-    Each has ``id`` (unless it has neither id nor path); media files that are found or named have ``path``, ``media``
-    and, below a folder, ``query``. Positions count 0, 1, 2, ... after ``shard`` and ``limit``, rejects included.
+    Each record has an ``id``, unless it has neither ID nor path; records of media files have ``path``, ``media`` and,
+    below a folder, ``query``. Positions count 0, 1, 2, ... after ``part`` and ``limit`` are applied, rejects included.
 
     Args:
-        inputs: as typed; none: stdin, unless it is a terminal.
-        files_from: a file with more inputs, one a line ("-": stdin). Ours: a media file named there that is missing is
-            a counted reject, a stream that is missing an error, as any argument is.
+        inputs: files, folders or "-"; none reads stdin, unless it is a terminal.
+        files_from: a file with more inputs, one per line ("-": stdin). Ours: a missing media file in it is a reject;
+            a missing stream of records is an error, as for arguments.
         null_separated: ``files_from`` is separated by NUL.
-        root: where relative paths of records start; taken off the paths of files that are found or named.
-        shard: take only this part.
-        limit: take only the first so many.
-        list_format: what annotation lists are ("mmaction", "frames", "kinetics", "ucf101"); None recognises them.
+        root: folder of relative paths in records; removed from the paths of media files.
+        part: read only the records of this part.
+        limit: maximum number of records.
+        list_format: of annotation lists ("mmaction", "frames", "kinetics", "ucf101"); None recognises it.
         frames: a folder of numbered images is one record.
-        on_drop: told of everything that is no readable media: "unreadable: not media (HTML page)".
+        on_drop: called with each file that is not readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
 
     Raises:
-        UsageError: at once, if there is nothing to read or stdin is asked for twice.
+        UsageError: immediately, if there is no input or stdin is named twice.
         InputError: while reading; names file and line.
     """
     found = find_records(
@@ -63,7 +63,7 @@ def read_records(
         frames=frames,
         on_wait=on_wait,
     )
-    return _number(found, shard=shard, limit=limit, on_drop=on_drop)
+    return _number(found, part=part, limit=limit, on_drop=on_drop)
 
 
 def find_records(
@@ -74,13 +74,15 @@ def find_records(
     root: str | None = None,
     list_format: str | None = None,
     frames: bool = False,
-    on_wait: Callable[[], None] = nothing,
+    on_wait: Callable[[], None] = do_nothing,
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
 ) -> Iterator[Any]:
-    """What inputs hold, before it is numbered: records, ``Rejected``, and what ``parse_lines`` makes of lines of JSON.
+    """Yield the records of all inputs without positions, ``Rejected`` for unreadable files.
+
+    ``parse_lines`` replaces what is yielded for lines of JSON.
 
     Raises:
-        UsageError: at once, as ``read_records``.
+        UsageError: immediately, as ``read_records``.
         InputError: while reading.
     """
     names = list(inputs)
@@ -99,23 +101,23 @@ def find_records(
 
 
 def read_file_list(files_from: str, *, null_separated: bool = False) -> list[str]:
-    """The names in a ``--files-from`` file, for who needs them all before the first is read. Raises InputError."""
+    """All names in a ``--files-from`` file. Raises InputError."""
     return list(read_names(files_from, separator=_separator(null_separated)))
 
 
-def _number(found: Iterator[Record], *, shard: Part | None, limit: int | None, on_drop: OnDrop) -> Iterator[Record]:
-    """Positions for what belongs to the shard, up to the limit; rejects leave here."""
+def _number(found: Iterator[Record], *, part: Part | None, limit: int | None, on_drop: OnDrop) -> Iterator[Record]:
+    """Number the records of the part, up to the limit, and drop the rejects."""
     if limit == 0:
         return
     position = 0
-    with contextlib.closing(found):  # type: ignore[type-var]  # it is a generator: files close with it
+    with contextlib.closing(found):  # type: ignore[type-var]  # a generator, which closes its file
         for record in found:
-            if shard is not None and not shard.holds(record):
+            if part is not None and not part.holds(record):
                 continue
             record.position = position
             position += 1
             if type(record) is Rejected:
-                on_drop(Record(record, origin=record.origin, line=record.line, position=record.position), record.why)
+                on_drop(Record(record, origin=record.origin, line=record.line, position=record.position), record.reason)
             else:
                 yield record
             if position == limit:
@@ -127,5 +129,5 @@ def _separator(null_separated: bool) -> bytes:
 
 
 def _has_stdin() -> bool:
-    """True if stdin is open and no terminal."""
+    """True if stdin is open and not a terminal."""
     return sys.stdin is not None and not os.isatty(STDIN)

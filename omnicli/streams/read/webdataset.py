@@ -1,4 +1,4 @@
-"""Records of a tar in WebDataset layout: consecutive members with one key are one record."""
+"""Records of a tar in WebDataset layout: consecutive members with the same key are one record."""
 
 import os
 import posixpath
@@ -10,7 +10,7 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 from omnicli.streams.files.tar_headers import Member, walk_members
-from omnicli.streams.read.file_records import placed_fields, shown_name, unreadable_file
+from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_file
 from omnicli.streams.record import Record, parse_record
 
 _SIDECARS = (".json", ".txt", ".cls")
@@ -18,15 +18,15 @@ MAX_SIDECAR_BYTES = 64 << 20
 
 
 def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
-    """One record a media member, in stored order, with the keys of the ``.json`` beside it.
+    """Yield one record per media member, in stored order, with the fields of its ``.json`` member.
 
-    The key is the name up to the first dot of its last part, so folders tell equal names apart. ``.txt`` becomes
-    ``caption`` unless there is one; members that are neither media nor text are passed over when their key has media.
-    Ours: two media members of one key are two records with the same sidecar; the folder inside the tar is the
-    ``query``, as it is for files; a member that is cut, sparse or a link is a counted reject.
+    The key is the name up to the first dot after the last slash. ``.txt`` becomes ``caption`` unless the ``.json`` has
+    one. Other members are skipped if their key has media. Ours: two media members of one key are two records with the
+    same fields; the folder inside the tar is the ``query``, as for files; a member that is truncated, sparse or a link
+    is a reject.
 
     Raises:
-        InputError: no tar, a damaged header, or a ``.json`` that is no JSON object.
+        InputError: not a tar, a damaged header, or a ``.json`` that is not a JSON object.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -42,7 +42,7 @@ def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
 
 
 def _key(member: Member) -> str:
-    """``a/b.c/0001`` of ``a/b.c/0001.left.jpg``; the dot that hides a file belongs to its key."""
+    """``a/b.c/0001`` for ``a/b.c/0001.left.jpg``; the dot of a hidden file is part of its key."""
     folder, _, base = member.name.rpartition("/")
     stem = base[:1] + base[1:].partition(".")[0]
     return f"{folder}/{stem}"
@@ -67,7 +67,7 @@ def _read_group(members: list[Member], handle: int, tar: str, root: str | None) 
 
 
 def _sniff_member(member: Member, handle: int) -> tuple[str | None, str]:
-    """The media kind, and the problem if it cannot be read or is none."""
+    """The media kind or None, and why the member is not readable media or ""."""
     if member.problem:
         return None, member.problem
     kind, description = sniff(os.pread(handle, min(HEAD_BYTES, member.size), member.offset))
@@ -77,8 +77,8 @@ def _sniff_member(member: Member, handle: int) -> tuple[str | None, str]:
 
 
 def _media_record(member: Member, kind: str | None, problem: str, shared: Record, tar: str, root: str | None) -> Record:
-    odd = shown_name(member.name)
-    fields: dict[str, Any] = placed_fields(f"{tar}#{odd or member.name}" if member.name else tar, root)
+    odd = escaped_name(member.name)
+    fields: dict[str, Any] = file_fields(f"{tar}#{odd or member.name}" if member.name else tar, root)
     if odd is not None:
         return unreadable_file("name is not UTF-8", {"id": fields["id"]}, origin=tar)
     if kind is not None:
@@ -92,14 +92,14 @@ def _media_record(member: Member, kind: str | None, problem: str, shared: Record
 
 
 def _read_sidecars(sidecars: list[Member], handle: int, tar: str) -> Record:
-    """Keys of the ``.json`` members and the ``caption``. Raises InputError."""
+    """The fields of the ``.json`` members, and the ``caption``. Raises InputError."""
     shared = Record()
     for member in sorted(sidecars, key=lambda sidecar: not sidecar.name.endswith(".json")):
         if not member.name.endswith((".json", ".txt")):
             continue
         where = f"{tar}#{member.name}"
         if member.size > MAX_SIDECAR_BYTES:
-            raise InputError(f"{where}: {member.size:,} bytes are too many for the text of one record")
+            raise InputError(f"{where}: {member.size:,} bytes are too many for the fields of one record")
         content = os.pread(handle, member.size, member.offset)
         if member.name.endswith(".json"):
             shared.update(parse_record(content, origin=where, line_number=1))

@@ -1,8 +1,8 @@
-"""Many input files to a folder: one output file each, and a marker that says it is done.
+"""``-o DIR/``: one output file per input file, and a marker for each finished one.
 
-The marker ``NAME.done.json`` is written last. It holds the digest of the input, every deciding option, and how many
-shards there are, so a rerun does exactly what is missing, and refuses to mix the results of two different runs in one
-folder.
+The marker ``NAME.done.json`` is written last. It contains the digest of the input, every option that changes the
+output, and the number of shards. So a rerun processes only the missing files, and refuses to mix the results of two
+different runs in one folder.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ import msgspec
 
 from omnicli.errors import InputError, OmniError, UsageError
 from omnicli.streams.partition import Part
-from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES, look
-from omnicli.streams.read.file_records import shown_name
+from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES, identify
+from omnicli.streams.read.file_records import escaped_name
 from omnicli.streams.read.folder import walk_files
 from omnicli.streams.shards.ownership import find_shards
 from omnicli.streams.write.atomic import named_errors, open_atomic
@@ -26,7 +26,7 @@ READ_BYTES = 1 << 20
 
 
 class OutputFolders(NamedTuple):
-    """The folders that a run writes to: ``-o DIR/``, and those of ``--rejects`` and ``--shards``."""
+    """The folders that a run writes to: ``-o DIR/``, ``--rejects`` and ``--shards``."""
 
     out: Path
     rejects: Path | None = None
@@ -35,13 +35,15 @@ class OutputFolders(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and where its output goes.
+    """One input file and its outputs.
 
     Attributes:
-        key: path below the common parent, what ``--shard`` hashes.
-        rejects: where its rejects go, or None.
-        shards: the folder of its shards, or None.
-        shard_prefix: of their names: names of files may be equal, paths are not.
+        source: the input file.
+        out: the output file.
+        key: path below the common parent, which decides the part.
+        rejects: file for rejects, or None.
+        shards: folder for shards, or None.
+        shard_prefix: of the shards' names; contains the path, since file names may be equal.
     """
 
     source: Path
@@ -53,39 +55,38 @@ class Job:
 
     @property
     def marker(self) -> Path:
-        """The file that says this job is done."""
+        """The file that marks the job as done."""
         return self.out.with_name(f"{self.out.name}.done.json")
 
-    def beside(self, num_shards: int) -> list[Path]:
-        """What is made beside the output: its rejects and so many shards."""
-        shards = (
-            [self.shards / f"{self.shard_prefix}{index:05d}.h5" for index in range(num_shards)] if self.shards else []
-        )
+    def further_outputs(self, num_shards: int) -> list[Path]:
+        """The job's shards and its file of rejects."""
+        prefix = self.shard_prefix
+        shards = [self.shards / f"{prefix}{index:05d}.h5" for index in range(num_shards)] if self.shards else []
         return [*shards, self.rejects] if self.rejects else shards
 
 
-def plan_jobs(
-    inputs: Sequence[str], places: OutputFolders, *, shard: Part | None, on_leave_out: Callable[[Path, str], None]
+def find_jobs(
+    inputs: Sequence[str], folders: OutputFolders, *, part: Part | None, on_skip: Callable[[Path, str], None]
 ) -> list[Job]:
-    """One job an input file: files as given, folders walked for JSONL, shards and tars as every reader walks them.
+    """One job per input file: the given files, and JSONL files, shards and tars below the given folders.
 
-    A folder that the run itself writes to may lie below one of its inputs; it is passed over.
+    Folders that the run writes to are skipped below its inputs.
 
     Args:
         inputs: files and folders.
-        places: where the run writes.
-        shard: take only this part.
-        on_leave_out: told of each file below a folder that is neither records nor media, and what it is.
+        folders: of the outputs.
+        part: return only the jobs of this part.
+        on_skip: called with each file below a folder that is neither records nor media, and what it is.
 
     Raises:
-        UsageError: an input is a stream, a folder holds media or no record file, two inputs would write one output, or
-            an output would be an input, of this run or the next.
+        UsageError: an input is a stream, a folder contains media or no record file, two inputs have the same output, or
+            an output is an input of this run or of the next.
         InputError: an input does not exist, or a folder cannot be listed.
     """
-    sources = [source for name in inputs for source in _record_files(name, places, on_leave_out)]
+    sources = [source for name in inputs for source in _record_files(name, folders, on_skip)]
     if not sources:
         raise UsageError(
-            "-o DIR/ makes one output file an input file: give .jsonl, .h5 or .tar files, or folders of them"
+            "-o DIR/ writes one output file per input file: give .jsonl, .h5 or .tar files, or folders of them"
         )
     absolute = [Path(os.path.abspath(source)) for source in sources]  # noqa: PTH100 (links are not followed)
     common = Path(os.path.commonpath([source.parent for source in absolute]))
@@ -93,20 +94,20 @@ def plan_jobs(
     for source, full in zip(sources, absolute, strict=True):
         key = full.relative_to(common).as_posix()
         name = _output_name(key)
-        out = places.out / name
+        out = folders.out / name
         if out in jobs and jobs[out].source != source:
             raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
-        rejects = places.rejects / name if places.rejects else None
-        jobs[out] = Job(source, out, key, rejects, places.shards, shard_prefix=f"{name.removesuffix('.jsonl')}-")
-    _refuse_outputs_among_inputs(jobs.values(), [name for name in inputs if Path(name).is_dir()], places)
-    return [job for job in jobs.values() if shard is None or shard.holds_key(job.key)]
+        rejects = folders.rejects / name if folders.rejects else None
+        jobs[out] = Job(source, out, key, rejects, folders.shards, shard_prefix=f"{name.removesuffix('.jsonl')}-")
+    _refuse_outputs_among_inputs(jobs.values(), [name for name in inputs if Path(name).is_dir()], folders)
+    return [job for job in jobs.values() if part is None or part.holds_key(job.key)]
 
 
 def is_done(job: Job, options: Mapping[str, Any]) -> bool:
-    """True if the job's output is there with its rejects and shards, made from this input with these options.
+    """True if all outputs of the job exist, made from this input with these options.
 
     Raises:
-        OmniError: it was made with other options (names them), or the input has changed since.
+        OmniError: they were made with other options (names them), or the input has changed.
     """
     try:
         marker = msgspec.json.decode(job.marker.read_bytes())
@@ -120,26 +121,26 @@ def is_done(job: Job, options: Mapping[str, Any]) -> bool:
     if changed:
         what = ", ".join(f"{key} {theirs.get(key)!r} then, {ours.get(key)!r} now" for key in changed)
         raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
-    if not all(path.exists() for path in job.beside(marker.get("shards", 0))):
+    if not all(path.exists() for path in job.further_outputs(marker.get("shards", 0))):
         return False
     stat = job.source.stat()
     same_file = marker.get("size") == stat.st_size and marker.get("mtime_ns") == stat.st_mtime_ns
     if not same_file and marker.get("digest") != file_digest(job.source):
-        raise OmniError(f"{job.source}: has changed since {job.out} was made of it; use --no-resume to make it again")
+        raise OmniError(f"{job.source}: has changed since {job.out} was made from it; use --no-resume to make it again")
     return True
 
 
 def unmark(job: Job) -> None:
-    """Forget that the job was done, before any of its files is replaced. Raises OutputError."""
+    """Remove the marker, before any output is replaced. Raises OutputError."""
     with named_errors(str(job.marker)):
         job.marker.unlink(missing_ok=True)
 
 
 def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, int]) -> None:
-    """Write the marker, last of all. Raises OutputError."""
+    """Write the marker, after all outputs. Raises OutputError."""
     stat = job.source.stat()
     marker = {
-        "input": shown_name(str(job.source)) or str(job.source),
+        "input": escaped_name(str(job.source)) or str(job.source),
         "size": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
         "digest": file_digest(job.source),
@@ -151,19 +152,19 @@ def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, in
         file.write(msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n")
 
 
-def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, shards_total: int) -> str:
-    """The shards that still have work, as Slurm writes them: ``--array=0,3-5``; empty when all is done.
+def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, parts: int) -> str:
+    """The unfinished parts as an option of sbatch, ``--array=0,3-5``; "" if all jobs are done.
 
     Raises:
         OmniError: as ``is_done``.
     """
     open_jobs = [job for job in jobs if not is_done(job, options)]
-    indices = [i for i in range(shards_total) if any(Part(i, shards_total).holds_key(job.key) for job in open_jobs)]
+    indices = [i for i in range(parts) if any(Part(i, parts).holds_key(job.key) for job in open_jobs)]
     return f"--array={_ranges(indices)}" if indices else ""
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE2b of a file's bytes, hex."""
+    """BLAKE2b of a file, in hexadecimal."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
@@ -171,86 +172,85 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record_files(name: str, places: OutputFolders, on_leave_out: Callable[[Path, str], None]) -> list[Path]:
+def _record_files(name: str, folders: OutputFolders, on_skip: Callable[[Path, str], None]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        _refuse_inputs_among_outputs(path, places)
-        return list(
-            _walk_record_files(name, [place for place in places if place and _lies_below(place, path)], on_leave_out)
-        )
+        _refuse_inputs_among_outputs(path, folders)
+        without = [folder for folder in folders if folder and _lies_below(folder, path)]
+        return list(_walk_record_files(name, without, on_skip))
     if name == "-" or (path.exists() and not path.is_file()):
-        raise UsageError(f"-o DIR/ makes one output file an input file; {name} is a stream")
+        raise UsageError(f"-o DIR/ writes one output file per input file; {name} is a stream")
     if not path.exists():
         raise InputError(f"{name}: no such file or directory")
     return [path]
 
 
-def _walk_record_files(name: str, without: Sequence[Path], on_leave_out: Callable[[Path, str], None]) -> Iterator[Path]:
+def _walk_record_files(name: str, without: Sequence[Path], on_skip: Callable[[Path, str], None]) -> Iterator[Path]:
     for found in walk_files(name, without=without):
         path = Path(os.fsdecode(found.path))
         if found.problem:
             raise InputError(f"{path}: {found.problem}")
-        if _holds_records(path):
+        if _has_records(path):
             yield path
             continue
-        kind, problem, _ = look(found.path)
+        kind, problem, _ = identify(found.path)
         if kind is not None:
             raise UsageError(
-                f"-o DIR/ makes one output file a file of records, and {path} is media ({kind}): "
-                f"use -o FILE, or first list what lies there: omni index {name} -o list.jsonl"
+                f"-o DIR/ writes one output file per file of records, and {path} is media ({kind}): "
+                f"use -o FILE, or list the media first: omni index {name} -o list.jsonl"
             )
-        on_leave_out(path, problem)
+        on_skip(path, problem)
 
 
-def _holds_records(path: Path) -> bool:
+def _has_records(path: Path) -> bool:
     return path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file()
 
 
-def _refuse_outputs_among_inputs(jobs: Iterable[Job], folders: Sequence[str], places: OutputFolders) -> None:
-    """Check that no output replaces an input, or lies where the next run takes it for one. Raises UsageError."""
+def _refuse_outputs_among_inputs(jobs: Iterable[Job], tops: Sequence[str], folders: OutputFolders) -> None:
+    """Raise UsageError if an output would replace an input, or if the next run would read it as an input."""
     jobs = list(jobs)
     sources = {os.path.realpath(job.source) for job in jobs}
     walked = {
-        place: [os.path.realpath(top) for top in folders if not _lies_below(place, Path(top))]
-        for place in places
-        if place
+        folder: [os.path.realpath(top) for top in tops if not _lies_below(folder, Path(top))]
+        for folder in folders
+        if folder
     }
     for job in jobs:
         shard = job.shards / f"{job.shard_prefix}00000.h5" if job.shards else None
-        for place, path in zip(places, (job.out, job.rejects, shard), strict=True):
-            if place is None or path is None:
+        for folder, path in zip(folders, (job.out, job.rejects, shard), strict=True):
+            if path is None or folder is None:
                 continue
             real = Path(os.path.realpath(path))
             if str(real) in sources:
                 raise UsageError(f"{path} is an input and would be replaced; write to another folder")
-            if any(real.is_relative_to(top) for top in walked[place]):
-                raise UsageError(f"{path} would be an input of the next run; write to a folder of its own")
+            if any(real.is_relative_to(top) for top in walked[folder]):
+                raise UsageError(f"{path} would be an input of the next run; write to another folder")
 
 
-def _refuse_inputs_among_outputs(top: Path, places: OutputFolders) -> None:
-    """Check that the folders passed over below ``top`` hold what a run like this has written. Raises UsageError."""
-    for place in places:
-        if place is None or not _lies_below(place, top) or _has_marks(places.out):
+def _refuse_inputs_among_outputs(top: Path, folders: OutputFolders) -> None:
+    """Raise UsageError if an output folder below ``top`` contains inputs and no outputs of an earlier run."""
+    for folder in folders:
+        if folder is None or not _lies_below(folder, top) or _has_marks(folders.out):
             continue
-        for path in place.rglob("*"):
-            if _holds_records(path):
+        for path in folder.rglob("*"):
+            if _has_records(path):
                 raise UsageError(
-                    f"{path} is an input, and outputs would be written to {place}; give them another folder"
+                    f"{path} is an input, and outputs would be written to {folder}; write to another folder"
                 )
 
 
 def _has_marks(folder: Path) -> bool:
-    """True if a run over many files has finished one here or is at it."""
+    """True if the folder contains finished or unfinished outputs of ``-o DIR/``."""
     return any(path.name.endswith((".done.json", ".part", ".state")) for path in folder.rglob("*"))
 
 
-def _lies_below(place: Path, top: Path) -> bool:
-    real, real_top = os.path.realpath(place), os.path.realpath(top)
+def _lies_below(folder: Path, top: Path) -> bool:
+    real, real_top = os.path.realpath(folder), os.path.realpath(top)
     return real != real_top and Path(real).is_relative_to(real_top)
 
 
 def _output_name(key: str) -> str:
-    """The input's own name where that is JSONL, with its suffix as ``open_atomic`` knows it.
+    """The name of the input with a suffix that ``open_atomic`` knows.
 
     >>> [_output_name(key) for key in ("a/b.ndjson.gz", "C.JSONL.ZST", "d.tar")]
     ['a/b.ndjson.gz', 'C.jsonl.zst', 'd.jsonl']
@@ -262,7 +262,7 @@ def _output_name(key: str) -> str:
 
 
 def _ranges(indices: Sequence[int]) -> str:
-    """Whole numbers as Slurm writes them.
+    """Integers in the notation of Slurm.
 
     >>> _ranges([0, 3, 4, 5, 9])
     '0,3-5,9'

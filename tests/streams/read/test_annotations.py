@@ -67,7 +67,7 @@ def test_a_path_that_ends_in_a_number_is_believed_where_it_is_there():
 def test_two_numbers_after_a_path_without_suffix_are_ambiguous():
     assert message("clip_1 120 3\nclip_2 90 4") == (
         "list.txt:1: could be 'path label label' or 'folder num_frames label': 'clip_1 120 3'; "
-        "say --list-format mmaction or --list-format frames"
+        "use --list-format mmaction or --list-format frames"
     )
 
 
@@ -91,7 +91,7 @@ def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(place):
 def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():
     (record,) = read(KINETICS + '"pet, the cat",abc,0,10,val', root="data")
     assert type(record) is Rejected
-    assert record.why == "unreadable: no such file"
+    assert record.reason == "unreadable: no such file"
     assert record["class_name"] == "pet, the cat"
     assert record["path"] == "abc_000000_000010.mp4"
 
@@ -134,7 +134,7 @@ def test_mmaction_lists_of_ucf101_count_from_zero():
 def test_ucf101_numbers_without_class_ind_are_ambiguous_but_test_lists_are_not():
     assert message(f"Archery/{UCF} 2") == (
         "list.txt:1: labels may count from 1 (UCF101) or from 0 (mmaction); put classInd.txt beside the list, "
-        "or say --list-format ucf101 or --list-format mmaction"
+        "or use --list-format ucf101 or --list-format mmaction"
     )
     assert read(f"Archery/{UCF} 2", list_format="ucf101")[0]["label"] == 1
     assert read(f"Archery/{UCF} 2", list_format="mmaction")[0]["label"] == 2
@@ -153,10 +153,10 @@ def test_a_ucf101_number_that_contradicts_the_class_is_an_error_at_its_line():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a.mp4 3\nb.mp4", "list.txt:2: no list that omni knows: 'b.mp4'; expected"),
+        ("a.mp4 3\nb.mp4", "list.txt:2: not a known list format: 'b.mp4'; expected"),
         ("a.mp4 3\n" * 300 + "b.mp4 x", "list.txt:301: expected 'path label', got 'b.mp4 x'"),
         ("a.mp4 -1", "list.txt:1: label -1 is negative: 'a.mp4 -1'"),
-        ("just words", "list.txt:1: no list that omni knows: 'just words'"),
+        ("just words", "list.txt:1: not a known list format: 'just words'"),
     ],
 )
 def test_a_bad_line_is_named_wherever_it_is(text, expected):

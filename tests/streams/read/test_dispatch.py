@@ -15,7 +15,7 @@ import zstandard
 from omnicli.errors import InputError
 from omnicli.streams.read.dispatch import Reader
 from omnicli.streams.read.file_records import Rejected
-from omnicli.streams.read.line_reader import nothing
+from omnicli.streams.read.line_reader import do_nothing
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -30,12 +30,12 @@ def _in_folder(tmp_path, monkeypatch):
 
 
 def read(*inputs: str, root=None, list_format=None, frames=False, files_from=None) -> list[Record]:
-    reader = Reader(root=root, list_format=list_format, frames=frames, on_wait=nothing)
+    reader = Reader(root=root, list_format=list_format, frames=frames, on_wait=do_nothing)
     return list(reader.read_all(inputs, files_from, separator=b"\n"))
 
 
 def whys(records: list[Record]) -> list[str]:
-    return [record.why if isinstance(record, Rejected) else "" for record in records]
+    return [record.reason if isinstance(record, Rejected) else "" for record in records]
 
 
 def write(name: str, content: bytes | str = JPEG) -> None:
@@ -149,7 +149,7 @@ def test_text_without_a_suffix_in_a_list_of_names_is_a_reject_not_a_list():
     write("deadbeef", "404 not found")
     write("names", "deadbeef\n")
     assert whys(read(files_from="names")) == ["unreadable: not media (text)"]
-    with pytest.raises(InputError, match=r"^deadbeef:1: no list that omni knows: '404 not found'"):
+    with pytest.raises(InputError, match=r"^deadbeef:1: not a known list format: '404 not found'"):
         read("deadbeef")
 
 
@@ -180,8 +180,8 @@ def test_errors_name_the_file_and_the_remedy():
         "x.tar.gz": "x.tar.gz: members of a compressed tar cannot be read in place; unpack it to .tar first",
         "x.tar": "x.tar: not a tar (text)",
         "x.h5": "x.h5: not an HDF5 file",
-        "x.json": "x.json:1: a JSON array; expected one object a line: jq -c '.[]' x.json",
-        "x.jsonl": "x.jsonl:3: not JSON (input data was truncated): '{\"id\":'; expected one object a line",
+        "x.json": "x.json:1: a JSON array; expected one object per line: jq -c '.[]' x.json",
+        "x.jsonl": "x.jsonl:3: not JSON (input data was truncated): '{\"id\":'; expected one object per line",
     }.items():
         with pytest.raises(InputError) as caught:
             read(name)
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_when_named_and_a_reject_belo
     refused = b"a"
     (record,) = read("web")
     assert isinstance(record, Rejected)
-    assert (record["id"], record.why) == ("web/a", "unreadable: permission denied")
+    assert (record["id"], record.reason) == ("web/a", "unreadable: permission denied")
     refused = b"web"
     with pytest.raises(InputError, match=r"^web: permission denied$"):
         read("web")

@@ -59,7 +59,7 @@ def test_shards_together_are_the_whole_and_the_limit_counts_rejects(tmp_path_fac
     whole = collect(str(web), limit=limit)
     assert len(whole) == (12 if limit is None else min(limit, 12))
     assert whole == collect(str(web))[: len(whole)]
-    parts = [collect(str(web), shard=Part(index, total)) for index in range(total)]
+    parts = [collect(str(web), part=Part(index, total)) for index in range(total)]
     assert sorted(line[1:] for part in parts for line in part) == sorted(line[1:] for line in collect(str(web)))
     for part in parts:
         assert [position for position, _, _ in part] == list(range(len(part)))

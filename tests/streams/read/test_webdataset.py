@@ -116,7 +116,7 @@ def test_what_is_no_media_is_a_counted_reject(members, why):
     else:
         (record,) = read(members)
     assert isinstance(record, Rejected)
-    assert record.why == why
+    assert record.reason == why
 
 
 def test_hidden_members_are_members():
@@ -131,7 +131,7 @@ def test_a_cut_tar_gives_the_good_records_and_one_reject(tmp_path):
     good, bad = read_tar("x.tar", root=None)
     assert good["id"] == "x.tar#1.jpg"
     assert isinstance(bad, Rejected)
-    assert (bad["id"], bad.why) == ("x.tar#2.jpg", "unreadable: truncated tar member")
+    assert (bad["id"], bad.reason) == ("x.tar#2.jpg", "unreadable: truncated tar member")
 
 
 def test_a_record_whose_sidecar_is_cut_is_a_reject(tmp_path):
@@ -140,7 +140,7 @@ def test_a_record_whose_sidecar_is_cut_is_a_reject(tmp_path):
     Path("x.tar").write_bytes(raw[: 3 * 512 + 100])
     (bad,) = read_tar("x.tar", root=None)
     assert isinstance(bad, Rejected)
-    assert (bad["id"], bad.why) == ("x.tar#1.jpg", "unreadable: truncated tar member")
+    assert (bad["id"], bad.reason) == ("x.tar#1.jpg", "unreadable: truncated tar member")
 
 
 def test_a_sidecar_that_is_no_json_names_the_member():
