@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything a change has to pass: lint, format, types, import layers, tests. Extra arguments go to pytest:
+# Run every check that a change has to pass: lint, format, types, import layers, tests. Extra arguments go to pytest:
 #
-#     bash tests/run.sh                     all of it
+#     bash tests/run.sh                     everything
 #     bash tests/run.sh tests/media -k exif
 #
-# Makes .venv where there is none; needs the network only for that.
+# Creates .venv if there is none, which needs the network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ find_python() {
     return 1
 }
 
-is_installed() { # every requirement of pyproject.toml, and omnicli from this folder
+is_installed() { # true if .venv has every requirement of pyproject.toml, and omnicli from this folder
     .venv/bin/python - <<'PYTHON' 2>/dev/null
 import pathlib, sys, tomllib
 from importlib import metadata
@@ -37,7 +37,7 @@ PYTHON
 }
 
 failed=()
-step() { # step NAME COMMAND...: run it, tell how long it took, go on if it fails
+step() { # step NAME COMMAND...: run the command, print its duration, continue if it fails
     local name=$1 started=$SECONDS
     shift
     printf -- '--- %s\n' "$name"
@@ -52,7 +52,7 @@ step() { # step NAME COMMAND...: run it, tell how long it took, go on if it fail
 [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
 is_installed || .venv/bin/python -m pip install --quiet -e '.[dev]'
 if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && ! command -v chromium google-chrome >/dev/null && command -v apt-get >/dev/null; then
-    (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true # its tests are skipped without
+    (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true # without it, the tests of pages in a browser are skipped
 fi
 
 bin=.venv/bin

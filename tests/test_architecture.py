@@ -1,9 +1,10 @@
-"""The house rules that a machine can check: imports point down, files stay short, every module has its test."""
+"""Rules of the code base that a machine can check: layers, names, sizes, tests and words."""
 
 import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ UNTESTED: set[str] = {
     "omnicli.__main__", "omnicli.training.context",
     "omnicli.training.validation",
 }  # fmt: skip
+ROOT_MODULES = {"__init__", "__main__", "app", "console", "cpus", "errors", "process", "reasons", "rng"}
+SHARED_CLASS_NAMES = {"AuxiliaryLabel", "LabelBy"}  # choices of two commands
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
 HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "av", "h5py")
@@ -138,6 +141,20 @@ def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     has_docstring = ast.get_docstring(node, clean=False) is not None
     body = node.body[1:] if has_docstring else node.body
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_only_listed_modules_lie_in_the_package_root():
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= ROOT_MODULES
+
+
+def test_no_two_public_classes_have_one_name():
+    names = Counter(
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in names.items() if count > 1} <= SHARED_CLASS_NAMES
 
 
 def test_names_say_what_a_file_is_for():

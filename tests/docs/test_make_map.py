@@ -1,0 +1,32 @@
+import importlib.util
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("make_map", DOCS / "make_map.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_map = load_generator()
+
+
+def test_the_map_has_a_heading_per_folder_and_a_line_per_module(tmp_path):
+    package = tmp_path / "package"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text('"""The package."""\n')
+    (package / "a.py").write_text('"""Reads ``b``.\n\nMore words.\n"""\n')
+    (package / "inner" / "__init__.py").write_text('"""The inner part."""\n')
+    lines = [line for line in make_map.map_lines(package) if line]
+    assert lines == ["### `package/`", "The package.", "- `a.py`: Reads `b`", "### `package/inner/`", "The inner part."]
+
+
+def test_only_the_text_between_the_markers_changes():
+    page = f"before\n{make_map.BEGIN}\nold\n{make_map.END}\nafter\n"
+    new = make_map.with_map(page)
+    assert new.startswith(f"before\n{make_map.BEGIN}\n") and new.endswith(f"\n{make_map.END}\nafter\n")
+    assert "old" not in new and "- `app.py`: " in new
+    assert make_map.with_map(new) == new
