@@ -1,24 +1,17 @@
-"""The ``omni`` command: a list of subcommands, and what an error becomes: one line on stderr and an exit code."""
+"""The ``omni`` command: a list of subcommands, and the exit code and message of every error."""
 
-import contextlib
 import errno
 import json
 import os
-import select
 import signal
 import sys
-import tempfile
-import threading
-import time
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from omnicli import __version__
+from omnicli import __version__, process
 from omnicli.commands import (
     balance,
     convert,
@@ -35,96 +28,18 @@ from omnicli.commands import (
 )
 from omnicli.commands import eval as eval_command
 from omnicli.commands import filter as filter_command
+from omnicli.commands.help import OmniCommand, help_text
 from omnicli.errors import Interrupted, OmniError, OutputError
 
-# Read by OpenMP when torch loads it: its idle threads sleep instead of spinning, so that decoders and other jobs of the
-# machine get the cores. A teacher's forward pass ran 2 to 4 times faster so wherever anything else was running.
+# OpenMP reads this when torch loads it: idle threads sleep instead of spinning, so that decoders and other jobs get the
+# cores. The forward pass ran 2 to 4 times faster while other processes were running.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-EXIT_BUG = 70
+EXIT_INTERNAL = 70
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_CTRL_C = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-EPILOG = """[bold]Exit codes[/bold]
-
-  0   done
-  1   an error you can act on
-  2   usage
-  3   more unreadable media than --max-bad; the output is complete
- 65   bad input
- 66   bad checkpoint
- 70   a bug of ours; a log is named
- 73   an output cannot be written
- 75   interrupted: run the same command again to go on (143 without -o)
-130   Ctrl-C
-141   the reader closed the pipe
-
-[bold]Environment[/bold]
-
-OMNI_DEVICE, OMNI_PRECISION, OMNI_WORKERS, OMNI_BATCH_SIZE, OMNI_SEED, OMNI_DEBUG=1 (tracebacks); NO_COLOR
-"""
-
-
-class OmniGroup(TyperGroup):
-    """Turns what a command raises into one line and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the subcommand."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            _forget(sys.stdout)
-            raise typer.Exit(EXIT_PIPE_CLOSED) from None
-        except KeyboardInterrupt:
-            _say(ctx, "stopped")
-            raise typer.Exit(EXIT_CTRL_C) from None
-        except OmniError as error:
-            _maybe_traceback()
-            _say(ctx, str(error))
-            code = error.exit_code
-            if isinstance(error, Interrupted) and not error.resumable:
-                code = EXIT_TERMINATED
-            raise typer.Exit(code) from None
-        except MemoryError:
-            _say(ctx, "out of memory; try a smaller --batch-size or fewer --workers")
-            raise typer.Exit(1) from None
-        except Exception as error:
-            if isinstance(error, OSError) and (problem := _flush(sys.stdout)):
-                _say(ctx, f"stdout: cannot write: {problem.strerror}")
-                raise typer.Exit(OutputError.exit_code) from None
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                _say(ctx, f"{error.filename or 'stdout'}: cannot write: {error.strerror}")
-                raise typer.Exit(OutputError.exit_code) from None
-            if type(error).__module__.partition(".")[0] in ("typer", "click"):
-                raise  # Typer's own: usage errors and exits
-            _maybe_traceback()
-            _say(ctx, f"a bug in omni: {type(error).__name__}: {error}; the traceback is in {_write_log(ctx)}")
-            raise typer.Exit(EXIT_BUG) from None
-
-
-def _help_text(docstring: str) -> str:
-    """A module's docstring as help: prose flows, indented examples keep their lines and gain a prompt."""
-    paragraphs = (
-        "\n".join(f"$ {line.strip()}" for line in paragraph.splitlines())
-        if paragraph.startswith("    ")
-        else " ".join(paragraph.split())
-        for paragraph in docstring.strip().split("\n\n")
-    )
-    return "\n\n".join(paragraphs)
-
-
-app = typer.Typer(
-    cls=OmniGroup,
-    help="Webly-supervised video recognition (OmniSource), one shell stage at a time: JSON lines in, JSON lines out.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
 STAGES, SUPPORT = "Stages", "Support"
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("dedup", dedup.command, STAGES),
@@ -142,20 +57,94 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("report", report.command, SUPPORT),
     ("convert", convert.command, SUPPORT),
 ]
+EPILOG = """omni COMMAND -h lists the most used options, omni COMMAND --help or omni help COMMAND all of them.
+
+[bold]Exit codes[/bold]
+
+  0   success
+  1   error that you can fix
+  2   wrong usage
+  3   more unreadable media than --max-bad; the output is complete
+ 65   invalid input
+ 66   invalid checkpoint
+ 70   internal error (a log file is printed)
+ 73   an output cannot be written
+ 75   interrupted: run the same command again to continue (143 without -o)
+130   Ctrl-C
+141   the reader closed the pipe
+
+[bold]Environment[/bold]
+
+OMNI_DEVICE, OMNI_PRECISION, OMNI_WORKERS, OMNI_BATCH_SIZE, OMNI_SEED, OMNI_DEBUG=1 (tracebacks); NO_COLOR
+"""
+
+
+class OmniGroup(TyperGroup):
+    """Turns the exception of a subcommand into one line on stderr and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """``omni help COMMAND`` is ``omni COMMAND --help``."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            process.discard(sys.stdout)
+            raise typer.Exit(EXIT_PIPE_CLOSED) from None
+        except KeyboardInterrupt:
+            raise _exit(ctx, EXIT_CTRL_C, "stopped") from None
+        except OmniError as error:
+            process.print_traceback_if_debugging()
+            is_lost = isinstance(error, Interrupted) and not error.resumable
+            raise _exit(ctx, EXIT_TERMINATED if is_lost else error.exit_code, str(error)) from None
+        except MemoryError:
+            raise _exit(ctx, 1, "out of memory; try a smaller --batch-size or fewer --workers") from None
+        except Exception as error:
+            if isinstance(error, OSError) and (problem := process.flush(sys.stdout)):
+                raise _exit(ctx, OutputError.exit_code, f"stdout: cannot write: {problem.strerror}") from None
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                name = error.filename or "stdout"
+                raise _exit(ctx, OutputError.exit_code, f"{name}: cannot write: {error.strerror}") from None
+            if type(error).__module__.partition(".")[0] in ("typer", "click"):
+                raise  # Typer's own: usage errors and exits
+            process.print_traceback_if_debugging()
+            log = process.write_crash_log(ctx.invoked_subcommand)
+            what = f"{type(error).__name__}: {error}"
+            raise _exit(ctx, EXIT_INTERNAL, f"internal error: {what}; the traceback is in {log}") from None
+
+
+def _exit(ctx: Any, code: int, text: str) -> typer.Exit:
+    """Print one line and make the exception that ends the command with this code."""
+    name = f"omni {ctx.invoked_subcommand}" if ctx.invoked_subcommand else "omni"
+    process.print_error(f"{name}: {text}")
+    return typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=OmniGroup,
+    help="Webly-supervised video recognition (OmniSource) in composable stages: JSON lines in, JSON lines out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
 for _name, _command, _panel in COMMANDS:
-    _help = _help_text(sys.modules[_command.__module__].__doc__ or "")
-    app.command(_name, rich_help_panel=_panel, help=_help)(_command)
+    _help = help_text(sys.modules[_command.__module__].__doc__ or "")
+    app.command(_name, cls=OmniCommand, rich_help_panel=_panel, help=_help)(_command)
 
 
 @app.callback(invoke_without_command=True)
 def options(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --version: versions of everything, as JSON.")] = False,
+    version: Annotated[bool, typer.Option("-V", "--version", help="Print the version and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: print all versions as JSON.")] = False,
 ) -> None:
-    """What ``omni`` itself takes."""
+    """Options of ``omni`` itself."""
     if as_json and not version:
-        raise typer.BadParameter("--json goes with --version")
+        raise typer.BadParameter("--json needs --version")
     if version:
         typer.echo(json.dumps(_versions()) if as_json else f"omni {__version__}")
         raise typer.Exit
@@ -166,44 +155,33 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
-    _spell_names_in_utf8()
-    _open_closed_streams()
+    process.restart_in_utf8()
+    process.reopen_closed_streams()
     code: Any = 0
-    listener = _stdout_again() if {"-h", "--help"} & set(sys.argv) else None
+    asks_help = {"-h", "--help", "help"} & set(sys.argv)
+    stdout = process.duplicate_stdout() if asks_help else None
     problem: OSError | None = None
     try:
         app(prog_name="omni")
     except SystemExit as end:
         code = end.code
-        if code == 1 and _is_deserted(listener):
-            code = EXIT_PIPE_CLOSED  # Typer's own end of a help that nobody reads
+        if code == 1 and process.has_no_reader(stdout):
+            code = EXIT_PIPE_CLOSED  # Typer's exit code for help that has no reader
     except OSError as error:  # help is printed before there is a command
         problem = error
-        _forget(sys.stdout)
-    problem = problem or _flush(sys.stdout)
+        process.discard(sys.stdout)
+    problem = problem or process.flush(sys.stdout)
     if isinstance(problem, BrokenPipeError):
         code = code or EXIT_PIPE_CLOSED
     elif problem and not code:
-        print(f"omni: stdout: cannot write: {problem.strerror}", file=sys.stderr)  # noqa: T201
+        process.print_error(f"omni: stdout: cannot write: {problem.strerror}")
         code = OutputError.exit_code
-    _flush(sys.stderr)
-    _leave(code)
-
-
-def _leave(code: Any) -> NoReturn:
-    """End the process with ``code``, also while a thread reads ahead.
-
-    The interpreter's own end would unwind such a thread where it waits for the lock, inside PyTorch's C++, and that
-    aborts: a job that was stopped with its state saved would end with 134 and not with 75, and not be requeued. Outputs
-    are closed by now.
-    """
-    if any(thread.daemon for thread in threading.enumerate()):
-        os._exit(code or 0)
-    sys.exit(code)
+    process.flush(sys.stderr)
+    process.exit_process(code)
 
 
 def _versions() -> dict[str, str]:
-    from importlib import metadata  # noqa: PLC0415 (only --version --json pays for it)
+    from importlib import metadata  # noqa: PLC0415 (only --version --json needs it)
 
     packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "av", "h5py", "msgspec", "typer")
     versions = {"omni": __version__, "python": sys.version.split()[0]}
@@ -213,81 +191,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
-
-
-def _stdout_again() -> int | None:
-    """Another descriptor of stdout, which keeps it in sight where ``rich`` points the first one at nothing."""
-    try:
-        return os.dup(1)
-    except OSError:
-        return None
-
-
-def _is_deserted(descriptor: int | None) -> bool:
-    """True for a pipe whose reader has gone away."""
-    if descriptor is None:
-        return False
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _spell_names_in_utf8() -> None:
-    """Start over in Python's UTF-8 mode where the locale is another: names in records are UTF-8 in any locale."""
-    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-
-
-def _open_closed_streams() -> None:
-    """Give the standard streams that our caller closed to nobody, lest a file we open gets their number and our words.
-
-    A closed stdin or stdout stays None for Python: who needs it says so. What would go to a closed stderr is lost.
-    """
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
-    if sys.stderr is None:
-        # print(file=None) would write to stdout
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (lives as long as the process)
-
-
-def _say(ctx: Any, text: str) -> None:
-    name = ctx.invoked_subcommand or "omni"
-    with contextlib.suppress(OSError):  # a full disk under stderr: the exit code still tells
-        print(f"omni {name}: {text}" if name != "omni" else f"omni: {text}", file=sys.stderr)  # noqa: T201
-
-
-def _maybe_traceback() -> None:
-    if os.environ.get("OMNI_DEBUG") == "1":
-        traceback.print_exc(file=sys.stderr)
-
-
-def _write_log(ctx: Any) -> Path:
-    """Keep the traceback where the user can find it."""
-    name = f"omni-{ctx.invoked_subcommand}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path = Path(tempfile.gettempdir()) / name
-    path.write_text(f"omni {__version__}\n{' '.join(sys.argv)}\n{traceback.format_exc()}", encoding="utf-8")
-    return path
-
-
-def _flush(stream: TextIO) -> OSError | None:
-    """Hand on what a standard stream still holds; where that fails, the error, and what it holds is forgotten."""
-    try:
-        stream.flush()
-    except OSError as error:
-        _forget(stream)
-        return error
-    except (AttributeError, ValueError):  # closed
-        pass
-    return None
-
-
-def _forget(stream: TextIO) -> None:
-    """Python flushes stdout and stderr once more at exit and would complain that nobody listens."""
-    try:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-    except (OSError, ValueError):
-        pass

@@ -62,7 +62,7 @@ def test_a_bug_is_70_and_keeps_its_traceback_in_a_log(failing, tmp_path, monkeyp
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = failing(KeyError("x"))
     assert result.exit_code == 70
-    assert result.stderr.startswith("omni index: a bug in omni: KeyError: 'x'; the traceback is in ")
+    assert result.stderr.startswith("omni index: internal error: KeyError: 'x'; the traceback is in ")
     log = Path(result.stderr.split(" is in ")[1].strip())
     assert "Traceback (most recent call last)" in log.read_text()
 

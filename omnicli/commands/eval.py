@@ -1,4 +1,4 @@
-"""Test a model on labelled records: accuracies, mAP, confused classes; what changed against another model.
+"""Test a model on labelled records: accuracy, mAP, confused classes, and changes against another model.
 
     omni eval --checkpoint tsn.pth target/val | tail -1 | jq .top1_acc
 
@@ -12,18 +12,19 @@
 
     omni eval --checkpoint student.pth --baseline tsn/ val.jsonl | tail -1 | jq .baseline.improved
 
-Every record gains pseudo_label, pseudo_class, confidence and top_scores; the last line is the summary: top1_acc,
-top5_acc, mean_class_acc, mean_ap, and the classes most often confused. Rows of features (omni features) of the model's
-own backbone are judged by its classifier alone. Where records have several labels, mean_ap is
-all. With --shards the scores of all classes go to HDF5. --fuse takes such shards instead of a model and media, matches
-records by id and judges the weighted mean of their scores (Ours: of scores, as two-stream TSN, not of logits).
---baseline takes such shards of another model: the summary says which pairs of classes are confused less now, and which
-more, how many records became right or wrong, and how likely chance alone does that (McNemar's exact test). mAP ranks
-all records, so their scores wait in TMPDIR, 4 bytes a class. Memory: the ids, 200 bytes a record and 256 MiB.
+Every record gains pseudo_label, pseudo_class, confidence and top_scores. The last line is the summary: top1_acc,
+top5_acc, mean_class_acc, mean_ap, and the most confused classes; for records with several labels only mean_ap. Rows of
+features (omni features) of the model's own backbone are scored by its classifier alone.
+
+--shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
+evaluates the weighted mean of their scores (Ours: of scores, as in two-stream TSN, not of logits). --baseline reads
+such shards of another model: the summary lists the pairs of classes that are confused less and more, how many records
+became right or wrong, and the p-value of that change (McNemar's exact test).
+
+Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, to compute mAP.
 """
 
 import contextlib
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,232 +32,98 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli import __version__
-from omnicli.commands.options import shared as o
-from omnicli.commands.options.checks import check_outputs_differ
-from omnicli.commands.run.comparing import check_baseline, closing_words, load_baseline
-from omnicli.commands.run.counters import Ledger
-from omnicli.commands.run.fusing import check_fusing, digests_of, fusing_options, load_scores
-from omnicli.commands.run.runner import digest_of, print_options, stopping_on_sigterm
-from omnicli.console import Console
-from omnicli.errors import InputError, ModelError, UsageError
+from omnicli.commands.options.compute import ComputeOptions
+from omnicli.commands.options.digests import digest_of_list, digests_of_models
+from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, digests_of_shards
+from omnicli.commands.options.groups import SELECTION, Adapt, takes_groups
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.model import ModelOptions
+from omnicli.commands.options.streams import OutputFile, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
+from omnicli.commands.run.counters import ReadAccountant
+from omnicli.commands.run.eval_output import EvalOutput, result_line
+from omnicli.commands.run.summary import print_options
+from omnicli.process import stopping_stage
 
 if TYPE_CHECKING:
-    from omnicli.streams.shards.writer import ShardWriter
-    from omnicli.streams.write.stdout import LineWriter
+    from omnicli.stages.eval.fusion import ScoreSet
 
-VIEWS = "Views"
-FUSING = "Stored scores"
+STREAMS = Adapt("part", "missing", "parts", "resume", output=OutputFile, shards_dir=ShardsDir)
 
 
-class Crops(StrEnum):
-    """What of each frame is looked at."""
-
-    centre = "centre"
-    three = "three"
-    ten = "ten"
-    full = "full"
-
-
-class Generation(StrEnum):
-    """Which released code chooses the frames."""
-
-    v1 = "1.x"
-    v0 = "0.x"
-
-
+@takes_groups
 def command(
-    ctx: typer.Context,
-    inputs: o.Inputs = None,
+    *,
+    context: typer.Context,
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="FILE", help="The model to test.", rich_help_panel=VIEWS)
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="The model to test.", rich_help_panel=SELECTION)
     ] = None,
-    num_segments: Annotated[
-        int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a video; the papers use 25.",
-                                 show_default="as in training", rich_help_panel=VIEWS)
-    ] = None,
-    fuse: Annotated[
-        list[Path] | None,
-        typer.Option("--fuse", metavar="SHARD|DIR", help="Scores that eval --shards wrote, instead of a model; two "
-                     "or more, or one to be compared.", rich_help_panel=FUSING),
-    ] = None,
-    fuse_ratio: Annotated[
-        str | None,
-        typer.Option("--fuse-ratio", metavar="R:R", help="Weight of each --fuse, such as 1:1.5.", show_default="equal",
-                     rich_help_panel=FUSING),
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", metavar="SHARD|DIR", help="Scores that eval --shards wrote of another model on the "
-                     "same records: say what is different.", rich_help_panel=FUSING),
-    ] = None,
-    crops: Annotated[
-        Crops, typer.Option("--crops", help="centre: the square in the middle of a frame. three: squares along its "
-                            "long side. ten: corners, middle and their mirrors. full: all of it.",
-                            rich_help_panel=VIEWS)
-    ] = Crops.centre,
-    fully_convolutional: Annotated[
-        bool, typer.Option("--fully-convolutional", help="3D models: classify every window of the training crop's size "
-                           "in a larger frame, and average.", rich_help_panel=VIEWS)
-    ] = False,
-    short_side: Annotated[
-        int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
-                                 show_default="as in training", rich_help_panel=VIEWS)
-    ] = None,
-    crop_size: Annotated[
-        int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="The square the model sees.",
-                                 show_default="as in training", rich_help_panel=VIEWS)
-    ] = None,
-    generation: Annotated[
-        Generation, typer.Option("--generation", help="Frames as mmaction2 1.x or 0.x chooses them.",
-                                 rich_help_panel=VIEWS)
-    ] = Generation.v1,
-    shards_dir: o.ShardsDir = None,
-    num_clips: o.NumClips = 10,
-    num_frames: o.NumFrames = None,
-    frame_interval: o.FrameInterval = None,
-    model: o.ModelName = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line, where a checkpoint of another program "
-                     "or --fuse has none.",
-                     rich_help_panel=o.COMPUTE),
-    ] = None,
-    batch_size: o.BatchSize = 32,
-    workers: o.Workers = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "auto",
-    files_from: o.FilesFrom = None,
-    null_separated: o.NullSeparated = False,
-    root: o.Root = None,
-    limit: o.Limit = None,
-    out: Annotated[
-        str | None,
-        typer.Option("-o", "--out", metavar="FILE", help="Write here instead of stdout: whole or not at all.",
-                     rich_help_panel=o.STREAMS),
-    ] = None,
-    rejects: o.Rejects = None,
-    summary: o.Summary = None,
-    max_bad: o.MaxBad = None,
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    stored: StoredScoreOptions,
+    views: ViewsOptions,
+    streams: Annotated[StreamOptions, STREAMS],
+    model: ModelOptions,
+    compute: ComputeOptions,
+    logging: LoggingOptions,
 ) -> None:  # fmt: skip
-    if out is not None and (out.endswith("/") or Path(out).is_dir()):
-        raise UsageError(f"-o {out}: a folder; eval sums up all its input in one file")
-    ratio = check_fusing(ctx, checkpoint, fuse or [], fuse_ratio, shards_dir)
-    check_baseline(baseline, shards_dir)
-    views: dict[str, Any] = {
-        "num_segments": num_segments, "short_side": short_side, "crop_size": crop_size, "crops": crops.value,
-        "generation": generation.value, "num_clips": num_clips, "fully_convolutional": fully_convolutional,
-    }  # fmt: skip
-    foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
+    if streams.output is not None:
+        check_one_file(streams.output, command="eval", what="one file")
+    stored.check(context, checkpoint, streams.shards_dir)
     options = {
-        "omni": __version__, "command": "eval", "classes": digest_of(classes, InputError) if classes else None,
-        "baseline": digests_of(baseline) if baseline else None,
-        **(fusing_options(fuse or [], ratio) if checkpoint is None else {
-            "checkpoint": digest_of(checkpoint, ModelError), **views, **foreign,
-            "batch_size": batch_size, "device": device, "precision": precision, "limit": limit,
+        "omni": __version__, "command": "eval", "classes": digest_of_list(model.classes),
+        "baseline": digests_of_shards(stored.baseline) if stored.baseline else None,
+        **(stored.deciding() if checkpoint is None else {
+            "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments),
+            **model.described(), "batch_size": compute.batch_size, "device": compute.device,
+            "precision": compute.precision, "limit": streams.limit,
         }),
     }  # fmt: skip
-    if dry_run:
-        given = {"fuse": fuse} if fuse else {"inputs": inputs or ["-"]}
-        print_options({**options, **given, "out": out, "shards": shards_dir})
+    if logging.dry_run:
+        given: dict[str, Any] = {"fuse": stored.fuse} if stored.fuse else {"inputs": streams.inputs or ["-"]}
+        print_options({**options, **given, "output": streams.output, "shards": streams.shards_dir})
         return
-    check_outputs_differ({"-o": out, "--rejects": rejects, "--summary": summary})
-    console = Console("eval", quiet=quiet, verbose=verbose)
+    check_outputs_differ({"-o": streams.output, "--rejects": streams.rejects, "--summary": streams.summary})
+    console = logging.console("eval")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stopping_on_sigterm(resumable=False))
-        ledger = stack.enter_context(
-            Ledger(console, rejects=rejects, max_bad=max_bad, summary=summary, options=options)
-        )
-        writer = _open_lines(out, stack)
-        from omnicli.stages.eval.fusion import read_score_records
+        stop = stack.enter_context(stopping_stage(resumable=False))
+        accountant = stack.enter_context(ReadAccountant(
+            console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=options
+        ))  # fmt: skip
+        output = EvalOutput(streams.output, stack)
+        from omnicli.stages.eval.fusion import fuse_scores, read_score_records
         from omnicli.stages.eval.stage import evaluate
         from omnicli.streams.class_names import read_classes
 
-        known = read_classes(classes) if classes else None
-        fused = None
+        fused: ScoreSet | None = None
+        score: Any
         if checkpoint is None:
-            fused, score, names = load_scores(fuse or [], ratio, known)
-            records, function = ledger.count(read_score_records(fused)), fused.function
+            fused, sets, names = stored.load(read_classes(model.classes) if model.classes else None)
+            score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
+            records, function = accountant.count(read_score_records(fused)), fused.function
         else:
-            told = {**foreign, "num_segments": num_segments, "classes": known}
-            score, names, function = _load(checkpoint, told, views, batch_size, workers, device, precision, root)
-            records = ledger.read(
-                inputs or [], root=root, files_from=files_from, null_separated=null_separated, limit=limit
-            )
-        whose = str(checkpoint or (fuse or [])[0])
-        rival = load_baseline(baseline, names, whose=whose, fused=fused) if baseline else None
-        shards = _open_shards(shards_dir, options, names, function, stack)
-        with console.progress(lambda: ledger.sums()):
-            for record in evaluate(records, score=score, classes=names, baseline=rival, on_drop=ledger.on_drop):
-                ledger.result = _write(record, writer, shards)  # the last is the summary
-        if shards is not None:
-            shards.close()
-            shards.remove_later()
-        writer.flush()
-        console.say(f"{ledger.sums()}; {closing_words(ledger.result, baseline)}")
-
-
-def _open_lines(out: str | None, stack: contextlib.ExitStack) -> "LineWriter":
-    from omnicli.streams.write.atomic import open_atomic
-    from omnicli.streams.write.stdout import StreamWriter, open_stdout
-
-    if out is None:
-        return open_stdout(live=False)
-    return StreamWriter(stack.enter_context(open_atomic(Path(out))), name=out, live=False)
-
-
-def _open_shards(
-    shards_dir: Path | None,
-    options: dict[str, Any],
-    classes: tuple[str, ...],
-    function: str,
-    stack: contextlib.ExitStack,
-) -> "ShardWriter | None":
-    if shards_dir is None:
-        return None
-    from omnicli.stages.eval.fusion import CLASS_NAMES, SCORE_FUNCTION
-    from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages
-    from omnicli.streams.shards.writer import ShardWriter
-
-    stack.enter_context(hold_shards(shards_dir, ""))
-    refuse_shards_of_other_stages(shards_dir, "", "eval")
-    provenance = {**options, CLASS_NAMES: list(classes), SCORE_FUNCTION: function}
-    shards = ShardWriter(shards_dir, stage="eval", kind="scores", provenance=provenance)
-    stack.callback(shards.abort)  # what is closed stays; an open shard leaves nothing
-    return shards
+            score, names, function = _load(checkpoint, model, views, compute, streams.root)
+            records = accountant.read(streams)
+        stop.check()  # an import may have swallowed the exception of a signal
+        tested = str(checkpoint or (stored.fuse or [])[0])
+        baseline = stored.load_baseline(names, tested=tested, fused=fused)
+        output.open_shards(streams.shards_dir, options, names, function)
+        with console.progress(accountant.sums):
+            for record in evaluate(
+                records, score=score, classes=names, baseline=baseline, on_drop=accountant.on_drop
+            ):  # fmt: skip
+                accountant.result = output.write(record)  # the last one is the summary
+        output.close()
+        console.say(f"{accountant.sums()}; {result_line(accountant.result, stored.baseline)}")
 
 
 def _load(
-    checkpoint: Path,
-    told: dict[str, Any],
-    views: dict[str, Any],
-    batch_size: int,
-    workers: int | None,
-    device: str,
-    precision: str,
-    root: str | None,
+    checkpoint: Path, options: ModelOptions, views: ViewsOptions, compute: ComputeOptions, root: str | None
 ) -> tuple[Any, tuple[str, ...], str]:
-    """``score_records`` with the model, its classes, and what makes scores of its logits."""
-    from omnicli.inference.device import pick_device, pick_precision, set_threads
+    """``score_records`` with the model, its classes, and the function that makes scores of its logits."""
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
-    from omnicli.models.loading import load_model
 
-    where = pick_device(device)
-    set_threads()
-    teacher = load_model(checkpoint, where, pick_precision(precision, where), **told)
-    look = ViewOptions(root=root, **views)
-    score = partial(score_records, models=[teacher], views=look, batch_size=batch_size, workers=workers)
-    return score, teacher.classes, "sigmoid" if teacher.spec.multi_label else "softmax"
-
-
-def _write(record: Any, writer: "LineWriter", shards: "ShardWriter | None") -> Any:
-    """One line, and its scores; gives the record back."""
-    from omnicli.streams.record import Record, format_record
-
-    if shards is not None and isinstance(record, Record):
-        record = shards.add(record)
-    writer.write(format_record(record))
-    return record
+    [model] = options.load([checkpoint], compute)
+    chosen = ViewOptions(root=root, **views.deciding(options.num_segments))
+    score = partial(
+        score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
+    )  # fmt: skip
+    return score, model.classes, "sigmoid" if model.spec.multi_label else "softmax"

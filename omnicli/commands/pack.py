@@ -6,18 +6,17 @@
 
     omni segment --teacher tsn.pth long.jsonl | omni pack --shards packed/ - > packed.jsonl
 
-Each line names the shard and the row of its frames and is an INPUT of every stage, without further options; so is a
-shard. An image stays an image, all else becomes a clip. Frames are JPEG, resized as training would resize them, and
-keep the times of the original file: start_sec, end_sec, positive_sec and negative_sec mean what they meant. Of a part
-only its frames are packed; of a video that segment judged at 1 FPS only the frames it judged, whatever --fps and
---max-frames say. Shards are named as given with --shards, and by their absolute path where --root is given: later
-stages need no --root for them and find them with it. If only later stages have one, give --shards an absolute path.
+Each output line names the shard and row of its frames and is an INPUT of every stage; so is a shard. An image stays an
+image, everything else becomes a clip. Frames are stored as JPEG and keep their times in the original file: start_sec,
+end_sec, positive_sec and negative_sec keep their meaning. For a clip of a longer video only its frames are packed; for
+a video segmented at 1 FPS only the scored frames, whatever --fps and --max-frames say. Output lines name shards as
+given with --shards, or by absolute path if --root is given.
 
-How much faster, depends on size: from 3 times (320x240) to 10 (640x360) and 28 (1280x720) where whole clips are read;
-twice that and more for single frames far apart.
+Reading is faster by a factor of 3 (320x240), 10 (640x360) or 28 (1280x720) for whole clips, and twice that for
+single frames that are far apart.
 
-Memory: the JPEG files of 2 records a worker, 15 to 25 KB a frame at 256 pixels. Hours of video: --fps, --max-frames, or
-cut them with segment first.
+Memory: the JPEG files of 2 records per worker, 15 to 25 KB per frame at 256 pixels. For hours of video, use --fps,
+--max-frames, or segment first.
 """
 
 from functools import partial
@@ -25,69 +24,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands.options import shared as o
-from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageSpec, run_stage
-from omnicli.cpus import available_cores
+from omnicli.commands.options.compute import Workers
+from omnicli.commands.options.groups import DATA, Adapt, takes_groups
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.streams import RequiredShardsDir, StreamOptions
+from omnicli.commands.run.one_output import StageSpec
+from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from omnicli.streams.stage_run import Stage
 
-FRAMES = "Frames"
 
-
+@takes_groups
 def command(
-    inputs: o.Inputs = None,
+    streams: Annotated[StreamOptions, Adapt(shards_dir=RequiredShardsDir)],
+    logging: LoggingOptions,
     short_side: Annotated[
         int,
-        typer.Option("--short-side", metavar="N", min=1, help="Pixels; smaller media keep their size.",
-                     rich_help_panel=FRAMES),
+        typer.Option("--short-side", metavar="PIXELS", min=1, help="Short side of a frame; smaller media keep their "
+                     "size.", rich_help_panel=DATA),
     ] = 256,
     quality: Annotated[
-        int, typer.Option("--quality", metavar="N", min=1, max=100, help="Of the JPEG files.", rich_help_panel=FRAMES)
+        int, typer.Option("--quality", metavar="N", min=1, max=100, help="JPEG quality.", rich_help_panel=DATA)
     ] = 85,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", metavar="X", min=0.001, help="Frames a second.", show_default="all",
-                     rich_help_panel=FRAMES),
+        typer.Option("--fps", metavar="X", min=0.001, help="Frames per second.", show_default="all frames",
+                     rich_help_panel=DATA),
     ] = None,
     max_frames: Annotated[
         int | None,
-        typer.Option("--max-frames", metavar="N", min=1, help="Of media with more frames, N evenly spread.",
-                     show_default="all", rich_help_panel=FRAMES),
+        typer.Option("--max-frames", metavar="N", min=1, help="Keep N evenly spread frames of media with more.",
+                     show_default="all frames", rich_help_panel=DATA),
     ] = None,
-    shards_dir: o.ShardsNeeded = None,
-    workers: o.Workers = None,
-    files_from: o.FilesFrom = None,
-    null_separated: o.NullSeparated = False,
-    root: o.Root = None,
-    limit: o.Limit = None,
-    shard: o.ShardOption = None,
-    out: o.Out = None,
-    rejects: o.Rejects = None,
-    summary: o.Summary = None,
-    resume: o.Resume = True,
-    max_bad: o.MaxBad = None,
-    missing: o.Missing = False,
-    shards_total: o.ShardsTotal = None,
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    workers: Workers = None,
 ) -> None:  # fmt: skip
-    if shards_dir is None and not dry_run:
-        raise UsageError("frames are arrays and go to files: give --shards DIR")
+    if streams.shards_dir is None and not logging.dry_run:
+        raise UsageError("pack writes frames to HDF5 shards: give --shards DIR")
 
     def make() -> "Stage":
+        from omnicli.cpus import available_cores
         from omnicli.stages.pack import PackOptions, pack_records
 
-        packing = PackOptions(short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, root=root)
+        packing = PackOptions(short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, root=streams.root)
         pack = partial(pack_records, packing=packing, workers=workers or available_cores())
         return lambda records, on_drop: pack(records, on_drop=on_drop)
 
     options = {"short_side": short_side, "quality": quality, "fps": fps, "max_frames": max_frames}
-    run_stage(StageSpec(name="pack", make=make, options=options, shard_kind="frames"), StreamOptions(
-        inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
-        out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
-        missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
-    ))  # fmt: skip
+    run_stage(StageSpec(name="pack", make=make, options=options, shard_kind="frames"), streams, logging)

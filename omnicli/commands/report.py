@@ -1,179 +1,139 @@
-"""Make one HTML page of what was kept and what was rejected: counts, plots, images. Opens anywhere, needs no network.
+"""Make one self-contained HTML page of kept and rejected records, metrics or camera motion.
 
-    omni filter --teacher tsn.pth --rejects left.jsonl web/ -o kept.jsonl
-    omni report kept.jsonl --rejects left.jsonl -o report.html
+    omni filter --teacher tsn.pth --rejects rejected.jsonl web/ -o kept.jsonl
+    omni report kept.jsonl --rejects rejected.jsonl -o report.html
 
     omni report --motion motion.json web_imgs/ -o motion.html
 
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
 
-Any records do: those without confidence are shown by query or class, lines of training become curves, the summary of an
-evaluation a confusion matrix and the pairs of classes it confuses most, or otherwise than its --baseline. With
---motion: what omni inflate --fit found, and how four of the images would move.
+Records become counts, plots and images; records without a confidence are grouped by query or class. Metric lines of
+training become curves. The summary of an evaluation becomes a confusion matrix, with the pairs of classes that it
+confuses most, or that changed against its --baseline. --motion shows the motion fitted by omni inflate --fit, and how
+four of the images would move.
 """
 
 from collections import Counter
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands.options import shared as o
-from omnicli.commands.options.checks import refuse_given
-from omnicli.commands.run.runner import print_options
+from omnicli.commands.options.compute import Workers
+from omnicli.commands.options.groups import DATA, INPUT_OUTPUT, refuse_given, takes_groups
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.report import PageOptions
+from omnicli.commands.options.streams import InputOptions, OutputFile
+from omnicli.commands.run.summary import print_options
 from omnicli.console import Console
+from omnicli.cpus import available_cores
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from omnicli.stages.report.collector import RecordCollector
 
-PAGE = "Page"
-NOT_WITH_MOTION = ("rejects", "group_by", "per_class", "max_groups", "threshold")
+NOT_WITH_MOTION = ("rejects", "by", "per_class", "max_groups", "threshold")
 
 
-class GroupBy(StrEnum):
-    """What images and bars are grouped by."""
-
-    query = "query"
-    class_ = "class"
-
-
+@takes_groups
 def command(
     context: typer.Context,
-    inputs: o.Inputs = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The page; has to be given.", rich_help_panel=o.STREAMS),
-    ] = None,
+    source: InputOptions,
+    page: PageOptions,
+    logging: LoggingOptions,
+    output: OutputFile = None,
     rejects: Annotated[
         list[str] | None,
-        typer.Option("--rejects", metavar="FILE", help="What a stage wrote with its own --rejects; may be repeated.",
-                     rich_help_panel=o.STREAMS),
-    ] = None,
-    title: Annotated[
-        str | None, typer.Option("--title", metavar="TEXT", help="Heading.", show_default="the inputs",
-                                 rich_help_panel=PAGE)
-    ] = None,
-    group_by: Annotated[
-        GroupBy, typer.Option("--by", help="Group images and bars by what was searched for, or by class.",
-                              rich_help_panel=PAGE)
-    ] = GroupBy.query,
-    per_class: Annotated[
-        int, typer.Option("--per-class", metavar="N", min=0, help="Images of each kind and group.",
-                          rich_help_panel=PAGE)
-    ] = 7,
-    max_groups: Annotated[
-        int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with images, the largest first.",
-                          rich_help_panel=PAGE)
-    ] = 24,
-    threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="That of the filter, marked in the plots.",
-                     show_default="read off the records", rich_help_panel=PAGE),
+        typer.Option("--rejects", metavar="FILE", help="Rejects of a stage; repeatable.", rich_help_panel=INPUT_OUTPUT),
     ] = None,
     motion: Annotated[
         Path | None,
-        typer.Option("--motion", metavar="FILE", help="Show this camera motion, on INPUTs or a test pattern.",
-                     rich_help_panel=PAGE),
+        typer.Option("--motion", metavar="FILE", help="Show this camera motion on INPUTs, or on a test pattern.",
+                     rich_help_panel=DATA),
     ] = None,
-    workers: o.Workers = None,
-    files_from: o.FilesFrom = None,
-    null_separated: o.NullSeparated = False,
-    root: o.Root = None,
-    limit: o.Limit = None,
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    workers: Workers = None,
 ) -> None:  # fmt: skip
-    if out is None and not dry_run:
-        raise UsageError("a page is a file: give -o report.html")
-    if null_separated and not files_from:
-        raise UsageError("-0 goes with --files-from")
+    if output is None and not logging.dry_run:
+        raise UsageError("report writes a page: give -o report.html")
+    if source.null_separated and not source.files_from:
+        raise UsageError("-0 needs --files-from")
     if motion is not None:
-        refuse_given(context, NOT_WITH_MOTION, "does not go with --motion")
-        source = {"files_from": files_from, "null_separated": null_separated, "root": root, "limit": limit}
-        _report_motion(motion, inputs, out or Path(), title, workers, source, dry_run, Console("report", quiet=quiet))
+        refuse_given(context, NOT_WITH_MOTION, "cannot be combined with --motion")
+    names = list(source.inputs or []) or ([] if source.files_from else ["-"])
+    heading = page.title or ", ".join("records" if name == "-" else name for name in names) or str(source.files_from)
+    if motion is not None:
+        heading, names = page.title or f"Camera motion: {motion}", list(source.inputs or [])
+    if logging.dry_run:
+        shown = {"motion": str(motion)} if motion else {**asdict(page), "rejects": rejects or []}
+        print_options({"command": "report", "inputs": names, **shown, "title": heading, "output": str(output)})
         return
-    names = list(inputs or []) or ([] if files_from else ["-"])
-    heading = title or ", ".join("records" if name == "-" else name for name in names) or str(files_from)
-    if dry_run:
-        print_options({
-            "command": "report", "inputs": names, "rejects": rejects or [], "out": str(out), "title": heading,
-            "by": group_by.value, "per_class": per_class, "max_groups": max_groups, "threshold": threshold,
-        })  # fmt: skip
-        return
-    from omnicli.cpus import available_cores
+    console = logging.console("report")
+    if motion is not None:
+        _report_motion(motion, source, Path(output or ""), heading, workers, console)
+    else:
+        _report_records(source, rejects or [], page, Path(output or ""), heading, workers, console)
+
+
+def _report_records(
+    source: InputOptions, rejects: list[str], page: PageOptions, output: Path, heading: str, workers: int | None,
+    console: Console,
+) -> None:  # fmt: skip
     from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.page import render_report
     from omnicli.streams.read.reader import read_records
-    from omnicli.streams.write.atomic import open_atomic
 
-    console = Console("report", quiet=quiet, verbose=verbose)
-    tally = RecordCollector(group_by=group_by.value, size=per_class)
-    with console.progress(lambda: _describe(tally)):
+    collector = RecordCollector(group_by=page.by, size=page.per_class)
+    with console.progress(lambda: _describe(collector)):
         records = read_records(
-            inputs or [],
-            files_from=files_from,
-            null_separated=null_separated,
-            root=root,
-            limit=limit,
-            on_drop=tally.add,
-        )
+            source.inputs or [], files_from=source.files_from, null_separated=source.null_separated, root=source.root,
+            limit=source.limit, on_drop=collector.add,
+        )  # fmt: skip
         for record in records:
-            tally.add(record, record.verdict.get("reason"))
-        for record in read_records(rejects, on_drop=tally.add) if rejects else []:
-            tally.add(record, record.verdict.get("reason") or "rejected")
-        page = render_report(
-            tally, title=heading, root=root, threshold=threshold, max_groups=max_groups,
+            collector.add(record, record.verdict.get("reason"))
+        for record in read_records(rejects, on_drop=collector.add) if rejects else []:
+            collector.add(record, record.verdict.get("reason") or "rejected")
+        html = render_report(
+            collector, title=heading, root=source.root, threshold=page.threshold, max_groups=page.max_groups,
             workers=workers or available_cores(),
         )  # fmt: skip
-        with open_atomic(out or Path()) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
-    console.say(f"{_describe(tally)} → {out} ({len(page) / 1e6:.1f} MB)")
+        _write(output, html)
+    console.say(f"{_describe(collector)} → {output} ({len(html) / 1e6:.1f} MB)")
 
 
 def _report_motion(
-    motion_file: Path,
-    inputs: list[str] | None,
-    out: Path,
-    title: str | None,
-    workers: int | None,
-    source: dict[str, Any],
-    dry_run: bool,
-    console: Console,
+    motion_file: Path, source: InputOptions, output: Path, heading: str, workers: int | None, console: Console
 ) -> None:
     """``--motion``: the page of a fitted motion."""
-    heading = title or f"Camera motion: {motion_file}"
-    if dry_run:
-        print_options({"command": "report", "motion": str(motion_file), "inputs": inputs or [], "out": str(out),
-                       "title": heading})  # fmt: skip
-        return
-    from omnicli.cpus import available_cores
     from omnicli.motion.motion_file import read_motion
     from omnicli.stages.report.motion_page import render_motion_report
     from omnicli.streams.read.reader import read_records
-    from omnicli.streams.write.atomic import open_atomic
 
     motion = read_motion(motion_file)
-    given = inputs or source["files_from"]
     bad = Counter[str]()
     records = read_records(
-        inputs or [], **source, on_drop=lambda record, reason: bad.update([reason])
-    ) if given else iter(())  # fmt: skip
+        source.inputs or [], files_from=source.files_from, null_separated=source.null_separated, root=source.root,
+        limit=source.limit, on_drop=lambda record, reason: bad.update([reason]),
+    ) if source.inputs or source.files_from else iter(())  # fmt: skip
     with console.progress(lambda: "reading images"):
-        page = render_motion_report(
-            motion, records, title=heading, root=source["root"], workers=workers or available_cores()
-        )
-        with open_atomic(out) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
-    console.say(f"{motion.agnostic.num_pairs:,} pairs of frames, {bad.total():,} unreadable INPUTs → {out} "
-                f"({len(page) / 1e6:.1f} MB)")  # fmt: skip
+        html = render_motion_report(
+            motion, records, title=heading, root=source.root, workers=workers or available_cores()
+        )  # fmt: skip
+        _write(output, html)
+    console.say(f"{motion.agnostic.num_pairs:,} pairs of frames, {bad.total():,} unreadable INPUTs → {output} "
+                f"({len(html) / 1e6:.1f} MB)")  # fmt: skip
 
 
-def _describe(tally: "RecordCollector") -> str:
-    counts = tally.counts
-    extra = len(tally.metrics) + len(tally.summaries)
+def _write(output: Path, html: str) -> None:
+    from omnicli.streams.write.atomic import open_atomic
+
+    with open_atomic(output) as file:
+        file.write(html.encode("utf-8", "backslashreplace"))
+
+
+def _describe(collector: "RecordCollector") -> str:
+    counts = collector.counts
+    extra = len(collector.metrics) + len(collector.summaries)
     return (
         f"{counts.total():,} records = {counts['kept']:,} kept + {counts['rejected']:,} rejected + "
         f"{counts['unreadable']:,} unreadable" + (f", {extra:,} lines of metrics" if extra else "")

@@ -1,4 +1,4 @@
-"""Find where long web videos show their class: frames for 2D models, pieces of ten seconds for 3D models.
+"""Find where long web videos show their class: frames for 2D teachers, clips for 3D teachers.
 
     omni segment --teacher tsn.pth web_untrimmed/ > snippets.jsonl
 
@@ -6,38 +6,40 @@
 
     omni segment --threshold 0.7 snippets.jsonl > stricter.jsonl
 
-A 2D teacher scores one frame a second. A video stays one record, with the times of the frames it believes in
-positive_sec and of the others in negative_sec; training draws one of the first and two of the second as its three
-snippets. frame_scores lets any threshold decide again without a teacher; --rejects is an input for that too.
+A 2D teacher scores one frame per second. A video stays one record: positive_sec holds the times of frames that reach
+--threshold, negative_sec those of the others. Training draws one positive and two negative frames as its three
+snippets. frame_scores lets another threshold decide again without a teacher; --rejects files are inputs for that, too.
 
-A 3D teacher scores pieces of --clip-sec. Each positive piece becomes a record PARENT#START-END with parent, start_sec
-and end_sec, which refer to the video. --shards writes the frames of what stays, as omni pack does with its defaults.
-With --score-only all pieces stay, and omni filter --threshold decides.
+A 3D teacher scores clips of --clip-sec. Each positive clip becomes a record PARENT#START-END with parent, start_sec and
+end_sec, which refer to the video. --shards writes the frames of kept records, as omni pack does with its defaults. With
+--score-only all clips are kept, and omni filter --threshold decides.
 
-The class of a video is its label, else its query's class, else the one with the best mean score. A video with no
-positive moment leaves as "no positive". Images and clips made of images pass untouched. Rows of features (omni
-features) of the teacher's own backbone, taken at --fps, are scored by its classifier alone; --as-media lets them leave
-as the videos they are of.
+The class of a video is its label, else the class of its query, else the class with the best mean score. A video without
+a positive frame or clip is rejected as "no positive". Images, and clips made from images, pass unchanged. Rows of
+features (omni features) of the teacher's own backbone, taken at --fps, are scored by its classifier alone; --as-media
+writes them as the videos they were made from.
 
-Memory: a video is read as a stream, only its scores are kept; a worker reads one video. 2D: some 20 MB a worker (16
-whole frames more where teachers differ in input size). 3D: the frames of three pieces a worker; 10 clips of 8 frames at
-224 pixels take some 70 MB. --shards: besides, the JPEG files of the positive pieces of one video.
+Memory: a video is read as a stream, one per worker, and only its scores are kept. 2D: about 20 MB per worker. 3D: the
+frames of three clips per worker, about 70 MB for 10 views of 8 frames at 224 pixels. --shards adds the JPEG files of
+the positive clips of one video.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands.options import shared as o
-from omnicli.commands.options.checks import StreamOptions, refuse_given
-from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
-from omnicli.cpus import available_cores
-from omnicli.errors import InputError, ModelError, UsageError
+from omnicli.commands.options.compute import ComputeOptions, Seed
+from omnicli.commands.options.digests import digest_of_list, digests_of_models
+from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.model import ModelOptions, QueryMap
+from omnicli.commands.options.segment import SamplingOptions, SegmentOptions
+from omnicli.commands.options.streams import AsMedia, ShardsDir, StreamOptions
+from omnicli.commands.run.one_output import StageSpec
+from omnicli.commands.run.runner import run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,201 +48,84 @@ if TYPE_CHECKING:
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
-DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
-DEFAULT_FPS = 1.0  # Sec. 3.5
-DEFAULT_CLIP_SEC = 10.0  # Sec. 3.5
-DECIDE = "What is positive"
-LOOK = "What is looked at"
 OF_A_TEACHER = ("label_by", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
                 "frame_interval", "model", "batch_size", "device", "precision", "seed")  # fmt: skip
 
 
-class LabelBy(StrEnum):
-    """Where the class of a video comes from."""
-
-    known = "known"
-    query = "query"
-    teacher = "teacher"
-
-
-class Frames(StrEnum):
-    """Which frame stands for a wanted time."""
-
-    exact = "exact"
-    keyframe = "keyframe"
-
-
+@takes_groups
 def command(
+    *,
     context: typer.Context,
-    inputs: o.Inputs = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher, 2D or 3D; several of a kind vote.",
-                     rich_help_panel=DECIDE),
+        typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher, 2D or 3D; repeat it to average the "
+                     "scores of several of one kind.", rich_help_panel=SELECTION),
     ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="Positive is a score for the video's class at "
-                     "or above this.", rich_help_panel=DECIDE),
-    ] = DEFAULT_THRESHOLD,
-    score_only: Annotated[
-        bool, typer.Option("--score-only", help="Keep videos and pieces without a positive moment too.",
-                           rich_help_panel=DECIDE)
-    ] = False,
-    label_by: Annotated[
-        LabelBy | None,
-        typer.Option("--label-by", help="known: label, else query, else best mean score. query: label, else query; "
-                     "videos without leave. teacher: best mean score.", show_default="known", rich_help_panel=DECIDE),
-    ] = None,
-    query_map: Annotated[
-        Path | None,
-        typer.Option("--query-map", metavar="FILE", help="Lines `query<TAB>class name`, for queries that are no class "
-                     "name.", rich_help_panel=DECIDE),
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one a line, of a teacher of another program.",
-                     rich_help_panel=DECIDE),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option("--fps", metavar="X", min=0.001, help="2D: frames a second.", show_default=f"{DEFAULT_FPS:g}",
-                     rich_help_panel=LOOK),
-    ] = None,
-    frames: Annotated[
-        Frames | None,
-        typer.Option("--frames", help="2D: the frame on screen at each time, or the nearest keyframe, about five "
-                     "times cheaper.", show_default="exact", rich_help_panel=LOOK),
-    ] = None,
-    clip_sec: Annotated[
-        float | None,
-        typer.Option("--clip-sec", metavar="X", min=0.1, help="3D: seconds of a piece; a last piece under half of it "
-                     "is left out.",
-                     show_default=f"{DEFAULT_CLIP_SEC:g}", rich_help_panel=LOOK),
-    ] = None,
-    num_clips: Annotated[
-        int | None,
-        typer.Option("--num-clips", min=1, metavar="N", help="3D: clips of a piece that the teacher looks at.",
-                     show_default="10", rich_help_panel=LOOK),
-    ] = None,
-    num_frames: o.NumFrames = None,
-    frame_interval: o.FrameInterval = None,
-    model: o.ModelName = None,
-    batch_size: o.BatchSize = 32,
-    workers: o.Workers = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "auto",
-    seed: o.Seed = 0,
-    as_media: o.AsMedia = False,
-    shards_dir: o.ShardsDir = None,
-    files_from: o.FilesFrom = None,
-    null_separated: o.NullSeparated = False,
-    root: o.Root = None,
-    limit: o.Limit = None,
-    shard: o.ShardOption = None,
-    out: o.Out = None,
-    rejects: o.Rejects = None,
-    summary: o.Summary = None,
-    resume: o.Resume = True,
-    max_bad: o.MaxBad = None,
-    missing: o.Missing = False,
-    shards_total: o.ShardsTotal = None,
-    dry_run: o.DryRun = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    options: SegmentOptions,
+    sampling: SamplingOptions,
+    streams: Annotated[StreamOptions, Adapt(shards_dir=ShardsDir)],
+    model: Annotated[ModelOptions, Adapt("num_segments")],
+    compute: ComputeOptions,
+    logging: LoggingOptions,
+    query_map: QueryMap = None,
+    as_media: AsMedia = False,
+    seed: Seed = 0,
 ) -> None:  # fmt: skip
     teachers = teacher or []
-    foreign = {"name": model, "num_frames": num_frames, "frame_interval": frame_interval}
-    look = {"fps": fps, "frames": frames.value if frames else None, "clip_sec": clip_sec, "num_clips": num_clips}
     if not teachers:
-        _refuse_without_teacher(context, packs=shards_dir is not None)
+        refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, --threshold decides by stored frame_scores")
+        if streams.shards_dir is None:
+            refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
     from omnicli.stages.filter import check_queries
-    from omnicli.stages.segment import SegmentRule, count_moments, is_untouched, score_curve, segment_records
+    from omnicli.stages.segment import count_moments, is_untouched, score_curve, segment_records
 
-    rule = SegmentRule(threshold=threshold, label_by=(label_by or LabelBy.known).value, score_only=score_only)
-    scoring = {**look, **foreign, "batch_size": batch_size, "device": device, "precision": precision}
+    rule = options.rule()
+    scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
+               "precision": compute.precision}  # fmt: skip
     deciding = {
-        **asdict(rule),
-        "teacher": [digest_of(path, ModelError) for path in teachers],
-        **(scoring if teachers else {}),
-        "classes": digest_of(classes, InputError) if classes else None,
-        "query_map": digest_of(query_map, InputError) if query_map else None,
-        "seed": seed,
+        **asdict(rule), "teacher": digests_of_models(teachers), **(scoring if teachers else {}),
+        "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
         "as_media": as_media,
-    }
+    }  # fmt: skip
 
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
-        from omnicli.streams.class_names import ClassIndex, read_classes
+        from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import leaving_as_media
 
         score, queries = None, None
         if teachers:
-            told = {**foreign, "classes": tuple(read_classes(classes)) if classes else None}
-            score, names = _load_scorer(teachers, told, look, root, batch_size, workers, device, precision)
+            score, names = _load_scorer(teachers, model, compute, sampling, streams.root)
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
             return segment_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
 
-        segmented = leaving_as_media(stage, root) if as_media else stage
-        if shards_dir is None:
+        segmented = leaving_as_media(stage, streams.root) if as_media else stage
+        if streams.shards_dir is None:
             return segmented
         from omnicli.stages.pack import PackOptions, packed_stage
 
-        threads = workers or available_cores()
-        return packed_stage(segmented, packing=PackOptions(root=root), workers=threads, passes=is_untouched)
+        packing = PackOptions(root=streams.root)
+        return packed_stage(segmented, packing=packing, workers=compute.num_workers(), passes=is_untouched)
 
-    run = StageSpec(
-        name="segment",
-        make=make,
-        options=deciding,
-        pieces=True,
-        shard_kind="frames",
-        observe=count_moments,
-        check=check_queries if label_by == LabelBy.query else None,
-        closing=score_curve,
-    )
-    run_stage(run, StreamOptions(
-        inputs=inputs, files_from=files_from, null_separated=null_separated, root=root, limit=limit, shard=shard,
-        out=out, rejects=rejects, summary=summary, shards_dir=shards_dir, resume=resume, max_bad=max_bad,
-        missing=missing, shards_total=shards_total, dry_run=dry_run, quiet=quiet, verbose=verbose,
-    ))  # fmt: skip
-
-
-def _refuse_without_teacher(context: typer.Context, *, packs: bool) -> None:
-    """Stored scores have a class and times: nothing but the threshold is left to choose. Raises UsageError."""
-    refuse_given(
-        context, OF_A_TEACHER, "goes with --teacher; without one, --threshold decides over stored frame_scores"
-    )
-    if not packs:
-        refuse_given(context, ("workers",), "goes with --teacher or --shards: stored scores need no files")
+    spec = StageSpec(
+        name="segment", make=make, options=deciding, pieces=True, shard_kind="frames", observe=count_moments,
+        check=check_queries if options.label_by == "query" else None, closing=score_curve,
+    )  # fmt: skip
+    run_stage(spec, streams, logging)
 
 
 def _load_scorer(
-    paths: Sequence[Path],
-    told: Mapping[str, Any],
-    look: Mapping[str, Any],
-    root: str | None,
-    batch_size: int,
-    workers: int | None,
-    device: str,
-    precision: str,
+    paths: list[Path], model: ModelOptions, compute: ComputeOptions, sampling: SamplingOptions, root: str | None
 ) -> "tuple[ScoreVideos, tuple[str, ...]]":
     """``score_videos`` with its teachers, and their classes."""
-    from omnicli.inference.device import pick_device, pick_precision, set_threads
     from omnicli.inference.ensemble import align_classes
-    from omnicli.inference.video_scorer import VideoSampling, check_same_kind, score_videos
-    from omnicli.models.loading import load_model
+    from omnicli.inference.video_scorer import check_same_kind, score_videos
 
-    where = pick_device(device)
-    set_threads()
-    teachers = [load_model(path, where, pick_precision(precision, where), **told) for path in paths]
-    is_2d = check_same_kind(teachers)
-    for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):
-        if look[option] is not None:
-            kind, other = ("2D", "3D") if is_2d else ("3D", "2D")
-            raise UsageError(f"--{option.replace('_', '-')} is for {other} teachers, and {paths[0]} is {kind}")
-    moments = VideoSampling(root=root, **{option: value for option, value in look.items() if value is not None})
-    score = partial(score_videos, models=teachers, sampling=moments, batch_size=batch_size, workers=workers)
+    teachers = model.load(paths, compute)
+    chosen = sampling.resolve(is_2d=check_same_kind(teachers), name=paths[0], root=root)
+    score = partial(
+        score_videos, models=teachers, sampling=chosen, batch_size=compute.batch_size, workers=compute.workers
+    )  # fmt: skip
     return score, align_classes(teachers)

@@ -82,18 +82,18 @@ def test_rejects_summary_and_output_tell_one_story(web, tmp_path):
     ("arguments", "code", "said"),
     [
         (["--power", "0.2", "--sqrt"], 2, "--power and --sqrt balance in different ways: give one"),
-        (["--seed", "1"], 2, "--seed goes with --keep-tail or --resample: weights are not drawn"),
-        (["--query-map", "tags.tsv"], 2, "--query-map goes with --auxiliary-label query"),
-        (["--auxiliary-label", "label", "--classes", "c.txt"], 2, "--classes goes with --auxiliary-label query"),
+        (["--seed", "1"], 2, "--seed needs --keep-tail or --resample: weights are not drawn"),
+        (["--query-map", "tags.tsv"], 2, "--query-map needs --auxiliary-label query"),
+        (["--auxiliary-label", "label", "--classes", "c.txt"], 2, "--classes needs --auxiliary-label query"),
         (["--auxiliary-label", "query", "--query-map", "no.tsv"], 65, "no.tsv: no such file"),
-        (["-o", "folder/"], 2, "balance decides over the whole stream and cannot go with -o DIR/"),
+        (["-o", "folder/"], 2, "balance decides over the whole stream and cannot be combined with -o DIR/"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(web, arguments, code, said):
     result = omni(web, *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert said in result.stderr
-    assert omni(web, "--shard", "0/2").exit_code == 2
+    assert omni(web, "--part", "0/2").exit_code == 2
     assert omni(web, "--power", "1.5").exit_code == 2
 
 

@@ -77,9 +77,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(teacher, tmp_path):
     [
         ("a.pth", ["--to", "mmaction2"], "IN and OUT are the same file"),
         ("link.pth", ["--to", "mmaction2"], "IN and OUT are the same file"),
-        ("b.safetensors", ["--to", "mmaction2"], "the suffix .safetensors goes with --to safetensors"),
-        ("b.pth", ["--to", "safetensors"], "the suffix .safetensors goes with --to safetensors"),
-        ("b.pth", [], "is ours already; --to mmaction2"),
+        ("b.safetensors", ["--to", "mmaction2"], "--to safetensors and the suffix .safetensors need each other"),
+        ("b.pth", ["--to", "safetensors"], "--to safetensors and the suffix .safetensors need each other"),
+        ("b.pth", [], "already a checkpoint of omni; give --to mmaction2"),
         ("-", ["--to", "mmaction2"], "stdout carries JSON lines only"),
         ("b.safetensors", ["--num-segments", "8"], "--num-segments: "),
         ("b.safetensors", ["--model", "tsn-resnet50"], "stores its architecture"),
@@ -104,7 +104,7 @@ def test_frames_are_for_clips_and_segments_for_images(teacher, tmp_path):
     bare += ["--model", "tsn-resnet10t"]
     result = omni(*bare, "--num-frames", "8", "--frame-interval", "2")
     assert result.exit_code == 2
-    assert "--num-frames and --frame-interval: " in result.stderr and "looks at single images" in result.stderr
+    assert "--num-frames and --frame-interval: " in result.stderr and "takes single images" in result.stderr
     done(*bare, "--num-segments", "5")
     assert load_checkpoint(tmp_path / "b.pth").meta["model"]["num_segments"] == 5
 

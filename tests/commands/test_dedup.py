@@ -160,17 +160,26 @@ def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(world):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give --target, or --threshold to decide again"),
-        (["--score-only"], "--score-only: only with --target"),
-        (["--threshold", "0.5", "--within"], "--within: only with --target"),
-        (["--threshold", "0.5", "--weights", "x", "--fps", "2"], "--weights, --fps: only with --target"),
-        (["--threshold", "0.5", "--workers", "2"], "--workers goes with --target"),
-        (["--target", "t", "--score-only", "--threshold", "0.5"], "--score-only drops nothing and --threshold does"),
-        (["--target", "t", "--score-only", "--within"], "--score-only drops nothing and --within does"),
+        ([], "give --target, or --threshold to decide by"),
+        (["--score-only"], "--score-only needs --target"),
+        (["--threshold", "0.5", "--within"], "--within needs --target"),
+        (["--threshold", "0.5", "--weights", "x", "--fps", "2"], "--weights, --fps needs --target"),
+        (["--threshold", "0.5", "--workers", "2"], "--workers needs --target"),
+        (
+            ["--target", "t", "--score-only", "--threshold", "0.5"],
+            "--score-only keeps every record and --threshold rejects some",
+        ),
+        (["--target", "t", "--score-only", "--within"], "--score-only keeps every record and --within rejects some"),
         (["--target", "-"], "the target is read before the stream; give a file"),
         (["--target", "f/0.h5", "f/1.h5"], "f/1.h5 lies beside the shard given to --target"),
-        (["--target", "t", "--within", "--shard", "0/2"], "decides over the whole stream and cannot go with --shard"),
-        (["--target", "t", "--within", "-o", "out/"], "decides over the whole stream and cannot go with -o DIR/"),
+        (
+            ["--target", "t", "--within", "--part", "0/2"],
+            "cannot be combined with --part",
+        ),
+        (
+            ["--target", "t", "--within", "-o", "out/"],
+            "cannot be combined with -o DIR/",
+        ),
     ],
 )
 def test_options_that_contradict_each_other(options, message):
@@ -191,4 +200,4 @@ def test_the_backbone_of_a_checkpoint_compares_media_and_its_own_stored_features
     assert again.exit_code == 0, again.stderr
     assert lines(tmp_path / "again.jsonl") == lines(tmp_path / "left.jsonl")
     alone = omni("dedup", "--checkpoint", teacher, "--backbone", "resnet50", "--target", target, stolen)
-    assert (alone.exit_code, "give it alone" in alone.stderr) == (2, True)
+    assert (alone.exit_code, "remove --backbone and --weights" in alone.stderr) == (2, True)

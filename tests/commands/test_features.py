@@ -64,7 +64,7 @@ def test_arrays_need_a_place_to_go(teacher, world):
 def test_a_checkpoint_brings_its_own_backbone(teacher, tmp_path):
     result = omni("features", "--checkpoint", teacher, "--backbone", "resnet50", "--shards", tmp_path, ".")
     assert result.exit_code == 2
-    assert "give it alone" in result.stderr
+    assert "remove --backbone and --weights" in result.stderr
 
 
 def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(tmp_path, world):

@@ -99,7 +99,7 @@ def test_deciding_again_by_query_needs_only_the_class_names(scored, world):
 def test_confidences_do_not_depend_on_the_batch_size_nor_on_neighbours(scored, teacher, world, batch_size):
     result = omni(
         "filter", "--teacher", teacher, "--score-only", "--precision", "float32", "--batch-size", batch_size,
-        "--shard", "1/3", "--workers", 3, world / "web" / "image", world / "web" / "video",
+        "--part", "1/3", "--workers", 3, world / "web" / "image", world / "web" / "video",
     )  # fmt: skip
     whole = {record["id"]: record["confidence"] for record in parsed((scored / "scored.jsonl").read_text())}
     part = parsed(result.stdout)
@@ -112,7 +112,7 @@ def test_the_same_batch_size_gives_the_same_bytes_in_any_shards(scored, teacher,
     lines = []
     for index in range(3):
         result = omni(
-            "filter", "--teacher", teacher, "--score-only", "--precision", "float32", "--shard", f"{index}/3",
+            "filter", "--teacher", teacher, "--score-only", "--precision", "float32", "--part", f"{index}/3",
             world / "web" / "image", world / "web" / "video",
         )  # fmt: skip
         lines += result.stdout.splitlines()
@@ -288,7 +288,7 @@ def test_rows_leave_as_the_media_they_are_of(rows, scored, teacher, tmp_path):
 def test_options_of_a_teacher_go_with_one(scored, option):
     result = omni("filter", "--threshold", 0.6, option, scored / "scored.jsonl")
     assert result.exit_code == 2
-    assert f"{option.partition('=')[0]} goes with --teacher" in result.stderr
+    assert f"{option.partition('=')[0]} needs --teacher" in result.stderr
 
 
 def test_defaults_from_the_environment_are_no_options(scored, monkeypatch):

@@ -99,7 +99,7 @@ def test_workers_without_probe_is_a_usage_error_but_the_environment_is_no_confli
     result = omni("web", "--workers", "2")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "--workers goes with --probe" in result.stderr
+    assert "--workers needs --probe" in result.stderr
     assert CliRunner(env={"OMNI_WORKERS": "2"}).invoke(app, ["index", "web", "-q"]).exit_code == 0
 
 

@@ -103,7 +103,7 @@ def test_classes_that_were_not_fitted_are_counted_and_none_at_all_is_an_error(pl
     assert "1 without a motion of their class, the agnostic one instead" in done.stderr
     done = omni(*specific, place / "web" / "snow")
     assert done.exit_code == 65
-    assert "none of 1 images is of a class with a motion" in done.stderr
+    assert "none of 1 images has a class with its own motion" in done.stderr
 
 
 def test_draws_that_are_no_good_are_counted(place, tmp_path):
@@ -117,15 +117,15 @@ def test_draws_that_are_no_good_are_counted(place, tmp_path):
     ("arguments", "message"),
     [
         ([], "--mode perspective-agnostic needs --motion FILE; make one with omni inflate --fit target.jsonl"),
-        (["--motion", "m", "--num-frames", 8], "--num-frames goes with --shards: a recipe has no pixels"),
-        (["--motion", "m", "--workers", 2], "--workers goes with --fit or --shards: a recipe opens no files"),
-        (["--motion", "m", "--max-pairs", 2], "--max-pairs goes with --fit"),
-        (["--fit", "--motion", "m", "-o", "x"], "--motion does not go with --fit"),
-        (["--fit", "--mode", "still", "-o", "x"], "--mode does not go with --fit"),
-        (["--fit", "--shard", "0/2", "-o", "x"], "--shard does not go with --fit"),
+        (["--motion", "m", "--num-frames", 8], "--num-frames needs --shards: a recipe has no pixels"),
+        (["--motion", "m", "--workers", 2], "--workers needs --fit or --shards: a recipe opens no files"),
+        (["--motion", "m", "--max-pairs", 2], "--max-pairs needs --fit"),
+        (["--fit", "--motion", "m", "-o", "x"], "--motion cannot be combined with --fit"),
+        (["--fit", "--mode", "still", "-o", "x"], "--mode cannot be combined with --fit"),
+        (["--fit", "--part", "0/2", "-o", "x"], "--part cannot be combined with --fit"),
         (["--fit"], "--fit writes one file: give -o motion.json"),
         (["--fit", "-o", "x/"], "--fit writes one file: give -o motion.json"),
-        (["--fit", "-o", "m.json", "-0"], "-0 goes with --files-from"),
+        (["--fit", "-o", "m.json", "-0"], "-0 needs --files-from"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(arguments, message):
@@ -137,7 +137,7 @@ def test_options_that_would_do_nothing_are_refused(arguments, message):
 def test_a_missing_folder_is_told_before_any_video_is_opened(place):
     done = omni("--fit", "gone.mp4", "-o", "nowhere/motion.json")
     assert (done.exit_code, done.stdout) == (73, "")
-    assert done.stderr == "omni inflate: nowhere/motion.json: cannot write: no folder 'nowhere'; make it first\n"
+    assert done.stderr == "omni inflate: nowhere/motion.json: cannot write: no folder 'nowhere'; create it first\n"
 
 
 def test_a_dry_run_prints_what_would_be_done(place):

@@ -57,8 +57,8 @@ def test_hashtags_are_plain_text_and_the_map_leads_filter_to_their_class(classes
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--max-tags", 3], "--max-tags goes with --hashtags"),
-        (["--hashtags", "--since", "2020-01-01"], "not with --hashtags"),
+        (["--max-tags", 3], "--max-tags needs --hashtags"),
+        (["--hashtags", "--since", "2020-01-01"], "remove --hashtags"),
         (["--since", "2020-01-01"], "needs both --since and --before"),
         (["--window-days", 3], "needs both --since and --before"),
         (["--since", "2020-01-02", "--before", "2020-01-02"], "--since 2020-01-02 is not before --before 2020-01-02"),

@@ -67,12 +67,12 @@ def test_options_reach_the_page(world, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["kept.jsonl"], 2, "omni report: a page is a file: give -o report.html\n"),
+        (["kept.jsonl"], 2, "omni report: report writes a page: give -o report.html\n"),
         (["gone.jsonl", "-o", "r.html"], 65, "omni report: gone.jsonl: no such file or directory\n"),
         (["empty.jsonl", "-o", "r.html"], 65, "omni report: nothing to report: the input has no records\n"),
-        (["kept.jsonl", "-0", "-o", "r.html"], 2, "omni report: -0 goes with --files-from\n"),
+        (["kept.jsonl", "-0", "-o", "r.html"], 2, "omni report: -0 needs --files-from\n"),
         (["kept.jsonl", "-o", "nowhere/r.html"], 73,
-         "omni report: nowhere/r.html: cannot write: no folder 'nowhere'; make it first\n"),
+         "omni report: nowhere/r.html: cannot write: no folder 'nowhere'; create it first\n"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line_and_leave_no_page(tmp_path, monkeypatch, arguments, code, message):

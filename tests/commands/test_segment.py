@@ -131,14 +131,14 @@ def test_shards_hold_the_frames_of_the_pieces_that_stay(teacher_3d, world, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--fps", "2"], 2, "--fps goes with --teacher"),
-        (["--label-by", "query"], 2, "--label-by goes with --teacher"),
-        (["--precision", "float32"], 2, "--precision goes with --teacher"),
-        (["--workers", "2"], 2, "--workers goes with --teacher or --shards"),
-        (["--model", "tsn-resnet50"], 2, "--model goes with --teacher"),
+        (["--fps", "2"], 2, "--fps needs --teacher"),
+        (["--label-by", "query"], 2, "--label-by needs --teacher"),
+        (["--precision", "float32"], 2, "--precision needs --teacher"),
+        (["--workers", "2"], 2, "--workers needs --teacher or --shards"),
+        (["--model", "tsn-resnet50"], 2, "--model needs --teacher"),
         (["--teacher", "TEACHER", "--clip-sec", "5"], 2, "--clip-sec is for 3D teachers"),
         (["--teacher", "3D", "--frames", "keyframe"], 2, "--frames is for 2D teachers"),
-        (["--teacher", "TEACHER", "--teacher", "3D"], 66, "give teachers of one kind"),
+        (["--teacher", "TEACHER", "--teacher", "3D"], 66, "give models of one kind"),
         (["--teacher", "gone.pth"], 66, "gone.pth: no such file"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_stream_in_which_no_query_names_a_class_stops(teacher, world):
 
 def test_shards_of_a_stream_make_up_the_whole(teacher, world):
     arguments = ("--teacher", teacher, "--precision", "float32", "--threshold", 0.4, *videos(world))
-    parts = [omni("segment", "--shard", f"{index}/2", *arguments).stdout.splitlines() for index in range(2)]
+    parts = [omni("segment", "--part", f"{index}/2", *arguments).stdout.splitlines() for index in range(2)]
     whole = omni("segment", *arguments).stdout.splitlines()
     assert sorted(parts[0] + parts[1]) == sorted(whole)
     assert min(map(len, parts)) > 0

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.commands.teacher_train import resolve_recipe
+from omnicli.commands.options.training import Recipe, TrainingOptions
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 from omnicli.models.factory import create_model, model_spec
@@ -20,11 +20,6 @@ TINY = [
     "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",
     "--precision", "float32",
 ]  # fmt: skip
-NOTHING = dict.fromkeys(
-    ["model", "init", "num_segments", "num_frames", "frame_interval", "short_side", "crop_size", "freeze", "dropout",
-     "epochs", "batch_size", "lr", "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay",
-     "label_smoothing", "mixup_alpha", "crop"]
-)  # fmt: skip
 
 
 def omni(*arguments):
@@ -180,7 +175,7 @@ def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
 
 
 def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
-    name, row = resolve_recipe("tsn-r50-3seg", {**NOTHING, "dropout": 0.1, "batch_size": 64})
+    name, row = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), dropout=0.1, batch_size=64).resolve()
     expected = TEACHER_RECIPES["tsn-r50-3seg"]
     assert name == "tsn-r50-3seg"
     assert (row.dropout, row.batch_size, row.lr, row.reference_batch_size) == (0.1, 64, expected.lr, 256)
@@ -195,24 +190,24 @@ def test_a_checkpoint_of_ours_brings_its_architecture_its_frames_and_its_sizes(t
         return str(path)
 
     flat = made("tsn-resnet10t", num_segments=5, short_side=40, crop_size=32)
-    _, row = resolve_recipe(None, {**NOTHING, "init": flat, "num_segments": 2})
+    _, row = TrainingOptions(init=flat, num_segments=2).resolve()
     assert (row.model, row.num_segments, row.short_side, row.crop_size) == ("tsn-resnet10t", 2, 40, 32)
     assert (row.num_frames, row.frame_interval) == (None, None)
     deep = made("r3d-r18", num_frames=6, frame_interval=3, short_side=40, crop_size=32)
-    _, row = resolve_recipe(None, {**NOTHING, "init": deep})
+    _, row = TrainingOptions(init=deep).resolve()
     assert (row.model, row.num_segments, row.num_frames, row.frame_interval) == ("r3d-r18", None, 6, 3)
-    _, row = resolve_recipe(None, {**NOTHING, "init": flat, "model": "tsn-resnet18"})
+    _, row = TrainingOptions(init=flat, model="tsn-resnet18").resolve()
     assert (row.model, row.crop_size) == ("tsn-resnet18", None), "what is said is not completed from elsewhere"
 
 
 def test_weights_of_another_program_do_not_say_what_they_are(tmp_path):
     torch.save({"fc.weight": torch.ones(2, 2)}, tmp_path / "bare.pth")
     with pytest.raises(UsageError, match="give --model"):
-        resolve_recipe(None, {**NOTHING, "init": str(tmp_path / "bare.pth")})
+        TrainingOptions(init=str(tmp_path / "bare.pth")).resolve()
 
 
 def test_a_learning_rate_that_is_given_is_not_scaled():
-    _, row = resolve_recipe("tsn-r50-3seg", {**NOTHING, "lr": 0.5, "batch_size": 4})
+    _, row = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), lr=0.5, batch_size=4).resolve()
     assert (row.lr, row.reference_batch_size, row.batch_size) == (0.5, 4, 4)
 
 
@@ -226,7 +221,7 @@ def test_a_learning_rate_that_is_given_is_not_scaled():
 )
 def test_options_that_do_nothing_together_are_refused(given, says):
     with pytest.raises(UsageError, match=says):
-        resolve_recipe(None, {**NOTHING, **given})
+        TrainingOptions(**given).resolve()
 
 
 def test_help_opens_with_a_line_that_runs():

@@ -10,7 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.commands.train import name_sources, parse_ratio, resolve_student
+from omnicli.commands.options.joint import JointOptions, name_sources, parse_ratio
+from omnicli.commands.options.training import Recipe, TrainingOptions
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import load_checkpoint
 from omnicli.training.recipes import TEACHER_RECIPES
@@ -19,16 +20,6 @@ TINY = [
     "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",
     "--precision", "float32",
 ]  # fmt: skip
-GIVEN = dict.fromkeys(
-    ["model", "init", "num_segments", "num_frames", "frame_interval", "short_side", "crop_size", "freeze", "dropout",
-     "epochs", "batch_size", "lr", "backbone_lr_scale", "schedule", "milestones", "warmup_epochs", "weight_decay",
-     "label_smoothing", "mixup_alpha", "crop"]
-) | {"model": "tsn-resnet50"}  # fmt: skip
-SHARING = {
-    "ratio": (), "alternate": False, "auxiliary_batch_sizes": (), "auxiliary_label": "pseudo_label",
-    "soft_labels": False, "mixup": "none", "multi_label": False, "ema": 0.0, "num_passes": 1,
-    "snippets": (),
-}  # fmt: skip
 
 
 def omni(*arguments):
@@ -183,17 +174,17 @@ def test_errors_say_what_to_do_and_leave_nothing(data, tmp_path, monkeypatch, ar
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("field", ["alternate", "soft_labels", "snippets"])
-def test_what_acts_on_web_sources_needs_one(field):
+@pytest.mark.parametrize("given", [{"joint": "alternate"}, {"soft_labels": True}, {"snippets": "1:2"}])
+def test_options_for_auxiliary_sources_need_one(given):
     with pytest.raises(UsageError, match="give --auxiliary"):
-        resolve_student(None, GIVEN, SHARING | {field: True}, num_web=0)
+        JointOptions(**given).resolve(TrainingOptions(model="tsn-resnet50"))
 
 
 def test_a_frozen_backbone_is_not_compiled(tmp_path):
     model = ["--model", "tsn-resnet10t", "--init", "w.pth"]
     result = omni("train", "--target", "t", *model, "--compile", "-o", tmp_path / "a.pth")
     assert result.exit_code == 2
-    assert "--compile does nothing while the backbone is frozen" in result.stderr
+    assert "--compile has no effect on a frozen backbone" in result.stderr
 
 
 def test_without_a_target_it_is_told_what_to_give():
@@ -215,7 +206,8 @@ def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
 
 
 def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
-    name, row = resolve_student("tsn-r50-3seg", {**GIVEN, "dropout": 0.1}, SHARING | {"ema": 0.5}, num_web=1)
+    training = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), dropout=0.1)
+    name, row = JointOptions(auxiliary=["gg.jsonl"], ema=0.5).resolve(training)
     expected = TEACHER_RECIPES["tsn-r50-3seg"]
     assert name == "tsn-r50-3seg"
     assert (row.dropout, row.ema, row.lr, row.batch_size) == (0.1, 0.5, expected.lr, expected.batch_size)
@@ -223,7 +215,8 @@ def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
 
 
 def test_a_learning_rate_that_is_given_is_that_of_the_step_at_hand():
-    _, row = resolve_student("tsn-r50-3seg", {**GIVEN, "lr": 0.5}, SHARING, num_web=1)
+    training = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), lr=0.5)
+    _, row = JointOptions(auxiliary=["gg.jsonl"]).resolve(training)
     assert (row.lr, row.reference_batch_size) == (0.5, 0)
 
 
@@ -250,6 +243,6 @@ def test_a_temperature_is_of_a_softmax(option):
     joint = ("train", "--target", "t.jsonl", "--model", "tsn-resnet18", "-o", "s.pth", "--multi-label", "--dry-run")
     result = omni(*joint, option)
     assert result.exit_code == 2
-    assert "--temperature is of one softmax over classes, not for --multi-label" in result.stderr
+    assert "--temperature needs one softmax over classes; remove it or --multi-label" in result.stderr
     assert json.loads(omni(*joint).stdout)["temperature"] is False
     assert json.loads(omni(*joint[:-2], "--dry-run").stdout)["temperature"] is True

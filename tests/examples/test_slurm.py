@@ -93,7 +93,7 @@ def test_what_is_missing_is_asked_with_the_same_options(slurm, name):
     result = slurm(script_of(name), "--missing", MISSING="--array=1,3")
     assert result.stdout == "--array=1,3"
     [asked] = result.log
-    assert asked == [*run[: run.index("--shard")], "--missing", "--shards-total", "4"]
+    assert asked == [*run[: run.index("--part")], "--missing", "--parts", "4"]
     check_with_dry_run(asked[1:])
 
 

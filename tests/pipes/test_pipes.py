@@ -186,7 +186,7 @@ def test_a_broken_line_stops_with_file_and_line(sh, tmp_path):
 
 def test_seven_shards_together_are_the_whole(sh, tmp_path):
     lines_file(tmp_path / "web.jsonl", 500)
-    script = "for i in 0 1 2 3 4 5 6; do omni filter web.jsonl --shard $i/7 -q; done | sort > union"
+    script = "for i in 0 1 2 3 4 5 6; do omni filter web.jsonl --part $i/7 -q; done | sort > union"
     sh(f"{script}; omni filter -q web.jsonl | sort > whole", cwd=tmp_path)
     assert (tmp_path / "union").read_bytes() == (tmp_path / "whole").read_bytes()
     assert (tmp_path / "whole").stat().st_size > 0
@@ -311,7 +311,7 @@ def test_a_folder_of_outputs_does_only_what_is_missing(sh, tmp_path):
     assert {name for name in before if before[name] != after[name]} == {"b.jsonl"}
     assert "2 of 3 files were done before" in run.stderr
     assert sorted(path.name for path in (tmp_path / "gone").iterdir()) == ["a.jsonl", "b.jsonl", "c.jsonl"]
-    missing = sh(f"{script} --missing --shards-total 4", cwd=tmp_path)
+    missing = sh(f"{script} --missing --parts 4", cwd=tmp_path)
     assert missing.stdout == ""
     refused = sh(f"set +e; {script} --threshold 0.9; echo $?", cwd=tmp_path)
     assert refused.stdout.strip() == "1"
@@ -333,11 +333,11 @@ def test_more_bad_media_than_allowed_is_exit_3_with_complete_output(sh, world, t
     ("options", "message"),
     [
         ("--threshold 0.3 --top 2", "--threshold and --top decide in different ways: give one"),
-        ("--per class", "--per goes with --keep-fraction or --top"),
-        ("--top 2 --shard 0/2", "--top decides over the whole stream and cannot go with --shard"),
+        ("--per class", "--per needs --keep-fraction or --top"),
+        ("--top 2 --part 0/2", "--top decides over the whole stream and cannot be combined with --part"),
         ("--label-by query", "--label-by needs class names"),
-        ("--missing", "--missing needs -o DIR/ and --shards-total N"),
-        ("-0", "-0 goes with --files-from"),
+        ("--missing", "--missing needs -o DIR/ and --parts N"),
+        ("-0", "-0 needs --files-from"),
         ("--max-bad many", "--max-bad: expected a number or a percentage such as 100 or 2%, got 'many'"),
         ("-o x.jsonl --rejects x.jsonl", "--rejects and -o are the same file: x.jsonl"),
     ],

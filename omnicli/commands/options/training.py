@@ -1,152 +1,184 @@
-"""Options of training, each spelled once: teacher-train and train take them all."""
+"""Options of training: the model, its data and how it is optimized; teacher-train and train share them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from omnicli.commands.options import shared as o
+from omnicli.commands.options.groups import DATA, MODEL, OPTIMIZATION, RARE
 from omnicli.errors import UsageError
-from omnicli.training.recipes import TEACHER_RECIPES
-
-MODEL = "The model"
-LEARNING = "How it learns"
+from omnicli.training.recipes import (
+    TEACHER_RECIPES,
+    CropName,
+    FreezeName,
+    ScheduleName,
+    TeacherRecipe,
+    default_teacher_recipe,
+)
 
 Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
-
-
-class Freeze(StrEnum):
-    """What of the backbone stays as it was loaded."""
-
-    nothing = "nothing"
-    batch_norm = "batch-norm"
-    backbone = "backbone"
-
-
-class LrSchedule(StrEnum):
-    """How the learning rate falls."""
-
-    step = "step"
-    cosine = "cosine"
-    constant = "constant"
-
-
-class Crop(StrEnum):
-    """How the training crop is drawn."""
-
-    random_resized = "random-resized"
-    multi_scale = "multi-scale"
-    random = "random"
-
-
-Model = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME", help="Architecture: tsn-<timm backbone>, such as tsn-resnet50, "
-                 "tsm-<ResNet>, or a 3D model such as slowonly-r50, ircsn-r152, r2plus1d-r34.",
-                 show_default="that of --init FILE, if omni wrote it", rich_help_panel=MODEL),
-]  # fmt: skip
-Init = Annotated[
-    str | None,
-    typer.Option("--init", metavar="scratch|imagenet|FILE", help="First weights; FILE is a backbone's, or a "
-                 "checkpoint of any program. 2D weights are inflated into 3D models.", show_default="imagenet",
-                 rich_help_panel=MODEL),
-]  # fmt: skip
-NumSegments = Annotated[
-    int | None, typer.Option("--num-segments", min=1, metavar="N", help="Snippets of a clip, for 2D models.",
-                             show_default="3, TSM 8", rich_help_panel=MODEL)
-]  # fmt: skip
-NumFrames = Annotated[
-    int | None, typer.Option("--num-frames", min=1, metavar="N", help="Frames of a clip, for 3D models: the 4 of "
-                             "4x16.", show_default="as published", rich_help_panel=MODEL)
-]  # fmt: skip
-FrameInterval = Annotated[
-    int | None, typer.Option("--frame-interval", min=1, metavar="N", help="Frames of the video from one to the "
-                             "next of them: the 16 of 4x16.", show_default="as published", rich_help_panel=MODEL)
-]  # fmt: skip
-ShortSide = Annotated[
-    int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Resize to this before cropping.",
-                             show_default="8/7 of the crop", rich_help_panel=MODEL)
-]  # fmt: skip
-CropSize = Annotated[
-    int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="The square the model sees.",
-                             show_default="the backbone's own", rich_help_panel=MODEL)
-]  # fmt: skip
-FreezeOption = Annotated[
-    Freeze | None, typer.Option("--freeze", help="What of the backbone stays as loaded.",
-                                show_default="backbone", rich_help_panel=MODEL)
-]  # fmt: skip
-Dropout = Annotated[
-    float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Before the classifier.",
-                               show_default="0.4 for TSN, 0.5 for others", rich_help_panel=MODEL)
-]  # fmt: skip
 Classes = Annotated[
     Path | None,
-    typer.Option("--classes", metavar="FILE", help="Class names, one a line: their order is that of the labels.",
-                 rich_help_panel=LEARNING),
+    typer.Option("--classes", metavar="FILE", help="Class names, one per line, in the order of the labels.",
+                 rich_help_panel=DATA), RARE,
 ]  # fmt: skip
 Val = Annotated[
     list[str] | None,
-    typer.Option("--val", metavar="INPUT", help="Labelled records to measure each epoch on; may be repeated. "
-                 "The best epoch is kept beside -o, as NAME.best.pth, without a temperature.",
-                 rich_help_panel=LEARNING),
+    typer.Option("--val", metavar="INPUT", help="Labelled records to validate on; repeatable. The best epoch is "
+                 "saved as NAME.best.pth.", rich_help_panel=DATA),
 ]  # fmt: skip
-RecipeOption = Annotated[
-    Recipe | None,
-    typer.Option("--recipe", help="Fill what is unset from a row of the paper's settings, or ours for few clips.",
-                 show_default="few-clips", rich_help_panel=LEARNING),
-]  # fmt: skip
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
-                             show_default="the recipe's", rich_help_panel=LEARNING)
-]  # fmt: skip
-BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", help="Clips of one step; the "
-                 "recipe's learning rate is scaled with it.", show_default="the recipe's",
-                 rich_help_panel=LEARNING),
-]  # fmt: skip
-Lr = Annotated[
-    float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier at this batch size.",
-                               show_default="the recipe's", rich_help_panel=LEARNING)
-]  # fmt: skip
-BackboneLrScale = Annotated[
-    float | None, typer.Option("--backbone-lr-scale", metavar="X", min=0.0, help="The backbone's learning rate, "
-                               "relative.", show_default="the recipe's", rich_help_panel=LEARNING)
-]  # fmt: skip
-LrScheduleOption = Annotated[
-    LrSchedule | None, typer.Option("--lr-schedule", help="How the learning rate falls.",
-                                    show_default="the recipe's", rich_help_panel=LEARNING)
-]  # fmt: skip
-Milestones = Annotated[
-    str | None, typer.Option("--milestones", metavar="N,N", help="Epochs of --lr-schedule step.",
-                             show_default="the recipe's", rich_help_panel=LEARNING)
-]  # fmt: skip
-WarmupEpochs = Annotated[
-    float | None, typer.Option("--warmup-epochs", metavar="X", min=0.0, help="Linear rise at the start.",
-                               show_default="0", rich_help_panel=LEARNING)
-]  # fmt: skip
-WeightDecay = Annotated[
-    float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="L2 on all weights.", show_default="0.0001",
-                               rich_help_panel=LEARNING)
-]  # fmt: skip
-LabelSmoothing = Annotated[
-    float | None, typer.Option("--label-smoothing", metavar="X", min=0.0, max=0.99, help="Share of a label spread over "
-                               "all classes.", show_default="0", rich_help_panel=LEARNING)
-]  # fmt: skip
-CropOption = Annotated[
-    Crop | None, typer.Option("--crop", help="How the training crop is drawn; random: a square, not resized.",
-                              show_default="random-resized", rich_help_panel=LEARNING)
-]  # fmt: skip
-Temperature = Annotated[
-    bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, where there "
-                       "are enough: a filter's confidence then says how often it is right.", rich_help_panel=LEARNING)
-]  # fmt: skip
-OutFile = Annotated[
-    Path | None,
-    typer.Option("-o", "--out", metavar="FILE", help="The checkpoint; has to be given; absent until training is done.",
-                 rich_help_panel=o.STREAMS),
-]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """A recipe, and what overrides it; fields left None are the recipe's."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Architecture, such as tsn-resnet50 (any timm backbone), "
+                     "slowonly-r50, ircsn-r152.", show_default="as --init FILE",
+                     rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    init: Annotated[
+        str | None,
+        typer.Option("--init", metavar="scratch|imagenet|FILE", help="Initial weights: a backbone or a checkpoint of "
+                     "any program. 3D models inflate 2D weights.", show_default="imagenet", rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    num_segments: Annotated[
+        int | None, typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
+                                 show_default="3; TSM: 8", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    num_frames: Annotated[
+        int | None, typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, the 4 of 4x16.",
+                                 show_default="as published", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    frame_interval: Annotated[
+        int | None, typer.Option("--frame-interval", min=1, metavar="N", help="3D: source frames between sampled "
+                                 "frames, the 16 of 4x16.", show_default="as published", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Size of the short side before "
+                                 "cropping.", show_default="8/7 of the crop", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    crop_size: Annotated[
+        int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="Side of the square input.",
+                                 show_default="as published", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    freeze: Annotated[
+        FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze.",
+                                        show_default="backbone", rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Dropout before the classifier.",
+                                   show_default="0.4 for TSN, else 0.5", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    crop: Annotated[
+        CropName | None, typer.Option("--crop", help="Training crop; random crops a square without resizing.",
+                                      show_default="random-resized", rich_help_panel=DATA), RARE,
+    ] = None  # fmt: skip
+    recipe: Annotated[
+        Recipe | None,
+        typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name.",
+                     show_default="few-clips", rich_help_panel=OPTIMIZATION),
+    ] = None  # fmt: skip
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
+                                 show_default="as recipe", rich_help_panel=OPTIMIZATION),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", show_envvar=False,
+                     help="Target clips per step and device; scales the recipe's learning rate.",
+                     show_default="as recipe", rich_help_panel=OPTIMIZATION),
+    ] = None  # fmt: skip
+    lr: Annotated[
+        float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier at this batch "
+                                   "size.", show_default="as recipe", rich_help_panel=OPTIMIZATION),
+    ] = None  # fmt: skip
+    backbone_lr_scale: Annotated[
+        float | None, typer.Option("--backbone-lr-scale", metavar="X", min=0.0, help="Learning rate of the backbone, "
+                                   "relative to --lr.", show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    schedule: Annotated[
+        ScheduleName | None, typer.Option("--lr-schedule", help="Schedule of the learning rate.",
+                                          show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    milestones: Annotated[
+        str | None, typer.Option("--milestones", metavar="N,N", help="Epochs at which --lr-schedule step divides by "
+                                 "10.", show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    warmup_epochs: Annotated[
+        float | None, typer.Option("--warmup-epochs", metavar="X", min=0.0, help="Epochs of linear warm-up.",
+                                   show_default="0", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="Weight decay (L2) of all weights.",
+                                   show_default="0.0001", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    label_smoothing: Annotated[
+        float | None, typer.Option("--label-smoothing", metavar="X", min=0.0, max=0.99, help="Share of each label that "
+                                   "is spread over all classes.", show_default="0", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    mixup_alpha: Annotated[
+        float | None, typer.Option("--mixup-alpha", metavar="X", min=0.0, help="Mixup with λ ~ Beta(α, α).",
+                                   show_default="0: none", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    temperature: Annotated[
+        bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, so that "
+                           "confidences are calibrated.", rich_help_panel=OPTIMIZATION), RARE,
+    ] = True  # fmt: skip
+
+    def given(self) -> dict[str, Any]:
+        """Fields of a recipe that the user gave. Raises UsageError."""
+        names = {field.name for field in fields(TeacherRecipe)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name in names}
+        values["milestones"] = parse_milestones(self.milestones)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def resolve(self) -> tuple[str, TeacherRecipe]:
+        """The recipe's name, and the recipe with what the user gave.
+
+        Raises:
+            UsageError: no architecture, or options without effect.
+        """
+        given = self.given()
+        name = self.recipe.value if self.recipe else default_teacher_recipe(init=self.init, freeze=self.freeze)
+        recipe = replace(TEACHER_RECIPES[name], **given)
+        if self.lr is not None:  # given for this batch size, so nothing is scaled
+            recipe = replace(recipe, reference_batch_size=recipe.batch_size)
+        if recipe.model is None and recipe.init not in ("scratch", "imagenet"):
+            recipe = _with_architecture_of_init(recipe)
+        _check_recipe(recipe, given)
+        return name, recipe
+
+
+def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
+    """Refuse a recipe without a model, and options without effect. Raises UsageError."""
+    if recipe.model is None:
+        raise UsageError("no architecture: give --model, such as --model tsn-resnet50, or a --recipe that has one")
+    if recipe.init == "scratch" and recipe.freeze != "nothing":
+        raise UsageError(f"--freeze {recipe.freeze} with --init scratch would keep random weights: give --init FILE")
+    if "backbone_lr_scale" in given and recipe.freeze == "backbone":
+        raise UsageError("--backbone-lr-scale has no effect on a frozen backbone: add --freeze batch-norm")
+    if "milestones" in given and recipe.schedule != "step":
+        raise UsageError(f"--milestones needs --lr-schedule step, not {recipe.schedule}")
+    if recipe.short_side and recipe.crop_size and recipe.crop_size > recipe.short_side:
+        raise UsageError(f"--crop-size {recipe.crop_size} does not fit into --short-side {recipe.short_side}")
+
+
+def _with_architecture_of_init(recipe: TeacherRecipe) -> TeacherRecipe:
+    """With the architecture of ``--init FILE``, if omni wrote it, and its frames and sizes where none are given.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    from omnicli.models.factory import stored_options
+
+    unset = {name: value for name, value in stored_options(recipe.init).items() if getattr(recipe, name) is None}
+    return replace(recipe, **unset)
 
 
 def parse_milestones(text: str | None) -> tuple[int, ...] | None:

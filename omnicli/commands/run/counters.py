@@ -1,35 +1,94 @@
-"""The books of a command that reads records but is no stage: training and testing, which end in one result."""
+"""Accounting: how many records came in and what became of each, for every command."""
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from omnicli.commands.options.checks import parse_max_bad
-from omnicli.commands.run.runner import write_summary
-from omnicli.console import Console
+from omnicli.commands.options.streams import InputOptions, parse_max_bad
+from omnicli.commands.run.summary import write_summary
+from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import TooManyBad
+from omnicli.reasons import UNREADABLE, category_of
 
 if TYPE_CHECKING:
     from omnicli.streams.record import Record
 
 
-class Ledger:
-    """Counts what is read and what leaves; writes ``--rejects`` and judges ``--max-bad`` at the end.
+class RecordAccountant:
+    """Sums over one or many runs of a command.
 
     Args:
-        console: told of each record that leaves, under ``-v``.
-        rejects: file for the records that leave, or None.
-        max_bad: ``N``, ``P%`` or None.
-        summary: file for the counts and the result, or None.
-        options: what the summary says of how it was run.
+        max_bad: ``--max-bad``: ``N``, ``P%`` or None.
 
     Attributes:
-        num_in: records read.
-        num_unreadable: of them.
-        num_rejected: of them, for any other reason.
+        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``, and what a stage counts.
+        num_resumed: records that an earlier process had settled.
+        too_many_bad: a sentence for each output with more unreadable records than ``--max-bad``.
+    """
+
+    def __init__(self, max_bad: str | None = None) -> None:
+        parse_max_bad(max_bad, 0)
+        self._max_bad = max_bad
+        self._started_at = time.monotonic()
+        self.counters: Counter[str] = Counter()
+        self.num_resumed = 0
+        self.too_many_bad: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started_at
+
+    def add_run(self, counters: Counter[str], *, num_resumed: int, name: str) -> None:
+        """Add the counters of a finished run that wrote ``name``."""
+        self.counters += counters
+        self.num_resumed += num_resumed
+        self.check_max_bad(counters, prefix=f"{name}: ")
+
+    def check_max_bad(self, counters: Mapping[str, int], *, prefix: str = "") -> None:
+        """Note if more records are unreadable than ``--max-bad`` allows."""
+        limit = parse_max_bad(self._max_bad, counters.get("in", 0))
+        bad = counters.get(UNREADABLE, 0)
+        if limit is not None and bad > limit:
+            self.too_many_bad.append(f"{prefix}{bad:,} unreadable, more than --max-bad {self._max_bad}")
+
+    def raise_if_too_many_bad(self) -> None:
+        """Raises TooManyBad: an output has more unreadable records than ``--max-bad`` allows."""
+        if self.too_many_bad:
+            raise TooManyBad("; ".join(self.too_many_bad))
+
+    def closing_line(self) -> str:
+        """The sum of a stage: ``3 in = 1 kept + 2 rejected (low confidence 2) + 0 unreadable, 2/s``."""
+        return closing_line(self.counters, seconds=self.seconds, num_now=self.counters["in"] - self.num_resumed)
+
+    def progress_line(self, counters: Mapping[str, int], num_resumed: int) -> str:
+        """The counts of a run so far."""
+        rate = (counters["in"] - num_resumed) / self.seconds if self.seconds > 0 else 0.0
+        rejected = sum(rejected_by_reason(counters).values())
+        return (
+            f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, "
+            f"{counters[UNREADABLE]:,} unreadable, {rate:,.0f}/s"
+        )
+
+
+class ReadAccountant(RecordAccountant):
+    """Accounting of a command whose records end in one result: training, testing, fitting.
+
+    A context manager: opens ``--rejects``, and at the end writes ``--summary`` and checks ``--max-bad``.
+
+    Args:
+        console: reports each rejected record under ``-v``.
+        rejects: file for rejected records, or None.
+        max_bad: ``--max-bad``.
+        summary: file for counts and result, or None.
+        options: resolved options, for the summary.
+
+    Attributes:
+        console: where the command reports.
         result: metrics for the summary.
     """
 
@@ -42,19 +101,14 @@ class Ledger:
         summary: Path | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        parse_max_bad(max_bad, 0)
-        self.num_in = 0
-        self.num_unreadable = 0
-        self.num_rejected = 0
+        super().__init__(max_bad)
         self.result: dict[str, Any] = {}
+        self.console = console
+        self._rejects = rejects
         self._summary = summary
         self._options = options or {}
-        self._console = console
-        self._rejects = rejects
-        self._max_bad = max_bad
         self._file: BinaryIO | None = None
         self._stack = contextlib.ExitStack()
-        self._started_at = time.monotonic()
 
     def __enter__(self) -> Self:
         from omnicli.streams.write.atomic import open_atomic
@@ -67,76 +121,79 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
-        if error is None and self._summary:
+        if error is not None:
+            return
+        if self._summary:
             write_summary(self._summary, self._sums())
-        limit = parse_max_bad(self._max_bad, self.num_in)
-        if error is None and limit is not None and self.num_unreadable > limit:
-            raise TooManyBad(f"{self.num_unreadable:,} unreadable, more than --max-bad {self._max_bad}")
+        self.check_max_bad(self.counters)
+        self.raise_if_too_many_bad()
 
-    def read(
-        self,
-        inputs: Sequence[str],
-        *,
-        root: str | None,
-        files_from: str | None = None,
-        null_separated: bool = False,
-        limit: int | None = None,
-    ) -> "Iterator[Record]":
-        """The records of INPUTs, counted; what the reader drops is counted too."""
+    @property
+    def num_in(self) -> int:
+        """Records read."""
+        return self.counters["in"]
+
+    @property
+    def num_rejected(self) -> int:
+        """Readable records that left."""
+        return sum(rejected_by_reason(self.counters).values())
+
+    @property
+    def num_used(self) -> int:
+        """Records that contributed to the result."""
+        return self.num_in - self.counters[UNREADABLE] - self.num_rejected
+
+    def read(self, source: InputOptions) -> "Iterator[Record]":
+        """The records of INPUTs, counted; records dropped by the reader are counted too."""
         from omnicli.streams.read.reader import read_records
+
+        def on_drop(record: "Record", reason: str) -> None:
+            self.counters["in"] += 1
+            self.on_drop(record, reason)
 
         return self.count(
             read_records(
-                inputs,
-                files_from=files_from,
-                null_separated=null_separated,
-                root=root,
-                limit=limit,
-                on_drop=self._drop_early,
+                source.inputs or [],
+                files_from=source.files_from,
+                null_separated=source.null_separated,
+                root=source.root,
+                limit=source.limit,
+                on_drop=on_drop,
             )
         )
 
     def count(self, records: "Iterable[Record]") -> "Iterator[Record]":
         """The records, counted."""
         for record in records:
-            self.num_in += 1
+            self.counters["in"] += 1
             yield record
 
     def on_drop(self, record: "Record", reason: str) -> None:
-        """Take note of a record that leaves."""
+        """Count and write a record that leaves."""
         from omnicli.streams.record import format_record
 
-        if reason.partition(": ")[0] == "unreadable":
-            self.num_unreadable += 1
-        else:
-            self.num_rejected += 1
-        self._console.detail(f"{record.get('id')}: {reason}")
+        category = category_of(reason)
+        self.counters[category if category == UNREADABLE else f"rejected: {category}"] += 1
+        self.console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
 
     def sums(self) -> str:
-        """``57 in = 55 used + 2 unreadable, 31 s``, and what else left."""
-        seconds = time.monotonic() - self._started_at
-        left = f" + {self.num_rejected:,} rejected" if self.num_rejected else ""
-        left += f" + {self.num_unreadable:,} unreadable"
-        return f"{self.num_in:,} in = {self._num_used:,} used{left}, {seconds:.0f} s"
-
-    @property
-    def _num_used(self) -> int:
-        return self.num_in - self.num_unreadable - self.num_rejected
+        """The sum: ``57 in = 55 used + 2 unreadable, 31 s``."""
+        rejected = f" + {self.num_rejected:,} rejected" if self.num_rejected else ""
+        return (
+            f"{self.num_in:,} in = {self.num_used:,} used{rejected} + {self.counters[UNREADABLE]:,} unreadable, "
+            f"{self.seconds:.0f} s"
+        )
 
     def _sums(self) -> dict[str, Any]:
         return {
-            "command": self._console.name,
+            "command": self.console.name,
             "in": self.num_in,
-            "used": self._num_used,
+            "used": self.num_used,
             "rejected": self.num_rejected,
-            "unreadable": self.num_unreadable,
-            "seconds": round(time.monotonic() - self._started_at, 3),
+            "unreadable": self.counters[UNREADABLE],
+            "seconds": round(self.seconds, 3),
             "options": dict(self._options),
             "result": self.result,
         }
-
-    def _drop_early(self, record: "Record", reason: str) -> None:
-        self.num_in += 1
-        self.on_drop(record, reason)

@@ -1,35 +1,119 @@
-"""How a training runs as a command: stopped by signals, shown while it runs, drawn by TensorBoard."""
+"""How a training runs as a command: processes, signals, accounting, metric lines, TensorBoard."""
 
 import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from omnicli import __version__
+from omnicli.commands.options.compute import ComputeOptions
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.streams import StreamOptions, check_one_file, check_outputs_differ
+from omnicli.commands.run.counters import ReadAccountant
+from omnicli.commands.run.summary import print_options
 from omnicli.errors import UsageError
+from omnicli.process import stopping_training
+
+if TYPE_CHECKING:
+    from omnicli.training.context import TrainingContext
+    from omnicli.training.distributed import World
 
 Metrics = Mapping[str, Any]
+Train = Callable[["TrainingContext", ReadAccountant], Iterable[Metrics]]
 
 
-@contextlib.contextmanager
-def stopping_when_asked() -> Iterator[Any]:
-    """SIGTERM and SIGUSR1 (what Slurm sends before the end) are noted, and training stops after the step.
+@dataclass(frozen=True, kw_only=True)
+class TrainingCommand:
+    """A command that trains.
 
-    Yields:
-        A function that tells whether one came.
+    Attributes:
+        name: the subcommand.
+        streams: ``-o``, ``--rejects``, ``--summary``, ``--max-bad`` and ``--root``.
+        compute: device, precision and threads.
+        logging: what is reported.
+        options: the resolved options, for ``--dry-run`` and ``--summary``.
+        tensorboard: folder for TensorBoard, or None.
+        compile: compile the model with torch.compile.
     """
-    asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+    name: str
+    streams: StreamOptions
+    compute: ComputeOptions
+    logging: LoggingOptions
+    options: Mapping[str, Any]
+    tensorboard: Path | None = None
+    compile: bool = False
+
+    def run(self, train: Train) -> None:
+        """Train and print the metric lines. Only the first of several processes writes. Raises OmniError."""
+        streams = self.streams
+        check_one_file(streams.output, command=self.name, what="a checkpoint")
+        check_outputs_differ({"-o": streams.output, "--rejects": streams.rejects, "--summary": streams.summary})
+        if self.logging.dry_run:
+            print_options({"omni": __version__, "command": self.name, **self.options})
+            return
+        with stopping_training() as stop:
+            from omnicli.training.context import TrainingContext
+            from omnicli.training.distributed import join_world
+
+            stop.check()  # importing PyTorch takes seconds
+            with join_world(self.compute.device) as world:
+                context = TrainingContext(
+                    device=world.device, root=streams.root, should_stop=lambda: stop.is_requested, world=world,
+                    compile=self.compile, **self._resolved(world),
+                )  # fmt: skip
+                with self._accountant(world) as accountant, drawing_in(self._drawing(world)) as draw:
+                    self._print(train(context, accountant), accountant, world, draw)
+
+    def _resolved(self, world: "World") -> dict[str, Any]:
+        from omnicli.cpus import available_cores
+        from omnicli.inference.device import pick_precision, set_threads
+        from omnicli.training.distributed import local_share
+
+        cores = local_share(available_cores())
+        set_threads(cores)
+        return {
+            "precision": pick_precision(self.compute.precision, world.device),
+            "workers": self.compute.workers or cores,
+        }
+
+    def _accountant(self, world: "World") -> ReadAccountant:
+        console = self.logging.console(self.name) if world.is_first else LoggingOptions(quiet=True).console(self.name)
+        streams = self.streams if world.is_first else StreamOptions()
+        return ReadAccountant(
+            console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=self.options
+        )
+
+    def _drawing(self, world: "World") -> Path | None:
+        return self.tensorboard if world.is_first else None
+
+    def _print(
+        self, lines: Iterable[Metrics], accountant: ReadAccountant, world: "World", draw: Callable[[Metrics], None]
+    ) -> None:
+        """Print the metric lines as they come, and the closing line."""
+        from omnicli.streams.record import format_record
+        from omnicli.streams.write.stdout import open_stdout
+
+        console = accountant.console
+        console.detail(str(self.options))
+        last: dict[str, Any] = {}
+        stdout = open_stdout(live=True) if world.is_first else None
+        with console.progress(lambda: f"{accountant.num_in:,} in, {shown_metrics(last)}"):
+            for line in lines:
+                if stdout is not None:
+                    stdout.write(format_record(line))
+                if "source" in line:
+                    accountant.result[line["source"]] = line
+                if line.get("source", "target") == "target":
+                    last.update(line)
+                draw(line)
+        accountant.result = accountant.result or last
+        console.say(f"{accountant.sums()}; {shown_metrics(last)} → {self.streams.output}")
 
 
 def shown_metrics(metrics: Metrics) -> str:
-    """The metrics people want to see."""
+    """The metrics of an epoch for people."""
     if not metrics:
         return "no epoch yet"
     names = {"train_top1_acc": "train top-1", "val_top1_acc": "val top-1", "val_mean_ap": "val mAP"}
@@ -38,10 +122,10 @@ def shown_metrics(metrics: Metrics) -> str:
 
 
 @contextlib.contextmanager
-def drawing(folder: Path | None) -> Iterator[Callable[[Metrics], None]]:
-    """A function that draws a metric record in TensorBoard, one curve a number and source; None draws nothing.
+def drawing_in(folder: Path | None) -> Iterator[Callable[[Metrics], None]]:
+    """A function that writes a metric record to TensorBoard, one curve per number and source; None writes nothing.
 
-    A restarted training prints its lines again, and what the folder held of them is replaced.
+    A restarted training prints its lines again, and they replace what the folder holds.
 
     Raises:
         UsageError: the package is not installed.

@@ -1,10 +1,11 @@
-"""The books of training and testing."""
+"""Accounting of training and testing."""
 
 import json
 
 import pytest
 
-from omnicli.commands.run.counters import Ledger
+from omnicli.commands.options.streams import InputOptions
+from omnicli.commands.run.counters import ReadAccountant
 from omnicli.console import Console
 from omnicli.errors import InputError, TooManyBad, UsageError
 from omnicli.streams.record import Record
@@ -16,10 +17,10 @@ def test_what_leaves_is_counted_and_written_and_the_sums_add_up(tmp_path, world)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.mp4").touch()
     (tmp_path / "in" / "b.jsonl").write_text('{"id":"b","path":"b.mp4"}\n{"id":"c","path":"c.mp4"}\n')
-    with Ledger(QUIET, rejects=str(tmp_path / "gone.jsonl")) as ledger:
-        records = list(ledger.read([str(tmp_path / "in")], root=None))
-        ledger.on_drop(records[0], "unreadable: empty file")
-        assert ledger.sums().startswith("3 in = 1 used + 2 unreadable, ")
+    with ReadAccountant(QUIET, rejects=str(tmp_path / "gone.jsonl")) as accountant:
+        records = list(accountant.read(InputOptions(inputs=[str(tmp_path / "in")])))
+        accountant.on_drop(records[0], "unreadable: empty file")
+        assert accountant.sums().startswith("3 in = 1 used + 2 unreadable, ")
     gone = [json.loads(line) for line in (tmp_path / "gone.jsonl").read_text().splitlines()]
     assert [row["reason"].partition(":")[0] for row in gone] == ["unreadable"] * 2
 
@@ -29,9 +30,9 @@ def test_what_leaves_is_counted_and_written_and_the_sums_add_up(tmp_path, world)
 )
 def test_more_bad_media_than_allowed_end_in_exit_3(max_bad, too_many):
     def run():
-        with Ledger(QUIET, max_bad=max_bad) as ledger:
-            ledger.num_in = 2
-            ledger.on_drop(Record({"id": "a"}), "unreadable: empty file")
+        with ReadAccountant(QUIET, max_bad=max_bad) as accountant:
+            accountant.counters["in"] = 2
+            accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
 
     if too_many:
         with pytest.raises(TooManyBad, match="more than --max-bad"):
@@ -42,25 +43,28 @@ def test_more_bad_media_than_allowed_end_in_exit_3(max_bad, too_many):
 
 def test_a_limit_that_is_none_is_refused_before_anything_is_read():
     with pytest.raises(UsageError, match="--max-bad"):
-        Ledger(QUIET, max_bad="many")
+        ReadAccountant(QUIET, max_bad="many")
 
 
 def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path):
-    with pytest.raises(InputError), Ledger(QUIET, rejects=str(tmp_path / "gone.jsonl"), max_bad="0") as ledger:
-        ledger.on_drop(Record({"id": "a"}), "unreadable: empty file")
+    with (
+        pytest.raises(InputError),
+        ReadAccountant(QUIET, rejects=str(tmp_path / "gone.jsonl"), max_bad="0") as accountant,
+    ):
+        accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
         raise InputError("t.jsonl:1: not JSON")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path):
-    with Ledger(QUIET, summary=tmp_path / "summary.json", options={"seed": 3}) as ledger:
-        ledger.num_in = 2
-        ledger.on_drop(Record({"id": "a"}), "unreadable: empty file")
-        ledger.result = {"top1_acc": 0.5}
+    with ReadAccountant(QUIET, summary=tmp_path / "summary.json", options={"seed": 3}) as accountant:
+        accountant.counters["in"] = 2
+        accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
+        accountant.result = {"top1_acc": 0.5}
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["command"], summary["in"], summary["used"], summary["unreadable"]) == ("test", 2, 1, 1)
     assert (summary["options"], summary["result"]) == ({"seed": 3}, {"top1_acc": 0.5})
     assert {"omni", "python", "seconds"} <= summary.keys()
-    with pytest.raises(ZeroDivisionError), Ledger(QUIET, summary=tmp_path / "other.json"):
+    with pytest.raises(ZeroDivisionError), ReadAccountant(QUIET, summary=tmp_path / "other.json"):
         raise ZeroDivisionError
     assert not (tmp_path / "other.json").exists()

@@ -7,8 +7,10 @@ import signal
 
 import pytest
 
-from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageSpec, run_stage
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.one_output import StageSpec
+from omnicli.commands.run.runner import run_stage
 from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
 from omnicli.streams.shards.reader import open_shard
 
@@ -33,8 +35,8 @@ def run(crawl, made, **options):
                 yield record
 
     inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
-    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", quiet=False, **options)
-    run_stage(StageSpec(name="measure", make=lambda: stage, options={}), streams)
+    streams = StreamOptions(inputs=inputs, output=f"{crawl}/out/", **options)
+    run_stage(StageSpec(name="measure", make=lambda: stage, options={}), streams, LoggingOptions())
 
 
 def test_a_rerun_makes_only_what_is_missing(crawl):
@@ -77,7 +79,7 @@ def test_a_file_with_too_much_bad_is_not_done_though_it_was_before(crawl):
 
 def test_rejects_wanted_later_are_refused_and_missing_ones_made_again(crawl):
     run(crawl, [])
-    for flags in ({"missing": True, "shards_total": 1}, {}):
+    for flags in ({"missing": True, "parts": 1}, {}):
         with pytest.raises(OmniError, match=r"a.jsonl: was made with .* \(rejects False then, True now\)"):
             run(crawl, [], rejects=f"{crawl}/left/", **flags)
     run(crawl, [], rejects=f"{crawl}/left/", resume=False)
@@ -105,8 +107,8 @@ def pack(crawl, shards, **options):
             yield packed
 
     inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
-    streams = StreamOptions(inputs=inputs, out=f"{crawl}/out/", shards_dir=shards, **options)
-    run_stage(StageSpec(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams)
+    streams = StreamOptions(inputs=inputs, output=f"{crawl}/out/", shards_dir=shards, **options)
+    run_stage(StageSpec(name="pack", make=lambda: stage, options={}, shard_kind="frames"), streams, LoggingOptions())
     return made
 
 
@@ -115,7 +117,7 @@ def test_other_shards_are_refused_and_missing_ones_made_again(crawl, capsys):
     with pytest.raises(OmniError, match=r"\(shards '\S+/px' then, '\S+/py' now\)"):
         pack(crawl, crawl / "py")
     (crawl / "px" / "b-00000.h5").unlink()
-    pack(crawl, crawl / "px", missing=True, shards_total=1)
+    pack(crawl, crawl / "px", missing=True, parts=1)
     assert capsys.readouterr().out == "--array=0\n"
     assert pack(crawl, crawl / "px") == ["4", "5"]
     shutil.rmtree(crawl / "px")
@@ -130,18 +132,18 @@ def test_other_shards_are_refused_and_missing_ones_made_again(crawl, capsys):
 def test_shards_share_the_files_among_them(crawl):
     made = []
     for index in range(3):
-        run(crawl, made, shard=f"{index}/3")
+        run(crawl, made, part=f"{index}/3")
     assert sorted(made) == sorted("123456x7")
 
 
 def test_missing_is_printed_and_nothing_is_run(crawl, capsys):
     made = []
-    run(crawl, made, missing=True, shards_total=1)
+    run(crawl, made, missing=True, parts=1)
     assert capsys.readouterr().out == "--array=0\n"
     run(crawl, made)
     capsys.readouterr()
     made.clear()
-    run(crawl, made, missing=True, shards_total=1)
+    run(crawl, made, missing=True, parts=1)
     assert capsys.readouterr().out == ""
     assert made == []
 
@@ -153,15 +155,17 @@ def test_media_in_a_folder_stop_it_before_anything_is_loaded(crawl):
         raise AssertionError("loaded")
 
     with pytest.raises(UsageError, match=r"d.jpg is media"):
-        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
-        run_stage(StageSpec(name="measure", make=make, options={}), streams)
+        streams = StreamOptions(inputs=[str(crawl)], output=f"{crawl}/out/")
+        run_stage(StageSpec(name="measure", make=make, options={}), streams, LoggingOptions())
 
 
 def test_files_without_records_are_counted_in_a_line(crawl, capsys):
     for name in "defg":
         (crawl / f"{name}.parquet").write_text("PAR1")
-    streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/out/")
-    run_stage(StageSpec(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams)
+    streams = StreamOptions(inputs=[str(crawl)], output=f"{crawl}/out/")
+    run_stage(
+        StageSpec(name="measure", make=lambda: lambda records, on_drop: records, options={}), streams, LoggingOptions()
+    )
     said = capsys.readouterr().err
     assert "measure: files left out, which hold no records: 4 (" in said
     assert "d.parquet: not media (text); " in said
@@ -171,14 +175,14 @@ def test_files_without_records_are_counted_in_a_line(crawl, capsys):
 def test_an_output_folder_below_the_input_is_not_read_by_the_next_run(crawl):
     def read_ids():
         made: list[str] = []
-        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/kept/", resume=False)
+        streams = StreamOptions(inputs=[str(crawl)], output=f"{crawl}/kept/", resume=False)
 
         def note(records, on_drop):
             for record in records:
                 made.append(record["id"])
                 yield record
 
-        run_stage(StageSpec(name="measure", make=lambda: note, options={}), streams)
+        run_stage(StageSpec(name="measure", make=lambda: note, options={}), streams, LoggingOptions())
         return made
 
     assert read_ids() == read_ids() == list("123456x7")
@@ -187,8 +191,12 @@ def test_an_output_folder_below_the_input_is_not_read_by_the_next_run(crawl):
 def test_inputs_are_never_replaced(crawl):
     before = (crawl / "a.jsonl").read_bytes()
     with pytest.raises(UsageError, match=r"a.jsonl is an input and would be replaced"):
-        streams = StreamOptions(inputs=[str(crawl)], out=f"{crawl}/")
-        run_stage(StageSpec(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}), streams)
+        streams = StreamOptions(inputs=[str(crawl)], output=f"{crawl}/")
+        run_stage(
+            StageSpec(name="measure", make=lambda: lambda records, on_drop: iter(()), options={}),
+            streams,
+            LoggingOptions(),
+        )
     assert (crawl / "a.jsonl").read_bytes() == before
 
 
@@ -200,8 +208,8 @@ def test_sigterm_while_the_model_loads_is_resumable(crawl):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with pytest.raises(Interrupted, match="run the same command again") as stopped:
-            streams = StreamOptions(inputs=[str(crawl / "a.jsonl")], out=f"{crawl}/out/")
-            run_stage(StageSpec(name="measure", make=make, options={}), streams)
+            streams = StreamOptions(inputs=[str(crawl / "a.jsonl")], output=f"{crawl}/out/")
+            run_stage(StageSpec(name="measure", make=make, options={}), streams, LoggingOptions())
         assert stopped.value.resumable
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
@@ -210,4 +218,8 @@ def test_sigterm_while_the_model_loads_is_resumable(crawl):
 
 def test_no_named_input_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="name the input files"):
-        run_stage(StageSpec(name="measure", make=lambda: None, options={}), StreamOptions(out=f"{tmp_path}/out/"))
+        run_stage(
+            StageSpec(name="measure", make=lambda: None, options={}),
+            StreamOptions(output=f"{tmp_path}/out/"),
+            LoggingOptions(),
+        )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from omnicli.commands.options.checks import StreamOptions
-from omnicli.commands.run.runner import StageSpec, digest_of, run_stage
+from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.one_output import StageSpec
+from omnicli.commands.run.runner import run_stage
 from omnicli.errors import InputError, Interrupted, OmniError, OutputError, TooManyBad, UsageError
 
 
@@ -37,9 +39,9 @@ def ids(path):
 
 def test_outputs_rejects_and_summary_tell_one_story(web, tmp_path, capsys):
     streams = StreamOptions(
-        inputs=[str(web)], out=str(tmp_path / "out"), rejects=str(tmp_path / "rejects"), summary=tmp_path / "summary"
+        inputs=[str(web)], output=str(tmp_path / "out"), rejects=str(tmp_path / "rejects"), summary=tmp_path / "summary"
     )
-    run_stage(stage_run(), streams)
+    run_stage(stage_run(), streams, LoggingOptions())
     assert ids(tmp_path / "out") == ["long name", "another"]
     assert ids(tmp_path / "rejects") == ["no", "bad"]
     summary = json.loads((tmp_path / "summary").read_text())
@@ -49,14 +51,14 @@ def test_outputs_rejects_and_summary_tell_one_story(web, tmp_path, capsys):
     assert line.startswith("measure: 4 in = 2 kept + 1 rejected (short name 1) + 1 unreadable, ")
 
 
-@pytest.mark.parametrize("pair", [("out", "summary"), ("rejects", "summary"), ("out", "rejects")])
+@pytest.mark.parametrize("pair", [("output", "summary"), ("rejects", "summary"), ("output", "rejects")])
 def test_two_outputs_in_one_file_are_refused(web, tmp_path, pair):
     """Options that conflict exit 2: the later of two outputs would replace the first."""
     (tmp_path / "link").symlink_to(tmp_path / "a")
 
     def written_to(*paths):
         made = {name: Path(path) if name == "summary" else str(path) for name, path in zip(pair, paths, strict=True)}
-        run_stage(stage_run(), StreamOptions(inputs=[str(web)], **made))
+        run_stage(stage_run(), StreamOptions(inputs=[str(web)], **made), LoggingOptions())
 
     with pytest.raises(UsageError, match="are the same file"):
         written_to(tmp_path / "a", tmp_path / "link")
@@ -78,8 +80,8 @@ def test_sigterm_that_an_import_swallows_stops_the_run_all_the_same(web, tmp_pat
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with pytest.raises(Interrupted) as stopped:
-            streams = StreamOptions(inputs=[str(web)], out=out and str(tmp_path / out))
-            run_stage(StageSpec(name="measure", make=make, options={}), streams)
+            streams = StreamOptions(inputs=[str(web)], output=out and str(tmp_path / out))
+            run_stage(StageSpec(name="measure", make=make, options={}), streams, LoggingOptions())
     finally:
         signal.signal(signal.SIGTERM, before)
     assert stopped.value.resumable == (code == 75)
@@ -87,9 +89,9 @@ def test_sigterm_that_an_import_swallows_stops_the_run_all_the_same(web, tmp_pat
 
 
 def test_too_many_bad_leaves_complete_output_and_raises(web, tmp_path):
-    streams = StreamOptions(inputs=[str(web)], out=str(tmp_path / "out"), max_bad="0")
+    streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), max_bad="0")
     with pytest.raises(TooManyBad, match="1 unreadable, more than --max-bad 0"):
-        run_stage(stage_run(), streams)
+        run_stage(stage_run(), streams, LoggingOptions())
     assert ids(tmp_path / "out") == ["long name", "another"]
 
 
@@ -98,7 +100,9 @@ def test_a_check_of_the_whole_stops_the_output(web, tmp_path):
         raise InputError(f"{counts['in']} in")
 
     with pytest.raises(InputError, match="4 in"):
-        run_stage(stage_run(check=check), StreamOptions(inputs=[str(web)], out=str(tmp_path / "out")))
+        run_stage(
+            stage_run(check=check), StreamOptions(inputs=[str(web)], output=str(tmp_path / "out")), LoggingOptions()
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -107,21 +111,14 @@ def test_a_dry_run_loads_and_writes_nothing(web, tmp_path, capsys):
         raise AssertionError("loaded")
 
     run = StageSpec(name="measure", make=make, options={"longer_than": 3})
-    run_stage(run, StreamOptions(inputs=[str(web)], out=str(tmp_path / "out"), dry_run=True))
+    run_stage(run, StreamOptions(inputs=[str(web)], output=str(tmp_path / "out")), LoggingOptions(dry_run=True))
     assert json.loads(capsys.readouterr().out)["longer_than"] == 3
     assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_is_an_input_is_read_before_it_is_replaced(web):
-    run_stage(stage_run(), StreamOptions(inputs=[str(web)], out=str(web)))
+    run_stage(stage_run(), StreamOptions(inputs=[str(web)], output=str(web)), LoggingOptions())
     assert ids(web) == ["long name", "another"]
-
-
-def test_files_that_decide_have_a_digest_or_a_name(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert digest_of(tmp_path / "a", InputError) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    with pytest.raises(InputError, match="gone: no such file"):
-        digest_of(tmp_path / "gone", InputError)
 
 
 def packed(inputs, shards_dir, *, keeps_paths=False, while_running=lambda: None, **options):
@@ -136,7 +133,7 @@ def packed(inputs, shards_dir, *, keeps_paths=False, while_running=lambda: None,
 
     streams = StreamOptions(inputs=[str(path) for path in inputs], shards_dir=shards_dir, **options)
     run = StageSpec(name="pack", make=lambda: stage, options={}, shard_kind="frames", shard_keeps_paths=keeps_paths)
-    run_stage(run, streams)
+    run_stage(run, streams, LoggingOptions())
 
 
 def named_frames(out):
@@ -150,17 +147,17 @@ def named_frames(out):
 def test_no_run_writes_over_the_shards_that_another_list_names(web, tmp_path):
     """What a line points to stays what it was, or the second run stops before it writes."""
     first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
-    packed([web], shards_dir, out=str(first), limit=2)
+    packed([web], shards_dir, output=str(first), limit=2)
     before = named_frames(first)
     with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
-        packed([web], shards_dir, out=str(other))
+        packed([web], shards_dir, output=str(other))
     assert (named_frames(first), other.exists()) == (before, False)
-    packed([web], shards_dir, out=str(first))  # overwritten with its shards
+    packed([web], shards_dir, output=str(first))  # overwritten with its shards
     assert [name == frame for name, frame in named_frames(first)] == [True] * 4
 
 
 def test_two_runs_at_once_do_not_share_the_shards_of_one_folder(web, tmp_path):
-    """The second is refused as one with the same -o is; other parts of --shard write beside the first."""
+    """The second is refused as one with the same -o is; other parts of --part write beside the first."""
     first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
     refusals = []
 
@@ -168,11 +165,11 @@ def test_two_runs_at_once_do_not_share_the_shards_of_one_folder(web, tmp_path):
         if not refusals:
             for out in (first, other):
                 with pytest.raises(OmniError, match="another process is writing it") as caught:
-                    packed([web], shards_dir, out=str(out), resume=False)
+                    packed([web], shards_dir, output=str(out), resume=False)
                 refusals.append(caught.value.exit_code)
-            packed([web], shards_dir, out=str(tmp_path / "part.jsonl"), shard="1/2")
+            packed([web], shards_dir, output=str(tmp_path / "part.jsonl"), part="1/2")
 
-    packed([web], shards_dir, out=str(first), while_running=run_others)
+    packed([web], shards_dir, output=str(first), while_running=run_others)
     assert refusals == [1, 1]
     assert [name == frame for name, frame in named_frames(first)] == [True] * 4
     assert not other.exists()
@@ -184,9 +181,9 @@ def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monk
     from omnicli.streams.shards.writer import ShardWriter
 
     monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 1)
-    options = {"out": str(tmp_path / "out.jsonl"), "keeps_paths": keeps_paths}
+    options = {"output": str(tmp_path / "out.jsonl"), "keeps_paths": keeps_paths}
     packed([web], tmp_path / "px", **options)
-    packed([web], tmp_path / "px", **options | {"out": str(tmp_path / "part.jsonl")}, shard="1/2")
+    packed([web], tmp_path / "px", **options | {"output": str(tmp_path / "part.jsonl")}, part="1/2")
     parts = sorted(path.name for path in (tmp_path / "px").glob("1of2-*"))
     packed([web], tmp_path / "px", **options, limit=2)
     assert sorted(path.name for path in (tmp_path / "px").iterdir()) == ["00000.h5", "00001.h5", *parts]
@@ -194,14 +191,18 @@ def test_what_a_longer_run_before_wrote_goes_with_its_output(web, tmp_path, monk
 
 
 def test_lines_that_name_media_do_not_make_free_with_the_shards_of_other_stages(web, tmp_path):
-    packed([web], tmp_path / "px", out=str(tmp_path / "out.jsonl"))
+    packed([web], tmp_path / "px", output=str(tmp_path / "out.jsonl"))
     before = named_frames(tmp_path / "out.jsonl")
     run = StageSpec(
         name="dedup", make=lambda: lambda records, on_drop: records, options={}, shard_kind="features",
         shard_keeps_paths=True,
     )  # fmt: skip
     with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
-        run_stage(run, StreamOptions(inputs=[str(web)], shards_dir=tmp_path / "px", out=str(tmp_path / "kept.jsonl")))
+        run_stage(
+            run,
+            StreamOptions(inputs=[str(web)], shards_dir=tmp_path / "px", output=str(tmp_path / "kept.jsonl")),
+            LoggingOptions(),
+        )
     assert named_frames(tmp_path / "out.jsonl") == before
 
 
@@ -210,6 +211,6 @@ def test_inputs_of_one_name_in_two_folders_have_shards_of_their_own(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "part.jsonl").write_text(json.dumps({"id": f"of {folder}"}) + "\n")
-    packed([tmp_path / "a" / "part.jsonl", tmp_path / "b" / "part.jsonl"], tmp_path / "px", out=f"{tmp_path}/out/")
+    packed([tmp_path / "a" / "part.jsonl", tmp_path / "b" / "part.jsonl"], tmp_path / "px", output=f"{tmp_path}/out/")
     assert named_frames(tmp_path / "out" / "a" / "part.jsonl") == [("of a", "of a")]
     assert named_frames(tmp_path / "out" / "b" / "part.jsonl") == [("of b", "of b")]

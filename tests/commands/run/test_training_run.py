@@ -1,23 +1,11 @@
-"""Signals are noted, metrics shown, and drawn where TensorBoard is installed."""
+"""Metrics are printed, and written to TensorBoard if it is installed."""
 
-import os
-import signal
 import sys
 
 import pytest
 
-from omnicli.commands.run.training_run import drawing, shown_metrics, stopping_when_asked
+from omnicli.commands.run.training_run import drawing_in, shown_metrics
 from omnicli.errors import UsageError
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_is_noted_and_the_handler_of_before_comes_back(number):
-    before = signal.getsignal(number)
-    with stopping_when_asked() as asked:
-        assert not asked()
-        os.kill(os.getpid(), number)
-        assert asked()
-    assert signal.getsignal(number) == before
 
 
 def test_metrics_are_shown_in_percent():
@@ -27,13 +15,13 @@ def test_metrics_are_shown_in_percent():
 
 
 def test_without_a_folder_nothing_is_drawn():
-    with drawing(None) as draw:
+    with drawing_in(None) as draw:
         draw({"epoch": 0})
 
 
 def test_a_missing_tensorboard_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install 'omnicli\[tensorboard\]'"), drawing(tmp_path):
+    with pytest.raises(UsageError, match=r"pip install 'omnicli\[tensorboard\]'"), drawing_in(tmp_path):
         pass
 
 
@@ -41,7 +29,7 @@ def test_every_number_of_every_source_is_a_curve(tmp_path):
     pytest.importorskip("tensorboard", reason="the extra [tensorboard] is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with drawing(tmp_path / "tb") as draw:
+    with drawing_in(tmp_path / "tb") as draw:
         for epoch in range(2):
             draw({"epoch": epoch, "source": "gg", "train_loss": 1.0 - epoch / 2})
             draw({"epoch": epoch, "source": "target", "train_loss": 0.5, "val_top1_acc": 0.25})

@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.commands.run.dedup_census import describe_target
 
 
 def omni(*arguments):
@@ -49,31 +48,15 @@ def test_within_needs_no_target(world, tmp_path):
     ("options", "message"),
     [
         ([], "give --target, or --within"),
-        (["--target", "t", "--threshold", "0.5", "--fps", "2"], "--threshold, --fps: of --method features"),
-        (["--target", "t", "--precision", "float32"], "--precision is of --method features"),
-        (["--target", "t", "--within", "--shard", "0/2"], "decides over the whole stream"),
+        (
+            ["--target", "t", "--threshold", "0.5", "--fps", "2"],
+            "--threshold, --fps needs --method features, not census",
+        ),
+        (["--target", "t", "--precision", "float32"], "--precision needs --method features"),
+        (["--target", "t", "--within", "--part", "0/2"], "decides over the whole stream"),
     ],
 )
 def test_options_that_do_nothing_are_refused(options, message):
     result = omni("dedup", "--method", "census", *options, "web.jsonl")
     assert result.exit_code == 2
     assert message in result.stderr
-
-
-def test_another_file_in_a_target_folder_is_another_target(tmp_path):
-    """A run never goes on with a target that has gained, lost, renamed or replaced a file since it was killed."""
-    target = tmp_path / "val"
-    (target / "deep").mkdir(parents=True)
-    (target / "deep" / "a.mp4").write_bytes(b"four")
-    seen = [describe_target([str(target)])]
-    for change in (
-        lambda: (target / "b.mp4").write_bytes(b""),
-        lambda: (target / "deep" / "a.mp4").write_bytes(b"fives"),
-        lambda: (target / "b.mp4").rename(target / "c.mp4"),
-    ):
-        change()
-        assert describe_target([str(target)]) not in seen
-        assert describe_target([str(target)]) == describe_target([str(target)])
-        seen.append(describe_target([str(target)]))
-    (target / "c.mp4").rename(target / "b.mp4")
-    assert describe_target([str(target)]) == seen[2]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.commands.run.comparing import closing_words
+from omnicli.commands.run.eval_output import result_line
 from omnicli.stages.eval.fusion import CLASS_NAMES
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
@@ -120,7 +120,7 @@ def test_a_baseline_is_not_overwritten(tmp_path):
 
 def test_several_labels_have_one_number():
     compared = {"mean_ap": 0.25, "change": {"mean_ap": 0.125}, "num_left_out": 0}
-    words = closing_words({"mean_ap": 0.375, "num_videos": 4, "baseline": compared}, "old/")
+    words = result_line({"mean_ap": 0.375, "num_videos": 4, "baseline": compared}, "old/")
     assert words == "mAP 37.50 %; against old/: mAP +12.50"
 
 

@@ -80,8 +80,8 @@ def test_what_was_fused_can_be_fused_again_and_all_the_weight_on_one_changes_not
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--fuse", "a"], "nothing to fuse it with"),
-        (["--fuse-ratio", "1:1", "--checkpoint", "t.pth"], "--fuse-ratio goes with --fuse"),
+        (["--fuse", "a"], "give --fuse twice or more"),
+        (["--fuse-ratio", "1:1", "--checkpoint", "t.pth"], "--fuse-ratio needs --fuse"),
         ([], "give --checkpoint FILE, or scores to --fuse"),
         (["--fuse", "a", "--fuse", "b", "--checkpoint", "t.pth"], "--checkpoint cannot act"),
         (["--fuse", "a", "--fuse", "b", "val.jsonl"], "INPUT cannot act"),

@@ -1,0 +1,58 @@
+"""Options for devices, precision, threads and seeds."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicli.commands.options.groups import COMPUTE, RARE
+
+if TYPE_CHECKING:
+    import torch
+
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", envvar="OMNI_SEED", show_envvar=False, help="Seed of every random choice.",
+                 rich_help_panel=COMPUTE), RARE,
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, envvar="OMNI_WORKERS", show_envvar=False,
+                 help="Threads that read and decode.", show_default="available cores", rich_help_panel=COMPUTE),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptions:
+    """Where and how precisely a model runs."""
+
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="auto|cpu|cuda[:N]", envvar="OMNI_DEVICE", show_envvar=False,
+                     help="Device of the model.", rich_help_panel=COMPUTE),
+    ] = "auto"  # fmt: skip
+    precision: Annotated[
+        str,
+        typer.Option("--precision", metavar="auto|float32|bfloat16", envvar="OMNI_PRECISION", show_envvar=False,
+                     help="auto is bfloat16 where the hardware supports it.", rich_help_panel=COMPUTE), RARE,
+    ] = "auto"  # fmt: skip
+    batch_size: Annotated[
+        int,
+        typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", show_envvar=False,
+                     help="Views (crops of images, snippets or clips) per forward pass.", rich_help_panel=COMPUTE),
+    ] = 32  # fmt: skip
+    workers: Workers = None
+
+    def resolve(self) -> "tuple[torch.device, torch.dtype]":
+        """The device and dtype of the forward pass; sets the number of threads of the CPU. Raises UsageError."""
+        from omnicli.inference.device import pick_device, pick_precision, set_threads
+
+        device = pick_device(self.device)
+        set_threads()
+        return device, pick_precision(self.precision, device)
+
+    def num_workers(self) -> int:
+        """Threads that read and decode."""
+        from omnicli.cpus import available_cores
+
+        return self.workers or available_cores()

@@ -1,0 +1,52 @@
+"""Digests of the files that decide an output: another file is another run."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omnicli.errors import InputError, ModelError, OmniError
+
+
+def digest_of(path: Path, error: type[OmniError]) -> str:
+    """SHA-256 of a file, hex. Raises ``error`` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise error(f"{path}: {problem.strerror or problem}".replace("No such file", "no such file")) from None
+
+
+def digests_of_models(paths: Sequence[Path]) -> list[str]:
+    """SHA-256 of checkpoints. Raises ModelError."""
+    return [digest_of(path, ModelError) for path in paths]
+
+
+def digest_of_list(path: Path | None) -> str | None:
+    """SHA-256 of a file of names, or None without one. Raises InputError."""
+    return digest_of(path, InputError) if path else None
+
+
+def digests_of_inputs(names: Sequence[str]) -> list[list[str]]:
+    """Each name with its digest. Raises InputError.
+
+    Ours: a folder is represented by the names and sizes of its files, which takes no reading; media named in a list are
+    not read.
+    """
+    described = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            described.append([name, _digest_of_folder(path)])
+        else:
+            described.append([name, *([digest_of(path, InputError)] if path.is_file() else [])])
+    return described
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """SHA-256 of the names and sizes of all files in a folder, hex."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(os.fsencode(path.relative_to(folder)) + f"\0{path.stat().st_size}\0".encode())
+    return digest.hexdigest()

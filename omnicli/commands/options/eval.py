@@ -1,0 +1,155 @@
+"""Options of eval: the views of a model under test, and stored scores to fuse or compare."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from omnicli.commands.options.digests import digest_of
+from omnicli.commands.options.groups import MODEL, RARE, SELECTION, given_options
+from omnicli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.stages.eval.fusion import ScoreSet
+
+WITH_FUSE = {"fuse", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary", "dry_run", "quiet",
+             "verbose"}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsOptions:
+    """The views of each record that the model scores."""
+
+    crops: Annotated[
+        Literal["centre", "three", "ten", "full"],
+        typer.Option("--crops", help="centre: the square in the middle of a frame. three: squares along its long side. "
+                     "ten: corners, centre and their mirrors. full: the whole frame.", rich_help_panel=MODEL),
+    ] = "centre"  # fmt: skip
+    num_clips: Annotated[
+        int, typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.", rich_help_panel=MODEL)
+    ] = 10  # fmt: skip
+    fully_convolutional: Annotated[
+        bool, typer.Option("--fully-convolutional", help="3D: average the classifier over windows of the training "
+                           "crop's size in a larger frame.", rich_help_panel=MODEL), RARE,
+    ] = False  # fmt: skip
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Size of the short side before "
+                                 "cropping.", show_default="as in training", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    crop_size: Annotated[
+        int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="Side of the square input.",
+                                 show_default="as in training", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    generation: Annotated[
+        Literal["1.x", "0.x"], typer.Option("--generation", help="Sample frames as mmaction2 1.x or 0.x does.",
+                                            rich_help_panel=MODEL), RARE,
+    ] = "1.x"  # fmt: skip
+
+    def deciding(self, num_segments: int | None) -> dict[str, Any]:
+        """The options as JSON values, and as arguments of ``ViewOptions``."""
+        names = ("short_side", "crop_size", "crops", "generation", "num_clips", "fully_convolutional")
+        values = asdict(self)
+        return {"num_segments": num_segments, **{name: values[name] for name in names}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredScoreOptions:
+    """Scores that earlier runs of eval wrote."""
+
+    fuse: Annotated[
+        list[Path] | None,
+        typer.Option("--fuse", metavar="SHARD|DIR", help="Scores written by eval --shards, instead of a model; two or "
+                     "more to fuse, or one to compare.", rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
+    fuse_ratio: Annotated[
+        str | None,
+        typer.Option("--fuse-ratio", metavar="R:R", help="Weight of each --fuse, such as 1:1.5.", show_default="equal",
+                     rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="SHARD|DIR", help="Compare with the scores of another model on the same "
+                     "records, written by eval --shards.", rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
+
+    def check(self, context: typer.Context, checkpoint: Path | None, shards_dir: Path | None) -> None:
+        """A model or stored scores, not both; no output over an input. Raises UsageError."""
+        if self.fuse:
+            self._check_fuse(context)
+            self.ratio()
+        elif self.fuse_ratio is not None:
+            raise UsageError("--fuse-ratio needs --fuse")
+        elif checkpoint is None:
+            raise UsageError("nothing to test: give --checkpoint FILE, or scores to --fuse")
+        if shards_dir:
+            folder = shards_dir.resolve()
+            if folder in {found.resolve() for path in self.fuse or [] for found in (path, path.parent)}:
+                raise UsageError(f"--shards {shards_dir}: holds the scores to be fused; give another folder")
+            if self.baseline and folder in {self.baseline.resolve(), self.baseline.parent.resolve()}:
+                raise UsageError(f"--shards {shards_dir}: holds the scores of --baseline; give another folder")
+
+    def _check_fuse(self, context: typer.Context) -> None:
+        idle = [spelling for name, spelling in given_options(context).items() if name not in WITH_FUSE]
+        if idle:
+            raise UsageError(f"--fuse scores no media; {' and '.join(idle)} cannot act on stored scores")
+        if len(self.fuse or []) < 2 and self.baseline is None:
+            raise UsageError(f"--fuse {(self.fuse or [])[0]}: give --fuse twice or more, or a --baseline")
+
+    def ratio(self) -> list[float]:
+        """The weight of each --fuse. Raises UsageError."""
+        count = len(self.fuse or [])
+        if self.fuse_ratio is None:
+            return [1.0] * count
+        try:
+            ratio = [float(part) for part in self.fuse_ratio.split(":")]
+        except ValueError:
+            ratio = []
+        given = f"--fuse-ratio {self.fuse_ratio}"
+        if not ratio or not all(math.isfinite(weight) and weight >= 0 for weight in ratio) or not sum(ratio) > 0:
+            raise UsageError(f"{given}: expected numbers of 0 or more, such as 1:1.5, and not only 0")
+        if len(ratio) != count:
+            raise UsageError(f"{given}: {len(ratio)} weights for {count} times --fuse")
+        return ratio
+
+    def deciding(self) -> dict[str, Any]:
+        """Digests of the shards of each --fuse, and their weights. Raises InputError."""
+        return {"fused": [digests_of_shards(path) for path in self.fuse or []], "fuse_ratio": self.ratio()}
+
+    def load(self, classes: list[str] | None) -> "tuple[ScoreSet, list[ScoreSet], tuple[str, ...]]":
+        """The first --fuse, whose records are evaluated; all of them; their classes. Raises InputError."""
+        from omnicli.stages.eval.fusion import check_same_records, common_classes, open_scores
+
+        sets = [open_scores(path) for path in self.fuse or []]
+        names = common_classes(sets, classes)
+        check_same_records(sets)
+        return sets[0], sets, names
+
+    def load_baseline(self, classes: tuple[str, ...], *, tested: str, fused: "ScoreSet | None") -> "ScoreSet | None":
+        """The scores of --baseline, or None without it.
+
+        Args:
+            classes: (K,) names of the tested model.
+            tested: that model, for messages.
+            fused: the stored records that are evaluated, if any; both must hold the same records.
+
+        Raises:
+            InputError: other classes, or records missing in one of both.
+        """
+        from omnicli.stages.eval.fusion import check_same_records, common_classes, open_scores
+
+        if self.baseline is None:
+            return None
+        baseline = open_scores(self.baseline)
+        common_classes([baseline], classes, source=tested)
+        if fused is not None:
+            check_same_records([fused, baseline])
+        return baseline
+
+
+def digests_of_shards(path: Path) -> list[str]:
+    """SHA-256 of a score shard, or of those in a folder. Raises InputError."""
+    from omnicli.stages.eval.fusion import shards_under
+
+    return [digest_of(Path(shard), InputError) for shard in shards_under(path)]

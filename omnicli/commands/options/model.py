@@ -1,0 +1,130 @@
+"""Options for the models that a command loads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicli.commands.options.compute import ComputeOptions
+from omnicli.commands.options.digests import digest_of
+from omnicli.commands.options.groups import MODEL, RARE, SELECTION
+from omnicli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from omnicli.models.loading import LoadedModel
+
+DEFAULT_BACKBONE = "resnet50"  # OmniSource Sec. 3.3
+NumClips = Annotated[
+    int,
+    typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.", rich_help_panel=MODEL), RARE,
+]  # fmt: skip
+Classes = Annotated[
+    Path | None,
+    typer.Option("--classes", metavar="FILE", help="Class names, one per line, for a checkpoint that stores none.",
+                 rich_help_panel=MODEL), RARE,
+]  # fmt: skip
+QueryMap = Annotated[
+    Path | None,
+    typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class names.",
+                 rich_help_panel=SELECTION), RARE,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The architecture of a checkpoint of another program."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Architecture of a checkpoint of another program, if its keys do "
+                     "not identify it.", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    num_segments: Annotated[
+        int | None,
+        typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
+                     show_default="as in training", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    num_frames: Annotated[
+        int | None,
+        typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, for a checkpoint of another "
+                     "program.", show_default="as published", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    frame_interval: Annotated[
+        int | None,
+        typer.Option("--frame-interval", min=1, metavar="N", help="3D: source frames between sampled frames, for a "
+                     "checkpoint of another program.", show_default="as published", rich_help_panel=MODEL), RARE,
+    ] = None  # fmt: skip
+    classes: Classes = None
+
+    def described(self) -> dict[str, Any]:
+        """The architecture, as keyword arguments of ``load_model`` and as deciding options."""
+        return {"name": self.model, "num_frames": self.num_frames, "frame_interval": self.frame_interval}
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names in ``--classes``. Raises InputError."""
+        from omnicli.streams.class_names import read_classes
+
+        return tuple(read_classes(self.classes)) if self.classes else None
+
+    def load(self, paths: Sequence[Path], compute: ComputeOptions) -> "list[LoadedModel]":
+        """The models in these checkpoints, on their device. Raises ModelError and UsageError."""
+        from omnicli.models.loading import load_model
+
+        device, precision = compute.resolve()
+        names = self.class_names()
+        return [
+            load_model(path, device, precision, **self.described(), num_segments=self.num_segments, classes=names)
+            for path in paths
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOptions:
+    """The backbone whose features are computed."""
+
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Backbone, by its timm name.", show_default=DEFAULT_BACKBONE,
+                     rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Weights of --backbone.",
+                     show_default="ImageNet weights, downloaded", rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Use the backbone of a checkpoint of omni instead.",
+                     rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="X", min=0.001, help="2D: frames per second of a video.", show_default="1",
+                     rich_help_panel=MODEL),
+    ] = None  # fmt: skip
+
+    def check(self) -> None:
+        """Raises UsageError: two backbones are named."""
+        if self.checkpoint and (self.backbone or self.weights):
+            raise UsageError("--checkpoint holds a backbone and its weights: remove --backbone and --weights")
+
+    @property
+    def name(self) -> str | None:
+        """The timm backbone; None for that of a checkpoint."""
+        return None if self.checkpoint else self.backbone or DEFAULT_BACKBONE
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the given files, by option. Raises ModelError."""
+        files = {"weights": self.weights, "checkpoint": self.checkpoint}
+        return {option: digest_of(path, ModelError) for option, path in files.items() if path}
+
+    def load(self, compute: ComputeOptions) -> "LoadedModel":
+        """The model whose features are taken, on its device. Raises ModelError."""
+        from omnicli.models.loading import load_extractor, load_model
+
+        device, precision = compute.resolve()
+        if self.checkpoint:
+            return load_model(self.checkpoint, device, precision)
+        return load_extractor(self.name or "", self.weights, device, precision)

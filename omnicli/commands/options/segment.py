@@ -1,0 +1,85 @@
+"""Options of segment: which frames and clips are scored, and which are positive."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from omnicli.commands.options.groups import DATA, RARE, SELECTION
+from omnicli.errors import UsageError
+
+if TYPE_CHECKING:
+    from omnicli.inference.video_scorer import VideoSampling
+    from omnicli.stages.segment import SegmentRule
+
+DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
+DEFAULT_FPS = 1.0  # OmniSource Sec. 3.5
+DEFAULT_CLIP_SEC = 10.0  # OmniSource Sec. 3.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What is positive."""
+
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="A frame or clip is positive if its score for "
+                     "the class of the video is at least this.", rich_help_panel=SELECTION),
+    ] = DEFAULT_THRESHOLD  # fmt: skip
+    score_only: Annotated[
+        bool, typer.Option("--score-only", help="Keep videos and clips without a positive score, too.",
+                           rich_help_panel=SELECTION)
+    ] = False  # fmt: skip
+    label_by: Annotated[
+        Literal["known", "query", "teacher"] | None,
+        typer.Option("--label-by", help="Class of a video. known: its label, else its query, else the best mean score. "
+                     "query: its label, else its query; others are rejected. teacher: the best mean score.",
+                     show_default="known", rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
+
+    def rule(self) -> "SegmentRule":
+        """The rule of the stage."""
+        from omnicli.stages.segment import SegmentRule
+
+        return SegmentRule(threshold=self.threshold, label_by=self.label_by or "known", score_only=self.score_only)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """Which frames and clips of a video are scored."""
+
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="X", min=0.001, help="2D: frames per second.", show_default=f"{DEFAULT_FPS:g}",
+                     rich_help_panel=DATA),
+    ] = None  # fmt: skip
+    frames: Annotated[
+        Literal["exact", "keyframe"] | None,
+        typer.Option("--frames", help="2D: the frame shown at each time, or the nearest keyframe, which is about 5 "
+                     "times faster.", show_default="exact", rich_help_panel=DATA),
+    ] = None  # fmt: skip
+    clip_sec: Annotated[
+        float | None,
+        typer.Option("--clip-sec", metavar="X", min=0.1, help="3D: length of a clip in seconds; a last clip under half "
+                     "of it is dropped.", show_default=f"{DEFAULT_CLIP_SEC:g}", rich_help_panel=DATA),
+    ] = None  # fmt: skip
+    num_clips: Annotated[
+        int | None,
+        typer.Option("--num-clips", min=1, metavar="N", help="3D: views per clip.", show_default="10",
+                     rich_help_panel=DATA), RARE,
+    ] = None  # fmt: skip
+
+    def deciding(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        return {"fps": self.fps, "frames": self.frames, "clip_sec": self.clip_sec, "num_clips": self.num_clips}
+
+    def resolve(self, *, is_2d: bool, name: object, root: str | None) -> "VideoSampling":
+        """The sampling for a 2D or 3D teacher called ``name``. Raises UsageError: an option is for the other kind."""
+        from omnicli.inference.video_scorer import VideoSampling
+
+        given = {option: value for option, value in self.deciding().items() if value is not None}
+        for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):
+            if option in given:
+                kind, other = ("2D", "3D") if is_2d else ("3D", "2D")
+                raise UsageError(f"--{option.replace('_', '-')} is for {other} teachers, and {name} is {kind}")
+        return VideoSampling(root=root, **given)

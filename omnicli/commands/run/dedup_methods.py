@@ -1,0 +1,134 @@
+"""The two methods of dedup as the runner sees them, and what both report about the target."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from omnicli.commands.options.compute import ComputeOptions
+from omnicli.commands.options.dedup import DedupOptions
+from omnicli.commands.options.digests import digests_of_inputs
+from omnicli.commands.options.model import BackboneOptions
+from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.one_output import StageSpec
+from omnicli.errors import UsageError
+
+if TYPE_CHECKING:
+    from omnicli.inference.protocols import ExtractFeatures
+    from omnicli.stages.dedup.target import Target
+    from omnicli.streams.record import Record
+    from omnicli.streams.stage_run import Stage
+
+DEFAULT_DIM = 256  # Ours
+
+
+def features_spec(
+    options: DedupOptions, streams: StreamOptions, backbone: BackboneOptions, compute: ComputeOptions,
+    *, as_media: bool, seed: int,
+) -> StageSpec:  # fmt: skip
+    """Similar frames (OmniSource Sec. 3.3)."""
+    digests = backbone.digests()
+    maker = digests if backbone.checkpoint else {"backbone": backbone.name, **digests}
+    rule = {"score_only": options.score_only, "within": options.within, "as_media": as_media,
+            "keep_features": bool(streams.shards_dir)}  # fmt: skip
+    learning = {"threshold": options.threshold, "whiten_dim": options.whiten_dim or DEFAULT_DIM, "seed": seed}
+    facts: dict[str, Any] = {}
+    lines: list[str] = []
+
+    def make() -> "Stage":
+        from omnicli.stages.dedup.frame_features import FrameReader
+        from omnicli.stages.dedup.stage import DedupRule, dedup_records
+        from omnicli.stages.dedup.target import learn_target
+        from omnicli.streams.read.reader import read_records
+
+        device, precision = compute.resolve()
+        reader = FrameReader(partial(_load_extract, backbone, compute, streams.root), maker=maker, root=streams.root)
+        unreadable: list[tuple[str, str]] = []
+        target = learn_target(
+            read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable)), reader=reader,
+            needs_threshold=not options.score_only, device=device, precision=precision, unreadable=unreadable,
+            threshold=options.threshold, whiten_dim=options.whiten_dim or DEFAULT_DIM, seed=seed,
+        )  # fmt: skip
+        lines.extend(_describe(target))
+        facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.catalogue))
+        return lambda records, on_drop: dedup_records(
+            records, target=target, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
+        )
+
+    making = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
+              "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}  # fmt: skip
+    return StageSpec(
+        name="dedup", make=make,
+        options={"target": digests_of_inputs(options.target or []), **rule, **making, **maker, **learning},
+        whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True,
+        closing=lambda counters: lines, facts=facts,
+    )  # fmt: skip
+
+
+def _load_extract(backbone: BackboneOptions, compute: ComputeOptions, root: str | None) -> "ExtractFeatures":
+    """``extract_features`` with its model."""
+    from omnicli.inference.scorer import extract_features
+
+    model = backbone.load(compute)
+    if not model.network.is_framewise:
+        raise UsageError(f"--checkpoint {backbone.checkpoint}: takes clips; dedup needs a model of single frames (TSN)")
+    return partial(
+        extract_features, model=model, fps=backbone.fps or 1.0, root=root, batch_size=compute.batch_size,
+        workers=compute.workers,
+    )  # fmt: skip
+
+
+def census_spec(options: DedupOptions, root: str | None, workers: int | None) -> StageSpec:
+    """Common footage (IG-65M A.2)."""
+    counts: Counter[str] = Counter()
+    unreadable: list[tuple[str, str]] = []
+    targets = options.target or []
+
+    def make() -> "Stage":
+        from omnicli.stages.dedup.census_stage import census_targets, dedup_census_records
+        from omnicli.streams.read.reader import read_records
+
+        on_drop = _noting(unreadable)
+        target = census_targets(
+            read_records(targets, root=root, on_drop=on_drop) if targets else [], root=root, workers=workers,
+            on_drop=on_drop,
+        )  # fmt: skip
+        return lambda records, on_drop: dedup_census_records(
+            records, targets=target, within=options.within, root=root, workers=workers, counts=counts, on_drop=on_drop
+        )
+
+    def closing(counters: Mapping[str, int]) -> list[str]:
+        found = [f"{count:,} {name.removeprefix('census: ')}" for name, count in sorted(counts.items()) if count]
+        return _unreadable_lines(unreadable) + ([f"seen: {', '.join(found)}"] if found else [])
+
+    return StageSpec(
+        name="dedup", make=make,
+        options={"method": "census", "target": digests_of_inputs(targets), "within": options.within},
+        whole_stream="--within" if options.within else None, closing=closing, facts={"census": counts},
+    )  # fmt: skip
+
+
+def _noting(unreadable: list[tuple[str, str]]) -> Any:
+    def note(record: "Record", why: str) -> None:
+        unreadable.append((str(record.get("id")), why))
+
+    return note
+
+
+def _describe(target: "Target") -> list[str]:
+    """Closing lines: the size of the target, its whitening and its threshold."""
+    whitening = target.whitening
+    how = f"whitened to {whitening.num_dims} dimensions" if whitening.matrix is not None else (
+        f"{whitening.num_dims} features, too few different frames to whiten them"
+    )  # fmt: skip
+    lines = [f"target: {len(target.catalogue.records):,} records, {len(target.catalogue):,} frames, {how}"]
+    shown = "none" if target.threshold is None else f"{target.threshold:g}"
+    return [*lines, *_unreadable_lines(target.unreadable), f"threshold {shown}: {target.origin}"]
+
+
+def _unreadable_lines(unreadable: Sequence[tuple[str, str]]) -> list[str]:
+    """A line about target records that nothing is compared with."""
+    if not unreadable:
+        return []
+    name, why = unreadable[0]
+    return [f"{len(unreadable):,} target records cannot be read and are not guarded; the first: {name} ({why})"]

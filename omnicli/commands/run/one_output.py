@@ -1,0 +1,212 @@
+"""One run of a stage: from its inputs to one output, its rejects and its shards."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.counters import RecordAccountant
+from omnicli.console import Console
+
+if TYPE_CHECKING:
+    from omnicli.streams.multipass.passes import MultipassInput, MultipassStage
+    from omnicli.streams.record import Record
+    from omnicli.streams.shards.writer import ShardWriter
+    from omnicli.streams.stage_run import Observe, Stage, StageRun
+    from omnicli.streams.write.resume import Journal
+
+
+def no_lines(counters: Mapping[str, int]) -> list[str]:
+    """No lines after the closing line."""
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """A stage as the runner sees it.
+
+    Attributes:
+        name: the subcommand.
+        make: loads what the stage needs and returns it; called after the options are checked.
+        options: everything that changes the output, as JSON values; for the journal, markers, shards and summary.
+        whole_stream: the option that makes the stage decide over the whole stream, or None.
+        pieces: one input may become several records.
+        is_multipass: the stage reads its input more than once: ``make`` returns a ``MultipassStage``.
+        shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
+        shard_keeps_paths: output lines keep naming their media instead of the rows of the shards.
+        observe: counts more of each record than kept or rejected.
+        check: raises what is wrong with the whole output, from the counters, before it appears.
+        closing: lines after the closing line, from the counters.
+        facts: what ``make`` found out, for the summary and the shards.
+    """
+
+    name: str
+    make: "Callable[[], Stage | MultipassStage]"
+    options: Mapping[str, Any]
+    whole_stream: str | None = None
+    pieces: bool = False
+    is_multipass: bool = False
+    shard_kind: str | None = None
+    shard_keeps_paths: bool = False
+    observe: "Observe | None" = None
+    check: Callable[[Mapping[str, int]], None] | None = None
+    closing: Callable[[Mapping[str, int]], list[str]] = no_lines
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OneOutput:
+    """What a stage runs with.
+
+    Attributes:
+        spec: the stage.
+        streams: its inputs and its one output.
+        deciding: every option that changes the output, as JSON values.
+        accountant: gets the counters.
+        console: shows progress.
+        shard_prefix: of the names of shards.
+    """
+
+    spec: StageSpec
+    streams: StreamOptions
+    deciding: Mapping[str, Any]
+    accountant: RecordAccountant
+    console: Console
+    shard_prefix: str = ""
+
+    def run(self, stage: "Stage | MultipassStage") -> Counter[str]:
+        """Run the stage from the inputs to the output, and return its counters. Raises OmniError."""
+        with contextlib.ExitStack() as stack:
+            kept, rejects, journal = self._open_outputs(stack)
+            shards = self._open_shards(journal, stack)
+            run: Any
+            records: Any
+            if self.spec.is_multipass:
+                from omnicli.streams.multipass.passes import MultipassRun
+
+                run = MultipassRun(kept=kept, rejects=rejects, journal=journal)
+                records = self._open_multipass()
+            else:
+                run = self._stage_run(kept, rejects, journal, shards)
+                records = self._open_records(run, kept)
+            with self.console.progress(lambda: self.accountant.progress_line(run.counters, run.num_resumed)):
+                run.run(stage, records)
+            kept.flush()
+            if self.spec.check:
+                self.spec.check(run.counters)
+            if shards is not None:
+                shards.remove_later()
+            if journal:
+                journal.publish()
+        counters: Counter[str] = run.counters
+        self.accountant.add_run(counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout")
+        return counters
+
+    def _open_outputs(self, stack: contextlib.ExitStack) -> Any:
+        """Writers of the kept and the rejected lines, and the journal of ``-o FILE``."""
+        from omnicli.streams.write.atomic import is_special, open_atomic
+        from omnicli.streams.write.resume import Journal
+        from omnicli.streams.write.stdout import StreamWriter, open_stdout
+
+        streams, live = self.streams, self.streams.is_live
+        if streams.output and not is_special(Path(streams.output)):
+            rejects_path = Path(streams.rejects) if streams.rejects else None
+            resume = streams.resume and not self.spec.whole_stream  # a decision over the whole stream starts over
+            shards = {"shards": str(streams.shards_dir)} if streams.shards_dir else {}
+            journal = Journal.open(
+                Path(streams.output), rejects=rejects_path, options={**self.deciding, **shards}, resume=resume
+            )
+            stack.callback(journal.close)
+            return journal.kept, journal.rejects, journal
+        if streams.output:
+            file = stack.enter_context(open_atomic(Path(streams.output)))
+            kept = StreamWriter(file, name=streams.output, live=live)
+        else:
+            kept = open_stdout(live=live)
+        rejects = None
+        if streams.rejects:
+            file = stack.enter_context(open_atomic(Path(streams.rejects)))
+            rejects = StreamWriter(file, name=streams.rejects, live=False)
+        return kept, rejects, None
+
+    def _open_shards(self, journal: "Journal | None", stack: contextlib.ExitStack) -> "ShardWriter | None":
+        spec, streams, prefix = self.spec, self.streams, self.shard_prefix
+        if spec.shard_kind is None or streams.shards_dir is None:
+            return None
+        from omnicli.streams.partition import parse_part
+        from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
+        from omnicli.streams.shards.writer import ShardWriter
+
+        if streams.part:
+            part = parse_part(streams.part)
+            prefix = f"{prefix}{part.index}of{part.total}-"
+        stack.enter_context(hold_shards(streams.shards_dir, prefix))
+        resumed = journal.resumed if journal else None
+        writer = ShardWriter(
+            streams.shards_dir.absolute() if streams.root else streams.shards_dir,  # readers prepend --root to the rest
+            stage=spec.name,
+            kind=spec.shard_kind,
+            provenance={**self.deciding, **spec.facts},
+            prefix=prefix,
+            first_index=resumed.shards if resumed else 0,
+            keep_paths=spec.shard_keeps_paths,
+        )
+        stack.callback(writer.abort)  # closed shards stay; an open one leaves nothing
+        if writer.keep_paths:
+            refuse_shards_of_other_stages(streams.shards_dir, prefix, spec.name)
+        elif resumed is None:
+            if streams.resume:
+                output = Path(streams.output) if streams.output else None
+                refuse_shards_of_others(streams.shards_dir, prefix, output)
+            if journal:
+                journal.save(consumed=0, digest="", shards=0, counters={})  # from now on this run owns these shards
+        return writer
+
+    def _stage_run(self, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "StageRun":
+        from omnicli.streams.stage_run import StageRun, observe_nothing
+
+        return StageRun(
+            kept=kept,
+            rejects=rejects,
+            journal=journal,
+            shards=shards,
+            pieces=self.spec.pieces,
+            observe=self.spec.observe or observe_nothing,
+        )
+
+    def _open_records(self, run: "StageRun", kept: Any) -> "Iterator[Record]":
+        from omnicli.streams.partition import parse_part
+        from omnicli.streams.read.reader import read_records
+
+        streams = self.streams
+        return read_records(
+            streams.inputs or [],
+            files_from=streams.files_from,
+            null_separated=streams.null_separated,
+            root=streams.root,
+            part=parse_part(streams.part) if streams.part else None,
+            limit=streams.limit,
+            list_format=streams.list_format,
+            frames=streams.frames,
+            on_drop=run.reject_early,
+            on_wait=kept.flush,
+        )
+
+    def _open_multipass(self) -> "MultipassInput":
+        """The inputs, to be read as often as needed; a pipe is read once into a temporary file."""
+        from omnicli.streams.multipass.passes import MultipassInput
+        from omnicli.streams.read.reader import find_records
+
+        streams = self.streams
+        read = partial(
+            find_records,
+            streams.inputs or [],
+            files_from=streams.files_from,
+            null_separated=streams.null_separated,
+            root=streams.root,
+        )
+        return MultipassInput(read, spooled=streams.is_live or bool(streams.files_from), limit=streams.limit)

@@ -1,0 +1,167 @@
+"""The process around a command: standard streams, stop signals, crash log, exit."""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from omnicli import __version__
+from omnicli.errors import Interrupted
+
+
+class Stop:
+    """Whether the process was asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.error: Interrupted | None = None
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.error is not None
+
+    def check(self) -> None:
+        """Raises Interrupted: a signal has arrived."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextlib.contextmanager
+def stopping_on(*signals: signal.Signals, remedy: str, resumable: bool, at_once: bool) -> Iterator[Stop]:
+    """Turn stop signals into an orderly end, so that files are closed and the state stays valid.
+
+    Args:
+        signals: which ones, such as SIGTERM.
+        remedy: what the message says after the signal.
+        resumable: whether the same command can continue.
+        at_once: raise Interrupted wherever the main thread is; else only note the signal in the Stop.
+
+    Imported code may catch the exception: whatever it makes of it, the block ends as the stop that it was.
+    """
+    stop = Stop()
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.error = Interrupted(f"stopped by {signal.Signals(number).name}; {remedy}", resumable=resumable)
+        if at_once:
+            raise stop.error
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, on_signal) for number in signals}
+    try:
+        yield stop
+    except Exception:
+        if at_once:
+            stop.check()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stopping_stage(*, resumable: bool) -> contextlib.AbstractContextManager[Stop]:
+    """SIGTERM ends the block at once."""
+    remedy = "run the same command again to continue" if resumable else "without -o there is nothing to continue from"
+    return stopping_on(signal.SIGTERM, remedy=remedy, resumable=resumable, at_once=True)
+
+
+def stopping_training() -> contextlib.AbstractContextManager[Stop]:
+    """SIGTERM and SIGUSR1, which Slurm sends before the time limit, are noted; training stops after the step."""
+    remedy = "run the same command again to continue"
+    return stopping_on(signal.SIGTERM, signal.SIGUSR1, remedy=remedy, resumable=True, at_once=False)
+
+
+def restart_in_utf8() -> None:
+    """Restart in Python's UTF-8 mode if the locale is another one: names in records are UTF-8 in any locale."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def reopen_closed_streams() -> None:
+    """Reopen closed stdin, stdout and stderr on /dev/null, so that files opened later cannot get descriptors 0-2.
+
+    Python's ``sys.stdin`` and ``sys.stdout`` stay None.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+    if sys.stderr is None:
+        # print(file=None) would write to stdout
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (open until the process ends)
+
+
+def duplicate_stdout() -> int | None:
+    """A second descriptor of stdout, which still shows a closed pipe after ``rich`` has redirected the first."""
+    try:
+        return os.dup(1)
+    except OSError:
+        return None
+
+
+def has_no_reader(descriptor: int | None) -> bool:
+    """Whether the descriptor is a pipe whose reader has closed it."""
+    if descriptor is None:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def flush(stream: TextIO) -> OSError | None:
+    """Flush a standard stream; on failure return the error and discard what is buffered."""
+    try:
+        stream.flush()
+    except OSError as error:
+        discard(stream)
+        return error
+    except (AttributeError, ValueError):  # closed
+        pass
+    return None
+
+
+def discard(stream: TextIO) -> None:
+    """Redirect a standard stream to /dev/null: Python flushes it again at exit and would report a broken pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_error(text: str) -> None:
+    """One line on stderr; a full disk under stderr is ignored, because the exit code still tells."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+def print_traceback_if_debugging() -> None:
+    """The traceback of the current exception, under ``OMNI_DEBUG=1``."""
+    if os.environ.get("OMNI_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)
+
+
+def write_crash_log(command: str | None) -> Path:
+    """Write the current traceback to a file in TMPDIR and return its path."""
+    name = f"omni-{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    path = Path(tempfile.gettempdir()) / name
+    path.write_text(f"omni {__version__}\n{' '.join(sys.argv)}\n{traceback.format_exc()}", encoding="utf-8")
+    return path
+
+
+def exit_process(code: int | str | None) -> NoReturn:
+    """End the process with ``code``, also while a thread reads ahead.
+
+    The interpreter's own exit unwinds daemon threads inside PyTorch's C++, which aborts: a stopped job whose state is
+    saved would end with 134 instead of 75 and not be requeued. All outputs are closed by now.
+    """
+    if any(thread.daemon for thread in threading.enumerate()) and not isinstance(code, str):
+        os._exit(code or 0)
+    sys.exit(code)
