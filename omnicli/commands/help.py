@@ -21,6 +21,7 @@ class OmniCommand(TyperCommand):
             rare: set[str] = getattr(self.callback, "rare_options", set())
             for parameter in self.params:
                 parameter.hidden = parameter.hidden or parameter.name in rare  # type: ignore[attr-defined]
+                parameter.help = str(parameter.help).partition("\n")[0]  # type: ignore[attr-defined]
             purpose, example, *_ = str(self.help).split("\n\n")
             self.help = f"{purpose}\n\n{example}"
             self.epilog = f"omni {self.name} --help shows all options."

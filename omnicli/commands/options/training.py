@@ -81,8 +81,8 @@ class TrainingOptions:
     ] = None  # fmt: skip
     recipe: Annotated[
         Recipe | None,
-        typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name.",
-                     show_default="few-clips", rich_help_panel=OPTIMIZATION),
+        typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name.\n"
+                     f"{', '.join(TEACHER_RECIPES)}.", show_default="few-clips", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
