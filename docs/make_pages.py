@@ -15,10 +15,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -37,9 +36,9 @@ class Parameter:
     """An option or an argument of a command, as Typer is told of it."""
 
     name: str
-    spellings: list[str]  # -o, --out; of an argument its name
+    spellings: list[str]  # -o, --output; of an argument its name
     info: OptionInfo | ArgumentInfo
-    type: type  # of one value
+    type: Any  # of one value
     repeats: bool
     default: Any
 
@@ -133,7 +132,7 @@ def parameters_of(name: str, command: Callable[..., None]) -> Iterator[Parameter
                 yield Parameter(variable, spellings[variable], info, kind, repeats, parameter.default)
 
 
-def value_type(annotation: Any) -> tuple[type, bool]:
+def value_type(annotation: Any) -> tuple[Any, bool]:
     """The type of one value, and whether there may be several.
 
     >>> value_type(list[str] | None)
@@ -181,10 +180,10 @@ def value(parameter: Parameter) -> str:
     """What it takes; nothing for a switch."""
     if parameter.type is bool:
         return ""
-    if issubclass(parameter.type, Enum):
-        return ", ".join(code(str(choice.value)) for choice in parameter.type)
+    if get_origin(parameter.type) is Literal and not parameter.info.metavar:
+        return ", ".join(code(choice) for choice in get_args(parameter.type))
     shown = code(parameter.placeholder) + bounds(parameter.info.min, parameter.info.max)
-    is_said = "repeated" in (parameter.info.help or "")
+    is_said = "repeat" in (parameter.info.help or "")
     return f"{shown}; may be repeated" if parameter.repeats and not is_said else shown
 
 
@@ -206,7 +205,7 @@ def default(parameter: Parameter) -> str:
         return ""
     if parameter.default is True:
         return names(parameter).partition(",")[0]
-    return code(str(parameter.default.value if isinstance(parameter.default, Enum) else parameter.default))
+    return code(str(parameter.default))
 
 
 def meaning(parameter: Parameter) -> str:
