@@ -56,7 +56,7 @@ def test_a_page_reads_as_the_help_does():
     text = make_pages.pages()["balance.md"]
     assert "```bash\nomni balance --power 0.2 kept.jsonl > aux.jsonl\n\nomni filter" in text
     assert "omni balance [OPTIONS] [INPUT]..." in text
-    assert text.index("# omni balance") < text.index("```bash") < text.index("## How classes are balanced")
+    assert text.index("# omni balance") < text.index("```bash") < text.index("## Selection")
     assert "| `--power` | `P`, 0 to 1 | `0.2` | Draw a class" in text
     assert "| `--seed` | `N` | `0` | Seed of every random choice. Environment: `OMNI_SEED`. |" in text
     assert "| `--output`, `-o` | `FILE\\|DIR/` | |" in text
