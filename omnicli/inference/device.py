@@ -1,4 +1,4 @@
-"""Where and how precisely to compute: device, dtype, threads."""
+"""Device, precision and number of threads of a run."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name: ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda``, ``cuda:1``.
+    """The device of a name: ``auto`` (CUDA if available, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: a name that is none of these, or CUDA on a machine that has none.
+        UsageError: any other name, or a CUDA device that the machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,10 +31,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the forward pass: ``float32``, ``bfloat16``, or ``auto``, bfloat16 where the device has it natively.
+    """The dtype of the forward pass: ``float32``, ``bfloat16``, or ``auto``: bfloat16 if native, else float32.
 
-    Emulated bfloat16 is slower than float32, so ``auto`` takes it on CPUs with avx512_bf16 or AMX and on GPUs from
-    compute capability 8.0 only.
+    Emulated bfloat16 is slower than float32. CPUs with avx512_bf16 or AMX and GPUs of compute capability 8.0 or higher
+    have native bfloat16.
 
     Raises:
         UsageError: any other name.
@@ -47,7 +47,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def set_threads(num_threads: int | None = None) -> None:
-    """Give torch the cores this process may really use (default), or ``num_threads`` of them."""
+    """Set torch's threads; default: the cores available to this process."""
     torch.set_num_threads(num_threads or available_cores())
 
 
@@ -58,7 +58,7 @@ def _has_native_bf16(device: torch.device) -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    """Features of the first core; empty where the system does not tell."""
+    """CPU features of the first core; empty if the system does not list them."""
     try:
         for line in CPU_INFO.read_text().splitlines():
             if line.startswith("flags"):

@@ -1,4 +1,4 @@
-"""How good predictions are. Everything in [0, 1]; percent only when printed."""
+"""Metrics of predictions, as fractions in [0, 1]."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ DECIMALS = 6
 
 
 def best_scores(scores: np.ndarray) -> list[list[int | float]]:
-    """``top_scores`` of a record: the best five classes as [label, score], best first; ties: the smaller label.
+    """``top_scores`` of a record: the five best classes as [label, score], best first; ties by label.
 
-    Ours: rounded to 6 decimals, and every decision is taken on what is written.
+    Ours: scores are rounded to 6 decimals, and all decisions use the rounded scores.
 
     Args:
-        scores: (K,) sums to 1.
+        scores: (K,) in [0, 1].
 
     >>> best_scores(np.array([0.25, 0.5, 0.25]))
     [[1, 0.5], [0, 0.25], [2, 0.25]]
@@ -22,14 +22,14 @@ def best_scores(scores: np.ndarray) -> list[list[int | float]]:
 
 
 def rounded_score(scores: np.ndarray, label: int) -> float:
-    """The score (of (K,)) of one class, as it is written."""
+    """The rounded score of one class, from scores (K,)."""
     return round(float(scores[label]), DECIMALS)
 
 
 def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of samples whose label is among their k best classes; all of them where K <= k.
+    """Share of samples whose label is among their k best classes; 1 if K <= k.
 
-    Equal scores count against the label, so that a constant output earns nothing it has not chosen; so does NaN.
+    Ties and NaN count against the label, so that a constant output has accuracy 0.
 
     Args:
         scores: (N, K) logits or scores, N >= 1.
@@ -52,7 +52,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 
 def mean_class_acc(confusion: np.ndarray) -> float:
-    """Mean over classes of the share that was recognised; classes without a sample do not count."""
+    """Mean accuracy over the classes that have samples, from a confusion matrix (K, K)."""
     totals = confusion.sum(axis=1)
     seen = totals > 0
     return float((np.diag(confusion)[seen] / totals[seen]).mean())
@@ -69,21 +69,21 @@ def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, 
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over classes of the area under precision and recall; classes without a sample do not count.
+    """Mean over the classes that have samples of the area under the precision-recall curve.
 
-    Equal scores share the precision of the last of them, so that the order of samples means nothing.
+    Equal scores share the precision of the last of them, so the order of samples has no effect.
 
     Args:
         scores: (N, K) logits or scores, N >= 1.
-        labels: (N, K) 1 where the class is there, else 0; at least one is.
+        labels: (N, K) 1 for the classes of a sample, else 0; at least one 1.
     """
     precisions = [_average_precision(scores[:, k], labels[:, k]) for k in range(labels.shape[1]) if labels[:, k].any()]
     return float(np.mean(precisions))
 
 
-def _average_precision(scores: np.ndarray, is_there: np.ndarray) -> float:
+def _average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # the last of equal scores
-    found = np.cumsum(is_there[order])[ends]
-    recall = np.diff(found, prepend=0) / is_there.sum()
+    found = np.cumsum(labels[order])[ends]
+    recall = np.diff(found, prepend=0) / labels.sum()
     return float((found / (ends + 1) * recall).sum())

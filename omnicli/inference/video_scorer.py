@@ -107,7 +107,7 @@ def check_same_kind(models: Sequence[LoadedModel]) -> bool:
             kinds = ("2D" if model.network.is_2d else "3D" for model in (first, other))
             raise ModelError(
                 f"{first.name} is {next(kinds)}, {other.name} {next(kinds)}: one scores frames, the other clips; "
-                "give models of one kind"
+                "give teachers of one kind"
             )
     return first.network.is_2d
 

@@ -43,8 +43,8 @@ class ViewOptions:
     root: str | None = None
 
 
-class _ViewShape(NamedTuple):
-    """Models with the same view shape share their views."""
+class _Shape(NamedTuple):
+    """What decides a model's views: models with the same shape share them."""
 
     short_side: int
     crop_size: int
@@ -54,7 +54,9 @@ class _ViewShape(NamedTuple):
 
 
 def read_views(record: Record, *, models: Sequence[LoadedModel], views: ViewOptions) -> list[np.ndarray]:
-    """Views (V, T, H, W, 3) uint8 of a record for every model; models with the same input share an array.
+    """Views (V, T, H, W, 3) uint8 RGB of a record for every model; models with the same input share an array.
+
+    TSN: V = crops x segments, T = 1. TSM: V = crops, T = segments. 3D models: V = crops x clips, T = frames per clip.
 
     Raises:
         MediaError: the media cannot be opened, or a wanted frame does not decode.
@@ -68,18 +70,19 @@ def views_of(
     source: MediaSource, record: Record, *, models: Sequence[LoadedModel], views: ViewOptions
 ) -> list[np.ndarray]:
     """``read_views`` of open media."""
-    made: dict[_ViewShape, np.ndarray] = {}
-    shapes = [_view_shape(model, views) for model in models]
+    made: dict[_Shape, np.ndarray] = {}
+    shapes = [_shape_of(model, views) for model in models]
     for model, shape in zip(models, shapes, strict=True):
         if shape not in made:
-            made[shape] = _views(source, record, model, shape, views)
+            indices = _view_indices(source, record, model, shape, views)
+            made[shape] = _read_crops(source, indices, shape, views.crops)
     return [made[shape] for shape in shapes]
 
 
-def _view_shape(model: LoadedModel, views: ViewOptions) -> _ViewShape:
+def _shape_of(model: LoadedModel, views: ViewOptions) -> _Shape:
     spec, network = model.spec, model.network
     is_2d = network.is_2d
-    return _ViewShape(
+    return _Shape(
         short_side=views.short_side or spec.short_side,
         crop_size=views.crop_size or spec.crop_size,
         is_framewise=is_2d and network.is_framewise,
@@ -88,94 +91,22 @@ def _view_shape(model: LoadedModel, views: ViewOptions) -> _ViewShape:
     )
 
 
-def _views(
-    source: MediaSource, record: Record, model: LoadedModel, shape: _ViewShape, views: ViewOptions
+def _view_indices(
+    source: MediaSource, record: Record, model: LoadedModel, shape: _Shape, views: ViewOptions
 ) -> np.ndarray:
-    """Views (V, T, H, W, 3) of one model. Raises ModelError: an image for a 3D model."""
+    """Frame indices (V', T) of the views, before cropping. Raises ModelError: an image for a 3D model."""
+    num_frames, generation = source.num_frames, views.generation
     if not model.network.is_2d:
         _refuse_image(source, record, model)
-        return clip_views(
-            source, num_clips=views.num_clips, num_frames=shape.num_frames, frame_interval=shape.frame_interval,
-            short_side=shape.short_side, crop_size=shape.crop_size, crops=views.crops, generation=views.generation,
+        return clip_indices_test(
+            num_frames, num_clips=views.num_clips, clip_frames=shape.num_frames, frame_interval=shape.frame_interval,
+            generation=generation,
         )  # fmt: skip
-    snippets = snippet_views(
-        source, num_segments=shape.num_frames, short_side=shape.short_side, crop_size=shape.crop_size,
-        crops=views.crops, generation=views.generation,
-    )  # fmt: skip
-    if shape.is_framewise:
-        return snippets
-    if source.num_frames == 1:  # Ours: a TSM sees a still clip, since it was trained to shift between frames
-        return snippets.repeat(shape.num_frames, axis=1)  # (crops, S, H, W, 3)
-    return snippets.reshape(-1, shape.num_frames, *snippets.shape[2:])  # (crops, S, H, W, 3)
-
-
-def snippet_views(
-    source: MediaSource,
-    *,
-    num_segments: int,
-    short_side: int,
-    crop_size: int,
-    crops: Crops = "centre",
-    generation: Generation = "1.x",
-) -> np.ndarray:
-    """Views of a 2D model: every crop of one snippet per segment; arguments as in ``ViewOptions``.
-
-    An image is a video of one frame, so it has one segment (OmniSource Sec. 3.4: 2D teachers take images as they are).
-
-    Returns:
-        (crops * segments, 1, crop_size, crop_size, 3) uint8 RGB; the full frame keeps its two sides.
-
-    Raises:
-        MediaError: a wanted frame does not decode.
-    """
-    num_frames = source.num_frames
-    indices = (
-        np.zeros(1, dtype=np.int64)
-        if num_frames == 1
-        else segment_indices_test(num_frames, num_segments=num_segments, generation=generation)
-    )
-    cropped = _cropped(source, indices, short_side=short_side, crop_size=crop_size, crops=crops)
-    return cropped.reshape(-1, 1, *cropped.shape[2:])  # (crops * S, 1, H, W, 3)
-
-
-def clip_views(
-    source: MediaSource,
-    *,
-    num_clips: int,
-    num_frames: int,
-    frame_interval: int,
-    short_side: int,
-    crop_size: int,
-    crops: Crops = "centre",
-    generation: Generation = "1.x",
-) -> np.ndarray:
-    """Views of a 3D model: every crop of dense clips spread over the video; arguments as in ``ViewOptions``.
-
-    Args:
-        source: an open video or folder of frames.
-        num_clips: clips.
-        num_frames: frames per clip.
-        frame_interval: distance in frames between the frames of a clip.
-        short_side: pixels.
-        crop_size: pixels.
-        crops: of each frame.
-        generation: choice of frames.
-
-    Returns:
-        (crops * clips, num_frames, crop_size, crop_size, 3) uint8 RGB; the full frame keeps its two sides.
-
-    Raises:
-        MediaError: a wanted frame does not decode.
-    """
-    indices = clip_indices_test(
-        source.num_frames,
-        num_clips=num_clips,
-        clip_frames=num_frames,
-        frame_interval=frame_interval,
-        generation=generation,
-    )
-    cropped = _cropped(source, indices.reshape(-1), short_side=short_side, crop_size=crop_size, crops=crops)
-    return cropped.reshape(-1, num_frames, *cropped.shape[2:])  # (crops * clips, T, H, W, 3)
+    if num_frames == 1:
+        # OmniSource Sec. 3.4: 2D models take images as they are. Ours: a TSM, trained to shift, sees a still clip
+        return np.zeros((1, 1 if shape.is_framewise else shape.num_frames), np.int64)
+    indices = segment_indices_test(num_frames, num_segments=shape.num_frames, generation=generation)
+    return indices[:, None] if shape.is_framewise else indices[None]
 
 
 def feature_indices(
@@ -222,19 +153,20 @@ def frames_at_times(times: np.ndarray, wanted_sec: np.ndarray) -> np.ndarray:
     return indices
 
 
-def _cropped(source: MediaSource, indices: np.ndarray, *, short_side: int, crop_size: int, crops: Crops) -> np.ndarray:
-    """Every crop (crops, F, H, W, 3) of the frames at ``indices`` (F,)."""
-    unique, inverse = np.unique(indices, return_inverse=True)  # a short video repeats frames: decode each once
-    frames = resize_short_side(source.read(unique.tolist(), short_side=short_side), short_side)[inverse]  # (F, H, W, 3)
+def _read_crops(source: MediaSource, indices: np.ndarray, shape: _Shape, crops: Crops) -> np.ndarray:
+    """Every crop (crops * V', T, H, W, 3) of the frames at ``indices`` (V', T); the full frame keeps its two sides."""
+    unique, inverse = np.unique(indices.reshape(-1), return_inverse=True)  # a short video repeats frames: decode once
+    frames = resize_short_side(source.read(unique.tolist(), short_side=shape.short_side), shape.short_side)[inverse]
     match crops:
         case "three":
-            return three_crops(frames, crop_size)
+            cropped = three_crops(frames, shape.crop_size)
         case "ten":
-            return ten_crops(frames, crop_size)
+            cropped = ten_crops(frames, shape.crop_size)
         case "full":
-            return frames[None]
+            cropped = frames[None]
         case _:
-            return centre_crop(frames, crop_size)[None]
+            cropped = centre_crop(frames, shape.crop_size)[None]
+    return cropped.reshape(-1, indices.shape[1], *cropped.shape[2:])
 
 
 def _refuse_image(source: MediaSource, record: Record, model: LoadedModel) -> None:

@@ -92,13 +92,9 @@ def load_model(
     """
     device = device or torch.device("cpu")
     opened = open_model(
-        path,
-        name=name,
-        classes=classes,
-        num_segments=num_segments,
-        num_frames=num_frames,
+        path, name=name, classes=classes, num_segments=num_segments, num_frames=num_frames,
         frame_interval=frame_interval,
-    )
+    )  # fmt: skip
     return LoadedModel(
         network=_prepared(opened.network, opened.spec, device, precision),
         spec=opened.spec,
@@ -135,14 +131,9 @@ def open_model(
     if file.classes is not None and classes is not None and len(file.classes) == len(classes):
         _check_same_classes(path, file.classes, classes)  # otherwise the file may name the classes of another dataset
     network, spec = build_foreign(
-        file.state_dict,
-        path=str(path),
-        classes=classes or file.classes or (),
-        name=name,
-        num_segments=num_segments,
-        num_frames=num_frames,
-        frame_interval=frame_interval,
-    )
+        file.state_dict, path=str(path), classes=classes or file.classes or (), name=name, num_segments=num_segments,
+        num_frames=num_frames, frame_interval=frame_interval,
+    )  # fmt: skip
     return OpenedModel(network, spec, None, file)
 
 

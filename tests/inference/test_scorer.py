@@ -105,14 +105,12 @@ def test_an_image_for_a_3d_teacher_is_an_error_that_says_why(world):
 
 def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
     from omnicli.inference.predictor import forward_of
-    from omnicli.inference.views import clip_views
-    from omnicli.media.source import open_media
 
     teacher = made_teacher("r2d-r18", num_frames=2, frame_interval=3)
     records = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
     got, _ = scored(records, [teacher])
-    with open_media(records[0]) as source:
-        views = clip_views(source, num_clips=10, num_frames=2, frame_interval=3, short_side=36, crop_size=32)
+    [views] = read_views(records[0], models=[teacher], views=ViewOptions())
+    assert views.shape == (10, 2, 32, 32, 3)
     with torch.inference_mode():
         logits = forward_of(teacher.network, teacher)(torch.from_numpy(np.ascontiguousarray(views)))
     np.testing.assert_allclose(got[0][1], torch.softmax(logits.double(), -1).mean(0).numpy(), atol=1e-5)

@@ -11,12 +11,11 @@ from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError
 from omnicli.inference.views import (
     ViewOptions,
-    clip_views,
     feature_indices,
     frames_at_rate,
     frames_at_times,
     read_views,
-    snippet_views,
+    views_of,
 )
 from omnicli.media.source import open_media
 from omnicli.models.architectures import new_model
@@ -98,7 +97,7 @@ class Film:
     """N frames of 20x30 pixels, each filled with its number; remembers what was read."""
 
     def __init__(self, num_frames, *, height=20, width=30):
-        self.num_frames = num_frames
+        self.num_frames, self.fps = num_frames, 25.0
         self.frames = np.arange(num_frames, dtype=np.uint8)[:, None, None, None] + np.zeros(
             (height, width, 3), np.uint8
         )
@@ -110,8 +109,13 @@ class Film:
         return self.frames[frame_indices]
 
 
-def views(film, **options):
-    return snippet_views(film, **{"num_segments": 3, "short_side": 20, "crop_size": 16} | options)
+TSN = made_teacher("tsn-resnet10t")
+R3D = made_teacher("r3d-r18", num_frames=4, frame_interval=3)
+
+
+def views(film, model=TSN, **options):
+    chosen = ViewOptions(**{"num_segments": 3, "short_side": 20, "crop_size": 16} | options)
+    return views_of(film, Record({"id": "film"}), models=[model], views=chosen)[0]
 
 
 @given(st.integers(2, 60), st.integers(1, 30))
@@ -139,7 +143,7 @@ def test_every_crop_of_every_snippet_is_a_view(crops, count):
 def test_the_full_frame_keeps_its_sides():
     got = views(Film(9), crops="full")
     assert got.shape == (3, 1, 20, 30, 3)
-    clips = clip_views(Film(50), num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops="full")
+    clips = views(Film(50), R3D, num_clips=2, crops="full")
     assert clips.shape == (2, 4, 20, 30, 3)
 
 
@@ -164,7 +168,7 @@ def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
 @pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
 def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
     film = Film(50)
-    got = clip_views(film, num_clips=2, num_frames=4, frame_interval=3, short_side=20, crop_size=16, crops=crops)
+    got = views(film, R3D, num_clips=2, crops=crops)
     expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
     assert got.shape == (2 * count, 4, 16, 16, 3)
     np.testing.assert_array_equal(got[:, :, 0, 0, 1], np.tile(expected, (count, 1)))
