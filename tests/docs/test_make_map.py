@@ -25,8 +25,8 @@ def test_the_map_has_a_heading_per_folder_and_a_line_per_module(tmp_path):
 
 
 def test_only_the_text_between_the_markers_changes():
-    page = f"before\n{make_map.BEGIN}\nold\n{make_map.END}\nafter\n"
+    page = f"before\n{make_map.BEGIN}\nstale text\n{make_map.END}\nafter\n"
     new = make_map.with_map(page)
     assert new.startswith(f"before\n{make_map.BEGIN}\n") and new.endswith(f"\n{make_map.END}\nafter\n")
-    assert "old" not in new and "- `app.py`: " in new
+    assert "stale text" not in new and "- `app.py`: " in new
     assert make_map.with_map(new) == new
