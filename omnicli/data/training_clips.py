@@ -15,7 +15,7 @@ from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record
-from omnicli.streams.shards.features import MAKERS, is_same_backbone, maker_of
+from omnicli.streams.shards.features import MAKERS, check_backbone, maker_of
 from omnicli.streams.shards.reader import open_shard
 
 Crop = Literal["random-resized", "multi-scale", "random"]
@@ -168,11 +168,11 @@ def _check_backbone(record: Record, path: str, backbone: str | None, looks: str)
                 f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which "
                 "the classifier would not fit; give --init what omni features had"
             )
-    elif not is_same_backbone(attributes, digests={backbone}, looks=looks):
-        raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and the model is {looks} of "
-            f"{backbone[:12] or 'ImageNet'}; give the --model and --init that omni features had"
-        )
+        return
+    advice = "give the --model and --init that omni features had"
+    check_backbone(
+        record, attributes, model="the model", signature=looks, weights=backbone, digests={backbone}, advice=advice
+    )
 
 
 def read_feature(

@@ -18,7 +18,7 @@ from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import FeatureRow, StoredFeatures, is_same_backbone, maker_of
+from omnicli.streams.shards.features import FeatureRow, StoredFeatures, check_backbone
 
 DEFAULT_FPS = 1.0  # of omni features
 
@@ -140,12 +140,16 @@ def _logits(features: np.ndarray, model: LoadedModel) -> np.ndarray:
 def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, model: LoadedModel) -> None:
     """Check that the model's own backbone gave the features. Raises InputError."""
     digests = {model.sha256} if model.backbone is None else {model.sha256, model.backbone}
-    if not is_same_backbone(attributes, digests=digests, looks=model.spec.signature):
-        weights = "weights of its own" if model.backbone is None else model.backbone[:12] or "ImageNet"
-        raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and {model.name} is {model.spec.signature} of "
-            f"{weights}; give the media, or features made with --checkpoint {model.name}"
-        )
+    advice = f"give the media, or features made with --checkpoint {model.name}"
+    check_backbone(
+        record,
+        attributes,
+        model=model.name,
+        signature=model.spec.signature,
+        weights=model.backbone,
+        digests=digests,
+        advice=advice,
+    )
     if width != model.network.fc.in_features:
         raise InputError(
             f"{record.where}: {width} features, and the classifier of {model.name} takes {model.network.fc.in_features}"

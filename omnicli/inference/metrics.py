@@ -1,5 +1,7 @@
 """Metrics of predictions, as fractions in [0, 1]."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 NUM_TOP_SCORES = 5
@@ -87,3 +89,18 @@ def _average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     found = np.cumsum(labels[order])[ends]
     recall = np.diff(found, prepend=0) / labels.sum()
     return float((found / (ends + 1) * recall).sum())
+
+
+def shares_at_thresholds(counts: Mapping[str, int], *, num_scored: int, key: str) -> str:
+    """Shares at the thresholds 0.1 ... 0.9, as text.
+
+    Args:
+        counts: counters of a run; ``key`` + "0.1" counts the scores >= 0.1, and so on.
+        num_scored: number of scores, >= 1.
+        key: start of the counters' names.
+
+    >>> shares_at_thresholds({"score >= 0.1": 4, "score >= 0.2": 1}, num_scored=4, key="score >= ")[:24]
+    '100% at 0.1, 25% at 0.2,'
+    """
+    shares = (counts.get(f"{key}0.{tenth}", 0) / num_scored for tenth in range(1, 10))
+    return ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))

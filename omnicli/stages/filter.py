@@ -23,7 +23,7 @@ import numpy as np
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.inference.metrics import best_scores, rounded_score
+from omnicli.inference.metrics import best_scores, rounded_score, shares_at_thresholds
 from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.streams.record import OnDrop, Record
@@ -135,12 +135,11 @@ def count_confidence(record: Record, counters: dict[str, int]) -> None:
 
 
 def keep_curve(counts: Mapping[str, int]) -> list[str]:
-    """The closing line that helps to choose a threshold; nothing if nothing was scored."""
+    """The closing line with the keep curve; none if no record was scored."""
     num_scored = counts.get("filter: scored", 0)
     if not num_scored:
         return []
-    shares = (counts.get(f"filter: confidence >= 0.{tenth}", 0) / num_scored for tenth in range(1, 10))
-    curve = ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))
+    curve = shares_at_thresholds(counts, num_scored=num_scored, key="filter: confidence >= ")
     return [f"share with confidence at or above a threshold: {curve}"]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from omnicli.data.labels import read_examples
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.inference.metrics import DECIMALS
+from omnicli.inference.metrics import DECIMALS, shares_at_thresholds
 from omnicli.inference.protocols import ScoreVideos
 from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
 from omnicli.streams.record import OnDrop, Record
@@ -101,12 +101,11 @@ def count_moments(record: Record, counters: dict[str, int]) -> None:
 
 
 def score_curve(counts: Mapping[str, int]) -> list[str]:
-    """The closing line that helps to choose a threshold; nothing if nothing was scored."""
+    """The closing line with the keep curve; none if nothing was scored."""
     num_scored = counts.get("segment: scored", 0)
     if not num_scored:
         return []
-    shares = (counts.get(f"segment: score >= 0.{tenth}", 0) / num_scored for tenth in range(1, 10))
-    curve = ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))
+    curve = shares_at_thresholds(counts, num_scored=num_scored, key="segment: score >= ")
     return [f"{num_scored:,} moments; share with a score at or above a threshold: {curve}"]
 
 

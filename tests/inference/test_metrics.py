@@ -11,6 +11,7 @@ from omnicli.inference.metrics import (
     confusion_matrix,
     mean_average_precision,
     mean_class_acc,
+    shares_at_thresholds,
     top_k_acc,
 )
 
@@ -69,3 +70,9 @@ def test_mean_average_precision_is_that_of_scikit_learn(seed, num, levels):
     there = [k for k in range(3) if labels[:, k].any()]
     expected = np.mean([average_precision_score(labels[:, k], scores[:, k]) for k in there])
     assert mean_average_precision(scores, labels) == pytest.approx(expected)
+
+
+def test_a_threshold_without_a_counter_keeps_nothing():
+    line = shares_at_thresholds({"confidence >= 0.1": 3, "confidence >= 0.2": 1}, num_scored=4, key="confidence >= ")
+    assert line.split(", ")[:3] == ["75% at 0.1", "25% at 0.2", "0% at 0.3"]
+    assert len(line.split(", ")) == 9

@@ -50,7 +50,7 @@ def features_spec(
             threshold=options.threshold, whiten_dim=options.whiten_dim or DEFAULT_DIM, seed=seed,
         )  # fmt: skip
         lines.extend(_describe(target))
-        facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.catalogue))
+        facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.database))
         return lambda records, on_drop: dedup_records(
             records, target=target, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
         )
@@ -121,7 +121,7 @@ def _describe(target: "Target") -> list[str]:
     how = f"whitened to {whitening.num_dims} dimensions" if whitening.matrix is not None else (
         f"{whitening.num_dims} features, too few different frames to whiten them"
     )  # fmt: skip
-    lines = [f"target: {len(target.catalogue.records):,} records, {len(target.catalogue):,} frames, {how}"]
+    lines = [f"target: {len(target.database.records):,} records, {len(target.database):,} frames, {how}"]
     shown = "none" if target.threshold is None else f"{target.threshold:g}"
     return [*lines, *_unreadable_lines(target.unreadable), f"threshold {shown}: {target.origin}"]
 

@@ -22,7 +22,7 @@ import numpy as np
 from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.record_map import Dropped, keep_drops
 from omnicli.reasons import DUPLICATE, REPEAT
-from omnicli.stages.dedup.frame_catalogue import FrameDatabase
+from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.search import may_reach
 from omnicli.stages.dedup.target import Target
@@ -68,12 +68,12 @@ def dedup_records(
         Records that stay, in order; with ``score_only`` all, with ``similarity`` and ``nearest``.
     """
     floor = -1.0 if rule.score_only or target.threshold is None else target.threshold
-    stayed = target.catalogue.alike() if rule.within else None
+    stayed = target.database.alike() if rule.within else None
     read = keep_drops(lambda records, on_drop: reader.read(records, on_drop=on_drop), records)
     for block in _blocks(read):
         # "We calculate the cosine similarity of features between the web data and target dataset"
         units = target.whitening.unit_vectors(_features_of(block))
-        similarities, rows = target.catalogue.search(units, floor)
+        similarities, rows = target.database.search(units, floor)
         within = _Within(stayed, units, floor) if stayed is not None else None
         start = 0
         for frames in block:
@@ -83,7 +83,7 @@ def dedup_records(
             part = slice(start, start + len(frames.features))
             start = part.stop
             made = _outgoing(frames, rule)
-            match = _best_match(target.catalogue, frames, similarities[part], rows[part])
+            match = _best_match(target.database, frames, similarities[part], rows[part])
             if rule.score_only:
                 yield made.derive(**({"similarity": match["cosine"], "nearest": match} if match else {}))
             # "Similarity above it indicates suspicious duplicates."
@@ -136,13 +136,13 @@ def _outgoing(frames: FrameFeatures, rule: DedupRule) -> Record:
 
 
 def _best_match(
-    catalogue: FrameDatabase, frames: FrameFeatures, similarities: np.ndarray, rows: np.ndarray
+    database: FrameDatabase, frames: FrameFeatures, similarities: np.ndarray, rows: np.ndarray
 ) -> dict[str, Any] | None:
     """A video is as similar as its most similar frame, the first of equal ones; None if none was found."""
     if not len(rows) or rows.max() < 0:
         return None
     best = int(similarities.argmax())
-    return catalogue.match(int(rows[best]), time_sec=float(frames.times[best]), cosine=float(similarities[best]))
+    return database.match(int(rows[best]), time_sec=float(frames.times[best]), cosine=float(similarities[best]))
 
 
 class _Within:

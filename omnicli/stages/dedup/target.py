@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from omnicli.errors import InputError
-from omnicli.stages.dedup.frame_catalogue import FrameDatabase
+from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameReader
 from omnicli.stages.dedup.frame_sample import KeyedSample
 from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
@@ -32,14 +32,14 @@ class Target:
     """What web records are compared with.
 
     Attributes:
-        catalogue: its frames, whitened.
+        database: its frames, whitened.
         whitening: fitted on them.
         threshold: None only where nothing is to be decided and the crops cannot be read.
         origin: how the threshold came about, in words.
         unreadable: (id, why) of target records that could not be read: nothing guards them.
     """
 
-    catalogue: FrameDatabase
+    database: FrameDatabase
     whitening: Whitening
     threshold: float | None
     origin: str
@@ -78,9 +78,9 @@ def learn_target(
     # "after whitening"
     sample, places = gathered.sample.take()
     whitening = fit_whitening(sample, num_dims=whiten_dim)
-    catalogue = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
+    database = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
     for features, owners, times in gathered.blocks(sample.shape[1]):
-        catalogue.add_frames(owners, whitening.unit_vectors(features), times)
+        database.add_frames(owners, whitening.unit_vectors(features), times)
     # "The average similarity among different crops of the same frame is used as the threshold."
     origin = "--threshold"
     if threshold is None:
@@ -90,7 +90,7 @@ def learn_target(
             f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root DIR "
             "where the media lie that the target's features were made of"
         )
-    return Target(catalogue, whitening, threshold, origin, unreadable)
+    return Target(database, whitening, threshold, origin, unreadable)
 
 
 class _Gathered(NamedTuple):

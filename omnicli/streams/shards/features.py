@@ -33,21 +33,46 @@ class FeatureRow(NamedTuple):
     made_of: Record
 
 
-def is_same_backbone(attributes: Mapping[str, Any], *, digests: Collection[str | None], looks: str) -> bool:
-    """Whether the features of a shard are those that a model's backbone would give.
+def check_backbone(
+    record: Record,
+    attributes: Mapping[str, Any],
+    *,
+    model: str,
+    signature: str,
+    weights: str | None,
+    digests: Collection[str | None],
+    advice: str,
+) -> None:
+    """Check that the features of a record's shard are those that a model's backbone gives.
 
     Args:
+        record: names the file and line in the message.
         attributes: of the shard.
-        digests: SHA-256 of the files that the backbone may have come from; "" for ImageNet's weights.
-        looks: the backbone's architecture and input (``ModelSpec.signature``); older shards state it in part.
+        model: name of the model, for the message.
+        signature: the backbone's architecture and input (``ModelSpec.signature``).
+        weights: SHA-256 of the weights, "" for ImageNet's, None for the model's own; for the message.
+        digests: SHA-256 of the files that the backbone may come from; "" for ImageNet's weights.
+        advice: what to do, for the message.
+
+    Raises:
+        InputError: the features are of another backbone.
     """
+    if not _is_same_backbone(attributes, digests, signature):
+        of_weights = "weights of its own" if weights is None else weights[:12] or "ImageNet"
+        raise InputError(
+            f"{record.where}: features by {maker_of(attributes)}, and {model} is {signature} of {of_weights}; {advice}"
+        )
+
+
+def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | None], signature: str) -> bool:
+    """True for features of this backbone; shards of older versions store ``looks`` only in part."""
     made_with = _digest_in(attributes)
     if made_with not in digests:
         return False
     if attributes.get("looks"):
-        return bool(attributes["looks"] == looks)
+        return bool(attributes["looks"] == signature)
     backbone = attributes.get("backbone")
-    return bool(made_with) if backbone is None else looks.startswith(f"tsn-{backbone} ")
+    return bool(made_with) if backbone is None else signature.startswith(f"tsn-{backbone} ")
 
 
 def maker_of(attributes: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ def test_order_and_block_size_change_nothing(monkeypatch):
     second = learn(records[::-1])
     assert first.threshold == second.threshold
     assert first.whitening.matrix.tobytes() == second.whitening.matrix.tobytes()
-    assert len(first.catalogue) == len(second.catalogue) == 180
+    assert len(first.database) == len(second.database) == 180
 
 
 def test_a_large_target_is_sampled_by_key(monkeypatch):
