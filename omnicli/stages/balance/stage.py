@@ -31,7 +31,15 @@ from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares
 from omnicli.stages.balance.weights import BalanceRule, Class, ClassGroup, Share, Shares, plan, tail_pools
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.multipass.class_fields import ClassFields
-from omnicli.streams.multipass.passes import MultipassInput, Verdict, changed, leave, leave_unread, weigh, weight_ending
+from omnicli.streams.multipass.passes import (
+    MultipassInput,
+    Outcome,
+    input_changed,
+    reject,
+    reject_unreadable,
+    set_weight,
+    weight_ending,
+)
 
 LabelField = Literal["pseudo_label", "query", "label"]
 Known = tuple[str | None, Any, Any]
@@ -53,7 +61,7 @@ def balance_records(
     by: LabelField,
     query_names: QueryNames = AS_ASKED,
     on_plan: Callable[[Shares], None],
-) -> Iterator[Verdict]:
+) -> Iterator[Outcome]:
     """Weigh every record by the size of its class (Sec. 3.6).
 
     Args:
@@ -78,17 +86,17 @@ def balance_records(
     for row in passes:
         seen = row[1]
         if seen is None:
-            yield leave_unread(row)
+            yield reject_unreadable(row)
             continue
         known = known_by(seen)
         fate = whole.get(known)
         if fate is None:
             if known not in groups:
-                raise changed("a class is new")
+                raise input_changed("a class is new")
             group = groups[known]
             fate = _fate(shares[group], lots[group], selection_hash(seen.id, rule.seed))
         copies, reason = fate
-        yield weigh(row, endings[known], copies) if copies else leave(row, reason)
+        yield set_weight(row, endings[known], copies) if copies else reject(row, reason)
 
 
 def _count(
@@ -211,7 +219,7 @@ def _lots(
         if seen and lots is not None:
             lots.append(selection_hash(seen.id, seed))
     if any(len(lots) != drawn[group] for group, lots in lots_of_group.items()):
-        raise changed("a class has other records")
+        raise input_changed("a class has other records")
     return lots_of_group
 
 

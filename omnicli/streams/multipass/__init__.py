@@ -1,1 +1,1 @@
-"""Streams that are read more than once, line by line."""
+"""Streams that a stage reads more than once."""

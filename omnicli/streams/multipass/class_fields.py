@@ -1,8 +1,8 @@
-"""A glance at a line of JSON: the few fields that say which class a record counts for, without a ``Record`` a line.
+"""The few fields of a JSON line that decide its class, parsed without making a ``Record``.
 
-Of all other fields a glance sees that they are JSON and no more. What they may hide, and every other stage refuses, is
-looked for in many lines at once: numbers beyond float64, text that is not UTF-8, bottomless nesting. Only lines among
-which it may be are decoded in full, which costs as much again.
+The parser checks only that the other fields are JSON of the right types. It accepts numbers beyond float64, text that
+is not UTF-8 and deep nesting, which other stages refuse. So ``choose_parser`` searches many lines at once for signs of
+these, and only lines that may contain them are decoded completely, which takes twice the time.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from omnicli.streams.record import MAX_LEVELS, Fields, is_too_deep
 
 
 class ClassFields(msgspec.Struct, gc=False):
-    """The fields of a record that say which class it counts for. Lists are tuples, so that they can be keys."""
+    """The fields of a record that decide its class. Lists are tuples, which can be keys of dictionaries."""
 
     id: str | None = None
     source: str | None = None
@@ -33,33 +33,33 @@ class ClassFields(msgspec.Struct, gc=False):
 _others = [
     (name, kind, None) for name, kind in get_type_hints(Fields).items() if name not in ClassFields.__struct_fields__
 ]
-Checked = cast(type[ClassFields], msgspec.defstruct("Checked", _others, bases=(ClassFields,), gc=False))
-"""A glance that looks at the types of all known fields: that of the first pass."""
+CheckedFields = cast(type[ClassFields], msgspec.defstruct("CheckedFields", _others, bases=(ClassFields,), gc=False))
+"""Class fields with all other known fields, whose types are checked."""
 
 _decode = msgspec.json.Decoder().decode
-_glance_checked = msgspec.json.Decoder(Checked).decode
+_parse_checked = msgspec.json.Decoder(CheckedFields).decode
 _SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
-_MANY_DIGITS = b"0" * 200  # fewer, with an exponent of two digits, stay below the largest float64
+_MANY_DIGITS = b"0" * 200  # fewer digits and an exponent of two digits are below the largest float64
 
-glance = msgspec.json.Decoder(ClassFields).decode
-"""The glance of a line that an earlier pass has checked."""
-
-
-def class_fields_reader(lines: Sequence[bytes]) -> Callable[[bytes], ClassFields]:
-    """How to look at lines that nobody has checked: the cheapest way to refuse what ``parse_record`` refuses."""
-    return _read_class_fields if _may_hide_something(lines) else _glance_checked
+parse_class_fields = msgspec.json.Decoder(ClassFields).decode
+"""Parse a line that has been checked before."""
 
 
-def _read_class_fields(line: bytes) -> ClassFields:
-    """The glance of a line whose every field was looked at; RecursionError for one nested too deeply."""
+def choose_parser(lines: Sequence[bytes]) -> Callable[[bytes], ClassFields]:
+    """The fastest parser that refuses those of ``lines`` that ``parse_record`` refuses."""
+    return _parse_completely if _may_be_refused(lines) else _parse_checked
+
+
+def _parse_completely(line: bytes) -> ClassFields:
+    """Parse a line after decoding all of it. Raises RecursionError if it is nested too deeply."""
     fields = _decode(line)
-    seen = msgspec.convert(fields, Checked)
+    class_fields = msgspec.convert(fields, CheckedFields)
     if is_too_deep(fields, line):
         raise RecursionError
-    return seen
+    return class_fields
 
 
-def _may_hide_something(lines: Sequence[bytes]) -> bool:
+def _may_be_refused(lines: Sequence[bytes]) -> bool:
     text = b"\n".join(lines)
     if not text.isascii():
         try:
@@ -73,7 +73,7 @@ def _may_hide_something(lines: Sequence[bytes]) -> bool:
 
 
 def _may_overflow(text: bytes) -> bool:
-    """False if no number has 200 digits, or an exponent of three; names that look like one cost time only.
+    """False if no number has 200 digits or an exponent of three. Text that looks like a number only costs time.
 
     >>> _may_overflow(b'{"x":1e999}'), _may_overflow(b'{"x":1e99}'), _may_overflow(b'{"x":"a1e999.jpg"}')
     (True, False, True)

@@ -1,4 +1,4 @@
-"""Lines go through several passes unchanged but for one field."""
+"""Lines that are read several times stay unchanged except for one field."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from omnicli.streams.multipass.class_fields import ClassFields
 from omnicli.streams.multipass.passes import (
     MultipassInput,
     MultipassRun,
-    changed,
-    leave,
-    leave_unread,
-    weigh,
+    input_changed,
+    reject,
+    reject_unreadable,
+    set_weight,
     weight_ending,
 )
 from omnicli.streams.read.reader import find_records, read_records
@@ -51,7 +51,7 @@ class Lines:
         pass
 
 
-def passes_over(*names, spooled=False, limit=None):
+def input_of(*names, spooled=False, limit=None):
     return MultipassInput(partial(find_records, [str(name) for name in names]), spooled=spooled, limit=limit)
 
 
@@ -61,16 +61,18 @@ def as_line(record, spaced, ascii_only):
 
 
 @given(records, st.floats(1e-6, 1e6), st.booleans(), st.booleans(), st.sampled_from([b"", b" ", b"\r"]))
-def test_a_weighed_line_is_the_record_with_its_weight_last_and_nothing_else_changed(record, weight, spaced, plain, end):
+def test_a_line_with_a_new_weight_is_the_record_with_its_weight_last_and_nothing_else_changed(
+    record, weight, spaced, plain, end
+):
     line = as_line(record, spaced, plain)
-    told = {"weight": record["weight"]} if "weight" in record else {}
-    output, copies, reason = weigh((line + end, ClassFields("a", **told)), weight_ending(weight))
+    earlier = {"weight": record["weight"]} if "weight" in record else {}
+    output, copies, reason = set_weight((line + end, ClassFields("a", **earlier)), weight_ending(weight))
     made = json.loads(output)
     expected = json.loads(line)
     expected.pop("weight", None)
     assert made == expected | {"weight": weight}
     assert list(made) == [*expected, "weight"]
-    assert weigh((output[:-1], ClassFields("a", weight=weight)), weight_ending(weight))[0] == output
+    assert set_weight((output[:-1], ClassFields("a", weight=weight)), weight_ending(weight))[0] == output
     assert (output.count(b"\n"), output[-1:], copies, reason) == (1, b"\n", 1, "")
 
 
@@ -78,7 +80,7 @@ def test_a_weighed_line_is_the_record_with_its_weight_last_and_nothing_else_chan
     "line", [b'{"id":"a","weight":1,"x":{"weight":5},"weight":3}', b'{"weight":3,"id":"a","weight":1e-05}']
 )
 def test_a_weight_that_stands_twice_is_replaced_by_one(line):
-    output = weigh((line, ClassFields("a", weight=3.0)), weight_ending(0.5))[0]
+    output = set_weight((line, ClassFields("a", weight=3.0)), weight_ending(0.5))[0]
     pairs = json.loads(output, object_pairs_hook=list)
     assert [value for key, value in pairs if key == "weight"] == [0.5]
 
@@ -86,8 +88,8 @@ def test_a_weight_that_stands_twice_is_replaced_by_one(line):
 def test_bytes_that_another_encoder_would_change_stay(tmp_path):
     odd = rb'{"id": "a", "big": 123456789012345678901234567890, "e": 1.0E+2, "u": "\u00e9"'
     (tmp_path / "web.jsonl").write_bytes(odd + b"}\n")
-    (row,) = passes_over(tmp_path / "web.jsonl")
-    assert weigh(row, weight_ending(2.0))[0] == odd + b',"weight":2.0}\n'
+    (row,) = input_of(tmp_path / "web.jsonl")
+    assert set_weight(row, weight_ending(2.0))[0] == odd + b',"weight":2.0}\n'
 
 
 SAMPLES = [
@@ -102,15 +104,15 @@ SAMPLES = [
 
 
 @pytest.mark.parametrize("spooled", [False, True])
-def test_every_pass_gives_the_records_that_a_reader_gives(tmp_path, spooled):
+def test_every_iteration_yields_the_records_of_a_reader(tmp_path, spooled):
     web = tmp_path / "web.jsonl"
     web.write_bytes(b"\n".join(SAMPLES))
     expected = [dict(record) for record in read_records([str(web)], on_drop=print)]
-    passes = passes_over(web, spooled=spooled)
+    stream = input_of(web, spooled=spooled)
     for _ in range(3):
-        rows = list(passes)
+        rows = list(stream)
         assert [json.loads(line) for line, _ in rows] == expected
-        assert [seen.id for _, seen in rows] == [record.get("id") for record in expected]
+        assert [fields.id for _, fields in rows] == [record.get("id") for record in expected]
     first = rows[0][1]
     assert (first.queries, first.label, first.class_name) == (("x", "y"), (1, 2), ("p", "q"))
 
@@ -130,7 +132,7 @@ def test_a_bad_line_stops_with_the_words_of_every_other_stage(tmp_path, bad):
     web = tmp_path / "web.jsonl"
     web.write_bytes(b'{"id":"good"}\n\n' + bad + b'\n{"id":"good"}\n')
     with pytest.raises(InputError) as ours:
-        list(passes_over(web))
+        list(input_of(web))
     with pytest.raises(InputError) as theirs:
         list(read_records([str(web)], on_drop=print))
     assert str(ours.value) == str(theirs.value)
@@ -138,14 +140,14 @@ def test_a_bad_line_stops_with_the_words_of_every_other_stage(tmp_path, bad):
 
 
 @pytest.mark.parametrize("spooled", [False, True])
-def test_what_is_no_list_of_lines_becomes_lines_and_bad_media_leave_in_their_place(tmp_path, spooled):
+def test_what_is_no_list_of_lines_becomes_lines_and_bad_media_are_rejected_in_order(tmp_path, spooled):
     for name, content in (("1.jpg", b"\xff\xd8\xff\xe0 image"), ("2.jpg", b"<html>"), ("3.jsonl", b'{"id":"z"}\n')):
         (tmp_path / name).write_bytes(content)
-    passes = passes_over(tmp_path, spooled=spooled)
+    stream = input_of(tmp_path, spooled=spooled)
     for _ in range(2):
-        rows = list(passes)
-        assert [bool(seen) for _, seen in rows] == [True, False, True]
-        line, copies, reason = leave_unread(rows[1])
+        rows = list(stream)
+        assert [bool(fields) for _, fields in rows] == [True, False, True]
+        line, copies, reason = reject_unreadable(rows[1])
         assert (copies, reason) == (0, "unreadable: not media (HTML page)")
         assert json.loads(line)["id"].endswith("2.jpg")
 
@@ -154,49 +156,46 @@ def test_a_pipe_is_read_once(tmp_path):
     reading, writing = os.pipe()
     os.write(writing, b'{"id":"a"}\n{"id":"b"}\n')
     os.close(writing)
-    passes = passes_over(f"/dev/fd/{reading}", spooled=True)
-    assert [[seen.id for _, seen in passes] for _ in range(3)] == [["a", "b"]] * 3
+    stream = input_of(f"/dev/fd/{reading}", spooled=True)
+    assert [[fields.id for _, fields in stream] for _ in range(3)] == [["a", "b"]] * 3
     os.close(reading)
 
 
 def test_compressed_files_and_limits_are_those_of_every_input(tmp_path, sh):
     sh('printf \'%s\\n\' \'{"id":"a"}\' \'\' \'{"id":"b"}\' \'{"id":"c"}\' | gzip > web.jsonl.gz', cwd=tmp_path)
-    passes = passes_over(tmp_path / "web.jsonl.gz", limit=2)
-    assert [[seen.id for _, seen in passes] for _ in range(2)] == [["a", "b"]] * 2
-    assert list(passes_over(tmp_path / "web.jsonl.gz", limit=0)) == []
+    stream = input_of(tmp_path / "web.jsonl.gz", limit=2)
+    assert [[fields.id for _, fields in stream] for _ in range(2)] == [["a", "b"]] * 2
+    assert list(input_of(tmp_path / "web.jsonl.gz", limit=0)) == []
 
 
 def test_where_is_file_and_line(tmp_path):
     (tmp_path / "web.jsonl").write_text('\n{"id":"a"}\n\n{"id":"b"}\n')
-    passes = passes_over(tmp_path / "web.jsonl")
-    assert [passes.where for _ in passes] == [f"{tmp_path}/web.jsonl:{line}" for line in (2, 4)]
+    stream = input_of(tmp_path / "web.jsonl")
+    assert [stream.where for _ in stream] == [f"{tmp_path}/web.jsonl:{line}" for line in (2, 4)]
 
 
-def test_an_input_that_grows_or_shrinks_between_passes_is_refused(tmp_path):
+def test_an_input_that_grows_or_shrinks_between_iterations_is_refused(tmp_path):
     web = tmp_path / "web.jsonl"
     web.write_text('{"id":"a"}\n')
-    passes = passes_over(web)
-    list(passes)
+    stream = input_of(web)
+    list(stream)
     web.write_text('{"id":"a"}\n{"id":"b"}\n')
     with pytest.raises(InputError, match=r"the input changed while it was read \(1 records, then 2\); run again"):
-        list(passes)
-    assert str(changed("x")) == "the input changed while it was read (x); run again"
+        list(stream)
+    assert str(input_changed("x")) == "the input changed while it was read (x); run again"
 
 
-def test_the_books_add_up_and_rejects_carry_their_reason():
+def test_counters_add_up_and_rejects_carry_their_reason():
     rows = [
         (b'{"id":"a"}', ClassFields("a")),
         (b'{"id":"b" } ', ClassFields("b")),
         (b'{"id":"c","reason":"unreadable: x"}', None),
     ]
     kept, rejects = Lines(), Lines()
-    flow = MultipassRun(kept=kept, rejects=rejects, journal=None)
-    passes = passes_over()
-    flow.run(
-        lambda passes: iter([weigh(rows[0], weight_ending(1.0), 2), leave(rows[1], "odd"), leave_unread(rows[2])]),
-        passes,
-    )
-    assert flow.counters == {"in": 3, "kept": 1, "out": 2, "rejected: odd": 1, "unreadable": 1}
+    run = MultipassRun(kept=kept, rejects=rejects, journal=None)
+    outcomes = [set_weight(rows[0], weight_ending(1.0), 2), reject(rows[1], "odd"), reject_unreadable(rows[2])]
+    run.run(lambda records: iter(outcomes), input_of())
+    assert run.counters == {"in": 3, "kept": 1, "out": 2, "rejected: odd": 1, "unreadable": 1}
     assert kept.content == b'{"id":"a","weight":1.0}\n' * 2
     assert [json.loads(line) for line in rejects.content.splitlines()] == [
         {"id": "b", "reason": "odd"}, {"id": "c", "reason": "unreadable: x"}
@@ -204,13 +203,13 @@ def test_the_books_add_up_and_rejects_carry_their_reason():
 
 
 @pytest.mark.parametrize("spooled", [False, True])
-def test_passes_hold_no_records(tmp_path, spooled):
+def test_no_records_are_kept_in_memory(tmp_path, spooled):
     web = tmp_path / "web.jsonl"
     web.write_text("".join(json.dumps({"id": f"{i:040d}", "label": i % 7}) + "\n" for i in range(100_000)))
-    passes = passes_over(web, spooled=spooled)
+    stream = input_of(web, spooled=spooled)
     tracemalloc.start()
     for _ in range(2):
-        for _ in passes:
+        for _ in stream:
             pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
