@@ -1,6 +1,7 @@
 """Rules of the code base that a machine can check: layers, names, sizes, tests and words."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,17 @@ TESTED_BY = {  # modules whose behaviour is visible only through a command
 }
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
+PRIVATE_WORDS = re.compile(  # CONTRIBUTING.md says which terms to use; "trunk" is a key of checkpoints
+    r"""(?<![A-Za-z"])(pictures?|trunks?|glances?|ledgers?|catalogues?|placings?|lulls?|beliefs?|lots|books|feeds?
+    |tells?|told|judges?|judged|looks?(?!\s(at|up|for|like|alike|ahead|back)\b))(?![A-Za-z"])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+BARE_REFERENCE = re.compile(r"(?<!OmniSource )(?<!IG-65M )(?<!, )Sec\. \d|(CHECKPOINTS|DESIGN|STYLE|HOUSE) section")
+WORDS_TO_MEND = (  # folders that still have such words
+    *("omnicli/commands", "omnicli/data", "omnicli/media", "omnicli/models", "omnicli/motion", "omnicli/process.py"),
+    *("omnicli/stages", "omnicli/streams", "omnicli/training", "docs/guides"),
+)
+GENERATED = {"ARCHITECTURE.md", "docs/studies/RESULTS.md"}  # from words that are checked where they stand
 HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "av", "h5py")
 
 
@@ -181,6 +193,41 @@ def test_nothing_is_left_half_done():
         text = path.read_text(encoding="utf-8")
         found += [f"{path.relative_to(REPOSITORY)}: {word}" for word in BANNED_WORDS if word in text]
     assert found == []
+
+
+def test_words_are_those_of_the_field_and_references_name_their_paper():
+    files = [*MODULES, *(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md"), *PACKAGE.rglob("*.jinja")]
+    found = {}
+    for path in files:
+        text, name = path.read_text(encoding="utf-8"), str(path.relative_to(REPOSITORY))
+        words = {match.group().lower() for match in PRIVATE_WORDS.finditer(text)}
+        if path.suffix == ".py":
+            words |= {match.group() for match in BARE_REFERENCE.finditer(text)}
+        if words and not name.startswith(WORDS_TO_MEND) and name not in GENERATED:
+            found[name] = words
+    assert found == {}
+
+
+def test_the_architecture_page_lists_every_layer_and_module():
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = [", ".join(f"`{name.strip().removeprefix('omnicli.')}`" for name in layer.split("|")) for layer in LAYERS]
+    for number, layer in enumerate(listed, 1):
+        assert f"\n{number}. {layer}: " in page, "ARCHITECTURE.md: layers differ from pyproject.toml"
+    _, _, section = page.partition("## Map")
+    mapped = {
+        f"{folder}{module}"
+        for folder, modules in re.findall(r"### `(\S+)`\n(.*?)(?=\n### |\Z)", section, re.DOTALL)
+        for module in re.findall(r"^- `(\S+\.py)`: ", modules, re.MULTILINE)
+    }
+    modules = {str(path.relative_to(REPOSITORY)) for path in MODULES if path.name != "__init__.py"}
+    assert sorted(mapped ^ modules) == [], "run: python docs/make_map.py"
+
+
+def test_the_files_that_the_architecture_page_names_exist():
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:omnicli|tests|docs)/[\w/]+\.(?:py|md|sh))`", page))
+    assert len(named) > 30
+    assert sorted(name for name in named if not (REPOSITORY / name).exists()) == []
 
 
 def test_no_function_passes_unknown_keywords_on():
