@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure a filter on the rendered world: label precision per query before and after filtering.
 
-    python examples/judge.py world/truth.jsonl --kept kept.jsonl --left rejects.jsonl
+    python examples/judge.py world/truth.jsonl --kept kept.jsonl --rejects rejects.jsonl
 
 "right before" is the share of readable records that show the class they were searched for. "right after" is the share
 of kept records that show their pseudo-label. Ids must end in the paths of truth.jsonl, as ``omni index`` writes them.
@@ -29,10 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--kept", type=Path, nargs="+", required=True)
-    parser.add_argument("--left", type=Path, nargs="+", required=True)
+    parser.add_argument("--rejects", type=Path, nargs="+", required=True)
     options = parser.parse_args()
     truth = {line["path"]: line["class_name"] for line in read([options.truth])}
-    readable = [line for line in read(options.left) if not line["reason"].startswith("unreadable")]
+    readable = [line for line in read(options.rejects) if not line["reason"].startswith("unreadable")]
     kept = read(options.kept)
     counts: Counter[tuple[str, str]] = Counter()
     for record in readable + kept:

@@ -73,12 +73,20 @@ def problem_with(words):
     return None
 
 
+def quickstart_lines():
+    """The lines that examples/quickstart.sh prints and runs."""
+    text = (REPOSITORY / "examples" / "quickstart.sh").read_text(encoding="utf-8")
+    return [line.replace("\\\\\n", "\\\n") for line in re.findall(r'^run "(.*?)"$', text, re.MULTILINE | re.DOTALL)]
+
+
+BLOCKS = [(page, block) for page in PAGES for block in blocks_of(page.read_text(encoding="utf-8"))]
+BLOCKS += [(REPOSITORY / "examples" / "quickstart.sh", line) for line in quickstart_lines()]
 CASES = [
     pytest.param(words, id=f"{page.relative_to(REPOSITORY)}:{' '.join(words)[:60]}")
-    for page in PAGES
-    for block in blocks_of(page.read_text(encoding="utf-8"))
+    for page, block in BLOCKS
     for words in commands_in(block)
 ]
+FOREIGN_OPTIONS = {"--signals-to-handle", "--array"}  # of torchrun and Slurm
 
 
 @pytest.mark.parametrize("words", CASES)
@@ -119,6 +127,20 @@ def test_every_link_leads_to_a_file_and_a_heading():
             if "://" not in target and not (path.exists() and (not anchor or anchor in anchors_of(path))):
                 dead.append(f"{page.relative_to(REPOSITORY)}: {target}#{anchor}")
     assert dead == []
+
+
+def test_every_option_in_the_text_exists():
+    """Inline code, such as a table cell, outside of bash blocks."""
+    known = {name for command in GROUP.commands.values() for param in command.params for name in param.opts}
+    known |= {name for command in GROUP.commands.values() for param in command.params for name in param.secondary_opts}
+    known |= {name for param in GROUP.params for name in param.opts} | {"--help"} | FOREIGN_OPTIONS
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", text):
+            if code.startswith(("python ", "bash ", "make ", "uv ", "pytest ", "git ")):
+                continue
+            unknown = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", code)) - known
+            assert not unknown, f"{page.relative_to(REPOSITORY)}: {code}"
 
 
 def test_every_benchmark_of_the_pages_exists():
@@ -165,7 +187,8 @@ def test_own_clips_and_images_of_readme_run_as_written(world, tmp_path):
     for number, path in enumerate(sorted((world / "web" / "image").rglob("*.jpg"))):
         (tmp_path / "images" / f"{number}.jpg").symlink_to(path)
     blocks = blocks_of(section("README.md", "Your own clips and images"))
-    run_blocks(blocks, tmp_path, {"--model tsn-resnet50": f"--model {TINY}"})
+    any_confidence = {"omni filter": "omni filter --threshold 0"}  # such a teacher is confident about nothing
+    run_blocks(blocks, tmp_path, {"--model tsn-resnet50": f"--model {TINY}"} | any_confidence)
     assert (tmp_path / "auxiliary.jsonl").read_text(encoding="utf-8").count('"weight"') > 0
     assert (tmp_path / "report.html").exists() and (tmp_path / "student.pth").exists()
 

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Everything in order, and only what is missing: run it again whenever something failed.
+# Submit all stages in order, and only their missing parts. Run it again after a failure.
 #
-#     OUT=/scratch/me/omni SHARDS=64 TEACHER=slowonly.pth bash examples/slurm/submit.sh
+#     OUT=/scratch/me/omni PARTS=64 TEACHER=slowonly.pth bash examples/slurm/submit.sh
 #
-# settings.sh says what has to lie where. Without long videos ($LONG) there is no segment job.
+# settings.sh documents the inputs. Without long videos ($LONG) there is no segment job.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export SETTINGS=$here/settings.sh
 . "$SETTINGS"
-mkdir -p "$OUT"/{fair,copies,kept,left,pieces,doubted}
-whole=--array=0-$((SHARDS - 1))
+mkdir -p "$OUT"/{unique,duplicates,kept,rejects,segments,segments.rejects}
+whole=--array=0-$((PARTS - 1))
 submit() { sbatch --parsable --export=ALL "$@"; }
-after() { # afterok of the ids that are none of them empty
+after() { # a dependency on the jobs with the given ids; empty ids are ignored
     local ids
     ids=$(printf ':%s' "$@" | tr -s ':')
     [ "$ids" = : ] || echo "--dependency=afterok${ids%:}"
 }
 
-# what is missing, of all stages, before anything is queued
+# ask every stage for its missing parts before anything is queued
 dedup=$(bash "$here/dedup.sbatch" --missing)
 if [ -n "$dedup" ]; then filter=$whole; else filter=$(bash "$here/filter.sbatch" --missing); fi
 segment=

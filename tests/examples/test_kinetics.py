@@ -1,4 +1,4 @@
-"""The Makefile of the papers' settings: every line is a command that omni understands, in an order that can run."""
+"""The Makefile of OmniSource on Kinetics: valid commands, in an order that can run."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def values_of(words, option):
 
 
 def pretend_made(words):
-    """What the command would have left behind, so that those after it find their files."""
+    """Create the outputs of a command, so that later commands find their inputs."""
     for name in values_of(words, "-o") + values_of(words, "--rejects"):
         Path(name).write_text('{"id": "a", "path": "a.mp4"}\n')
     for name in values_of(words, "--shards"):
@@ -73,7 +73,7 @@ def lines_of(setting, goal="all"):
 
 
 def check_with_dry_run(line):
-    """Stop unless omni understands all of a line and shows its options as JSON."""
+    """Check that a line is valid and prints its options as JSON."""
     words = parse(line)
     assert words[0] == "omni", line
     result = CliRunner().invoke(app, [*words[1:], "--dry-run"])
@@ -81,7 +81,7 @@ def check_with_dry_run(line):
     assert isinstance(json.loads(result.stdout), dict), line
 
 
-def test_every_line_is_understood_and_reads_only_what_lines_before_it_made(setting):
+def test_every_line_is_valid_and_reads_only_outputs_of_earlier_lines(setting):
     first, *lines = lines_of(setting)
     assert first.startswith("mkdir -p ")
     out = Path(setting[-1].removeprefix("OUT="))
@@ -98,8 +98,8 @@ def test_every_line_is_understood_and_reads_only_what_lines_before_it_made(setti
     assert set(seen) == STAGES
 
 
-def test_the_settings_are_the_papers(setting):
-    """Recipes exist, the power and ratios are those released for the setting, and 2D and 3D are not mixed up."""
+def test_settings_are_those_of_the_paper(setting):
+    """Recipes exist, power and ratios are the released ones, and 2D and 3D do not mix."""
     lines = lines_of(setting)
     trained = {Path(values_of(parse(line), "-o")[0]).stem: parse(line) for line in lines if "train --recipe" in line}
     assert set(trained) == {"teacher-2d", "teacher-3d", "student-2d", "student-3d"}
@@ -118,8 +118,8 @@ def test_the_settings_are_the_papers(setting):
     assert powers == {"0.2" if setting[0] == "SETTING=k400" else "0.5"}
 
 
-def test_make_goes_on_with_what_is_missing(setting):
-    """Where all is made nothing runs; without one file, that file and what depends on it."""
+def test_make_runs_only_missing_outputs(setting):
+    """Nothing runs if all files exist; without one file, it and its dependents are made."""
     _mkdir, *lines = lines_of(setting)
     Path(setting[-1].removeprefix("OUT=")).mkdir()
     for line in lines:

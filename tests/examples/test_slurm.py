@@ -1,4 +1,4 @@
-"""The Slurm jobs: what they call is understood, shares are whole, and what runs out of time is queued again."""
+"""The Slurm jobs: valid commands, whole parts, and a requeue when the time runs out."""
 
 import json
 import os
@@ -29,13 +29,13 @@ BEING_STOPPED = "trap 'exit 75' TERM; kill -USR1 $PPID; while :; do sleep 0.05; 
 def slurm(tmp_path):
     """``slurm(script, *arguments, **environment)`` runs a script among fake commands; ``.log`` is theirs."""
     fakes, out = tmp_path / "bin", tmp_path / "out"
-    for folder in (fakes, out / "crawl", out / "long", out / "fair", out / "kept", out / "pieces"):
+    for folder in (fakes, out / "crawl", out / "long", out / "unique", out / "kept", out / "segments"):
         folder.mkdir(parents=True)
     for name, text in FAKES.items():
-        # what is piped in is taken in, as omni does: else its writer may die of the closed pipe
+        # read stdin as omni does: else its writer may die of the closed pipe
         (fakes / name).write_text("#!/usr/bin/env bash\nif [ -p /dev/stdin ]; then cat > /dev/null; fi\n" + text)
         (fakes / name).chmod(0o755)
-    for name in ("crawl/a.jsonl", "long/a.jsonl", "fair/a.jsonl", "kept/a.jsonl", "pieces/a.jsonl", "val.jsonl",
+    for name in ("crawl/a.jsonl", "long/a.jsonl", "unique/a.jsonl", "kept/a.jsonl", "segments/a.jsonl", "val.jsonl",
                  "train.jsonl", "teacher.pth"):  # fmt: skip
         (out / name).write_text('{"path": "a.jpg"}\n')
     log = tmp_path / "log"
@@ -43,7 +43,7 @@ def slurm(tmp_path):
     def run(script, *arguments, **environment):
         log.write_text("")
         surroundings = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
-        surroundings |= {"PATH": f"{fakes}:{os.defpath}", "OUT": str(out), "LOG": str(log), "SHARDS": "4"}
+        surroundings |= {"PATH": f"{fakes}:{os.defpath}", "OUT": str(out), "LOG": str(log), "PARTS": "4"}
         result: Any = subprocess.run(
             ["bash", str(script), *arguments],
             stdin=subprocess.DEVNULL,
@@ -78,17 +78,17 @@ def check_with_dry_run(arguments, stdin=None):
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_task_takes_its_share_with_options_that_omni_knows(slurm, name):
+def test_a_task_runs_its_part_with_valid_options(slurm, name):
     result = slurm(script_of(name), **task())
     assert result.returncode == 0, result.stderr
     [words] = result.log
     assert words[:2] == ["omni", name]
-    assert check_with_dry_run(words[1:])["shard"] == "3/4"
+    assert check_with_dry_run(words[1:])["part"] == "3/4"
     assert words[words.index("-o") + 1].endswith("/")
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_what_is_missing_is_asked_with_the_same_options(slurm, name):
+def test_missing_parts_are_queried_with_the_same_options(slurm, name):
     [run] = slurm(script_of(name), **task()).log
     result = slurm(script_of(name), "--missing", MISSING="--array=1,3")
     assert result.stdout == "--array=1,3"
@@ -98,21 +98,21 @@ def test_what_is_missing_is_asked_with_the_same_options(slurm, name):
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_task_that_runs_out_of_time_stops_the_stage_and_queues_itself_again(slurm, name):
+def test_a_task_that_runs_out_of_time_stops_the_stage_and_requeues_itself(slurm, name):
     result = slurm(script_of(name), OMNI_DOES=BEING_STOPPED, **task())
     assert result.returncode == 75
     assert result.log[1:] == [["scontrol", "requeue", "7_3"]]
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_stage_that_fails_is_not_queued_again_and_neither_is_one_that_finished_in_time(slurm, name):
+def test_a_failed_or_finished_stage_is_not_requeued(slurm, name):
     failed = slurm(script_of(name), OMNI_DOES="exit 65", **task())
     assert (failed.returncode, len(failed.log)) == (65, 1)
     finished = slurm(script_of(name), OMNI_DOES=BEING_STOPPED.replace("75", "0"), **task())
     assert (finished.returncode, len(finished.log)) == (0, 1)
 
 
-def test_balance_takes_every_file_that_the_arrays_wrote(slurm):
+def test_balance_reads_every_file_of_the_arrays(slurm):
     result = slurm(script_of("balance"))
     assert result.returncode == 0, result.stderr
     assert [words[words.index("-o") + 1] for words in result.log] == [
@@ -122,7 +122,7 @@ def test_balance_takes_every_file_that_the_arrays_wrote(slurm):
         check_with_dry_run(words[1:])
 
 
-def test_training_meets_at_the_first_node_with_options_that_torchrun_and_omni_know(slurm):
+def test_training_meets_at_the_first_node_with_valid_options(slurm):
     from torch.distributed.run import get_args_parser
 
     (slurm.out / "student.pth").write_bytes(b"")
@@ -139,7 +139,7 @@ def test_training_meets_at_the_first_node_with_options_that_torchrun_and_omni_kn
     assert check_with_dry_run(launch.training_script_args)["ratio"] == [2, 1, 1]
 
 
-def test_training_that_runs_out_of_time_is_queued_again_until_the_file_is_there(slurm):
+def test_training_is_requeued_until_its_output_exists(slurm):
     """The launcher exits 1 either way."""
     stopped = {"SRUN_DOES": "kill -USR1 $PPID", "TORCHRUN_DOES": "trap 'exit 1' USR1; while :; do sleep 0.05; done"}
     result = slurm(script_of("train"), **NODES, **stopped)
@@ -151,7 +151,7 @@ def test_training_that_runs_out_of_time_is_queued_again_until_the_file_is_there(
     assert ["scontrol", "requeue", "9"] not in result.log
 
 
-def test_training_that_fails_is_not_queued_again(slurm):
+def test_failed_training_is_not_requeued(slurm):
     result = slurm(script_of("train"), **NODES, TORCHRUN_DOES="exit 1")
     assert (result.returncode, [words[0] for words in result.log]) == (1, ["torchrun"])
 
@@ -171,14 +171,14 @@ def submitted(result):
 def test_submit_chains_the_stages(slurm):
     assert submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3")) == [
         ("dedup", "1,3", ""),
-        ("filter", "0-3", "afterok:1"),  # what dedup will write is not known yet
+        ("filter", "0-3", "afterok:1"),  # the outputs of dedup are not known yet
         ("segment", "1,3", ""),
         ("balance", "", "afterok:2:3"),
         ("train", "", "afterok:4"),
     ]
 
 
-def test_without_long_videos_all_else_is_done(slurm):
+def test_long_videos_are_optional(slurm):
     (slurm.out / "long" / "a.jsonl").unlink()
     (slurm.out / "long").rmdir()
     jobs = submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3"))
@@ -194,7 +194,7 @@ def test_without_long_videos_all_else_is_done(slurm):
     assert list(asked["auxiliary"]) == ["web"]
 
 
-def test_nothing_is_queued_where_a_later_stage_cannot_say_what_is_missing(slurm):
+def test_nothing_is_queued_if_a_later_stage_fails_to_list_its_missing_parts(slurm):
     fake = Path(slurm.out).parent / "bin" / "omni"
     fake.write_text(fake.read_text() + '[ "$1" != segment ] || exit 65\n')
     result = slurm(SLURM / "submit.sh", MISSING="--array=1,3")
@@ -202,28 +202,28 @@ def test_nothing_is_queued_where_a_later_stage_cannot_say_what_is_missing(slurm)
     assert "sbatch" not in [words[0] for words in result.log]
 
 
-def test_dedup_takes_the_model_that_is_there(slurm):
+def test_dedup_uses_the_given_model(slurm):
     weights = slurm.out / "teacher.pth"
     [words] = slurm(script_of("dedup"), DEDUP_MODEL=f"--weights {weights}", **task()).log
     assert words[2:4] == ["--weights", str(weights)]
     check_with_dry_run(words[1:])
 
 
-def test_submitted_again_only_what_is_missing_runs(slurm):
+def test_a_second_submit_runs_only_missing_parts(slurm):
     assert submitted(slurm(SLURM / "submit.sh", MISSING="")) == [("balance", "", ""), ("train", "", "afterok:1")]
     (slurm.out / "student.pth").write_bytes(b"")
     assert "train" not in [job for job, _, _ in submitted(slurm(SLURM / "submit.sh", MISSING=""))]
 
 
-def test_submit_stops_where_a_stage_cannot_say_what_is_missing(slurm):
-    """Such as options other than those the files were made with."""
+def test_submit_stops_if_a_stage_fails_to_list_its_missing_parts(slurm):
+    """For example because the options differ from those of the existing files."""
     (Path(slurm.out).parent / "bin" / "omni").write_text("#!/usr/bin/env bash\nexit 1\n")
     result = slurm(SLURM / "submit.sh")
     assert (result.returncode, result.log) == (1, [])
 
 
 @pytest.mark.parametrize("path", sorted(SLURM.iterdir()), ids=lambda path: path.name)
-def test_scripts_parse_and_read_no_variable_that_nobody_sets(path):
+def test_scripts_parse_and_read_no_unset_variable(path):
     result = subprocess.run(["bash", "-n", str(path)], text=True, capture_output=True)
     assert (result.returncode, result.stderr) == (0, "")
     if path.suffix == ".sbatch":
