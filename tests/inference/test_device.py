@@ -1,4 +1,4 @@
-"""Where and how precisely: nothing is guessed, nothing emulated."""
+"""Devices and precisions by name, and the choice of auto."""
 
 import pytest
 import torch
@@ -10,18 +10,18 @@ from omnicli.inference.device import pick_device, pick_precision, set_threads
 CPU = torch.device("cpu")
 
 
-def test_the_cpu_is_always_there():
+def test_the_cpu_is_always_available():
     assert pick_device("cpu") == CPU
     assert pick_device("auto").type in ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x", "", "cuda:999"])
-def test_other_names_are_errors_of_usage_that_name_the_value(name):
+def test_unknown_devices_are_usage_errors_with_the_value(name):
     with pytest.raises(UsageError, match="--device"):
         pick_device(name)
 
 
-def test_named_precisions_are_taken_and_others_refused():
+def test_known_precisions_are_accepted_and_others_refused():
     assert pick_precision("float32", CPU) == torch.float32
     assert pick_precision("bfloat16", CPU) == torch.bfloat16
     with pytest.raises(UsageError, match="half"):
@@ -38,7 +38,7 @@ def test_named_precisions_are_taken_and_others_refused():
         (None, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_only_where_the_cpu_has_it_natively(tmp_path, monkeypatch, info, expected):
+def test_auto_is_bfloat16_only_on_cpus_with_native_support(tmp_path, monkeypatch, info, expected):
     path = tmp_path / "cpuinfo"
     if info is not None:
         path.write_text(info)

@@ -1,4 +1,4 @@
-"""Logits become scores, and the scores of several teachers one vote."""
+"""Scores from logits, and the mean scores of several models."""
 
 import dataclasses
 
@@ -23,14 +23,14 @@ def test_softmax_equals_torch_and_survives_large_logits():
     assert softmax(np.array([1e4, 0.0])).tolist() == [1.0, 0.0]
 
 
-def test_a_2d_teacher_averages_logits_at_its_temperature(model):
+def test_a_2d_model_averages_logits_at_its_temperature(model):
     logits = np.random.default_rng(0).normal(0, 3, (6, len(model.classes))).astype(np.float32)
     warm = dataclasses.replace(model, temperature=2.5)
     np.testing.assert_allclose(model_scores(logits, warm), softmax(logits.astype(np.float64).mean(0) / 2.5))
     assert model_scores(logits, warm).max() < model_scores(logits, model).max()
 
 
-def test_teachers_must_share_their_classes(model):
+def test_models_must_share_their_classes(model):
     spec = dataclasses.replace(model.spec, classes=(*model.classes[:-1], "chess"))
     with pytest.raises(ModelError, match="is 'chess', but"):
         align_classes([model, dataclasses.replace(model, spec=spec)])
@@ -39,17 +39,17 @@ def test_teachers_must_share_their_classes(model):
         align_classes([model, dataclasses.replace(model, spec=fewer)])
 
 
-def test_a_vote_is_the_mean_of_scores_and_each_moment_has_its_own(model):
+def test_an_ensemble_averages_scores_and_chunks_are_scored_per_frame(model):
     logits = np.random.default_rng(1).normal(0, 3, (4, len(model.classes))).astype(np.float32)
     cool, record = dataclasses.replace(model, temperature=0.5), Record({"id": "a"})
     both = mean_scores([logits, logits], [model, cool], record)
     np.testing.assert_allclose(both, (model_scores(logits, model) + model_scores(logits, cool)) / 2)
-    moments = chunk_scores([logits, logits], [model, cool], record)
-    for row, scores in zip(logits, moments, strict=True):
+    per_frame = chunk_scores([logits, logits], [model, cool], record)
+    for row, scores in zip(logits, per_frame, strict=True):
         np.testing.assert_allclose(scores, mean_scores([row[None]] * 2, [model, cool], record))
 
 
-def test_of_several_labels_each_has_a_score_of_its_own_at_every_moment(model):
+def test_a_multi_label_model_scores_each_class_independently(model):
     several = dataclasses.replace(model, spec=dataclasses.replace(model.spec, multi_label=True))
     logits = np.full((2, len(model.classes)), 3.0, np.float32)
     expected = 1 / (1 + np.exp(-3.0 / model.temperature))

@@ -1,4 +1,4 @@
-"""A row of features is judged as the frames it was made of would be, by the classifier alone."""
+"""A row of features has the scores of its media, computed by the classifier alone."""
 
 import dataclasses
 from itertools import islice
@@ -45,14 +45,14 @@ def is_readable(record):
 
 
 def store(media, model, folder, fps=1.0, **provenance):
-    """The features of media as rows of a shard."""
+    """Rows of a shard with the features of media."""
     writer = ShardWriter(folder, stage="features", kind="features", provenance={"fps": fps, **provenance})
 
     def extract(records, on_drop):
         return extract_features(records, model=model, fps=fps, root=None, batch_size=8, on_drop=on_drop)
 
-    for place, record in enumerate(media):
-        record.position = place
+    for position, record in enumerate(media):
+        record.position = position
     for record in feature_records(media, extract=extract, on_drop=lambda *leaving: pytest.fail(str(leaving))):
         writer.add(record)
     writer.close()
@@ -73,7 +73,7 @@ def scored(records, model, **views):
     )  # fmt: skip
 
 
-def moments_of(records, model, **options):
+def frame_scores_of(records, model, **options):
     return list(
         score_videos(
             records, models=[model], sampling=VideoSampling(**options), batch_size=8, skip=lambda record: False,
@@ -84,7 +84,7 @@ def moments_of(records, model, **options):
 
 def test_a_row_has_the_scores_of_its_media(media, rows, model, monkeypatch):
     from_media = scored(media[:3], model)
-    monkeypatch.setattr(scoring, "predict_records", lambda *a, **k: pytest.fail("the backbone worked"))
+    monkeypatch.setattr(scoring, "predict_records", lambda *a, **k: pytest.fail("the backbone ran"))
     from_rows = scored(rows[:3], model)
     for (record, scores), (row, stored) in zip(from_media, from_rows, strict=True):
         assert row["id"] == record["id"]
@@ -102,23 +102,25 @@ def test_rows_and_media_in_one_stream_keep_their_order(media, rows, model):
     np.testing.assert_allclose([scores for _, scores in got], alone, atol=1e-6)
 
 
-def test_the_frames_of_a_row_are_the_moments_of_its_video(media, rows, model):
-    from_media, from_rows = moments_of(media[3:], model), moments_of(rows[3:], model)
+def test_the_frames_of_a_row_are_scored_like_those_of_its_video(media, rows, model):
+    from_media, from_rows = frame_scores_of(media[3:], model), frame_scores_of(rows[3:], model)
     for (_, expected), (_, found) in zip(from_media, from_rows, strict=True):
         assert found.times_sec.tolist() == expected.times_sec.tolist()
         np.testing.assert_allclose(found.scores, expected.scores, atol=2e-3)
-    assert moments_of(rows[:1], model)[0][1] is None  # an image passes
+    assert frame_scores_of(rows[:1], model)[0][1] is None  # an image is skipped
 
 
-def test_features_at_another_rate_are_no_moments(media, rows, model, tmp_path):
+def test_features_at_another_frame_rate_are_refused(media, rows, model, tmp_path):
     with pytest.raises(InputError, match=r"features at 1 frames per second; give --fps 1"):
-        moments_of(rows[3:], model, fps=2.0)
+        frame_scores_of(rows[3:], model, fps=2.0)
     faster = store(media[3:4], model, tmp_path, fps=2.0, checkpoint=model.sha256)
-    assert len(moments_of(faster, model, fps=2.0)[0][1].scores) > len(moments_of(rows[3:4], model)[0][1].scores)
+    assert len(frame_scores_of(faster, model, fps=2.0)[0][1].scores) > len(
+        frame_scores_of(rows[3:4], model)[0][1].scores
+    )
 
 
 def test_features_of_another_backbone_are_refused(media, rows, model, tmp_path):
-    """What counts is the file the backbone came from: the teacher's own, or the one that it kept frozen."""
+    """The file of the backbone decides: the model's own checkpoint, or the weights that stayed frozen."""
     frozen = dataclasses.replace(model, sha256="f" * 64, backbone="e" * 64)
     with pytest.raises(InputError, match=r"features by [0-9a-f]{12}, and .*tsn.pth is tsn-resnet10t 72/64 of eee"):
         scored(rows[:1], frozen)
@@ -143,7 +145,7 @@ def test_the_same_weights_in_another_architecture_or_at_another_size_are_another
         scored(rows, dataclasses.replace(frozen, spec=dataclasses.replace(model.spec, **changed)))
 
 
-def test_a_shard_that_is_gone_or_cut_short_is_a_counted_reject_and_the_next_row_goes_on(media, rows, model, tmp_path):
+def test_rows_of_missing_or_truncated_shards_are_rejects_and_later_rows_are_scored(media, rows, model, tmp_path):
     gone = rows[0].derive(path=str(tmp_path / "gone.h5"))
     (tmp_path / "cut.h5").write_bytes(Path(rows[0]["path"]).read_bytes()[:3000])
     dropped = []
@@ -155,27 +157,27 @@ def test_a_shard_that_is_gone_or_cut_short_is_a_counted_reject_and_the_next_row_
     assert all(reason.startswith("unreadable: ") for reason in dropped) and len(dropped) == 2
 
 
-def test_a_frame_stored_again_and_again_is_one_moment(media, rows, model, tmp_path):
+def test_a_frame_that_is_stored_repeatedly_is_scored_once(media, rows, model, tmp_path):
     writer = ShardWriter(tmp_path, stage="features", kind="features", provenance={"checkpoint": model.sha256})
     record = media[3].derive()
     features = np.random.default_rng(0).random((4, 512), np.float32).astype(np.float16)
     record.arrays = {"features": features, "times": np.array([0.0, 0.0, 0.0, 3.0])}
     row = writer.add(record)
     writer.close()
-    [(_, found)] = moments_of([row], model)
+    [(_, found)] = frame_scores_of([row], model)
     assert found.times_sec.tolist() == [0.0, 3.0]
     assert len(found.scores) == 2
 
 
-def test_who_does_not_look_at_frames_one_by_one_is_not_asked_about_them(rows, model):
+def test_a_model_that_does_not_score_single_frames_is_refused(rows, model):
     model.network.is_framewise = False  # as in a TSM
     try:
         with pytest.raises(ModelError, match="does not score single frames; give the videos"):
-            moments_of(rows[3:4], model)
+            frame_scores_of(rows[3:4], model)
     finally:
         del model.network.is_framewise
 
 
-def test_options_of_looking_do_nothing_for_rows_and_are_refused(rows, model):
+def test_view_options_have_no_effect_on_rows_and_are_refused(rows, model):
     with pytest.raises(UsageError, match="features are computed already"):
         scored(rows[:1], model, num_segments=5)

@@ -1,4 +1,4 @@
-"""Metrics against loops."""
+"""Metrics compared with loops and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ def test_top5_is_at_least_top1_and_a_constant_changes_nothing(scores, labels):
     assert metrics == classification_metrics(scores + 7, labels)
 
 
-def test_a_constant_output_earns_nothing():
+def test_a_constant_output_has_accuracy_0():
     assert top_k_acc(np.zeros((4, 8)), np.array([0, 1, 2, 3]), 5) == 0.0
 
 
-def test_scores_that_are_no_numbers_earn_nothing():
+def test_nan_scores_count_against_the_label():
     scores, labels = np.full((3, 4), np.nan), np.array([0, 1, 2])
-    scores[2] = [1, np.nan, 5, 0]  # the label is ahead of what can be compared, and not of what cannot
+    scores[2] = [1, np.nan, 5, 0]  # the label is above the numbers, but not above NaN
     assert [top_k_acc(scores, labels, k) for k in (1, 2, 5)] == [0.0, 1 / 3, 1 / 3]
 
 
@@ -54,7 +54,7 @@ def test_the_confusion_matrix_counts_pairs(labels, predictions):
     assert (confusion_matrix(labels, predictions, 6) == expected).all()
 
 
-def test_mean_class_accuracy_weighs_classes_alike_and_skips_empty_ones():
+def test_mean_class_accuracy_weights_classes_equally_and_skips_empty_ones():
     confusion = np.array([[90, 10, 0], [1, 1, 0], [0, 0, 0]])
     assert mean_class_acc(confusion) == pytest.approx((0.9 + 0.5) / 2)
 

@@ -1,4 +1,4 @@
-"""A view's output depends on the view alone, and comes back in its place."""
+"""A view's output depends on the view alone, and outputs keep the order of the input."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnicli.inference.predictor import predict
 from omnicli.media.parallel import IDLE
 
-lulls = st.lists(st.one_of(st.integers(0, 5), st.just(IDLE)), max_size=20)
+pauses = st.lists(st.one_of(st.integers(0, 5), st.just(IDLE)), max_size=20)
 
 
 def mean_and_max(views):
@@ -22,8 +22,8 @@ def made_views(key, count):
     return rng.integers(1, 255, (count, 1, 4, 4, 3), dtype=np.uint8)
 
 
-@given(stream=lulls, batch_size=st.integers(1, 7), in_flight=st.integers(0, 2))
-def test_outputs_equal_a_loop_for_any_batching_and_any_lulls(stream, batch_size, in_flight):
+@given(stream=pauses, batch_size=st.integers(1, 7), in_flight=st.integers(0, 2))
+def test_outputs_equal_a_loop_for_any_batching_and_any_pauses(stream, batch_size, in_flight):
     items = [IDLE if item is IDLE else (key, [made_views(key, item)]) for key, item in enumerate(stream)]
     expected = [item for item in items if item is not IDLE]
     got = list(predict(items, [mean_and_max], batch_size=batch_size, keep_in_flight=in_flight))
@@ -45,21 +45,21 @@ def test_every_batch_has_the_full_size():
     assert sizes == [4, 4, 4, 4]
 
 
-def test_a_lull_answers_what_is_waiting():
-    answered_before = []
+def test_a_pause_runs_the_incomplete_batch():
+    read_on = []
 
     def items():
         yield "a", [made_views(0, 1)]
         yield IDLE
-        answered_before.append(True)
+        read_on.append(True)
         yield "b", [made_views(1, 1)]
 
     waiting = predict(items(), [mean_and_max], batch_size=64)
     assert next(waiting)[0] == "a"
-    assert not answered_before  # "a" was answered before anything after the lull was read
+    assert not read_on  # "a" was yielded before anything after the pause was read
 
 
-def test_several_models_may_look_at_different_numbers_and_sizes_of_views():
+def test_models_may_have_different_numbers_and_sizes_of_views():
     items = [(key, [made_views(key, 2), np.zeros((key, 3, 2, 2, 3), np.uint8)]) for key in range(4)]
     got = list(predict(items, [mean_and_max, mean_and_max], batch_size=3))
     assert [(len(first), len(second)) for _, (first, second) in got] == [(2, 0), (2, 1), (2, 2), (2, 3)]

@@ -1,4 +1,4 @@
-"""Scores are the mean of the teachers' softmax, each at its temperature; what cannot be read leaves in its place."""
+"""Scores are the mean of the models' softmax, each at its temperature; unreadable records are dropped in order."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def test_scores_equal_the_model_run_by_hand(model, world):
         np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_several_teachers_vote_by_the_mean_of_their_scores(model, world):
+def test_an_ensemble_has_the_mean_of_its_models_scores(model, world):
     cool = dataclasses.replace(model, temperature=0.5)
     records = images(world, 4)
     [one, other, both] = [scored(records, teachers)[0] for teachers in ([model], [cool], [model, cool])]
@@ -59,7 +59,7 @@ def test_several_teachers_vote_by_the_mean_of_their_scores(model, world):
         np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-9)
 
 
-def test_order_is_kept_around_what_passes_and_what_cannot_be_read(model, world, tmp_path):
+def test_skipped_and_unreadable_records_keep_the_order(model, world, tmp_path):
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0cut")
     good = images(world, 6)
     records = []
@@ -87,7 +87,7 @@ def test_scores_that_are_not_finite_stop_the_run(model, world):
         scored(images(world, 5), [dataclasses.replace(model, network=Broken())])
 
 
-def made_teacher(name, **spec):
+def made_model(name, **spec):
     from omnicli.models.architectures import new_model
     from omnicli.models.factory import model_spec
     from omnicli.models.loading import LoadedModel
@@ -98,15 +98,15 @@ def made_teacher(name, **spec):
     return LoadedModel(model, whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
 
 
-def test_an_image_for_a_3d_teacher_is_an_error_that_says_why(world):
+def test_an_image_for_a_3d_model_is_an_error_that_says_why(world):
     with pytest.raises(ModelError, match=r"3D model r2d-r18\.pth.*deflating.*2D model"):
-        scored(images(world, 6), [made_teacher("r2d-r18", num_frames=2, frame_interval=1)])
+        scored(images(world, 6), [made_model("r2d-r18", num_frames=2, frame_interval=1)])
 
 
-def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
+def test_a_3d_model_scores_ten_clips_and_averages_their_softmax(world):
     from omnicli.inference.predictor import forward_of
 
-    teacher = made_teacher("r2d-r18", num_frames=2, frame_interval=3)
+    teacher = made_model("r2d-r18", num_frames=2, frame_interval=3)
     records = list(read_records([str(world / "target" / "val")], limit=1, on_drop=lambda record, reason: None))
     got, _ = scored(records, [teacher])
     [views] = read_views(records[0], models=[teacher], views=ViewOptions())
@@ -117,7 +117,7 @@ def test_a_3d_teacher_scores_ten_clips_and_averages_their_softmax(world):
 
 
 def test_a_tsm_sees_all_segments_together_and_an_image_as_a_still_clip(world):
-    teacher = made_teacher("tsm-resnet18", num_segments=4)
+    teacher = made_model("tsm-resnet18", num_segments=4)
     seen = []
     teacher.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
     scored(images(world, 6), [teacher])
@@ -128,7 +128,7 @@ def test_a_tsm_sees_all_segments_together_and_an_image_as_a_still_clip(world):
 
 
 def read_all(path, short_side):
-    """Every frame, decoded and resized without our code."""
+    """Every frame, decoded and resized without omni."""
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     height, width = frames[0].shape[:2]
@@ -144,18 +144,18 @@ def squares(frame, side, crops):
     if crops == "full":
         return [frame]
     if crops == "centre":
-        places = [(far_y // 2, far_x // 2)]
+        positions = [(far_y // 2, far_x // 2)]
     elif crops == "three":
-        places = [(far_y // 2, 0), (far_y // 2, far_x // 2 * 2), (far_y // 2, far_x // 2)]
+        positions = [(far_y // 2, 0), (far_y // 2, far_x // 2 * 2), (far_y // 2, far_x // 2)]
     else:
         q_y, q_x = far_y // 4, far_x // 4
-        places = [(0, 0), (0, 4 * q_x), (4 * q_y, 0), (4 * q_y, 4 * q_x), (2 * q_y, 2 * q_x)]
-    cut = [frame[y : y + side, x : x + side] for y, x in places]
+        positions = [(0, 0), (0, 4 * q_x), (4 * q_y, 0), (4 * q_y, 4 * q_x), (2 * q_y, 2 * q_x)]
+    cut = [frame[y : y + side, x : x + side] for y, x in positions]
     return [view for square in cut for view in (square, square[:, ::-1])] if crops == "ten" else cut
 
 
 def frames_wanted(num_frames, spec, num_segments, num_clips, generation):
-    """Frame numbers (views, frames) as CHECKPOINTS section 4 states them."""
+    """Frame numbers (views, frames) as mmaction2 (1.x) and old mmaction (0.x) choose them."""
     if num_segments:
         return [[int(i * num_frames / num_segments + num_frames / (2 * num_segments))] for i in range(num_segments)]
     span = spec.num_frames * spec.frame_interval
@@ -168,7 +168,7 @@ def frames_wanted(num_frames, spec, num_segments, num_clips, generation):
     return [[(start + k * spec.frame_interval) % num_frames for k in range(spec.num_frames)] for start in starts]
 
 
-PROTOCOLS = [  # CHECKPOINTS section 4, at 32 pixels
+PROTOCOLS = [  # the published test protocols, at 32 pixels
     ("tsn-resnet10t", {}, {"num_segments": 25, "crops": "ten", "crop_size": 28}),
     ("tsn-resnet10t", {}, {"num_segments": 25, "crops": "three", "crop_size": 32}),
     ("r3d-r18", {"num_frames": 4, "frame_interval": 2}, {"num_clips": 10, "crops": "three", "crop_size": 36}),
@@ -182,7 +182,7 @@ PROTOCOLS = [  # CHECKPOINTS section 4, at 32 pixels
 @pytest.mark.parametrize(("name", "spec", "options"), PROTOCOLS)
 def test_the_published_protocols_equal_a_hand_written_loop(world, name, spec, options, generation):
     """Views, crops, frames of both generations, and what is averaged before the softmax."""
-    teacher = made_teacher(name, **spec)
+    teacher = made_model(name, **spec)
     path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
     frames = read_all(path, 36)
     wanted = frames_wanted(
@@ -215,7 +215,7 @@ def fully_convolutional(teacher, record, **options):
 
 @pytest.mark.parametrize(("multi_label", "score"), [(False, lambda x: x.softmax(-1)), (True, torch.sigmoid)])
 def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_crops_size(world, multi_label, score):
-    teacher = dataclasses.replace(made_teacher("r3d-r18", num_frames=2, frame_interval=1), temperature=1.7)
+    teacher = dataclasses.replace(made_model("r3d-r18", num_frames=2, frame_interval=1), temperature=1.7)
     teacher = dataclasses.replace(teacher, spec=dataclasses.replace(teacher.spec, multi_label=multi_label))
     path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
     record = Record({"id": "a", "path": str(path)}, position=0)
@@ -224,11 +224,11 @@ def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_c
     clips = torch.from_numpy(np.ascontiguousarray(read_views(record, models=[teacher], views=views)[0]))
     with torch.inference_mode():
         x = normalise(clips, mean=teacher.spec.mean, std=teacher.spec.std)
-        places = teacher.network.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
+        positions = teacher.network.backbone.feature_map(x)  # stride 16: windows of 2x2 for crops of 32
         expected = [
-            teacher.network.fc(places[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7
-            for top in range(places.shape[2] - 1)
-            for left in range(places.shape[3] - 1)
+            teacher.network.fc(positions[:, :, top : top + 2, left : left + 2].mean((2, 3))) / 1.7
+            for top in range(positions.shape[2] - 1)
+            for left in range(positions.shape[3] - 1)
         ]
     assert len(expected) >= 25
     expected = [score(logits).mean(dim=0) for logits in expected]
@@ -245,20 +245,20 @@ def test_fully_convolutional_is_the_mean_score_of_every_window_of_the_training_c
         ("r3d-r18", {"crops": "three", "crop_size": 32}, "trained on 32 pixels"),
     ],
 )
-def test_a_fully_convolutional_test_that_would_change_nothing_is_refused(world, name, options, says):
+def test_fully_convolutional_without_effect_is_refused(world, name, options, says):
     path = sorted((world / "target" / "val").rglob("*.mp4"))[0]
     with pytest.raises(UsageError, match=says):
-        fully_convolutional(made_teacher(name), Record({"id": "a", "path": str(path)}, position=0), **options)
+        fully_convolutional(made_model(name), Record({"id": "a", "path": str(path)}, position=0), **options)
 
 
-def test_a_video_of_one_frame_is_no_image(world, tmp_path):
+def test_a_video_of_one_frame_is_not_an_image(world, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for packet in [*stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")), *stream.encode()]:
             container.mux(packet)
-    got, left = scored([Record({"id": "a", "path": str(tmp_path / "a.mp4")}, position=0)], [made_teacher("r3d-r18")])
+    got, left = scored([Record({"id": "a", "path": str(tmp_path / "a.mp4")}, position=0)], [made_model("r3d-r18")])
     assert not left
     assert got[0][1].sum() == pytest.approx(1)
 

@@ -1,4 +1,4 @@
-"""Every moment's score is that of the frame on screen then, exact to a frame, whatever the file."""
+"""Every time has the score of the frame on screen, exact to a frame, in any file."""
 
 import dataclasses
 from fractions import Fraction
@@ -22,7 +22,7 @@ from omnicli.streams.shards.writer import ShardWriter
 
 
 class Meter(torch.nn.Module):
-    """Scores that tell how bright a view is: the number of the frame, in films of this file."""
+    """Scores encode the brightness of a view, which is the frame number in this file's videos."""
 
     def __init__(self, *, is_2d=True, is_framewise=True):
         super().__init__()
@@ -48,12 +48,12 @@ def meter(**kinds):
 
 
 def levels(scores):
-    """The brightness that the scores tell."""
+    """The brightness that the scores encode."""
     return 25 * np.log(scores[:, 0] / scores[:, 1])
 
 
-def write_film(path, num_frames, *, gop=12, fps=25, stamps=None, rotation=None, container_options=None):
-    """Frame i is a flat grey of brightness i, without loss; ``stamps`` in milliseconds."""
+def write_video(path, num_frames, *, gop=12, fps=25, stamps=None, rotation=None, container_options=None):
+    """Write a lossless video whose frame i is grey with brightness i; ``stamps`` in milliseconds."""
     time_base = Fraction(1, 1000) if stamps is not None else Fraction(1, fps)
     with av.open(str(path), "w", container_options=container_options or {}) as file:
         stream = file.add_stream("libx264rgb", rate=fps, options={"crf": "0", "x264-params": "scenecut=0"})
@@ -95,7 +95,7 @@ def video(path, **fields):
 @pytest.mark.parametrize("gop", [1, 12, 250])
 @pytest.mark.parametrize("fps", [1.0, 3.0, 25.0])
 def test_frames_and_times_are_exact(tmp_path, gop, fps):
-    film = write_film(tmp_path / "film.mp4", 110, gop=gop)
+    film = write_video(tmp_path / "film.mp4", 110, gop=gop)
     [scored] = score([video(film)], fps=fps)[0].values()
     wanted = np.floor(np.arange(np.ceil(110 / 25 * fps - 1e-9)) * 25 / fps + 1e-6)
     np.testing.assert_allclose(scored.times_sec, wanted / 25, atol=1e-6)
@@ -105,7 +105,7 @@ def test_frames_and_times_are_exact(tmp_path, gop, fps):
 @given(steps=st.lists(st.integers(1, 1500), min_size=1, max_size=40))
 def test_a_variable_rate_gives_the_frame_on_screen_at_each_second(tmp_path_factory, steps):
     stamps = np.concatenate([[0], np.cumsum(steps)])
-    film = write_film(tmp_path_factory.mktemp("film") / "film.mkv", len(stamps), stamps=stamps.tolist())
+    film = write_video(tmp_path_factory.mktemp("film") / "film.mkv", len(stamps), stamps=stamps.tolist())
     [scored] = score([video(film)])[0].values()
     with open_media(video(film)) as source:
         seconds = range(int(np.ceil(source.duration_sec - 1e-9)))
@@ -114,34 +114,34 @@ def test_a_variable_rate_gives_the_frame_on_screen_at_each_second(tmp_path_facto
     np.testing.assert_allclose(levels(scored.scores), on_screen, atol=1e-3)
 
 
-def test_a_turned_film_and_one_of_a_single_frame_are_scored(tmp_path):
-    turned = write_film(tmp_path / "turned.mp4", 60, rotation=90)
-    single = write_film(tmp_path / "single.mp4", 1)
+def test_rotated_and_single_frame_videos_are_scored(tmp_path):
+    turned = write_video(tmp_path / "turned.mp4", 60, rotation=90)
+    single = write_video(tmp_path / "single.mp4", 1)
     scored, dropped = score([video(turned, id="turned"), video(single, id="single")])
     assert dropped == []
     np.testing.assert_allclose(levels(scored["turned"].scores), [0, 25, 50], atol=1e-3)
     assert scored["single"].times_sec.tolist() == [0.0]
 
 
-def test_a_film_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path):
-    film = write_film(tmp_path / "live.mkv", 60, container_options={"live": "1"})
+def test_a_video_without_duration_is_read_to_its_end(tmp_path):
+    film = write_video(tmp_path / "live.mkv", 60, container_options={"live": "1"})
     with av.open(str(film)) as file:
         assert file.duration is None
     [scored] = score([video(film)])[0].values()
     np.testing.assert_allclose(levels(scored.scores), [0, 25, 50], atol=1e-3)
 
 
-def test_a_film_that_was_cut_short_is_the_shorter_film_it_still_holds(tmp_path):
-    whole = write_film(tmp_path / "whole.mkv", 200, gop=10).read_bytes()
+def test_the_readable_part_of_a_truncated_video_is_scored(tmp_path):
+    whole = write_video(tmp_path / "whole.mkv", 200, gop=10).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
     [scored] = score([video(tmp_path / "cut.mkv")])[0].values()
     assert 2 <= len(scored.scores) < 8
     np.testing.assert_allclose(levels(scored.scores), 25 * np.arange(len(scored.scores)), atol=1e-3)
 
 
-def test_what_is_no_video_leaves_in_its_place_and_images_pass(tmp_path):
+def test_unreadable_videos_are_dropped_in_order_and_images_are_skipped(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
-    film = write_film(tmp_path / "film.mp4", 30)
+    film = write_video(tmp_path / "film.mp4", 30)
     with av.open(str(tmp_path / "song.mp4"), "w") as song:
         sound = song.add_stream("aac", rate=44100)
         sound.layout = "mono"
@@ -150,7 +150,7 @@ def test_what_is_no_video_leaves_in_its_place_and_images_pass(tmp_path):
         song.mux(sound.encode(silence))
         song.mux(sound.encode(None))
     cv2.imwrite(str(tmp_path / "still.jpg"), np.zeros((20, 20, 3), np.uint8))
-    with av.open(str(tmp_path / "headers.mp4"), "w") as headers:  # a film of no length
+    with av.open(str(tmp_path / "headers.mp4"), "w") as headers:  # a video without frames
         headers.add_stream("libx264", rate=25).width = 32
         headers.start_encoding()
     names = ["film.mp4", "empty.mp4", "song.mp4", "gone.mp4", "still.jpg", "torn.mp4", "headers.mp4"]
@@ -170,22 +170,22 @@ def test_what_is_no_video_leaves_in_its_place_and_images_pass(tmp_path):
 
 
 def test_a_part_is_scored_in_the_clock_of_the_file(tmp_path):
-    film = write_film(tmp_path / "film.mp4", 200)
+    film = write_video(tmp_path / "film.mp4", 200)
     [scored] = score([video(film, start_sec=2.0, end_sec=5.0)])[0].values()
     assert scored.times_sec.tolist() == [2.0, 3.0, 4.0]
     np.testing.assert_allclose(levels(scored.scores), [50, 75, 100], atol=1e-3)
-    [pieces] = score([video(film, start_sec=2.0, end_sec=5.0)], [meter(is_2d=False)], clip_sec=2)[0].values()
-    assert pieces.times_sec.tolist() == [[2.0, 4.0], [4.0, 5.0]]
+    [clips] = score([video(film, start_sec=2.0, end_sec=5.0)], [meter(is_2d=False)], clip_sec=2)[0].values()
+    assert clips.times_sec.tolist() == [[2.0, 4.0], [4.0, 5.0]]
 
 
-def test_keyframes_stand_for_the_seconds_they_are_nearest_to_with_their_own_times(tmp_path):
-    film = write_film(tmp_path / "film.mp4", 100, gop=40)
+def test_keyframes_replace_the_nearest_wanted_times_and_keep_their_own(tmp_path):
+    film = write_video(tmp_path / "film.mp4", 100, gop=40)
     [scored] = score([video(film)], frames="keyframe")[0].values()
     assert scored.times_sec.tolist() == [0.0, 1.6, 3.2]
     np.testing.assert_allclose(levels(scored.scores), [0, 40, 80], atol=1e-3)
 
 
-def test_packed_frames_are_scored_like_the_film(tmp_path):
+def test_packed_frames_are_scored_like_the_video(tmp_path):
     shards = ShardWriter(tmp_path, stage="pack", kind="frames", provenance={})
     record = Record({"id": "a"})
     frames = [cv2.imencode(".png", np.full((16, 32, 3), level, np.uint8))[1].tobytes() for level in range(100)]
@@ -198,9 +198,9 @@ def test_packed_frames_are_scored_like_the_film(tmp_path):
         np.testing.assert_allclose(levels(scored.scores), [0, 25, 50, 75], atol=1e-3)
 
 
-def test_a_piece_is_judged_by_its_own_frames_alone(tmp_path):
-    """Its brightness lies inside it, and pieces share no frame."""
-    film = write_film(tmp_path / "film.mp4", 200)
+def test_a_clip_is_scored_by_its_own_frames_only(tmp_path):
+    """The brightness lies between its first and last frame, and clips share no frame."""
+    film = write_video(tmp_path / "film.mp4", 200)
     [scored] = score([video(film)], [meter(is_2d=False)], clip_sec=2.0, num_clips=3)[0].values()
     np.testing.assert_allclose(scored.times_sec, [[0, 2], [2, 4], [4, 6], [6, 8]])
     for (start, end), level in zip(scored.times_sec, levels(scored.scores), strict=True):
@@ -209,13 +209,13 @@ def test_a_piece_is_judged_by_its_own_frames_alone(tmp_path):
 
 def test_a_tsm_sees_a_frame_as_a_still_clip(tmp_path):
     teacher = meter(is_framewise=False)
-    [scored] = score([video(write_film(tmp_path / "film.mp4", 50))], [teacher])[0].values()
+    [scored] = score([video(write_video(tmp_path / "film.mp4", 50))], [teacher])[0].values()
     assert teacher.network.shapes == {(3, 3, 16, 16)}  # three segments
     np.testing.assert_allclose(levels(scored.scores), [0, 25], atol=1e-3)
 
 
-def test_teachers_vote_and_may_look_at_other_sizes(tmp_path):
-    film = video(write_film(tmp_path / "film.mp4", 50))
+def test_models_are_averaged_and_may_have_different_input_sizes(tmp_path):
+    film = video(write_video(tmp_path / "film.mp4", 50))
     small = meter()
     small = dataclasses.replace(small, spec=dataclasses.replace(small.spec, short_side=8, crop_size=8), temperature=2.0)
     [one], [other], [both] = (
@@ -226,18 +226,18 @@ def test_teachers_vote_and_may_look_at_other_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_many_videos_come_in_order_each_with_its_own_scores(tmp_path, workers):
-    """Short ones overtake a long one, and wait for it."""
+def test_many_videos_keep_their_order_and_scores(tmp_path, workers):
+    """Short videos finish before a long one, and wait for it."""
     lengths = [240, 3, 70, 1, 130, 26, 51]
-    records = [video(write_film(tmp_path / f"{length}.mp4", length), id=length) for length in lengths]
+    records = [video(write_video(tmp_path / f"{length}.mp4", length), id=length) for length in lengths]
     scored, _ = score(records, workers=workers)
     assert list(scored) == list(map(str, lengths))
     for length in lengths:
         np.testing.assert_allclose(levels(scored[str(length)].scores), np.arange(0, length, 25), atol=1e-3)
 
 
-def test_an_error_of_the_input_comes_after_the_videos_before_it(tmp_path):
-    film = video(write_film(tmp_path / "film.mp4", 240))
+def test_an_input_error_is_raised_after_the_videos_before_it(tmp_path):
+    film = video(write_video(tmp_path / "film.mp4", 240))
     records = [film, film.derive(media="features", id="odd"), film]
     for position, record in enumerate(records):
         record.position = position
@@ -252,10 +252,10 @@ def test_an_error_of_the_input_comes_after_the_videos_before_it(tmp_path):
 def test_scores_that_are_not_finite_stop_the_run(tmp_path):
     teacher = dataclasses.replace(meter(), temperature=float("nan"))
     with pytest.raises(ModelError, match=r"scores of .*film\.mp4 are not finite"):
-        score([video(write_film(tmp_path / "film.mp4", 30))], [teacher])
+        score([video(write_video(tmp_path / "film.mp4", 30))], [teacher])
 
 
-def test_teachers_of_both_kinds_are_refused():
+def test_models_of_both_kinds_are_refused():
     assert check_same_kind([meter(), meter()])
     assert not check_same_kind([meter(is_2d=False)])
     with pytest.raises(ModelError, match=r"meter\.pth is 2D, meter\.pth 3D"):
@@ -263,17 +263,17 @@ def test_teachers_of_both_kinds_are_refused():
 
 
 @given(start=st.floats(0, 100), duration=st.floats(0.01, 100), clip_sec=st.floats(0.5, 20))
-def test_pieces_follow_each_other_and_only_a_short_tail_is_left_out(start, duration, clip_sec):
-    pieces = clip_intervals(start, duration, clip_sec=clip_sec)
-    lengths = [last - first for first, last in pieces]
+def test_clips_are_contiguous_and_only_a_short_tail_is_omitted(start, duration, clip_sec):
+    clips = clip_intervals(start, duration, clip_sec=clip_sec)
+    lengths = [last - first for first, last in clips]
     left_out = duration - sum(lengths)
     assert -1e-5 <= left_out <= clip_sec / 2 + 1e-5
     assert all(abs(length - clip_sec) < 1e-5 for length in lengths[:-1])
     assert all(clip_sec / 2 - 1e-5 <= length <= clip_sec + 1e-5 for length in lengths[-1:])
-    assert [first for first, _ in pieces] == [round(start, 6), *(last for _, last in pieces[:-1])][: len(pieces)]
+    assert [first for first, _ in clips] == [round(start, 6), *(last for _, last in clips[:-1])][: len(clips)]
 
 
 def test_wanted_frames_do_not_repeat_where_the_video_is_slower_than_the_rate(tmp_path):
-    film = write_film(tmp_path / "slow.mkv", 4, stamps=[0, 3000, 6000, 9000])
+    film = write_video(tmp_path / "slow.mkv", 4, stamps=[0, 3000, 6000, 9000])
     with open_media(video(film)) as source:
         assert wanted_frames(source, VideoSampling(fps=2.0)).tolist() == [0, 1, 2, 3]

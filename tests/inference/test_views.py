@@ -1,4 +1,4 @@
-"""Each kind of model gets the frames it was made for."""
+"""Each kind of model gets its frames, crops and sizes."""
 
 import numpy as np
 import pytest
@@ -24,24 +24,24 @@ from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
 
-def made_teacher(name, **spec):
+def made_model(name, **spec):
     whole = model_spec(name, classes=["a", "b"], short_side=36, crop_size=32, **spec)
     return LoadedModel(new_model(name, 2).eval(), whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="module")
 def tsn():
-    return made_teacher("tsn-resnet10t")
+    return made_model("tsn-resnet10t")
 
 
 @pytest.fixture(scope="module")
 def tsm():
-    return made_teacher("tsm-resnet18", num_segments=4)
+    return made_model("tsm-resnet18", num_segments=4)
 
 
 @pytest.fixture(scope="module")
 def r3d():
-    return made_teacher("r3d-r18", num_frames=4, frame_interval=2)
+    return made_model("r3d-r18", num_frames=4, frame_interval=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,12 @@ def test_views_of_each_kind_of_model(tsn, tsm, r3d, video):
     assert shapes == [(3, 1, 32, 32, 3), (1, 4, 32, 32, 3), (5, 4, 32, 32, 3)]
 
 
-def test_teachers_that_look_alike_share_what_was_read(tsn, r3d, video):
+def test_models_with_the_same_input_share_views(tsn, r3d, video):
     first, again, _ = read_views(video, models=[tsn, tsn, r3d], views=ViewOptions())
     assert first is again
 
 
-def test_an_image_is_one_segment_and_a_still_clip_and_nothing_for_a_3d_model(tsn, tsm, r3d, image):
+def test_an_image_is_one_view_or_a_still_clip_and_refused_by_3d_models(tsn, tsm, r3d, image):
     alone, still = read_views(image, models=[tsn, tsm], views=ViewOptions())
     assert alone.shape == (1, 1, 32, 32, 3)
     assert still.shape == (1, 4, 32, 32, 3)
@@ -86,15 +86,15 @@ def test_features_are_made_of_single_frames_of_segments_or_of_clips(tsn, tsm, r3
     np.testing.assert_array_equal(clips, clip_indices_test(num_frames, num_clips=3, clip_frames=4, frame_interval=2))
 
 
-def test_there_are_no_features_of_an_image_by_a_3d_model(tsn, r3d, image):
+def test_a_3d_model_has_no_features_of_an_image(tsn, r3d, image):
     with open_media(image) as source:
         assert feature_indices(source, image, tsn, fps=1, num_clips=1).tolist() == [[0]]
         with pytest.raises(ModelError, match="deflating"):
             feature_indices(source, image, r3d, fps=1, num_clips=1)
 
 
-class Film:
-    """N frames of 20x30 pixels, each filled with its number; remembers what was read."""
+class FakeVideo:
+    """N frames of 20x30 pixels, each filled with its number; records the frames read."""
 
     def __init__(self, num_frames, *, height=20, width=30):
         self.num_frames, self.fps = num_frames, 25.0
@@ -109,8 +109,8 @@ class Film:
         return self.frames[frame_indices]
 
 
-TSN = made_teacher("tsn-resnet10t")
-R3D = made_teacher("r3d-r18", num_frames=4, frame_interval=3)
+TSN = made_model("tsn-resnet10t")
+R3D = made_model("r3d-r18", num_frames=4, frame_interval=3)
 
 
 def views(film, model=TSN, **options):
@@ -119,8 +119,8 @@ def views(film, model=TSN, **options):
 
 
 @given(st.integers(2, 60), st.integers(1, 30))
-def test_one_snippet_a_segment_at_the_released_places(num_frames, num_segments):
-    film = Film(num_frames)
+def test_one_snippet_per_segment_as_in_the_released_code(num_frames, num_segments):
+    film = FakeVideo(num_frames)
     got = views(film, num_segments=num_segments)
     assert got.shape == (num_segments, 1, 16, 16, 3)
     expected = segment_indices_test(num_frames, num_segments=num_segments)
@@ -128,27 +128,27 @@ def test_one_snippet_a_segment_at_the_released_places(num_frames, num_segments):
     assert len(film.wanted) == len(set(film.wanted))  # a short video repeats frames: each is decoded once
 
 
-def test_an_image_is_one_view_however_many_segments():
-    assert len(views(Film(1), num_segments=25)) == 1
+def test_an_image_is_one_view_for_any_number_of_segments():
+    assert len(views(FakeVideo(1), num_segments=25)) == 1
 
 
 @pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
 def test_every_crop_of_every_snippet_is_a_view(crops, count):
-    got = views(Film(9), crops=crops)
+    got = views(FakeVideo(9), crops=crops)
     assert len(got) == 3 * count
     pairs = {(view[0, 0, 0, 1], view[0, 0, 0, 0], view[0, 0, -1, 0]) for view in got}
-    assert len(pairs) == 3 * {"centre": 1, "three": 3, "ten": 6}[crops]  # top and bottom look alike here
+    assert len(pairs) == 3 * {"centre": 1, "three": 3, "ten": 6}[crops]  # top and bottom are equal here
 
 
 def test_the_full_frame_keeps_its_sides():
-    got = views(Film(9), crops="full")
+    got = views(FakeVideo(9), crops="full")
     assert got.shape == (3, 1, 20, 30, 3)
-    clips = views(Film(50), R3D, num_clips=2, crops="full")
+    clips = views(FakeVideo(50), R3D, num_clips=2, crops="full")
     assert clips.shape == (2, 4, 20, 30, 3)
 
 
 def test_the_image_is_resized_then_cropped():
-    film = Film(1, height=40, width=60)
+    film = FakeVideo(1, height=40, width=60)
     expected = centre_crop(resize_short_side(film.frames, 20), 16)
     np.testing.assert_array_equal(views(film)[:, 0], expected)
 
@@ -167,7 +167,7 @@ def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
 
 @pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
 def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
-    film = Film(50)
+    film = FakeVideo(50)
     got = views(film, R3D, num_clips=2, crops=crops)
     expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
     assert got.shape == (2 * count, 4, 16, 16, 3)

@@ -1,4 +1,4 @@
-"""The released implementation's own outputs, where ../shared is beside the repository."""
+"""Recorded outputs of the released implementation, if ../shared is present."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ ARCHITECTURES = {
 
 
 class Reference:
-    """Weights, inputs and logits of the released models, by their names there."""
+    """Weights, inputs and logits of the released models, by mmaction2's names."""
 
     architectures = ARCHITECTURES
 
@@ -44,7 +44,7 @@ class Reference:
         return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
 
     def empty_weights(self, model: str) -> dict[str, torch.Tensor]:
-        """The same names and shapes without memory."""
+        """Names and shapes without data."""
         file = f"{model}.json" if model.startswith("keys_") else f"{model}.keys.json"
         keys = json.loads((REFERENCE / file).read_text())
         keys = keys["keys"] if isinstance(keys, dict) else keys

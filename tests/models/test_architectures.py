@@ -1,4 +1,4 @@
-"""Names of architectures: what they make, what is near to a wrong one."""
+"""Architectures by name, and suggestions for wrong names."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
 
 @pytest.mark.parametrize("name", [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, "tsn-bninception", "tsm-resnet50"])
-def test_every_name_makes_a_model_of_so_many_classes(name):
+def test_every_architecture_can_be_built(name):
     with torch.device("meta"):
         model = new_model(name, 7)
     assert model.fc.out_features == 7
@@ -35,12 +35,12 @@ def test_torchvisions_backbones_give_pooled_features(backbone):
         ("tsn-torchvision.fcn_resnet50", "has no backbone"),
     ],
 )
-def test_wrong_names_say_what_is_near(name, says):
+def test_wrong_names_suggest_similar_ones(name, says):
     with pytest.raises(UsageError, match=says):
         new_model(name, 2)
 
 
-def test_imagenet_weights_that_nobody_offers_are_explained():
+def test_missing_imagenet_weights_are_an_error_that_says_what_to_do():
     with pytest.raises(UsageError, match="only 2D backbones"):
         new_model("slowonly-r50", 2, pretrained=True)
     with pytest.raises(ModelError, match="bninception"):

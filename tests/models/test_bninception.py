@@ -1,4 +1,4 @@
-"""BN-Inception: its size is that of the published one."""
+"""BN-Inception has the size of the published model."""
 
 import torch
 
@@ -6,7 +6,7 @@ from omnicli.models.bninception import BNInception
 from omnicli.models.weight_names import to_omni
 
 
-def test_it_has_the_published_number_of_weights_and_gives_1024_features():
+def test_it_has_the_published_number_of_weights_and_1024_features():
     model = BNInception().eval()
     # 11,295,240 with the classifier of 1,000 classes (1,025,000), as the Caffe model has
     assert sum(parameter.numel() for parameter in model.parameters()) == 11_295_240 - 1_025_000
@@ -31,7 +31,7 @@ def test_pooling_before_projection_is_a_mean_except_in_the_last_block():
     assert torch.equal(seen["5b"][centre], entrances["5b"][window].amax(dim=(2, 3)))
 
 
-def test_the_stem_of_the_caffe_weights_is_turned_to_rgb():
+def test_the_stem_of_the_caffe_weights_is_flipped_to_rgb():
     theirs = {"conv1_7x7_s2.weight": torch.randn(64, 3, 7, 7), "last_linear.bias": torch.zeros(1000)}
     ours = to_omni(theirs)
     assert torch.equal(ours["backbone.conv1_7x7_s2.weight"][:, 0], theirs["conv1_7x7_s2.weight"][:, 2])

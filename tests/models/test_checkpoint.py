@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, the same bytes twice, and nothing that runs."""
+"""Checkpoints are written atomically, have reproducible bytes and hold no code."""
 
 import json
 import os
@@ -24,7 +24,7 @@ WEIGHTS = {"fc.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.zeros(2)}
 
 
 class Bomb:
-    """What a hostile file holds: unpickling it would make a file."""
+    """Content of a hostile file: unpickling it would create a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,7 +61,7 @@ def test_a_file_that_holds_code_is_refused_and_never_run(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
-def test_a_truncated_file_is_named_and_not_a_traceback(tmp_path, keep):
+def test_a_truncated_file_is_a_model_error_that_names_it(tmp_path, keep):
     path = tmp_path / "a.pth"
     save_checkpoint(path, meta=META, state_dict=WEIGHTS)
     data = path.read_bytes()
@@ -97,13 +97,13 @@ def test_files_that_are_not_checkpoints_say_why(tmp_path, content, says):
         (b'\x10\0\0\0\0\0\0\0{"a":{}}', "--init"),
     ],
 )
-def test_files_of_other_kinds_are_told_apart(tmp_path, data, says):
+def test_files_of_other_kinds_are_named(tmp_path, data, says):
     (tmp_path / "a.pth").write_bytes(data)
     with pytest.raises(ModelError, match=rf"a\.pth: not a checkpoint \(.*{says}.*\)$"):
         load_checkpoint(tmp_path / "a.pth")
 
 
-def test_a_single_changed_byte_of_the_weights_is_found(tmp_path):
+def test_a_single_changed_byte_of_the_weights_is_detected(tmp_path):
     path = tmp_path / "a.pth"
     save_checkpoint(path, meta=META, state_dict={"fc.weight": torch.full((1000,), 7.0)})
     data = bytearray(path.read_bytes())
@@ -113,7 +113,7 @@ def test_a_single_changed_byte_of_the_weights_is_found(tmp_path):
         load_checkpoint(path)
 
 
-def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused_unread(tmp_path):
+def test_a_compressed_archive_is_refused_unread(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"\0" * 10_000_000)
     for load in (load_checkpoint, load_weights):
@@ -121,7 +121,7 @@ def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused_unread(tmp_pat
             load(tmp_path / "a.pth")
 
 
-def test_a_missing_file_is_an_error_of_the_model():
+def test_a_missing_file_is_a_model_error():
     with pytest.raises(ModelError, match="No such file"):
         load_checkpoint("nowhere.pth")
 
@@ -137,7 +137,7 @@ def test_a_special_file_is_never_replaced(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_folder_that_is_not_there_is_an_error_of_the_output_and_leaves_nothing(tmp_path):
+def test_a_missing_folder_is_an_output_error_and_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         save_checkpoint(tmp_path / "nowhere" / "a.pth", meta=META, state_dict=WEIGHTS)
     assert list(tmp_path.iterdir()) == []
@@ -157,13 +157,13 @@ def test_safetensors_are_read_and_broken_ones_refused(tmp_path):
         load_weights(tmp_path / "b.safetensors")
 
 
-def test_a_file_without_tensors_is_no_weights(tmp_path):
+def test_a_file_without_tensors_is_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match="no weights found"):
         load_weights(tmp_path / "a.pth")
 
 
-def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
+def test_a_process_killed_while_saving_leaves_the_earlier_file_complete(tmp_path):
     path = tmp_path / "a.pth"
     write_torch_file(path, {"round": -1, "weights": torch.zeros(10)})
     script = (
@@ -184,8 +184,8 @@ def test_a_process_killed_while_saving_leaves_the_earlier_file_whole(tmp_path):
     assert torch.equal(content["weights"], torch.full((200_000,), float(content["round"])))
 
 
-def test_a_file_that_may_not_grow_any_more_leaves_the_earlier_one_and_nothing_half_written(tmp_path):
-    """As on a full disk: the system refuses in the middle of the write."""
+def test_a_failed_write_leaves_the_earlier_file_and_no_partial_one(tmp_path):
+    """As on a full disk, the write fails halfway."""
     path = tmp_path / "a.pth"
     write_torch_file(path, {"round": 0})
     before = path.read_bytes()
@@ -211,8 +211,8 @@ def test_links_are_followed_and_the_mode_is_that_of_any_new_file(tmp_path):
     assert json.loads(read_torch_file(tmp_path / "a.pth")[0]["meta"]) == META
 
 
-def test_until_the_rename_the_earlier_file_is_untouched(tmp_path, monkeypatch):
-    """What a kill between two instructions would find, where killing a process at random may miss it."""
+def test_the_earlier_file_is_unchanged_until_the_rename(tmp_path, monkeypatch):
+    """Covers a kill just before the rename, which killing a process at random may miss."""
     path = tmp_path / "a.pth"
     write_torch_file(path, {"round": 0})
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Models by name: own normalisation, reproducible weights, and mismatches that are named."""
+"""Models by name: normalisation, reproducible weights, and errors that name mismatches."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ def model():
     return create_model(NAME, num_classes=3)
 
 
-def test_the_backbones_own_normalisation_travels_on_the_scale_of_bytes():
+def test_the_backbones_normalisation_is_scaled_to_0_255():
     lite = model_spec("tsn-tf_efficientnet_lite0", classes=["a", "b"])
     assert (lite.mean, lite.std, lite.crop_size, lite.short_side) == ((127.5,) * 3, (127.5,) * 3, 224, 256)
     assert model_spec("tsn-resnet50", classes=["a"]).mean == pytest.approx((123.675, 116.28, 103.53))
 
 
-def test_sizes_that_are_given_win_and_the_other_follows():
+def test_one_given_size_determines_the_other():
     assert model_spec(NAME, classes=["a"], crop_size=64).short_side == 73
     assert model_spec(NAME, classes=["a"], short_side=64).crop_size == 56
     both = model_spec(NAME, classes=["a"], short_side=72, crop_size=64)
@@ -58,7 +58,7 @@ def test_a_checkpoint_gives_back_the_same_logits(model, tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
-def test_backbone_weights_are_taken_from_any_file_that_holds_them(model, tmp_path, prefix):
+def test_backbone_weights_are_loaded_under_any_prefix(model, tmp_path, prefix):
     weights = {f"{prefix}{name}": tensor for name, tensor in model.backbone.state_dict().items()}
     weights = {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
     torch.save({"state_dict": {**weights, "fc.weight": torch.zeros(1000, 512)}}, tmp_path / "a.pth")
@@ -67,7 +67,7 @@ def test_backbone_weights_are_taken_from_any_file_that_holds_them(model, tmp_pat
     assert loaded.fc.weight.shape[0] == 7
 
 
-def test_a_whole_checkpoint_lends_its_backbone_and_the_classifier_is_new(model, tmp_path):
+def test_init_from_a_checkpoint_takes_its_backbone_and_a_new_classifier(model, tmp_path):
     spec = model_spec(NAME, classes=["a", "b", "c"])
     save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=model.state_dict())
     loaded = create_model(NAME, num_classes=2, init=str(tmp_path / "a.pth"), seed=5)

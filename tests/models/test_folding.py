@@ -1,4 +1,4 @@
-"""Folding changes the work, not the function; where it would, nothing is changed."""
+"""Folding keeps the outputs; a model whose outputs would differ is not folded."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from omnicli.models.folding import fold_batch_norms
 
 
 def made_norms(model):
-    """Batch-norms with statistics as after training."""
+    """Give batch-norms statistics as after training."""
     torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -36,7 +36,7 @@ def test_a_folded_backbone_computes_the_same(backbone):
 
 
 class ReadTwice(nn.Module):
-    """The convolution's output is also used as it is: folding would change that."""
+    """The convolution's output is also used without the norm, so folding would change it."""
 
     def __init__(self):
         super().__init__()
@@ -59,12 +59,12 @@ class NormFirst(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [ReadTwice, NormFirst])
-def test_a_model_that_folding_would_change_is_left_as_it_was(kind):
+def test_a_model_whose_output_folding_would_change_is_not_folded(kind):
     model = made_norms(kind())
     assert fold_batch_norms(model, torch.randn(2, 3, 8, 8)) is model
 
 
-def test_three_dimensional_convolutions_fold_too():
+def test_3d_convolutions_are_folded_too():
     model = made_norms(nn.Sequential(nn.Conv3d(3, 4, 3, bias=False), nn.BatchNorm3d(4, eps=1e-3), nn.ReLU()))
     x = torch.randn(1, 3, 5, 6, 7)
     with torch.inference_mode():

@@ -1,7 +1,7 @@
-"""Every 3D forward pass against a slow, obvious twin that reads mmaction2's own key names.
+"""Every 3D forward pass compared with a simple reference that reads mmaction2's key names.
 
-The twins are written from CHECKPOINTS section 3 with ``torch.nn.functional`` alone and share no line with the models.
-Where the released implementation's outputs were recorded, a twin must give those first.
+The references follow mmaction2 with ``torch.nn.functional`` alone and share no code with the models.
+Where the released implementation's outputs were recorded, a reference must equal those first.
 """
 
 import pytest
@@ -26,7 +26,7 @@ def conv_bn(w, name, x, stride=(1, 1, 1), *, eps=1e-5, relu=True, groups=1):
 
 
 def middle(w, name, x, stride, *, eps, csn):
-    """The 3x3 of a bottleneck, or what stands there in a CSN."""
+    """The 3x3 of a bottleneck, or its replacement in a CSN."""
     if csn == "ir":
         return conv_bn(w, f"{name}.conv2.0", x, stride, eps=eps, groups=x.shape[1])
     if csn == "ip":
@@ -44,7 +44,7 @@ def bottleneck(w, name, x, stride, *, eps, csn=None):
 
 
 def non_local(w, name, x, *, is_scaled):
-    """Embedded Gaussian: softmax over the pooled places of (theta of this place · phi of that one)."""
+    """Embedded Gaussian: softmax over the pooled positions of theta(i) · phi(j)."""
     n, c, t, height, width = x.shape
     theta = F.conv3d(x, w[f"{name}.theta.conv.weight"], w[f"{name}.theta.conv.bias"])
     phi = F.max_pool3d(F.conv3d(x, w[f"{name}.phi.0.conv.weight"], w[f"{name}.phi.0.conv.bias"]), (1, 2, 2))
@@ -125,12 +125,12 @@ def away(left, right):
     [("slowonly_r50_4x16", slow_only), ("ircsn_r50_32x2", lambda w, x: csn(w, x, kind="ir"))],
 )
 @torch.no_grad()
-def test_the_twins_give_what_the_released_implementation_gave(reference, model, twin):
+def test_the_references_equal_the_released_implementation(reference, model, twin):
     assert away(twin(reference.weights(model), reference.clips(model)), reference.logits(model)) < TOLERANCE
 
 
 @torch.no_grad()
-def test_slowfast_with_the_published_weights_and_every_order_of_fusion_but_the_right_one(reference):
+def test_slowfast_equals_the_reference_only_with_the_right_order_of_fusion(reference):
     weights, clips = reference.weights("slowfast_r50_4x16"), clips_of(32, 32)
     logits = build_foreign(weights, path="a.pth", classes=CLASSES)[0](clips)
     assert away(logits, slow_fast(weights, clips, tau=8, alpha=8)) < TOLERANCE
@@ -140,14 +140,14 @@ def test_slowfast_with_the_published_weights_and_every_order_of_fusion_but_the_r
 
 
 @torch.no_grad()
-def test_slowfast_8x8_sees_every_fourth_frame_slowly(reference):
+def test_the_slow_pathway_of_slowfast_8x8_takes_every_fourth_frame(reference):
     weights, clips = reference.weights("slowfast_r50_8x8"), clips_of(16, 32)
     logits = build_foreign(weights, path="a.pth", classes=CLASSES)[0](clips)
     assert away(logits, slow_fast(weights, clips, tau=4, alpha=4)) < TOLERANCE
 
 
 @torch.no_grad()
-def test_i3d_has_its_stem_its_pools_and_its_pattern(reference):
+def test_i3d_has_its_stem_pools_and_temporal_pattern(reference):
     weights, clips = reference.weights("i3d_r50_32x2"), clips_of(16, 48)
     logits = build_foreign(weights, path="a.pth", classes=CLASSES)[0](clips)
     assert away(logits, i3d(weights, clips)) < TOLERANCE
@@ -169,7 +169,7 @@ def test_ipcsn_has_a_pointwise_convolution_without_relu_before_the_depthwise_one
 
 
 def trained(name):
-    """A model whose weights are all as far from their first values as training brings them, and mmaction2's names."""
+    """A model with weights as after training, and the same weights by mmaction2's names."""
     generator = torch.Generator().manual_seed(0)
     model = new_model(name, 10, fc_std=1.0).eval()
     for module in model.backbone.modules():
@@ -186,7 +186,7 @@ def trained(name):
 
 @pytest.mark.parametrize(("name", "twin", "frames"), [("slowonly-nl-r50", slow_only, 2), ("i3d-nl-r50", i3d, 8)])
 @torch.no_grad()
-def test_non_local_blocks_are_embedded_gaussians_in_their_places(name, twin, frames):
+def test_non_local_blocks_are_embedded_gaussians_at_their_positions(name, twin, frames):
     model, weights = trained(name)
     clips = clips_of(frames, 64)
     logits, is_scaled = model(clips), name.startswith("slowonly")

@@ -1,4 +1,4 @@
-"""Models out of other codes' files compute what the released implementation computed, or say what does not fit."""
+"""Imported models compute the released implementation's outputs; errors name what does not fit."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def logits_of(model, clips):
 
 
 @pytest.mark.parametrize("model", RECORDED)
-def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, model):
+def test_logits_equal_those_of_the_released_implementation(reference, tmp_path, model):
     raw = {"meta": {"epoch": 100}, "state_dict": reference.weights(model), "optimizer": {}}
     torch.save(raw, tmp_path / "a.pth")
     teacher = load_model(tmp_path / "a.pth", classes=CLASSES)
@@ -46,7 +46,7 @@ def test_logits_are_those_the_released_implementation_gave(reference, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["R3D_18", "MC3_18", "R2Plus1D_18"])
-def test_torchvisions_video_models_see_what_they_were_trained_on(tmp_path, name):
+def test_torchvisions_video_models_get_their_published_input(tmp_path, name):
     published = getattr(video, f"{name}_Weights").DEFAULT.transforms()
     torch.save(getattr(video, name.lower())(weights=None).state_dict(), tmp_path / "a.pth")
     spec = load_model(tmp_path / "a.pth", classes=CLASSES).spec
@@ -57,7 +57,7 @@ def test_torchvisions_video_models_see_what_they_were_trained_on(tmp_path, name)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_key_and_shape_of_the_released_models_is_understood_and_written_back(reference, model):
+def test_every_key_and_shape_of_the_released_models_round_trips(reference, model):
     theirs = reference.empty_weights(model)
     ours = to_omni(theirs)
     name = infer_name(ours, is_shifted=is_tsm(theirs), path="a.pth")
@@ -72,7 +72,7 @@ def test_every_key_and_shape_of_the_released_models_is_understood_and_written_ba
 @pytest.mark.parametrize("model", ["tsn_r50_3seg", "tsm_r50_8seg", "slowonly_r50_4x16", "i3d_r50_32x2"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("has_counts", [True, False])
-def test_old_mmaction_names_are_understood_wrapped_or_bare(reference, model, prefix, has_counts):
+def test_old_mmaction_names_are_recognised_with_and_without_prefix(reference, model, prefix, has_counts):
     is_shifted = model.startswith("tsm")
     old = from_omni(to_omni(reference.empty_weights(model)), "mmaction", is_shifted=is_shifted)
     assert "backbone.bn1.weight" in old and "cls_head.fc_cls.weight" in old
@@ -103,7 +103,7 @@ def test_an_old_file_without_counts_gives_the_recorded_logits(reference, tmp_pat
         ("keys_timm_swin_base_patch4_window7_224", "tsn-swin_base_patch4_window7_224"),
     ],
 )
-def test_other_2d_backbones_are_told_by_their_keys(reference, file, name):
+def test_other_2d_backbones_are_recognised_by_their_keys(reference, file, name):
     theirs = reference.empty_weights(file)
     assert infer_name(to_omni(theirs), is_shifted=is_tsm(theirs), path="a.pth") == name
 
@@ -120,7 +120,7 @@ def wrong_by(reference, model, change):
 
 
 @pytest.mark.parametrize("model", ["tsn_r50_3seg", "slowonly_r50_4x16", "ircsn_r50_32x2", "r2plus1d_r34_8x8"])
-def test_a_wrong_batch_norm_epsilon_would_show(reference, model):
+def test_a_wrong_batch_norm_epsilon_changes_the_logits(reference, model):
     def change(built):
         for module in built.backbone.modules():
             if hasattr(module, "eps"):
@@ -129,7 +129,7 @@ def test_a_wrong_batch_norm_epsilon_would_show(reference, model):
     assert wrong_by(reference, model, change) > 2e-4
 
 
-def test_a_wrong_shift_direction_would_show(reference, monkeypatch):
+def test_a_wrong_shift_direction_changes_the_logits(reference, monkeypatch):
     right = tsm.shift
 
     def wrong(frames, num_segments):
@@ -151,7 +151,7 @@ def test_a_wrong_shift_direction_would_show(reference, monkeypatch):
         ("slowonly_r50_4x16", {"has_time_pool": True}),
     ],
 )
-def test_a_wrong_stride_or_pooling_would_show(reference, monkeypatch, model, wrong):
+def test_a_wrong_stride_or_pooling_changes_the_logits(reference, monkeypatch, model, wrong):
     name = reference.architectures[model]
     monkeypatch.setitem(
         resnet3d_configs.RESNET3D_CONFIGS, name, replace(resnet3d_configs.RESNET3D_CONFIGS[name], **wrong)
@@ -160,7 +160,7 @@ def test_a_wrong_stride_or_pooling_would_show(reference, monkeypatch, model, wro
     assert wrong_by(reference, model, lambda built: None) > 2e-4
 
 
-def test_a_2d_stride_on_the_first_convolution_would_show(reference):
+def test_a_2d_stride_on_the_first_convolution_changes_the_logits(reference):
     def change(built):
         for layer in (built.backbone.layer2, built.backbone.layer3, built.backbone.layer4):
             layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
@@ -180,7 +180,7 @@ def test_a_mismatch_says_which_keys_and_shapes_differ():
         build_foreign(ours, path="a.pth", classes=["a", "b"], name="ircsn-r50")
 
 
-def test_the_number_of_classes_must_agree_and_a_classifier_must_be_there():
+def test_the_number_of_classes_must_agree_and_a_classifier_is_required():
     weights = {
         f"backbone.{key}": tensor
         for key, tensor in ResNet3D(resnet3d_configs.RESNET3D_CONFIGS["r3d-r18"]).state_dict().items()
@@ -191,7 +191,7 @@ def test_the_number_of_classes_must_agree_and_a_classifier_must_be_there():
         build_foreign(weights | {"fc.weight": torch.zeros(3, 512)}, path="a.pth", classes=["a"])
 
 
-def test_another_codes_file_without_class_names_is_refused(tmp_path):
+def test_a_foreign_file_without_class_names_is_refused(tmp_path):
     torch.save({"backbone.x.weight": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"a\.pth: names no classes; --classes FILE"):
         load_model(tmp_path / "a.pth")
@@ -201,9 +201,7 @@ def test_another_codes_file_without_class_names_is_refused(tmp_path):
     ("case", "model", "frames"),
     [("tsn_val", "tsn_r50_3seg", ["--num-segments", "3"]), ("slowonly_val", "slowonly_r50_4x16", ["--num-clips", "1"])],
 )
-def test_from_the_video_file_to_scores_nothing_differs_from_the_released_implementation(
-    reference, tmp_path, case, model, frames
-):
+def test_scores_of_a_video_file_equal_those_of_the_released_implementation(reference, tmp_path, case, model, frames):
     """Decoding, frames, resizing, cropping, normalising, weights and softmax, through ``omni eval``."""
     torch.save({"meta": {}, "state_dict": reference.weights(model)}, tmp_path / "a.pth")
     (tmp_path / "classes.txt").write_text("\n".join(CLASSES))

@@ -1,4 +1,4 @@
-"""A checkpoint made ready to score."""
+"""Checkpoints loaded for inference."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
 from omnicli.models.loading import load_model
 
 
-def test_a_teacher_brings_all_that_scoring_takes(teacher, world):
+def test_a_loaded_model_has_all_that_scoring_needs(teacher, world):
     loaded = load_model(teacher)
     assert list(loaded.classes) == sorted(loaded.classes)
     assert len(loaded.classes) == 4
@@ -25,7 +25,7 @@ def test_precision_is_that_of_the_backbone_only(teacher):
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, "hot"])
-def test_a_temperature_that_is_none_is_damage(teacher, tmp_path, temperature):
+def test_an_invalid_temperature_is_damage(teacher, tmp_path, temperature):
     whole = load_checkpoint(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": temperature}, state_dict=whole.state_dict)
     with pytest.raises(ModelError, match="temperature"):

@@ -1,4 +1,4 @@
-"""The config beside a converted file: what the released configs say, and the architecture it stands for."""
+"""Configs for mmaction2 equal the released ones."""
 
 import json
 
@@ -11,7 +11,7 @@ from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
-# what only training looks at, or what is said here though it is mmaction2's default
+# used in training only, or stated though it is mmaction2's default
 TRAINING = {"init_std", "bn_frozen", "norm_eval", "pretrained2d", "dropout_ratio", "zero_init_residual", "pretrained"}
 DEFAULTS = {
     "num_segments": 8, "temporal_strides": [1, 1, 1, 1], "format_shape": "NCHW", "spatial_strides": [1, 2, 2, 2],
@@ -29,7 +29,7 @@ def config_of(name, num_classes=400):
 
 
 def differing(ours, theirs, at=""):
-    """Places where two configs disagree, but for training and for defaults that one leaves out."""
+    """Keys in which two configs differ, except for training settings and omitted defaults."""
     for key in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(key, DEFAULTS.get(key)), theirs.get(key, DEFAULTS.get(key))
         if isinstance(mine, dict) and isinstance(other, dict):
@@ -46,12 +46,12 @@ def differing(ours, theirs, at=""):
         *("slowonly_r50_8x8", "tsm_r50_8seg", "tsn_r50_3seg", "tsn_r50_3seg_224"),
     ],
 )
-def test_the_config_is_the_released_one(reference, model):
+def test_the_config_equals_the_released_one(reference, model):
     ours = json.loads(json.dumps(config_of(reference.architectures[model])))
     assert list(differing(ours, reference.config(model))) == []
 
 
-def test_which_blocks_are_non_local_is_said():
+def test_the_config_lists_the_non_local_blocks():
     backbone = config_of("i3d-nl-r50")["backbone"]
     assert backbone["non_local"] == ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
     assert backbone["non_local_cfg"]["use_scale"] is False
@@ -65,17 +65,17 @@ def test_which_blocks_are_non_local_is_said():
         *(name for name in RESNET3D_CONFIGS if name.startswith("torchvision")),
     ],
 )
-def test_what_mmaction2_does_not_compute_has_no_config(name):
+def test_architectures_without_equivalent_have_no_config(name):
     assert config_of(name, 2) is None
 
 
-def test_other_backbones_are_those_of_timm_and_torchvision():
+def test_other_backbones_are_named_as_in_timm_and_torchvision():
     assert config_of("tsn-tf_efficientnet_b0")["backbone"]["type"] == "timm.tf_efficientnet_b0"
     assert config_of("tsn-torchvision.densenet121")["backbone"]["type"] == "torchvision.densenet121"
     assert [is_plain_resnet(f"tsn-{name}") for name in ("resnet50", "resnet50d", "densenet121")] == [True, False, False]
 
 
-def test_every_3d_model_but_the_named_ones_has_a_config():
+def test_every_3d_model_except_the_listed_ones_has_a_config():
     without = {name for name in (*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS) if config_of(name, 2) is None}
     assert without == {
         *("r2plus1d-r101", "r2plus1d-r152", "r3d-r18", "r2d-r18"),
@@ -90,6 +90,6 @@ def test_normalisation_and_classes_are_the_models_own():
     assert (config["cls_head"]["num_classes"], config["cls_head"]["dropout_ratio"]) == (2, 0.3)
 
 
-def test_it_is_python():
+def test_the_config_is_written_as_python():
     config = config_of("slowfast-r50")
     assert eval(as_python(config), {"dict": dict}) == config

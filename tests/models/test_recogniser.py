@@ -1,4 +1,4 @@
-"""What all models share: float32 logits from a backbone of any precision, and what training may hold."""
+"""All models: float32 logits from a backbone of any precision, and freezing."""
 
 import pytest
 import torch
@@ -18,14 +18,14 @@ class Pooled(nn.Module):
         return self.norm(self.conv(clips)).mean(dim=(2, 3, 4))
 
 
-def test_a_clip_model_gives_float32_logits_whatever_its_backbone_computes_in():
+def test_a_clip_model_gives_float32_logits_for_any_backbone_precision():
     model = ClipModel(Pooled(), 4, 5, 0.5).eval().set_precision(torch.bfloat16)
     assert model.features(torch.randn(2, 3, 4, 8, 8)).dtype == torch.float32
     assert model(torch.randn(2, 3, 4, 8, 8)).shape == (2, 5)
     assert (model.is_2d, model.average_views) == (False, "scores")
 
 
-def test_a_frozen_batch_norm_neither_counts_nor_learns_in_training():
+def test_a_frozen_batch_norm_keeps_statistics_and_weights_in_training():
     model = ClipModel(Pooled(), 4, 5, 0.5)
     model.freeze("batch-norm")
     before = model.backbone.norm.running_mean.clone()
@@ -35,6 +35,6 @@ def test_a_frozen_batch_norm_neither_counts_nor_learns_in_training():
 
 
 @pytest.mark.parametrize(("name", "std"), [("tsn-resnet18", 0.01), ("tsm-resnet18", 0.001)])
-def test_the_classifier_begins_as_the_recipe_says(name, std):
+def test_the_classifier_is_initialised_with_the_given_std(name, std):
     weight = new_model(name, 400).fc.weight
     assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)

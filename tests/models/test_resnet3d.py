@@ -14,7 +14,7 @@ from omnicli.models.weight_names import inflate, to_omni
 
 
 def randomise(model):
-    """Batch-norms as after training, so that a wrong one shows."""
+    """Give batch-norms statistics as after training, so that wrong ones change the output."""
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_(std=0.1)
@@ -43,7 +43,7 @@ def test_torchvisions_video_models_compute_the_same_here(theirs, name):
     ("name", "frames", "left"),
     [("slowonly-r50", 4, 4), ("i3d-r50", 16, 2), ("ircsn-r50", 16, 2), ("r2plus1d-r18", 8, 1), ("r2d-r18", 4, 4)],
 )
-def test_time_is_halved_where_the_design_says_and_nowhere_else(name, frames, left):
+def test_frames_are_halved_only_where_configured(name, frames, left):
     with torch.device("meta"):
         model = ResNet3D(RESNET3D_CONFIGS[name])
         sizes = []
@@ -53,7 +53,7 @@ def test_time_is_halved_where_the_design_says_and_nowhere_else(name, frames, lef
 
 
 @torch.no_grad()
-def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_image():
+def test_an_inflated_network_of_a_still_clip_equals_the_2d_network_of_the_image():
     flat = randomise(timm.create_model("resnet50", num_classes=0))
     # the zeros outside a clip darken its ends, so with a stem of three frames only those in the middle are equal
     config = replace(SLOW_ONLY, first_kernels_t=((1,), (1,), (1,), (1,)), stem_kernel_t=3)
@@ -73,7 +73,7 @@ def test_an_inflated_net_sees_a_still_clip_as_the_2d_net_sees_the_image():
     assert (plain(clip) - flat_features).abs().max() < 1e-5 * flat_features.max()
 
 
-def test_from_scratch_weights_are_kaiming_and_blocks_begin_as_their_shortcut():
+def test_new_weights_are_kaiming_and_blocks_start_as_their_shortcut():
     model = ResNet3D(SLOW_ONLY)
     weight = model.layer3[1].conv1.weight  # (256, 1024, 3, 1, 1): fan out 256 * 3
     assert float(weight.detach().std()) == pytest.approx((2 / (256 * 3)) ** 0.5, rel=0.02)
@@ -83,7 +83,7 @@ def test_from_scratch_weights_are_kaiming_and_blocks_begin_as_their_shortcut():
 
 
 @torch.no_grad()
-def test_a_non_local_block_begins_as_the_identity_and_then_mixes_all_frames():
+def test_a_non_local_block_starts_as_the_identity_and_can_mix_all_frames():
     block = NonLocal(8, is_scaled=True, eps=1e-5).eval()
     torch.nn.init.zeros_(block.bn_out.weight)
     clips = torch.randn(1, 8, 3, 4, 4)
@@ -99,7 +99,7 @@ def test_a_non_local_block_begins_as_the_identity_and_then_mixes_all_frames():
 
 
 @pytest.mark.parametrize("name", ["slowonly-nl-r50", "ircsn-r50", "ipcsn-r50", "r2plus1d-r18", "r2plus1d-r101"])
-def test_every_weight_takes_part(name):
+def test_every_weight_affects_the_output(name):
     model = randomise(ResNet3D(RESNET3D_CONFIGS[name]))
     model(torch.randn(1, 3, 4, 32, 32)).sum().backward()
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []

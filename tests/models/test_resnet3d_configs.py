@@ -1,4 +1,4 @@
-"""The table of 3D ResNets: every row can be built, and is what its name says."""
+"""Every configured 3D ResNet can be built and has its published size."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def on_meta(name):
 
 
 @pytest.mark.parametrize("name", RESNET3D_CONFIGS)
-def test_every_design_has_the_size_that_was_published(name):
+def test_every_config_has_the_published_size(name):
     model = on_meta(name)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count == PARAMETERS.get(name, count)
@@ -40,7 +40,7 @@ def test_non_local_blocks_are_the_second_ones_of_layer2_and_layer3(name, blocks)
     assert sum(isinstance(module, NonLocal) for module in model.modules()) == 5
 
 
-def test_the_small_slow_only_sees_neighbours_in_layer3_and_layer4_only():
+def test_the_small_slow_only_is_temporal_in_layer3_and_layer4_only():
     small, full = on_meta("slowonly-r18w16"), on_meta("slowonly-r18")
     kernels = [layer[0].conv1.kernel_size[0] for layer in small.layers]
     assert kernels == [layer[1].conv2.kernel_size[0] for layer in full.layers] == [1, 1, 3, 3]

@@ -1,4 +1,4 @@
-"""SlowFast: which frames each pathway sees, and in which order they are joined."""
+"""SlowFast: the frames of each pathway, and the order of fusion."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def test_nearest_neighbour_subsampling_takes_every_tau_th_frame_from_the_first()
 
 
 @pytest.mark.parametrize(("name", "slow", "kernel"), [("slowfast-r50", 4, 5), ("slowfast-r50-8x8", 8, 7)])
-def test_each_pathway_sees_its_frames(name, slow, kernel):
+def test_each_pathway_gets_its_frames(name, slow, kernel):
     with torch.device("meta"):
         model = SlowFast(SLOWFAST_CONFIGS[name])
         seen = {}
@@ -27,7 +27,7 @@ def test_each_pathway_sees_its_frames(name, slow, kernel):
 
 
 @torch.no_grad()
-def test_features_are_those_of_the_fast_pathway_then_those_of_the_slow_one():
+def test_features_of_the_fast_pathway_come_first():
     model = SlowFast(SLOWFAST_CONFIGS["slowfast-r50"]).eval()
     clips = torch.randn(1, 3, 32, 32, 32)
     before = model(clips)

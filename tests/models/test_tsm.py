@@ -1,4 +1,4 @@
-"""TSM: which way the channels go, at the ends too, and where."""
+"""TSM: the direction of the shift, its ends, and the blocks that shift."""
 
 import pytest
 import timm
@@ -8,7 +8,7 @@ from omnicli.models.tsm import TSM, ShiftedConv2d, shift
 from omnicli.models.tsn import TSN
 
 
-def test_the_first_fold_is_the_next_frame_the_second_the_last_one_and_the_ends_are_zero():
+def test_channels_move_from_the_next_and_previous_frame_and_the_ends_are_zero():
     clips = torch.randn(2, 5, 19, 3, 3)  # 19 channels: a fold of 2, and a remainder
     shifted = shift(clips.flatten(0, 1), 5).view_as(clips)
     assert torch.equal(shifted[:, :4, :2], clips[:, 1:, :2])
@@ -24,7 +24,7 @@ def tsm(backbone):
 
 
 @pytest.mark.parametrize(("backbone", "count"), [("resnet50", 16), ("resnet101", 33 // 2 + 2)])
-def test_every_block_shifts_and_every_second_in_deep_resnets(backbone, count):
+def test_every_block_shifts_or_every_second_in_deep_resnets(backbone, count):
     with torch.device("meta"):
         model = tsm(backbone)
     blocks = sum(isinstance(module, ShiftedConv2d) for module in model.modules())
@@ -41,7 +41,7 @@ def test_weights_are_named_as_those_of_a_tsn():
 
 
 @torch.no_grad()
-def test_frames_see_their_neighbours_and_clips_do_not():
+def test_features_depend_on_neighbouring_frames_but_not_on_other_clips():
     model = tsm("resnet18").eval()
     clips = torch.randn(2, 3, 4, 32, 32)
     changed = clips.clone()
@@ -60,6 +60,6 @@ def test_logits_are_averaged_over_frames():
     assert not torch.allclose(model(clips), one_by_one, atol=1e-4)
 
 
-def test_a_backbone_that_is_no_resnet_is_refused():
+def test_a_backbone_other_than_a_resnet_is_refused():
     with pytest.raises(ValueError, match="not a ResNet"):
         TSM(timm.create_model("mobilenetv2_035", num_classes=0), 1280, 3)

@@ -1,4 +1,4 @@
-"""TSN: snippets alone, features averaged, then one classifier."""
+"""TSN: independent snippets, averaged features, one classifier."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from omnicli.models.tsn import TSN
 
 
 class Colours(nn.Module):
-    """A backbone whose features are the mean colour, through a batch-norm that would notice training."""
+    """A backbone whose features are the mean colour after a batch-norm, which training mode would change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def test_an_image_is_a_clip_of_one_segment():
     torch.testing.assert_close(model(image), model(image.expand(1, 3, 4, 6, 7)))
 
 
-def test_logits_are_float32_whatever_the_precision():
+def test_logits_are_float32_at_any_precision():
     model = make_tsn().eval().set_precision(torch.bfloat16)
     assert model(torch.randn(1, 3, 2, 4, 4)).dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
@@ -57,7 +57,7 @@ def test_frozen_statistics_stay_in_training(what, moving):
     assert torch.equal(before, model.backbone.norm.running_mean) is not moving
 
 
-def test_freezing_says_which_weights_learn():
+def test_freezing_decides_which_weights_are_trained():
     model = make_tsn()
 
     def learning() -> set[str]:

@@ -1,4 +1,4 @@
-"""Names of other codes, there and back."""
+"""Translation of weight names in both directions."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ NAMES = [*(name for name in RESNET3D_CONFIGS if not name.startswith("torchvision
 
 @pytest.mark.parametrize("name", [*NAMES, "tsm-resnet50", "tsm-resnet101"])
 @pytest.mark.parametrize("layout", ["mmaction2", "mmaction"])
-def test_every_model_comes_back_from_either_layout(name, layout):
+def test_every_model_round_trips_through_both_layouts(name, layout):
     with torch.device("meta"):
         ours = new_model(name, 4).state_dict()
     theirs = from_omni(ours, layout, is_shifted=name.startswith("tsm-"))
@@ -44,7 +44,7 @@ def test_the_table_of_mmaction2_keys(theirs, ours):
     assert ours in to_omni({**marker, theirs: torch.zeros(1)})
 
 
-def test_what_the_data_preprocessor_left_is_not_looked_at():
+def test_data_preprocessor_weights_are_ignored():
     assert bare_names({"data_preprocessor.mean": torch.zeros(3), "module.fc.bias": torch.zeros(1)}).keys() == {
         "fc.bias"
     }
