@@ -75,7 +75,7 @@ def command(
             rule=rule,
             by=auxiliary_label,
             query_names=query_names,
-            on_plan=lambda shares: histogram.extend(histogram_lines(shares, every_class=logging.verbose)),
+            on_balance=lambda balances: histogram.extend(histogram_lines(balances, every_class=logging.verbose)),
         )
 
     deciding = {

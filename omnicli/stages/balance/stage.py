@@ -1,19 +1,19 @@
-"""Class balance of the auxiliary data (Sec. 3.6, resampling; IG-65M Sec. 3.1.1, 4.1.1).
+"""Class balance of the auxiliary data (OmniSource Sec. 3.6; IG-65M Sec. 3.1.1, 4.1.1).
 
     in    auxiliary records, each with a class: pseudo-label, query or human label
-    out   the same records in the same order, each with `weight`, its chance to be drawn; mean 1 over its source
+    out   the same records in the same order, each with `weight`, its chance to be drawn; mean 1 per source
 
 Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source in class k:
 
-    power      weight ∝ N_k^(p-1), so that class k is drawn ∝ N_k · N_k^(p-1) = N_k^p (Sec. 3.6 (2); Table 10: p = 0.2)
-    clipped    weight ∝ min(N_k, N_c) / N_k, so that class k is drawn ∝ min(N_k, N_c) (Sec. 3.6 (1))
-    tail-preserving    of N records in all, every one of a small class; large ones are cut to the size that then fits
+    power      weight ∝ N_k^(p-1): class k is drawn ∝ N_k · N_k^(p-1) = N_k^p (OmniSource Sec. 3.6 (2), Table 10)
+    clipped    weight ∝ min(N_k, N_c) / N_k: class k is drawn ∝ min(N_k, N_c) (OmniSource Sec. 3.6 (1))
+    tail-preserving    keep N records: all of small classes; large classes are cut to the size that then fits
                (IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes")
 
-Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of several classes counts
-for each of its n with 1/n and weighs the mean of theirs (one of them is drawn in training, IG-65M Sec. 3.3), and of two
-queries that mean one class it counts for that with 2/n; small classes leave first, then the heads (where a record fares
-as the smallest of its classes), then weights are taken of what is left; who leaves is decided by a hash of the id.
+Ours: each source is balanced separately, since each is an `--auxiliary`; a record of n classes counts 1/n in each and
+gets the mean of their weights (training draws one of them, IG-65M Sec. 3.3); of n queries, two of one class count 2/n
+in it; small classes are dropped first, then records of head classes (a record belongs to its smallest class), and
+weights are computed from the rest. A hash of the id decides which records leave.
 """
 
 import math
@@ -28,7 +28,15 @@ from omnicli.data.query_labels import QueryNames
 from omnicli.errors import InputError
 from omnicli.reasons import HEAD_CLASS, NOT_DRAWN
 from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares_of_smallest, smallest
-from omnicli.stages.balance.weights import BalanceRule, Class, ClassGroup, Share, Shares, plan, tail_pools
+from omnicli.stages.balance.weights import (
+    BalanceRule,
+    Class,
+    ClassGroup,
+    GroupBalance,
+    GroupBalances,
+    balance_groups,
+    find_head_cuts,
+)
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.multipass.class_fields import ClassFields
 from omnicli.streams.multipass.passes import (
@@ -42,116 +50,119 @@ from omnicli.streams.multipass.passes import (
 )
 
 LabelField = Literal["pseudo_label", "query", "label"]
-Known = tuple[str | None, Any, Any]
-"""What a record says of its class: its source, and the two fields that ``KNOWN`` names."""
+ClassKey = tuple[str | None, Any, Any]
+"""The fields of a record that determine its class: its source, and the two fields that ``CLASS_KEYS`` names."""
 
-KNOWN: Mapping[LabelField, Callable[[ClassFields], Known]] = {
+CLASS_KEYS: Mapping[LabelField, Callable[[ClassFields], ClassKey]] = {
     "pseudo_label": attrgetter("source", "pseudo_label", "pseudo_class"),
     "query": attrgetter("source", "query", "queries"),
     "label": attrgetter("source", "label", "class_name"),
 }
-AS_ASKED = QueryNames()  # every query is a class of its own
-NUM_NAMED = 10  # a source of so many classes is shown class by class, others by tenths
+QUERIES_AS_CLASSES = QueryNames()  # without a map, every query is a class
+NUM_NAMED = 10  # a source with at most this many classes is printed class by class, others by tenths
 
 
 def balance_records(
-    passes: MultipassInput,
+    stream: MultipassInput,
     *,
     rule: BalanceRule,
     by: LabelField,
-    query_names: QueryNames = AS_ASKED,
-    on_plan: Callable[[Shares], None],
+    query_names: QueryNames = QUERIES_AS_CLASSES,
+    on_balance: Callable[[GroupBalances], None],
 ) -> Iterator[Outcome]:
-    """Weigh every record by the size of its class (Sec. 3.6).
+    """Weight every record by the size of its class (OmniSource Sec. 3.6).
 
     Args:
-        passes: the records; gone through twice, three times where some of a class leave or are repeated.
-        rule: how.
-        by: the field that says which class a record counts for: the one that training uses.
-        query_names: what its queries mean.
-        on_plan: told what becomes of every group, when that is known.
+        stream: the records; read twice, or three times if part of a class is dropped or repeated.
+        rule: parameters.
+        by: the field with the class of a record: the one that training uses.
+        query_names: maps queries to class names.
+        on_balance: called once with the decisions for all groups.
 
     Yields:
-        One verdict a record, in order; those that leave: no class, small class, head class, not drawn.
+        One outcome per record, in order; reject reasons: no class, small class, head class, not drawn.
 
     Raises:
         InputError: a class has two names or a name two classes; names file and line.
     """
-    known_by = KNOWN[by]
-    groups, counts = _count(passes, by, query_names)
-    shares, lots = _draw(passes, known_by, groups, counts, rule)
-    on_plan(shares)
-    endings = {known: weight_ending(shares[group].weight) for known, group in groups.items()}
-    whole = {known: _fate(shares[group]) for known, group in groups.items() if group not in lots}
-    for row in passes:
-        seen = row[1]
-        if seen is None:
+    key_of = CLASS_KEYS[by]
+    groups, counts = _count(stream, by, query_names)
+    balances, hashes = _decide_groups(stream, key_of, groups, counts, rule)
+    on_balance(balances)
+    endings = {key: weight_ending(balances[group].weight) for key, group in groups.items()}
+    undrawn = {key: _copies_and_reason(balances[group]) for key, group in groups.items() if group not in hashes}
+    for row in stream:
+        fields = row[1]
+        if fields is None:
             yield reject_unreadable(row)
             continue
-        known = known_by(seen)
-        fate = whole.get(known)
-        if fate is None:
-            if known not in groups:
+        key = key_of(fields)
+        decision = undrawn.get(key)
+        if decision is None:
+            if key not in groups:
                 raise input_changed("a class is new")
-            group = groups[known]
-            fate = _fate(shares[group], lots[group], selection_hash(seen.id, rule.seed))
-        copies, reason = fate
-        yield set_weight(row, endings[known], copies) if copies else reject(row, reason)
+            group = groups[key]
+            decision = _copies_and_reason(balances[group], hashes[group], selection_hash(fields.id, rule.seed))
+        copies, reason = decision
+        yield set_weight(row, endings[key], copies) if copies else reject(row, reason)
 
 
 def _count(
-    passes: MultipassInput, by: LabelField, query_names: QueryNames
-) -> tuple[dict[Known, ClassGroup], Counter[ClassGroup]]:
-    """The first pass: the group of each combination of fields, and the records in each group."""
-    known_by = KNOWN[by]
-    num_known: dict[Known, int] = {}
-    first_seen: dict[Known, str] = {}
-    for _, seen in passes:
-        if seen is None:
+    stream: MultipassInput, by: LabelField, query_names: QueryNames
+) -> tuple[dict[ClassKey, ClassGroup], Counter[ClassGroup]]:
+    """Read the stream once: the group per class key, and the number of records per group."""
+    key_of = CLASS_KEYS[by]
+    num_records: dict[ClassKey, int] = {}
+    first_where: dict[ClassKey, str] = {}
+    for _, fields in stream:
+        if fields is None:
             continue
-        known = known_by(seen)
-        if known in num_known:
-            num_known[known] += 1
+        key = key_of(fields)
+        if key in num_records:
+            num_records[key] += 1
         else:
-            num_known[known] = 1
-            first_seen[known] = passes.where
-    groups = group_by_class(first_seen, by, query_names)
+            num_records[key] = 1
+            first_where[key] = stream.where
+    groups = group_by_class(first_where, by, query_names)
     counts: Counter[ClassGroup] = Counter()
-    for known, count in num_known.items():
-        counts[groups[known]] += count
+    for key, count in num_records.items():
+        counts[groups[key]] += count
     return groups, counts
 
 
 def group_by_class(
-    first_seen: Mapping[Known, str], by: LabelField, query_names: QueryNames = AS_ASKED
-) -> dict[Known, ClassGroup]:
-    """The classes of each combination of fields: names where the stream has them, else integers.
+    first_where: Mapping[ClassKey, str], by: LabelField, query_names: QueryNames = QUERIES_AS_CLASSES
+) -> dict[ClassKey, ClassGroup]:
+    """The classes per class key: names where the stream has them, else integers.
 
     Args:
-        first_seen: FILE:LINE of the first record of each.
-        by: which fields they are.
-        query_names: what queries mean.
+        first_where: FILE:LINE of the first record per class key.
+        by: the field with the class.
+        query_names: maps queries to class names.
 
     Raises:
-        InputError: an integer with two names, or a name with two integers: two streams number their classes apart.
+        InputError: an integer with two names, or a name with two integers, as when two inputs
+            number classes differently.
     """
-    spelled = {known: _spell(known, by, query_names, where) for known, where in first_seen.items()}
+    classes_of_key = {key: _named_classes(key, by, query_names, where) for key, where in first_where.items()}
     names: dict[int, str] = {}
     labels: dict[str, int] = {}
-    for known, where in first_seen.items():
-        for label, name in spelled[known]:
+    for key, where in first_where.items():
+        for label, name in classes_of_key[key]:
             if label is not None and name is not None:
                 first_name, first_label = names.setdefault(label, name), labels.setdefault(name, label)
                 if (first_name, first_label) != (name, label):
                     other = f"{label} is {first_name!r}" if first_name != name else f"{name!r} is {first_label}"
                     raise InputError(f"{where}: class {label} is {name!r} here, but {other} elsewhere in the stream")
     is_drawn = by == "query"
-    return {known: ClassGroup(known[0] or "", _classes(pairs, names, is_drawn)) for known, pairs in spelled.items()}
+    return {key: ClassGroup(key[0] or "", _classes(pairs, names, is_drawn)) for key, pairs in classes_of_key.items()}
 
 
-def _spell(known: Known, by: LabelField, query_names: QueryNames, where: str) -> list[tuple[int | None, str | None]]:
-    """(label, name) of each class a record says it has; one of the two may be missing."""
-    _, first, second = known
+def _named_classes(
+    key: ClassKey, by: LabelField, query_names: QueryNames, where: str
+) -> list[tuple[int | None, str | None]]:
+    """(label, name) per class of a record; one of the two may be missing."""
+    _, first, second = key
     if by == "query":
         return [(None, name) for name in query_names.find_all(first, second)]
     labels = first if isinstance(first, tuple) else () if first is None else (first,)
@@ -165,7 +176,7 @@ def _spell(known: Known, by: LabelField, query_names: QueryNames, where: str) ->
 def _classes(
     pairs: Iterable[tuple[int | None, str | None]], names: Mapping[int, str], is_drawn: bool
 ) -> tuple[Class, ...]:
-    """The classes in one order: each once, or, where one is drawn, in the proportions of the draw."""
+    """The classes, sorted: each once, or in the proportions in which training draws them."""
     found = Counter[Class]()
     for label, name in pairs:
         if name is not None:
@@ -177,76 +188,76 @@ def _classes(
     return tuple(name for name in in_order for _ in range(found[name] // divisor if is_drawn else 1))
 
 
-def _draw(
-    passes: MultipassInput,
-    known_by: Callable[[ClassFields], Known],
-    groups: Mapping[Known, ClassGroup],
+def _decide_groups(
+    stream: MultipassInput,
+    key_of: Callable[[ClassFields], ClassKey],
+    groups: Mapping[ClassKey, ClassGroup],
     counts: Counter[ClassGroup],
     rule: BalanceRule,
-) -> tuple[Shares, dict[ClassGroup, ClassHashes]]:
-    """What becomes of each group, and of whom in it where its records do not all fare alike."""
-    pools = tail_pools(counts, rule)
-    drawn = {group for pool in pools for group in pool.groups if pool.keep}
+) -> tuple[GroupBalances, dict[ClassGroup, ClassHashes]]:
+    """The decision per group, and the selected hashes of groups that are kept or repeated only in part."""
+    cuts = find_head_cuts(counts, rule)
+    drawn = {group for cut in cuts for group in cut.groups if cut.keep}
     if rule.resample is not None:
         drawn = {group for group in counts if group.classes}
-    lots = _lots(passes, known_by, groups, {group: counts[group] for group in drawn}, rule.seed)
+    hashes = _hashes_of_groups(stream, key_of, groups, {group: counts[group] for group in drawn}, rule.seed)
     kept: dict[ClassGroup, int] = {}
-    for pool in pools:
-        parts = [lots.get(group, array("Q")) for group in pool.groups]
-        kept |= zip(pool.groups, shares_of_smallest(parts, pool.keep), strict=True)
-    shares = plan(counts, rule, kept)
-    return shares, {
-        group: ClassHashes(smallest(lots[group], share.keep), smallest(lots[group], share.extra))
-        for group, share in shares.items()
-        if 0 < share.keep < share.count or share.extra
+    for cut in cuts:
+        parts = [hashes.get(group, array("Q")) for group in cut.groups]
+        kept |= zip(cut.groups, shares_of_smallest(parts, cut.keep), strict=True)
+    balances = balance_groups(counts, rule, kept)
+    return balances, {
+        group: ClassHashes(smallest(hashes[group], balance.keep), smallest(hashes[group], balance.extra))
+        for group, balance in balances.items()
+        if 0 < balance.keep < balance.count or balance.extra
     }
 
 
-def _lots(
-    passes: MultipassInput,
-    known_by: Callable[[ClassFields], Known],
-    groups: Mapping[Known, ClassGroup],
+def _hashes_of_groups(
+    stream: MultipassInput,
+    key_of: Callable[[ClassFields], ClassKey],
+    groups: Mapping[ClassKey, ClassGroup],
     drawn: Mapping[ClassGroup, int],
     seed: int,
 ) -> "dict[ClassGroup, array[int]]":
-    """A pass for the lots of groups of so many records each; 8 bytes of memory for each of those records."""
-    lots_of_group = {group: array("Q") for group in drawn}
+    """Read the stream once more for the hashes of some groups; 8 bytes of memory per record."""
+    hashes_of_group = {group: array("Q") for group in drawn}
     if not drawn:
         return {}
-    lots_of_known = {known: lots_of_group[group] for known, group in groups.items() if group in drawn}
-    for _, seen in passes:
-        lots = lots_of_known.get(known_by(seen)) if seen else None
-        if seen and lots is not None:
-            lots.append(selection_hash(seen.id, seed))
-    if any(len(lots) != drawn[group] for group, lots in lots_of_group.items()):
+    hashes_of_key = {key: hashes_of_group[group] for key, group in groups.items() if group in drawn}
+    for _, fields in stream:
+        hashes = hashes_of_key.get(key_of(fields)) if fields else None
+        if fields and hashes is not None:
+            hashes.append(selection_hash(fields.id, seed))
+    if any(len(hashes) != drawn[group] for group, hashes in hashes_of_group.items()):
         raise input_changed("a class has other records")
-    return lots_of_group
+    return hashes_of_group
 
 
-def _fate(share: Share, lots: ClassHashes | None = None, lot: int = 0) -> tuple[int, str]:
-    """How often a record is written, or why it leaves."""
-    if share.reason:
-        return 0, share.reason
-    if lots is None:
-        stays, is_extra = share.keep > 0, False
+def _copies_and_reason(balance: GroupBalance, hashes: ClassHashes | None = None, value: int = 0) -> tuple[int, str]:
+    """How often a record is written, and the reject reason if it is not."""
+    if balance.reason:
+        return 0, balance.reason
+    if hashes is None:
+        stays, is_extra = balance.keep > 0, False
     else:
-        stays, is_extra = lots.keep.takes(lot), lots.extra.takes(lot)
+        stays, is_extra = hashes.keep.takes(value), hashes.extra.takes(value)
     if not stays:
         return 0, HEAD_CLASS
-    copies = share.copies + is_extra
+    copies = balance.copies + is_extra
     return copies, "" if copies else NOT_DRAWN
 
 
-def histogram_lines(shares: Shares, *, every_class: bool = False) -> list[str]:
-    """Classes before and after, a few lines a source: each class if they are few or ``every_class``, else tenths."""
+def histogram_lines(balances: GroupBalances, *, every_class: bool = False) -> list[str]:
+    """Class sizes before and after: a line per class if they are few or with ``every_class``, else per tenth."""
     lines = []
-    for source in sorted({group.source for group in shares}):
+    for source in sorted({group.source for group in balances}):
         before: dict[Class, float] = defaultdict(float)
         after: dict[Class, float] = defaultdict(float)
-        for group, share in shares.items():
+        for group, balance in balances.items():
             for name in group.classes if group.source == source else ():
-                before[name] += share.count / len(group.classes)
-                after[name] += share.mass / len(group.classes)
+                before[name] += balance.count / len(group.classes)
+                after[name] += balance.expected_count / len(group.classes)
         if before:
             compare = _each_class if every_class or len(before) <= NUM_NAMED else _tenths
             largest_first = sorted(before, key=lambda name: (-before[name], str(name)))
@@ -275,5 +286,5 @@ def _tenths(names: list[Class], before: Mapping[Class, float], after: Mapping[Cl
 
 
 def _number(size: float) -> str:
-    """Records of a class; halves and thirds where records have several."""
+    """Size of a class; fractional if records have several classes."""
     return f"{size:,.1f}".removesuffix(".0")

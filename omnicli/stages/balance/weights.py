@@ -1,11 +1,10 @@
-"""How much each class counts (Sec. 3.6, resampling; IG-65M Sec. 3.1.1, 4.1.1): from the sizes of classes to weights.
+"""Weights of records from the sizes of their classes (OmniSource Sec. 3.6; IG-65M Sec. 3.1.1, 4.1.1).
 
-Pure arithmetic on a small table, one row for the records of one source that have the same classes.
+Arithmetic on a small table with one row per source and combination of classes.
 
-Ours: each source is balanced by itself, since each is an `--auxiliary` of its own; a record of n classes counts for
-each with 1/n and weighs the mean of theirs, since training draws one of them (IG-65M Sec. 3.3). Where heads are cut, it
-fares as the smallest of its classes: "retain all videos from tail classes" keeps a record of a head that is of the
-tail, too, and one of heads alone stays as often as a record of the smallest of them does.
+Ours: each source is balanced separately, since each is an `--auxiliary`; a record of n classes counts 1/n in each and
+gets the mean of their weights, since training draws one of them (IG-65M Sec. 3.3). Where head classes are cut, a record
+belongs to its smallest class: "retain all videos from tail classes" also keeps a record that has a head class besides.
 """
 
 import heapq
@@ -24,15 +23,15 @@ Class = int | str  # an integer label, or a name as normalise_class spells it
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceRule:
-    """How classes are balanced. ``max_per_class`` replaces ``power``.
+    """Parameters of class balance. ``max_per_class`` replaces ``power``.
 
     Attributes:
-        power: p of the power law, in [0, 1]; 1 leaves the classes as they are, 0 makes them equal.
+        power: p of N^p, in [0, 1]; 1 keeps the class sizes, 0 makes them equal.
         max_per_class: N_c of the clipped distribution.
-        min_per_class: smaller classes leave (IG-65M, Sec. 3.1.1: at least 50 videos a label).
-        keep_tail: number of records that stay, those of the tail first.
-        resample: write an actual list of so many records instead of weights.
-        seed: decides who leaves and who is repeated.
+        min_per_class: smaller classes are dropped (IG-65M Sec. 3.1.1: at least 50 videos per label).
+        keep_tail: number of records to keep; tail classes come first.
+        resample: write this many records, with repeats, instead of weights.
+        seed: of the choice of dropped and repeated records.
     """
 
     power: float = 0.2
@@ -47,8 +46,8 @@ class ClassGroup(NamedTuple):
     """Records of one source with the same classes; they share one weight.
 
     Attributes:
-        source: of the records.
-        classes: in order; one that two of three queries mean stands there twice.
+        source: name of the source.
+        classes: sorted; a class that two of three queries name is listed twice.
     """
 
     source: str
@@ -56,16 +55,16 @@ class ClassGroup(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Share:
-    """What becomes of the ``count`` records of one group.
+class GroupBalance:
+    """Decision for the ``count`` records of one group.
 
     Attributes:
-        count: records as read.
-        keep: how many stay; the others are the head of their class.
-        copies: how often each that stays is written; 1 but for ``resample``.
-        extra: so many of them once more.
-        weight: of each.
-        reason: why all of them leave, or "".
+        count: records in the input.
+        keep: records to keep; the others are dropped as "head class".
+        copies: how often each kept record is written; 1 without ``resample``.
+        extra: number of records that are written once more.
+        weight: of each record.
+        reason: why the whole group is dropped, or "".
     """
 
     count: int
@@ -76,77 +75,82 @@ class Share:
     reason: str = ""
 
     @property
-    def mass(self) -> float:
-        """Records of this group in an epoch over the balanced source, expected."""
+    def expected_count(self) -> float:
+        """Expected number of records of this group in an epoch over the balanced source."""
         return (self.keep * self.copies + self.extra) * self.weight
 
 
-Shares = Mapping[ClassGroup, Share]
+GroupBalances = Mapping[ClassGroup, GroupBalance]
 NONE_CUT: Mapping[ClassGroup, int] = {}
 
 
-class Pool(NamedTuple):
-    """Records that are cut together: those of one source that have the same smallest class.
+class HeadCut(NamedTuple):
+    """Records of one source with the same smallest class, of which only ``keep`` stay.
 
     Attributes:
-        groups: whose records these are, in order.
-        keep: how many of them stay, whatever their group.
+        groups: of the records, sorted.
+        keep: number of records to keep over all groups.
     """
 
     groups: tuple[ClassGroup, ...]
     keep: int
 
 
-def tail_pools(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[Pool]:
-    """The heads that ``keep_tail`` cuts (IG-65M Sec. 4.1.1); the groups that are in none of them stay whole.
+def find_head_cuts(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[HeadCut]:
+    """The head classes that ``keep_tail`` cuts (IG-65M Sec. 4.1.1); other groups are kept whole.
 
-    Pure, and independent of the order of ``counts``.
+    The result does not depend on the order of ``counts``.
     """
     if rule.keep_tail is None:
         return []
-    shares = _large_enough(counts, rule)
-    sizes = _class_sizes(shares)
-    pools: dict[tuple[float, str, bool, Class], list[ClassGroup]] = defaultdict(list)
-    for group, share in shares.items():
-        if share.keep:
+    balances = _without_small_classes(counts, rule)
+    sizes = _class_sizes(balances)
+    cuts: dict[tuple[float, str, bool, Class], list[ClassGroup]] = defaultdict(list)
+    for group, balance in balances.items():
+        if balance.keep:
             ranks = [(float(sizes[group.source][k]), group.source, isinstance(k, str), k) for k in group.classes]
-            pools[min(ranks)].append(group)
-    smallest_first = sorted(pools)
-    num_records = [sum(counts[group] for group in pools[rank]) for rank in smallest_first]
+            cuts[min(ranks)].append(group)
+    smallest_first = sorted(cuts)
+    num_records = [sum(counts[group] for group in cuts[rank]) for rank in smallest_first]
     quotas = tail_quotas(num_records, [rank[0] for rank in smallest_first], rule.keep_tail)
     return [
-        Pool(tuple(pools[rank]), keep)
+        HeadCut(tuple(cuts[rank]), keep)
         for rank, num, keep in zip(smallest_first, num_records, quotas, strict=True)
         if keep < num
     ]
 
 
-def plan(
+def balance_groups(
     counts: Mapping[ClassGroup, int], rule: BalanceRule, kept: Mapping[ClassGroup, int] = NONE_CUT
-) -> dict[ClassGroup, Share]:
-    """What becomes of each group, from the sizes of all.
+) -> dict[ClassGroup, GroupBalance]:
+    """Balance the classes of every source (OmniSource Sec. 3.6; IG-65M Sec. 3.1.1, 4.1.1).
 
-    Pure, and independent of the order of ``counts``.
+    The result does not depend on the order of ``counts``.
 
     Args:
-        counts: records of each group.
-        rule: how.
-        kept: records that stay of each group of ``tail_pools``.
+        counts: records per group.
+        rule: parameters.
+        kept: records to keep per group of ``find_head_cuts``.
     """
-    shares = _large_enough(counts, rule)
-    # (IG-65M, Sec. 4.1.1) all of the tail, part of the head
+    # IG-65M Sec. 3.1.1: drop classes with too few records
+    balances = _without_small_classes(counts, rule)
+    # IG-65M Sec. 4.1.1: "retain all videos from tail classes and only sub-sample head classes"
     for group, keep in kept.items():
-        shares[group] = replace(shares[group], keep=keep)
-    # (Sec. 3.6) clipped, or ∝ N^p
-    for source in {group.source for group in shares}:
-        shares |= _weighed({group: share for group, share in shares.items() if group.source == source}, rule)
-    return shares if rule.resample is None else _resampled(shares, rule.resample)
+        balances[group] = replace(balances[group], keep=keep)
+    # OmniSource Sec. 3.6: class k is drawn in proportion to min(N_k, N_c) or N_k^p
+    for source in {group.source for group in balances}:
+        balances |= _with_weights(
+            {group: balance for group, balance in balances.items() if group.source == source}, rule
+        )
+    return balances if rule.resample is None else _with_copies(balances, rule.resample)
 
 
-def class_factor(size: float, rule: BalanceRule) -> float:
-    """Weight of a record of a class of ``size`` records, up to a constant of its source (Sec. 3.6).
+def record_weight(size: float, rule: BalanceRule) -> float:
+    """N_k^(p-1), so that the N_k records of class k are drawn in proportion to N_k^p (OmniSource Sec. 3.6).
 
-    >>> class_factor(16, Rule(power=0.5)), class_factor(16, Rule(max_per_class=4))
+    With ``max_per_class`` N_c: min(N_k, N_c) / N_k. Both up to a constant per source; ``size`` is N_k.
+
+    >>> record_weight(16, BalanceRule(power=0.5)), record_weight(16, BalanceRule(max_per_class=4))
     (0.25, 0.25)
     """
     if rule.max_per_class is not None:
@@ -155,15 +159,16 @@ def class_factor(size: float, rule: BalanceRule) -> float:
 
 
 def tail_quotas(num_records: Sequence[int], sizes: Sequence[float], total: int) -> list[int]:
-    """How many records of each pool stay, so that ``total`` do and none is cut whose class is smaller than another's.
+    """Number of records to keep per class, ``total`` in all, such that larger classes are cut first.
 
-    Of M records of a class of size N, the m-th stays once heads are cut to a size of m · N / M or above. The lowest of
-    these stay, of equal ones those of the larger class; so what stays of a smaller total stays of a larger one.
+    The m-th of the M records of a class of size N is kept if head classes are cut to a size of at least m · N / M. The
+    records with the smallest such sizes are kept, among equal ones those of the larger class, so a larger total keeps
+    every record that a smaller one keeps.
 
     Args:
-        num_records: M of each pool.
-        sizes: N of its class, in ascending order; other than M where records have several classes.
-        total: all in all.
+        num_records: M per class.
+        sizes: N per class, ascending; differs from M if records have several classes.
+        total: number of records to keep.
 
     >>> tail_quotas([7, 20, 100], [7, 20, 100], 40)
     [7, 16, 17]
@@ -198,71 +203,71 @@ def tail_quotas(num_records: Sequence[int], sizes: Sequence[float], total: int) 
 
 
 def apportion(masses: Sequence[float], total: int) -> list[int]:
-    """``total`` shared out in proportion, in whole numbers: largest remainders get one more, the earlier of equals.
+    """Split ``total`` in proportion to ``masses`` into whole numbers, by the largest remainder, earlier ones first.
 
     >>> apportion([3.0, 3.0, 1.0], 5)
     [2, 2, 1]
     """
     whole = math.fsum(masses)
-    exact = [total * mass / whole if whole else 0.0 for mass in masses]
-    quotas = [math.floor(share) for share in exact]
+    exact = [total * expected_count / whole if whole else 0.0 for expected_count in masses]
+    quotas = [math.floor(balance) for balance in exact]
     by_remainder = sorted(range(len(exact)), key=lambda index: quotas[index] - exact[index])
     for index in by_remainder[: total - sum(quotas) if whole else 0]:
         quotas[index] += 1
     return quotas
 
 
-def _large_enough(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> dict[ClassGroup, Share]:
-    """All groups in order; whole, or without a class, or of one that is too small (IG-65M, Sec. 3.1.1)."""
-    shares = {group: Share(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
+def _without_small_classes(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> dict[ClassGroup, GroupBalance]:
+    """All groups, sorted; groups without a class or with a small class are dropped (IG-65M Sec. 3.1.1)."""
+    balances = {group: GroupBalance(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
     num_records = Counter[tuple[str, Class]]()
     for group, count in counts.items():
         num_records.update({(group.source, name): count for name in group.classes})
-    for group, share in shares.items():
+    for group, balance in balances.items():
         if not group.classes:
-            shares[group] = Share(share.count, 0, reason=NO_CLASS)
+            balances[group] = GroupBalance(balance.count, 0, reason=NO_CLASS)
         elif any(num_records[group.source, name] < rule.min_per_class for name in group.classes):
-            shares[group] = Share(share.count, 0, reason=SMALL_CLASS)
-    return shares
+            balances[group] = GroupBalance(balance.count, 0, reason=SMALL_CLASS)
+    return balances
 
 
-def _weighed(shares: Mapping[ClassGroup, Share], rule: BalanceRule) -> dict[ClassGroup, Share]:
-    """The groups of one source with weights of mean 1 over the records that stay.
+def _with_weights(balances: Mapping[ClassGroup, GroupBalance], rule: BalanceRule) -> dict[ClassGroup, GroupBalance]:
+    """The groups of one source with weights whose mean over the kept records is 1.
 
-    Ours: 9 digits, so that a line stays short.
+    Ours: 9 significant digits, to keep lines short.
     """
-    sizes = _class_sizes(shares)
+    sizes = _class_sizes(balances)
     factors = {
-        group: math.fsum(class_factor(float(sizes[group.source][name]), rule) for name in group.classes)
+        group: math.fsum(record_weight(float(sizes[group.source][name]), rule) for name in group.classes)
         / len(group.classes)
-        for group, share in shares.items()
-        if share.keep
+        for group, balance in balances.items()
+        if balance.keep
     }
-    total = math.fsum(shares[group].keep * factor for group, factor in factors.items())
-    mean = total / (sum(share.keep for share in shares.values()) or 1)
+    total = math.fsum(balances[group].keep * factor for group, factor in factors.items())
+    mean = total / (sum(balance.keep for balance in balances.values()) or 1)
     return {
-        group: replace(share, weight=float(f"{factors[group] / mean:.9g}")) if group in factors else share
-        for group, share in shares.items()
+        group: replace(balance, weight=float(f"{factors[group] / mean:.9g}")) if group in factors else balance
+        for group, balance in balances.items()
     }
 
 
-def _resampled(shares: Mapping[ClassGroup, Share], total: int) -> dict[ClassGroup, Share]:
-    """An actual list: each group's part of ``total`` is dealt out evenly to its records, which then weigh the same."""
-    staying = [group for group, share in shares.items() if share.keep]
-    quotas = dict(zip(staying, apportion([shares[group].mass for group in staying], total), strict=True))
-    made = dict(shares)
+def _with_copies(balances: Mapping[ClassGroup, GroupBalance], total: int) -> dict[ClassGroup, GroupBalance]:
+    """Distribute each group's part of ``total`` evenly over its records, all with weight 1."""
+    staying = [group for group, balance in balances.items() if balance.keep]
+    quotas = dict(zip(staying, apportion([balances[group].expected_count for group in staying], total), strict=True))
+    balanced = dict(balances)
     for group, quota in quotas.items():
-        copies, extra = divmod(quota, shares[group].keep)
-        made[group] = replace(shares[group], copies=copies, extra=extra, weight=1.0)
-    return made
+        copies, extra = divmod(quota, balances[group].keep)
+        balanced[group] = replace(balances[group], copies=copies, extra=extra, weight=1.0)
+    return balanced
 
 
-def _class_sizes(shares: Shares) -> dict[str, dict[Class, Fraction]]:
-    """N_k of each source; a record of n classes counts for each with 1/n."""
+def _class_sizes(balances: GroupBalances) -> dict[str, dict[Class, Fraction]]:
+    """N_k per source and class; a record of n classes counts 1/n in each."""
     sizes: dict[str, dict[Class, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    for group, share in shares.items():
+    for group, balance in balances.items():
         for name in group.classes:
-            sizes[group.source][name] += Fraction(share.keep, len(group.classes))
+            sizes[group.source][name] += Fraction(balance.keep, len(group.classes))
     return sizes
 
 

@@ -13,8 +13,8 @@ from omnicli.data.auxiliary import read_auxiliary, read_weights
 from omnicli.data.dataloader import Example
 from omnicli.data.query_labels import Queries, QueryNames
 from omnicli.errors import InputError
-from omnicli.stages.balance.stage import AS_ASKED, balance_records, group_by_class, histogram_lines
-from omnicli.stages.balance.weights import BalanceRule, ClassGroup, Share
+from omnicli.stages.balance.stage import QUERIES_AS_CLASSES, balance_records, group_by_class, histogram_lines
+from omnicli.stages.balance.weights import BalanceRule, ClassGroup, GroupBalance
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.multipass.passes import MultipassInput
 from omnicli.streams.read.reader import find_records
@@ -29,12 +29,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("balance")
 
 
-def run(folder, records, by="pseudo_label", query_names=AS_ASKED, **rule):
+def run(folder, records, by="pseudo_label", query_names=QUERIES_AS_CLASSES, **rule):
     """(records written, [(record, reason)] that left)"""
     web = folder / "web.jsonl"
     web.write_text("".join(json.dumps(record) + "\n" for record in records))
     passes = MultipassInput(partial(find_records, [str(web)]), spooled=False)
-    options = {"rule": BalanceRule(**rule), "by": by, "query_names": query_names, "on_plan": lambda shares: None}
+    options = {"rule": BalanceRule(**rule), "by": by, "query_names": query_names, "on_balance": lambda shares: None}
     verdicts = list(balance_records(passes, **options))
     assert len(verdicts) == len(records)
     kept = [json.loads(line) for line, copies, _ in verdicts for _ in range(copies)]
@@ -53,8 +53,8 @@ def test_training_draws_classes_by_n_to_the_p_from_the_weights_that_are_written(
     examples = [Example(Record(record), record["pseudo_label"]) for record in kept]
     target = [Example(Record({"id": str(number)}), 0) for number in range(100)]
     sources = [TrainingSource("target", target, 10), TrainingSource("web", examples, 20, read_weights(examples, "web"))]
-    plan = JointSampler(sources, ratio=(1, 2))
-    rows = np.concatenate([step[0].rows for epoch in range(20) for step in plan.steps(epoch)])
+    balance_groups = JointSampler(sources, ratio=(1, 2))
+    rows = np.concatenate([step[0].rows for epoch in range(20) for step in balance_groups.steps(epoch)])
     assert len(rows) == 20 * 200
     drawn = np.bincount([examples[row].label for row in rows], minlength=3)
     expected = len(rows) * sizes**power / (sizes**power).sum()
@@ -275,13 +275,16 @@ def test_a_class_that_appears_between_passes_is_refused(tmp_path):
     passes = MultipassInput(partial(find_records, [str(web)]), spooled=False)
     rewrite = lambda shares: web.write_text('{"id":"a","pseudo_label":2}\n')  # noqa: E731
     with pytest.raises(InputError, match="the input changed while it was read"):
-        list(balance_records(passes, rule=BalanceRule(), by="pseudo_label", on_plan=rewrite))
+        list(balance_records(passes, rule=BalanceRule(), by="pseudo_label", on_balance=rewrite))
 
 
 def test_few_classes_are_shown_each_and_many_by_tenths():
-    few = {ClassGroup("gg", ("a",)): Share(300, 300, weight=0.5), ClassGroup("gg", ("b",)): Share(100, 100, weight=2.5)}
+    few = {
+        ClassGroup("gg", ("a",)): GroupBalance(300, 300, weight=0.5),
+        ClassGroup("gg", ("b",)): GroupBalance(100, 100, weight=2.5),
+    }
     assert histogram_lines(few) == ["gg: a: 300 records, 75.0% -> 37.5%", "gg: b: 100 records, 25.0% -> 62.5%"]
-    many = {ClassGroup("", (k,)): Share(k + 1, k + 1, weight=1 / (k + 1)) for k in range(20)}
+    many = {ClassGroup("", (k,)): GroupBalance(k + 1, k + 1, weight=1 / (k + 1)) for k in range(20)}
     title, before, after = histogram_lines(many)
     assert title == "20 classes of 1 to 20 records; share of each tenth of the classes, largest first"
     assert before.split()[:3] == ["before", "18.6%", "16.7%"]

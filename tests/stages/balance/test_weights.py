@@ -13,11 +13,11 @@ from omnicli.reasons import HEAD_CLASS, NO_CLASS, NOT_DRAWN, SMALL_CLASS
 from omnicli.stages.balance.weights import (
     BalanceRule,
     ClassGroup,
-    Share,
+    GroupBalance,
     apportion,
-    class_factor,
-    plan,
-    tail_pools,
+    balance_groups,
+    find_head_cuts,
+    record_weight,
     tail_quotas,
 )
 
@@ -44,39 +44,39 @@ def one_source(sizes):
 
 
 def planned(counts, rule):
-    """The plan when lots take the first groups of a pool first."""
+    """The balance_groups when hashes take the first groups of a cut first."""
     kept = {}
-    for pool in tail_pools(counts, rule):
-        left = pool.keep
-        for group in pool.groups:
+    for cut in find_head_cuts(counts, rule):
+        left = cut.keep
+        for group in cut.groups:
             kept[group] = min(left, counts[group])
             left -= kept[group]
-    return plan(counts, rule, kept)
+    return balance_groups(counts, rule, kept)
 
 
 def drawn_shares(shares):
     """How often each class is drawn when records are drawn by weight."""
-    masses = [share.mass for share in shares.values()]
-    return [mass / sum(masses) for mass in masses]
+    masses = [share.expected_count for share in shares.values()]
+    return [expected_count / sum(masses) for expected_count in masses]
 
 
 @given(sizes_of_classes, powers)
 def test_a_class_is_drawn_in_proportion_to_its_size_to_the_power(sizes, power):
-    shares = plan(one_source(sizes), BalanceRule(power=power))
+    shares = balance_groups(one_source(sizes), BalanceRule(power=power))
     expected = [size**power for size in sizes]  # not size ** (1 + power): a weight is given to each of N records
     assert drawn_shares(shares) == pytest.approx([share / sum(expected) for share in expected], rel=1e-6)
 
 
 @given(sizes_of_classes, st.integers(1, 3000))
 def test_a_clipped_class_is_drawn_as_if_it_had_no_more_than_so_many(sizes, cap):
-    shares = plan(one_source(sizes), BalanceRule(max_per_class=cap))
+    shares = balance_groups(one_source(sizes), BalanceRule(max_per_class=cap))
     expected = [min(size, cap) for size in sizes]
     assert drawn_shares(shares) == pytest.approx([share / sum(expected) for share in expected], rel=1e-6)
 
 
 @given(counts_of_groups, powers, st.none() | st.integers(1, 500))
 def test_weights_have_mean_1_over_the_records_of_each_source(counts, power, cap):
-    shares = plan(counts, BalanceRule(power=power, max_per_class=cap))
+    shares = balance_groups(counts, BalanceRule(power=power, max_per_class=cap))
     for source in {group.source for group in counts}:
         staying = [share for group, share in shares.items() if group.source == source and not share.reason]
         if staying:
@@ -86,8 +86,10 @@ def test_weights_have_mean_1_over_the_records_of_each_source(counts, power, cap)
 
 @given(sizes_of_classes)
 def test_power_1_leaves_the_crawl_as_it_is_and_power_0_makes_classes_equal(sizes):
-    assert {share.weight for share in plan(one_source(sizes), BalanceRule(power=1.0)).values()} == {1.0}
-    assert drawn_shares(plan(one_source(sizes), BalanceRule(power=0.0))) == pytest.approx([1 / len(sizes)] * len(sizes))
+    assert {share.weight for share in balance_groups(one_source(sizes), BalanceRule(power=1.0)).values()} == {1.0}
+    assert drawn_shares(balance_groups(one_source(sizes), BalanceRule(power=0.0))) == pytest.approx(
+        [1 / len(sizes)] * len(sizes)
+    )
 
 
 @given(counts_of_groups, rules, st.randoms(use_true_random=False))
@@ -101,8 +103,8 @@ def test_a_plan_does_not_depend_on_the_order_of_the_stream(counts, rule, order):
 def test_one_source_does_not_change_the_weights_of_another(counts, rule):
     rule = BalanceRule(power=rule.power, max_per_class=rule.max_per_class, min_per_class=rule.min_per_class)
     alone = {group: count for group, count in counts.items() if group.source == "gg"}
-    shares = plan(counts, rule)
-    assert {group: shares[group] for group in alone} == plan(alone, rule)
+    shares = balance_groups(counts, rule)
+    assert {group: shares[group] for group in alone} == balance_groups(alone, rule)
 
 
 @given(counts_of_groups, rules)
@@ -123,13 +125,13 @@ def test_every_group_is_accounted_for(counts, rule):
 
 def test_a_record_of_several_classes_weighs_the_mean_of_them():
     counts = {ClassGroup("", (0,)): 90, ClassGroup("", (0, 1)): 20}  # N_0 = 100, N_1 = 10
-    first, both = (share.weight for share in plan(counts, BalanceRule(power=0.5)).values())
+    first, both = (share.weight for share in balance_groups(counts, BalanceRule(power=0.5)).values())
     assert both / first == pytest.approx((100**-0.5 + 10**-0.5) / 2 / 100**-0.5)
 
 
 def test_small_classes_leave_by_their_number_of_records_and_do_not_count_for_the_others():
     counts = {ClassGroup("", (0,)): 49, ClassGroup("", (1,)): 50, ClassGroup("", ()): 3, ClassGroup("", (2, 3)): 50}
-    shares = plan(counts, BalanceRule(min_per_class=50))
+    shares = balance_groups(counts, BalanceRule(min_per_class=50))
     assert [share.reason for share in shares.values()] == [NO_CLASS, SMALL_CLASS, "", ""]
     assert shares[ClassGroup("", (1,))].weight < shares[ClassGroup("", (2, 3))].weight  # 50 against 25 and 25
 
@@ -160,32 +162,32 @@ def sequential_quotas(sizes, total):
 
 
 pools_of_records = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=9).map(
-    lambda pools: sorted(pools, key=lambda pool: pool[1])
+    lambda cuts: sorted(cuts, key=lambda cut: cut[1])
 )
 
 
 @given(pools_of_records, st.integers(0, 400))
-def test_quotas_are_those_of_all_records_in_the_order_in_which_they_would_stay(pools, total):
-    num_records, sizes = zip(*pools, strict=True)
-    places = [(Fraction(m * size, num), -k) for k, (num, size) in enumerate(pools) for m in range(1, num + 1)]
+def test_quotas_are_those_of_all_records_in_the_order_in_which_they_would_stay(cuts, total):
+    num_records, sizes = zip(*cuts, strict=True)
+    places = [(Fraction(m * size, num), -k) for k, (num, size) in enumerate(cuts) for m in range(1, num + 1)]
     stay = Counter(-k for _, k in sorted(places)[:total])
-    assert tail_quotas(num_records, sizes, total) == [stay[k] for k in range(len(pools))]
+    assert tail_quotas(num_records, sizes, total) == [stay[k] for k in range(len(cuts))]
 
 
 def test_a_head_is_cut_though_many_of_its_records_have_a_rare_class_too():
     rare = {ClassGroup("", ("a", f"x{i:03d}")): 10 for i in range(100)}
     counts = {ClassGroup("", ("a",)): 400, ClassGroup("", ("b",)): 600, **rare}  # N_a = 900, N_b = 600
-    pools = tail_pools(counts, BalanceRule(keep_tail=1500))
-    assert [pool.groups for pool in pools] == [(ClassGroup("", ("b",)),), (ClassGroup("", ("a",)),)]
-    rates = [pool.keep / counts[pool.groups[0]] for pool in pools]
+    cuts = find_head_cuts(counts, BalanceRule(keep_tail=1500))
+    assert [cut.groups for cut in cuts] == [(ClassGroup("", ("b",)),), (ClassGroup("", ("a",)),)]
+    rates = [cut.keep / counts[cut.groups[0]] for cut in cuts]
     assert rates[0] == pytest.approx(1.5 * rates[1], rel=0.01)  # to one size
-    assert sum(pool.keep for pool in pools) == 500
+    assert sum(cut.keep for cut in cuts) == 500
 
 
 def test_small_groups_of_two_heads_are_cut_with_the_smaller_head():
     counts = {ClassGroup("", ("a",)): 1000, ClassGroup("", ("b",)): 500, ClassGroup("", ("c",)): 90}
     counts |= {ClassGroup("", ("a", "a", "b")): 10, ClassGroup("", ("a", "b")): 20}
-    [middle, large] = tail_pools(counts, BalanceRule(keep_tail=690))
+    [middle, large] = find_head_cuts(counts, BalanceRule(keep_tail=690))
     assert set(middle.groups) == {ClassGroup("", ("a", "a", "b")), ClassGroup("", ("a", "b")), ClassGroup("", ("b",))}
     assert middle.keep / 530 < 0.65 and large.keep / 1000 < 0.35
     assert middle.keep + large.keep == 600
@@ -193,7 +195,7 @@ def test_small_groups_of_two_heads_are_cut_with_the_smaller_head():
 
 @given(counts_of_groups, st.integers(0, 3000))
 def test_every_record_of_a_class_that_is_not_cut_stays(counts, total):
-    cut = {group: pool for pool in tail_pools(counts, BalanceRule(keep_tail=total)) for group in pool.groups}
+    cut = {group: cut for cut in find_head_cuts(counts, BalanceRule(keep_tail=total)) for group in cut.groups}
     sizes = Counter()
     for group, count in counts.items():
         sizes.update({(group.source, name): Fraction(count, len(group.classes)) for name in group.classes})
@@ -206,8 +208,8 @@ def test_every_record_of_a_class_that_is_not_cut_stays(counts, total):
 def test_whole_numbers_are_shared_out_exactly_and_nobody_is_off_by_one(masses, total):
     quotas = apportion(masses, total)
     assert sum(quotas) == total
-    for mass, quota in zip(masses, quotas, strict=True):
-        assert abs(quota - total * mass / sum(masses)) < 1 + 1e-6
+    for expected_count, quota in zip(masses, quotas, strict=True):
+        assert abs(quota - total * expected_count / sum(masses)) < 1 + 1e-6
 
 
 def test_equal_remainders_go_to_the_first():
@@ -217,20 +219,20 @@ def test_equal_remainders_go_to_the_first():
 
 def test_a_list_has_class_shares_of_the_weights_and_weighs_the_same():
     counts = {ClassGroup("", (0,)): 1000, ClassGroup("", (1,)): 10}
-    shares = plan(counts, BalanceRule(power=0.0, resample=201))
+    shares = balance_groups(counts, BalanceRule(power=0.0, resample=201))
     assert [share.keep * share.copies + share.extra for share in shares.values()] in ([101, 100], [100, 101])
     assert {share.weight for share in shares.values()} == {1.0}
     assert shares[ClassGroup("", (1,))].copies == 10
 
 
 def test_factors_are_the_paper_s():
-    assert class_factor(float(Fraction(32)), BalanceRule(power=0.2)) == pytest.approx(32**0.2 / 32)
-    assert class_factor(6000.0, BalanceRule(max_per_class=5000)) == pytest.approx(5 / 6)
-    assert class_factor(60.0, BalanceRule(max_per_class=5000)) == 1.0
+    assert record_weight(float(Fraction(32)), BalanceRule(power=0.2)) == pytest.approx(32**0.2 / 32)
+    assert record_weight(6000.0, BalanceRule(max_per_class=5000)) == pytest.approx(5 / 6)
+    assert record_weight(60.0, BalanceRule(max_per_class=5000)) == 1.0
 
 
 def test_a_share_counts_what_is_drawn():
-    assert Share(count=10, keep=4, copies=2, extra=3, weight=0.5).mass == 5.5
+    assert GroupBalance(count=10, keep=4, copies=2, extra=3, weight=0.5).expected_count == 5.5
     assert len({NO_CLASS, SMALL_CLASS, HEAD_CLASS, NOT_DRAWN}) == 4
 
 
