@@ -81,7 +81,7 @@ def command(
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter import filter_records
         from omnicli.streams.class_names import ClassIndex
-        from omnicli.streams.shards.features import leaving_as_media
+        from omnicli.streams.shards.features import output_as_media
 
         score, names = None, model.class_names() or ()
         if teachers:
@@ -91,7 +91,7 @@ def command(
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
             return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
 
-        return leaving_as_media(stage, streams.root) if as_media else stage
+        return output_as_media(stage, streams.root) if as_media else stage
 
     spec = StageSpec(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream, observe=count_confidence,

@@ -91,7 +91,7 @@ def command(
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.streams.class_names import ClassIndex
-        from omnicli.streams.shards.features import leaving_as_media
+        from omnicli.streams.shards.features import output_as_media
 
         score, queries = None, None
         if teachers:
@@ -101,7 +101,7 @@ def command(
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
             return segment_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
 
-        segmented = leaving_as_media(stage, streams.root) if as_media else stage
+        segmented = output_as_media(stage, streams.root) if as_media else stage
         if streams.shards_dir is None:
             return segmented
         from omnicli.stages.pack import PackOptions, packed_stage

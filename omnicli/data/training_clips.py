@@ -15,7 +15,7 @@ from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record
-from omnicli.streams.shards.features import MAKERS, check_backbone, maker_of
+from omnicli.streams.shards.features import BACKBONE_ATTRIBUTES, check_backbone, describe_backbone
 from omnicli.streams.shards.reader import open_shard
 
 Crop = Literal["random-resized", "multi-scale", "random"]
@@ -163,10 +163,10 @@ def _check_backbone(record: Record, path: str, backbone: str | None, looks: str)
     """The features of a shard are those of the backbone. Raises InputError."""
     attributes = open_shard(path).attributes
     if backbone is None:
-        if any(attributes.get(name) for name in MAKERS):  # what says nothing of itself is taken
+        if any(attributes.get(name) for name in BACKBONE_ATTRIBUTES):  # shards without any are accepted
             raise InputError(
-                f"{record.where}: features by {maker_of(attributes)}, and --init scratch draws other weights, which "
-                "the classifier would not fit; give --init what omni features had"
+                f"{record.where}: features by {describe_backbone(attributes)}, and --init scratch draws other weights, "
+                "which the classifier would not fit; give --init what omni features had"
             )
         return
     advice = "give the --model and --init that omni features had"

@@ -18,7 +18,7 @@ from omnicli.media.source import open_media
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import in_turn
+from omnicli.streams.shards.features import read_stored_or_media
 
 
 def score_records(
@@ -50,7 +50,7 @@ def score_records(
         UsageError: a row of features, and ``views`` that has no effect on it.
     """
     reader = FeatureRowReader(models, views.root)
-    return in_turn(
+    return read_stored_or_media(
         records,
         rows=partial(score_feature_rows, reader=reader, views=views, skip=skip, on_drop=on_drop),
         media=partial(

@@ -26,7 +26,7 @@ from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.media.video import nearest_frames
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import in_turn
+from omnicli.streams.shards.features import read_stored_or_media
 
 CHUNK_FRAMES = 16  # frames that a 2D model receives together
 READ_AHEAD = 2  # chunks per worker that may wait for the model
@@ -85,7 +85,7 @@ def score_videos(
         ModelError: a row of features for a model that does not score single frames.
     """
     reader = FeatureRowReader(models, sampling.root)
-    return in_turn(
+    return read_stored_or_media(
         records,
         rows=partial(_score_rows, reader=reader, sampling=sampling, skip=skip, on_drop=on_drop),
         media=partial(

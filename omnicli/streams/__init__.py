@@ -1,1 +1,1 @@
-"""Records on the move: inputs, outputs and their journal, sharding, HDF5 shards."""
+"""Streams of records: readers, outputs and their journal, parts of the input, HDF5 shards."""

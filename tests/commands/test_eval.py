@@ -130,7 +130,7 @@ def test_scores_go_neither_over_the_rows_of_other_stages_nor_beside_another_run(
     assert omni("features", "--checkpoint", teacher, "--shards", tmp_path / "f", media).exit_code == 0
     result = omni("eval", "--checkpoint", teacher, "--shards", tmp_path / "f", world / "target" / "val")
     assert (result.exit_code, result.stdout) == (73, "")
-    assert "f/00000.h5 is there already" in result.stderr
+    assert "f/00000.h5 already exists" in result.stderr
     with hold_shards(tmp_path / "s", ""):
         result = omni("eval", "--checkpoint", teacher, "--shards", tmp_path / "s", world / "target" / "val")
     assert (result.exit_code, result.stdout) == (1, "")

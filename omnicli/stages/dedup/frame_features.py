@@ -11,7 +11,7 @@ from omnicli.errors import InputError
 from omnicli.inference.protocols import ExtractFeatures
 from omnicli.inference.scorer import half_precision
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import StoredFeatures, in_turn, is_stored
+from omnicli.streams.shards.features import StoredFeatures, is_stored, read_stored_or_media
 
 NUM_CROPS = 5
 
@@ -37,7 +37,7 @@ class FrameReader:
 
     Args:
         load: loads the model when the first image or video comes, and gives ``scoring.extract_features`` with it.
-        maker: which model that is, as shards of features tell it (``stored_features.MAKERS``).
+        maker: which model that is, as shards of features tell it (``stored_features.BACKBONE_ATTRIBUTES``).
         root: folder that relative paths start from.
     """
 
@@ -68,7 +68,7 @@ class FrameReader:
         Raises:
             InputError: features of another model, or of another width, than the first ones read.
         """
-        return in_turn(records, rows=self._read_rows, media=partial(self._read_media, on_drop=on_drop))
+        return read_stored_or_media(records, rows=self._read_rows, media=partial(self._read_media, on_drop=on_drop))
 
     def read_crops(
         self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop
@@ -89,7 +89,7 @@ class FrameReader:
         for record in records:
             features, times, made_of = self._stored.read(record)
             if record["path"] != self._checked:
-                self._check(record, self._stored.maker(record), features.shape[1])
+                self._check(record, self._stored.backbone(record), features.shape[1])
                 self._checked = record["path"]
             yield FrameFeatures(record, features, times, made_of)
 

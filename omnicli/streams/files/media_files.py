@@ -1,4 +1,4 @@
-"""Bytes of a record's media: a plain file, or a member of a tar."""
+"""The bytes of a record's media: a file, or a member of a tar."""
 
 import errno
 import os
@@ -24,9 +24,7 @@ _REASONS = {
 
 
 def media_path(record: Mapping[str, Any], root: str | None = None) -> str:
-    """Where the record's media lies: ``path``, behind ``root`` where it is relative.
-
-    The record itself keeps its ``path`` without the root.
+    """The file of a record's media: its ``path``, relative to ``root``.
 
     Raises:
         InputError: the record has no ``path``; names file and line.
@@ -41,7 +39,7 @@ def media_path(record: Mapping[str, Any], root: str | None = None) -> str:
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole file, or tar member ``x.tar#member``; a file whose name really holds the ``#`` comes first.
+    """The content of a file, or of a tar member ``x.tar#member`` if no file has this name.
 
     Raises:
         MediaError: "no such file", "empty file", "permission denied", "is a directory", ...
@@ -61,7 +59,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """The file or tar member, open for reading and seeking.
+    """Open a file or tar member for reading and seeking.
 
     Raises:
         MediaError: as ``read_bytes``.
@@ -80,7 +78,7 @@ def open_binary(path: str) -> BinaryIO:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Why a file cannot be read, in a few words of ours, without its path.
+    """Why a file cannot be read, in a few words without its path.
 
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.jpg"))
     'no such file'
@@ -91,10 +89,10 @@ def reason_of(error: OSError | ValueError) -> str:
 
 
 def open_regular(path: str | bytes) -> int:
-    """A descriptor of a regular file; never waits on a FIFO.
+    """Open a regular file and return its descriptor; does not wait for a FIFO.
 
     Raises:
-        OSError: it cannot be opened, is a directory or no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
@@ -106,7 +104,7 @@ def open_regular(path: str | bytes) -> int:
 
 
 def _open(path: str) -> int | None:
-    """A descriptor, or None where the path can only be a tar member. Raises MediaError."""
+    """A descriptor, or None if the path may be a tar member. Raises MediaError."""
     try:
         return open_regular(path)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""What a file is, from its first bytes: crawls are full of pages called .jpg and videos called .gif."""
+"""The type of a file by its first bytes: crawls contain web pages named .jpg and videos named .gif."""
 
 HEAD_BYTES = 512  # three packets of an MPEG transport stream; a page's <html> is within it
 
-# Only to tell a list or JSONL from a page saved as x.jpg, never to tell what a medium is.
+# Distinguish a list or JSONL from a web page saved as x.jpg; the content decides the media kind.
 MEDIA_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".asf", ".mpg", ".mpeg", ".ts", ".m2ts"),
@@ -55,7 +55,7 @@ _RIFF = {b"WEBP": ("image", "WebP"), b"AVI ": ("video", "AVI"), b"WAVE": (None, 
 
 
 def sniff(head: bytes) -> tuple[str | None, str]:
-    """The media kind of a file and what it is, by magic numbers alone.
+    """The media kind of a file and its type, by magic numbers.
 
     Args:
         head: the first ``HEAD_BYTES`` bytes, or all of a shorter file.
@@ -89,7 +89,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
 
 
 def _sniff_brand(head: bytes) -> tuple[str | None, str]:
-    """ISO base media: the major brand, and where that is the neutral ``mif1`` or ``msf1`` the compatible ones."""
+    """Kind and type of an ISO base media file: by its major brand, and by the compatible ones for ``mif1``."""
     size = int.from_bytes(head[:4], "big")
     brand = head[8:12]
     compatible = {head[i : i + 4] for i in range(16, min(size, len(head)), 4)}
@@ -103,14 +103,14 @@ def _sniff_brand(head: bytes) -> tuple[str | None, str]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Sync bytes a packet apart: 188 bytes, or 192 with the time stamp of M2TS."""
+    """True if sync bytes are one packet apart: 188 bytes, or 192 with the time stamp of M2TS."""
     return (head[0] == 0x47 and head[188:189] == b"G" and head[376:377] in (b"G", b"")) or (
         head[4:5] == b"G" and head[196:197] == b"G" and head[388:389] in (b"G", b"")
     )
 
 
 def _describe_rest(head: bytes) -> str:
-    """Words for the reject's reason: text of some kind, or binary."""
+    """The type of a file without a magic number, for the reason of a reject."""
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return "pickle"
     if not head.strip(b"\0"):
@@ -129,7 +129,7 @@ def _describe_rest(head: bytes) -> str:
 
 
 def is_text(head: bytes) -> bool:
-    """True if the bytes read as UTF-8 text (the last character may be cut) without control characters."""
+    """True for UTF-8 text without control characters; the last character may be truncated."""
     for cut in range(4):
         try:
             text = head[: len(head) - cut].decode("utf-8")

@@ -1,4 +1,4 @@
-"""Members of tars by name, read in place: a table by offset, no unpacking."""
+"""Members of tars, read by name without unpacking: a table of their offsets."""
 
 import errno
 import io
@@ -12,12 +12,12 @@ from typing import BinaryIO, cast
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.files.tar_headers import Member, walk_members
 
-TABLES_KEPT = 16  # tars whose members are remembered in this process
+TABLES_KEPT = 16  # tars that stay open in this process
 
 
 @dataclass
 class _Table:
-    """An open tar and where its members lie; the handle closes when the last reader lets go."""
+    """An open tar and the offsets of its members; closed when it is not used any more."""
 
     handle: int
     stamp: tuple[int, int, int]
@@ -32,9 +32,9 @@ _tables_lock = threading.Lock()
 
 
 def split_member(path: str) -> tuple[str, str] | None:
-    """``x.tar#member`` as (tar, member), or None where no part before a ``#`` is a file.
+    """Split ``x.tar#member`` into (tar, member); None if no text before a ``#`` is a file.
 
-    The caller tries the literal path first: an image may be called ``a.tar#1.jpg``.
+    The caller tries the whole path first, since an image may be named ``a.tar#1.jpg``.
     """
     at = path.find("#")
     while at > 0:
@@ -45,12 +45,12 @@ def split_member(path: str) -> tuple[str, str] | None:
 
 
 def open_member(path: str) -> bytes:
-    """The content of ``x.tar#member``. Safe to call from many threads.
+    """The content of ``x.tar#member``; can be called from many threads.
 
-    Where a name occurs twice, the later one counts, as it does when unpacking.
+    If a name occurs twice, the later member is read, as when unpacking.
 
     Raises:
-        MediaError: no such tar or member, or it is cut or sparse.
+        MediaError: no such tar or member, or it is truncated, sparse or a link.
     """
     table, member = _find(path)
     content = os.pread(table.handle, member.size, member.offset)
@@ -60,17 +60,17 @@ def open_member(path: str) -> bytes:
 
 
 def open_member_stream(path: str) -> BinaryIO:
-    """The content of ``x.tar#member`` as a seekable file that reads only what is asked for.
+    """Open ``x.tar#member`` as a seekable file that is read on demand.
 
     Raises:
-        MediaError: no such tar or member, or it is cut or sparse.
+        MediaError: no such tar or member, or it is truncated, sparse or a link.
     """
     table, member = _find(path)
     return cast(BinaryIO, io.BufferedReader(_MemberFile(table, member), buffer_size=1 << 16))
 
 
 class _MemberFile(io.RawIOBase):
-    """A window on the tar; has its own position, so windows do not disturb each other."""
+    """A member as a raw file with its own position, independent of other members."""
 
     def __init__(self, table: _Table, member: Member) -> None:
         self._table = table
@@ -115,11 +115,11 @@ def _find(path: str) -> tuple[_Table, Member]:
 
 
 def _table(tar: str) -> _Table:
-    """The members of the tar, remembered until the file changes."""
+    """The table of the tar, cached until the file changes."""
     try:
         status = Path(tar).stat()
         stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-        with _tables_lock:  # held while reading the headers: threads that want the same tar must not each scan it
+        with _tables_lock:  # also while reading the headers, so that threads do not read the same tar twice
             known = _tables.get(tar)
             if known is None or known.stamp != stamp:
                 members = {member.name: member for member in walk_members(tar)}

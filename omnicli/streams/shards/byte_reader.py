@@ -1,7 +1,7 @@
-"""Bytes of an HDF5 dataset, read where they lie in the file.
+"""Bytes of an HDF5 dataset, read directly from the file.
 
-HDF5 takes longer to find 16 kB than to read them, and lets one thread in at a time. Bytes that nothing has packed lie
-in the file as they are, in chunks: asking where a chunk begins is all that is left to HDF5.
+HDF5 needs more time to find 16 kB than to read them, and serves one thread at a time. An uncompressed dataset is stored
+in chunks of plain bytes, so HDF5 is only asked where a chunk begins.
 """
 
 import os
@@ -10,11 +10,10 @@ import h5py
 
 
 class StoredBytes:
-    """A dataset (B,) of bytes that does not change any more; may be read from many threads.
+    """A finished dataset (B,) of bytes; can be read from many threads.
 
     Args:
-        dataset: of uint8, in an open file. Ours: if it is compressed, or the file is not one of this machine's, HDF5
-            reads it.
+        dataset: of uint8, in an open file. Ours: HDF5 reads it if it is compressed or not in a plain file.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -30,17 +29,17 @@ class StoredBytes:
         """Bytes [begin, end).
 
         Raises:
-            OSError: they do not lie within the dataset, or the file is shorter than it says.
+            OSError: the range is outside the dataset, or the file is truncated.
         """
         if not 0 <= begin <= end <= self._num_bytes:
             raise OSError(f"bytes {begin} to {end} of {self._num_bytes}")
         parts = []
         while begin < end and self._handle >= 0:
             within = begin % self._chunk_bytes
-            place = self._dataset.id.get_chunk_info_by_coord((begin - within,)).byte_offset
-            if place is None:  # never written
+            offset = self._dataset.id.get_chunk_info_by_coord((begin - within,)).byte_offset
+            if offset is None:  # never written
                 break
-            part = os.pread(self._handle, min(end - begin, self._chunk_bytes - within), place + within)
+            part = os.pread(self._handle, min(end - begin, self._chunk_bytes - within), offset + within)
             if not part:
                 raise OSError("the file ends before its frames")
             parts.append(part)

@@ -1,4 +1,4 @@
-"""Features that an earlier run stored: from a record that is a row of a shard to its arrays, many rows at a time."""
+"""Stored features: the arrays of a record that is a row of a shard, read many rows at a time."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import groupby
@@ -15,17 +15,21 @@ from omnicli.streams.stage_run import Stage
 
 T = TypeVar("T")
 
-ROWS_AT_ONCE = 256  # read together where rows are asked for one after the other
-MAKERS = ("backbone", "weights", "checkpoint")  # attributes that say which model a shard's features are of
+ROWS_AT_ONCE = 256  # read together if rows are requested in order
+BACKBONE_ATTRIBUTES = (
+    "backbone",
+    "weights",
+    "checkpoint",
+)  # of a shard, which identify the model of its features
 
 
 class FeatureRow(NamedTuple):
-    """One row.
+    """One row of a shard.
 
     Attributes:
         features: (F, D) float16.
         times: (F,) float64 seconds.
-        made_of: the record as it was when the features were made: its ``path`` is the image's or the video's.
+        made_of: the record whose features were made; its ``path`` is that of the image or video.
     """
 
     features: np.ndarray
@@ -60,13 +64,14 @@ def check_backbone(
     if not _is_same_backbone(attributes, digests, signature):
         of_weights = "weights of its own" if weights is None else weights[:12] or "ImageNet"
         raise InputError(
-            f"{record.where}: features by {maker_of(attributes)}, and {model} is {signature} of {of_weights}; {advice}"
+            f"{record.where}: features by {describe_backbone(attributes)}, "
+            f"and {model} is {signature} of {of_weights}; {advice}"
         )
 
 
 def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | None], signature: str) -> bool:
     """True for features of this backbone; shards of older versions store ``looks`` only in part."""
-    made_with = _digest_in(attributes)
+    made_with = _weights_digest(attributes)
     if made_with not in digests:
         return False
     if attributes.get("looks"):
@@ -75,31 +80,31 @@ def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | N
     return bool(made_with) if backbone is None else signature.startswith(f"tsn-{backbone} ")
 
 
-def maker_of(attributes: Mapping[str, Any]) -> str:
-    """Who made the features of a shard, for people."""
-    made_with = _digest_in(attributes)
+def describe_backbone(attributes: Mapping[str, Any]) -> str:
+    """The backbone and weights of a shard's features, for messages."""
+    made_with = _weights_digest(attributes)
     looks = attributes.get("looks") or attributes.get("backbone")
     return f"{looks} of {made_with[:12] or 'ImageNet'}" if looks else made_with[:12] or "ImageNet"
 
 
 def is_stored(record: Record) -> bool:
-    """True for a record whose features lie in a shard."""
+    """True for a record whose features are in a shard."""
     return record.get("media") == "features"
 
 
-def in_turn(
+def read_stored_or_media(
     records: Iterable[Record],
     *,
     rows: Callable[[Iterable[Record]], Iterator[T]],
     media: Callable[[Iterable[Record]], Iterator[T]],
 ) -> Iterator[T]:
-    """What ``rows`` gives of records whose features are stored, and ``media`` of the others, in the order of all."""
+    """Apply ``rows`` to records with stored features and ``media`` to the others, and yield all in input order."""
     for stored, run in groupby(records, key=is_stored):
         yield from (rows if stored else media)(run)
 
 
 def as_media(record: Record, made_of: Record) -> Record:
-    """A row as the image or video it was made of, with all else that the record carries."""
+    """The record of a row with ``path`` and ``media`` of the image or video that it was made of."""
     made = record.derive()
     for field in ("path", "row", "media"):
         made.pop(field, None)
@@ -107,8 +112,8 @@ def as_media(record: Record, made_of: Record) -> Record:
     return made
 
 
-def leaving_as_media(stage: Stage, root: str | None) -> Stage:
-    """The stage, with rows that leave it ``as_media``; rows that cannot be read are dropped."""
+def output_as_media(stage: Stage, root: str | None) -> Stage:
+    """The stage with each output row replaced by ``as_media``; rows that cannot be read are dropped."""
 
     def run(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
         stored = StoredFeatures(root)
@@ -127,10 +132,10 @@ def leaving_as_media(stage: Stage, root: str | None) -> Stage:
 
 
 class StoredFeatures:
-    """Reads rows of feature shards; those asked for in order are read in runs.
+    """Reads rows of feature shards, many at once if they are requested in order.
 
     Args:
-        root: folder that relative paths of shards start from.
+        root: folder of relative paths.
     """
 
     def __init__(self, root: str | None = None) -> None:
@@ -153,18 +158,18 @@ class StoredFeatures:
             self._next = row + len(self._rows)
         return self._rows[row - self._first]
 
-    def maker(self, record: Record) -> dict[str, Any]:
-        """Which model the shard's features are of: the ``MAKERS`` its attributes tell."""
+    def backbone(self, record: Record) -> dict[str, Any]:
+        """The ``BACKBONE_ATTRIBUTES`` of the record's shard."""
         attributes = self.attributes(record)
-        return {name: attributes[name] for name in MAKERS if attributes.get(name) is not None}
+        return {name: attributes[name] for name in BACKBONE_ATTRIBUTES if attributes.get(name) is not None}
 
     def attributes(self, record: Record) -> dict[str, Any]:
-        """All that the record's shard says of itself."""
+        """The attributes of the record's shard."""
         return open_shard(media_path(record, self._root)).attributes
 
 
-def _digest_in(attributes: Mapping[str, Any]) -> str:
-    """Of the file whose weights made the features; "" for ImageNet's."""
+def _weights_digest(attributes: Mapping[str, Any]) -> str:
+    """SHA-256 of the weights that made the features; "" for those of ImageNet."""
     return attributes.get("checkpoint") or attributes.get("weights") or ""
 
 

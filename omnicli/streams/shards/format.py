@@ -1,4 +1,4 @@
-"""One HDF5 shard file: what marks it as ours, and how it is written."""
+"""The file format of HDF5 shards: attributes, and the writer of one file."""
 
 import contextlib
 import json
@@ -18,12 +18,12 @@ from omnicli.streams.write.atomic import rename_synced
 FORMAT = "omni-shard"
 VERSION = 1
 KINDS = ("features", "scores", "frames")
-PENDING_BYTES = 4 << 20  # held in memory before they are appended to the open shard
-CHUNK_BYTES = 1 << 18  # HDF5 chunk; small enough that reading one row is cheap
+PENDING_BYTES = 4 << 20  # collected in memory before they are written
+CHUNK_BYTES = 1 << 18  # of an HDF5 chunk: small, so that reading one row is cheap
 
 
 class OpenShard:
-    """The file being written, under a hidden temporary name."""
+    """A shard that is being written, under a hidden temporary name."""
 
     def __init__(self, path: Path, attributes: Mapping[str, Any]) -> None:
         self.path = path
@@ -43,24 +43,24 @@ class OpenShard:
         self._frames_end = 0
 
     def add(self, record: Record) -> int:
-        """Append the record's line and arrays; returns its row."""
+        """Append the record's line and arrays, and return its row."""
         arrays = record.arrays or {}
         row = self.num_rows
         match self._kind:
             case "features":
-                self._hold_features(arrays["features"], arrays["times"])
+                self._add_features(arrays["features"], arrays["times"])
             case "scores":
-                self._hold("scores", np.asarray(arrays["scores"], np.float32)[None])  # (1, K)
+                self._collect("scores", np.asarray(arrays["scores"], np.float32)[None])  # (1, K)
             case _:
-                self._hold_frames(arrays["frames"], arrays.get("times"), arrays.get("span_sec", (np.nan, np.nan)))
-        self._hold_line(format_record(record)[:-1])
+                self._add_frames(arrays["frames"], arrays.get("times"), arrays.get("span_sec", (np.nan, np.nan)))
+        self._add_line(format_record(record)[:-1])
         self.num_rows += 1
         if self._pending_bytes >= PENDING_BYTES:
             self._flush()
         return row
 
     def finish(self) -> None:
-        """Close it, make it safe on disk and give it its name."""
+        """Close the file, sync it, and rename it to its final name."""
         self._flush()
         self._file.close()
         with self._partial.open("rb") as file:
@@ -68,46 +68,46 @@ class OpenShard:
         rename_synced(self._partial, self.path)
 
     def discard(self) -> None:
-        """Close it and leave nothing."""
+        """Close and remove the file."""
         if self._file is not None:
             with contextlib.suppress(OSError, RuntimeError, ValueError):
                 self._file.close()
         self._partial.unlink(missing_ok=True)
 
-    def _hold_line(self, line: bytes) -> None:
+    def _add_line(self, line: bytes) -> None:
         self._pending.setdefault("records", []).append(line)
         self._pending_bytes += len(line)
         self.num_bytes += len(line)
 
-    def _hold(self, name: str, rows: np.ndarray) -> None:
+    def _collect(self, name: str, rows: np.ndarray) -> None:
         self._pending.setdefault(name, []).append(rows)
         self._pending_bytes += rows.nbytes
         self.num_bytes += rows.nbytes
 
-    def _hold_features(self, features: np.ndarray, times: np.ndarray) -> None:
+    def _add_features(self, features: np.ndarray, times: np.ndarray) -> None:
         features = np.asarray(features, np.float16)  # (F, D)
         times = np.asarray(times, np.float64)  # (F,)
         if features.ndim != 2 or times.shape != features.shape[:1]:
             raise ValueError(f"features must be (F, D) and times (F,), got {features.shape} and {times.shape}")
-        self._hold("features", features)
-        self._hold("times", times)
-        self._hold("counts", np.array([len(features)], np.int64))
+        self._collect("features", features)
+        self._collect("times", times)
+        self._collect("counts", np.array([len(features)], np.int64))
 
-    def _hold_frames(self, frames: Sequence[bytes], times: np.ndarray | None, span_sec: Sequence[float]) -> None:
+    def _add_frames(self, frames: Sequence[bytes], times: np.ndarray | None, span_sec: Sequence[float]) -> None:
         times = np.full(len(frames), np.nan) if times is None else np.asarray(times, np.float64)  # (F,)
         if times.shape != (len(frames),):
             raise ValueError(f"{len(frames)} frames need as many times, got {times.shape}")
         lengths = [len(frame) for frame in frames]
         offsets = self._frames_end + np.cumsum([0, *lengths], dtype=np.int64)
-        self._hold("frames", np.frombuffer(b"".join(frames), np.uint8))
-        self._hold("offsets", offsets if self.num_rows == 0 else offsets[1:])
-        self._hold("times", times)
-        self._hold("counts", np.array([len(lengths)], np.int64))
-        self._hold("spans", np.array([span_sec], np.float64))  # (1, 2)
+        self._collect("frames", np.frombuffer(b"".join(frames), np.uint8))
+        self._collect("offsets", offsets if self.num_rows == 0 else offsets[1:])
+        self._collect("times", times)
+        self._collect("counts", np.array([len(lengths)], np.int64))
+        self._collect("spans", np.array([span_sec], np.float64))  # (1, 2)
         self._frames_end += sum(lengths)
 
     def _flush(self) -> None:
-        """Append what is held to the datasets: few large writes instead of one for each record."""
+        """Write the collected rows to the datasets."""
         for name, parts in self._pending.items():
             if name == "records":
                 lines = np.empty(len(parts), object)
@@ -136,7 +136,7 @@ class OpenShard:
 
 
 def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
-    """Attributes as Python values. Raises InputError."""
+    """The attributes of a shard as Python values. Raises InputError if it is not a shard of this version."""
     if "records" not in file:
         raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
     attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
@@ -150,7 +150,7 @@ def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
 
 
 def stage_of(path: Path) -> str | None:
-    """The subcommand that wrote the shard; None where nobody can tell."""
+    """The subcommand that wrote the shard; None if it cannot be read."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return str(checked_attributes(file, str(path))["stage"])
@@ -159,7 +159,7 @@ def stage_of(path: Path) -> str | None:
 
 
 def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What HDF5 can hold: text and numbers as they are, None left out, everything else as JSON."""
+    """Values that HDF5 can store: text and numbers unchanged, other values as JSON, without None."""
     plain: dict[str, Any] = {}
     for name, value in provenance.items():
         if value is not None:
@@ -169,8 +169,8 @@ def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def named_errors(directory: Path) -> Iterator[None]:
-    """Errors of writing as OutputError; HDF5 reports a full disk as RuntimeError too."""
+def shard_errors(directory: Path) -> Iterator[None]:
+    """Turn errors of writing into OutputError. HDF5 may report a full disk as RuntimeError."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,7 +1,7 @@
-"""Shards that lie where a run is to write: overwritten only with the output that names them, by one run at a time.
+"""Existing shards in the folder of a run: overwritten only with the output that names them, by one run at a time.
 
-Lines point into shards by name and row. Were another run to write ``DIR/00000.h5`` anew, the lines of the first would
-silently stand for other frames.
+Lines refer to shards by file name and row. If another run replaced ``DIR/00000.h5``, the lines of the first run would
+silently refer to other frames.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ import msgspec
 from omnicli.errors import OutputError
 from omnicli.streams.files.media_files import open_binary
 from omnicli.streams.read.line_reader import read_lines
-from omnicli.streams.shards.format import named_errors, stage_of
-from omnicli.streams.write.locks import open_alone
+from omnicli.streams.shards.format import shard_errors, stage_of
+from omnicli.streams.write.locks import open_locked
 
 ROW_FIELD = b'"row":'
 
@@ -25,7 +25,7 @@ class _Row(msgspec.Struct):
 
 
 def find_shards(directory: Path, prefix: str) -> list[Path]:
-    """``PREFIX00000.h5`` and its successors that are there, in order."""
+    """The existing shards ``PREFIX00000.h5``, ``PREFIX00001.h5``, ..., in order."""
     folder, name = (directory / f"{prefix}x").parent, Path(f"{prefix}x").name[:-1]
     if not folder.is_dir():
         return []
@@ -35,9 +35,9 @@ def find_shards(directory: Path, prefix: str) -> list[Path]:
 
 @contextlib.contextmanager
 def hold_shards(directory: Path, prefix: str) -> Iterator[None]:
-    """Let no other process write shards of this prefix during the block; of other prefixes, it may.
+    """Lock the shards of this prefix against other processes during the block.
 
-    A killed run leaves ``.PREFIX00000.h5.lock``, an empty file that keeps nobody out.
+    A killed run leaves ``.PREFIX00000.h5.lock``, an empty file that does not lock anything.
 
     Raises:
         OmniError: another process is writing them.
@@ -45,9 +45,9 @@ def hold_shards(directory: Path, prefix: str) -> Iterator[None]:
     """
     first = directory / f"{prefix}00000.h5"
     lock = first.with_name(f".{first.name}.lock")
-    with named_errors(directory):
+    with shard_errors(directory):
         first.parent.mkdir(parents=True, exist_ok=True)
-        file = open_alone(lock, str(directory))
+        file = open_locked(lock, str(directory))
     with file:
         try:
             yield
@@ -57,35 +57,35 @@ def hold_shards(directory: Path, prefix: str) -> Iterator[None]:
 
 
 def refuse_shards_of_others(directory: Path, prefix: str, out: Path | None) -> None:
-    """Check that no other list can name the shards about to be written.
+    """Check that no other output names the shards of this prefix.
 
     Args:
         directory: of ``--shards``.
         prefix: of the file names.
-        out: the output, perhaps of a finished run, which is overwritten with its shards; None: stdout.
+        out: the output, which may exist and is overwritten with its shards; None for stdout.
 
     Raises:
-        OutputError: there are shards, and ``out`` does not name them.
+        OutputError: shards exist that ``out`` does not name.
     """
     found = find_shards(directory, prefix)
     ours = {path.resolve() for path in (*found, directory / f"{prefix}00000.h5")}  # the first may have been removed
     if found and not (out is not None and _first_shard_of(out) in ours):
-        raise _is_there(found[0])
+        raise _exists(found[0])
 
 
 def refuse_shards_of_other_stages(directory: Path, prefix: str, stage: str) -> None:
-    """Check the same for a stage whose own lines name media: it overwrites what it wrote, nothing else.
+    """Check that this stage wrote all shards of this prefix, for a stage whose lines name media.
 
     Raises:
-        OutputError: another stage wrote one of the shards that are there, or nobody can tell which.
+        OutputError: another stage wrote a shard, or a shard cannot be read.
     """
     for path in find_shards(directory, prefix):
         if stage_of(path) != stage:
-            raise _is_there(path)
+            raise _exists(path)
 
 
 def remove_later_shards(directory: Path, prefix: str, num_shards: int) -> None:
-    """Remove those of a longer run before, which no line names any more. Raises OutputError."""
+    """Remove the shards of a longer, earlier run, which no line names any more. Raises OutputError."""
     for path in find_shards(directory, prefix):
         if int(path.stem[-5:]) >= num_shards:
             try:
@@ -94,15 +94,15 @@ def remove_later_shards(directory: Path, prefix: str, num_shards: int) -> None:
                 raise OutputError(f"{path}: cannot remove: {error.strerror}") from None
 
 
-def _is_there(path: Path) -> OutputError:
+def _exists(path: Path) -> OutputError:
     return OutputError(
-        f"{path} is there already, and lines of an earlier run may name it; "
-        "give --shards another folder, or remove its shards first"
+        f"{path} already exists, and lines of an earlier run may name it; "
+        "use another folder for --shards, or remove its shards first"
     )
 
 
 def _first_shard_of(out: Path) -> Path | None:
-    """The shard that the first line with a row names."""
+    """The shard in the first line that names a row, or None."""
     if not out.is_file():
         return None
     with open_binary(str(out)) as file:
@@ -113,7 +113,7 @@ def _first_shard_of(out: Path) -> Path | None:
                 try:
                     named = msgspec.json.decode(line, type=_Row)
                 except msgspec.MsgspecError:
-                    return None  # no output of ours
+                    return None  # not written by omni
                 if named.row is not None and named.path:
                     return Path(named.path).resolve()
     return None

@@ -1,15 +1,15 @@
-"""HDF5 shards: records with arrays beside them, each file complete in itself.
+"""HDF5 shards: records with their arrays. Each file can be read alone.
 
     records    (R,) variable-length UTF-8, the JSON lines in order
     counts     (R,) int64, frames of each record            (kinds features and frames)
     features   (ΣF, D) float16, times (ΣF,) float64 seconds (kind features)
     scores     (R, K) float32                               (kind scores)
-    frames     (bytes,) uint8, JPEG files end to end, offsets (ΣF + 1,) int64, times (ΣF,) float64 seconds,
-               spans (R, 2) float64 seconds: [start, end) of the record; NaN where unknown (kind frames)
+    frames     (bytes,) uint8, concatenated JPEG files, offsets (ΣF + 1,) int64, times (ΣF,) float64 seconds,
+               spans (R, 2) float64 seconds: [start, end) of the record; NaN if unknown (kind frames)
 
 Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance:
 options as JSON text, seed, checkpoint's SHA-256. A shard is written under a temporary name and renamed when it is
-closed: a killed HDF5 writer leaves a file that cannot be read, so nobody may ever see one.
+closed, since a killed HDF5 writer leaves a file that cannot be read.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
 
 
 class ShardReader:
-    """One shard, opened for reading; can be read from many threads.
+    """An open shard; can be read from many threads.
 
     Attributes:
         path: as given.
         kind: "features", "scores" or "frames".
-        attributes: stage, kind, options and the rest, as they were written.
+        attributes: as they were written.
 
     Raises:
-        InputError: missing, unreadable, or not a shard of this version; names the file and what is wrong.
+        InputError: missing, unreadable, or not a shard of this version; names the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -82,13 +82,13 @@ class ShardReader:
 
     @property
     def records(self) -> Iterator[Record]:
-        """Every record, from the first; ``path``, ``row`` and ``media`` say where its arrays lie (not for scores)."""
+        """All records in order; ``path``, ``row`` and ``media`` refer to their arrays (except in kind scores)."""
         for start in range(0, len(self), READ_ROWS):
             records = self.stored_records(start, start + READ_ROWS)
             yield from (as_row(record, self.kind, self.path, row) for row, record in enumerate(records, start))
 
     def num_frames(self, row: int) -> int:
-        """Frames the record has: of features or of images."""
+        """Number of frames of one record."""
         return int(self._counts[row])
 
     def features(self, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,7 @@ class ShardReader:
             return self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
 
     def stored_records(self, start_row: int, stop_row: int) -> list[Record]:
-        """Records as they were when their arrays were made; ``path`` is that of their media."""
+        """Records as they were written, with the ``path`` of their media."""
         with _damage(self.path):
             lines = self._records[start_row:stop_row]
         return [parse_record(line, origin=self.path, line_number=row) for row, line in enumerate(lines, start_row + 1)]
@@ -117,7 +117,7 @@ class ShardReader:
             return np.asarray(self._arrays["scores"][row])
 
     def frames(self, row: int, frame_indices: Sequence[int] | None = None) -> list[bytes]:
-        """The JPEG files of one record: all in order, or those at ``frame_indices``."""
+        """The JPEG files of one record: all, or those at ``frame_indices``."""
         start, stop = self._range(row, "frames")
         if start == stop:
             return []
@@ -131,13 +131,13 @@ class ShardReader:
         return [packed[begin:end] for begin, end in pairwise(bounds)]
 
     def frame_times(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
-        """(F,) float64 when each frame is shown, and [start, end) of all of them, seconds; NaN where unknown."""
+        """(F,) float64 times of the frames, and [start, end) of the record, in seconds; NaN if unknown."""
         start, stop = self._range(row, "frames")
         with _damage(self.path):
             return self._arrays["times"][start:stop], tuple(self._spans[row].tolist())
 
     def _range(self, row: int, kind: str) -> tuple[int, int]:
-        """First and last + 1 frame of the row. Raises InputError."""
+        """The frames [start, stop) of a row. Raises InputError."""
         if kind != self.kind:
             raise InputError(f"{self.path}: holds {self.kind}, not {kind}")
         if not 0 <= row < len(self):
@@ -146,19 +146,19 @@ class ShardReader:
 
 
 def read_shard(path: str) -> Iterator[Record]:
-    """The records of a shard, closed at the end; see ``ShardReader.records``."""
+    """Yield the records of a shard and close it; see ``ShardReader.records``."""
     with ShardReader(path) as reader:
         yield from reader.records
 
 
 def open_shard(path: str) -> ShardReader:
-    """A reader that stays open for this process, for rows asked for one at a time; the last 64 do.
+    """A reader that stays open, for single rows. The last 64 shards stay open.
 
     Raises:
         InputError: as ``ShardReader``.
     """
     try:
-        status = os.stat(path)  # noqa: PTH116 (a name may hold what Path refuses)
+        status = os.stat(path)  # noqa: PTH116 (Path refuses some names)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {reason_of(error)}") from None
     return _open_once(path, status.st_ino, status.st_mtime_ns)
@@ -166,19 +166,19 @@ def open_shard(path: str) -> ShardReader:
 
 @lru_cache(maxsize=64)
 def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
-    """A shard that was written anew under its old name is another one."""
+    # inode and time are part of the cache key, so that a replaced shard is opened again
     return ShardReader(path)
 
 
 def as_row(record: Record, kind: str, path: str, row: int) -> Record:
-    """The record, pointing at its arrays; an image stays an image when its pixels are packed."""
+    """The record with ``path``, ``row`` and ``media`` of its arrays; packed images keep the media "image"."""
     if kind == "scores":
         made = record.derive()
     else:
         is_packed_image = kind == "frames" and record.get("media") == "image"
         made = record.derive(path=path, row=row, media="image" if is_packed_image else MEDIA_OF_KIND[kind])
         if record.get("id") is None and record.get("path") is not None:
-            made["id"] = normalise_id(record["path"])  # not the shard's, which may be renamed
+            made["id"] = normalise_id(record["path"])  # of the media, since shards may be renamed
     made.arrays = None
     return made
 
@@ -196,7 +196,7 @@ def _why_not_opened(path: str, error: OSError) -> str:
 
 @contextlib.contextmanager
 def _damage(path: str) -> Iterator[None]:
-    """Errors of HDF5 while reading as InputError."""
+    """Turn errors of reading into InputError."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,1 +1,1 @@
-"""Outputs that appear whole, and the journal of a run that can be resumed."""
+"""Atomic outputs, and the journal of a run that can be resumed."""

@@ -1,4 +1,4 @@
-"""Files that one process holds: while it does, no other writes what they stand for."""
+"""Lock files, so that two processes do not write the same output."""
 
 import fcntl
 import os
@@ -8,17 +8,17 @@ from typing import BinaryIO
 from omnicli.errors import OmniError
 
 
-def open_alone(path: Path, name: str) -> BinaryIO:
-    """A file open for appending, made if missing, and locked until it is closed or the process ends, however it does.
+def open_locked(path: Path, name: str) -> BinaryIO:
+    """Open a file for appending and lock it until it is closed or the process ends. The file is created if missing.
 
-    On a file system without locks it is open all the same: the user's care.
+    On a file system without locks the file is opened without one.
 
     Args:
         path: of the file.
-        name: what is being written, for the message.
+        name: of the output, for the message.
 
     Raises:
-        OmniError: another process holds it.
+        OmniError: another process has locked it.
         OSError: it cannot be opened.
     """
     while True:
@@ -28,13 +28,13 @@ def open_alone(path: Path, name: str) -> BinaryIO:
         except BlockingIOError:
             file.close()
             raise OmniError(
-                f"{name}: another process is writing it (it holds {path}); wait for it or write elsewhere"
+                f"{name}: another process is writing it (it has locked {path}); wait for it or write elsewhere"
             ) from None
         except OSError:
             return file
         if _is_at(path, file):
             return file
-        file.close()  # who held it removed or renamed it before letting go
+        file.close()  # the other process removed or renamed the file before it closed it
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:

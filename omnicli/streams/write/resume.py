@@ -1,9 +1,9 @@
-"""The journal of ``-o FILE``: a run killed at any moment goes on where its state says, to the same bytes.
+"""The journal of ``-o FILE``: a killed run is resumed from its saved state and writes the same bytes.
 
-Beside the output NAME lie ``.NAME.part`` and ``.NAME.rejects.part`` (plain JSONL so far) and ``.NAME.state``: how many
-input records are behind us, the chained digest of their lines, the lengths of the parts, the counters. The state is
-replaced only after the parts are synced, so it never promises bytes that are not on disk; what the parts hold beyond it
-is cut off on the next start.
+Beside the output NAME are ``.NAME.part`` and ``.NAME.rejects.part`` (uncompressed JSONL) and ``.NAME.state``: the
+number of input records read, the chained digest of their lines, the lengths of the part files, and the counters. The
+state is replaced after the part files are synced, so it never counts bytes that are not on disk. A resumed run
+truncates the part files to these lengths.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ import msgspec
 
 from omnicli.errors import OmniError, OutputError
 from omnicli.streams.write.atomic import named_errors, open_atomic, publish
-from omnicli.streams.write.locks import open_alone
+from omnicli.streams.write.locks import open_locked
 
 STATE_VERSION = 1
 
 
 class State(msgspec.Struct):
-    """What is certain to be on disk. ``finished``: only the parts' publication may be missing."""
+    """The saved state. ``finished``: only the renaming of the part files may be missing."""
 
     version: int
     options: dict[str, Any]
@@ -40,7 +40,7 @@ class State(msgspec.Struct):
 
 @dataclass
 class PartWriter:
-    """Lines of a part file; ``length`` counts the bytes of whole lines."""
+    """Writes lines to a part file; ``length`` counts the bytes of complete lines."""
 
     file: BinaryIO
     path: Path
@@ -53,12 +53,12 @@ class PartWriter:
         self.length += len(line)
 
     def flush(self) -> None:
-        """Hand what is buffered to the operating system."""
+        """Flush the buffer."""
         with named_errors(str(self.path)):
             self.file.flush()
 
     def sync(self) -> None:
-        """Put every byte on disk."""
+        """Flush the buffer and sync the file to disk."""
         self.flush()
         with named_errors(str(self.path)):
             os.fsync(self.file.fileno())
@@ -66,12 +66,12 @@ class PartWriter:
 
 @dataclass
 class Journal:
-    """Parts and state of one output file.
+    """Part files and state of one output file.
 
     Attributes:
-        kept: writer of the part that becomes the output.
-        rejects: writer of the part that becomes ``--rejects``; None without it.
-        resumed: the state this run goes on from; None at a fresh start.
+        kept: writer of the part file that becomes the output.
+        rejects: writer of the part file that becomes ``--rejects``; None without it.
+        resumed: the state that this run resumes; None for a new run.
     """
 
     out: Path
@@ -84,30 +84,30 @@ class Journal:
 
     @classmethod
     def open(cls, out: Path, *, rejects: Path | None, options: Mapping[str, Any], resume: bool) -> "Journal":
-        """Start or go on writing ``out``.
+        """Start or resume writing ``out``.
 
         Args:
             out: the output; links are followed.
-            rejects: where ``--rejects`` will appear; its part lies beside ``out``.
-            options: everything that changes the output, as JSON values; a state made with others is refused.
-            resume: False throws an earlier state away.
+            rejects: the file of ``--rejects``; its part file is beside ``out``.
+            options: all options that change the output, as JSON values; they must equal those of the saved state.
+            resume: False discards a saved state.
 
         Raises:
             OmniError: an earlier run used other options (names them), or another process is writing this output.
             OutputError: the folder cannot be written.
         """
-        options = {**options, "rejects": rejects is not None}  # a run that goes on cannot write those already gone
+        options = {**options, "rejects": rejects is not None}  # a resumed run cannot write earlier rejects
         final = Path(os.path.realpath(out))
         if final.is_dir():
-            raise OutputError(f"{out}: is a folder; end it with / to write one output file an input file")
+            raise OutputError(f"{out}: is a folder; end it with / to write one output file per input file")
         kept_path, rejects_path, state_path = (
             final.with_name(f".{final.name}.{suffix}") for suffix in ("part", "rejects.part", "state")
         )
         with contextlib.ExitStack() as on_error:
             kept = _open_part(kept_path, out)
             on_error.callback(kept.file.close)
-            for unborn in final.parent.glob(f"{glob.escape(f'.{state_path.name}')}.*.tmp"):
-                unborn.unlink(missing_ok=True)  # of a run killed while it saved; the lock on the part is ours
+            for leftover in final.parent.glob(f"{glob.escape(f'.{state_path.name}')}.*.tmp"):
+                leftover.unlink(missing_ok=True)  # of a run killed while saving; it has no lock any more
             state = _read_state(state_path, out, options) if resume else None
             rejects_part = _open_part(rejects_path, out) if rejects else None
             if rejects_part:
@@ -117,16 +117,16 @@ class Journal:
             if state is None:
                 state_path.unlink(missing_ok=True)
             if state is None or not state.finished:
-                _cut(kept, state.kept_bytes if state else 0)
+                _truncate(kept, state.kept_bytes if state else 0)
                 if rejects_part:
-                    _cut(rejects_part, state.rejects_bytes if state else 0)
+                    _truncate(rejects_part, state.rejects_bytes if state else 0)
             on_error.pop_all()
         return cls(out, rejects, options, kept, rejects_part, state_path, state)
 
     def save(
         self, *, consumed: int, digest: str, shards: int, counters: Mapping[str, int], finished: bool = False
     ) -> None:
-        """Promise that everything up to ``consumed`` is on disk. Raises OutputError."""
+        """Sync the part files and save the state after ``consumed`` records. Raises OutputError."""
         self.kept.sync()
         if self.rejects:
             self.rejects.sync()
@@ -145,9 +145,9 @@ class Journal:
             file.write(msgspec.json.encode(state))
 
     def publish(self) -> None:
-        """Make the outputs of the finished parts and forget the journal; ``save(finished=True)`` comes before.
+        """Rename the finished part files to the outputs and remove the state, after ``save(finished=True)``.
 
-        Killed in between, the next start finds the finished state and publishes what is still a part.
+        If the process is killed in between, the next run publishes the remaining part files.
 
         Raises:
             OutputError: an output cannot be written.
@@ -159,7 +159,7 @@ class Journal:
         self.state_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave the parts and the state for the next run."""
+        """Close the part files and keep them, with the state, for the next run."""
         for part in (self.kept, self.rejects):
             if part is not None and not part.file.closed:
                 part.flush()
@@ -167,40 +167,40 @@ class Journal:
 
 
 def _publish_part(part: PartWriter, path: Path, *, length: int | None) -> None:
-    """Publish one part. ``length``: what a run killed while publishing had promised; a shorter part is already out."""
+    """Publish one part file, unless it is shorter than ``length``: then a run that was killed here has published it."""
     missing = length is not None and os.fstat(part.file.fileno()).st_size < length
     part.file.close()
     if missing:
-        part.path.unlink()  # made empty by this start
+        part.path.unlink()  # empty, created by this run
     else:
         publish(part.path, path)
 
 
 def chain_digest(previous: str, line: bytes) -> str:
-    """Digest of a stream so far: of the digest before and the next line, so that no line can be changed or moved."""
+    """Digest of a stream, from the digest of its earlier lines and the next line."""
     return hashlib.blake2b(previous.encode() + line, digest_size=16).hexdigest()
 
 
 def _open_part(path: Path, out: Path) -> PartWriter:
     with named_errors(str(out)):
-        return PartWriter(open_alone(path, str(out)), path)
+        return PartWriter(open_locked(path, str(out)), path)
 
 
-def _cut(part: PartWriter, length: int) -> None:
+def _truncate(part: PartWriter, length: int) -> None:
     if os.fstat(part.file.fileno()).st_size < length:
-        raise OmniError(f"{part.path}: shorter than its state says; start over with --no-resume")
+        raise OmniError(f"{part.path}: shorter than its saved state; start over with --no-resume")
     part.file.truncate(length)
     part.length = length
 
 
 def _read_state(path: Path, out: Path, options: Mapping[str, Any]) -> State | None:
-    """The state of an earlier run, or None. Raises OmniError when it was made with other options."""
+    """The saved state, or None. Raises OmniError if it was saved with other options."""
     if not path.exists():
         return None
     try:
         state = msgspec.json.decode(path.read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError):
-        raise OmniError(f"{path}: not a readable state; start {out} over with --no-resume") from None
+        raise OmniError(f"{path}: cannot be read as a saved state; start {out} over with --no-resume") from None
     ours = msgspec.json.decode(msgspec.json.encode(dict(options)))
     changed = sorted(key for key in ours.keys() | state.options.keys() if ours.get(key) != state.options.get(key))
     if state.version != STATE_VERSION:

@@ -1,4 +1,4 @@
-"""Lines to stdout and to special files, flushed before a reader has to wait."""
+"""Writer of lines to stdout and special files, flushed often enough for readers of a pipe."""
 
 import sys
 import time
@@ -7,11 +7,11 @@ from typing import BinaryIO, Protocol
 from omnicli.errors import OutputError
 from omnicli.streams.write.atomic import named_errors
 
-FLUSH_SEC = 0.05  # a reader downstream never waits longer than this for lines already made
+FLUSH_SEC = 0.05  # the longest time that a written line waits in the buffer
 
 
 class LineWriter(Protocol):
-    """Where lines go, and how many bytes went there."""
+    """A writer of lines that counts the bytes it has written."""
 
     length: int
 
@@ -19,15 +19,15 @@ class LineWriter(Protocol):
         """Append one line."""
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Flush the buffer."""
 
 
 class StreamWriter:
-    """Lines to stdout or a special file, flushed soon: at once when ``live`` (input arrives through a pipe).
+    """Writes lines to stdout or a special file; flushes each line if ``live`` (the input is a pipe).
 
     Raises:
-        BrokenPipeError: the reader went away; the command ends quietly with 141.
-        OutputError: the device is full or failed.
+        BrokenPipeError: the reader has closed the pipe; the command exits with 141.
+        OutputError: the device is full or fails.
     """
 
     def __init__(self, file: BinaryIO, *, name: str, live: bool) -> None:
@@ -38,7 +38,7 @@ class StreamWriter:
         self._flushed_at = time.monotonic()
 
     def write(self, line: bytes) -> None:
-        """Append one line, and flush when the last flush is too long ago."""
+        """Append one line, and flush if ``FLUSH_SEC`` have passed."""
         with named_errors(self._name):
             self._file.write(line)
         self.length += len(line)
@@ -46,14 +46,14 @@ class StreamWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand every buffered line to the reader."""
+        """Flush the buffer."""
         with named_errors(self._name):
             self._file.flush()
         self._flushed_at = time.monotonic()
 
 
 def open_stdout(*, live: bool) -> StreamWriter:
-    """Stdout as bytes: JSONL only, whatever the locale. Raises OutputError if it is closed."""
+    """A writer of bytes to stdout, independent of the locale. Raises OutputError if stdout is closed."""
     if sys.stdout is None:
         raise OutputError("stdout: cannot write: it is closed; name a file with -o")
     return StreamWriter(sys.stdout.buffer, name="stdout", live=live)

@@ -149,7 +149,7 @@ def test_no_run_writes_over_the_shards_that_another_list_names(web, tmp_path):
     first, other, shards_dir = tmp_path / "first.jsonl", tmp_path / "other.jsonl", tmp_path / "px"
     packed([web], shards_dir, output=str(first), limit=2)
     before = named_frames(first)
-    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
+    with pytest.raises(OutputError, match=r"00000\.h5 already exists"):
         packed([web], shards_dir, output=str(other))
     assert (named_frames(first), other.exists()) == (before, False)
     packed([web], shards_dir, output=str(first))  # overwritten with its shards
@@ -197,7 +197,7 @@ def test_lines_that_name_media_do_not_make_free_with_the_shards_of_other_stages(
         name="dedup", make=lambda: lambda records, on_drop: records, options={}, shard_kind="features",
         shard_keeps_paths=True,
     )  # fmt: skip
-    with pytest.raises(OutputError, match=r"00000\.h5 is there already"):
+    with pytest.raises(OutputError, match=r"00000\.h5 already exists"):
         run_stage(
             run,
             StreamOptions(inputs=[str(web)], shards_dir=tmp_path / "px", output=str(tmp_path / "kept.jsonl")),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnicli.errors import InputError
 from omnicli.streams.record import Record
 from omnicli.streams.shards import features as stored_features
-from omnicli.streams.shards.features import StoredFeatures, is_stored, leaving_as_media
+from omnicli.streams.shards.features import StoredFeatures, is_stored, output_as_media
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -52,7 +52,7 @@ def test_rows_in_order_are_read_in_runs(shards, monkeypatch):
 
 def test_a_shard_tells_which_model_made_it(shards):
     assert is_stored(shards[0]) and not is_stored(Record({"media": "video"}))
-    assert StoredFeatures().maker(shards[0]) == {"backbone": "tiny"}
+    assert StoredFeatures().backbone(shards[0]) == {"backbone": "tiny"}
 
 
 def test_a_row_that_is_not_there_is_named(shards):
@@ -80,7 +80,7 @@ def test_rows_leave_a_stage_as_their_media_with_what_they_learnt(shards):
         for place, record in enumerate(records):
             yield record if place % 2 == 0 else on_drop(record, "odd") or image
 
-    stage = leaving_as_media(every_other, None)
+    stage = output_as_media(every_other, None)
     stream = [shards[9], shards[2], shards[3].derive(row=99), shards[4], shards[16]]
     left = list(stage(iter(stream), lambda record, reason: dropped.append((record["id"], reason))))
     assert left == [

@@ -34,7 +34,7 @@ def test_only_shards_of_this_prefix_are_found_and_in_order(tmp_path):
 def test_shards_are_overwritten_only_with_the_output_that_names_them(tmp_path):
     """A list whose lines point into shards never comes to stand for the frames of another list."""
     put_shards(tmp_path / "px", "00000.h5")
-    with pytest.raises(OutputError, match=r"00000.h5 is there already, .* give --shards another folder"):
+    with pytest.raises(OutputError, match=r"00000.h5 already exists, .* use another folder for --shards"):
         refuse_shards_of_others(tmp_path / "px", "", None)
     ours, other = tmp_path / "ours.jsonl.gz", tmp_path / "other.jsonl"
     untouched = {"id": "a", "path": "a.mp4"}
@@ -99,5 +99,5 @@ def test_a_stage_overwrites_only_its_own_shards_where_lines_name_media(tmp_path)
     refuse_shards_of_other_stages(tmp_path / "missing", "", "eval")
     put_shards(tmp_path / "eval", "00001.h5")
     for folder, name in (("features", "00000.h5"), ("eval", "00001.h5")):
-        with pytest.raises(OutputError, match=rf"{name} is there already, .* give --shards another folder"):
+        with pytest.raises(OutputError, match=rf"{name} already exists, .* use another folder for --shards"):
             refuse_shards_of_other_stages(tmp_path / folder, "", "eval")

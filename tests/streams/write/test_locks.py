@@ -9,33 +9,35 @@ import sys
 import pytest
 
 from omnicli.errors import OmniError
-from omnicli.streams.write.locks import open_alone
+from omnicli.streams.write.locks import open_locked
 
 
 def test_the_second_is_told_what_is_being_written_and_what_holds_it(tmp_path):
     with (
-        open_alone(tmp_path / ".x.lock", "px"),
-        pytest.raises(OmniError, match=r"^px: another process is writing it \(it holds .*\.x\.lock\); wait for it"),
+        open_locked(tmp_path / ".x.lock", "px"),
+        pytest.raises(
+            OmniError, match=r"^px: another process is writing it \(it has locked .*\.x\.lock\); wait for it"
+        ),
     ):
-        open_alone(tmp_path / ".x.lock", "px")
-    open_alone(tmp_path / ".x.lock", "px").close()
+        open_locked(tmp_path / ".x.lock", "px")
+    open_locked(tmp_path / ".x.lock", "px").close()
 
 
 def test_what_a_killed_process_held_is_free(tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from omnicli.streams.write.locks import open_alone\n"
-        f"held = open_alone(Path({str(tmp_path)!r}) / '.x.lock', 'px')\n"
+        "from omnicli.streams.write.locks import open_locked\n"
+        f"held = open_locked(Path({str(tmp_path)!r}) / '.x.lock', 'px')\n"
         "print(flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         with pytest.raises(OmniError, match="another process"):
-            open_alone(tmp_path / ".x.lock", "px")
+            open_locked(tmp_path / ".x.lock", "px")
         os.kill(process.pid, signal.SIGKILL)
-    open_alone(tmp_path / ".x.lock", "px").close()
+    open_locked(tmp_path / ".x.lock", "px").close()
 
 
 def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, monkeypatch):
@@ -50,10 +52,10 @@ def test_a_file_that_went_away_before_it_was_locked_is_opened_anew(tmp_path, mon
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", remove_first)
-    with open_alone(path, "px") as file:
+    with open_locked(path, "px") as file:
         assert os.path.samestat(os.fstat(file.fileno()), path.stat())
         with pytest.raises(OmniError, match="another process"):
-            open_alone(path, "px")
+            open_locked(path, "px")
 
 
 def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
@@ -61,4 +63,4 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
         raise OSError("no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    open_alone(tmp_path / ".x.lock", "px").close()
+    open_locked(tmp_path / ".x.lock", "px").close()
