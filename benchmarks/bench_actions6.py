@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def omni(*arguments: object) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def mean(rows: list[dict[str, object]]) -> dict[str, object]:
+def mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean of every metric over seeds."""
     first = rows[0]
     return {

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import av
@@ -42,8 +43,8 @@ def seconds(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
 
 def write_video(path: Path, gop: int) -> str:
     """300 frames of 640 x 360: a window that moves over a smooth random image."""
-    image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
-    image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    small = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
+    image = cv2.resize(small, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "23", "x264-params": f"keyint={gop}:scenecut=0"})
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
@@ -108,9 +109,21 @@ def bench_video(folder: Path, repeats: int) -> list[dict[str, object]]:
                     "bar": "<= 1.05",
                 }
             )
-        opened, bare = seconds([lambda p=path: VideoSource(p).close(), lambda p=path: av.open(p).close()], repeats)
+        opened, bare = seconds([partial(open_ours, path), partial(open_bare, path)], repeats)
         rows.append({"what": "open", "gop": gop, "ours_ms": round(opened * 1e3, 1), "bare_ms": round(bare * 1e3, 1)})
     return rows
+
+
+def open_ours(path: str) -> None:
+    VideoSource(path).close()
+
+
+def open_bare(path: str) -> None:
+    av.open(path).close()
+
+
+def read_small(data: bytes, short_side: int | None) -> np.ndarray:
+    return resize_short_side(read_image(data, short_side=short_side)[None], SHORT_SIDE)
 
 
 def bench_images(repeats: int) -> list[dict[str, object]]:
@@ -119,13 +132,7 @@ def bench_images(repeats: int) -> list[dict[str, object]]:
         small = np.random.default_rng(0).integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)
         image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        reduced, full = seconds(
-            [
-                lambda d=data: resize_short_side(read_image(d, short_side=SHORT_SIDE)[None], SHORT_SIDE),
-                lambda d=data: resize_short_side(read_image(d)[None], SHORT_SIDE),
-            ],
-            repeats,
-        )
+        reduced, full = seconds([partial(read_small, data, SHORT_SIDE), partial(read_small, data, None)], repeats)
         bits = round(8 * len(data) / (width * height), 1)  # web photographs have 1 to 2.5
         row = {
             "what": f"JPEG {width}x{height} to {SHORT_SIDE}",

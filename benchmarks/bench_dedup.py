@@ -12,9 +12,8 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
@@ -74,15 +73,14 @@ def compare_search(num_rows: int, num_queries: int) -> dict[str, Any]:
     flat = faiss.IndexFlatIP(DIMS)
     flat.add(rows)
     precision = pick_precision("auto", torch.device("cpu"))
-    with tempfile.TemporaryFile() as file:
-        index = FrameIndex(DIMS, file, precision=precision)
-        index.append(rows)
-        best = best_times({
-            "faiss_float32": lambda: flat.search(queries, 1),
-            "dedup": lambda: index.search(queries, FLOOR),
-            "dedup_score_only": lambda: index.search(queries),
-        })  # fmt: skip
-        theirs, ours = flat.search(queries, 1), index.search(queries, FLOOR)
+    index = FrameIndex(DIMS, precision=precision)
+    index.append(rows)
+    best = best_times({
+        "faiss_float32": lambda: flat.search(queries, 1),
+        "dedup": lambda: index.search(queries, FLOOR),
+        "dedup_score_only": lambda: index.search(queries),
+    })  # fmt: skip
+    theirs, ours = flat.search(queries, 1), index.search(queries, FLOOR)
     is_copy = theirs[0][:, 0] >= FLOOR
     same = bool((is_copy == (ours[1] >= 0)).all() and (theirs[1][is_copy, 0] == ours[1][is_copy]).all())
     return {
@@ -123,7 +121,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
     def videos(count: int, name: str) -> Iterator[Record]:
         return (Record({"id": f"{name}{i}", "seed": i}, position=i) for i in range(count))
 
-    def extract(records: Iterator[Record], **options: object) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
+    def extract(records: Iterable[Record], **options: Any) -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
         for record in records:
             rng = np.random.default_rng(hash(record["id"]) % 2**32)
             yield record, rng.standard_normal((10, 512), np.float32), np.arange(10.0)

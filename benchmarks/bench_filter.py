@@ -18,6 +18,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch 
 import torch
 
 from omnicli.cpus import available_cores
+from omnicli.data.query_labels import Queries
 from omnicli.inference.device import pick_device, pick_precision, set_threads
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.scorer import score_records
@@ -26,7 +27,7 @@ from omnicli.media.parallel import parallel_map
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.loading import LoadedModel, load_model
-from omnicli.stages.filter import FilterRule, Queries, filter_records
+from omnicli.stages.filter import FilterRule, filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record

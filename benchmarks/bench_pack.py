@@ -110,9 +110,10 @@ def decode_bare(rows: Sequence[Sequence[bytes]]) -> None:
     for files in rows:
         for data in files:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            height, width = fitting_size(*pixels.shape[:2], SHORT_SIDE)
-            if pixels.shape[:2] != (height, width):
-                cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+            height, width = pixels.shape[:2]
+            wanted = fitting_size(height, width, SHORT_SIDE)
+            if (height, width) != wanted:
+                cv2.resize(pixels, wanted[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def snippets(num_frames: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,11 +7,13 @@ Bars: ``--precision auto`` >= 2 x the float32 forward pass where bfloat16 is nat
 """
 
 import argparse
+import importlib
 import json
 import os
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import torch
@@ -95,7 +97,7 @@ def verdicts(teacher: LoadedModel, images: Path, batch_size: int, *, reduced: bo
     records = read_records([str(images)], on_drop=lambda record, reason: None)
     score = partial(score_records, models=[teacher], views=ViewOptions(), batch_size=batch_size)
     made: dict[str, Verdict] = {}
-    import omnicli.inference.scorer as scoring
+    scoring: Any = importlib.import_module("omnicli.inference.scorer")
 
     scoring.open_media = open_media if reduced else partial(_open_whole, open_media)
     try:
@@ -129,7 +131,7 @@ class _Whole:
 
 
 def _open_whole(open_media: object, record: object, *, root: str | None = None) -> _Whole:
-    return _Whole(open_media(record, root=root))  # type: ignore[operator]
+    return _Whole(open_media(record, root=root))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ FPS = 25
 
 def write_video(path: Path, minutes: float, gop: int) -> str:
     """640 x 360 at 25 frames per second: a window that moves over a smooth random image."""
-    image = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
-    image = cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    small = np.random.default_rng(0).integers(0, 256, (90 + 60, 160 + 60, 3), dtype=np.uint8)
+    image = cv2.resize(small, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
     options = {"crf": "23", "preset": "veryfast", "x264-params": f"keyint={gop}:scenecut=0"}
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=FPS, options=options)

@@ -61,8 +61,8 @@ class Canvas:
         """A straight line, ``thickness`` in heights, at least one pixel."""
         (first,), (last,) = self.points(np.array([start, end]))
         pixels = max(1, round(thickness * self.height))
-        corners = [(int(first[0]), int(first[1])), (int(last[0]), int(last[1]))]
-        cv2.line(self.image, *corners, fill, pixels, cv2.LINE_AA, SUBPIXEL_BITS)
+        begin, finish = (int(first[0]), int(first[1])), (int(last[0]), int(last[1]))
+        cv2.line(self.image, begin, finish, fill, pixels, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def box(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
         """A filled rectangle with its upper left corner at (x, y)."""
