@@ -1,10 +1,10 @@
-"""Compare training on packed frames with the same steps on tensors in memory; prints JSON with ratios of one run.
+"""Training on packed frames against the same steps on tensors that are ready; ratios of one run, as JSON.
 
     python benchmarks/bench_train.py [--model tsn-resnet50] [--batch-size 8] [--repeats 3] [--device auto]
 
-Bar: step time <= 1.05 x. Each step takes a batch of both packed sources, videos as the target and web images
-(OmniSource Eq. 1), which are read, cropped and stacked while the model computes. Epochs of both kinds alternate; the
-fastest of each counts. CPU time is reported as well, for machines with other load.
+Bar: step time <= 1.05 x. Two packed sources, videos as the target and images from the web, one step for both (Eq. 1),
+read, cropped and stacked while the model works. An epoch of each kind in turn; the fastest of each counts. Processor
+time tells the same of a CPU that others use at the same time.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command settles it; torch reads it when it loads
 import cv2
 import numpy as np
 import torch
@@ -30,16 +30,17 @@ from omnicli.streams.shards.writer import ShardWriter
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
 from omnicli.training.inputs import ClipInputs
-from omnicli.training.objective import Objective, step_losses
-from omnicli.training.recipes import TEACHER_RECIPES
-from omnicli.training.setup import augmentation, create_learner, prepare_training
+from omnicli.training.loop import train_epoch
+from omnicli.training.objective import Objective
+from omnicli.training.recipes import TEACHER_RECIPES, as_student
+from omnicli.training.setup import create_learner, make_augmentation, prepare_training
 from omnicli.training.trainer import TrainingRun
 
 NUM_FRAMES = 40
 
 
 def pack(folder: Path, name: str, count: int, num_frames: int) -> list[Example]:
-    """Media of 340 x 256 as ``omni pack`` stores them; all examples of a source read the same frames."""
+    """Media of 340 x 256 as ``omni pack`` keeps them: one video of a source is enough to be read again and again."""
     big = smooth(340 + 200, 256 + 200, 1)
     frames = []
     for index in range(num_frames):
@@ -56,29 +57,29 @@ def pack(folder: Path, name: str, count: int, num_frames: int) -> list[Example]:
     return examples
 
 
-def seconds_of_a_step(training: TrainingRun, batches: Iterable[StepBatch], feed: ClipInputs) -> np.ndarray:
-    """(2,) wall and CPU time per step, without the first step, which waits for the first clips."""
-    objective = Objective(num_classes=2)
+def seconds_per_step(run: TrainingRun, batches: Iterable[StepBatch], inputs: ClipInputs) -> np.ndarray:
+    """(2,) wall and processor time of a step after the first, which waits for the first clips."""
     begun: list[np.ndarray] = []
 
-    def losses(model: torch.nn.Module, batch: StepBatch) -> object:
-        begun.append(now())
-        return step_losses(model, batch, feed=feed, training=training, objective=objective)
+    def timed() -> Iterator[StepBatch]:
+        for batch in batches:
+            begun.append(now())
+            yield batch
 
-    training.train_epoch(batches, losses)
-    training.progress.next_epoch()
+    train_epoch(run, timed(), inputs, Objective(num_classes=2))
+    run.progress.next_epoch()
     return (now() - begun[1]) / (len(begun) - 1)
 
 
 def now() -> np.ndarray:
-    """(2,) wall time, and CPU time of all threads."""
+    """(2,) wall clock, and processor time of all threads."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def main() -> None:
-    """Time both kinds of epoch in turn."""
+    """Measure both kinds of epoch in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="tsn-resnet50")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -89,31 +90,35 @@ def main() -> None:
     chosen = parser.parse_args()
     set_threads()
     device = pick_device(chosen.device)
-    setting = TrainingContext(device=device, precision=pick_precision(chosen.precision, device))
+    context = TrainingContext(device=device, precision=pick_precision(chosen.precision, device))
     recipe = replace(
-        TEACHER_RECIPES["tsn-r50-3seg"], model=chosen.model, init="scratch", epochs=9999, batch_size=chosen.batch_size
+        as_student(TEACHER_RECIPES["tsn-r50-3seg"]),
+        model=chosen.model,
+        init="scratch",
+        epochs=9999,
+        batch_size=chosen.batch_size,
     )
     with tempfile.TemporaryDirectory() as folder:
         target = pack(Path(folder), "t", chosen.batch_size * chosen.steps, NUM_FRAMES)
         web = pack(Path(folder), "w", chosen.batch_size * chosen.steps, 1)
         sources = [TrainingSource("target", target, chosen.batch_size)]
         sources.append(TrainingSource("web", web, chosen.batch_size, np.ones(len(web))))
-        plan = JointSampler(sources, [1, 1])
-        spec, model = create_learner(recipe, ["a", "b"], 0, setting)
-        training = prepare_training(model, recipe, plan, Path(folder) / "a.pth", {}, setting)
-        look = augmentation(spec, recipe, seed=0, stage="train", root=None)
-        teacher = LoadedModel(model, spec, 1.0, "", "", device, torch.float32)
-        feed = ClipInputs(teacher, plan, look, setting)
-        ready = list(feed.batches({}, 0, 0))
-        seconds_of_a_step(training, ready, feed)  # warm
+        sampler = JointSampler(sources, [1, 1])
+        spec, model = create_learner(recipe, ["a", "b"], 0, context)
+        run = prepare_training(model, recipe, sampler, Path(folder) / "a.pth", {}, context)
+        augmentation = make_augmentation(spec, recipe, seed=0, stage="train", root=None)
+        loaded = LoadedModel(model, spec, 1.0, "", "", device, torch.float32)
+        inputs = ClipInputs(loaded, sampler, augmentation, context)
+        ready = list(inputs.batches({}, 0, 0))
+        seconds_per_step(run, ready, inputs)  # warm
         times: dict[str, list[np.ndarray]] = {"ready": [], "packed": []}
         for repeat in range(chosen.repeats):
-            times["ready"].append(seconds_of_a_step(training, ready, feed))
-            times["packed"].append(seconds_of_a_step(training, feed.batches({}, repeat, 0), feed))
+            times["ready"].append(seconds_per_step(run, ready, inputs))
+            times["packed"].append(seconds_per_step(run, inputs.batches({}, repeat, 0), inputs))
     fastest = {name: np.min(found, axis=0) for name, found in times.items()}
     wall, processor = (fastest["packed"] / fastest["ready"]).round(3).tolist()
     shown = {
-        "model": chosen.model, "device": str(device), "precision": str(setting.precision),
+        "model": chosen.model, "device": str(device), "precision": str(context.precision),
         "seconds_a_step": {name: round(found[0], 4) for name, found in fastest.items()},
         "ratio": wall, "ratio_of_processor_time": processor, "bar": 1.05,
     }  # fmt: skip

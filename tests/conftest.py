@@ -58,7 +58,7 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     dropped: list[object] = []
     target = read_records([str(world / "target" / "train")], on_drop=lambda *drop: dropped.append(drop))
     for _ in train_teacher(
-        target, recipe=recipe, out=path, setting=TrainingContext(workers=2), on_drop=lambda *drop: None
+        target, recipe=recipe, out=path, context=TrainingContext(workers=2), on_drop=lambda *drop: None
     ):
         pass
     assert not dropped

@@ -25,9 +25,8 @@ from omnicli.models.factory import model_spec
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.stages.balance.selection import selection_hash
 from omnicli.streams.shards.reader import open_shard
-from omnicli.training.loop import Progress, SourceMetrics
 from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
-from omnicli.training.trainer import TrainingRun, UnopenedMedia, left_out_before
+from omnicli.training.trainer import Progress, SourceMetrics, TrainingRun, UnopenedMedia, left_out_before
 
 FROZEN = Path(__file__).parent / "frozen"
 PACKAGE = Path(__file__).resolve().parents[1] / "omnicli"

@@ -62,7 +62,7 @@ def command(
             val=accountant.read(InputOptions(inputs=val, root=streams.root)) if val else None,
             classes=read_classes(classes) if classes else None,
             recipe=recipe, seed=seed, calibrate=training.temperature, resume=streams.resume,
-            out=Path(streams.output or ""), setting=setting, on_drop=accountant.on_drop,
+            out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,
         )  # fmt: skip
 
     command.run(train)

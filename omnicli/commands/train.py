@@ -93,7 +93,7 @@ def command(
             classes=read_classes(classes) if classes else None,
             query_map=read_query_map(joint.query_map) if joint.query_map else None,
             recipe=recipe, seed=seed, calibrate=calibrate, resume=streams.resume,
-            out=Path(streams.output or ""), setting=setting, on_drop=accountant.on_drop,
+            out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,
         )  # fmt: skip
 
     TrainingCommand(

@@ -88,6 +88,11 @@ class StepBatch:
     parts: tuple[SourceBatch, ...]
 
     @property
+    def num_clips(self) -> int:
+        """Clips of all parts."""
+        return sum(len(part.examples) for part in self.parts)
+
+    @property
     def ids(self) -> list[str]:
         """Record ids of all parts."""
         return [name for part in self.parts for name in part.ids]

@@ -1,64 +1,78 @@
-"""Mixup (Sec. 3.6): inside one data set, or across target and web data."""
+"""Mixup (OmniSource Sec. 3.6): within one data set, or across the target and the auxiliary sources."""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-
-def draw_mixup(num_clips: int, *, alpha: float, rng: np.random.Generator) -> tuple[float, Tensor]:
-    """The weight of the first clip and everyone's partner.
-
-    Args:
-        num_clips: N.
-        alpha: λ ~ Beta(alpha, alpha), > 0. Ours: the paper gives none; 0.2 is the usual value.
-        rng: whose draws.
-
-    Returns:
-        lam in [0, 1], and (N,) int64, a permutation; a clip may be its own partner.
-    """
-    return float(rng.beta(alpha, alpha)), torch.from_numpy(rng.permutation(num_clips))
+Pair = tuple[Tensor, Tensor]  # inputs (N, ...), label probabilities (N, K)
 
 
-def mix(pairs: Tensor, lam: float, partners: Tensor) -> Tensor:
-    """λ x_i + (1 - λ) x_partner(i), for clips and for label probabilities alike.
+def mixup_within(inputs: Tensor, labels: Tensor, *, alpha: float, rng: np.random.Generator) -> Pair:
+    """Intra-dataset mixup: λ x_i + (1 - λ) x_j, labels likewise; one λ per call.
 
     Args:
-        pairs: (N, ...) float; not modified.
-        lam: weight of the first of each pair; 1 gives ``pairs`` back.
-        partners: (N,) int64.
-
-    Returns:
-        (N, ...), of the same dtype and device.
+        inputs: (N, ...) float; not modified.
+        labels: (N, K) probabilities; not modified.
+        alpha: λ ~ Beta(alpha, alpha), > 0. Ours: the paper gives no value; 0.2 is common.
+        rng: draws.
     """
-    return mix_across(pairs, pairs, lam, partners)
+    lam, partners = draw_mixup(len(inputs), alpha=alpha, rng=rng)
+    return mix(inputs, inputs, lam, partners), mix(labels, labels, lam, partners)
 
 
-def draw_cross_partners(num_samples: int, num_others: int, *, rng: np.random.Generator) -> Tensor:
-    """Everyone's partner on the other side (Sec. 3.6, cross-dataset mixup); none is taken twice before all were taken.
+def mixup_across(
+    sources: Sequence[Pair], is_target: Sequence[bool], *, alpha: float, rng: np.random.Generator
+) -> Iterator[Pair]:
+    """Cross-dataset mixup: "the two pairs are samples randomly chosen from both datasets".
+
+    Ours: each sample takes a partner from the other side and keeps the larger weight, max(λ, 1 - λ), so that it stays a
+    sample of its own source and the batch sizes of Eq. 1 stay. A side without samples leaves the other side unmixed.
 
     Args:
-        num_samples: of this side.
-        num_others: of the other side, >= 1.
-        rng: whose draws.
-
-    Returns:
-        (num_samples,) int64 in [0, num_others).
+        sources: inputs and labels of each source; not modified.
+        is_target: whether each source is the target.
+        alpha: λ ~ Beta(alpha, alpha), > 0; one λ per call.
+        rng: draws.
     """
-    rounds = -(-num_samples // num_others)
-    drawn = [rng.permutation(num_others) for _ in range(rounds)]
-    return torch.from_numpy(np.concatenate([np.empty(0, np.int64), *drawn])[:num_samples])
+    lam = float(rng.beta(alpha, alpha))
+    lam = max(lam, 1 - lam)
+    for (inputs, labels), side in zip(sources, is_target, strict=True):
+        others = [pair for pair, other_side in zip(sources, is_target, strict=True) if other_side != side]
+        if others:
+            other_inputs, other_labels = (torch.cat(tensors) for tensors in zip(*others, strict=True))
+            partners = draw_cross_partners(len(inputs), len(other_inputs), rng=rng)
+            yield mix(inputs, other_inputs, lam, partners), mix(labels, other_labels, lam, partners)
+        else:
+            yield inputs, labels
 
 
-def mix_across(samples: Tensor, others: Tensor, lam: float, partners: Tensor) -> Tensor:
-    """λ x_i + (1 - λ) z_partner(i): ``mix`` with partners of another batch.
+def mix(samples: Tensor, others: Tensor, lam: float, partners: Tensor) -> Tensor:
+    """λ x_i + (1 - λ) z_partner(i), for inputs and for label probabilities alike.
 
     Args:
         samples: (N, ...) float; not modified.
-        others: (M, ...) float.
-        lam: weight of ``samples``.
+        others: (M, ...) float; ``samples`` themselves within one data set.
+        lam: weight of ``samples``; 1 gives them back.
         partners: (N,) int64 in [0, M).
 
     Returns:
         (N, ...), of the same dtype and device.
     """
     return samples * lam + others[partners.to(others.device)] * (1.0 - lam)
+
+
+def draw_mixup(num_samples: int, *, alpha: float, rng: np.random.Generator) -> tuple[float, Tensor]:
+    """λ in [0, 1], and the partner of each sample: (num_samples,) int64, a permutation with fixed points allowed."""
+    return float(rng.beta(alpha, alpha)), torch.from_numpy(rng.permutation(num_samples))
+
+
+def draw_cross_partners(num_samples: int, num_others: int, *, rng: np.random.Generator) -> Tensor:
+    """The partner of each sample on the other side: (num_samples,) int64 in [0, num_others).
+
+    No partner is drawn twice before all have been drawn once; ``num_others`` is at least 1.
+    """
+    rounds = -(-num_samples // num_others)
+    drawn = [rng.permutation(num_others) for _ in range(rounds)]
+    return torch.from_numpy(np.concatenate([np.empty(0, np.int64), *drawn])[:num_samples])

@@ -54,7 +54,7 @@ class Augmentation:
     num_positive: int | None = None
 
 
-def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
+def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
     """One random view of any media as a clip (Sec. 3.5); the same for the same id, epoch, draw and seed.
 
     A video gives a random frame of each segment, or a dense clip; one that was segmented (``positive_sec``) gives
@@ -67,43 +67,47 @@ def read_training_clip(record: Record, look: Augmentation, *, epoch: int, draw: 
     Raises:
         MediaError: it cannot be opened, or a wanted frame does not decode.
     """
-    rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, draw)
-    with open_media(record, root=look.root) as source:
-        if record.get("inflation") is not None and look.num_frames > 1 and is_image(source):
+    rng = keyed_rng(augmentation.seed, augmentation.stage, str(record.get("id")), epoch, draw)
+    with open_media(record, root=augmentation.root) as source:
+        if record.get("inflation") is not None and augmentation.num_frames > 1 and is_image(source):
             frames = inflate_image(
-                source, record, num_frames=look.num_frames, frame_interval=look.frame_interval,
-                short_side=look.short_side, epoch=epoch, draw=draw,
+                source, record, num_frames=augmentation.num_frames, frame_interval=augmentation.frame_interval,
+                short_side=augmentation.short_side, epoch=epoch, draw=draw,
             )  # fmt: skip
         else:
-            indices = _frame_indices(source, record, look, rng)  # (S,)
+            indices = _frame_indices(source, record, augmentation, rng)  # (S,)
             unique, inverse = np.unique(indices, return_inverse=True)
-            frames = source.read(unique.tolist(), short_side=look.short_side)[inverse]
-    frames = resize_short_side(frames, look.short_side)  # (S, H, W, 3)
-    if look.crop == "multi-scale":
-        cropped = multi_scale_crop(frames, look.crop_size, rng)
-    elif look.crop == "random":
-        cropped = random_crop(frames, look.crop_size, rng)
+            frames = source.read(unique.tolist(), short_side=augmentation.short_side)[inverse]
+    frames = resize_short_side(frames, augmentation.short_side)  # (S, H, W, 3)
+    if augmentation.crop == "multi-scale":
+        cropped = multi_scale_crop(frames, augmentation.crop_size, rng)
+    elif augmentation.crop == "random":
+        cropped = random_crop(frames, augmentation.crop_size, rng)
     else:
-        cropped = random_resized_crop(frames, look.crop_size, rng, area_range=(look.min_area, 1.0))
+        cropped = random_resized_crop(frames, augmentation.crop_size, rng, area_range=(augmentation.min_area, 1.0))
     return np.ascontiguousarray(flip(cropped) if rng.random() < 0.5 else cropped)
 
 
-def _frame_indices(source: MediaSource, record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
+def _frame_indices(
+    source: MediaSource, record: Record, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
     """(S,) frames of a random clip."""
     if record.get("positive_sec"):
-        return frames_at(source.times, _draw_snippets(record, look, rng))
+        return frames_at(source.times, _draw_snippets(record, augmentation, rng))
     return clip_indices_train(
-        source.num_frames, num_clips=look.num_segments, clip_frames=look.num_frames,
-        frame_interval=look.frame_interval, rng=rng,
+        source.num_frames, num_clips=augmentation.num_segments, clip_frames=augmentation.num_frames,
+        frame_interval=augmentation.frame_interval, rng=rng,
     ).reshape(-1)  # fmt: skip
 
 
-def _draw_snippets(record: Record, look: Augmentation, rng: np.random.Generator) -> np.ndarray:
+def _draw_snippets(record: Record, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """(S,) times of positive and negative frames."""
-    num_positive = max(1, round(look.num_segments / 3)) if look.num_positive is None else look.num_positive
+    num_positive = (
+        max(1, round(augmentation.num_segments / 3)) if augmentation.num_positive is None else augmentation.num_positive
+    )
     return draw_snippets(
         record["positive_sec"], record.get("negative_sec") or [], rng,
-        num_positive=num_positive, num_negative=look.num_segments - num_positive,
+        num_positive=num_positive, num_negative=augmentation.num_segments - num_positive,
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def check_media(
     is_2d: bool,
     is_frozen: bool,
     backbone: str | None,
-    looks: str,
+    signature: str,
     root: str | None = None,
 ) -> None:
     """Refuse, before the first step, records that the model cannot learn from.
@@ -123,7 +127,7 @@ def check_media(
         is_2d: the model looks at snippets, not at clips.
         is_frozen: only the classifier learns.
         backbone: which weights it keeps if it is frozen (``learning.frozen_backbone``).
-        looks: the backbone's architecture and input (``ModelSpec.signature``).
+        signature: the backbone's architecture and input (``ModelSpec.signature``).
         root: folder that relative paths start from.
 
     Raises:
@@ -145,7 +149,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_backbone(record, path, backbone, looks)
+            _check_backbone(record, path, backbone, signature)
             checked.add(path)
 
 
@@ -159,7 +163,7 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def _check_backbone(record: Record, path: str, backbone: str | None, looks: str) -> None:
+def _check_backbone(record: Record, path: str, backbone: str | None, signature: str) -> None:
     """The features of a shard are those of the backbone. Raises InputError."""
     attributes = open_shard(path).attributes
     if backbone is None:
@@ -171,16 +175,21 @@ def _check_backbone(record: Record, path: str, backbone: str | None, looks: str)
         return
     advice = "give the --model and --init that omni features had"
     check_backbone(
-        record, attributes, model="the model", signature=looks, weights=backbone, digests={backbone}, advice=advice
+        record, attributes, model="the model", signature=signature, weights=backbone, digests={backbone}, advice=advice
     )
 
 
 def read_feature(
-    record: Record, num_features: int, root: str | None = None, *, look: Augmentation | None = None, epoch: int = 0
+    record: Record,
+    num_features: int,
+    root: str | None = None,
+    *,
+    augmentation: Augmentation | None = None,
+    epoch: int = 0,
 ) -> np.ndarray:
     """A row of a shard of features as one vector: the mean over its frames or clips, which is what TSN averages too.
 
-    With ``look``, a video that was segmented (``positive_sec``) gives the mean of its snippets, drawn as those of
+    With ``augmentation``, a segmented video (``positive_sec``) gives the mean of its snippets, drawn as those of
     ``read_training_clip`` are.
 
     Returns:
@@ -197,9 +206,9 @@ def read_feature(
         raise MediaError(str(error)) from None
     if not len(features) or features.shape[1] != num_features:
         raise MediaError(f"features {features.shape}, and the model's have {num_features} numbers")
-    if look is not None and record.get("positive_sec"):
-        rng = keyed_rng(look.seed, look.stage, str(record.get("id")), epoch, 0)
-        drawn = _draw_snippets(record, look, rng)  # (S,) seconds
+    if augmentation is not None and record.get("positive_sec"):
+        rng = keyed_rng(augmentation.seed, augmentation.stage, str(record.get("id")), epoch, 0)
+        drawn = _draw_snippets(record, augmentation, rng)  # (S,) seconds
         features = features[np.abs(times[:, None] - drawn).argmin(axis=0)]
     mean: np.ndarray = features.astype(np.float32).mean(axis=0)
     return mean

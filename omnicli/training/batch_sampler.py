@@ -1,35 +1,40 @@
-"""Which examples each step of an epoch learns from (Sec. 3.6): mini-batches of the target and of every web source.
+"""Which examples each step of an epoch learns from (OmniSource Sec. 3.6): batches of the target and of every source.
 
-Pure arithmetic over row numbers. An epoch is one pass of the target. What is drawn depends on the seed, the epoch and
-the sources, so every rank and every restart comes to the same steps.
+Only row numbers are computed. An epoch is one pass over the target. The draws depend on the seed, the epoch and the
+sources, so every process and every resumed run computes the same steps.
 
-Ours: a web source is drawn by systematic sampling: with normalised weights w, each of its records is drawn n·w times,
-rounded down or up, in an order of its own. Class frequencies are then as near to the weights as whole numbers can be,
-and without weights nothing is seen twice in an epoch before everything was seen once in it.
+Ours: an auxiliary source is drawn by systematic sampling: with normalised weights w, each of its records is drawn n·w
+times, rounded down or up, in random order. Class frequencies are then as near to the weights as whole numbers can be,
+and without weights no record is drawn twice in an epoch before all have been drawn once.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from omnicli.data.auxiliary import read_weights
 from omnicli.data.dataloader import Example, epoch_order
 from omnicli.errors import UsageError
 from omnicli.rng import keyed_rng
+from omnicli.training.distributed import World
+from omnicli.training.recipes import StudentRecipe
+
+TARGET = "target"  # name of the target among the sources of a student
 
 Turn = tuple[int, int]  # source, batch of it; source 0 is the target
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """One data set of a joint training.
+    """One data set of a training.
 
     Attributes:
         name: in metrics and messages.
-        examples: (M,) what it holds.
-        batch_size: samples of one step, on each rank.
-        weights: (M,) relative chances to be drawn, or None for one pass after another (the target).
+        examples: (M,) examples.
+        batch_size: samples per step and process.
+        weights: (M,) relative probabilities of being drawn; None draws each once per epoch (the target).
     """
 
     name: str
@@ -40,7 +45,7 @@ class TrainingSource:
 
 @dataclass(frozen=True)
 class SourceDraws:
-    """What one source gives to one forward pass of one rank.
+    """The samples of one source in one step of one process.
 
     Attributes:
         source: its number.
@@ -55,17 +60,17 @@ class SourceDraws:
 
 @dataclass(frozen=True)
 class JointSampler:
-    """How the sources of a training take turns.
+    """Draws the batches of every source for every step.
 
     Attributes:
         sources: the target first.
-        ratio: of the sources, the target's first (``--ratio``).
-        alternate: one update a source batch, as the released runner does, instead of one joint update (Eq. 1).
+        ratio: of their batch sizes, the target's first (``--ratio``).
+        alternate: one update per source batch, as in the released code, instead of one joint update (Eq. 1).
         seed: of every draw.
-        stage: part of every key.
-        multi_label: an example is taught all of its classes at once, not one of them.
+        stage: part of the key of every draw.
+        multi_label: an example is trained on all of its classes at once, not on one of them.
         rank: of this process.
-        size: processes.
+        size: number of processes.
     """
 
     sources: Sequence[TrainingSource]
@@ -79,40 +84,40 @@ class JointSampler:
 
     @property
     def num_target_batches(self) -> int:
-        """Batches of one pass of the target, over all ranks together."""
+        """Batches of one pass over the target, of all processes together."""
         return self._num_batches(self.sources[0])
 
     @property
     def num_steps(self) -> int:
-        """Updates of an epoch; of the longest one where sources alternate."""
+        """Updates per epoch; of the longest epoch if sources alternate."""
         if not self.alternate:
             return self.num_target_batches
         return self.num_target_batches + -(-self.num_target_batches // self.ratio[0]) * sum(self.ratio[1:])
 
     @property
     def step_size(self) -> int:
-        """Samples of one update, over all ranks: what the learning rate is scaled to (Ours).
+        """Samples per update of all processes, which the learning rate is scaled to (Ours).
 
-        Where sources alternate, that of the target's updates, as in the released code.
+        If sources alternate, those of the target's updates, as in the released code.
         """
         sources = self.sources[:1] if self.alternate else self.sources
         return self.size * sum(source.batch_size for source in sources)
 
     def steps(self, epoch: int) -> list[list[SourceDraws]]:
-        """The portions of each step of an epoch, those of this rank, in the order of its forward passes.
+        """The draws of this process for each step of an epoch, in the order of its forward passes.
 
-        Joint: every source in every step, the target last, as in the released code's loop. A short last batch of the
-        target is joined by as short ones of the others, rounded up.
+        Joint: every source in every step, the target last, as in the released code, so that the running batch
+        statistics favour it. If the last target batch is shorter, the other batches shrink with it, rounded up.
         """
         if self.alternate:
             turns = alternate_turns([self._num_batches(source) for source in self.sources], self.ratio, epoch)
-            return [[portion] for portion in self._alternating(turns, epoch)]
+            return [[draws] for draws in self._alternating(turns, epoch)]
         batches = [self._joint_batches(number, epoch) for number in range(len(self.sources))]
-        last_is_target = [*range(1, len(self.sources)), 0]
-        return [[batches[number][step] for number in last_is_target] for step in range(self.num_target_batches)]
+        target_last = [*range(1, len(self.sources)), 0]
+        return [[batches[number][step] for number in target_last] for step in range(self.num_target_batches)]
 
     def _joint_batches(self, number: int, epoch: int) -> list[SourceDraws]:
-        """One batch a step: |B_i| = |B_T| r_i / r_0."""
+        """One batch per step: |B_i| = |B_T| r_i / r_0."""
         target = self.sources[0]
         sizes = np.full(self.num_target_batches, target.batch_size * self.size)
         sizes[-1] = len(target.examples) - sizes[:-1].sum()
@@ -121,10 +126,10 @@ class JointSampler:
         draws = occurrences(rows)
         ends = np.cumsum(sizes)
         spans = zip(ends - sizes, ends, strict=True)
-        return [self._mine(number, rows[start:end], draws[start:end]) for start, end in spans]
+        return [self._own(number, rows[start:end], draws[start:end]) for start, end in spans]
 
     def _alternating(self, turns: Sequence[Turn], epoch: int) -> list[SourceDraws]:
-        """Each source in passes of its own batches, begun again when they have ended."""
+        """Each source in passes over its own batches, repeated when they end."""
         rows: dict[int, np.ndarray] = {number: np.empty(0, np.int64) for number in range(len(self.sources))}
         spans: list[tuple[int, int, int]] = []
         rounds = [0] * len(self.sources)
@@ -138,7 +143,7 @@ class JointSampler:
             start = begin + batch * source.batch_size * self.size
             spans.append((number, start, min(start + source.batch_size * self.size, begin + len(source.examples))))
         draws = {number: occurrences(drawn) for number, drawn in rows.items()}
-        return [self._mine(number, rows[number][start:end], draws[number][start:end]) for number, start, end in spans]
+        return [self._own(number, rows[number][start:end], draws[number][start:end]) for number, start, end in spans]
 
     def _draw(self, number: int, epoch: int, part: int, count: int) -> np.ndarray:
         source = self.sources[number]
@@ -147,16 +152,63 @@ class JointSampler:
         rng = keyed_rng(self.seed, self.stage, f"draw {number}", epoch, part)
         return weighted_draws(source.weights, count, rng)
 
-    def _mine(self, number: int, rows: np.ndarray, draws: np.ndarray) -> SourceDraws:
-        """Every ``size``-th of them: no rank has more than one above another."""
+    def _own(self, number: int, rows: np.ndarray, draws: np.ndarray) -> SourceDraws:
+        """The share of this process, every ``size``-th row; shares differ by one row at most."""
         return SourceDraws(number, rows[self.rank :: self.size], draws[self.rank :: self.size])
 
     def _num_batches(self, source: TrainingSource) -> int:
         return -(-len(source.examples) // (source.batch_size * self.size))
 
 
+def make_sampler(
+    target: Sequence[Example],
+    auxiliary: Mapping[str, Sequence[Example]],
+    recipe: StudentRecipe,
+    *,
+    seed: int,
+    stage: str,
+    target_name: str = TARGET,
+    world: World | None = None,
+) -> JointSampler:
+    """Batches in the ratio of the recipe; auxiliary records are drawn by their ``weight``. Raises InputError."""
+    world = world or World()
+    own_size, *sizes = source_batch_sizes(recipe, len(auxiliary))
+    sources = [TrainingSource(target_name, target, own_size)]
+    for (name, examples), size in zip(auxiliary.items(), sizes, strict=True):
+        sources.append(TrainingSource(name, examples, size, read_weights(examples, name)))
+    return JointSampler(
+        sources, recipe.ratio, alternate=recipe.alternate, seed=seed, stage=stage, multi_label=recipe.multi_label,
+        rank=world.rank, size=world.size,
+    )  # fmt: skip
+
+
+def with_ratio(recipe: StudentRecipe, num_auxiliary: int) -> StudentRecipe:
+    """The recipe with its ratio set; the default is 1:1 for one auxiliary source, 2:1:...:1 for several.
+
+    Raises:
+        UsageError: a ratio for another number of sources, or batch sizes that are not whole numbers.
+
+    >>> with_ratio(StudentRecipe(), 3).ratio
+    (2, 1, 1, 1)
+    """
+    default = (1,) * (1 + num_auxiliary) if num_auxiliary < 2 else (2, *(1,) * num_auxiliary)
+    recipe = replace(recipe, ratio=recipe.ratio or default)
+    if len(recipe.ratio) != 1 + num_auxiliary:
+        shown = ":".join(map(str, recipe.ratio))
+        raise UsageError(f"--ratio {shown}: expected {1 + num_auxiliary} numbers: the target's and each --auxiliary's")
+    source_batch_sizes(recipe, num_auxiliary)
+    return recipe
+
+
+def source_batch_sizes(recipe: StudentRecipe, num_auxiliary: int) -> list[int]:
+    """|B_T|, |B_A,1|, ... on each process. Raises UsageError if they are not whole numbers."""
+    if recipe.alternate:
+        return [recipe.batch_size, *(recipe.auxiliary_batch_sizes or [recipe.batch_size] * num_auxiliary)]
+    return batch_sizes(recipe.batch_size, recipe.ratio)
+
+
 def batch_sizes(batch_size: int, ratio: Sequence[int]) -> list[int]:
-    """|B_T| and every |B_Ai| = |B_T| r_i / r_0.
+    """|B_T| and every |B_A,i| = |B_T| r_i / r_0.
 
     Raises:
         UsageError: one of them is not a whole number.
@@ -175,10 +227,10 @@ def batch_sizes(batch_size: int, ratio: Sequence[int]) -> list[int]:
 
 
 def alternate_turns(num_batches: Sequence[int], ratio: Sequence[int], epoch: int) -> list[Turn]:
-    """Whose batch each update of the released runner takes.
+    """The source and batch of each update of an epoch, as in the released code.
 
-    Its iterations count batches of the target over all epochs; in every r_0-th of them each web source follows with
-    r_i batches. Web sources begin anew with each epoch, and again when they have ended.
+    Iterations count target batches over all epochs; after every r_0-th of them, each auxiliary source follows with r_i
+    batches. Auxiliary sources start over with each epoch, and when they end.
 
     >>> alternate_turns([3, 2], [2, 1], epoch=0)
     [(0, 0), (1, 0), (0, 1), (0, 2), (1, 1)]
@@ -197,7 +249,7 @@ def alternate_turns(num_batches: Sequence[int], ratio: Sequence[int], epoch: int
 
 
 def weighted_draws(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Systematic sampling: each row about count x its share of the weights times, rounded down or up, in random order.
+    """Systematic sampling: each row is drawn count x (its share of the weights) times, rounded down or up.
 
     Args:
         weights: (M,) >= 0, at least one above 0.
@@ -205,7 +257,7 @@ def weighted_draws(weights: np.ndarray, count: int, rng: np.random.Generator) ->
         rng: draws.
 
     Returns:
-        (count,) int64 in [0, M).
+        (count,) int64 in [0, M), in random order.
     """
     order = rng.permutation(len(weights))
     ends = np.cumsum(weights[order])
@@ -215,14 +267,14 @@ def weighted_draws(weights: np.ndarray, count: int, rng: np.random.Generator) ->
 
 
 def occurrences(rows: np.ndarray) -> np.ndarray:
-    """How often each entry was there before.
+    """How often each entry occurred before.
 
     >>> occurrences(np.array([5, 3, 5, 5]))
     array([0, 0, 1, 2])
     """
     order = np.argsort(rows, kind="stable")
     starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-    places = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    counts_in_order = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
     counts = np.empty(len(rows), np.int64)
-    counts[order] = places
+    counts[order] = counts_in_order
     return counts

@@ -11,16 +11,16 @@ from omnicli.training.distributed import World
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingContext:
-    """Where and how a training runs; nothing in it changes what is learnt, apart from rounding.
+    """Where and how a training runs; changes the result by rounding at most.
 
     Attributes:
         device: of the model.
         precision: dtype of the forward pass; weights stay float32.
         workers: threads that read and decode.
         root: folder that relative paths start from.
-        should_stop: asked after every step and while media are read.
+        should_stop: called after every step and while media are read.
         world: the processes that train together.
-        compile: translate the model with torch.compile first.
+        compile: compile the model with torch.compile.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -32,5 +32,5 @@ class TrainingContext:
     compile: bool = False
 
     def autocast(self) -> torch.autocast:
-        """The forward pass in ``precision``."""
+        """The context of a forward pass in ``precision``."""
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)

@@ -54,6 +54,10 @@ class World:
         distributed.all_reduce(tensor)
         return tensor.tolist()
 
+    def total(self, value: float) -> float:
+        """One value summed over processes."""
+        return self.sum([value])[0]
+
     def gather(self, item: T) -> list[T]:
         """Everyone's item, by rank."""
         if self.size == 1:

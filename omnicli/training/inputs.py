@@ -1,4 +1,4 @@
-"""Inputs of training: augmented clips, or cached features of a frozen backbone."""
+"""The inputs of the model in training: augmented clips, or cached features of a frozen backbone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,131 +33,151 @@ STEPS_AHEAD = 2
 
 
 class ClipInputs:
-    """Batches of augmented clips of every source, and M's logits of them."""
+    """Batches of augmented clips of every source, and their logits.
 
-    def __init__(self, teacher: LoadedModel, plan: JointSampler, look: Augmentation, setting: TrainingContext) -> None:
-        self.teacher = teacher
-        self.plan = plan
-        self.look = look
-        self.setting = setting
+    Attributes:
+        model: the model in training.
+        sampler: draws the examples of each step.
+        augmentation: how clips are read.
+        context: where the training runs.
+    """
+
+    def __init__(
+        self, model: LoadedModel, sampler: JointSampler, augmentation: Augmentation, context: TrainingContext
+    ) -> None:
+        self.model = model
+        self.sampler = sampler
+        self.augmentation = augmentation
+        self.context = context
 
     def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
-        """What each step of an epoch learns from, from ``first_step`` on; ``bad`` may grow meanwhile."""
-        steps = self.plan.steps(epoch)[first_step:]
-        read = partial(read_training_clip, look=self.look, epoch=epoch)
+        """The batches of an epoch, from ``first_step`` on; ``bad`` may grow meanwhile."""
+        steps = self.sampler.steps(epoch)[first_step:]
+        read = partial(read_training_clip, augmentation=self.augmentation, epoch=epoch)
         parts = read_batches(
-            [self._places(portion, epoch) for step in steps for portion in step],
+            [self._drawn_examples(draws, epoch) for step in steps for draws in step],
             read=lambda record, draw: read(record, draw=draw),
-            workers=self.setting.workers,
-            is_bad=lambda place: place.key in bad,
+            workers=self.context.workers,
+            is_bad=lambda drawn: drawn.key in bad,
         )
-        ready = (StepBatch(tuple(self._named(next(parts), portion) for portion in step)) for step in steps)
-        yield from parallel_map(self._pinned, ready, workers=1, ahead=STEPS_AHEAD)  # stacked while the model works
+        ready = (StepBatch(tuple(self._named(next(parts), draws) for draws in step)) for step in steps)
+        yield from parallel_map(self._pinned, ready, workers=1, ahead=STEPS_AHEAD)  # while the model computes
 
-    def inputs(self, batch: SourceBatch) -> Tensor:
-        """What can be mixed: clips (N, C, S, H, W), normalised."""
-        spec = self.teacher.spec
-        return normalise(batch.clips, mean=spec.mean, std=spec.std, device=self.setting.device)
+    def to_device(self, batch: SourceBatch) -> Tensor:
+        """Normalised clips (N, C, S, H, W) on the device of the model."""
+        spec = self.model.spec
+        return normalise(batch.clips, mean=spec.mean, std=spec.std, device=self.context.device)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """(N, K) float32 of ``inputs``."""
-        with self.setting.autocast():
-            return self.teacher.network(inputs)  # type: ignore[no-any-return]
+        """(N, K) float32."""
+        with self.context.autocast():
+            return self.model.network(inputs)  # type: ignore[no-any-return]
 
-    def _places(self, portion: SourceDraws, epoch: int) -> list[DrawnExample]:
-        examples = self.plan.sources[portion.source].examples
+    def _drawn_examples(self, draws: SourceDraws, epoch: int) -> list[DrawnExample]:
+        examples = self.sampler.sources[draws.source].examples
         return [
-            DrawnExample(self._taught(examples[row], epoch, draw), draw, (portion.source, row))
-            for row, draw in zip(portion.rows.tolist(), portion.draws.tolist(), strict=True)
+            DrawnExample(self._with_one_class(examples[row], epoch, draw), draw, (draws.source, row))
+            for row, draw in zip(draws.rows.tolist(), draws.draws.tolist(), strict=True)
         ]
 
-    def _taught(self, example: Example, epoch: int, draw: int) -> Example:
-        """With one of its classes, where it has several queries: drawn anew every time (IG-65M Sec. 3.3)."""
-        if not example.others or self.plan.multi_label:
+    def _with_one_class(self, example: Example, epoch: int, draw: int) -> Example:
+        """The example with one of the classes of its queries, drawn anew each time (IG-65M Sec. 3.3)."""
+        if not example.others or self.sampler.multi_label:
             return example
-        rng = keyed_rng(self.look.seed, f"{self.look.stage} query", example.id, epoch, draw)
+        seed, stage = self.augmentation.seed, self.augmentation.stage
+        rng = keyed_rng(seed, f"{stage} query", example.id, epoch, draw)
         return replace(example, label=int(rng.choice([example.label, *example.others])), others=())
 
     def _pinned(self, step: StepBatch) -> StepBatch:
-        """Where a GPU can fetch it by itself."""
-        if self.setting.device.type != "cuda":
+        """The batch in pinned memory, which a GPU copies asynchronously."""
+        if self.context.device.type != "cuda":
             return step
         return StepBatch(tuple(replace(part, clips=part.clips.pin_memory()) for part in step.parts))
 
-    def _named(self, batch: SourceBatch, portion: SourceDraws) -> SourceBatch:
-        return replace(batch, source=self.plan.sources[portion.source].name)
+    def _named(self, batch: SourceBatch, draws: SourceDraws) -> SourceBatch:
+        return replace(batch, source=self.sampler.sources[draws.source].name)
 
 
 class CachedFeatureInputs(ClipInputs):
-    """Batches of the frozen backbone's features: each of ten augmented views of a clip is computed once."""
+    """Batches of features of the frozen backbone.
 
-    def __init__(self, teacher: LoadedModel, plan: JointSampler, look: Augmentation, setting: TrainingContext) -> None:
-        super().__init__(teacher, plan, look, setting)
-        self._kept: dict[tuple[int, int], dict[int, Tensor]] = {}  # (source, view) → row → (D,)
+    Ours: epoch e sees augmented view e mod 10 of every clip. The features of a view are computed once, in batches of
+    fixed size, and cached up to 2 GiB; beyond that they are computed again, to the same bits.
+    """
+
+    def __init__(
+        self, model: LoadedModel, sampler: JointSampler, augmentation: Augmentation, context: TrainingContext
+    ) -> None:
+        super().__init__(model, sampler, augmentation, context)
+        self._cache: dict[tuple[int, int], dict[int, Tensor]] = {}  # (source, view) → row → (D,)
         self._unreadable: dict[ExampleKey, tuple[DrawnExample, str]] = {}
 
     def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
-        """What each step learns from, from ``first_step`` on; unreadable clips come with the first of them."""
-        steps = self.plan.steps(epoch)
+        """The batches of an epoch, from ``first_step`` on; the first one reports all unreadable clips."""
+        steps = self.sampler.steps(epoch)
         batches_of = [
-            self._source_batches(number, [p for step in steps for p in step if p.source == number], bad, epoch)
-            for number in range(len(self.plan.sources))
+            self._source_batches(
+                source, [draws for step in steps for draws in step if draws.source == source], bad, epoch
+            )
+            for source in range(len(self.sampler.sources))
         ]
-        fresh = tuple(found for key, found in self._unreadable.items() if key not in bad)
-        for place, step in enumerate(steps):
-            parts = [self._named(next(batches_of[portion.source]), portion) for portion in step]
-            if place == first_step:
-                parts[0] = replace(parts[0], bad=fresh)
-            if place >= first_step:
+        new = tuple(found for key, found in self._unreadable.items() if key not in bad)
+        for index, step in enumerate(steps):
+            parts = [self._named(next(batches_of[draws.source]), draws) for draws in step]
+            if index == first_step:
+                parts[0] = replace(parts[0], bad=new)
+            if index >= first_step:
                 yield StepBatch(tuple(parts))
 
-    def inputs(self, batch: SourceBatch) -> Tensor:
-        """What can be mixed: features (N, D)."""
-        return batch.clips.to(self.setting.device)
+    def to_device(self, batch: SourceBatch) -> Tensor:
+        """Features (N, D) on the device of the model."""
+        return batch.clips.to(self.context.device)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """(N, K) float32 of ``inputs``."""
-        return self.teacher.network.classify(inputs)
+        """(N, K) float32."""
+        return self.model.network.classify(inputs)
 
     def _source_batches(
-        self, number: int, portions: Sequence[SourceDraws], bad: Mapping[ExampleKey, str], epoch: int
+        self, source: int, steps: Sequence[SourceDraws], bad: Mapping[ExampleKey, str], epoch: int
     ) -> Iterator[SourceBatch]:
         """All batches of one source in an epoch; a second draw of a clip takes another view."""
-        rows = np.concatenate([np.empty(0, np.int64), *(portion.rows for portion in portions)])
-        draws = np.concatenate([np.empty(0, np.int64), *(portion.draws for portion in portions)])
+        rows = np.concatenate([np.empty(0, np.int64), *(draws.rows for draws in steps)])
+        occurrences = np.concatenate([np.empty(0, np.int64), *(draws.draws for draws in steps)])
         pairs, where = np.unique(
-            np.stack([(epoch + draws) % NUM_FROZEN_VIEWS, rows]), axis=1, return_inverse=True
+            np.stack([(epoch + occurrences) % NUM_FROZEN_VIEWS, rows]), axis=1, return_inverse=True
         )  # by view, then by row
         views = np.unique(pairs[0]).tolist()
-        made = [self._features(number, view, pairs[1][pairs[0] == view].tolist()) for view in views]
-        features = torch.cat(made) if made else torch.empty(0, self.teacher.network.fc.in_features)
-        ends = np.cumsum([len(portion.rows) for portion in portions])
-        spans = np.split(where.reshape(-1), ends[:-1]) if portions else []
+        computed = [self._features(source, view, pairs[1][pairs[0] == view].tolist()) for view in views]
+        features = torch.cat(computed) if computed else torch.empty(0, self.model.network.fc.in_features)
+        ends = np.cumsum([len(draws.rows) for draws in steps])
+        spans = np.split(where.reshape(-1), ends[:-1]) if steps else []
         return feature_batches(
             features,
-            [(span, self._places(portion, epoch)) for span, portion in zip(spans, portions, strict=True)],
-            is_bad=lambda place: place.key in bad or place.key in self._unreadable,
+            [(span, self._drawn_examples(draws, epoch)) for span, draws in zip(spans, steps, strict=True)],
+            is_bad=lambda drawn: drawn.key in bad or drawn.key in self._unreadable,
         )
 
-    def _features(self, number: int, view: int, rows: Sequence[int]) -> Tensor:
-        """Features (len(rows), D) of one view of these examples; those of unreadable media are 0."""
-        if sum(row.nbytes for kept in self._kept.values() for row in kept.values()) >= MAX_CACHED_BYTES:
-            self._kept.clear()
-        kept = self._kept.setdefault((number, view), {})
-        missing = [row for row in rows if row not in kept]
-        examples = [self.plan.sources[number].examples[row] for row in missing]
-        read, read_row = partial(self._view, epoch=view), partial(read_feature, look=self.look, epoch=view)
-        features, unreadable = backbone_features(self.teacher, examples, read, self.setting, read_row)
-        kept |= dict(zip(missing, features, strict=True))
+    def _features(self, source: int, view: int, rows: Sequence[int]) -> Tensor:
+        """Features (len(rows), D) of one view of these examples; 0 where media are unreadable."""
+        if sum(row.nbytes for cached in self._cache.values() for row in cached.values()) >= MAX_CACHED_BYTES:
+            self._cache.clear()
+        cached = self._cache.setdefault((source, view), {})
+        missing = [row for row in rows if row not in cached]
+        examples = [self.sampler.sources[source].examples[row] for row in missing]
+        read_row = partial(read_feature, augmentation=self.augmentation, epoch=view)
+        features, unreadable = backbone_features(
+            self.model, examples, partial(self._view, epoch=view), self.context, read_row
+        )
+        cached |= dict(zip(missing, features, strict=True))
         for row, why in unreadable.items():
-            key = (number, missing[row])
+            key = (source, missing[row])
             self._unreadable[key] = (DrawnExample(examples[row], 0, key), why)
-        return torch.stack([kept[row] for row in rows])
+        return torch.stack([cached[row] for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
-        """One training clip as views (V, T, H, W, 3): each frame alone, or all of them together."""
-        clip = read_training_clip(record, look=self.look, epoch=epoch, draw=0)  # (S, H, W, 3)
-        if not self.teacher.network.is_framewise:
+        """One training clip as views (V, T, H, W, 3): each frame alone, or all frames together."""
+        clip = read_training_clip(record, augmentation=self.augmentation, epoch=epoch, draw=0)  # (S, H, W, 3)
+        if not self.model.network.is_framewise:
             return clip[None]
-        is_still = (clip == clip[:1]).all()  # an image, repeated: one look is enough
+        is_still = (clip == clip[:1]).all()  # the frames of an image are equal: one is enough
         return (clip[:1] if is_still else clip)[:, None]

@@ -1,194 +1,167 @@
-"""One loop over batches, for teachers and students alike; it knows neither models nor data sets."""
+"""The training loop of teachers and students; the step in ``train_epoch`` minimises OmniSource Eq. 1."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from omnicli.errors import OmniError
-from omnicli.training.distributed import World
-from omnicli.training.optim import set_lr
+from omnicli.data.dataloader import Example, ExampleKey, SourceBatch, StepBatch
+from omnicli.errors import Interrupted, OmniError
+from omnicli.training.objective import Objective, SourceLoss
+from omnicli.training.trainer import Metrics, SourceMetrics, TrainingRun
 
-CLIP_NORM = 40.0  # CHECKPOINTS section 5
+CLIP_NORM = 40.0  # of mmaction2's configurations
 
 
 class TrainingDiverged(OmniError):
-    """The loss, its gradient or M's scores are not finite; the message names what and where."""
+    """The loss, its gradient or the scores are not finite; the message names which, and where."""
 
 
-class HasIds(Protocol):
-    """A batch that can say whose clips it holds."""
+class Inputs(Protocol):
+    """Supplies batches to the loop and runs the model on them; ``inputs.ClipInputs`` implements it."""
 
-    @property
-    def ids(self) -> Sequence[str]:
-        """Record ids."""
+    def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
+        """The batches of an epoch, from ``first_step`` on; examples in ``bad`` are left out."""
+
+    def to_device(self, batch: SourceBatch) -> Tensor:
+        """(N, ...) float, the inputs of the model."""
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(N, K) of the model."""
 
 
-BatchT = TypeVar("BatchT", bound=HasIds)
+def train_epochs(
+    run: TrainingRun,
+    inputs: Inputs,
+    objective: Objective,
+    *,
+    measure: Callable[[TrainingRun], Metrics],
+    on_bad: Callable[[Example, str], None],
+) -> Iterator[Metrics]:
+    """Train to the end, beginning with the metric records of epochs that an earlier run finished.
 
+    Args:
+        run: fresh or resumed.
+        inputs: of the model.
+        objective: the loss.
+        measure: gives more metrics after each epoch; may save the best checkpoint.
+        on_bad: called once per example whose media turn out to be unreadable, on any process.
 
-@dataclass(frozen=True)
-class StepLoss:
-    """What one forward pass tells.
+    Yields:
+        One metric record per epoch and source; that of the first source has the measured metrics.
 
-    Attributes:
-        loss: (), the mean over its clips.
-        num_correct: clips recognised (by their heavier label under mixup).
-        num_clips: clips of this pass.
-        source: whose clips these are, where there are several sources.
-        ids: of these clips, for messages.
+    Raises:
+        Interrupted: ``run.should_stop`` returned True, or reading or measuring was stopped; the state is saved.
+        TrainingDiverged: the loss is not finite; the state is that of the last save.
     """
-
-    loss: Tensor
-    num_correct: int
-    num_clips: int
-    source: str = ""
-    ids: Sequence[str] = ()
-
-
-@dataclass
-class SourceMetrics:
-    """Sums over clips."""
-
-    loss_sum: float = 0.0
-    num_correct: int = 0
-    num_clips: int = 0
-
-    def add(self, loss_sum: float, num_correct: float, num_clips: float) -> None:
-        """Count more clips."""
-        self.loss_sum += loss_sum
-        self.num_correct += int(num_correct)
-        self.num_clips += int(num_clips)
-
-    def means(self) -> dict[str, float]:
-        """``train_loss`` and ``train_top1_acc``."""
-        count = max(self.num_clips, 1)
-        return {"train_loss": self.loss_sum / count, "train_top1_acc": self.num_correct / count}
-
-
-@dataclass
-class Progress:
-    """Where training stands; all that a restart needs besides weights and optimiser.
-
-    Attributes:
-        epoch: 0-based, the one being trained.
-        step: batches of it that are done.
-        tallies: of those batches, by source; "" where there is but one.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    tallies: dict[str, SourceMetrics] = field(default_factory=lambda: {"": SourceMetrics()})
-
-    def next_epoch(self) -> None:
-        """Turn the page."""
-        self.epoch, self.step = self.epoch + 1, 0
-        self.tallies = {source: SourceMetrics() for source in self.tallies}
-
-    def to_meta(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> "Progress":
-        """From ``to_meta``'s data."""
-        tallies = {source: SourceMetrics(**tally) for source, tally in meta["tallies"].items()}
-        return cls(meta["epoch"], meta["step"], tallies)
+    yield from run.history
+    run.start_saving()
+    while run.progress.epoch < run.schedule.epochs:
+        started_at, epoch = time.monotonic(), run.progress.epoch
+        batches = _report_bad(run, inputs.batches(run.bad, epoch, run.progress.step), on_bad)
+        try:
+            if not train_epoch(run, batches, inputs, objective):
+                raise Interrupted(f"stopped in epoch {epoch}; run the same command again to go on")
+            first, *others = run.progress.metrics()
+            first |= {"lr": run.lr_at(epoch, 0), **measure(run)}
+        except Interrupted:
+            run.save()
+            raise
+        first["seconds"] = round(time.monotonic() - started_at, 3)
+        run.finish_epoch([first, *others])
+        yield from (first, *others)
 
 
 def train_epoch(
-    model: nn.Module,
-    batches: Iterable[BatchT],
+    run: TrainingRun,
+    batches: Iterable[StepBatch],
+    inputs: Inputs,
+    objective: Objective,
     *,
-    compute_loss: Callable[[nn.Module, BatchT], Iterable[StepLoss]],
-    optimizer: torch.optim.Optimizer,
-    lr_at: Callable[[int, int], float],
-    progress: Progress,
-    seed_at: Callable[[int, int], int],
-    should_stop: Callable[[], bool],
     clip_norm: float = CLIP_NORM,
-    world: World | None = None,
-    after_step: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Take the steps of one epoch that ``progress`` has not taken yet.
+    """Take the remaining steps of the current epoch.
+
+    Eq. 1 is the cross-entropy summed over B_T and every B_A,i. Ours: divided by the number of samples, with a learning
+    rate that is scaled with that number, which is the same step. One forward pass per source, so each has its own batch
+    statistics, and one backward pass after each, so the activations of only one pass are in memory.
 
     Args:
-        model: in training mode afterwards.
-        batches: from step ``progress.step`` on; an empty one counts as a step and changes nothing.
-        compute_loss: the method, one ``StepLoss`` a forward pass; each is forgotten before the next is asked for, so
-            that no more than one is held in memory. Autocast is its business.
-        optimizer: its groups carry ``lr_scale``.
-        lr_at: learning rate at (epoch, step).
-        progress: moved on after each step.
-        seed_at: seed of torch's global generator (dropout draws from it) at (epoch, step), so that no random state has
-            to be kept.
-        should_stop: asked after each step; ranks stop together.
+        run: its model is in training mode afterwards.
+        batches: from step ``run.progress.step`` on; an empty one counts as a step and changes nothing. Every process
+            brings equally many.
+        inputs: of the model.
+        objective: the loss of one source.
         clip_norm: largest norm of the gradient.
-        world: the processes that take each step together; every rank brings as many batches.
-        after_step: called when the weights have moved.
 
     Returns:
-        False if it stopped before the end.
+        False if it stopped before the end; all processes stop together.
 
     Raises:
         TrainingDiverged: the loss or its gradient is not finite; the weights are those before the step.
     """
-    world = world or World()
+    model, world = run.model, run.world
     model.train()
     for batch in batches:
-        epoch, step = progress.epoch, progress.step
-        [num_clips] = world.sum([len(batch.ids)])
+        num_clips = world.total(batch.num_clips)  # |B_T| + |B_A,1| + ..., of all processes
         if num_clips:
-            torch.manual_seed(seed_at(epoch, step))
-            set_lr(optimizer, lr_at(epoch, step))
-            optimizer.zero_grad(set_to_none=True)
-            _descend(model, batch, compute_loss, num_clips, progress, world)
+            run.begin_step()
+            losses: list[SourceLoss] = []
+            for part in objective.parts(batch, inputs.to_device, run.mixup_rng):
+                losses.append(loss := objective(inputs.logits, part))  # one forward pass per source
+                if not math.isfinite(loss.value):
+                    break
+                (loss.mean * (loss.num_clips / num_clips)).backward()  # type: ignore[no-untyped-call]  # Eq. 1
+            _count(run, losses)
             world.sum_gradients(model)
-            norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip_norm)
-            if not math.isfinite(norm):  # the same on every rank
-                raise TrainingDiverged(_diverged("the norm of the gradient", float(norm), progress, batch.ids))
-            optimizer.step()
-            after_step()
-        progress.step += 1
-        if world.sum([should_stop()])[0]:
+            _check_norm(nn.utils.clip_grad_norm_(run.trained_parameters, clip_norm), run, batch)
+            run.update_weights()
+        run.progress.step += 1
+        if world.total(run.stop_or_save()):
             return False
     return True
 
 
-def _descend(
-    model: nn.Module,
-    batch: BatchT,
-    compute_loss: Callable[[nn.Module, BatchT], Iterable[StepLoss]],
-    num_clips: float,
-    progress: Progress,
-    world: World,
-) -> None:
-    """Gradients of the mean loss over the ``num_clips`` clips of all ranks, pass by pass, and the tallies."""
-    seen = {source: SourceMetrics() for source in progress.tallies}
-    problem = ""
-    for made in compute_loss(model, batch) if batch.ids else ():
-        loss = float(made.loss.detach())
-        if not math.isfinite(loss):
-            name = f"the loss of {made.source}" if made.source else "the loss"
-            problem = _diverged(name, loss, progress, made.ids or batch.ids)
-            break
-        (made.loss * (made.num_clips / num_clips)).backward()  # type: ignore[no-untyped-call]
-        seen[made.source].add(loss * made.num_clips, made.num_correct, made.num_clips)
-    sums = [(tally.loss_sum, tally.num_correct, tally.num_clips) for tally in seen.values()]
-    num_problems, *flat = world.sum([bool(problem), *chain.from_iterable(sums)])
+def _count(run: TrainingRun, losses: Sequence[SourceLoss]) -> None:
+    """Add the losses of all processes to the metrics of the epoch. Raises TrainingDiverged on every process."""
+    sums, problem = {source: SourceMetrics() for source in run.progress.tallies}, ""
+    for loss in losses:
+        if not math.isfinite(loss.value):
+            name = f"the loss of {loss.source}" if loss.source else "the loss"
+            problem = _diverged(name, loss.value, run, loss.ids)
+        else:
+            sums[loss.source].add(loss.value * loss.num_clips, loss.num_correct, loss.num_clips)
+    flat = chain.from_iterable((one.loss_sum, one.num_correct, one.num_clips) for one in sums.values())
+    num_problems, *totals = run.world.sum([bool(problem), *flat])
     if num_problems:
         raise TrainingDiverged(problem or "the loss of another process is not finite; its own message says more")
-    for place, tally in enumerate(progress.tallies.values()):
-        tally.add(*flat[3 * place : 3 * place + 3])
+    for index, tally in enumerate(run.progress.tallies.values()):
+        tally.add(*totals[3 * index : 3 * index + 3])
 
 
-def _diverged(name: str, value: float, progress: Progress, ids: Sequence[str]) -> str:
+def _check_norm(norm: Tensor, run: TrainingRun, batch: StepBatch) -> None:
+    if not math.isfinite(norm):  # the same on every process
+        raise TrainingDiverged(_diverged("the norm of the gradient", float(norm), run, batch.ids))
+
+
+def _diverged(name: str, value: float, run: TrainingRun, ids: Sequence[str]) -> str:
     shown = ", ".join(ids[:8]) + (" ..." if len(ids) > 8 else "")
     return (
-        f"{name} is {value} at epoch {progress.epoch}, step {progress.step}, records {shown}; "
+        f"{name} is {value} at epoch {run.progress.epoch}, step {run.progress.step}, records {shown}; "
         "try a smaller --lr, or look at these records"
     )
+
+
+def _report_bad(
+    run: TrainingRun, batches: Iterable[StepBatch], on_bad: Callable[[Example, str], None]
+) -> Iterator[StepBatch]:
+    """The batches; unreadable media are reported only when their batch is due, so that a resumed run knows the same."""
+    for batch in batches:
+        for drawn, why in run.world.gather_rare(batch.bad):
+            if drawn.key not in run.bad:  # drawn twice, an example may have been read ahead twice
+                run.bad[drawn.key] = why
+                on_bad(drawn.example, why)
+        yield batch

@@ -120,6 +120,11 @@ class StudentRecipe(TeacherRecipe):
     snippets: tuple[int, ...] = ()
 
 
+def as_student(recipe: TeacherRecipe) -> StudentRecipe:
+    """The same training as that of a student without auxiliary sources."""
+    return recipe if isinstance(recipe, StudentRecipe) else StudentRecipe(**vars(recipe))
+
+
 FEW_CLIPS = TeacherRecipe(
     min_area=0.5,
     epochs=50,

@@ -1,78 +1,130 @@
-"""Training that can be stopped anywhere and goes on bit for bit: what teacher-train and train have in common.
+"""A training run that can be stopped after any step and resumed bit for bit.
 
-Beside ``-o tsn.pth``, which is absent until training has finished, lies ``.tsn.pth.state``: weights, optimiser, the
-place in the epoch, the metric records written so far and the media found unreadable. Every draw is keyed by epoch and
-record, or by epoch and step, so there is no random state to keep. Of several processes the first one writes, and all of
-them read.
+Beside ``-o tsn.pth``, which is absent until training has finished, lies ``.tsn.pth.state``: weights, optimizer, the
+position in the epoch, the metric records written so far and the media found unreadable. Every draw is keyed by epoch
+and record, or by epoch and step, so there is no random state to store. The first of several processes writes the state,
+and all of them read it.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from omnicli.data.dataloader import Example, ExampleKey, StepBatch
-from omnicli.errors import Interrupted, UsageError
+from omnicli.data.dataloader import ExampleKey
+from omnicli.errors import UsageError
 from omnicli.models.checkpoint import read_torch_file, write_torch_file
-from omnicli.rng import keyed_seed
+from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.streams.record import Record, format_record
 from omnicli.training.distributed import World
-from omnicli.training.loop import Progress, StepLoss, train_epoch
-from omnicli.training.optim import Schedule
+from omnicli.training.optim import Schedule, set_lr
 
 STATE_FORMAT = "omni-training-state"
 STATE_VERSION = 4
-SAVE_SEC = 5.0  # Ours: an epoch on ready features takes milliseconds, and a save two fsyncs
-SAVE_INSIDE_SEC = 600.0  # Ours: what a dead machine may cost of a long epoch
+SAVE_SEC = 5.0  # Ours: an epoch on stored features takes milliseconds, and a save two fsyncs
+SAVE_INSIDE_SEC = 600.0  # Ours: the most that a crash may cost of a long epoch
 
-Metrics = dict[str, Any]
-ComputeLoss = Callable[[nn.Module, StepBatch], Iterable[StepLoss]]
+Metrics = dict[str, Any]  # one output record
+
+
+@dataclass
+class SourceMetrics:
+    """Sums over the clips of one source."""
+
+    loss_sum: float = 0.0
+    num_correct: int = 0
+    num_clips: int = 0
+
+    def add(self, loss_sum: float, num_correct: float, num_clips: float) -> None:
+        """Count more clips."""
+        self.loss_sum += loss_sum
+        self.num_correct += int(num_correct)
+        self.num_clips += int(num_clips)
+
+    def means(self) -> dict[str, float]:
+        """``train_loss`` and ``train_top1_acc``."""
+        count = max(self.num_clips, 1)
+        return {"train_loss": self.loss_sum / count, "train_top1_acc": self.num_correct / count}
+
+
+@dataclass
+class Progress:
+    """The position of a training run.
+
+    Attributes:
+        epoch: the current one, from 0.
+        step: finished steps of it.
+        tallies: sums over those steps by source; the source of a training with only one is "".
+    """
+
+    epoch: int = 0
+    step: int = 0
+    tallies: dict[str, SourceMetrics] = field(default_factory=lambda: {"": SourceMetrics()})
+
+    def next_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.tallies = {source: SourceMetrics() for source in self.tallies}
+
+    def metrics(self) -> list[Metrics]:
+        """One metric record per source, of the epoch so far."""
+        return [
+            {"epoch": self.epoch, **({"source": source} if source else {}), **sums.means(), "num_clips": sums.num_clips}
+            for source, sums in self.tallies.items()
+        ]
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> "Progress":
+        """The inverse of ``dataclasses.asdict``."""
+        tallies = {source: SourceMetrics(**sums) for source, sums in meta["tallies"].items()}
+        return cls(meta["epoch"], meta["step"], tallies)
 
 
 @dataclass
 class UnopenedMedia:
-    """What could not be opened before the first step, and so has no place in any epoch.
+    """Media that could not be opened before the first step; they are in no epoch.
 
-    Also when the training is taken up again and media have come back, or others have gone: their places stay, empty.
+    A resumed run leaves out the same examples, whatever can be opened by then.
 
     Attributes:
-        places: of each set of examples, by name, the places in it and why.
-        is_known: they come from the state of an unfinished training.
+        rows: by name of each set of examples, the rows in it and why.
+        is_known: they come from the state of an unfinished run.
     """
 
-    places: dict[str, dict[int, str]] = field(default_factory=dict)
+    rows: dict[str, dict[int, str]] = field(default_factory=dict)
     is_known: bool = False
 
 
 @dataclass(kw_only=True)
 class TrainingRun:
-    """One training run, fresh or taken up again.
+    """One training run, fresh or resumed.
 
     Attributes:
-        out: the finished checkpoint to be; the state lies beside it.
-        model: being trained, on its device.
-        optimizer: its groups carry ``lr_scale``.
+        out: path of the finished checkpoint; the state lies beside it.
+        model: in training, on its device.
+        optimizer: its groups have ``lr_scale``.
         schedule: of the learning rate.
         lr: the learning rate at factor 1.
-        steps_per_epoch: updates of an epoch.
+        steps_per_epoch: updates per epoch.
         seed: of every draw.
-        stage: whose draws; part of every key.
-        options: all that decides the result, as JSON values; a state made with others is refused.
-        should_stop: asked after every step.
+        stage: part of the key of every draw.
+        options: everything that determines the result, as JSON values; a state of other options is refused.
+        should_stop: called after every step.
         world: the processes that train together.
-        averages: of the weights over steps (EMA), if they are wanted; then they are what is measured and kept.
-        left_out: what could not be opened before the first step.
-        progress: the place in the epoch.
+        averages: of the weights over steps (EMA); if set, they are measured and saved instead of the weights.
+        left_out: media that could not be opened before the first step.
+        progress: the position.
         history: metric records of finished epochs.
-        bad: examples whose media turned out unreadable, and why.
-        best: the best value of the metric that chooses the best epoch.
+        bad: examples whose media turned out to be unreadable, and why.
+        best: the best value of the metric that selects the best epoch.
     """
 
     out: Path
@@ -92,77 +144,61 @@ class TrainingRun:
     history: list[Metrics] = field(default_factory=list)
     bad: dict[ExampleKey, str] = field(default_factory=dict)
     best: float = -1.0
-    _saved_at: float | None = None  # None: nothing is saved, as while the classifier is probed
+    _saved_at: float | None = None  # None: nothing is saved
 
     @property
     def result(self) -> nn.Module:
-        """The model to measure and keep."""
+        """The model to measure and save."""
         return self.averages.module if self.averages is not None else self.model
 
-    def run(
-        self,
-        batches_of: Callable[[int, int], Iterable[StepBatch]],
-        *,
-        compute_loss: ComputeLoss,
-        measure: Callable[["TrainingRun"], Metrics],
-        on_bad: Callable[[Example, str], None],
-    ) -> Iterator[Metrics]:
-        """Train to the end, beginning with the metric records of epochs that an earlier run had finished.
-
-        Args:
-            batches_of: the batches of an epoch, from a step on.
-            compute_loss: of one batch.
-            measure: more metrics, after each epoch; may save a best checkpoint.
-            on_bad: told once of every example whose media turns out unreadable, on any rank.
-
-        Yields:
-            One metric record an epoch and source; the first source's has the measured metrics.
-
-        Raises:
-            Interrupted: ``should_stop`` said so, or who reads or measures was stopped; the state is saved.
-            TrainingDiverged: the loss is not finite; the state is that of the last save.
-        """
-        yield from self.history
-        self._saved_at = time.monotonic()
-        while self.progress.epoch < self.schedule.epochs:
-            started_at, epoch = time.monotonic(), self.progress.epoch
-            watched = self._watch(batches_of(epoch, self.progress.step), on_bad)
-            try:
-                if not self.train_epoch(watched, compute_loss):
-                    raise Interrupted(f"stopped in epoch {epoch}; run the same command again to go on")
-                first, *others = self._lines()
-                first |= {"lr": self.lr_at(epoch, 0), **measure(self)}
-            except Interrupted:
-                self.save()
-                raise
-            first["seconds"] = round(time.monotonic() - started_at, 3)
-            self.history += [first, *others]
-            self.progress.next_epoch()
-            if time.monotonic() - self._saved_at > SAVE_SEC or self.progress.epoch == self.schedule.epochs:
-                self.save()
-            yield from (first, *others)
-
-    def train_epoch(self, batches: Iterable[StepBatch], compute_loss: ComputeLoss) -> bool:
-        """The rest of the current epoch; False if it was stopped before its end."""
-        return train_epoch(
-            self.model,
-            batches,
-            compute_loss=compute_loss,
-            optimizer=self.optimizer,
-            lr_at=self.lr_at,
-            progress=self.progress,
-            seed_at=self._seed_at,
-            should_stop=self._stop_or_save,
-            world=self.world,
-            after_step=lambda: self.averages.update_parameters(self.model) if self.averages is not None else None,
-        )
+    @property
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """Parameters that are not frozen."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def lr_at(self, epoch: int, step: int) -> float:
         """The learning rate of a step."""
         return self.lr * self.schedule.factor(epoch + step / max(self.steps_per_epoch, 1))
 
+    def begin_step(self) -> None:
+        """Seed dropout, set the learning rate and clear the gradients."""
+        epoch, step, rank = self.progress.epoch, self.progress.step, self.world.rank
+        torch.manual_seed(keyed_seed(self.seed, self.stage, f"step {rank}" if rank else "step", epoch, step))
+        set_lr(self.optimizer, self.lr_at(epoch, step))
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def update_weights(self) -> None:
+        """Take the step of the optimizer, and of the averages."""
+        self.optimizer.step()
+        if self.averages is not None:
+            self.averages.update_parameters(self.model)
+
+    def mixup_rng(self, source: str) -> np.random.Generator:
+        """Generator of the mixup draws of the current step, for a source or for "cross"."""
+        draw = self.progress.step * self.world.size + self.world.rank
+        return keyed_rng(self.seed, self.stage, f"mixup {source}", self.progress.epoch, draw)
+
+    def finish_epoch(self, metrics: Sequence[Metrics]) -> None:
+        """Store the metric records of the epoch, go on to the next, and save the state if it is due."""
+        self.history += metrics
+        self.progress.next_epoch()
+        is_last = self.progress.epoch == self.schedule.epochs
+        if is_last or time.monotonic() - (self._saved_at or 0.0) > SAVE_SEC:
+            self.save()
+
+    def start_saving(self) -> None:
+        """Save the state from now on."""
+        self._saved_at = time.monotonic()
+
+    def stop_or_save(self) -> bool:
+        """Whether to stop after this step; saves the state now and then inside a long epoch."""
+        stop = self.should_stop()
+        if not stop and self._saved_at is not None and time.monotonic() - self._saved_at > SAVE_INSIDE_SEC:
+            self.save()
+        return stop
+
     def save(self) -> None:
-        """Replace the state, whole or not at all."""
+        """Replace the state atomically."""
         self._saved_at = time.monotonic()
         if not self.world.is_first:
             return
@@ -173,20 +209,20 @@ class TrainingRun:
             "model": self.model.state_dict(),
             "averages": self.averages.state_dict() if self.averages is not None else None,
             "optimizer": self.optimizer.state_dict(),
-            "progress": self.progress.to_meta(),
+            "progress": asdict(self.progress),
             "history": self.history,
             "bad": self.bad,
-            "left_out": self.left_out.places,
+            "left_out": self.left_out.rows,
             "best": self.best,
         }
         write_torch_file(state_path(self.out), content)
 
     def resume(self) -> bool:
-        """Take up the state beside ``out``, if there is one; True if there was.
+        """Load the state beside ``out``; returns False if there is none.
 
         Raises:
             ModelError: the state is damaged.
-            UsageError: it was made with other options or other data; names the first that differs. Or not every process
+            UsageError: it was made with other options or other data (names the first difference), or not every process
                 sees it.
         """
         path = state_path(self.out)
@@ -202,49 +238,21 @@ class TrainingRun:
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         return True
 
-    def _stop_or_save(self) -> bool:
-        """Asked after each step; inside a long epoch the state is saved now and then."""
-        stop = self.should_stop()
-        if not stop and self._saved_at is not None and time.monotonic() - self._saved_at > SAVE_INSIDE_SEC:
-            self.save()
-        return stop
-
-    def _lines(self) -> list[Metrics]:
-        """One a source, of the epoch so far."""
-        return [
-            {"epoch": self.progress.epoch, **({"source": source} if source else {}), **tally.means()}
-            | {"num_clips": tally.num_clips}
-            for source, tally in self.progress.tallies.items()
-        ]
-
-    def _seed_at(self, epoch: int, step: int) -> int:
-        """Ranks drop out other units."""
-        rank = self.world.rank
-        return keyed_seed(self.seed, self.stage, f"step {rank}" if rank else "step", epoch, step)
-
-    def _watch(self, batches: Iterable[StepBatch], on_bad: Callable[[Example, str], None]) -> Iterator[StepBatch]:
-        """The batches, noting bad media only when their batch is due, so that a restart knows the same ones."""
-        for batch in batches:
-            for place, why in self.world.gather_rare(batch.bad):
-                if place.key not in self.bad:  # drawn twice, it may have been read ahead twice
-                    self.bad[place.key] = why
-                    on_bad(place.example, why)
-            yield batch
-
 
 def state_path(out: Path) -> Path:
-    """``tsn.pth`` → ``.tsn.pth.state``, a name that readers of folders pass over."""
+    """``tsn.pth`` → ``.tsn.pth.state``, a name that folder readers skip."""
     return out.with_name(f".{out.name}.state")
 
 
 def forget_state(out: Path) -> None:
-    """Take the state away: training has finished, or starts over."""
+    """Delete the state: training has finished, or starts over."""
     state_path(out).unlink(missing_ok=True)
 
 
 def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
-    """What an unfinished training of ``out`` on ``data`` left out at its beginning; nothing, and not known, if there is
-    none: a state of another version, or of other data, is refused when it is taken up.
+    """The media that an unfinished run of ``out`` on ``data`` left out; empty and not known if there is no such run.
+
+    A state of another version or of other data is ignored here and refused by ``TrainingRun.resume``.
 
     Raises:
         ModelError: the state is damaged.
@@ -260,7 +268,7 @@ def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
 
 
 def digest_of_records(records: Iterable[Record]) -> str:
-    """What a data set is, for comparing: SHA-256 of its lines, hex."""
+    """SHA-256 of the lines of a data set, hex."""
     digest = hashlib.sha256()
     for record in records:
         digest.update(format_record(record))
@@ -268,7 +276,7 @@ def digest_of_records(records: Iterable[Record]) -> str:
 
 
 def _is_seen(path: Path, world: World) -> bool:
-    """Whether the state is there. Raises UsageError: for some processes only."""
+    """Whether the state exists. Raises UsageError if only some processes see it."""
     found = world.gather(path.exists())
     if any(found) and not all(found):
         raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")

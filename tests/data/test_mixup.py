@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mix_across
+from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mixup_across, mixup_within
 
 
 @given(st.floats(0, 1), st.integers(1, 6), st.integers(0, 99))
@@ -15,21 +15,22 @@ def test_label_mass_is_preserved_and_inputs_are_not_touched(lam, num, seed):
     rng = np.random.default_rng(seed)
     probabilities = one_hot(torch.from_numpy(rng.integers(0, 4, num)), 4).float()
     before = probabilities.clone()
-    mixed = mix(probabilities, lam, torch.from_numpy(rng.permutation(num)))
+    mixed = mix(probabilities, probabilities, lam, torch.from_numpy(rng.permutation(num)))
     torch.testing.assert_close(mixed.sum(dim=1), torch.ones(num))
     assert torch.equal(probabilities, before)
 
 
 def test_weight_1_is_the_identity_and_weight_0_the_partner():
     clips, partners = torch.randn(4, 3, 2, 2, 2), torch.tensor([1, 2, 3, 0])
-    assert torch.equal(mix(clips, 1.0, partners), clips)
-    assert torch.equal(mix(clips, 0.0, partners), clips[partners])
+    assert torch.equal(mix(clips, clips, 1.0, partners), clips)
+    assert torch.equal(mix(clips, clips, 0.0, partners), clips[partners])
 
 
 def test_clips_and_labels_are_mixed_alike():
     clips, labels, partners = torch.tensor([[1.0], [5.0]]), torch.tensor([0, 1]), torch.tensor([1, 0])
-    assert mix(clips, 0.75, partners).flatten().tolist() == [2.0, 4.0]
-    assert mix(one_hot(labels, 2).float(), 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    probabilities = one_hot(labels, 2).float()
+    assert mix(clips, clips, 0.75, partners).flatten().tolist() == [2.0, 4.0]
+    assert mix(probabilities, probabilities, 0.75, partners).tolist() == [[0.75, 0.25], [0.25, 0.75]]
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
@@ -53,7 +54,26 @@ def test_cross_partners_are_of_the_other_side_and_shared_out_evenly(num_samples,
 
 def test_mixing_across_weighs_each_side_and_modifies_neither():
     samples, others = torch.zeros(3, 2), torch.tensor([[10.0, 0.0], [20.0, 0.0]])
-    mixed = mix_across(samples, others, 0.75, torch.tensor([1, 0, 1]))
+    mixed = mix(samples, others, 0.75, torch.tensor([1, 0, 1]))
     assert mixed.tolist() == [[5.0, 0.0], [2.5, 0.0], [5.0, 0.0]]
     assert not samples.any()
     assert others.tolist() == [[10.0, 0.0], [20.0, 0.0]]
+
+
+def test_mixup_within_a_source_mixes_inputs_and_labels_with_the_same_partners():
+    inputs = torch.eye(5)
+    mixed, labels = mixup_within(inputs, inputs, alpha=1.0, rng=np.random.default_rng(0))
+    assert torch.equal(mixed, labels)
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(5))
+
+
+def test_mixup_across_sources_takes_partners_of_the_other_side_and_keeps_the_larger_weight():
+    target, one, other = torch.zeros(4, 2), torch.full((2, 2), 10.0), torch.full((3, 2), 10.0)
+    pairs = [(one, one), (other, other), (target, target)]
+    mixed = list(mixup_across(pairs, [False, False, True], alpha=1.0, rng=np.random.default_rng(0)))
+    shares = [inputs.unique().tolist() for inputs, _ in mixed]
+    assert [len(inputs) for inputs, _ in mixed] == [2, 3, 4]
+    assert shares[0] == shares[1]
+    assert 5.0 <= shares[0][0] < 10.0
+    assert shares[2] == pytest.approx([10.0 - shares[0][0]])
+    assert list(mixup_across(pairs[:2], [False, False], alpha=1.0, rng=np.random.default_rng(0))) == pairs[:2]

@@ -181,11 +181,11 @@ def test_a_segmented_row_gives_one_positive_and_two_negative_frames_other_ones_e
     times = [0.0, 1.0, 2.0, 100.0, 101.0]
     row = feature_row(tmp_path, [[time] for time in times], times=times)
     row = row.derive(positive_sec=times[3:], negative_sec=times[:3])
-    drawn = [read_feature(row, 1, look=LOOK, epoch=epoch).item() for epoch in range(40)]
+    drawn = [read_feature(row, 1, augmentation=LOOK, epoch=epoch).item() for epoch in range(40)]
     negatives = [(0.0, 1.0), (0.0, 2.0), (1.0, 2.0)]
     possible = {np.float32(positive + sum(pair)) / np.float32(3) for positive in times[3:] for pair in negatives}
     assert {round(mean, 4) for mean in drawn} == {round(float(mean), 4) for mean in possible}
-    assert drawn == [read_feature(row, 1, look=LOOK, epoch=epoch).item() for epoch in range(40)]
+    assert drawn == [read_feature(row, 1, augmentation=LOOK, epoch=epoch).item() for epoch in range(40)]
     assert read_feature(row, 1).item() == pytest.approx(np.mean(times), rel=1e-3)  # nothing is drawn to judge by
 
 

@@ -18,8 +18,8 @@ from omnicli.models.factory import create_model
 from omnicli.models.loading import load_model
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.record import Record
-from omnicli.training import inputs as feeds
-from omnicli.training import setup as learning
+from omnicli.training import examples as examples_module
+from omnicli.training import inputs as inputs_module
 from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES
@@ -49,7 +49,7 @@ def train(records, out, recipe=SCRATCH, *, should_stop=lambda: False, **options)
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
     lines = train_teacher(
-        records, recipe=recipe, out=out, setting=TrainingContext(workers=2, should_stop=should_stop),
+        records, recipe=recipe, out=out, context=TrainingContext(workers=2, should_stop=should_stop),
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
     )  # fmt: skip
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left
@@ -98,7 +98,7 @@ def test_interrupted_anywhere_it_ends_in_the_same_bytes(target, tmp_path, recipe
 
 def test_views_that_are_not_kept_give_the_same_bytes(target, tmp_path, monkeypatch):
     train(target, tmp_path / "a.pth", FROZEN)
-    monkeypatch.setattr(feeds, "MAX_CACHED_BYTES", 0)
+    monkeypatch.setattr(inputs_module, "MAX_CACHED_BYTES", 0)
     train(target, tmp_path / "b.pth", FROZEN)
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
@@ -106,9 +106,9 @@ def test_views_that_are_not_kept_give_the_same_bytes(target, tmp_path, monkeypat
 def test_a_frozen_backbone_stays_and_each_view_is_read_once(target, tmp_path, monkeypatch):
     reads = []
     whole = read_training_clip
-    monkeypatch.setattr(feeds, "read_training_clip", lambda *a, **k: reads.append(k["epoch"]) or whole(*a, **k))
+    monkeypatch.setattr(inputs_module, "read_training_clip", lambda *a, **k: reads.append(k["epoch"]) or whole(*a, **k))
     train(target, tmp_path / "a.pth", FROZEN)
-    assert sorted(reads) == sorted(list(range(feeds.NUM_FROZEN_VIEWS)) * len(target))
+    assert sorted(reads) == sorted(list(range(inputs_module.NUM_FROZEN_VIEWS)) * len(target))
     before = create_model("tsn-resnet10t", num_classes=4).state_dict()
     after = load_checkpoint(tmp_path / "a.pth").state_dict
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
@@ -151,12 +151,12 @@ def test_media_that_cannot_be_opened_leave_before_the_first_step(target, tmp_pat
 def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(target, tmp_path, monkeypatch, recipe):
     whole = read_training_clip
 
-    def read(record, look, *, epoch, draw):
+    def read(record, augmentation, *, epoch, draw):
         if epoch == 1 and record["id"] == target[2]["id"]:
             raise MediaError("decode error at 1.2 s")
-        return whole(record, look, epoch=epoch, draw=draw)
+        return whole(record, augmentation, epoch=epoch, draw=draw)
 
-    monkeypatch.setattr(feeds, "read_training_clip", read)
+    monkeypatch.setattr(inputs_module, "read_training_clip", read)
     lines, left = train(target, tmp_path / "a.pth", replace(recipe, epochs=4))
     assert left == [(target[2]["id"], "unreadable: decode error at 1.2 s")]
     assert [line["num_clips"] for line in lines] == [8, 7, 7, 7]
@@ -165,12 +165,12 @@ def test_a_clip_that_breaks_in_training_leaves_once_and_nobody_takes_its_place(t
 def test_clips_that_broke_before_an_interruption_are_told_again(target, tmp_path, monkeypatch):
     whole = read_training_clip
 
-    def read(record, look, *, epoch, draw):
+    def read(record, augmentation, *, epoch, draw):
         if record["id"] == target[2]["id"]:
             raise MediaError("decode error at 1.2 s")
-        return whole(record, look, epoch=epoch, draw=draw)
+        return whole(record, augmentation, epoch=epoch, draw=draw)
 
-    monkeypatch.setattr(feeds, "read_training_clip", read)
+    monkeypatch.setattr(inputs_module, "read_training_clip", read)
     with pytest.raises(Interrupted):
         train(target, tmp_path / "a.pth", should_stop=stop_after(12))
     _, left = train(target, tmp_path / "a.pth")
@@ -242,7 +242,7 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, tmp_path):
 
 
 def test_a_temperature_is_fitted_on_clips_that_are_not_trained_on(target, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.5)
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     lines, _ = train(target, tmp_path / "a.pth", min_held_out=3)
     temperature = load_checkpoint(tmp_path / "a.pth").meta["temperature"]
     assert 0.5 <= temperature <= 5.0

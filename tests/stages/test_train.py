@@ -23,17 +23,18 @@ from omnicli.models.loading import load_model
 from omnicli.motion.camera import make_recipe
 from omnicli.motion.homography import STILL, Gaussian
 from omnicli.stages.pack import PackOptions, pack_record
-from omnicli.stages.train import default_ratio, train_student
+from omnicli.stages.train import train_student
 from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
-from omnicli.training import inputs as feeds
-from omnicli.training import objective
-from omnicli.training import setup as learning
-from omnicli.training.batch_sampler import alternate_turns
+from omnicli.training import examples as examples_module
+from omnicli.training import inputs as inputs_module
+from omnicli.training import validation as validation_module
+from omnicli.training.batch_sampler import alternate_turns, with_ratio
 from omnicli.training.context import TrainingContext
 from omnicli.training.distributed import World
 from omnicli.training.loop import TrainingDiverged
+from omnicli.training.objective import Objective
 from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
 from omnicli.training.trainer import state_path
 
@@ -77,7 +78,7 @@ def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compil
     left: list[tuple[str, str]] = []
     setting = TrainingContext(workers=2, should_stop=should_stop, compile=compile_model)
     lines = train_student(
-        target, web, recipe=recipe, out=out, setting=setting,
+        target, web, recipe=recipe, out=out, context=setting,
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
     )  # fmt: skip
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left
@@ -160,13 +161,13 @@ def test_a_full_disk_says_so_and_costs_nothing_that_was_saved(target, web, tmp_p
 
 def test_alternating_updates_follow_the_released_order(target, web, tmp_path, monkeypatch):
     taken = []
-    whole = objective.step_losses
+    whole = Objective.parts
 
-    def noted(model, batch, **options):
+    def noted(self, batch, *args):
         taken.append([(part.source, len(part.ids)) for part in batch.parts])
-        return whole(model, batch, **options)
+        return whole(self, batch, *args)
 
-    monkeypatch.setattr("omnicli.stages.train.step_losses", noted)
+    monkeypatch.setattr(Objective, "parts", noted)
     recipe = replace(SCRATCH, alternate=True, batch_size=2, auxiliary_batch_sizes=(5, 3), ratio=(2, 1, 2))
     train(target, web, tmp_path / "a.pth", recipe)
     names = ["target", "gg", "ig"]
@@ -179,12 +180,12 @@ def test_a_clip_that_vanishes_in_the_third_epoch_is_counted_and_leaves_a_gap(tar
     whole = read_training_clip
     gone = {target[2]["id"], web["gg"][0]["id"]}
 
-    def read(record, look, *, epoch, draw):
+    def read(record, augmentation, *, epoch, draw):
         if epoch >= 2 and record["id"] in gone:
             raise MediaError("no such file")
-        return whole(record, look, epoch=epoch, draw=draw)
+        return whole(record, augmentation, epoch=epoch, draw=draw)
 
-    monkeypatch.setattr(feeds, "read_training_clip", read)
+    monkeypatch.setattr(inputs_module, "read_training_clip", read)
     recipe = replace(SCRATCH, epochs=5, ratio=(1, 2, 1))
     lines, left = train(target, web, tmp_path / "a.pth", recipe)
     assert sorted(left) == sorted((name, "unreadable: no such file") for name in gone)
@@ -210,7 +211,7 @@ def test_ids_that_stand_twice_are_told_apart_where_media_are_unreadable(target, 
     setting = TrainingContext(workers=2, should_stop=stop_after(asked))
     with pytest.raises(Interrupted):
         for _ in train_student(
-            target, {"gg": images}, recipe=recipe, out=tmp_path / "b.pth", setting=setting,
+            target, {"gg": images}, recipe=recipe, out=tmp_path / "b.pth", context=setting,
             on_drop=lambda record, reason: None,
         ):  # fmt: skip
             pass
@@ -231,7 +232,7 @@ def test_media_that_vanish_on_the_way_keep_their_place_when_the_training_is_take
     def until_the_end(out, should_stop=lambda: False):
         left = []
         for line in train_student(
-            own, {"gg": images}, recipe=recipe, out=out, setting=TrainingContext(workers=2, should_stop=should_stop),
+            own, {"gg": images}, recipe=recipe, out=out, context=TrainingContext(workers=2, should_stop=should_stop),
             on_drop=lambda record, reason: left.append((record["id"], reason)),
         ):  # fmt: skip
             if line["epoch"] == 1:
@@ -274,7 +275,7 @@ def test_a_rank_without_data_or_with_other_data_is_refused_before_the_first_step
         setting = TrainingContext(workers=1, world=world)
         recipe = replace(SCRATCH, ratio=())
         with pytest.raises(UsageError, match=says):
-            list(train_student(gone, {}, recipe=recipe, out=tmp_path / "a.pth", setting=setting, on_drop=print))
+            list(train_student(gone, {}, recipe=recipe, out=tmp_path / "a.pth", context=setting, on_drop=print))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,9 +284,11 @@ def test_a_loss_that_is_not_finite_names_step_source_and_records_and_leaves_the_
 ):
     out = tmp_path / "a.pth"
     out.write_bytes(b"an earlier student")
-    whole = feeds.ClipInputs.inputs
+    whole = inputs_module.ClipInputs.to_device
     monkeypatch.setattr(
-        feeds.ClipInputs, "inputs", lambda self, part: whole(self, part) * (math.nan if part.source == "ig" else 1.0)
+        inputs_module.ClipInputs,
+        "to_device",
+        lambda self, part: whole(self, part) * (math.nan if part.source == "ig" else 1.0),
     )
     with pytest.raises(TrainingDiverged, match=r"the loss of ig is nan at epoch 0, step 0, records web/video/.*\.mp4"):
         train(target, web, out)
@@ -368,7 +371,7 @@ def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
 
 
 def test_a_student_gets_a_temperature_from_target_clips_that_it_never_learns_from(target, web, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "HELD_OUT_SHARE", 0.5)
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     recipe = replace(SCRATCH, epochs=1)
     lines, _ = train(target, web, tmp_path / "a.pth", recipe, min_held_out=3)
     assert 0.5 <= load_checkpoint(tmp_path / "a.pth").meta["temperature"] <= 5.0
@@ -383,13 +386,13 @@ def test_a_student_gets_a_temperature_from_target_clips_that_it_never_learns_fro
 
 def test_several_queries_are_all_learnt_one_of_them_at_a_time(target, web, tmp_path, monkeypatch):
     seen: Counter[int] = Counter()
-    whole = objective.step_losses
+    whole = Objective.parts
 
-    def noted(model, batch, **options):
+    def noted(self, batch, *args):
         seen.update(label for part in batch.parts if part.source == "gg" for label in part.labels.tolist())
-        return whole(model, batch, **options)
+        return whole(self, batch, *args)
 
-    monkeypatch.setattr("omnicli.stages.train.step_losses", noted)
+    monkeypatch.setattr(Objective, "parts", noted)
     both = [record.derive(queries=["falling rain", "spinning fan"]) for record in web["gg"]]
     train(target, {"gg": both}, tmp_path / "a.pth", replace(FROZEN, ratio=(1, 1), epochs=12))
     assert set(seen) == {0, 2}
@@ -399,7 +402,7 @@ def test_several_queries_are_all_learnt_one_of_them_at_a_time(target, web, tmp_p
 def test_without_web_sources_it_is_training_on_the_target(target, tmp_path):
     lines, _ = train(target, {}, tmp_path / "a.pth", replace(SCRATCH, ratio=()))
     assert [line["source"] for line in lines] == ["target", "target"]
-    assert default_ratio(0) == (1,)
+    assert with_ratio(StudentRecipe(), 0).ratio == (1,)
 
 
 def test_several_labels_give_a_student_of_sigmoids(target, web, tmp_path):
@@ -475,7 +478,7 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
     """IG-65M's fc-only: no media, no backbone; the classifier is the L2 solution on the same features."""
     from sklearn.linear_model import LogisticRegression
 
-    monkeypatch.setattr(feeds, "predict_records", lambda *a, **k: iter(()))
+    monkeypatch.setattr(validation_module, "predict_records", lambda *a, **k: iter(()))
     recipe = replace(
         FROZEN, model="tsn-resnet18", dropout=0.0, epochs=500, batch_size=60, ratio=(1, 1), lr=0.5,
         reference_batch_size=0, weight_decay=1e-2, auxiliary_label="pseudo_label",

@@ -17,11 +17,11 @@ from omnicli.training.distributed import World, join_world, local_share
 # What each of two processes runs; prints what it found as one JSON object.
 SCRIPT = """
 import json, pathlib, sys, torch
+from toy_training import PointInputs, make_run, step_of
 from torch import nn
-from torch.nn import functional
 from omnicli.training.distributed import join_world
-from omnicli.training.loop import Progress, StepLoss, TrainingDiverged, train_epoch
-from omnicli.training.optim import Group, make_sgd
+from omnicli.training.loop import TrainingDiverged, train_epoch
+from omnicli.training.objective import Objective
 
 torch.set_num_threads(1)
 generator = torch.Generator().manual_seed(0)
@@ -29,34 +29,29 @@ POINTS = torch.randn(4, 10, 3, generator=generator)  # four steps of ten samples
 LABELS = (POINTS[..., 0] > 0).long()
 
 
-class Batch:
-    def __init__(self, points, labels):
-        self.points, self.labels, self.ids = points, labels, [str(row) for row in range(len(points))]
+class SpoiltInputs(PointInputs):
+    def __init__(self, model, spoil):
+        super().__init__(model)
+        self.spoil, self.passes = spoil, iter(range(1, 100))
+
+    def logits(self, inputs):
+        return self.model(inputs) * (float("nan") if self.spoil == next(self.passes) else 1.0)
 
 
-def train(world, *, norm=None, mine=lambda rows: rows, stop_after=None, spoil=None):
+def train(world, *, norm=None, mine=lambda rows: slice(None), stop_after=None, spoil=None):
     torch.manual_seed(1)
     norm_layer = nn.BatchNorm1d(6)
     model = nn.Sequential(nn.Linear(3, 6), norm_layer, nn.Linear(6, 2))
     if norm == "frozen":
         norm_layer.train = lambda mode=True: norm_layer
         norm_layer.training = False
-    steps = iter(range(1, 100))
-
-    def loss_of(model, batch):
-        for part in (slice(0, None, 2), slice(1, None, 2)):  # two forward passes a step
-            points, labels = batch.points[part], batch.labels[part]
-            if len(points):
-                loss = functional.cross_entropy(model(points), labels)
-                yield StepLoss(loss * (float("nan") if spoil == next(steps) else 1.0), 0, len(points))
-
-    progress, asked = Progress(), iter(range(1, 100))
-    batches = [Batch(points[mine(range(10))], labels[mine(range(10))]) for points, labels in zip(POINTS, LABELS)]
-    finished = train_epoch(
-        model, batches, compute_loss=loss_of, optimizer=make_sgd([Group(list(model.parameters()), 1.0, 1e-4)]),
-        lr_at=lambda epoch, step: 0.1, progress=progress, seed_at=lambda epoch, step: step,
-        should_stop=lambda: next(asked) == stop_after, world=world,
-    )
+    asked = iter(range(1, 100))
+    rows = [str(row) for row in range(10)]
+    batches = [step_of(points[mine(rows)], labels[mine(rows)], rows[mine(rows)])
+               for points, labels in zip(POINTS, LABELS)]
+    run = make_run(model, weight_decay=1e-4, should_stop=lambda: next(asked) == stop_after, world=world)
+    finished = train_epoch(run, batches, SpoiltInputs(model, spoil), Objective(num_classes=2, num_passes=2))
+    progress = run.progress
     weights = torch.cat([tensor.flatten().float() for tensor in model.state_dict().values()])
     return {"weights": weights.tolist(), "finished": finished, "step": progress.step,
             "loss": progress.tallies[""].loss_sum, "num_clips": progress.tallies[""].num_clips}

@@ -1,21 +1,13 @@
-"""The loop: steps are taken, counted, stopped and taken up again."""
-
-from dataclasses import dataclass
+"""The loop: steps are taken, counted, stopped and resumed."""
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
+from toy_training import PointInputs, make_run, step_of
 
-from omnicli.training.loop import Progress, StepLoss, TrainingDiverged, train_epoch
-from omnicli.training.optim import ParameterGroup, make_sgd
-
-
-@dataclass
-class Points:
-    points: torch.Tensor
-    labels: torch.Tensor
-    ids: list[str]
+from omnicli.training.loop import TrainingDiverged, train_epoch
+from omnicli.training.objective import Objective
+from omnicli.training.trainer import Progress
 
 
 def make_batches(num=4):
@@ -23,7 +15,7 @@ def make_batches(num=4):
     batches = []
     for index in range(num):
         points = torch.randn(5, 3, generator=generator)
-        batches.append(Points(points, (points[:, 0] > 0).long(), [f"{index}-{row}" for row in range(5)]))
+        batches.append(step_of(points, (points[:, 0] > 0).long(), [f"{index}-{row}" for row in range(5)]))
     return batches
 
 
@@ -32,27 +24,17 @@ def make_model():
     return nn.Sequential(nn.Dropout(0.3), nn.Linear(3, 2))
 
 
-def loss_of(model, batch):
-    logits = model(batch.points)
-    right = int((logits.argmax(dim=1) == batch.labels).sum())
-    yield StepLoss(functional.cross_entropy(logits, batch.labels), right, len(batch.labels))
-
-
-def fit(model, batches, *, optimizer=None, progress=None, should_stop=lambda: False, loss=loss_of, clip_norm=40.0):
-    optimizer = optimizer or make_sgd([ParameterGroup(list(model.parameters()), 1.0, 0.0)])
-    progress = progress if progress is not None else Progress()
-    finished = train_epoch(
-        model, batches, compute_loss=loss, optimizer=optimizer, lr_at=lambda epoch, step: 0.1, progress=progress,
-        seed_at=lambda epoch, step: 1000 * epoch + step, should_stop=should_stop, clip_norm=clip_norm,
-    )  # fmt: skip
-    return finished, optimizer, progress
+def fit(model, batches, *, inputs=None, clip_norm=40.0, **fields):
+    run = make_run(model, **fields)
+    finished = train_epoch(run, batches, inputs or PointInputs(model), Objective(num_classes=2), clip_norm=clip_norm)
+    return finished, run.optimizer, run.progress
 
 
 def weights(model):
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
-def test_an_epoch_stopped_anywhere_and_taken_up_equals_one_that_was_not():
+def test_an_epoch_stopped_anywhere_and_resumed_equals_one_that_was_not():
     batches = make_batches()
     whole = make_model()
     _, _, expected = fit(whole, batches)
@@ -79,39 +61,48 @@ def test_the_means_are_those_over_clips():
 def test_an_empty_batch_is_a_step_that_changes_nothing():
     model = make_model()
     before = weights(model)
-    finished, _, progress = fit(model, [Points(torch.empty(0), torch.empty(0), [])])
+    finished, _, progress = fit(model, [step_of(torch.empty(0), torch.empty(0), [])])
     assert finished
     assert (progress.step, progress.tallies[""].num_clips) == (1, 0)
     assert all(torch.equal(a, b) for a, b in zip(weights(model), before, strict=True))
 
 
+class SpoiltInputs(PointInputs):
+    """Multiplies the points of the third batch, or adds to the logits a term whose gradient is not finite."""
+
+    def __init__(self, model, factor=1.0, *, spoils_gradient=False):
+        super().__init__(model)
+        self.factor = factor
+        self.spoils_gradient = spoils_gradient
+        self.is_spoilt = False
+
+    def to_device(self, batch):
+        self.is_spoilt = batch.ids[0] == "2-0"
+        return batch.clips * self.factor if self.is_spoilt else batch.clips
+
+    def logits(self, inputs):
+        logits = self.model(inputs)
+        if self.is_spoilt and self.spoils_gradient:
+            logits = logits + (self.model[1].weight * 0).sum().sqrt()  # the root has no derivative at 0
+        return logits
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_with_step_and_records_and_leaves_the_weights(value):
+def test_a_loss_that_is_not_finite_names_step_and_records_and_leaves_the_weights(value):
     model = make_model()
-
-    def spoilt(model, batch):
-        [made] = loss_of(model, batch)
-        yield StepLoss(made.loss * value, 0, 5) if batch.ids[0] == "2-0" else made
-
     good = make_model()
     fit(good, make_batches()[:2])
-    with pytest.raises(TrainingDiverged, match=r"epoch 0, step 2, records 2-0, 2-1"):
-        fit(model, make_batches(), loss=spoilt)
+    with pytest.raises(TrainingDiverged, match=r"the loss is nan at epoch 0, step 2, records 2-0, 2-1"):
+        fit(model, make_batches(), inputs=SpoiltInputs(model, value))
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
 
 
-def test_a_gradient_that_is_not_finite_stops_before_the_weights_move():
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
     model = make_model()
-
-    def spoilt(model, batch):
-        [made] = loss_of(model, batch)
-        nothing = (model[1].weight * 0).sum().sqrt()  # the root of 0 has no slope
-        yield StepLoss(made.loss + nothing, 0, 5) if batch.ids[0] == "2-0" else made
-
     good = make_model()
     fit(good, make_batches()[:2])
     with pytest.raises(TrainingDiverged, match=r"the norm of the gradient is nan at epoch 0, step 2, records 2-0, 2-1"):
-        fit(model, make_batches(), loss=spoilt)
+        fit(model, make_batches(), inputs=SpoiltInputs(model, spoils_gradient=True))
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
 
 
@@ -123,13 +114,10 @@ def test_gradients_are_clipped_to_the_norm():
     assert float(moved) == pytest.approx(0.1 * 1e-3, rel=1e-2)
 
 
-def test_the_learning_rate_is_asked_for_every_step():
+def test_every_step_has_its_own_learning_rate():
     asked = []
     model = make_model()
-    train_epoch(
-        model, make_batches(2), compute_loss=loss_of,
-        optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 0.0)]),
-        lr_at=lambda epoch, step: asked.append((epoch, step)) or 0.0, progress=Progress(epoch=3),
-        seed_at=lambda epoch, step: 0, should_stop=lambda: False,
-    )  # fmt: skip
+    run = make_run(model, progress=Progress(epoch=3))
+    run.lr_at = lambda epoch, step: asked.append((epoch, step)) or 0.0
+    train_epoch(run, make_batches(2), PointInputs(model), Objective(num_classes=2))
     assert asked == [(3, 0), (3, 1)]

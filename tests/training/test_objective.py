@@ -6,38 +6,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy_training import PointInputs, make_run
 
 from omnicli.data.dataloader import Example, SourceBatch, StepBatch
 from omnicli.streams.record import Record
-from omnicli.training.batch_sampler import JointSampler, TrainingSource
-from omnicli.training.context import TrainingContext
-from omnicli.training.loop import Progress, SourceMetrics
-from omnicli.training.objective import Objective, step_losses
-from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
-from omnicli.training.trainer import TrainingRun
+from omnicli.training.loop import train_epoch
+from omnicli.training.objective import Objective, Samples
 
 NAMES = ["target", "gg", "ig"]
 SIZES = [4, 2, 3]
 K = 3
-
-
-class ReadyFeed:
-    """Batches of ready float64 vectors; says what it was asked to classify."""
-
-    def __init__(self, model):
-        self.model = model
-        self.setting = TrainingContext()
-        self.plan = JointSampler(
-            [TrainingSource(name, [], size) for name, size in zip(NAMES, SIZES, strict=True)], SIZES
-        )
-        self.seen = []
-
-    def inputs(self, batch):
-        return batch.clips
-
-    def logits(self, inputs):
-        self.seen.append(inputs)
-        return self.model(inputs)
 
 
 def batch_of(name, size, seed, **fields):
@@ -51,7 +29,7 @@ def batch_of(name, size, seed, **fields):
 
 
 def step_of(seed, **fields):
-    """Web sources first, the target last."""
+    """Auxiliary sources first, the target last."""
     parts = [batch_of(name, size, seed + 10 * size, **fields) for name, size in zip(NAMES, SIZES, strict=True)]
     return StepBatch((*parts[1:], parts[0]))
 
@@ -62,21 +40,11 @@ def make_model(with_norm=False):
     return nn.Sequential(*layers, nn.Linear(6, K)).double()
 
 
-def make_training(model, tmp_path):
-    return TrainingRun(
-        out=tmp_path / "a.pth", model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),
-        schedule=Schedule("constant", 1), lr=0.3, steps_per_epoch=5, seed=0, stage="train", options={},
-        should_stop=lambda: False, progress=Progress(tallies={name: SourceMetrics() for name in NAMES}),
-    )  # fmt: skip
-
-
 def fit(model, steps, tmp_path, **options):
-    training, feed = make_training(model, tmp_path), ReadyFeed(model)
-    objective = Objective(num_classes=K, **options)
-    training.train_epoch(
-        steps, lambda _, batch: step_losses(model, batch, feed=feed, training=training, objective=objective)
-    )
-    return training, feed
+    run = make_run(model, tmp_path / "a.pth", sources=NAMES, weight_decay=1e-4, lr=0.3)
+    inputs = PointInputs(model)
+    train_epoch(run, steps, inputs, Objective(num_classes=K, **options))
+    return run, inputs
 
 
 def by_hand(model, steps, lr=0.3, momentum=0.9, decay=1e-4):
@@ -103,10 +71,10 @@ def weights(model):
 def test_five_steps_equal_eq_1_written_by_hand_in_float64(tmp_path):
     steps = [step_of(seed) for seed in range(5)]
     ours, theirs = make_model(), make_model()
-    training, _ = fit(ours, steps, tmp_path)
+    run, _ = fit(ours, steps, tmp_path)
     by_hand(theirs, steps)
     torch.testing.assert_close(weights(ours), weights(theirs), atol=1e-13, rtol=1e-12)
-    assert {name: tally.num_clips for name, tally in training.progress.tallies.items()} == {
+    assert {name: tally.num_clips for name, tally in run.progress.tallies.items()} == {
         "target": 20, "gg": 10, "ig": 15
     }  # fmt: skip
 
@@ -118,8 +86,8 @@ def test_each_source_has_a_forward_pass_of_its_own_and_the_target_the_last(tmp_p
     linear, norm = model[0], nn.BatchNorm1d(6).double()
     for part in step.parts:
         norm(linear(part.clips))
-    _, feed = fit(model, [step], tmp_path)
-    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4]
+    _, inputs = fit(model, [step], tmp_path)
+    assert [len(inputs) for inputs in inputs.seen] == [2, 3, 4]
     torch.testing.assert_close(model[1].running_mean, norm.running_mean)
 
 
@@ -127,9 +95,9 @@ def test_a_batch_cut_into_passes_takes_the_same_step(tmp_path):
     steps = [step_of(seed) for seed in range(3)]
     whole, cut = make_model(), make_model()
     one, _ = fit(whole, steps, tmp_path)
-    other, feed = fit(cut, steps, tmp_path, num_passes=2)
+    other, inputs = fit(cut, steps, tmp_path, num_passes=2)
     torch.testing.assert_close(weights(whole), weights(cut), atol=1e-14, rtol=1e-12)
-    assert [len(inputs) for inputs in feed.seen[:6]] == [1, 1, 2, 1, 2, 2]
+    assert [len(inputs) for inputs in inputs.seen[:6]] == [1, 1, 2, 1, 2, 2]
     for name in NAMES:
         assert one.progress.tallies[name].num_correct == other.progress.tallies[name].num_correct
         assert one.progress.tallies[name].loss_sum == pytest.approx(other.progress.tallies[name].loss_sum)
@@ -138,9 +106,9 @@ def test_a_batch_cut_into_passes_takes_the_same_step(tmp_path):
 def test_cross_mixup_pairs_each_target_sample_with_a_web_sample_and_the_other_way_round(tmp_path):
     """Every sample keeps the larger weight, and its partner is of the other side; sizes stay those of the step."""
     steps = [step_of(seed) for seed in range(10)]
-    _, feed = fit(make_model(), steps, tmp_path, mixup_alpha=1.0, is_cross=True)
-    assert [len(inputs) for inputs in feed.seen] == [2, 3, 4] * 10
-    shares = [shares_of_partners(step, feed.seen[3 * place : 3 * place + 3]) for place, step in enumerate(steps)]
+    _, inputs = fit(make_model(), steps, tmp_path, mixup_alpha=1.0, is_cross=True)
+    assert [len(inputs) for inputs in inputs.seen] == [2, 3, 4] * 10
+    shares = [shares_of_partners(step, inputs.seen[3 * place : 3 * place + 3]) for place, step in enumerate(steps)]
     assert all(np.ptp(found) < 1e-9 and 0 <= found[0] <= 0.5 for found in shares)
     assert len({round(found[0], 6) for found in shares}) == 10
 
@@ -171,16 +139,16 @@ def test_cross_mixup_mixes_labels_as_it_mixes_inputs(tmp_path, monkeypatch):
     real = losses.cross_entropy
     monkeypatch.setattr(objective, "cross_entropy", lambda *a, **k: taught.append(a[1]) or real(*a, **k))
     model = nn.Linear(K, K).double()
-    _, feed = fit(model, [step], tmp_path, mixup_alpha=1.0, is_cross=True)
-    for shown, labels in zip(feed.seen, taught, strict=True):
+    _, inputs = fit(model, [step], tmp_path, mixup_alpha=1.0, is_cross=True)
+    for shown, labels in zip(inputs.seen, taught, strict=True):
         torch.testing.assert_close(shown, labels.double(), atol=1e-6, rtol=0)
 
 
 def test_a_side_without_readable_media_leaves_the_other_as_it_is(tmp_path):
     step = step_of(0)
     alone = StepBatch((SourceBatch(torch.empty(0), torch.empty(0, dtype=torch.int64), (), source="gg"), step.parts[2]))
-    _, feed = fit(make_model(), [alone], tmp_path, mixup_alpha=1.0, is_cross=True)
-    [seen] = feed.seen
+    _, inputs = fit(make_model(), [alone], tmp_path, mixup_alpha=1.0, is_cross=True)
+    [seen] = inputs.seen
     assert torch.equal(seen, step.parts[2].clips)
 
 
@@ -191,8 +159,8 @@ def test_soft_labels_are_taught_as_shares(tmp_path):
     with torch.no_grad():
         logits = model(step.parts[0].clips)
         expected = -(logits.log_softmax(1)[:, [0, 2]].mean(1)).sum()
-    training, _ = fit(model, [step], tmp_path)
-    assert training.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
+    run, _ = fit(model, [step], tmp_path)
+    assert run.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
 
 
 def test_several_labels_are_taught_as_a_sigmoid_each(tmp_path):
@@ -206,5 +174,39 @@ def test_several_labels_are_taught_as_a_sigmoid_each(tmp_path):
         scores = model(parts[0].clips).sigmoid()
     wanted = torch.eye(K)[parts[0].labels] + torch.eye(K)[(parts[0].labels + 1) % K]
     expected = -(wanted * scores.log() + (1 - wanted) * (1 - scores).log()).mean(1).sum()
-    training, _ = fit(model, [StepBatch(tuple(parts))], tmp_path, multi_label=True)
-    assert training.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
+    run, _ = fit(model, [StepBatch(tuple(parts))], tmp_path, multi_label=True)
+    assert run.progress.tallies["gg"].loss_sum == pytest.approx(float(expected))
+
+
+def test_the_loss_of_two_sources_with_mixup_equals_the_cross_entropy_computed_by_hand():
+    """No media, no training run: inputs and labels go in, Eq. 1 comes out."""
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
+    points = {
+        "gg": [([1.0, 0.0], 0), ([0.0, 2.0], 1)],
+        "target": [([2.0, 1.0], 2), ([0.5, 0.5], 0), ([-1.0, 1.0], 1)],
+    }
+    sources = [
+        Samples(
+            torch.tensor([point for point, _ in rows], dtype=torch.float64),
+            torch.eye(K, dtype=torch.float64)[[label for _, label in rows]],
+            name,
+        )
+        for name, rows in points.items()
+    ]
+    objective = Objective(num_classes=K, mixup_alpha=0.5)
+    mixed = objective.mix(sources, lambda name: np.random.default_rng([len(name)]))
+    losses = [objective(lambda inputs: inputs @ weight.T, samples) for samples in mixed]
+
+    by_hand = []
+    for name, rows in points.items():
+        rng = np.random.default_rng([len(name)])
+        lam, partners = rng.beta(0.5, 0.5), rng.permutation(len(rows))
+        for (point, label), partner in zip(rows, partners, strict=True):
+            other, other_label = rows[partner]
+            x = [lam * a + (1 - lam) * b for a, b in zip(point, other, strict=True)]
+            logits = [sum(w * v for w, v in zip(row, x, strict=True)) for row in weight.tolist()]
+            log_sum = np.log(sum(np.exp(logits)))
+            by_hand.append(lam * (log_sum - logits[label]) + (1 - lam) * (log_sum - logits[other_label]))
+    assert [loss.num_clips for loss in losses] == [2, 3]
+    total = sum(float(loss.mean) * loss.num_clips for loss in losses)
+    assert total == pytest.approx(sum(by_hand), rel=1e-12)

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
+from toy_training import PointInputs, make_run, step_of
 
-from omnicli.data.dataloader import DrawnExample, Example, SourceBatch, epoch_order
+from omnicli.data.dataloader import DrawnExample, Example, StepBatch, epoch_order
 from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.streams.record import Record
 from omnicli.training.distributed import World
-from omnicli.training.loop import StepLoss, TrainingDiverged
-from omnicli.training.optim import ParameterGroup, Schedule, make_sgd
+from omnicli.training.loop import TrainingDiverged, _report_bad, train_epochs
+from omnicli.training.objective import Objective
+from omnicli.training.optim import Schedule
 from omnicli.training.trainer import (
     TrainingRun,
     UnopenedMedia,
@@ -29,35 +30,34 @@ EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10
 EPOCHS = 3
 
 
-def batches_of(epoch, first_step):
+def steps_of(epoch):
     order = epoch_order(len(EXAMPLES), seed=0, stage="s", epoch=epoch)
-    for start in range(4 * first_step, len(EXAMPLES), 4):
-        chosen = tuple(EXAMPLES[index] for index in order[start : start + 4])
+    for start in range(0, len(EXAMPLES), 4):
+        chosen = [EXAMPLES[index] for index in order[start : start + 4]]
         points = torch.tensor([[int(example.record["id"]), example.label * 2 - 1] for example in chosen]).float()
         bad = ((DrawnExample(EXAMPLES[3], 0, (0, 3)), "empty file"),) if epoch == 1 and start == 4 else ()
-        yield SourceBatch(points, torch.tensor([example.label for example in chosen]), chosen, bad)
-
-
-def loss_of(model, batch):
-    logits = model(batch.clips)
-    yield StepLoss(functional.cross_entropy(logits, batch.labels), 0, len(batch.labels))
+        labels = torch.tensor([example.label for example in chosen])
+        yield step_of(points, labels, [example.id for example in chosen], bad=bad)
 
 
 def make_training(out: Path, *, should_stop=lambda: False, options=None) -> TrainingRun:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 2))
-    return TrainingRun(
-        out=out, model=model, optimizer=make_sgd([ParameterGroup(list(model.parameters()), 1.0, 1e-4)]),
-        schedule=Schedule("cosine", EPOCHS), lr=0.05, steps_per_epoch=3, seed=0, stage="s",
+    return make_run(
+        model, out, weight_decay=1e-4, schedule=Schedule("cosine", EPOCHS), lr=0.05, steps_per_epoch=3, stage="s",
         options=options or {"omni": "1", "lr": 0.05}, should_stop=should_stop,
     )  # fmt: skip
 
 
-def run(training, *, measure=lambda training: {}, told=None, loss=loss_of):
-    told = [] if told is None else told
-    lines = training.run(
-        batches_of, compute_loss=loss, measure=measure, on_bad=lambda example, why: told.append(example.record["id"])
-    )
+def run(training, *, measure=lambda training: {}, reported=None, to_device=None):
+    """Metric records without seconds; ``to_device`` replaces that of the inputs."""
+    reported = [] if reported is None else reported
+    inputs = PointInputs(training.model, steps_of)
+    inputs.to_device = to_device or inputs.to_device
+    lines = train_epochs(
+        training, inputs, Objective(num_classes=2), measure=measure,
+        on_bad=lambda example, why: reported.append(example.id),
+    )  # fmt: skip
     made = []
     try:
         made.extend({name: value for name, value in line.items() if name != "seconds"} for line in lines)
@@ -80,15 +80,15 @@ def whole(tmp_path):
 def test_stopped_after_any_step_it_goes_on_bit_for_bit(tmp_path, whole, stop_after):
     out = tmp_path / "a.pth"
     steps = iter(range(1, 100))
-    told: list[str] = []
+    reported: list[str] = []
     first = make_training(out, should_stop=lambda: next(steps) == stop_after)
-    assert run(first, told=told)[-1] == "stopped"
+    assert run(first, reported=reported)[-1] == "stopped"
     torch.rand(5)
     again = make_training(out)
     assert again.resume()
-    assert run(again, told=told) == whole[0]
+    assert run(again, reported=reported) == whole[0]
     assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
-    assert told == ["3"]
+    assert reported == ["3"]
     assert again.bad == {(0, 3): "empty file"}
 
 
@@ -163,12 +163,8 @@ def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
     training.save()
     before = state_path(out).read_bytes()
 
-    def spoilt(model, batch):
-        [made] = loss_of(model, batch)
-        yield StepLoss(made.loss * float("nan"), 0, 4) if training.progress.epoch == 1 else made
-
     with pytest.raises(TrainingDiverged, match="epoch 1, step 0"):
-        run(training, loss=spoilt)
+        run(training, to_device=lambda batch: batch.clips * (float("nan") if training.progress.epoch == 1 else 1.0))
     assert state_path(out).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [".a.pth.state"]
 
@@ -192,13 +188,13 @@ def test_a_data_sets_digest_knows_its_lines_and_their_order():
     assert len({digest_of_records(records) for records in ([a], [a, b], [b, a])}) == 3
 
 
-def test_a_clip_found_bad_twice_is_told_once(tmp_path):
-    told: list[str] = []
+def test_a_clip_found_bad_twice_is_reported_once(tmp_path):
+    reported: list[str] = []
     training = make_training(tmp_path / "a.pth")
     found = ((DrawnExample(EXAMPLES[3], 0, (0, 3)), "empty file"),)
-    again = [SourceBatch(batch.clips, batch.labels, batch.examples, found) for batch in batches_of(0, 0)]
-    list(training._watch(again, lambda example, why: told.append(example.id)))
-    assert told == ["3"]
+    again = [StepBatch((replace(step.parts[0], bad=found),)) for step in steps_of(0)]
+    list(_report_bad(training, again, lambda example, why: reported.append(example.id)))
+    assert reported == ["3"]
 
 
 def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more(tmp_path, whole, monkeypatch):
@@ -206,13 +202,13 @@ def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more
     out = tmp_path / "a.pth"
     steps = iter(range(100))
 
-    def dies(model, batch):
+    def dies(batch):
         if next(steps) == 5:
             raise KeyboardInterrupt
-        yield from loss_of(model, batch)
+        return batch.clips
 
     with pytest.raises(KeyboardInterrupt):
-        run(make_training(out), loss=dies)
+        run(make_training(out), to_device=dies)
     again = make_training(out)
     assert again.resume()
     assert (again.progress.epoch, again.progress.step) == (1, 2)

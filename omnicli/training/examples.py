@@ -1,0 +1,107 @@
+"""The examples that a training uses: those whose media can be opened, without those held out for the temperature."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from omnicli.data.dataloader import Example
+from omnicli.errors import InputError, Interrupted, MediaError
+from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
+from omnicli.media.source import is_image, open_media
+from omnicli.reasons import unreadable
+from omnicli.rng import keyed_seed
+from omnicli.streams.record import OnDrop, partition_key
+from omnicli.training.context import TrainingContext
+from omnicli.training.trainer import UnopenedMedia
+
+HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 5_000
+MIN_HELD_OUT = 100
+
+
+def openable(
+    examples: Sequence[Example],
+    takes_images: bool,
+    context: TrainingContext,
+    on_drop: OnDrop,
+    *,
+    left_out: UnopenedMedia,
+    name: str,
+) -> Iterator[Example]:
+    """The examples whose media can be opened, or could be when the training began.
+
+    Args:
+        examples: a set of examples; the processes of a training share the opening.
+        takes_images: the model is 2D.
+        context: where the training runs.
+        on_drop: takes the other records, as ``unreadable: DETAIL``.
+        left_out: of an unfinished run; a new run adds its own.
+        name: of the set.
+
+    Raises:
+        InputError: an image for a 3D model.
+    """
+    rows = left_out.rows.setdefault(name, {})
+    if not left_out.is_known:
+        rows |= _unopened(examples, takes_images, context)
+    for row, example in enumerate(examples):
+        if why := rows.get(row):
+            on_drop(example.record, unreadable(why))
+        else:
+            yield example
+
+
+def hold_out(
+    examples: Sequence[Example], *, seed: int, stage: str, min_held_out: int = MIN_HELD_OUT
+) -> tuple[list[Example], list[Example]]:
+    """Examples to fit a temperature on, and examples to train on; clips of one video stay together.
+
+    Every class keeps an example to train on. Ours: 5 % are held out; none if that gives fewer than ``min_held_out``,
+    because clips of one scene look so alike that a few would overestimate the model.
+    """
+    wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
+    if wanted < min_held_out:
+        return [], list(examples)
+    origins: dict[str, list[Example]] = {}
+    for example in examples:
+        origins.setdefault(partition_key(example.record), []).append(example)
+    left = Counter(example.label for example in examples)
+    held_out: list[Example] = []
+    for key in sorted(origins, key=lambda key: keyed_seed(seed, stage, key, draw=1)):
+        taken = Counter(example.label for example in origins[key])
+        if len(held_out) + len(origins[key]) <= wanted and all(left[label] > count for label, count in taken.items()):
+            left -= taken
+            held_out += origins[key]
+    if len(held_out) < min_held_out:
+        return [], list(examples)
+    chosen = {id(example) for example in held_out}
+    return held_out, [example for example in examples if id(example) not in chosen]
+
+
+def _unopened(examples: Sequence[Example], takes_images: bool, context: TrainingContext) -> dict[int, str]:
+    """Rows of examples whose media cannot be opened, and why. Raises InputError."""
+
+    def why_not(example: Example) -> str:
+        if example.record.get("media") == "features":
+            return ""
+        try:
+            with open_media(example.record, root=context.root) as source:
+                if is_image(source) and not takes_images:
+                    raise InputError(
+                        f"{example.record.where}: an image, and a 3D model learns from clips; train a 2D model on "
+                        "it, such as a TSN, or leave images out"
+                    )
+        except MediaError as error:
+            return str(error)
+        return ""
+
+    world = context.world
+    own = examples[world.rank :: world.size]
+    reasons: list[str] = []
+    results = parallel_map(why_not, own, workers=context.workers, ahead=4 * context.workers, idle_sec=IDLE_SEC)
+    for why in results:
+        if context.should_stop():
+            raise Interrupted("stopped before the first step; run the same command again")
+        if not isinstance(why, Idle):
+            reasons.append(why)
+    gathered = world.gather(reasons)
+    found = {row: gathered[row % world.size][row // world.size] for row in range(len(examples))}
+    return {row: why for row, why in found.items() if why}

@@ -1,0 +1,208 @@
+"""One training, of a teacher or of a student: a teacher is a student without auxiliary sources."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from omnicli import __version__
+from omnicli.data.dataloader import Example
+from omnicli.data.labels import check_every_class_has_a_clip
+from omnicli.data.training_clips import check_media
+from omnicli.errors import UsageError
+from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.factory import ModelSpec
+from omnicli.models.loading import LoadedModel
+from omnicli.models.recogniser import Recogniser
+from omnicli.reasons import unreadable
+from omnicli.streams.record import OnDrop
+from omnicli.training.batch_sampler import TARGET, make_sampler, with_ratio
+from omnicli.training.context import TrainingContext
+from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
+from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
+from omnicli.training.loop import train_epochs
+from omnicli.training.recipes import StudentRecipe, TeacherRecipe, as_student
+from omnicli.training.setup import (
+    create_learner,
+    frozen_backbone,
+    learn_classifier,
+    make_augmentation,
+    make_objective,
+    prepare_training,
+)
+from omnicli.training.trainer import (
+    Metrics,
+    TrainingRun,
+    UnopenedMedia,
+    digest_of_records,
+    forget_state,
+    left_out_before,
+)
+from omnicli.training.validation import Validator
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """The labelled examples of a training.
+
+    Attributes:
+        classes: names, in the order of the labels.
+        target: D_T.
+        auxiliary: D_A,i by name; empty for a teacher.
+        val: to measure every epoch on; never trained on.
+    """
+
+    classes: Sequence[str]
+    target: Sequence[Example]
+    auxiliary: Mapping[str, Sequence[Example]] = field(default_factory=dict)
+    val: Sequence[Example] = ()
+
+    @property
+    def examples(self) -> list[Example]:
+        """All examples: target, validation, auxiliary."""
+        return [*self.target, *self.val, *(example for source in self.auxiliary.values() for example in source)]
+
+
+def train(
+    data: TrainingData,
+    *,
+    stage: str,
+    recipe: TeacherRecipe,
+    out: Path,
+    seed: int = 0,
+    calibrate: bool = True,
+    min_held_out: int = MIN_HELD_OUT,
+    resume: bool = True,
+    context: TrainingContext,
+    on_drop: OnDrop,
+) -> Iterator[Metrics]:
+    """Train a model on the target and the auxiliary sources, and write it to ``out``.
+
+    Args:
+        data: all labels are checked; the media of the target and of the validation set are opened before the first
+            step, those of auxiliary sources when they are drawn.
+        stage: part of the key of every draw.
+        recipe: of a teacher, or of a student; its ``model`` is set. Metric records of a student name their source.
+        out: the checkpoint, absent until training has finished. With ``data.val``, the best epoch is saved beside it.
+        seed: of every draw.
+        calibrate: fit a temperature if there are enough target clips (not with ``recipe.multi_label``).
+        min_held_out: fewest clips to fit a temperature on.
+        resume: continue an unfinished run of the same options and data.
+        context: where the training runs.
+        on_drop: takes records of unreadable media, as ``unreadable: DETAIL``.
+
+    Yields:
+        One metric record per epoch and source; a resumed run repeats those of finished epochs first.
+
+    Raises:
+        InputError: records that the model cannot learn from, or a class without a clip.
+        UsageError: options that do not fit together, or more processes than target records.
+        Interrupted: stopped with the state saved.
+        OutputError: ``out`` cannot be written.
+    """
+    check_writable(out)
+    is_student = isinstance(recipe, StudentRecipe)
+    student = with_ratio(as_student(recipe), len(data.auxiliary))
+    digest = _common_digest(data.examples, context)
+
+    # The model, and the examples that it can learn from
+    spec, model = create_learner(student, data.classes, seed, context)
+    backbone = frozen_backbone(student)
+    check_media(
+        [example.record for example in data.examples], is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
+        backbone=backbone, signature=spec.signature, root=context.root,
+    )  # fmt: skip
+    left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
+    target = list(openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target"))
+    val = list(openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val"))
+    held_out: list[Example] = []
+    if calibrate and not student.multi_label:
+        held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=min_held_out)
+    _check_enough(target, data.classes, context)
+
+    # The steps, and the run over them, fresh or resumed
+    sampler = make_sampler(
+        target, data.auxiliary, student, seed=seed, stage=stage, target_name=TARGET if is_student else "",
+        world=context.world,
+    )  # fmt: skip
+    options = {
+        **asdict(student if is_student else recipe), "seed": seed, "calibrate": calibrate,
+        **({"sources": list(data.auxiliary)} if is_student else {}), "data": digest,
+        **({"processes": context.world.size} if is_student else {}), "omni": __version__, "trunk": backbone,
+    }  # fmt: skip
+    run = prepare_training(model, student, sampler, out, options, context)
+    run.left_out = left_out
+    is_resumed = _resume(run, resume)
+    for (source, row), why in run.bad.items():  # what the unfinished run found unreadable is a reject of this one too
+        on_drop(sampler.sources[source].examples[row].record, unreadable(why))
+
+    # OmniSource Eq. 1, step by step
+    augmentation = make_augmentation(spec, student, seed=seed, stage=stage, root=context.root)
+    objective = make_objective(student, len(data.classes))
+    loaded = LoadedModel(model, spec, 1.0, "", str(out), context.device, torch.float32)
+    if student.probe_epochs and not is_resumed:
+        learn_classifier(CachedFeatureInputs(loaded, sampler, augmentation, context), student, run, objective)
+    if context.compile:
+        model.compile()
+    make_inputs = CachedFeatureInputs if student.freeze == "backbone" else ClipInputs
+    result = replace(loaded, network=cast(Recogniser, run.result))
+    yield from train_epochs(
+        run,
+        make_inputs(loaded, sampler, augmentation, context),
+        objective,
+        measure=partial(measure_epoch, validator=Validator(result, val, context, on_drop), spec=spec),
+        on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
+    )
+
+    # A temperature for the scores, and the finished checkpoint
+    temperature = Validator(result, held_out, context, on_drop).temperature() if held_out else None
+    if context.world.is_first:
+        metrics = {name: value for name, value in run.history[-len(sampler.sources)].items() if name != "seconds"}
+        _save(run, out, spec, temperature, metrics)
+        forget_state(out)
+
+
+def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) -> Metrics:
+    """Metrics of the validation records; saves the best epoch by top-1 or mean AP, the earlier of equal ones."""
+    metrics = {f"val_{name}": value for name, value in validator.metrics(multi_label=spec.multi_label).items()}
+    deciding = "val_mean_ap" if spec.multi_label else "val_top1_acc"
+    if metrics and metrics[deciding] > run.best:
+        run.best = metrics[deciding]
+        if run.world.is_first:
+            path = run.out.with_name(f"{run.out.stem}.best{run.out.suffix}")
+            _save(run, path, spec, None, {"epoch": run.progress.epoch, **metrics})
+    return metrics
+
+
+def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | None, metrics: Metrics) -> None:
+    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": dict(run.options)}
+    save_checkpoint(path, meta=meta, state_dict=run.result.state_dict())
+
+
+def _resume(run: TrainingRun, resume: bool) -> bool:
+    if resume:
+        return run.resume()
+    if run.world.is_first:
+        forget_state(run.out)
+    return False
+
+
+def _check_enough(target: Sequence[Example], classes: Sequence[str], context: TrainingContext) -> None:
+    """Raise InputError for a class without a clip, UsageError for a process without one."""
+    check_every_class_has_a_clip(target, classes)
+    size = context.world.size
+    if len(target) < size:
+        raise UsageError(f"{len(target)} target records for {size} processes: some would have none; start fewer")
+
+
+def _common_digest(examples: Sequence[Example], context: TrainingContext) -> str:
+    """Digest of the data, the same on every process. Raises UsageError."""
+    digest = digest_of_records(example.record for example in examples)
+    digests = context.world.gather(digest)
+    if len(set(digests)) > 1:
+        other = next(rank for rank, found in enumerate(digests) if found != digests[0])
+        raise UsageError(f"process {other} read other records than process 0; give files that all see, not a pipe")
+    return digest

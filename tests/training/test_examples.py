@@ -1,0 +1,106 @@
+"""The examples of a training: media that open, and clips held out for the temperature."""
+
+import threading
+from dataclasses import dataclass, replace
+
+import pytest
+
+from omnicli.data.dataloader import Example
+from omnicli.errors import InputError, Interrupted
+from omnicli.streams.record import Record
+from omnicli.training import examples as examples_module
+from omnicli.training.context import TrainingContext
+from omnicli.training.distributed import World
+from omnicli.training.examples import hold_out, openable
+from omnicli.training.trainer import UnopenedMedia
+
+CONTEXT = TrainingContext(workers=2)
+
+
+@dataclass(frozen=True)
+class Threads(World):
+    """Two ranks as two threads: what each gives to ``gather`` is there for both."""
+
+    shelf: tuple = ()
+    meeting: threading.Barrier | None = None
+
+    def gather(self, item):
+        self.shelf[self.rank].append(item)
+        self.meeting.wait(10)
+        return [found[-1] for found in self.shelf]
+
+
+@pytest.fixture
+def examples(world):
+    paths = sorted((world / "target" / "val").rglob("*.mp4"))[:5]
+    records = [Record({"id": path.stem, "path": str(path)}) for path in paths]
+    records[3:3] = [Record({"id": "bad", "path": "nowhere.mp4"})]
+    return [Example(record, 0) for record in records]
+
+
+def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
+    left = []
+    left_out = UnopenedMedia()
+
+    def tell(record, why):
+        left.append((record["id"], why))
+
+    kept = list(openable(examples, True, CONTEXT, tell, left_out=left_out, name="val"))
+    assert kept == examples[:3] + examples[4:]
+    assert left == [("bad", "unreadable: no such file")]
+    assert left_out.rows == {"val": {3: "no such file"}}
+
+
+def test_taken_up_again_the_same_ones_leave_whatever_can_be_opened_now(examples):
+    """Else a file that comes or goes between two runs would give every step other clips."""
+    left = []
+    before = UnopenedMedia({"target": {1: "empty file"}}, is_known=True)
+    kept = list(openable(examples, True, CONTEXT, lambda *drop: left.append(drop), left_out=before, name="target"))
+    assert kept == [examples[0], *examples[2:]]
+    assert left == [(examples[1].record, "unreadable: empty file")]
+
+
+def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
+    shelf, meeting, found = ([], []), threading.Barrier(2), {}
+
+    def check(rank):
+        context = replace(CONTEXT, world=Threads(rank, 2, shelf=shelf, meeting=meeting))
+        found[rank] = list(openable(examples, True, context, lambda *drop: None, left_out=UnopenedMedia(), name=""))
+
+    threads = [threading.Thread(target=check, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found[0] == found[1] == examples[:3] + examples[4:]
+    assert [len(reasons[0]) for reasons in shelf] == [3, 3]
+
+
+def test_an_image_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
+    image = next((world / "web" / "image").rglob("*.jpg"))
+    fresh = {"left_out": UnopenedMedia(), "name": ""}
+    with pytest.raises(InputError, match="a 3D model learns from clips"):
+        list(openable([Example(Record({"id": "p", "path": str(image)}), 0)], False, CONTEXT, print, **fresh))
+    with pytest.raises(Interrupted):
+        list(openable(examples, True, replace(CONTEXT, should_stop=lambda: True), print, **fresh))
+
+
+def test_what_is_held_out_keeps_videos_together_and_every_class_trainable(monkeypatch):
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.3)
+    examples = [
+        Example(Record({"id": f"{video}#{piece}", "parent": f"v{video}"}), video % 5)
+        for video in range(40)
+        for piece in range(3)
+    ]
+    held_out, kept = hold_out(examples, seed=0, stage="s", min_held_out=10)
+    assert 10 <= len(held_out) <= 36
+    assert len(held_out) + len(kept) == len(examples)
+    assert not {e.record["parent"] for e in held_out} & {e.record["parent"] for e in kept}
+    assert {e.label for e in kept} == set(range(5))
+    assert hold_out(examples, seed=0, stage="s", min_held_out=37) == ([], examples)
+
+
+def test_a_class_of_one_video_is_never_held_out(monkeypatch):
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
+    examples = [Example(Record({"id": str(n)}), n) for n in range(10)]
+    assert hold_out(examples, seed=0, stage="s", min_held_out=1) == ([], examples)
