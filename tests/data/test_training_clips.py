@@ -212,7 +212,7 @@ def test_features_of_another_backbone_are_refused(tmp_path):
     weights = tmp_path / "w.pth"
     weights.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    options = {"is_2d": True, "is_frozen": True, "looks": "tsn-resnet18 256/224"}
+    options = {"is_2d": True, "is_frozen": True, "signature": "tsn-resnet18 256/224"}
     row = feature_row(tmp_path, [[1.0]], checkpoint=sha256)
     check_media([row], backbone=sha256, **options)
     with pytest.raises(
