@@ -202,7 +202,7 @@ def test_what_the_model_cannot_learn_from_is_refused_with_its_line(numbered, fie
     with pytest.raises(InputError, match=says):
         check_media(
             [numbered.derive(**fields)],
-            **{"is_2d": True, "is_frozen": False, "backbone": None, "looks": "", **options},
+            **{"is_2d": True, "is_frozen": False, "backbone": None, "signature": "", **options},
         )
 
 
