@@ -137,7 +137,7 @@ def discard(stream: TextIO) -> None:
 
 
 def print_error(text: str) -> None:
-    """One line on stderr; a full disk under stderr is ignored, because the exit code still tells."""
+    """One line on stderr; a full disk under stderr is ignored, because the exit code still reports it."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)  # noqa: T201
 

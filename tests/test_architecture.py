@@ -39,15 +39,15 @@ TESTED_BY = {  # modules whose behaviour is visible only through a command
 }
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
-PRIVATE_WORDS = re.compile(  # CONTRIBUTING.md says which terms to use; "trunk" is a key of checkpoints
-    r"""(?<![A-Za-z"])(pictures?|trunks?|glances?|ledgers?|catalogues?|placings?|lulls?|beliefs?|lots|books|feeds?
-    |tells?(?!\()|told|judges?|judged|looks?(?!\s(at|up|for|like|alike|ahead|back)\b))(?![A-Za-z"])""",
+PRIVATE_WORDS = re.compile(  # CONTRIBUTING.md says which terms to use; quoted, they are keys of files
+    r"""(?<![A-Za-z"`])(pictures?|trunks?|glances?|ledgers?|catalogues?|placings?|lulls?|beliefs?|lots|books|(?<!_)feeds?
+    |tells?(?!\()|told|judges?|judged|looks?(?!\s(at|up|for|like|alike|ahead|back)\b))(?![A-Za-z"`])""",
     re.IGNORECASE | re.VERBOSE,
 )
 BARE_REFERENCE = re.compile(r"(?<!OmniSource )(?<!IG-65M )(?<!, )Sec\. \d|(CHECKPOINTS|DESIGN|STYLE|HOUSE) section")
-WORDS_TO_MEND = (  # folders that still have such words
-    *("omnicli/commands", "omnicli/data", "omnicli/media", "omnicli/motion", "omnicli/process.py"),
-    *("omnicli/stages", "omnicli/streams", "omnicli/training", "docs/guides"),
+WORDS_TO_MEND = (
+    "omnicli/commands/run/eval_output.py",  # a closing line
+    *("omnicli/data", "omnicli/motion", "omnicli/stages", "omnicli/training"),
 )
 GENERATED = {"ARCHITECTURE.md", "docs/studies/RESULTS.md"}  # from words that are checked where they stand
 HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "av", "h5py")

@@ -22,7 +22,7 @@ class FrameDecoder:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Reads the packets once, without decoding where they tell enough.
+        """Reads the packets once, without decoding where they are enough.
 
         Raises:
             MediaError: no video, or no frame of it.

@@ -1,7 +1,7 @@
 """What an image says of itself: its size, its orientation, and whether all of it is there. No decoder runs here.
 
 Pixels are only allocated after the size has been read, so a 100-byte file cannot claim gigabytes; and a file that was
-cut short is told from a whole one by its structure, because some decoders pad what is missing with grey.
+cut short differs from a whole one in its structure, because some decoders pad what is missing with grey.
 """
 
 import re
@@ -75,7 +75,7 @@ def read_header(data: bytes, kind: str) -> Header:
 def _read_jpeg(data: bytes) -> Header:
     """Segments up to the end mark (EOI). In a scan, FF followed by 00 or a restart mark is data: skipped.
 
-    What every common encoder writes, packed frames included, is told by its fixed places: nothing is searched.
+    What every common encoder writes, packed frames included, is found at fixed offsets: nothing is searched.
     """
     if data.endswith(b"\xff\xd9") and (usual := _USUAL_JPEG.match(data)):
         height, width = struct.unpack(">HH", usual[1])

@@ -60,7 +60,7 @@ def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = 
             image = _decode_png(data, header)
         case _:
             image = _decode_other(data, header, kind)
-    # OpenCV turns TIFF itself, even when told not to
+    # OpenCV turns TIFF itself, even with IMREAD_IGNORE_ORIENTATION
     return np.ascontiguousarray(image) if kind == "TIFF" else orient(image, header.orientation)
 
 
@@ -145,7 +145,7 @@ def _next_restart(data: bytes) -> bytes:
 
 
 def _decode_png(data: bytes, header: Header) -> np.ndarray:
-    # Without an end mark the decoder judges: it refuses if a row is missing.
+    # Without an end mark the decoder decides: it fails if a row is missing.
     image = _decode_cv2(data[: header.complete] + _PNG_END, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise MediaError("PNG does not decode" if header.end else "truncated PNG")

@@ -15,7 +15,7 @@ JOIN_SEC = 5.0  # a decoder that hangs on a dead network disk must not block the
 
 
 class Idle(enum.Enum):
-    """The type of ``IDLE``, so that a type checker can tell it from a result."""
+    """The type of ``IDLE``, so that a type checker distinguishes it from a result."""
 
     IDLE = "idle"
 

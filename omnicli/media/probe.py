@@ -13,8 +13,8 @@ ROUND_DIGITS = 6  # microseconds; below the time base of any container
 def probe_media(record: Record, *, root: str | None = None) -> dict[str, Any]:
     """``width`` and ``height`` in pixels as shown; of moving media also ``fps``, ``num_frames`` and ``duration_sec``.
 
-    A video is demuxed once, not decoded, so damage inside it is not seen here. A record without ``media`` gets it,
-    told by content.
+    A video is demuxed once, not decoded, so damage inside it is not seen here. A record without ``media`` gets it
+    from the content.
 
     Raises:
         MediaError: it cannot be opened; the message is the reason.

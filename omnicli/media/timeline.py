@@ -96,7 +96,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     hidden (VP8), or that come before the first keyframe.
 
     Returns:
-        None if the packets do not tell: ``count_timeline`` must decode.
+        None if the packets do not show it: ``count_timeline`` must decode.
     """
     if (
         not _REGULAR_FORMATS & set(container.format.name.split(","))

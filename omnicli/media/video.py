@@ -48,7 +48,7 @@ class VideoSource:
     start_sec = 0.0
 
     def __init__(self, file: str | BinaryIO) -> None:
-        """Reads the packets once, without decoding where they tell enough.
+        """Reads the packets once, without decoding where they are enough.
 
         Args:
             file: path, tar member, or an open file that can seek; it is closed with the source.

@@ -83,8 +83,8 @@ def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | N
 def describe_backbone(attributes: Mapping[str, Any]) -> str:
     """The backbone and weights of a shard's features, for messages."""
     made_with = _weights_digest(attributes)
-    looks = attributes.get("looks") or attributes.get("backbone")
-    return f"{looks} of {made_with[:12] or 'ImageNet'}" if looks else made_with[:12] or "ImageNet"
+    backbone = attributes.get("looks") or attributes.get("backbone")
+    return f"{backbone} of {made_with[:12] or 'ImageNet'}" if backbone else made_with[:12] or "ImageNet"
 
 
 def is_stored(record: Record) -> bool:
