@@ -261,7 +261,7 @@ def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray
     Returns:
         (N,) bool.
 
-    >>> best_of_groups(np.array([0.9, 0.2, 0.5]), np.array([0, 0, 1]), np.zeros(3, np.uint64), Rule(top=1))
+    >>> best_of_groups(np.array([0.9, 0.2, 0.5]), np.array([0, 0, 1]), np.zeros(3, np.uint64), FilterRule(top=1))
     array([ True, False,  True])
     """
     order = np.lexsort((ties, -confidences, groups))  # best first, group by group

@@ -108,4 +108,4 @@ def test_a_motion_has_a_page_of_its_own(tmp_path, world):
     assert "report: 120 pairs of frames" in done.stderr and "<h1>How it moves</h1>" in out.read_text()
     assert "test pattern" not in out.read_text()
     done = omni("--motion", motion, "-o", out, "--threshold", "0.5")
-    assert (done.exit_code, done.stderr) == (2, "omni report: --threshold does not go with --motion\n")
+    assert (done.exit_code, done.stderr) == (2, "omni report: --threshold cannot be combined with --motion\n")

@@ -97,9 +97,9 @@ def test_names_are_utf8_in_a_locale_that_is_not(sh, world, tmp_path):
     [
         ("-o ''", 2, "-o: an empty name"),
         ("--rejects ''", 2, "--rejects: an empty name"),
-        ("-o -", 2, "-o -: without -o the lines go to stdout"),
-        ("-o b.jsonl --summary no/s.json", 73, "no/s.json: cannot write: no folder 'no'; make it first"),
-        ("-o b.jsonl --rejects no/r.jsonl", 73, "no/r.jsonl: cannot write: no folder 'no'; make it first"),
+        ("-o -", 2, "-o -: omit -o to write to stdout"),
+        ("-o b.jsonl --summary no/s.json", 73, "no/s.json: cannot write: no folder 'no'; create it first"),
+        ("-o b.jsonl --rejects no/r.jsonl", 73, "no/r.jsonl: cannot write: no folder 'no'; create it first"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_the_work(sh, tmp_path, options, code, said):
