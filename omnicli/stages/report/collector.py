@@ -1,7 +1,7 @@
-"""Counts of a stream of any length, and the few records of it that are worth showing.
+"""Counts of a stream, and the few records of it that the report shows.
 
-Memory grows with the number of classes, not of records: counters, and bounded heaps of the most and least confident.
-Which records a heap keeps depends on their confidence and their ids alone, never on the order they came in.
+Memory grows with the number of classes, not of records: counters, and bounded heaps of the most and least confident
+records. Which records a heap keeps depends only on their confidence and ids, not on their order.
 """
 
 import hashlib
@@ -46,28 +46,32 @@ class TopRecords:
 
 
 class RecordGroup:
-    """What one query or class brought.
+    """The records of one query or class.
 
     Attributes:
         name: as it was first written.
         counts: ``kept``, ``rejected``, ``unreadable``.
-        surest, doubtful: kept, most and least confident.
-        refused: rejected, most confident first.
+        most_confident, least_confident: kept records.
+        top_rejected: the most confident rejected records.
     """
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.counts: Counter[str] = Counter()
-        self.surest, self.doubtful, self.refused = TopRecords(size), TopRecords(size), TopRecords(size)
+        self.most_confident, self.least_confident, self.top_rejected = (
+            TopRecords(size),
+            TopRecords(size),
+            TopRecords(size),
+        )
 
     @property
     def total(self) -> int:
-        """All that came."""
+        """Number of records."""
         return self.counts.total()
 
 
 class RecordCollector:
-    """One pass over a stream.
+    """Counts the records of a stream and selects those to show.
 
     Args:
         group_by: "query" or "class": what records are grouped by; the other where a record has only that.
@@ -103,10 +107,10 @@ class RecordCollector:
         self.unreadable: list[tuple[Record, str]] = []
         self.metrics: list[Record] = []
         self.summaries: list[Record] = []
-        self.names: dict[int, str] = {}  # of labels, as records tell them
+        self.names: dict[int, str] = {}  # of labels, from the records
 
     def add(self, record: Record, reason: str | None = None) -> None:
-        """Count one record; ``reason`` says why it left, None that it did not."""
+        """Count one record; ``reason`` is its reject reason, None if it was kept."""
         if reason is None and is_summary(record):
             self.summaries.append(record)
             return
@@ -115,16 +119,16 @@ class RecordCollector:
                 self.metrics.append(record)
             return
         kind, _, detail = (reason or "").partition(": ")
-        fate = "kept" if reason is None else UNREADABLE if kind == UNREADABLE else "rejected"
+        outcome = "kept" if reason is None else UNREADABLE if kind == UNREADABLE else "rejected"
         group = self._group(record)
-        self.counts[fate] += 1
-        group.counts[fate] += 1
+        self.counts[outcome] += 1
+        group.counts[outcome] += 1
         self.media[str(record.get("media") or "record")] += 1
-        if fate == UNREADABLE:
+        if outcome == UNREADABLE:
             self.bad[detail or "unknown"] += 1
             if len(self.unreadable) < MAX_SHOWN_BAD:
                 self.unreadable.append((record, detail))
-        elif fate == "rejected":
+        elif outcome == "rejected":
             self._add_rejected(record, group, kind)
         else:
             self._add_kept(record, group)
@@ -139,15 +143,15 @@ class RecordCollector:
             left -= count
         return found
 
-    def histogram(self, fate: str, bins: int = 40) -> list[int]:
+    def histogram(self, outcome: str, bins: int = 40) -> list[int]:
         """Counts of confidence of the ``kept`` or the ``rejected``, in equal bins over [0, 1]."""
         width = NUM_BINS // bins
-        return [sum(self.bins[fate][start : start + width]) for start in range(0, NUM_BINS, width)]
+        return [sum(self.bins[outcome][start : start + width]) for start in range(0, NUM_BINS, width)]
 
     def threshold(self) -> float | None:
-        """The roundest number that separates the kept from those rejected for low confidence; None if nothing does.
+        """The roundest number between the confidences of kept and of rejected records; None if they overlap.
 
-        A gap wider than 0.1 is no evidence.
+        None also if the gap is wider than 0.1.
         """
         low, high = self.highest_rejected, self.lowest_kept
         if not 0 <= low < high <= 1 or high - low > 0.1:
@@ -164,12 +168,12 @@ class RecordCollector:
     def _add_kept(self, record: Record, group: RecordGroup) -> None:
         confidence = confidence_of(record)
         if confidence is None:
-            group.surest.add(0.0, record)
+            group.most_confident.add(0.0, record)
         else:
             self._bin("kept", confidence)
             self.lowest_kept = min(self.lowest_kept, confidence)
-            group.surest.add(confidence, record)
-            group.doubtful.add(-confidence, record)
+            group.most_confident.add(confidence, record)
+            group.least_confident.add(-confidence, record)
             self.just_kept.add(-confidence, record)
         pseudo = pseudo_class(record)
         if pseudo is not None:
@@ -185,17 +189,17 @@ class RecordCollector:
         if isinstance(match, Mapping):
             self.duplicates.add(similarity_of(match) or 0.0, record)
         if confidence is None:
-            group.refused.add(-1.0, record)
+            group.top_rejected.add(-1.0, record)
             return
         self._bin("rejected", confidence)
-        group.refused.add(confidence, record)
+        group.top_rejected.add(confidence, record)
         if kind == LOW_CONFIDENCE:
             self.highest_rejected = max(self.highest_rejected, confidence)
             self.just_rejected.add(confidence, record)
 
-    def _bin(self, fate: str, confidence: float) -> None:
+    def _bin(self, outcome: str, confidence: float) -> None:
         # 0.29 * 1000 is 289.999…: without the nudge a threshold would cut through its own bin
-        self.bins[fate][min(max(int(confidence * NUM_BINS + 1e-9), 0), NUM_BINS - 1)] += 1
+        self.bins[outcome][min(max(int(confidence * NUM_BINS + 1e-9), 0), NUM_BINS - 1)] += 1
 
     def _judge(self, record: Record, confidence: float) -> None:
         label, pseudo = record.get("label"), record.get("pseudo_label")
@@ -219,13 +223,13 @@ def group_name(record: Record, group_by: str) -> str:
 
 
 def query_of(record: Record) -> str | None:
-    """What it was searched for; the first of several."""
+    """The query of a record, the first of several."""
     queries: Sequence[Any] = record.get("queries") or [record.get("query")]
     return str(queries[0]) if queries[0] else None
 
 
 def class_of(record: Record) -> str | None:
-    """The class somebody gave it, a teacher first."""
+    """The class of a record: its pseudo-class, else its label."""
     named = record.get("class_name")
     label = record.get("label")
     return (
@@ -236,7 +240,7 @@ def class_of(record: Record) -> str | None:
 
 
 def pseudo_class(record: Record) -> str | None:
-    """The class a teacher gave it."""
+    """The class that a teacher predicted."""
     if name := record.get("pseudo_class"):
         return str(name)
     label = record.get("pseudo_label")
@@ -244,13 +248,13 @@ def pseudo_class(record: Record) -> str | None:
 
 
 def confidence_of(record: Record) -> float | None:
-    """Its confidence; None if no teacher scored it."""
+    """The confidence of a record; None without a score."""
     value = record.get("confidence")
     return float(value) if isinstance(value, int | float) else None
 
 
 def similarity_of(match: Mapping[str, Any]) -> float | None:
-    """How alike a suspected duplicate and its target are: the cosine of frames, or the share of footage in common."""
+    """Similarity of a suspected duplicate and its target: the cosine of frames, or the share of common footage."""
     found = (match.get(field) for field in ("cosine", "similarity", "overlap"))
     return next((float(value) for value in found if isinstance(value, int | float)), None)
 

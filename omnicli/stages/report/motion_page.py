@@ -56,8 +56,8 @@ def render_motion_report(
     modes = [mode for mode in MODES if mode != SPECIFIC or motion.classes]
     wanted = [(record, mode) for record in images for mode in modes]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        films = list(pool.map(lambda pair: _film(pair[0], pair[1], motion, root), wanted))
-    shown = [films[start : start + len(modes)] for start in range(0, len(films), len(modes))]
+        animations = list(pool.map(lambda pair: _animate(pair[0], pair[1], motion, root), wanted))
+    shown = [animations[start : start + len(modes)] for start in range(0, len(animations), len(modes))]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -76,20 +76,20 @@ def render_motion_report(
     )
 
 
-def _film(record: Record, mode: str, motion: Motion, root: str | None) -> dict[str, Any]:
+def _animate(record: Record, mode: str, motion: Motion, root: str | None) -> dict[str, Any]:
     """What the page shows of one image in one mode, or why it shows nothing."""
     made = record.derive(inflation=recipe_for(record, mode, motion, seed=0))
-    film: ClipAnimation | None = None
+    animation: ClipAnimation | None = None
     why = ""
     try:
         with open_media(record, root=root) if record.get("path") else ImageSource(checkered_image()) as source:
-            film = make_animation(source, made)
+            animation = make_animation(source, made)
     except MediaError as error:
         why = str(error)
     note = ""
     if mode == SPECIFIC:
         note = made["inflation"]["class"] or "class unknown, agnostic instead"
-    return {"mode": mode, "film": film, "why": why, "note": note}
+    return {"mode": mode, "animation": animation, "why": why, "note": note}
 
 
 def _class_row(fitted: Fitted) -> dict[str, Any]:

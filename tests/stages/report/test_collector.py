@@ -33,25 +33,29 @@ def test_the_best_are_the_same_in_whatever_order_records_come(confidences, size,
 
 
 def test_memory_does_not_grow_with_the_stream():
-    tally = RecordCollector(size=3)
+    collected = RecordCollector(size=3)
     for index in range(5000):
-        tally.add(scored(index, index / 5000, query=f"q{index % 4}"), None if index % 2 else "low confidence")
-    held = [heap for group in tally.groups.values() for heap in (group.surest, group.doubtful, group.refused)]
+        collected.add(scored(index, index / 5000, query=f"q{index % 4}"), None if index % 2 else "low confidence")
+    held = [
+        heap
+        for group in collected.groups.values()
+        for heap in (group.most_confident, group.least_confident, group.top_rejected)
+    ]
     assert all(len(heap.records()) <= 3 for heap in held)
-    assert len(tally.groups) == 4
-    assert len(tally.just_kept.records()) == 6
+    assert len(collected.groups) == 4
+    assert len(collected.just_kept.records()) == 6
 
 
 def test_every_record_is_counted_once_under_its_fate():
-    tally = RecordCollector()
-    tally.add(scored(1, 0.9, query="rain"))
-    tally.add(scored(2, 0.2, query="rain"), "low confidence")
-    tally.add(Record({"id": "3.jpg", "query": "Rain"}), "unreadable: truncated JPEG")
-    tally.add(Record({"id": "4.jpg", "query": "fan"}), "duplicate: 0.93")
-    assert tally.counts == {"kept": 1, "rejected": 2, "unreadable": 1}
-    assert tally.reasons == {"low confidence": 1, "duplicate": 1}
-    assert tally.bad == {"truncated JPEG": 1}
-    assert {group.name: dict(group.counts) for group in tally.groups.values()} == {
+    collected = RecordCollector()
+    collected.add(scored(1, 0.9, query="rain"))
+    collected.add(scored(2, 0.2, query="rain"), "low confidence")
+    collected.add(Record({"id": "3.jpg", "query": "Rain"}), "unreadable: truncated JPEG")
+    collected.add(Record({"id": "4.jpg", "query": "fan"}), "duplicate: 0.93")
+    assert collected.counts == {"kept": 1, "rejected": 2, "unreadable": 1}
+    assert collected.reasons == {"low confidence": 1, "duplicate": 1}
+    assert collected.bad == {"truncated JPEG": 1}
+    assert {group.name: dict(group.counts) for group in collected.groups.values()} == {
         "rain": {"kept": 1, "rejected": 1, "unreadable": 1},
         "fan": {"rejected": 1},
     }
@@ -59,46 +63,46 @@ def test_every_record_is_counted_once_under_its_fate():
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=200), st.integers(1, 9))
 def test_the_share_at_a_threshold_is_the_share_of_records_at_or_above_it(thousandths, tenth):
-    tally = RecordCollector()
+    collected = RecordCollector()
     for index, value in enumerate(thousandths):
-        tally.add(scored(index, value / 1000), None if value >= 500 else "low confidence")
+        collected.add(scored(index, value / 1000), None if value >= 500 else "low confidence")
     expected = sum(value >= tenth * 100 for value in thousandths) / len(thousandths)
-    assert tally.shares()[tenth * 5] == pytest.approx(expected)
-    assert sum(tally.histogram("kept")) + sum(tally.histogram("rejected")) == len(thousandths)
-    assert NUM_BINS % len(tally.histogram("kept")) == 0
+    assert collected.shares()[tenth * 5] == pytest.approx(expected)
+    assert sum(collected.histogram("kept")) + sum(collected.histogram("rejected")) == len(thousandths)
+    assert NUM_BINS % len(collected.histogram("kept")) == 0
 
 
 @given(st.integers(1, 99), st.integers(0, 10**6))
 def test_a_threshold_is_read_off_the_records(hundredths, seed):
     cut, rng = hundredths / 100, random.Random(seed)
     values = [cut, cut - 0.0001, *(round(rng.random(), 6) for _ in range(50))]
-    tally = RecordCollector()
+    collected = RecordCollector()
     for index, value in enumerate(values):
-        tally.add(scored(index, value), None if value >= cut else "low confidence")
-    assert tally.threshold() == cut
+        collected.add(scored(index, value), None if value >= cut else "low confidence")
+    assert collected.threshold() == cut
 
 
 def test_no_threshold_is_claimed_where_kept_and_rejected_overlap_or_lie_far_apart():
     overlap, apart = RecordCollector(), RecordCollector()
-    for tally, low, high in ((overlap, 0.7, 0.6), (apart, 0.2, 0.9)):
-        tally.add(scored(1, high))
-        tally.add(scored(2, low), "low confidence")
+    for collected, low, high in ((overlap, 0.7, 0.6), (apart, 0.2, 0.9)):
+        collected.add(scored(1, high))
+        collected.add(scored(2, low), "low confidence")
     assert overlap.threshold() is None and apart.threshold() is None
 
 
 def test_a_rejected_record_was_below_the_threshold_never_at_it():
-    tally = RecordCollector()
-    tally.add(scored(1, 0.45))
-    tally.add(scored(2, 0.4), "low confidence")
-    assert tally.threshold() == 0.45
+    collected = RecordCollector()
+    collected.add(scored(1, 0.45))
+    collected.add(scored(2, 0.4), "low confidence")
+    assert collected.threshold() == 0.45
 
 
 def test_duplicates_do_not_move_the_threshold():
-    tally = RecordCollector()
-    tally.add(scored(1, 0.5))
-    tally.add(scored(2, 0.49), "low confidence")
-    tally.add(scored(3, 0.99), "duplicate")
-    assert tally.threshold() == 0.5
+    collected = RecordCollector()
+    collected.add(scored(1, 0.5))
+    collected.add(scored(2, 0.49), "low confidence")
+    collected.add(scored(3, 0.99), "duplicate")
+    assert collected.threshold() == 0.5
 
 
 def test_records_group_by_query_or_by_class():
@@ -111,18 +115,18 @@ def test_records_group_by_query_or_by_class():
 
 
 def test_lines_of_training_and_evaluation_are_no_media():
-    tally = RecordCollector()
-    tally.add(Record({"epoch": 1, "train_loss": 0.5}))
-    tally.add(Record({"top1_acc": 0.8, "confusion": [[1]]}))
-    tally.add(Record({"mean_ap": 0.8, "num_videos": 3}))
-    assert tally.counts.total() == 0
-    assert (len(tally.metrics), len(tally.summaries)) == (1, 2)
+    collected = RecordCollector()
+    collected.add(Record({"epoch": 1, "train_loss": 0.5}))
+    collected.add(Record({"top1_acc": 0.8, "confusion": [[1]]}))
+    collected.add(Record({"mean_ap": 0.8, "num_videos": 3}))
+    assert collected.counts.total() == 0
+    assert (len(collected.metrics), len(collected.summaries)) == (1, 2)
 
 
 def test_a_labelled_and_scored_stream_is_judged():
-    tally = RecordCollector()
-    tally.add(scored(1, 0.9, label=0, class_name="rain", pseudo_label=0, pseudo_class="rain"))
-    tally.add(scored(2, 0.8, label=1, class_name="fan", pseudo_label=0, pseudo_class="rain"))
-    assert (tally.right, tally.judged) == (1, 2)
-    assert ids(tally.mistakes.records()) == ["2.jpg"]
-    assert tally.names == {0: "rain", 1: "fan"}
+    collected = RecordCollector()
+    collected.add(scored(1, 0.9, label=0, class_name="rain", pseudo_label=0, pseudo_class="rain"))
+    collected.add(scored(2, 0.8, label=1, class_name="fan", pseudo_label=0, pseudo_class="rain"))
+    assert (collected.right, collected.judged) == (1, 2)
+    assert ids(collected.mistakes.records()) == ["2.jpg"]
+    assert collected.names == {0: "rain", 1: "fan"}

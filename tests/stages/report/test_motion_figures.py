@@ -23,19 +23,19 @@ from omnicli.streams.record import Record
 SPREAD = Gaussian(STILL + 1e-4, np.diag(np.arange(1, 9) * 1e-3) ** 2)
 
 
-def frames_of(film):
-    strip = read_image(base64.b64decode(film.uri.partition(",")[2]))
+def frames_of(animation):
+    strip = read_image(base64.b64decode(animation.uri.partition(",")[2]))
     return np.stack(np.split(strip, NUM_FRAMES, axis=1)).astype(int)
 
 
 @pytest.mark.parametrize(("mode", "moves"), [("still", False), ("translate-constant", True)])
 def test_a_film_has_every_frame_side_by_side(mode, moves):
     record = Record({"id": "a", "inflation": make_recipe(mode, SPREAD, seed=0)})
-    film = make_animation(ImageSource(checkered_image()), record)
-    frames = frames_of(film)
-    assert frames.shape[1:3] == (132, 176) and film.aspect == pytest.approx(4 / 3)
+    animation = make_animation(ImageSource(checkered_image()), record)
+    frames = frames_of(animation)
+    assert frames.shape[1:3] == (132, 176) and animation.aspect == pytest.approx(4 / 3)
     assert (np.abs(frames[-1] - frames[0]).mean() > 5) == moves
-    assert MIN_CROP <= film.scale <= 1 and (film.scale < 1) == moves
+    assert MIN_CROP <= animation.scale <= 1 and (animation.scale < 1) == moves
 
 
 def test_outlines_stay_inside_the_image():

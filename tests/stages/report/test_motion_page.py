@@ -25,7 +25,7 @@ def records(tmp_path_factory):
     return [
         Record({"id": "a", "path": str(root / "a.png"), "media": "image", "query": "<rain>"}),
         Record({"id": "bad", "path": str(root / "bad.png"), "media": "image", "query": "snow"}),
-        Record({"id": "film", "path": "film.mp4", "media": "video"}),
+        Record({"id": "animation", "path": "animation.mp4", "media": "video"}),
     ]
 
 
@@ -33,7 +33,9 @@ def test_every_image_is_shown_in_every_mode(records):
     page = render_motion_report(MOTION, records, title="Motion <1>", workers=2)
     assert page == render_motion_report(MOTION, records[::-1], title="Motion <1>")
     assert page.count("data:image/jpeg;base64,") == 5
-    assert page.count("truncated PNG") == 5 and "film" not in [part.split("<")[0] for part in page.split("<h3>")[1:]]
+    assert page.count("truncated PNG") == 5 and "animation" not in [
+        part.split("<")[0] for part in page.split("<h3>")[1:]
+    ]
     assert "<b>perspective-specific</b> · &lt;Rain&gt;" in page and "class unknown, agnostic instead" in page
     assert "<title>Motion &lt;1&gt;</title>" in page and "<script" not in page and "http" not in page
     assert "3,456 pairs of consecutive frames of 12 videos" in page and "shot cut 7, no texture 5." in page

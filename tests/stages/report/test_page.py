@@ -44,13 +44,13 @@ class Page(html.parser.HTMLParser):
 
 def filtered(world, **options):
     """The world's images and videos, scored by nobody in particular."""
-    tally = RecordCollector(**options)
+    collected = RecordCollector(**options)
     for index, path in enumerate(sorted((world / "web").rglob("*.*"))):
         name = str(path.relative_to(world))
         record = Record({"id": name, "path": name, "query": path.parent.name, "pseudo_class": "spinning fan",
                          "pseudo_label": 2, "confidence": (index * 37 % 100) / 100})  # fmt: skip
-        tally.add(record, None if record["confidence"] >= 0.5 else "low confidence")
-    return tally
+        collected.add(record, None if record["confidence"] >= 0.5 else "low confidence")
+    return collected
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +88,20 @@ def test_every_group_shows_its_surest_its_doubtful_and_its_rejected(page):
 
 
 def test_broken_media_become_placeholders_with_their_reason(world):
-    tally = RecordCollector()
+    collected = RecordCollector()
     for name in ("truncated.jpg", "empty.jpg", "404.jpg"):
-        tally.add(Record({"id": name, "path": f"web/image/falling rain/{name}", "media": "image"}))
-    text = "".join(Page(render_report(tally, title="t", root=str(world))).text)
+        collected.add(Record({"id": name, "path": f"web/image/falling rain/{name}", "media": "image"}))
+    text = "".join(Page(render_report(collected, title="t", root=str(world))).text)
     assert "truncated JPEG" in text and "empty file" in text and "HTML page" in text
 
 
 def test_names_from_the_web_are_text_and_nothing_else():
-    tally = RecordCollector()
-    tally.add(Record({"id": NASTY, "query": NASTY, "pseudo_class": NASTY, "confidence": 0.9, "media": NASTY}))
-    tally.add(Record({"id": NASTY, "query": "b", "pseudo_class": "c"}), f"unreadable: {NASTY}")
-    tally.add(Record({"id": NASTY, "query": "c"}), NASTY)
-    tally.add(Record({"epoch": 1, NASTY: 1.0}))
-    page = render_report(tally, title=NASTY)
+    collected = RecordCollector()
+    collected.add(Record({"id": NASTY, "query": NASTY, "pseudo_class": NASTY, "confidence": 0.9, "media": NASTY}))
+    collected.add(Record({"id": NASTY, "query": "b", "pseudo_class": "c"}), f"unreadable: {NASTY}")
+    collected.add(Record({"id": NASTY, "query": "c"}), NASTY)
+    collected.add(Record({"epoch": 1, NASTY: 1.0}))
+    page = render_report(collected, title=NASTY)
     assert "<script" not in page
     assert "script" not in Page(page).tags
     assert "alert(1)" in "".join(Page(page).text)
@@ -113,25 +113,25 @@ def test_a_threshold_given_is_the_threshold_shown(world):
 
 
 def test_plain_records_without_scores_make_a_page_too(world):
-    tally = RecordCollector(size=2)
+    collected = RecordCollector(size=2)
     for path in sorted((world / "target/val").rglob("*.mp4")):
-        tally.add(Record({"id": str(path), "path": str(path), "media": "video", "class_name": path.parent.name}))
-    text = "".join(Page(render_report(tally, title="t")).text)
+        collected.add(Record({"id": str(path), "path": str(path), "media": "video", "class_name": path.parent.name}))
+    text = "".join(Page(render_report(collected, title="t")).text)
     assert "12 videos" in text and "Confidence" not in text and "falling_rain" in text
 
 
 def test_training_and_evaluation_become_curves_and_a_matrix():
-    tally = RecordCollector()
+    collected = RecordCollector()
     for epoch in range(3):
-        tally.add(Record({"epoch": epoch, "train_loss": 1 / (epoch + 1)}))
+        collected.add(Record({"epoch": epoch, "train_loss": 1 / (epoch + 1)}))
     pairs = [{"classes": ["<rain>", "fan"], "before": 0.5, "after": 0.25}]
-    tally.add(
+    collected.add(
         Record(
             {"top1_acc": 0.75, "num_videos": 4, "classes": ["rain", "fan"], "confusion": [[2, 0], [1, 1]],
              "baseline": {"improved": pairs}}
         )
     )  # fmt: skip
-    page = render_report(tally, title="t")
+    page = render_report(collected, title="t")
     text = "".join(Page(page).text)
     assert "loss" in text and "0.75" in text and "rain → rain: 2 (100%)" in text
     assert "Confused less than by the baseline" in text and "<rain> – fan" in text and "0.500 → 0.250" in text
@@ -142,9 +142,9 @@ def test_suspected_duplicates_stand_beside_their_target(world):
     target = sorted((world / "target/val").rglob("*.mp4"))[0]
     copy = Record({"id": "copy.jpg", "path": str(world / "web/image/falling rain/seen before 0.jpg"), "query": "q"})
     copy.verdict = {"reason": "duplicate", "match": {"id": str(target), "cosine": 0.9731, "target_time_sec": 1.0}}
-    tally = RecordCollector()
-    tally.add(copy, "duplicate")
-    page = render_report(tally, title="t")
+    collected = RecordCollector()
+    collected.add(copy, "duplicate")
+    page = render_report(collected, title="t")
     text = "".join(Page(page).text)
     assert "0.973" in text and target.name in text
     assert page.count("data:image/jpeg") >= 2
@@ -159,9 +159,9 @@ def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
     for reason, match in (("repeat", frames), ("duplicate", footage), ("duplicate", frames | {"time_sec": 0.0})):
         record = Record({"id": "x", "path": str(first), "media": "video"})
         record.verdict = {"reason": reason, "match": match}
-        tally = RecordCollector()
-        tally.add(record, reason)
-        pages.append(render_report(tally, title="t"))
+        collected = RecordCollector()
+        collected.add(record, reason)
+        pages.append(render_report(collected, title="t"))
     repeat, footage_page, other_time = ("".join(Page(page).text) for page in pages)
     assert "at 1 s" in repeat and "earlier in the stream at 0.5 s" in repeat and "0.900" in repeat
     assert "at 0.5 s" in footage_page and "in the target set at 1 s" in footage_page and "0.250" in footage_page
@@ -171,11 +171,11 @@ def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
 
 
 def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_images():
-    tally = RecordCollector()
+    collected = RecordCollector()
     for index in range(300):
         for copy in range(1 + index // 10):
-            tally.add(Record({"id": f"{index}/{copy}", "query": f"q{index}"}))
-    page = render_report(tally, title="t", max_groups=5)
+            collected.add(Record({"id": f"{index}/{copy}", "query": f"q{index}"}))
+    page = render_report(collected, title="t", max_groups=5)
     text = "".join(Page(page).text)
     assert "The 5 largest of 300" in text and "276 more" in text
     assert page.count('<section class="group">') == 5

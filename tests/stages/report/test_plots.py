@@ -30,8 +30,8 @@ def test_bars_of_a_histogram_are_as_tall_as_their_counts(kept):
     bars = elements(plots.histogram(kept, rejected, threshold=0.5), "rect")
     tallest = max(below + above for below, above in zip(kept, rejected, strict=True))
     room = plots.HEIGHT - plots.BOTTOM - plots.TOP
-    for fate, counts in (("kept", kept), ("rejected", rejected)):
-        heights = [float(bar.get("height")) for bar in bars if bar.get("class") == fate]
+    for outcome, counts in (("kept", kept), ("rejected", rejected)):
+        heights = [float(bar.get("height")) for bar in bars if bar.get("class") == outcome]
         expected = [count / tallest * room for count in counts if count]
         assert all(abs(height - wanted) < 0.1 for height, wanted in zip(heights, expected, strict=True))
 
