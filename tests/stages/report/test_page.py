@@ -177,7 +177,7 @@ def test_many_classes_are_drawn_as_a_curve_and_only_the_largest_have_images():
             collected.add(Record({"id": f"{index}/{copy}", "query": f"q{index}"}))
     page = render_report(collected, title="t", max_groups=5)
     text = "".join(Page(page).text)
-    assert "The 5 largest of 300" in text and "276 more" in text
+    assert "The 5 largest groups of 300" in text and "276 more" in text
     assert page.count('<section class="group">') == 5
 
 
