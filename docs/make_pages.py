@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Write a page for each command, of the same words as its ``--help``: ``docs/commands/*.md``.
+"""Write one page per command from its ``--help``: ``docs/commands/*.md``.
 
     python docs/make_pages.py
 
-A page opens with the docstring of the command's module, its examples as code, and has one table of options for each
-panel of the help. Names, values and defaults come from the signature that Typer reads, so a page cannot say what the
-command does not take. The same sources give the same bytes; ``tests/docs/test_make_pages.py`` fails where a page is
-stale.
+A page starts with the docstring of the command's module and its examples. It has one table of options per help panel.
+Names, values and defaults come from the signature that Typer reads. The output is deterministic;
+``tests/docs/test_make_pages.py`` fails if a page is stale.
 """
 
 import inspect
@@ -28,15 +27,15 @@ FOLDER = Path(__file__).parent / "commands"
 NOTE = "<!-- Written by docs/make_pages.py from the command's own help: change that, not this. -->"
 ARGUMENTS = "Arguments"
 NAMES = [name for name, _, _ in COMMANDS]
-PLACEHOLDERS = {int: "N", float: "X", str: "TEXT"}  # of values that have no name of their own
+PLACEHOLDERS = {int: "N", float: "X", str: "TEXT"}  # for values without a metavar
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """An option or an argument of a command, as Typer is told of it."""
+    """An option or an argument of a command, as Typer sees it."""
 
     name: str
-    spellings: list[str]  # -o, --output; of an argument its name
+    spellings: list[str]  # -o, --output; for an argument its name
     info: OptionInfo | ArgumentInfo
     type: Any  # of one value
     repeats: bool
@@ -44,32 +43,32 @@ class Parameter:
 
     @property
     def is_argument(self) -> bool:
-        """Whether it is known by its place on the line, not by a name."""
+        """True for positional arguments."""
         return isinstance(self.info, ArgumentInfo)
 
     @property
     def is_required(self) -> bool:
-        """Whether the command refuses to run without it."""
+        """True if the command requires it."""
         return self.default is inspect.Parameter.empty
 
     @property
     def panel(self) -> str:
-        """The heading it stands under."""
+        """The heading of its table."""
         return str(self.info.rich_help_panel or (ARGUMENTS if self.is_argument else "Options"))
 
     @property
     def placeholder(self) -> str:
-        """What stands for its value, such as FILE."""
+        """The placeholder of its value, such as FILE."""
         return self.info.metavar or PLACEHOLDERS.get(self.type, self.name.upper())
 
 
 def pages() -> dict[str, str]:
-    """File names below ``docs/commands`` and what they say."""
+    """The content of each file below ``docs/commands``."""
     return {"README.md": index()} | {f"{name}.md": page(name, command) for name, command, _ in COMMANDS}
 
 
 def index() -> str:
-    """The list of commands, one line each, and what all of them share."""
+    """The page that lists all commands, the exit codes and the environment variables."""
     lines = [NOTE, "", "# Commands", ""]
     for panel in dict.fromkeys(panel for _, _, panel in COMMANDS):
         lines += [f"## {panel}", "", "| command | what it does |", "|---|---|"]
@@ -80,11 +79,11 @@ def index() -> str:
         ]
         lines.append("")
     shared = re.sub(r"\[/?bold\]", "", EPILOG).strip()
-    return "\n".join([*lines, "## What all of them share", "", "```text", shared, "```", ""])
+    return "\n".join([*lines, "## Exit codes and environment variables", "", "```text", shared, "```", ""])
 
 
 def page(name: str, command: Callable[..., None]) -> str:
-    """What the command is for, lines that run, and its options."""
+    """The page of one command: description, examples, options."""
     parameters = list(parameters_of(name, command))
     lines = [NOTE, "", f"# omni {name}", "", *opening(command, name), "## Usage", ""]
     lines += ["```text", " ".join(["omni", name, "[OPTIONS]", *usage(parameters)]), "```", ""]
@@ -95,12 +94,12 @@ def page(name: str, command: Callable[..., None]) -> str:
 
 
 def paragraphs(command: Callable[..., None]) -> list[str]:
-    """Those of the docstring that the help is made of."""
+    """The paragraphs of the docstring of the command's module."""
     return (sys.modules[command.__module__].__doc__ or "").strip().split("\n\n")
 
 
 def opening(command: Callable[..., None], name: str) -> Iterator[str]:
-    """The docstring as Markdown: prose flows, examples that follow each other make one block of code."""
+    """The docstring as Markdown; consecutive examples become one code block."""
     in_code = False
     for paragraph in paragraphs(command):
         is_code = paragraph.startswith("    ")
@@ -120,7 +119,7 @@ def opening(command: Callable[..., None], name: str) -> Iterator[str]:
 
 
 def parameters_of(name: str, command: Callable[..., None]) -> Iterator[Parameter]:
-    """In the order of the signature; what Typer itself passes, such as the context, is not among them."""
+    """The parameters in the order of the signature, without those that Typer passes itself."""
     group: Any = typer.main.get_command(app)
     spellings = {known.name: [*known.opts, *known.secondary_opts] for known in group.commands[name].params}
     hints = get_type_hints(command, include_extras=True)
@@ -133,7 +132,7 @@ def parameters_of(name: str, command: Callable[..., None]) -> Iterator[Parameter
 
 
 def value_type(annotation: Any) -> tuple[Any, bool]:
-    """The type of one value, and whether there may be several.
+    """The type of one value, and whether the option repeats.
 
     >>> value_type(list[str] | None)
     (<class 'str'>, True)
@@ -146,7 +145,7 @@ def value_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def usage(parameters: list[Parameter]) -> Iterator[str]:
-    """The arguments as a usage line has them."""
+    """The arguments in the notation of a usage line."""
     for parameter in parameters:
         if parameter.is_argument:
             shown = parameter.placeholder if parameter.is_required else f"[{parameter.placeholder}]"
@@ -154,30 +153,30 @@ def usage(parameters: list[Parameter]) -> Iterator[str]:
 
 
 def arguments(inside: list[Parameter]) -> Iterator[str]:
-    """What stands on the line without a name."""
+    """The list of positional arguments."""
     for parameter in inside:
         yield f"- `{parameter.placeholder}`: {prose(parameter.info.help or '')}"
 
 
 def table(inside: list[Parameter]) -> Iterator[str]:
-    """The options of a panel."""
+    """The table of the options of a panel."""
     yield from ("| option | value | default | what it does |", "|---|---|---|---|")
     yield from (row(parameter) for parameter in inside)
 
 
 def row(parameter: Parameter) -> str:
-    """Its line of the table."""
+    """The table row of an option."""
     cells = [names(parameter), value(parameter), default(parameter), meaning(parameter)]
     return " ".join(["|", *(f"{text} |" if text else "|" for text in cells)])
 
 
 def names(parameter: Parameter) -> str:
-    """Its spellings, the long one first."""
+    """The spellings of an option, long ones first."""
     return ", ".join(code(name) for name in sorted(parameter.spellings, key=lambda name: not name.startswith("--")))
 
 
 def value(parameter: Parameter) -> str:
-    """What it takes; nothing for a switch."""
+    """The accepted values; empty for a switch."""
     if parameter.type is bool:
         return ""
     if get_origin(parameter.type) is Literal and not parameter.info.metavar:
@@ -188,14 +187,14 @@ def value(parameter: Parameter) -> str:
 
 
 def bounds(low: float | None, high: float | None) -> str:
-    """The range of a number, in words."""
+    """The range of a number in words."""
     if low is not None and high is not None:
         return f", {low:g} to {high:g}"
     return f", at least {low:g}" if low is not None else f", at most {high:g}" if high is not None else ""
 
 
 def default(parameter: Parameter) -> str:
-    """What holds where it is not given; nothing where that is to do nothing."""
+    """The default; empty if the option then has no effect."""
     if parameter.is_required:
         return "required"
     if isinstance(shown := parameter.info.show_default, str):
@@ -209,13 +208,13 @@ def default(parameter: Parameter) -> str:
 
 
 def meaning(parameter: Parameter) -> str:
-    """Its help, and the variable that sets it too."""
+    """The help text and the environment variable of an option."""
     text = cell(parameter.info.help or "")
     return f"{text} Environment: {code(str(parameter.info.envvar))}." if parameter.info.envvar else text
 
 
 def code(text: str) -> str:
-    """As code, in a cell of a table.
+    """Text as inline code for a table cell.
 
     >>> code("FILE|DIR/")
     '`FILE\\\\|DIR/`'
@@ -224,12 +223,12 @@ def code(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """As prose, in a cell of a table."""
+    """Text as prose for a table cell."""
     return prose(" ".join(text.split())).replace("|", "\\|")
 
 
 def prose(text: str, page_name: str = "") -> str:
-    """Options, commands and fields as code; other commands as links to their pages.
+    """Text with options, commands and fields as code, and other commands as links.
 
     >>> prose("omni filter decides by --threshold and writes pseudo_label.")
     '[`omni filter`](filter.md) decides by `--threshold` and writes `pseudo_label`.'
@@ -255,12 +254,12 @@ def prose(text: str, page_name: str = "") -> str:
 
 
 def wrapped(text: str) -> str:
-    """In lines as long as those of the sources, so that changes read well."""
+    """Text wrapped at 120 columns, for readable diffs."""
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:
-    """Write every page and take away those of commands that are no more."""
+    """Write every page and delete the pages of removed commands."""
     made = pages()
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.md"):

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Which recipe is the best one, on clips held out of target/train: drawn from one UCF group of HALVES, tested on the other.
+# Compare recipes on clips held out of target/train: train on one UCF group of HALVES, test on the other.
 #
 #     bash choose.sh CLIPS SEED
 #
-# Besides the settings of few.sh, variants of the second round: soft labels, mixup, 20 % of the images.
+# Settings: those of few.sh, and variants of the second round: soft labels, mixup, 20 % of the images.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
 read -r one two <<< "${HALVES:-08 09}"
 for group in "$one" "$two"; do
     if ! grep -q "_g${group}_" "$data/train.features.jsonl"; then
         echo "choose.sh: no file of target/train has _g${group}_ in its name, so no group can be held out; give HALVES" >&2
-        exit 0 # the other studies go on
+        exit 0 # the other studies continue
     fi
 done
 for group in "$one" "$two"; do
@@ -25,11 +25,11 @@ for group in "$one" "$two"; do
         local setting=$1
         shift
         learn "$work/variant.pth" "$work/target.jsonl" "$seed" "$@"
-        judge "$work/variant.pth" "$study" "$setting" "$clips" "$seed" "$val"
+        evaluate "$work/variant.pth" "$study" "$setting" "$clips" "$seed" "$val"
     }
     variant second+soft --soft-labels --auxiliary "$work/second/image.jsonl" --auxiliary "$work/second/video.jsonl" \
         --ratio 2:2:1 # frames of long videos have no soft labels
-    variant second+mixup --mixup cross $(everything "$work/second")
-    variant second+20% $(everything "$work/best")
+    variant second+mixup --mixup cross $(all_sources "$work/second")
+    variant second+20% $(all_sources "$work/best")
     rm "$work"/*.pth
 done

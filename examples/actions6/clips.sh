@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A 3D student from scratch on one labelled clip a class, one draw: images as clips (Table 8), videos short and long,
-# mixup (Table 9).
+# 3D students from scratch on one labelled clip per class, one draw: inflated images (OmniSource Table 8), short and
+# long videos, mixup (OmniSource Table 9).
 #
 #     bash clips.sh SEED
 #
 #     inflation     none, still, translate-random, translate-constant, perspective-specific, perspective-agnostic
-#     scratch       none, video, both: + images (perspective-agnostic) and videos; long, all: + pieces of long videos
+#     scratch       none, video, both: images (perspective-agnostic) and videos; long; all: + segments of long videos
 #     mixup-scratch none, intra, with images none, cross
 #
-# Images and videos are what few.sh kept at the same number of clips and the same seed (its second round). The pieces of
-# long videos are those that the 3D student of both believes (Sec. 3.5): the second round of this script.
+# The images and videos are those that the second round of few.sh kept for the same clips and seed. The segments of long
+# videos are those that the 3D student of both scores as positive (OmniSource Sec. 3.5).
 . "$(dirname "$0")/common.sh"
 clips=1 seed=$1
 work=$OUT/runs/clips/s$seed kept=$OUT/runs/web/k$clips-s$seed
@@ -19,7 +19,7 @@ student() { # student STUDY SETTING OPTION...
     local study=$1 setting=$2
     shift 2
     learn_3d "$work/$study.$setting.pth" "$target" "$seed" --classes "$classes" --init scratch --epochs "${EPOCHS_3D:-100}" "$@"
-    judge "$work/$study.$setting.pth" "$study" "$setting" "$clips" "$seed" "$data/val.packed.jsonl" --num-clips 3
+    evaluate "$work/$study.$setting.pth" "$study" "$setting" "$clips" "$seed" "$data/val.packed.jsonl" --num-clips 3
 }
 
 same_ids "$kept/target.jsonl" "$data/train.packed.jsonl" > "$target"

@@ -1,19 +1,19 @@
-# What the studies share: where things lie, how a model of each kind is trained, how a file is judged.
+# Shared by the studies: paths, training of 2D and 3D models, evaluation.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export OMP_NUM_THREADS=1 OMNI_WORKERS=1 OMNI_PRECISION=float32
 data=$OUT/data classes=$OUT/data/classes.txt
 . "$here/warm.sh"
 
-# 2D: a TSN on an ImageNet EfficientNet-Lite0 whose backbone is frozen: features are ready, only the classifier learns.
+# 2D: a TSN on a frozen ImageNet EfficientNet-Lite0. The features are stored; only the classifier is trained.
 frozen=(--classes "$classes" --model tsn-tf_efficientnet_lite0 --init "$WEIGHTS" --freeze backbone -q)
-epochs() { # epochs TARGET: fewer clips are seen more often
+epochs() { # epochs TARGET: more epochs for fewer clips
     echo $((${EPOCHS_2D:-40} + ${EPOCHS_2D:-40} * 12 / $(wc -l < "$1")))
 }
 teach() { # teach OUT TARGET SEED
     omni teacher-train "$2" "${frozen[@]}" --epochs "$(epochs "$2")" --seed "$3" --no-resume -o "$1"
 }
-learn() { # learn OUT TARGET SEED OPTION...: a student of the target and of every --auxiliary
+learn() { # learn OUT TARGET SEED OPTION...: train a student on the target and every --auxiliary
     local out=$1 target=$2 seed=$3 options
     shift 3
     without_empty "$out" "$@"
@@ -21,7 +21,7 @@ learn() { # learn OUT TARGET SEED OPTION...: a student of the target and of ever
         "${options[@]}"
 }
 
-# 3D: a small SlowOnly from scratch on packed frames, 80 pixels high.
+# 3D: a small SlowOnly, trained from scratch on packed frames of 80 pixels.
 small=(--model slowonly-r18w16 --num-frames 4 --frame-interval 8 --short-side 80 --crop-size 72 --batch-size 8 --lr 0.05
     --lr-schedule cosine --warmup-epochs 2 -q)
 learn_3d() { # learn_3d OUT TARGET SEED OPTION...
@@ -31,9 +31,9 @@ learn_3d() { # learn_3d OUT TARGET SEED OPTION...
     omni train --target "$target" "${small[@]}" --seed "$seed" --no-resume -o "$out" "${options[@]}"
 }
 
-# A filter may keep nothing, and omni train takes no empty web source. Such a student learns from what there is, if need be
-# from the target alone. That is said, and noted in nothing-kept.txt, which stands in RESULTS.md, too.
-without_empty() { # without_empty OUT OPTION...: sets options to OPTION... less each empty --auxiliary and what goes with it
+# A filter may keep nothing, and omni train refuses an empty auxiliary source. Such a student is trained without that source,
+# if necessary on the target only. nothing-kept.txt and RESULTS.md list these students.
+without_empty() { # without_empty OUT OPTION...: set options to OPTION... without empty --auxiliary files and the options for them
     local student=$1 number=0 web=() ratio=() for_web=() others=()
     shift
     while [ $# -gt 0 ]; do
@@ -68,18 +68,18 @@ without_empty() { # without_empty OUT OPTION...: sets options to OPTION... less 
     options+=(--ratio "$parts")
 }
 
-draw() { # draw OUT POOL CLIPS SEED: so many labelled clips of every class, by a hash of their ids and the seed
+draw() { # draw OUT POOL CLIPS SEED: CLIPS labelled clips of every class, by a hash of their ids and the seed
     local num_classes
     num_classes=$(grep -o '"class_name":"[^"]*"' "$2" | sort -u | wc -l)
     omni balance --auxiliary-label label --keep-tail $(($3 * num_classes)) --seed "$4" -q "$2" -o "$1"
 }
-judge() { # judge CHECKPOINT STUDY SETTING CLIPS SEED [VAL [OPTION...]]
+evaluate() { # evaluate CHECKPOINT STUDY SETTING CLIPS SEED [VAL [OPTION...]]
     local checkpoint=$1 file=$OUT/eval/$2/$3/k$4-s$5.jsonl val=${6:-$data/val.features.jsonl}
     shift $(($# < 6 ? $# : 6))
     mkdir -p "$(dirname "$file")"
     omni eval --checkpoint "$checkpoint" -q "$val" -o "$file" "$@"
 }
-same() { # same STUDY/SETTING OTHER/SETTING...: one student of this draw, shown in several studies
+same() { # same STUDY/SETTING OTHER/SETTING...: use one student of this draw in several studies
     local file=$OUT/eval/$1/k$clips-s$seed.jsonl
     shift
     for other; do
@@ -91,11 +91,11 @@ same_ids() { # same_ids FILE OTHER: the lines of OTHER whose records are in FILE
     grep -o '"id":"[^"]*"' "$1" | grep -Ff - "$2" || true
 }
 
-# Filtering by query: the search engine proposes the class, the teacher ranks what it proposed (the design's second rule).
+# Filter by query: the search engine proposes the class, the teacher ranks the results of each query.
 keep_by_query() { # keep_by_query OUT SCORED FRACTION
     omni filter --classes "$classes" --label-by query --keep-fraction "$3" --per query -q "$2" -o "$1"
 }
-look() { # look DIR TEACHER: every web source scored, and what is kept of it by query
+score() { # score DIR TEACHER: score every auxiliary source, and filter it by query
     omni filter --teacher "$2" --score-only -q "$data/image.features.jsonl" -o "$1/image.scored.jsonl"
     omni filter --teacher "$2" --score-only -q "$data/video.features.jsonl" -o "$1/video.scored.jsonl"
     omni segment --teacher "$2" --label-by query --threshold "${LONG_THRESHOLD:-0.3}" -q "$data/long.features.jsonl" \
@@ -103,6 +103,6 @@ look() { # look DIR TEACHER: every web source scored, and what is kept of it by 
     keep_by_query "$1/image.jsonl" "$1/image.scored.jsonl" 0.3
     keep_by_query "$1/video.jsonl" "$1/video.scored.jsonl" 0.5
 }
-everything() { # everything DIR: the --auxiliary options of all three sources
+all_sources() { # all_sources DIR: the --auxiliary options of the three sources
     echo --auxiliary "$1/image.jsonl" --auxiliary "$1/video.jsonl" --auxiliary "$1/long.jsonl" --ratio 2:2:1:1
 }

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Four labelled clips a class, one draw: what each part of the method does to a 2D student.
+# The effect of each part of the method on a 2D student: four labelled clips per class, one draw.
 #
 #     bash rules.sh SEED
 #
+# Sections, figures and tables are those of OmniSource.
+#
 #     sources     none, image, video, long, all                              (Table 2)
-#     filtering   of images: none of them, unfiltered, threshold, agree, query1, query2, ...: the teacher saw so many clips
+#     filtering   images: none, unfiltered, threshold, agree; query1, query2, ...: teachers of so many clips
 #                                                                            (Sec. 5.2, Fig. 6)
 #     budget      24 records: images, videos, half of each                 (Fig. 4)
 #     ratio       target : images 4:1 to 1:4                               (Fig. 8)
 #     resampling  images of unequal classes, weighted by power 1, 0.5, 0.2, or clipped  (Table 10)
-#     mixup       none, intra, with images none, cross; the backbone has ImageNet's weights (Table 9)
+#     mixup       none, intra, with images none, cross; ImageNet weights    (Table 9)
 . "$(dirname "$0")/common.sh"
 clips=4 seed=$1
 work=$OUT/runs/rules/s$seed
@@ -19,19 +21,19 @@ student() { # student STUDY SETTING OPTION...
     local study=$1 setting=$2
     shift 2
     learn "$work/student.pth" "$target" "$seed" "$@"
-    judge "$work/student.pth" "$study" "$setting" "$clips" "$seed"
+    evaluate "$work/student.pth" "$study" "$setting" "$clips" "$seed"
 }
 
 draw "$target" "$data/train.features.jsonl" "$clips" "$seed"
 teach "$work/teacher.pth" "$target" "$seed"
-look "$work/web" "$work/teacher.pth"
+score "$work/web" "$work/teacher.pth"
 image=$work/web/image.jsonl video=$work/web/video.jsonl long=$work/web/long.jsonl
 
 student sources none
 student sources image --auxiliary "$image"
 student sources video --auxiliary "$video"
 student sources long --auxiliary "$long"
-student sources all $(everything "$work/web")
+student sources all $(all_sources "$work/web")
 
 same sources/none filtering/none mixup/none
 student filtering unfiltered --auxiliary-label query --auxiliary "$data/image.features.jsonl"
@@ -39,7 +41,7 @@ omni filter --threshold 0.5 -q "$work/web/image.scored.jsonl" -o "$work/threshol
 student filtering threshold --auxiliary "$work/threshold.jsonl"
 omni filter --classes "$classes" --agree --threshold 0 -q "$work/web/image.scored.jsonl" -o "$work/agree.jsonl"
 student filtering agree --auxiliary "$work/agree.jsonl"
-for seen in $(printf "%d\n" 1 2 4 "${MOST:-9}" | sort -nu); do # the better the teacher ...
+for seen in $(printf "%d\n" 1 2 4 "${MOST:-9}" | sort -nu); do # teachers of so many clips
     draw "$work/seen.jsonl" "$data/train.features.jsonl" "$seen" "$seed"
     teach "$work/seen.pth" "$work/seen.jsonl" "$seed"
     omni filter --teacher "$work/seen.pth" --label-by query --keep-fraction 0.3 --per query -q "$data/image.features.jsonl" \
@@ -65,7 +67,7 @@ for ratio in 4:1 2:1 1:2 1:4; do
     student ratio "$ratio" --auxiliary "$image" --ratio "$ratio"
 done
 
-most=100 # classes of 100, 40, 16, 6, 2 and 2 images at most: the first has all that were kept
+most=100 # at most 100, 40, 16, 6, 2 and 2 images per class
 : > "$work/unequal.jsonl"
 while read -r name; do
     grep -F "\"pseudo_class\":\"$name\"" "$image" | head -n "$most" >> "$work/unequal.jsonl" || true

@@ -1,6 +1,6 @@
-"""Test runs as omni eval writes them, and how sure their means and differences are.
+"""Test runs of omni eval, and bootstrap intervals of their means and differences.
 
-A run is eval/STUDY/SETTING/kCLIPS-sSEED.jsonl: the test clips as judged by a student of one draw of labelled clips.
+A run is eval/STUDY/SETTING/kCLIPS-sSEED.jsonl: the scores of one student, trained on one draw of labelled clips.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 NUM_RESAMPLES = 4000
 TEMPERATURES = np.array([1.0, *np.geomspace(0.05, 20, 101)])
-# measure → (which array of Runs, is more better)
+# measure → (array of Runs, whether more is better)
 MEASURES = {
     "top-1": ("right", True),
     "log loss": ("log_loss", False),
@@ -25,10 +25,9 @@ class Runs(NamedTuple):
     """All draws of one setting.
 
     Attributes:
-        right: (S, V) 1 where draw s recognises test clip v.
-        log_loss: (S, V) of the true class.
-        calibrated: (S, V) the same where each draw's scores are at the temperature that makes its mean least: what is
-            not mere confidence.
+        right: (S, V) 1 if the student of draw s recognises test clip v, else 0.
+        log_loss: (S, V) -ln of the score of the true class.
+        calibrated: (S, V) the same, each draw at the temperature that minimises its mean.
         seeds: (S,) of the draws.
         units: class and UCF group of every test clip.
     """
@@ -45,7 +44,7 @@ class Runs(NamedTuple):
         return float(self.right.mean())
 
     def by(self, measure: str) -> np.ndarray:
-        """(S, V) what a measure says of each draw and test clip."""
+        """(S, V) values of a measure."""
         return getattr(self, MEASURES[measure][0])
 
 
@@ -63,7 +62,9 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
         names = sorted(next(iter(draws.values())))
         seeds = tuple(sorted(draws))
         if any(sorted(judged) != tests.setdefault(key[0], names) for judged in draws.values()):
-            raise SystemExit(f"{folder / key[0]}: expected the same test clips in every file, else they are no pairs")
+            raise SystemExit(
+                f"{folder / key[0]}: expected the same test clips in every file, so that differences are paired"
+            )
         table = [[draws[seed][name] for name in names] for seed in seeds]
         right = np.array([[record["label"] == record["pseudo_label"] for record in row] for row in table], float)
         losses = np.stack([log_losses(row) for row in table])  # (S, T, V)
@@ -74,7 +75,7 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
 
 
 def group_of(name: str) -> str:
-    """The UCF group; a clip whose name has none stands for itself."""
+    """The UCF group of a clip; its own name if it has no group."""
     found = re.search(r"_g(\d+)_", name)
     return found[1] if found else name
 
@@ -82,7 +83,7 @@ def group_of(name: str) -> str:
 def log_losses(records: list[dict[str, object]]) -> np.ndarray:
     """(T, V) -ln of the score of each clip's true class, at every temperature.
 
-    The first temperature is 1: scores as they are. What the best scores leave over counts as one class.
+    The first temperature is 1. The remaining probability of the best scores counts as one class.
     """
     num_best = max(len(record["top_scores"]) for record in records)
     scores = np.zeros((len(records), num_best + 1))
@@ -99,10 +100,10 @@ def log_losses(records: list[dict[str, object]]) -> np.ndarray:
 
 
 def interval(values: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[float, float]:
-    """95 % of the bootstrapped means of (S, V), draws and groups drawn anew.
+    """The 95 % interval of the mean of (S, V), bootstrapped over draws and groups.
 
-    One draw and one group fewer than there are is taken each time: so the spread has no bias (Rao and Wu, 1988), which
-    counts where there are five draws.
+    Each resample takes one draw and one group fewer than there are. That removes the bias of the spread (Rao and Wu,
+    1988), which matters for five draws.
     """
     rng = np.random.default_rng(0)
     columns: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -117,12 +118,12 @@ def interval(values: np.ndarray, units: tuple[tuple[str, str], ...]) -> tuple[fl
 
 
 def times_drawn(num: int, rng: np.random.Generator) -> np.ndarray:
-    """(R, num) how often each of num things comes when num - 1 are drawn with replacement."""
+    """(R, num) counts of num items when num - 1 are drawn with replacement."""
     return rng.multinomial(max(num - 1, 1), np.full(num, 1 / num), size=NUM_RESAMPLES)
 
 
 def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool = True) -> tuple[float, float, float]:
-    """Mean difference of the draws that both have, and its interval: over draws and groups, or for these test clips."""
+    """Mean difference over shared draws, and its interval over draws and groups, or over draws only."""
     shared = [seed for seed in one.seeds if seed in other.seeds]
     mine, theirs = (runs.by(measure)[[runs.seeds.index(seed) for seed in shared]] for runs in (one, other))
     change = mine - theirs
@@ -130,11 +131,11 @@ def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool 
 
 
 def can_be_beaten(one: Runs, other: Runs) -> bool:
-    """Whether top-1 could tell at all: a setting without an error, with the draws of ``one``, would be better."""
+    """True if a setting without errors, on the draws of ``one``, would be better by top-1 accuracy."""
     return paired(one._replace(right=np.ones_like(one.right)), other)[1] > 0
 
 
 def verdict(low: float, high: float, measure: str = "top-1") -> str:
-    """What an interval of a difference says."""
+    """The verdict on an interval of a difference."""
     words = ("better", "worse") if MEASURES[measure][1] else ("worse", "better")
     return words[0] if low > 0 else words[1] if high < 0 else "unresolved"

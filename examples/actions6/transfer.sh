@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Do the features carry over (Table 4)? A 3D student of three actions, with or without web data, learns three others.
+# Transfer of features (OmniSource Table 4): a 3D student of three actions, with or without web data, learns three others.
 #
 #     bash transfer.sh SEED
 #
-# Three actions, all labelled clips (and what few.sh kept for them), from scratch; then two labelled clips of each of the
-# three other actions, without web data: fine-tuned, or the classifier alone (fc). "none": from scratch.
+# First from scratch on all labelled clips of three actions (and the web data that few.sh kept for them). Then on two
+# labelled clips of each of the other actions, without web data: fine-tuned, or classifier only (fc). "none": from scratch.
 . "$(dirname "$0")/common.sh"
 clips=2 seed=$1
 work=$OUT/runs/transfer/s$seed kept=$OUT/runs/web/k1-s$seed
 mkdir -p "$work"
 if [ -n "${FIRST:-}" ]; then
     grep -xE "$FIRST" "$classes" > "$work/first.txt" || { echo "transfer.sh: FIRST=$FIRST: no class of $classes" >&2; exit 1; }
-else # other data than actions6: every second class
+else # data other than actions6: every second class
     grep -xE "Archery|HorseRace|PlayingPiano" "$classes" > "$work/first.txt" || awk 'NR % 2' "$classes" > "$work/first.txt"
 fi
 grep -vxFf "$work/first.txt" "$classes" > "$work/others.txt"
 
-of() { # of FILE NAMES FIELD: the records whose FIELD is one of the NAMES; the integer label goes, for names rule
+of() { # of FILE NAMES FIELD: the records whose FIELD is one of NAMES, without the integer label, which names replace
     sed 's/^/"'"$3"'":"/; s/$/"/' "$2" | { grep -Ff - "$1" || true; } | sed 's/,"label":[0-9]*//'
 }
 of "$data/train.packed.jsonl" "$work/first.txt" class_name > "$work/first.jsonl"
@@ -36,7 +36,7 @@ student() { # student SETTING OPTION...
     local setting=$1
     shift
     learn_3d "$work/student.pth" "$work/target.jsonl" "$seed" --epochs "${EPOCHS_3D:-60}" "$@"
-    judge "$work/student.pth" transfer "$setting" "$clips" "$seed" "$work/val.jsonl" --num-clips 3
+    evaluate "$work/student.pth" transfer "$setting" "$clips" "$seed" "$work/val.jsonl" --num-clips 3
 }
 student none --init scratch
 for before in target web; do

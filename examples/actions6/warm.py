@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Run omni commands one after the other in one process, which has imported torch once: seconds saved on each.
+"""Run omni commands one after the other in one process, which imports torch once.
 
     python warm.py < commands
 
-A line holds the arguments of one command, separated by the unit separator (0x1F); its exit code is answered as a line.
-What commands print to stdout is thrown away: they write to files (-o). See warm.sh.
+Each line of stdin holds the arguments of one command, separated by the unit separator (0x1F). Each line of stdout is an
+exit code. The stdout of the commands is discarded: they write to files (-o). warm.sh uses this script.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Answer every line."""
+    """Run the command of every line."""
     lines, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nobody = os.open(os.devnull, os.O_RDWR)
     os.dup2(nobody, 0)

@@ -1,6 +1,5 @@
-# Source this, and `omni ...` runs in one warm process instead of a fresh one each time, which would spend most of a
-# second's work on ten seconds of imports. What is printed to stdout is lost, so every command has its -o FILE.
-# OMNI_WARM=0: plain commands.
+# Source this file to run `omni ...` in one process that has imported torch already: imports would take most of the time.
+# stdout is discarded, so every command needs -o FILE. OMNI_WARM=0 runs plain commands.
 if [ "${OMNI_WARM:-1}" = 1 ]; then
     coproc OMNI_SERVER { exec "${PYTHON:-python}" "$(dirname "${BASH_SOURCE[0]}")/warm.py"; }
     omni() {

@@ -1,4 +1,4 @@
-"""The studies on six actions: every line is one that omni takes, each part of the summary holds, and all of it runs."""
+"""The studies on six actions: valid commands, a correct summary, and one complete run on a part of the data."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ ACTIONS = {
 GOALS = ("few", "rules", "clips", "transfer", "choose")
 ONE_DRAW = ("SEEDS=0", "FEW_SEEDS=0", "CHOOSE_SEEDS=0", "CLIPS=4", f"PYTHON={sys.executable}")
 
-# Notes what it is asked, and hands its input on; whatever it reads has to be there.
+# Logs its arguments and copies its input to its output. Its inputs must exist.
 FAKE_OMNI = r"""#!/usr/bin/env bash
 set -euo pipefail
 shopt -s extglob
@@ -82,18 +82,18 @@ def make(*arguments, environment=None, timeout=300):
     )
 
 
-# What the scripts and the Makefile ask of omni
+# The commands of the scripts and the Makefile
 
 
 @pytest.fixture(scope="module")
 def rehearse(tmp_path_factory):
-    """``rehearse(goals, **environment)``: make with a fake omni; the folder, the result, the commands as words."""
+    """``rehearse(goals, **environment)``: run make with a fake omni; returns folder, result, commands and a rerun."""
 
     def run(*goals, **environment):
         folder = tmp_path_factory.mktemp("rehearsal")
         fakes, out, log = folder / "bin", folder / "out", folder / "log"
         fakes.mkdir()
-        for name, text in {"omni": FAKE_OMNI, "rm": "#!/bin/sh\n"}.items():  # what is read again must still be there
+        for name, text in {"omni": FAKE_OMNI, "rm": "#!/bin/sh\n"}.items():  # keep files that are read again
             (fakes / name).write_text(text)
             (fakes / name).chmod(0o755)
         environment = ACTIONS | environment
@@ -124,8 +124,8 @@ def rehearsed(rehearse):
     return rehearse(*GOALS)
 
 
-def test_every_line_is_one_that_omni_takes(rehearsed):
-    """With the values that it has when the scripts run; those that differ in a path only are asked once."""
+def test_every_command_is_valid(rehearsed):
+    """Each command with the values of a real run; commands that differ only in paths or numbers are checked once."""
     out, result, lines, _ = rehearsed
     assert result.returncode == 0, result.stderr
     different = {
@@ -139,14 +139,14 @@ def test_every_line_is_one_that_omni_takes(rehearsed):
         assert run.exit_code == 0, f"{shlex.join(words)}\n{run.stderr}"
 
 
-def test_scripts_judge_the_studies_and_settings_that_the_summary_knows(rehearsed):
+def test_scripts_evaluate_the_studies_and_settings_of_the_summary(rehearsed):
     out, _, _, _ = rehearsed
     judged = {study.name: {setting.name for setting in study.iterdir()} for study in (out / "eval").iterdir()}
     assert {study: judged[study] for study in STUDIES} == {study: set(order) for study, order in STUDIES.items()}
     assert set(judged) - set(STUDIES) == {"web", "choose-08", "choose-09"}
 
 
-def test_made_again_nothing_runs(rehearsed):
+def test_a_second_run_does_nothing(rehearsed):
     out, result, lines, go = rehearsed
     assert (result.returncode, bool(lines)) == (0, True)
     result, lines = go()
@@ -156,7 +156,7 @@ def test_made_again_nothing_runs(rehearsed):
     assert (result.returncode, {words[1] for words in lines}) == (0, {"balance", "inflate", "train", "eval"})
 
 
-def test_other_numbers_of_clips_are_asked_for(rehearse):
+def test_other_numbers_of_clips_can_be_set(rehearse):
     out, result, lines, _ = rehearse("few", "rules", "MOST=6", "CLIPS=6")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (out / "done").iterdir()) == ["few-6-0", "rules-0"]
@@ -166,14 +166,14 @@ def test_other_numbers_of_clips_are_asked_for(rehearse):
     assert [words for words in lines if words[1] == "balance" and "36" in words]
 
 
-def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
-    """Of long videos nothing is believed, and teacher and query never agree."""
+def test_students_without_kept_data_are_trained_on_the_rest_and_listed(rehearse):
+    """No frame of a long video is positive, and teacher and query never agree."""
     out, result, lines, _ = rehearse("few", "rules", KEEPS_NOTHING="1")
     assert result.returncode == 0, result.stderr
     trained = [words for words in lines if words[1] == "train"]
     assert not [words for words in trained if str(out / "runs" / "rules" / "s0" / "web" / "long.jsonl") in words]
-    everything = [words for words in trained if str(out / "runs" / "rules" / "s0" / "web" / "video.jsonl") in words]
-    assert "2:2:1" in [words[words.index("--ratio") + 1] for words in everything if "--ratio" in words]
+    with_videos = [words for words in trained if str(out / "runs" / "rules" / "s0" / "web" / "video.jsonl") in words]
+    assert "2:2:1" in [words[words.index("--ratio") + 1] for words in with_videos if "--ratio" in words]
     best = next(words for words in trained if words[words.index("-o") + 1].endswith("few/k4-s0/best.pth"))
     assert best[best.index("--mixup") + 1] == "cross"
     notes = (out / "nothing-kept.txt").read_text().splitlines()
@@ -185,7 +185,7 @@ def test_students_of_nothing_kept_learn_from_the_rest_and_it_is_said(rehearse):
 OTHERS = {"CLASS_NAMES": "diving juggling skiing surfing", "CLIP_NAMES": "a b c d e f"}
 
 
-def test_other_classes_are_halved_and_nothing_is_chosen_without_groups(rehearse):
+def test_other_classes_are_split_in_halves_and_choose_is_skipped_without_groups(rehearse):
     out, result, _, _ = rehearse("transfer", "choose", **OTHERS)
     assert result.returncode == 0, result.stderr
     first = (out / "runs" / "transfer" / "s0" / "first.txt").read_text().split()
@@ -196,14 +196,14 @@ def test_other_classes_are_halved_and_nothing_is_chosen_without_groups(rehearse)
     assert (out / "done" / "choose-4-0").exists()
 
 
-def test_classes_that_transfer_begins_with_are_among_those_there_are(rehearse):
+def test_first_classes_of_transfer_must_exist(rehearse):
     out, result, _, _ = rehearse("transfer", FIRST="archery|surf", **OTHERS)
     assert result.returncode == 2
     assert f"FIRST=archery|surf: no class of {out}/data/classes.txt" in result.stderr
     assert not (out / "done" / "transfer-0").exists()
 
 
-# What the summary makes of it
+# The summary
 
 
 def write_eval(folder, setting, seed, right, *, study="few", clips=4):
@@ -247,7 +247,7 @@ def table_row(text, setting):
     return next(line for line in text.splitlines() if line.startswith(f"| 4 | {setting} |"))
 
 
-def test_the_difference_of_identical_runs_is_nothing_and_unresolved(tmp_path, summary):
+def test_the_difference_of_identical_runs_is_zero_and_unresolved(tmp_path, summary):
     for seed, right in enumerate(MIXED):
         write_eval(tmp_path, "target", seed, right)
         write_eval(tmp_path, "best", seed, right)
@@ -276,19 +276,19 @@ def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summar
     assert low < mean == 5 / 8 < high
 
 
-def as_judged(scores, label):
+def as_scored(scores, label):
     """A record as omni eval writes it: the best five of the scores, best first, six decimals."""
     ranked = sorted(enumerate(scores), key=lambda pair: -pair[1])[:5]
     return {"label": label, "top_scores": [[number, round(score, 6)] for number, score in ranked]}
 
 
-def test_log_loss_is_that_of_all_scores_at_every_temperature():
-    """Six classes: what the best five leave over is the sixth. Torch's cross-entropy is the reference."""
+def test_log_loss_equals_cross_entropy_at_every_temperature():
+    """Six classes: the remainder of the best five scores is the sixth."""
     rng = np.random.default_rng(2)
     logits = torch.from_numpy(rng.normal(size=(20, 6)))
     labels = torch.from_numpy(rng.integers(0, 6, 20))
     records = [
-        as_judged(row, label) for row, label in zip(logits.softmax(dim=1).tolist(), labels.tolist(), strict=True)
+        as_scored(row, label) for row, label in zip(logits.softmax(dim=1).tolist(), labels.tolist(), strict=True)
     ]
     assert any(record["label"] not in dict(record["top_scores"]) for record in records)
     losses = runs.log_losses(records)
@@ -305,13 +305,13 @@ def write_confident(folder, setting, seed, confidence):
     right = clips_of([True] * 7 + [False])
     records = [
         {"id": name, "pseudo_label": int(not is_right)}
-        | as_judged([confidence, 1 - confidence] if is_right else [1 - confidence, confidence], 0)
+        | as_scored([confidence, 1 - confidence] if is_right else [1 - confidence, confidence], 0)
         for name, is_right in right.items()
     ]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def test_mere_confidence_gains_log_loss_and_nothing_at_its_temperature(tmp_path, summary):
+def test_higher_confidence_alone_gains_log_loss_but_no_calibrated_log_loss(tmp_path, summary):
     for seed in range(3):
         write_confident(tmp_path, "target", seed, 0.6)
         write_confident(tmp_path, "best", seed, 0.8)
@@ -361,7 +361,7 @@ def test_an_interval_is_the_bootstrap_written_out():
     assert np.allclose(runs.interval(right, units), np.quantile(means, [0.025, 0.975]), atol=0.015)
 
 
-def test_what_no_student_could_show_is_said(tmp_path, summary):
+def test_a_difference_that_no_student_could_show_is_marked(tmp_path, summary):
     """Errors in one group of eight are left out by many a resample; those in six by none of them."""
     for seed in range(3):
         write_eval(tmp_path, "best", seed, clips_of([True] * 7 + [seed > 0]))
@@ -378,7 +378,7 @@ def test_what_no_student_could_show_is_said(tmp_path, summary):
     assert text.count("¹ Even a student without errors") == 1
 
 
-def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
+def test_a_difference_uses_shared_draws(tmp_path, summary):
     for seed, right in {0: ALL_WRONG, 1: ALL_RIGHT, 2: ALL_RIGHT}.items():
         write_eval(tmp_path, "target", seed, right)
     for seed, right in {1: ALL_RIGHT, 2: ALL_WRONG, 3: ALL_WRONG}.items():
@@ -392,7 +392,7 @@ def test_a_difference_takes_the_draws_that_both_have(tmp_path, summary):
     assert table_row(text, "paper").endswith("|  |  |")
 
 
-def test_files_of_other_test_clips_are_no_pairs(tmp_path):
+def test_runs_on_other_test_clips_are_refused(tmp_path):
     write_eval(tmp_path, "target", 0, ALL_RIGHT)
     write_eval(tmp_path, "best", 0, clips_of([True] * 7))
     with pytest.raises(SystemExit, match="expected the same test clips"):
@@ -432,7 +432,7 @@ if [ "${OMNI_WARM:-1}" = 1 ]; then kill -0 "$OMNI_SERVER_PID"; fi # still the fi
 """
 
 
-def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environment):
+def test_a_warm_process_equals_the_plain_command(tmp_path, shell_environment):
     records = [
         {"id": str(number), "path": f"{number}.jpg", "pseudo_label": number % 3, "pseudo_class": "abc"[number % 3],
          "confidence": number / 10, "top_scores": [[number % 3, number / 10]]}
@@ -462,7 +462,7 @@ def test_a_warm_process_does_what_the_plain_command_does(tmp_path, shell_environ
     assert files["kept.jsonl"].count(b"\n") == 5
 
 
-# The whole of it, on a small part of the real data
+# A complete run on a small part of the real data
 
 
 def small_part(folder):
@@ -496,7 +496,7 @@ def link(folder, name):
     not (DATA.exists() and WEIGHTS.exists()), reason="needs ../shared/data/actions6 and ../shared/weights"
 )
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-def test_every_study_runs_on_a_small_part_of_the_data_and_once_only(tmp_path, shell_environment):
+def test_every_study_runs_once_on_a_small_part_of_the_data(tmp_path, shell_environment):
     small_part(tmp_path / "data")
     out = tmp_path / "out"
     arguments = ["all", f"DATA={tmp_path / 'data'}", f"WEIGHTS={WEIGHTS}", f"OUT={out}", *ONE_DRAW, "MOST=4"]

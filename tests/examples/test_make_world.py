@@ -23,7 +23,7 @@ def truth(root: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(world, tmp_path):
+def test_the_seed_determines_the_bytes(world, tmp_path):
     first = content(world)
     assert content(make(tmp_path / "again")) == first
     other = content(make(tmp_path / "other", "--seed", "1"))
@@ -31,9 +31,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(world,
 
 
 def test_truth_names_every_web_file_once(world):
-    told = [line["path"] for line in truth(world)]
+    listed = [line["path"] for line in truth(world)]
     found = [str(path.relative_to(world)) for path in (world / "web").rglob("*") if path.is_file()]
-    assert sorted(told) == sorted(found)
+    assert sorted(listed) == sorted(found)
 
 
 def test_every_kind_of_web_file_is_there_for_each_query(world):
@@ -53,7 +53,7 @@ def test_clips_are_h264_of_about_two_seconds_at_25_fps(world):
             assert 1.5 <= stream.frames / 25 <= 2.5
 
 
-def test_the_long_video_holds_what_its_truth_says(world):
+def test_the_long_video_matches_its_truth(world):
     (line,) = [line for line in truth(world) if line["kind"] == "untrimmed"]
     with av.open(str(world / line["path"])) as container:
         assert container.streams.video[0].frames == line["duration_sec"] * 25
