@@ -222,7 +222,7 @@ def check_writable(path: str | Path) -> None:
     """
     final = Path(os.path.realpath(path))
     if not final.parent.is_dir():
-        raise OutputError(f"{path}: cannot write: no folder '{Path(path).parent}'; make it first")
+        raise OutputError(f"{path}: cannot write: no folder '{Path(path).parent}'; create it first")
     if final.exists() and not final.is_file():
         raise OutputError(f"{path}: cannot write: not a regular file; a checkpoint is written beside it and renamed")
 

@@ -217,7 +217,7 @@ def test_a_classes_file_fixes_the_order_and_must_be_filled(target, tmp_path):
 
 def test_an_output_that_cannot_be_made_stops_before_anything_is_read(target, tmp_path):
     os.mkfifo(tmp_path / "fifo")  # as /dev/null is: no file to be replaced
-    for name, says in (("fifo", "not a regular file"), ("nowhere/a.pth", "make it first")):
+    for name, says in (("fifo", "not a regular file"), ("nowhere/a.pth", "create it first")):
         with pytest.raises(OutputError, match=says):
             train(iter(()), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["fifo"]

@@ -122,7 +122,7 @@ def named_errors(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise OutputError(f"{name}: cannot write: no folder '{Path(name).parent}'; make it first") from None
+            raise OutputError(f"{name}: cannot write: no folder '{Path(name).parent}'; create it first") from None
         raise OutputError(f"{name}: cannot write: {error.strerror or error}") from None
     except io.UnsupportedOperation as error:
         raise OutputError(f"{name}: cannot write: {error}") from None

@@ -87,7 +87,7 @@ def test_dev_null_stays_a_device():
 
 def test_a_missing_folder_is_named(tmp_path):
     path = tmp_path / "no" / "out.jsonl"
-    with pytest.raises(OutputError, match=r"no folder '.*/no'; make it first"), open_atomic(path):
+    with pytest.raises(OutputError, match=r"no folder '.*/no'; create it first"), open_atomic(path):
         pass
 
 
