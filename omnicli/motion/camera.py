@@ -1,4 +1,4 @@
-"""An image as a clip, seen by a moving camera (Sec. 3.5, Eq. 2, Table 8): from a recipe of a few numbers to pixels.
+"""An image as a clip seen by a moving camera: from a recipe to pixels (OmniSource Sec. 3.5, Eq. 2, Table 8).
 
 A recipe is the field ``inflation`` of a record. It holds all that a clip needs beside the image, so records can move
 to other machines alone, and nothing is stored but the image itself until a model wants to see it:
@@ -91,7 +91,7 @@ def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -
     """
     if motion is None or mode != SPECIFIC:
         return make_recipe(mode, motion.agnostic.gaussian if motion else None, seed=seed)
-    name = next((known for told in class_names(record) if (known := motion.find_class(told))), None)
+    name = next((known for named in class_names(record) if (known := motion.find_class(named))), None)
     fitted = motion.classes[name] if name else motion.agnostic
     return {**make_recipe(mode, fitted.gaussian, seed=seed), "class": name}
 

@@ -1,4 +1,4 @@
-"""Camera motion as homographies: parameters and matrices, the Gaussian over them, the crop of a clip (Sec. 3.5, Eq. 2).
+"""Homographies of camera motion: parameters, the Gaussian over them, the crop of a clip (OmniSource Sec. 3.5, Eq. 2).
 
 A step H takes points of one frame to where they are in the next. Coordinates are free of resolution: the short side of
 the frame is [-1, 1], the centre is 0, y points down. With h33 = 1 a step has eight parameters, row by row:
@@ -22,7 +22,7 @@ _CORNERS = np.array([[-1.0, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """N(μ, Σ) of Sec. 3.5.
+    """N(μ, Σ) of OmniSource Sec. 3.5.
 
     Attributes:
         mean: (D,) float64.
@@ -73,7 +73,7 @@ class MomentSums:
         return self
 
     def gaussian(self) -> Gaussian:
-        """Sec. 3.5, maximum likelihood: μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError without a step."""
+        """Maximum likelihood (OmniSource Sec. 3.5): μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError without a step."""
         if not self.num_steps:
             raise ValueError("no step to estimate motion from")
         mean = self._sum / self.num_steps
@@ -150,8 +150,8 @@ def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarr
         scale = (2 * half / (high - low)).min(-1)
         scale = np.where(good & (scale > 0), np.minimum(scale, 1.0), 0.0)
         sides = scale[..., None]
-        placing = np.zeros((*scale.shape, 1, 3, 3))
-        placing[..., 0, [0, 1], [0, 1]] = sides
-        placing[..., 0, :2, 2] = np.minimum(np.maximum(0.0, -half - sides * low), half - sides * high)
-        placing[..., 0, 2, 2] = 1
-        return scale, placing @ backwards
+        crop_to_frame = np.zeros((*scale.shape, 1, 3, 3))
+        crop_to_frame[..., 0, [0, 1], [0, 1]] = sides
+        crop_to_frame[..., 0, :2, 2] = np.minimum(np.maximum(0.0, -half - sides * low), half - sides * high)
+        crop_to_frame[..., 0, 2, 2] = 1
+        return scale, crop_to_frame @ backwards
