@@ -73,7 +73,7 @@ class MomentSums:
         return self
 
     def gaussian(self) -> Gaussian:
-        """Maximum likelihood (OmniSource Sec. 3.5): μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError without a step."""
+        """The maximum likelihood estimate: μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError: no step."""
         if not self.num_steps:
             raise ValueError("no step to estimate motion from")
         mean = self._sum / self.num_steps
