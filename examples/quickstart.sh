@@ -98,7 +98,7 @@ run "omni report student.metrics.jsonl student.eval.jsonl --title 'Four actions:
 run "omni report --motion motion.json images.jsonl -o motion.html"
 
 step "Precision of the filter, by the true class of each file"
-python "$repository/examples/judge.py" world/truth.jsonl \
+python "$repository/examples/filter_precision.py" world/truth.jsonl \
     --kept images.jsonl videos.jsonl --rejects images.rejects.jsonl videos.rejects.jsonl
 
 step "Top-1 accuracy on the validation clips"

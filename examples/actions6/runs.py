@@ -61,7 +61,7 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
     for key, draws in drawn.items():
         names = sorted(next(iter(draws.values())))
         seeds = tuple(sorted(draws))
-        if any(sorted(judged) != tests.setdefault(key[0], names) for judged in draws.values()):
+        if any(sorted(scored) != tests.setdefault(key[0], names) for scored in draws.values()):
             raise SystemExit(
                 f"{folder / key[0]}: expected the same test clips in every file, so that differences are paired"
             )

@@ -141,9 +141,9 @@ def test_every_command_is_valid(rehearsed):
 
 def test_scripts_evaluate_the_studies_and_settings_of_the_summary(rehearsed):
     out, _, _, _ = rehearsed
-    judged = {study.name: {setting.name for setting in study.iterdir()} for study in (out / "eval").iterdir()}
-    assert {study: judged[study] for study in STUDIES} == {study: set(order) for study, order in STUDIES.items()}
-    assert set(judged) - set(STUDIES) == {"web", "choose-08", "choose-09"}
+    evaluated = {study.name: {setting.name for setting in study.iterdir()} for study in (out / "eval").iterdir()}
+    assert {study: evaluated[study] for study in STUDIES} == {study: set(order) for study, order in STUDIES.items()}
+    assert set(evaluated) - set(STUDIES) == {"web", "choose-08", "choose-09"}
 
 
 def test_a_second_run_does_nothing(rehearsed):
@@ -516,8 +516,8 @@ def test_every_study_runs_once_on_a_small_part_of_the_data(tmp_path, shell_envir
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
     for kind, num in {"train": 24, "val": 12, "image": 60, "video": 12, "long": 6}.items():
         assert (out / "data" / f"{kind}.features.jsonl").read_text().count("\n") == num
-    judged = {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")}
+    evaluated = {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")}
     again = make(*arguments, environment=environment)
     assert again.returncode == 0, again.stderr
     assert "bash" not in again.stdout and "omni" not in again.stdout.replace(str(tmp_path), "")
-    assert {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")} == judged
+    assert {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")} == evaluated

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure a filter on the rendered world: label precision per query before and after filtering.
 
-    python examples/judge.py world/truth.jsonl --kept kept.jsonl --rejects rejects.jsonl
+    python examples/filter_precision.py world/truth.jsonl --kept kept.jsonl --rejects rejects.jsonl
 
 "right before" is the share of readable records that show the class they were searched for. "right after" is the share
 of kept records that show their pseudo-label. Ids must end in the paths of truth.jsonl, as ``omni index`` writes them.
