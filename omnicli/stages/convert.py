@@ -121,23 +121,23 @@ def describe(opened: OpenedModel, to: Target) -> dict[str, Any]:
 
 def what_stays_behind(opened: OpenedModel, to: Target) -> list[str]:
     """What the target has no place for, a sentence each; nothing of it is lost on the way back."""
-    told = []
+    notes = []
     if not isinstance(opened.file, Checkpoint) and opened.file.ignored:
-        told.append(f"only the weights are taken; left out: {', '.join(opened.file.ignored)}")
+        notes.append(f"only the weights are taken; left out: {', '.join(opened.file.ignored)}")
     if to not in ("mmaction2", "mmaction"):
-        return told
+        return notes
     spec, where = opened.spec, "data_preprocessor" if to == "mmaction2" else "img_norm_cfg"
     if opened.temperature not in (None, 1.0):
-        told.append(
+        notes.append(
             f"{to} has no temperature: its scores will not be divided by {opened.temperature:g}, which makes them "
             f"{'more' if (opened.temperature or 1) > 1 else 'less'} confident; the order of classes is the same"
         )
     if (spec.mean, spec.std) != (KINETICS_MEAN, KINETICS_STD):
-        told.append(f"{to} does not read normalisation from a checkpoint: {where} needs mean={[*spec.mean]}, "
+        notes.append(f"{to} does not read normalisation from a checkpoint: {where} needs mean={[*spec.mean]}, "
                     f"std={[*spec.std]}")  # fmt: skip
     if (spec.short_side, spec.crop_size) != (256, 224):
-        told.append(
+        notes.append(
             f"{to} does not read sizes from a checkpoint: its pipeline needs the short side {spec.short_side}, "
             f"crops of {spec.crop_size}"
         )
-    return told
+    return notes

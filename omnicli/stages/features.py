@@ -1,4 +1,4 @@
-"""Features of a backbone (Sec. 3.3: frame-level features; also input of fc-only training).
+"""Features of a backbone (OmniSource Sec. 3.3: frame-level features; also input of fc-only training).
 
     in    records: images, videos, folders of frames
     out   the same records in the same order, each with the arrays `features` (F, D) float16 and `times` (F,) seconds

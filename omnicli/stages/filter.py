@@ -1,8 +1,8 @@
-"""Teacher filtering (Sec. 3.2, 3.4).
+"""Teacher filtering (OmniSource Sec. 3.2, 3.4).
 
-    in    web records: images, videos, folders of frames; any label they carry is not looked at
-    out   the same records in the same order, minus those the teacher doubts; each gains `pseudo_label`, `pseudo_class`,
-          `confidence`, `top_scores` (best 5) and, where its query names a class, `query_score`
+    in    web records: images, videos, folders of frames; their labels are ignored
+    out   the same records in the same order, minus those with a low confidence; each gains `pseudo_label`,
+          `pseudo_class`, `confidence`, `top_scores` (best 5) and, where its query names a class, `query_score`
 
 A teacher M trained on the target dataset scores every record, ŷ = PseudoLabel(M(x)); records with low confidence are
 dropped. Several teachers vote: their scores are averaged, each at its own temperature.
@@ -32,7 +32,7 @@ from omnicli.streams.temp_records import RecordSpool
 
 @dataclass(frozen=True, kw_only=True)
 class FilterRule:
-    """Who keeps what. Exactly one of threshold, keep_fraction, top and score_only decides.
+    """Which records to keep. Exactly one of threshold, keep_fraction, top and score_only decides.
 
     Attributes:
         label_by: "teacher": ŷ = argmax, confidence its score (the paper). "query": ŷ = the class the record was
@@ -55,17 +55,17 @@ class FilterRule:
 
     @property
     def needs_whole_stream(self) -> bool:
-        """True if no record can be judged alone."""
+        """True if the decision needs all records."""
         return self.keep_fraction is not None or self.top is not None
 
     @property
     def needs_query(self) -> bool:
-        """True if a record without a known class in its query cannot be judged."""
+        """True if a record needs a query that names a class."""
         return self.label_by == "query" or self.agree
 
 
-class Evidence(NamedTuple):
-    """What the teachers say of one record: best classes, and the class it was searched for."""
+class TeacherScores(NamedTuple):
+    """Teacher scores of one record: the best classes, and the score of its query's class."""
 
     top_scores: list[list[int | float]]
     query_score: float | None
@@ -74,13 +74,13 @@ class Evidence(NamedTuple):
 def filter_records(
     records: Iterable[Record], *, score: ScoreRecords | None, queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """Keep what the teachers believe (Sec. 3.4).
+    """Keep records that the teachers score high enough (OmniSource Sec. 3.4).
 
     Args:
         records: the crawl.
         score: ``scoring.score_records`` with its teachers; None: records carry the scores of an earlier run.
         queries: the class each record was searched for.
-        rule: who keeps what.
+        rule: which records to keep.
         on_drop: takes what leaves: low confidence, low rank, no class, teacher disagrees, unreadable.
 
     Yields:
@@ -90,19 +90,19 @@ def filter_records(
         InputError: without ``score``, a record has no stored scores, or not those this rule needs.
     """
 
-    def believe(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
+    def label(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
         if rule.label_by == "stored":
             return _as_stored(records, on_drop)
-        weighed = (
-            _weigh(records, score, queries, rule, on_drop) if score else _weigh_again(records, queries, rule, on_drop)
+        scored = (
+            _score(records, score, queries, rule, on_drop) if score else _read_scores(records, queries, rule, on_drop)
         )
-        return _pseudo_label(weighed, queries, rule, on_drop)
+        return _pseudo_label(scored, queries, rule, on_drop)
 
     if rule.needs_whole_stream:
-        yield from _keep_best(records, believe, rule, on_drop)
+        yield from _keep_best(records, label, rule, on_drop)
         return
-    # "Samples under certain threshold are dropped" (Table 1)
-    for record in believe(records, on_drop):
+    # OmniSource Table 1: "Samples under certain threshold are dropped"
+    for record in label(records, on_drop):
         if rule.score_only or record["confidence"] >= (rule.threshold or 0.0):
             yield record
         else:
@@ -143,10 +143,10 @@ def keep_curve(counts: Mapping[str, int]) -> list[str]:
     return [f"share with confidence at or above a threshold: {curve}"]
 
 
-def _weigh(
+def _score(
     records: Iterable[Record], score: ScoreRecords, queries: Queries, rule: FilterRule, on_drop: OnDrop
-) -> Iterator[tuple[Record, Evidence]]:
-    """Score every record with the teachers; what this rule cannot judge is not even read."""
+) -> Iterator[tuple[Record, TeacherScores]]:
+    """Score every record with the teachers; records without a class that the rule needs are not read."""
 
     def has_no_class(record: Record) -> bool:
         return rule.needs_query and queries.find(record) is None
@@ -157,12 +157,12 @@ def _weigh(
             continue
         found = queries.find(record)
         query_score = None if found is None else rounded_score(scores, found[0])
-        yield record, Evidence(best_scores(scores), query_score)
+        yield record, TeacherScores(best_scores(scores), query_score)
 
 
-def _weigh_again(
+def _read_scores(
     records: Iterable[Record], queries: Queries, rule: FilterRule, on_drop: OnDrop
-) -> Iterator[tuple[Record, Evidence]]:
+) -> Iterator[tuple[Record, TeacherScores]]:
     """The scores an earlier run stored."""
     for record in _readable_then(records, "top_scores", on_drop):
         if rule.needs_query and queries.find(record) is None:
@@ -174,7 +174,7 @@ def _weigh_again(
             raise InputError(
                 f"{record.where}: top_scores names class {highest}, but --classes has {len(queries.classes)} names"
             )
-        yield record, Evidence(top_scores, record.get("query_score"))
+        yield record, TeacherScores(top_scores, record.get("query_score"))
 
 
 def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
@@ -194,16 +194,16 @@ def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> I
 
 
 def _pseudo_label(
-    weighed: Iterable[tuple[Record, Evidence]], queries: Queries, rule: FilterRule, on_drop: OnDrop
+    scored: Iterable[tuple[Record, TeacherScores]], queries: Queries, rule: FilterRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """ŷ = PseudoLabel(M(x)) (Sec. 3.2)."""
-    for record, evidence in weighed:
-        label, confidence = evidence.top_scores[0]
+    """ŷ = PseudoLabel(M(x)) (OmniSource Sec. 3.2)."""
+    for record, teacher_scores in scored:
+        label, confidence = teacher_scores.top_scores[0]
         found = queries.find(record)
         agrees = found is not None and label == found[0]
-        fields: dict[str, Any] = {"top_scores": evidence.top_scores}
-        if found is not None and evidence.query_score is not None:
-            fields |= {"query_score": evidence.query_score}
+        fields: dict[str, Any] = {"top_scores": teacher_scores.top_scores}
+        if found is not None and teacher_scores.query_score is not None:
+            fields |= {"query_score": teacher_scores.query_score}
         if rule.label_by == "query" and found is not None:
             label, confidence = found[0], record.derive(**fields).require("query_score")
         labelled = record.derive(
@@ -217,7 +217,7 @@ def _pseudo_label(
 
 def _keep_best(
     records: Iterable[Record],
-    believe: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
+    label: Callable[[Iterable[Record], OnDrop], Iterator[Record]],
     rule: FilterRule,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
@@ -226,7 +226,7 @@ def _keep_best(
     group_numbers: dict[str, int] = {}
     spool = RecordSpool()
     leaving: list[tuple[Record, str]] = []
-    for record in believe(records, lambda record, reason: leaving.append((record, reason))):
+    for record in label(records, lambda record, reason: leaving.append((record, reason))):
         _spool_leaving(spool, leaving)
         spool.add(record)
         confidences.append(record["confidence"])

@@ -3,8 +3,8 @@
     in    records as the reader finds them: id, path, media, query
     out   the same, in the same order, with source, human labels and media facts as asked for
 
-The reader has already told media from pages; here names become labels. Names rule over integers: a label is written
-only where a classes file fixes the order, so that train and val cannot disagree.
+The reader has already separated media from web pages; here names become labels. Names take precedence over
+integers: a label is written only where a classes file fixes the order, so that train and val cannot disagree.
 
 Ours: all of it; the paper begins with data that is indexed already.
 """
@@ -42,7 +42,7 @@ def index_records(
         source: the crawl they come from; replaces what a record says.
         measure: media facts of one record; MediaError makes it a counted reject.
         workers: threads that call ``measure``.
-        on_drop: told of "no class" and "unreadable: ...".
+        on_drop: called with "no class" or "unreadable: ...".
 
     Raises:
         InputError: a class that ``classes`` does not know, or a label that contradicts its name; names file and line.

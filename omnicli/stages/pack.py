@@ -5,9 +5,9 @@
           `span_sec`, and with `width`, `height`, `fps`, `num_frames` and `duration_sec` of what was packed
 
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
-the paper are trained (256), never enlarged; all frames unless told otherwise. Times stay those of the original file, so
+the paper are trained (256), never enlarged; all frames by default. Times stay those of the original file, so
 `start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were
-judged (Sec. 3.5), only those frames are packed: no other is drawn.
+scored (OmniSource Sec. 3.5), only those frames are packed: training draws no other.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -133,9 +133,9 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
 
 def wanted_frames(record: Record, source: MediaSource, packing: PackOptions) -> np.ndarray:
     """Indices (F,) of the frames to pack, ascending, without repeats, F >= 1."""
-    judged = [*(record.get("positive_sec") or ()), *(record.get("negative_sec") or ())]
-    if judged:
-        return np.unique(frames_at(source.times, judged))
+    scored_sec = [*(record.get("positive_sec") or ()), *(record.get("negative_sec") or ())]
+    if scored_sec:
+        return np.unique(frames_at(source.times, scored_sec))
     if packing.fps is None:
         indices = np.arange(source.num_frames)
     else:

@@ -1,4 +1,4 @@
-"""What to search for: class names to queries and hashtags (Sec. 3.3, 4.2; IG-65M Sec. 3.1, A.1).
+"""What to search for: class names to queries and hashtags (OmniSource Sec. 3.3, 4.2; IG-65M Sec. 3.1, A.1).
 
     in    class names
     out   for each, what a search engine is asked, or the hashtags that a social network is
@@ -46,7 +46,7 @@ class Query:
 
 
 def search_queries(names: Sequence[str], windows: Sequence[tuple[date, date]] = ()) -> Iterator[Query]:
-    """The class names as they are (Sec. 4.2), each once a window: engines give only so many answers to a question."""
+    """The class names as they are (OmniSource Sec. 4.2), once per time window: engines limit results per query."""
     for name in names:
         if not windows:
             yield Query(bare_name(name), name)

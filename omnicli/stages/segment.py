@@ -1,9 +1,9 @@
-"""Untrimmed videos to snippets or clips (Sec. 3.5).
+"""Untrimmed videos to snippets or clips (OmniSource Sec. 3.5).
 
     in    records; videos (files, folders of frames, packed clips, features of frames at the wanted rate) are
           segmented, other media pass untouched
-    out   2D teacher: one record a video, with `positive_sec` and `negative_sec`, the frame times it believes and doubts
-          3D teacher: one record a positive piece, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
+    out   2D teacher: one record per video, with `positive_sec` and `negative_sec`, times of frames
+          3D teacher: one record per positive piece, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
           both with `pseudo_label`, `pseudo_class` and `confidence`
 
 Paper: 2D: "We first extract frames from the entire video at a low frame rate (1 FPS). A 2D teacher is used to get the
@@ -32,7 +32,7 @@ from omnicli.streams.record import OnDrop, Record
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRule:
-    """Which moments are positive.
+    """Which frames or pieces are positive.
 
     Attributes:
         threshold: a moment is positive if its score for the video's class >= threshold.
@@ -123,7 +123,7 @@ def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: 
 def _divide_frames(
     record: Record, times_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """2D: one record a video, its frames divided into positive and negative ones."""
+    """2D: one record per video, its frames divided into positive and negative ones."""
     is_positive = confidences >= rule.threshold
     believed = confidences[is_positive].mean() if is_positive.any() else confidences.max()
     divided = record.derive(
@@ -161,7 +161,7 @@ def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterato
 def _cut_pieces(
     record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """3D: one record a positive piece; nothing is encoded, the piece refers to the file."""
+    """3D: one record per positive piece; nothing is encoded, the piece refers to the file."""
     is_kept = confidences >= rule.threshold
     if not is_kept.any() and not rule.score_only:
         on_drop(record.derive(confidence=float(confidences.max())), NO_POSITIVE)

@@ -29,7 +29,7 @@ MIN_CLEAR_BITS = 16  # a frame votes if a quarter of its bits have that contrast
 WHOLE = full_crop(SIZE)
 NUM_FRAMINGS = 4
 CHUNK = FPS  # frames for which margins are looked for together
-CHUNK_LOOKS = 4  # frames of a chunk that are looked at for margins
+MARGIN_FRAMES = 4  # frames per chunk in which margins are searched
 
 
 class Framing(NamedTuple):
@@ -38,7 +38,7 @@ class Framing(NamedTuple):
     Attributes:
         bits: (F,) uint64, one a frame at 16 frames a second.
         flipped: (F,) uint64, the same as seen in a mirror.
-        votes: (F,) bool, false where there is too little texture to tell frames apart.
+        votes: (F,) bool, false where there is too little texture to distinguish frames.
     """
 
     bits: np.ndarray
@@ -84,7 +84,7 @@ def take_census(source: MediaSource) -> Census:
     are_new = np.zeros(NUM_FRAMINGS, bool)
     for first in range(0, len(unique), CHUNK):
         chunk = np.stack(list(islice(frames, CHUNK)))
-        crops = _crops(chunk[:: max(len(chunk) // CHUNK_LOOKS, 1)])
+        crops = _crops(chunk[:: max(len(chunk) // MARGIN_FRAMES, 1)])
         are_new |= [crop not in crops[:place] for place, crop in enumerate(crops)]
         signed = {crop: sign(chunk, crop) for crop in dict.fromkeys(crops)}
         count = repeats[first : first + CHUNK]
@@ -100,7 +100,7 @@ def take_census(source: MediaSource) -> Census:
 def _crops(frames: np.ndarray) -> list[CropBox]:
     """The four framings of a second: whole, without bars, without mirrored margins, without either.
 
-    A sky between a bar and the sea looks mirrored: for that the second does not depend on the third.
+    A sky between a bar and the sea can pass for a mirrored margin, so bars are also removed from the whole frame.
     """
     unmirrored = inside_mirrors(frames)
     return [WHOLE, inside_bars(frames, WHOLE), unmirrored, inside_bars(frames, unmirrored)]

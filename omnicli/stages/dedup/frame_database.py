@@ -10,7 +10,7 @@ from omnicli.stages.dedup.search import FrameIndex
 from omnicli.streams.record import Record
 from omnicli.streams.temp_records import NumberedRecords
 
-SHOWN_FIELDS = ("id", "path", "media")  # what a match tells of the record it names
+SHOWN_FIELDS = ("id", "path", "media")  # fields of a target record that a match repeats
 
 
 class FrameDatabase:
@@ -59,7 +59,7 @@ class FrameDatabase:
         return self._index.search(units, floor)
 
     def match(self, row: int, *, time_sec: float, cosine: float) -> dict[str, Any]:
-        """What a record is told of the frame it resembles: whose it is, when, and how much.
+        """The ``match`` field: the target record, the times of both frames, and their cosine.
 
         Args:
             row: number of the frame.

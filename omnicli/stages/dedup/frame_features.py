@@ -37,7 +37,7 @@ class FrameReader:
 
     Args:
         load: loads the model when the first image or video comes, and gives ``scoring.extract_features`` with it.
-        maker: which model that is, as shards of features tell it (``stored_features.BACKBONE_ATTRIBUTES``).
+        maker: the model, as attributes of feature shards (``features.BACKBONE_ATTRIBUTES``).
         root: folder that relative paths start from.
     """
 

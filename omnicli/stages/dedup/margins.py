@@ -55,7 +55,7 @@ def inside_bars(frames: np.ndarray, crop: CropBox) -> CropBox:
 
     Args:
         frames: (F, S, S) uint8 grey, of one shot.
-        crop: look no further out; mirrored margins come first, since bars may be mirrored.
+        crop: search inside it; remove mirrored margins first, since bars may be mirrored.
 
     Returns:
         ``crop`` if there are no bars in it, or too little between them.

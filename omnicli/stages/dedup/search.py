@@ -1,4 +1,4 @@
-r"""Exact search for the most similar frame (Sec. 3.3: "pairwise comparison"), in blocked matrix products.
+r"""Exact search for the most similar frame (OmniSource Sec. 3.3: "pairwise comparison"), in blocked matrix products.
 
 Every query row is multiplied with every row of the index in bfloat16, which is two to four times as fast as float32
 where the machine has it natively; what could still be the best, or reach the floor, is looked at again exactly
@@ -131,7 +131,7 @@ class FrameIndex:
             limits[is_zero] = -1.0
             hopeful = np.flatnonzero((peaks >= limits) | is_zero)
             if len(hopeful):
-                self._look_again(queries, scores, limits, hopeful, first, floor, best, rows)
+                self._compare_exactly(queries, scores, limits, hopeful, first, floor, best, rows)
 
     def _multiply(self, queries: Tensor, block: Tensor) -> Tensor:
         """(Q, d) times (d, R), valid until the next call."""
@@ -141,7 +141,7 @@ class FrameIndex:
         shape = len(queries), block.shape[1]
         return torch.mm(queries, block, out=self._scores[: shape[0] * shape[1]].view(shape))
 
-    def _look_again(
+    def _compare_exactly(
         self,
         queries: np.ndarray,
         scores: Tensor,

@@ -1,4 +1,4 @@
-"""De-duplication (Sec. 3.3): web data that resemble target data too much leave, so that a comparison stays fair.
+"""De-duplication (OmniSource Sec. 3.3): drop web data that are too similar to target data.
 
     in    web records, and target records: images, videos, folders of frames, rows of feature shards
     out   the same web records in the same order, minus the suspected duplicates, which leave with `match`:
@@ -55,7 +55,7 @@ class DedupRule:
 def dedup_records(
     records: Iterable[Record], *, target: Target, reader: FrameReader, rule: DedupRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """Drop what resembles the target (Sec. 3.3).
+    """Drop records that resemble the target (OmniSource Sec. 3.3).
 
     Args:
         records: the crawl.

@@ -1,4 +1,4 @@
-"""The target as web records are compared with it (Sec. 3.3): its frames, whitened, and the threshold they give.
+"""The target of de-duplication (OmniSource Sec. 3.3): its whitened frames, and the threshold measured on them.
 
 Paper: "The average similarity among different crops of the same frame is used as the threshold."
 Ours: whitening is fitted on, and the threshold measured with, target frames drawn by key; the crops are the four
@@ -29,14 +29,14 @@ READ_FRAMES = 4096  # target frames whitened at once
 
 @dataclass(frozen=True)
 class Target:
-    """What web records are compared with.
+    """The target dataset that web records are compared with.
 
     Attributes:
         database: its frames, whitened.
         whitening: fitted on them.
         threshold: None only where nothing is to be decided and the crops cannot be read.
-        origin: how the threshold came about, in words.
-        unreadable: (id, why) of target records that could not be read: nothing guards them.
+        origin: how the threshold was chosen, as text.
+        unreadable: (id, why) of target records that could not be read; copies of them are not found.
     """
 
     database: FrameDatabase
@@ -58,14 +58,14 @@ def learn_target(
     precision: torch.dtype,
     unreadable: list[tuple[str, str]],
 ) -> Target:
-    """Features of the target, their whitening, and the threshold (Sec. 3.3).
+    """Read the target, fit the whitening, and measure the threshold (OmniSource Sec. 3.3).
 
     Args:
-        records: the target dataset, above all its validation part.
+        records: the target dataset, usually its validation set.
         reader: makes or reads features.
-        threshold: taken as it is; None measures it.
-        needs_threshold: where it cannot be measured, stop.
-        whiten_dim: dimensions at most.
+        threshold: used as given; None: measured.
+        needs_threshold: raise if it cannot be measured.
+        whiten_dim: maximum number of dimensions.
         seed: of the frames that whitening and threshold are taken from.
         device: where the search will run.
         precision: of its screening.
@@ -75,13 +75,13 @@ def learn_target(
         InputError: no target record can be read, two have the same id, or the threshold cannot be measured.
     """
     gathered = _gather(records, reader, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
-    # "after whitening"
+    # OmniSource Sec. 3.3: cosine similarity "after whitening"
     sample, places = gathered.sample.take()
     whitening = fit_whitening(sample, num_dims=whiten_dim)
     database = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
     for features, owners, times in gathered.blocks(sample.shape[1]):
         database.add_frames(owners, whitening.unit_vectors(features), times)
-    # "The average similarity among different crops of the same frame is used as the threshold."
+    # OmniSource Sec. 3.3: "The average similarity among different crops of the same frame is used as the threshold."
     origin = "--threshold"
     if threshold is None:
         threshold, origin = _measure_threshold(places[:MAX_CALIBRATION_FRAMES], gathered, whitening, reader)

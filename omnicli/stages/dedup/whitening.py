@@ -1,4 +1,4 @@
-"""Whitening of frame features and their cosine (Sec. 3.3), the same to the last bit for every batch, order and device.
+"""Whitening and cosine of frame features (OmniSource Sec. 3.3), bit for bit the same for any batch, order and device.
 
 Whitening is fitted on target features: x → Wᵀ(x - μ), W = V (Λ̃)^(-1/2), V the leading eigenvectors of their covariance
 and Λ̃ their eigenvalues after shrinkage; then x is scaled to length 1, so that a dot product is a cosine.

@@ -1,4 +1,4 @@
-"""Which classes a model takes for one another, and what another model changed about it (Sec. 5, Fig. 5).
+"""Pairs of confused classes, and how another model changes their scores (OmniSource Sec. 5, Fig. 5).
 
 Counts are sparse, ``counts[i, j]`` = n_ij: records of class i that were recognised as class j. So their memory goes by
 the mistakes that were made, whatever the number of classes.
@@ -20,7 +20,7 @@ class PairChange(NamedTuple):
 
 
 def confusion_score(counts: Counts, i: int, j: int) -> float | None:
-    """s_ij = (n_ij + n_ji) / (n_ij + n_ji + n_ii + n_jj) for i ≠ j (Sec. 5); None where that is 0/0.
+    """s_ij = (n_ij + n_ji) / (n_ij + n_ji + n_ii + n_jj) for i ≠ j (OmniSource Sec. 5); None where that is 0/0.
 
     >>> confusion_score({(0, 0): 5, (0, 1): 2, (1, 0): 1, (1, 1): 4}, 0, 1)
     0.25
@@ -73,7 +73,7 @@ def class_accs(counts: Counts) -> dict[int, float]:
 def exact_p_value(became_right: int, became_wrong: int) -> float:
     """McNemar's exact test: how often a coin would part those that changed at least as unevenly, two-sided.
 
-    Ours: the paper gives no test. Records that both models judged alike say nothing about which is better.
+    Ours: the paper gives no test. Records on which both models agree do not count.
 
     >>> exact_p_value(5, 0)
     0.0625

@@ -1,4 +1,4 @@
-"""What one model got right: every metric of Sec. 5, from the scores of one record at a time."""
+"""Metrics of one model (OmniSource Sec. 5), from the scores of one record at a time."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ READ_BYTES = 1 << 24
 
 
 class Evaluator:
-    """The judge of one model on one stream. Scores wait in TMPDIR, 4 bytes each, since mAP ranks all records.
+    """Computes the metrics of one model on one stream. Scores are in TMPDIR, 4 bytes each: mAP ranks all records.
 
     Memory: 200 bytes a record, and at most 256 MiB while mAP is computed; none goes by the square of the classes.
 
     Attributes:
-        num_records: judged so far.
-        is_multi_label: True once a record had several classes: such a stream is judged by mAP alone (IG-65M, Sec. 3.3).
+        num_records: records so far.
+        is_multi_label: True once a record had several classes: then mAP is the only metric (IG-65M Sec. 3.3).
         counts: records of class i recognised as j, of those with one class.
     """
 
@@ -34,7 +34,7 @@ class Evaluator:
         self._scores = TempFile()
 
     def add(self, scores: np.ndarray, labels: Sequence[int]) -> bool:
-        """Judge one record: scores (K,) float32 and its classes; True if the first choice is its only class."""
+        """Add one record: scores (K,) float32 and its classes; True if the first choice is its only class."""
         self._scores.write(scores.tobytes())
         for label in labels:
             self._members.setdefault(label, []).append(self.num_records)
@@ -51,8 +51,7 @@ class Evaluator:
     def metrics(self) -> dict[str, float]:
         """``mean_ap``, and with one class a record ``top1_acc``, ``top5_acc`` and ``mean_class_acc``.
 
-        Ours: with several classes a record only mAP, which the paper reports; what a first choice is worth is then
-        anyone's guess.
+        Ours: with several classes per record only mAP, which the paper reports.
         """
         mean_ap = {"mean_ap": float(np.mean(list(self._average_precisions())))}
         if self.is_multi_label:

@@ -1,4 +1,4 @@
-"""Testing (Sec. 5): several views a record, their mean, accuracies, mAP and confusion; what a baseline did otherwise.
+"""Testing (OmniSource Sec. 5): mean score of several views, accuracies, mAP, confusion, and changes against a baseline.
 
     in    labelled records: images, videos, folders of frames; or scores that were stored
     out   the same records in the same order, each with `pseudo_label`, `pseudo_class`, `confidence` and `top_scores`;
@@ -27,7 +27,7 @@ from omnicli.streams.record import OnDrop, Record
 
 MAX_SHOWN_CLASSES = 50  # a summary line with more than 50 x 50 counts is no line to read
 
-Fates = Counter[tuple[bool, bool]]  # records by (baseline was right, this model is right)
+Changes = Counter[tuple[bool, bool]]  # records by (baseline was right, this model is right)
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
 ) -> Iterator[Record | dict[str, Any]]:
     """Score every record, then sum up.
 
-    Ours: scores are judged as ``--shards`` stores them, in float32, so that stored ones get the same verdicts.
+    Ours: scores are rounded to float32, as ``--shards`` stores them, so that stored scores give the same metrics.
 
     Args:
         records: each with ``class_name`` or ``label``, one or several, or in a folder named after its class.
@@ -62,22 +62,22 @@ def evaluate(
         ours = Evaluator(len(classes))
         theirs = Evaluator(len(classes))
         find = stack.enter_context(open_baseline(baseline)) if baseline is not None else None
-        fates: Fates = Counter()
+        changes: Changes = Counter()
         for record, scores in score(_checked(records, index), on_drop=on_drop):
             if scores is None:
                 continue
             stored, labels = scores.astype(np.float32), labels_of(record, index)
-            judged = _judged(record, stored, labels, classes)
+            predicted = _with_prediction(record, stored, labels, classes)
             is_right = ours.add(stored, labels)
             if find is not None:
-                fates[theirs.add(find(judged), labels), is_right] += 1
-            yield judged
+                changes[theirs.add(find(predicted), labels), is_right] += 1
+            yield predicted
         if not ours.num_records:
             raise InputError("no readable record: eval needs labelled media")
         summary = _summary(ours, classes)
         if baseline is not None:
             num_left_out = len(baseline.rows) - theirs.num_records
-            summary["baseline"] = {**_compared(theirs, ours, fates, classes), "num_left_out": num_left_out}
+            summary["baseline"] = {**_compared(theirs, ours, changes, classes), "num_left_out": num_left_out}
         yield summary
 
 
@@ -93,14 +93,14 @@ def _checked(records: Iterable[Record], index: ClassIndex) -> Iterator[Record]:
         yield record
 
 
-def _judged(record: Record, scores: np.ndarray, labels: Sequence[int], classes: Sequence[str]) -> Record:
+def _with_prediction(record: Record, scores: np.ndarray, labels: Sequence[int], classes: Sequence[str]) -> Record:
     top = best_scores(scores)
     label: int | list[int] = labels[0]
     name = record.get("class_name")
     if isinstance(record.get("label"), list) or isinstance(name, list):  # what may be several stays a list
         names_fit = isinstance(name, list) and len(name) == len(labels)  # not where one class was named twice
         label, name = list(labels), name if names_fit else [classes[own] for own in labels]
-    judged = record.derive(
+    predicted = record.derive(
         label=label,
         class_name=name or class_name_of(record) or classes[labels[0]],
         pseudo_label=top[0][0],
@@ -108,16 +108,16 @@ def _judged(record: Record, scores: np.ndarray, labels: Sequence[int], classes: 
         confidence=top[0][1],
         top_scores=top,
     )
-    judged.arrays = {"scores": scores}
-    return judged
+    predicted.arrays = {"scores": scores}
+    return predicted
 
 
-def _summary(board: Evaluator, classes: Sequence[str]) -> dict[str, Any]:
+def _summary(evaluator: Evaluator, classes: Sequence[str]) -> dict[str, Any]:
     """The metric record of one model."""
-    made: dict[str, Any] = {**board.metrics(), "num_videos": board.num_records}
-    if board.is_multi_label:
+    made: dict[str, Any] = {**evaluator.metrics(), "num_videos": evaluator.num_records}
+    if evaluator.is_multi_label:
         return made
-    counts = board.counts
+    counts = evaluator.counts
     made["confused"] = [
         {
             "classes": [classes[i], classes[j]],
@@ -128,17 +128,17 @@ def _summary(board: Evaluator, classes: Sequence[str]) -> dict[str, Any]:
         for (i, j), score in most_confused(counts)
     ]
     if len(classes) <= MAX_SHOWN_CLASSES:
-        made["confusion"] = board.confusion()
+        made["confusion"] = evaluator.confusion()
     return made
 
 
-def _compared(before: Evaluator, after: Evaluator, fates: Fates, classes: Sequence[str]) -> dict[str, Any]:
+def _compared(before: Evaluator, after: Evaluator, changes: Changes, classes: Sequence[str]) -> dict[str, Any]:
     """What the baseline reaches on the same records, and what is different now (Fig. 5)."""
     earlier, later = before.metrics(), after.metrics()
     made: dict[str, Any] = {**earlier, "change": {name: later[name] - earlier[name] for name in later}}
     if after.is_multi_label:
         return made
-    became_right, became_wrong = fates[False, True], fates[True, False]
+    became_right, became_wrong = changes[False, True], changes[True, False]
     made |= {
         "became_right": became_right,
         "became_wrong": became_wrong,

@@ -1,4 +1,4 @@
-"""How cameras move in the target videos: μ and Σ of Eq. 2, "estimated using maximum likelihood estimation" (Sec. 3.5).
+"""Camera motion of the target videos: μ and Σ of OmniSource Eq. 2, by maximum likelihood (OmniSource Sec. 3.5).
 
     in    videos of the target dataset, with `class_name` where motion is wanted for each class
     out   one ``Motion``: all classes together ("agnostic") and each ("specific")
@@ -30,8 +30,8 @@ MIN_PAIRS = 50
 
 
 @dataclass
-class Seen:
-    """What was seen of one class, or of all."""
+class MotionStatistics:
+    """Steps of the videos of one class, or of all."""
 
     moments: MomentSums = field(default_factory=MomentSums)
     num_videos: int = 0
@@ -64,13 +64,13 @@ def fit_motion(
         seed: of their choice.
         workers: threads that decode and track.
         root: folder that relative paths start from.
-        on_drop: told of videos that cannot be read.
-        on_pairs: told how many pairs each video gave.
+        on_drop: called for videos that cannot be read.
+        on_pairs: called with the number of pairs per video.
 
     Raises:
         InputError: not one pair of frames shows a motion.
     """
-    together, classes, names = Seen(), dict[str, Seen](), dict[str, str]()
+    together, classes, names = MotionStatistics(), dict[str, MotionStatistics](), dict[str, str]()
     left_out = Counter[str]()
     measure = partial(_measure_steps, max_pairs=max_pairs, seed=seed, root=root)
     for record, parameters, skipped in map_records(measure, records, workers=workers, on_drop=on_drop):
@@ -78,7 +78,7 @@ def fit_motion(
         together.add(parameters)
         for name in _classes_of(record):
             key = names.setdefault(normalise_class(name), name)
-            classes.setdefault(key, Seen()).add(parameters)
+            classes.setdefault(key, MotionStatistics()).add(parameters)
         on_pairs(len(parameters))
     if not together.moments.num_steps:
         why = ", ".join(f"{reason} {count:,}" for reason, count in left_out.most_common()) or "no video could be read"

@@ -1,4 +1,4 @@
-"""Inflating web images to clips, by a moving camera (Sec. 3.5, Eq. 2, Fig. 2 left, Table 8).
+"""Inflating web images to clips, by a moving camera (OmniSource Sec. 3.5, Eq. 2, Table 8).
 
     in    records: images; other media pass untouched
     out   the same records in the same order, images with `inflation`: the recipe of their clip; or, with pixels, as
@@ -76,7 +76,7 @@ def inflate_records(
         on_drop: takes images that cannot be read; a recipe reads none.
 
     Yields:
-        Every record. Pixels are in ``arrays``: ``frames``, and ``num_redrawn`` and ``gave_up`` for the books.
+        Every record. Pixels are in ``arrays``: ``frames``, and ``num_redrawn`` and ``gave_up`` for the counters.
     """
     inflate = partial(_inflate, camera=camera, shape=shape, root=root)
     return map_records(inflate, records, workers=shape.workers if shape else 0, on_drop=on_drop)

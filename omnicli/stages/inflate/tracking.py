@@ -1,10 +1,10 @@
-"""The camera motion between consecutive frames of a video, as homographies (Sec. 3.5: "on the original video").
+"""Camera motion between consecutive frames of a video, as homographies (OmniSource Sec. 3.5).
 
 The paper does not say how. Ours: corners are tracked to the next frame and back; those that return to where they came
 from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
 for a few corners in one place says nothing about the rest of the frame. So it must hold for half of the corners and for
 half of the places that have any, or a crowd would outvote the court; and the agreeing corners must be so many, and lie
-so, that they tell where the corners of the frame went. None of these tests asks how large the motion is.
+so, that they determine where the corners of the frame went. None of these tests asks how large the motion is.
 """
 
 from collections import Counter

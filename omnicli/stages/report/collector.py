@@ -84,7 +84,7 @@ class RecordCollector:
         pseudo: kept records of each pseudo-class; ``pairs``: of each (query, pseudo-class).
         bins: confidence of ``kept`` and ``rejected``, NUM_BINS counts each.
         metrics: records of training; ``summaries``: of evaluation.
-        judged, right: records that carry a label and a pseudo-label, and those where they agree.
+        num_labelled, right: records that carry a label and a pseudo-label, and those where they agree.
     """
 
     def __init__(self, *, group_by: str = "query", size: int = 7) -> None:
@@ -103,7 +103,7 @@ class RecordCollector:
             TopRecords(8 * size),
             TopRecords(2 * size),
         )  # most flags are false: people look at many
-        self.judged, self.right = 0, 0
+        self.num_labelled, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
         self.metrics: list[Record] = []
         self.summaries: list[Record] = []
@@ -180,7 +180,7 @@ class RecordCollector:
             self.pseudo[pseudo] += 1
             if query := query_of(record):
                 self.pairs[query, pseudo] += 1
-        self._judge(record, confidence or 0.0)
+        self._compare_label(record, confidence or 0.0)
 
     def _add_rejected(self, record: Record, group: RecordGroup, kind: str) -> None:
         confidence = confidence_of(record)
@@ -201,13 +201,13 @@ class RecordCollector:
         # 0.29 * 1000 is 289.999…: without the nudge a threshold would cut through its own bin
         self.bins[outcome][min(max(int(confidence * NUM_BINS + 1e-9), 0), NUM_BINS - 1)] += 1
 
-    def _judge(self, record: Record, confidence: float) -> None:
+    def _compare_label(self, record: Record, confidence: float) -> None:
         label, pseudo = record.get("label"), record.get("pseudo_label")
         for index, name in ((label, record.get("class_name")), (pseudo, record.get("pseudo_class"))):
             if isinstance(index, int) and isinstance(name, str):
                 self.names[index] = name
         if isinstance(label, int) and isinstance(pseudo, int):
-            self.judged += 1
+            self.num_labelled += 1
             self.right += label == pseudo
             if label != pseudo:
                 self.mistakes.add(confidence, record)

@@ -3,7 +3,7 @@
     in    a motion file, and images (none: a test pattern)
     out   one self-contained HTML page without scripts; the same input gives the same bytes
 
-Whether inflated images move like videos is for people to see: numbers do not tell.
+People check here whether inflated images move like videos.
 """
 
 from collections.abc import Iterable

@@ -123,10 +123,10 @@ def test_lines_of_training_and_evaluation_are_no_media():
     assert (len(collected.metrics), len(collected.summaries)) == (1, 2)
 
 
-def test_a_labelled_and_scored_stream_is_judged():
+def test_a_labelled_and_scored_stream_is_num_labelled():
     collected = RecordCollector()
     collected.add(scored(1, 0.9, label=0, class_name="rain", pseudo_label=0, pseudo_class="rain"))
     collected.add(scored(2, 0.8, label=1, class_name="fan", pseudo_label=0, pseudo_class="rain"))
-    assert (collected.right, collected.judged) == (1, 2)
+    assert (collected.right, collected.num_labelled) == (1, 2)
     assert ids(collected.mistakes.records()) == ["2.jpg"]
     assert collected.names == {0: "rain", 1: "fan"}
