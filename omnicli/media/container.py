@@ -1,7 +1,7 @@
 """Opening a video file: its container, its one video stream, or the honest reason why not."""
 
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.stream import Disposition
@@ -10,6 +10,11 @@ from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.image import MAX_PIXELS
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+
+# until PyAV 19, which always does this, a title that is not UTF-8 keeps a file from opening
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"} if hasattr(av.container.InputContainer, "metadata_errors") else {}
+)
 
 quiet_codecs()
 
@@ -26,7 +31,7 @@ def open_container(file: BinaryIO) -> tuple[av.container.InputContainer, av.vide
         raise MediaError(f"not a video ({kind})")
     file.seek(0)
     try:
-        container = av.open(file, "r", metadata_errors="replace")
+        container = av.open(file, "r", **_METADATA)
     except (av.error.FFmpegError, OSError, ValueError):
         raise MediaError(f"{'truncated ' if is_cut_short(file, kind) else ''}{kind} does not open") from None
     stream = _video_stream(container)

@@ -27,6 +27,24 @@ def test_sound_without_images_is_no_video(tmp_path):
         VideoSource(str(path))
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv"])
+def test_titles_that_are_no_utf8_do_not_keep_a_video_from_opening(tmp_path, film, moving, decoded, name):
+    path = film(tmp_path / "plain.mp4", moving(5))
+    expected = decoded(path)
+    with av.open(str(path)) as source, av.open(str(tmp_path / name), "w") as target:
+        target.metadata["title"] = "TITLE of the file"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.metadata["title"] = "TITLE of the stream"
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    data = (tmp_path / name).read_bytes()
+    assert b"TITLE" in data
+    with VideoSource(io.BytesIO(data.replace(b"TITLE", b"TIT\xcf\xff"))) as video:
+        assert np.array_equal(video.read(range(5)), expected)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
