@@ -1,14 +1,12 @@
 """What people read: stderr. Progress, warnings, and one closing line whose numbers add up."""
 
 import contextlib
-import os
 import sys
 import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import TextIO
 
 TERMINAL_TICK_SEC = 0.25
 LOG_TICK_SEC = 30.0
@@ -19,7 +17,8 @@ class Console:
 
     Args:
         name: the subcommand; every line begins with it.
-        quiet: say nothing but errors, and silence what C libraries print on their own.
+        quiet: say nothing but errors. Codecs are mute anyway (``media.codecs``), and stderr stays open for the message
+            of a process that dies.
         verbose: also say what is read, loaded and written.
     """
 
@@ -29,7 +28,6 @@ class Console:
         self.verbose = verbose and not quiet
         if quiet:
             warnings.simplefilter("ignore")
-            _silence_c_libraries()
 
     def say(self, text: str) -> None:
         """One line for people; nothing under ``-q``. Where stderr cannot take it, the work goes on."""
@@ -101,17 +99,3 @@ def _live_line(console: Console, describe: Callable[[], str], done: threading.Ev
     with rich.status(f"{console.name}: …") as status:
         while not done.wait(TERMINAL_TICK_SEC):
             status.update(f"{console.name}: {describe()}")
-
-
-def _silence_c_libraries() -> None:
-    """Point file descriptor 2 at nothing and keep Python's own stderr: libpng and FFmpeg print without asking."""
-    try:
-        if sys.stderr.fileno() != 2:
-            return
-    except (OSError, ValueError, AttributeError):  # captured by a test, or closed
-        return
-    voice: TextIO = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    os.close(nothing)
-    sys.stderr = voice

@@ -1,8 +1,11 @@
 """What people read adds up, and is quiet when asked."""
 
+import struct
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,20 +37,39 @@ def test_pieces_are_told_apart_from_inputs():
     )
 
 
-def test_a_quiet_console_says_nothing_of_its_own_nor_of_c_libraries():
-    """libpng and FFmpeg write to file descriptor 2 behind Python's back."""
-    script = (
-        "import os, sys; from omnicli.console import Console; console = Console('filter', quiet={quiet});"
-        "console.say('hello'); os.write(2, b'libpng error\\n'); print('omni filter: an error', file=sys.stderr)"
+def stderr_of(script, *arguments):
+    command = [sys.executable, "-X", "faulthandler", "-c", "import os, sys\n" + script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
+
+
+def test_a_quiet_console_says_nothing_of_its_own_nor_of_c_libraries(tmp_path):
+    """libpng and FFmpeg write to file descriptor 2 behind Python's back, unless each is told not to."""
+    png = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    bad_profile = struct.pack(">I4s4sI", 4, b"iCCP", b"abcd", 0)
+    (tmp_path / "a.png").write_bytes(png[:33] + bad_profile + png[33:])
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
+    script = """
+import pathlib
+from omnicli.console import Console
+from omnicli.errors import MediaError
+from omnicli.media.image import read_image
+from omnicli.media.video import VideoSource
+Console("filter", quiet=sys.argv[2] == "quiet").say("hello")
+folder = pathlib.Path(sys.argv[1])
+read_image((folder / "a.png").read_bytes())
+try:
+    VideoSource(str(folder / "a.mp4"))
+except MediaError as error:
+    print("omni filter:", error, file=sys.stderr)
+"""
+    assert stderr_of(script, str(tmp_path), "quiet") == "omni filter: MP4 does not open\n"
+    assert stderr_of(script, str(tmp_path), "loud") == "filter: hello\nomni filter: MP4 does not open\n"
+
+
+def test_a_quiet_console_does_not_hide_why_a_process_died():
+    assert "Fatal Python error: Aborted" in stderr_of(
+        "from omnicli.console import Console; Console('filter', quiet=True); os.abort()"
     )
-    outputs = {
-        quiet: subprocess.run(
-            [sys.executable, "-c", script.format(quiet=quiet)], capture_output=True, text=True, check=True
-        ).stderr
-        for quiet in (True, False)
-    }
-    assert outputs[True] == "omni filter: an error\n"
-    assert outputs[False] == "filter: hello\nlibpng error\nomni filter: an error\n"
 
 
 def test_progress_off_a_terminal_is_a_log_line_now_and_then(capsys, monkeypatch):
