@@ -2,8 +2,11 @@
 
 import io
 import os
+import resource
 import subprocess
 import tarfile
+import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -121,3 +124,79 @@ def test_text_and_zeros_are_no_tar():
     assert not is_tar(b"")
     assert not is_tar(b"\0" * BLOCK)
     assert not is_tar(b"an image 3\n" * 50)
+
+
+def written(*headers: tuple[str, bytes, bytes]) -> bytes:
+    """Headers of (name, kind, twelve bytes of size), each with a right checksum."""
+    blocks = []
+    for name, kind, size in headers:
+        block = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+        block[124:136], block[156:157] = size, kind
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        blocks.append(bytes(block))
+    return b"".join(blocks)
+
+
+NO_SIZE = b"00000000000\0"
+PLAIN = ("a.jpg", b"0", NO_SIZE)
+END = bytes(2 * BLOCK)
+MAP = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"  # says that a map stands before the content
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        written(PLAIN, ("back.jpg", b"0", b"\xff" * 10 + b"\xfe\0")) + END,  # -512: to its own header again
+        written(PLAIN, ("less.jpg", b"0", b"\xff" * 12)) + END,  # -1
+        written(PLAIN, *[("long", b"L", NO_SIZE)] * 3000, PLAIN) + END,  # a chain of headers that speak of the next
+        written(PLAIN, ("long", b"L", b"\x80\0\0\0\0\0\0\0\x10\0\0\0")) + b"1" * 100_000,  # a name of 256 MiB
+        written(PLAIN, ("pax", b"x", b"00000001000\0")) + b"9" * BLOCK + written(PLAIN)[:-1] + b"\1" + END,
+        written(PLAIN, ("map", b"x", b"00000000054\0")) + MAP.ljust(BLOCK, b"\0") + written(PLAIN) + b"1,2" * 900,
+        written(PLAIN) + b"junk" * 128,  # as the last block
+        b"junk" * 128,
+    ],
+)
+def test_headers_made_to_mislead_are_an_error_and_cost_nothing(tmp_path, data):
+    (tmp_path / "x.tar").write_bytes(data)
+    with (tmp_path / "x.tar").open("ab") as file:
+        if b"long" in data[BLOCK : 2 * BLOCK]:
+            file.truncate(1 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"x\.tar: damaged tar: no member header at byte (0|512);"):
+        list(islice(walk_members(str(tmp_path / "x.tar")), 10))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        written(PLAIN, ("far/", b"D", b"\x80" + b"\x7f" * 11)),  # what is no file may hide the members behind it too
+        written(PLAIN, ("holes", b"S", b"00000010000\0"), PLAIN),
+        written(PLAIN, ("pax", b"x", b"00000001000\0")) + b"13 path=b.jpg\n",
+        written(PLAIN, ("long", b"L", b"00000001000\0")) + b"b" * BLOCK,
+        written(PLAIN)[:-1],
+    ],
+)
+def test_whatever_reaches_beyond_the_end_is_cut(tmp_path, data):
+    (tmp_path / "x.tar").write_bytes(data)
+    found = list(walk_members(str(tmp_path / "x.tar")))
+    assert [member.problem for member in found] == (["", CUT] if len(data) > BLOCK else [CUT])
+
+
+def test_an_old_sparse_header_that_is_cut_is_noticed(tmp_path):
+    header = bytearray(written(("holes", b"S", NO_SIZE)))
+    header[482] = 1  # the map goes on in the next block
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "x.tar").write_bytes(written(PLAIN) + header + bytes(100))
+    assert [member.problem for member in walk_members(str(tmp_path / "x.tar"))] == ["", CUT]
+
+
+def test_names_of_many_members_take_no_memory(tmp_path):
+    write_tar(tmp_path / "x.tar", [(f"{index:09d}.jpg", b"") for index in range(2000)])
+    tracemalloc.start()
+    assert sum(1 for _ in walk_members(str(tmp_path / "x.tar"))) == 2000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
