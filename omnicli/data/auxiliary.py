@@ -1,4 +1,4 @@
-"""Web records to examples (Sec. 3.2, 3.6): what each is taught as, and how often it is drawn."""
+"""Auxiliary records to examples: pseudo-labels (OmniSource Sec. 3.2) and sampling weights (OmniSource Sec. 3.6)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -30,18 +30,18 @@ def read_auxiliary(
     multi_label: bool = False,
     on_drop: OnDrop,
 ) -> list[Example]:
-    """Every web record with its class.
+    """Every auxiliary record with its class.
 
     Args:
         records: of one source.
-        queries: the classes, and which of them a query means.
-        by: the field that says the class.
-        is_soft: teach ``top_scores`` instead of the one class. Ours: their sum, which is under 1, becomes 1.
-        multi_label: a person's label may be several.
-        on_drop: takes records whose query is no class.
+        queries: the classes, and the class of each query.
+        by: the field with the class.
+        is_soft: use ``top_scores`` as a soft label instead of one class. Ours: they are scaled to a sum of 1.
+        multi_label: ``label`` may hold several classes.
+        on_drop: takes records whose query is not a class.
 
     Returns:
-        Examples; those of several queries hold the class of each (one is drawn each epoch, IG-65M Sec. 3.3).
+        Examples; one of several queries holds the class of each (one is drawn per epoch, IG-65M Sec. 3.3).
 
     Raises:
         InputError: a record without the field, with an unknown class, an integer outside [0, K), or whose name and
@@ -56,11 +56,11 @@ def read_auxiliary(
             if not classes:
                 on_drop(record, NO_CLASS)
         return [Example(record, classes[0], tuple(classes[1:])) for record, classes in found if classes]
-    return [_believed(record, queries.classes, is_soft) for record in records]
+    return [_pseudo_labelled(record, queries.classes, is_soft) for record in records]
 
 
 def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
-    """(M,) float64: how likely each is to be drawn, relative to the others; 1 where no record has a ``weight``.
+    """(M,) float64, relative probabilities of being drawn; 1 if no record has a ``weight``.
 
     Raises:
         InputError: some have one and others none, one is negative, or all are 0.
@@ -85,8 +85,8 @@ def _queried(record: Record, queries: Queries) -> list[int]:
     return [label for label, _ in queries.find_all(record)]
 
 
-def _believed(record: Record, classes: ClassIndex, is_soft: bool) -> Example:
-    """What the teacher believed. Names rule over integers."""
+def _pseudo_labelled(record: Record, classes: ClassIndex, is_soft: bool) -> Example:
+    """The record with its pseudo-label; a name takes precedence over an integer."""
     label, name = record.get("pseudo_label"), record.get("pseudo_class")
     if label is None and name is None:
         raise _missing(record, "pseudo_label")

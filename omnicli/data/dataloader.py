@@ -1,4 +1,4 @@
-"""Examples to batches, decoded ahead in threads."""
+"""Examples, and batches of them that threads decode ahead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from omnicli.media.parallel import parallel_map
 from omnicli.rng import keyed_rng
 from omnicli.streams.record import Record
 
-READ_AHEAD = 4  # clips a worker may be ahead of the model
+READ_AHEAD = 4  # clips per worker that are decoded ahead of the model
 
 
 @dataclass(frozen=True)
 class Example:
-    """A record and what it is taught as.
+    """A record with its label.
 
     Attributes:
-        record: whose media.
+        record: names the media.
         label: its class, in [0, K).
-        others: more classes: with several queries, a class for each, one is drawn each epoch (IG-65M Sec. 3.3); with
-            several labels all are true.
-        scores: (class, share) where the label is soft; shares sum to 1.
+        others: more classes. Of several queries, one class is drawn per epoch (IG-65M Sec. 3.3); of several labels,
+            all are true.
+        scores: (class, share) of a soft label; shares sum to 1.
     """
 
     record: Record
@@ -35,21 +35,21 @@ class Example:
 
     @property
     def id(self) -> str:
-        """Of the record."""
+        """The ID of the record."""
         return str(self.record.get("id"))
 
 
 ExampleKey = tuple[int, int]
-"""Number of a source and a row of it: what tells examples of one training apart, since ids may stand there twice."""
+"""Number of a source and row of it; identifies an example of a training, because ids may occur twice."""
 
 
 class DrawnExample(NamedTuple):
     """An example in a batch.
 
     Attributes:
-        example: what is learnt there.
+        example: the example.
         draw: how often it was drawn before in this epoch.
-        key: which example of the training it is.
+        key: identifies the example.
     """
 
     example: Example
@@ -59,14 +59,14 @@ class DrawnExample(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceBatch:
-    """What one forward pass learns from.
+    """The samples of one source in one step.
 
     Attributes:
         clips: (N, S, H, W, C) uint8 RGB, or (N, D) float32 features.
         labels: (N,) int64.
-        examples: (N,) whose clips these are.
-        bad: places of this batch whose media turned out unreadable, and why; they are not in ``clips``.
-        source: which data set they are of.
+        examples: (N,) examples of the clips.
+        bad: examples of this batch whose media are unreadable, and why; they are not in ``clips``.
+        source: name of the source.
     """
 
     clips: Tensor
@@ -83,7 +83,7 @@ class SourceBatch:
 
 @dataclass(frozen=True)
 class StepBatch:
-    """What one update learns from: a batch of each source, in the order of their forward passes."""
+    """The samples of one update: a batch of each source, in the order of their forward passes."""
 
     parts: tuple[SourceBatch, ...]
 
@@ -99,7 +99,7 @@ class StepBatch:
 
     @property
     def bad(self) -> tuple[tuple[DrawnExample, str], ...]:
-        """Unreadable places of all parts, and why."""
+        """Unreadable examples of all parts, and why."""
         return tuple(found for part in self.parts for found in part.bad)
 
 
@@ -115,33 +115,33 @@ def read_batches(
     workers: int,
     is_bad: Callable[[DrawnExample], bool],
 ) -> Iterator[SourceBatch]:
-    """One batch for each row of places, all of them decoded ahead by the same threads, in the order they are needed.
+    """Batches of clips, decoded ahead by a pool of threads.
 
-    A batch is always the same places: known bad media leave a gap, and nobody moves up.
+    Bad media leave a gap in their batch; no other example replaces them.
 
     Args:
-        batches: places, row by row.
+        batches: the drawn examples of each batch.
         read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``SourceBatch.bad``.
         workers: threads that read.
-        is_bad: places that are left out unread.
+        is_bad: examples that are left out unread.
 
     Yields:
-        As many batches; one whose places are all bad has no clips.
+        As many batches; one without a readable example has no clips.
     """
 
-    def try_read(place: DrawnExample) -> tuple[DrawnExample, np.ndarray | None, str]:
-        if is_bad(place):
-            return place, None, ""
+    def try_read(drawn: DrawnExample) -> tuple[DrawnExample, np.ndarray | None, str]:
+        if is_bad(drawn):
+            return drawn, None, ""
         try:
-            return place, read(place.example.record, place.draw), ""
+            return drawn, read(drawn.example.record, drawn.draw), ""
         except MediaError as error:
-            return place, None, str(error)
+            return drawn, None, str(error)
 
-    flat = (place for places in batches for place in places)
+    flat = (drawn for batch in batches for drawn in batch)
     results = parallel_map(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
     try:
-        for places in batches:
-            yield _collate([next(results) for _ in places])
+        for batch in batches:
+            yield _collate([next(results) for _ in batch])
     finally:
         results.close()  # type: ignore[attr-defined]  # ends the threads
 
@@ -152,23 +152,23 @@ def feature_batches(
     *,
     is_bad: Callable[[DrawnExample], bool],
 ) -> Iterator[SourceBatch]:
-    """The same batches of ready features.
+    """Batches of features.
 
     Args:
-        features: (M, D); rows of bad places hold anything.
-        batches: (B,) rows of ``features``, and the places they are for.
-        is_bad: places that leave a gap.
+        features: (M, D); rows of bad examples hold any value.
+        batches: (B,) rows of ``features``, and their drawn examples.
+        is_bad: examples that leave a gap.
     """
-    for rows, places in batches:
-        kept = [number for number, place in enumerate(places) if not is_bad(place)]
-        chosen = tuple(places[number].example for number in kept)
+    for rows, drawn in batches:
+        kept = [index for index, one in enumerate(drawn) if not is_bad(one)]
+        chosen = tuple(drawn[index].example for index in kept)
         labels = torch.tensor([example.label for example in chosen], dtype=torch.int64)
         yield SourceBatch(features[torch.from_numpy(rows[kept])], labels, chosen)
 
 
 def _collate(items: Iterable[tuple[DrawnExample, np.ndarray | None, str]]) -> SourceBatch:
-    good = [(place.example, clip) for place, clip, _ in items if clip is not None]
-    bad = tuple((place, why) for place, _, why in items if why)
+    good = [(drawn.example, clip) for drawn, clip, _ in items if clip is not None]
+    bad = tuple((drawn, why) for drawn, _, why in items if why)
     clips = torch.from_numpy(np.stack([clip for _, clip in good])) if good else torch.empty(0, dtype=torch.uint8)
     labels = torch.tensor([example.label for example, _ in good], dtype=torch.int64)
     return SourceBatch(clips, labels, tuple(example for example, _ in good), bad)

@@ -1,9 +1,9 @@
-"""Which frames a model sees: segments for 2D models (TSN), dense clips for 3D models.
+"""Indices of the frames that a model sees: segments for 2D models (TSN), dense clips for 3D models.
 
-Only integers come out, so every choice here can be tested without a video. All functions need ``num_frames >= 1``.
+All functions need ``num_frames >= 1``.
 
-Two generations of the released code choose test frames differently: ``"1.x"`` (mmaction2 1.x, the default) and
-``"0.x"`` (the one behind the published numbers). They agree for segments and differ for clips.
+Two generations of the released code select test frames differently: ``"1.x"`` (mmaction2 1.x, the default) and
+``"0.x"`` (used for the published results). They agree for segments and differ for clips.
 """
 
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ def segment_indices_test(num_frames: int, *, num_segments: int, generation: Gene
 
 
 def segment_indices_train(num_frames: int, *, num_segments: int, rng: np.random.Generator) -> np.ndarray:
-    """One random frame from each of ``num_segments`` equal parts (TSN), as the released code draws them.
+    """One random frame of each of ``num_segments`` equal parts (TSN), as the released code draws them.
 
     The parts are whole frames long, so up to ``num_segments - 1`` frames at the end are never drawn.
 
     Returns:
         (num_segments,) int64 in [0, num_frames), ascending. A video of fewer frames than segments repeats frames, the
-        same ones each time; its last segment may wrap round to frame 0.
+        same ones each time; its last segment may wrap to frame 0.
     """
     return clip_indices_train(num_frames, num_clips=num_segments, clip_frames=1, frame_interval=1, rng=rng)[:, 0]
 
@@ -144,19 +144,18 @@ def draw_snippets(
     num_positive: int = 1,
     num_negative: int = 2,
 ) -> np.ndarray:
-    """Times of the snippets of one input; ``media.video.frames_at`` finds their frames.
+    """Times of the snippets of one input (OmniSource Sec. 3.5); ``media.video.frames_at`` finds their frames.
 
     Paper: "we use 1 positive frame and 2 negative frames to construct a 3-snippet input".
-    Ours: frames are drawn evenly and without repeats; where there are fewer than wanted, all of them are taken and the
-    rest is drawn again; a video without negative frames gives positive ones in their place; snippets are in the order
-    of time, as those of TSN are.
+    Ours: frames are drawn uniformly and without repeats; if there are fewer than needed, all are taken and the rest is
+    drawn again; positive frames replace missing negative ones; snippets are sorted by time, as in TSN.
 
     Args:
-        positive_sec: (P,) times of frames that the teacher believes, P >= 1.
-        negative_sec: (Q,) times of the others; Q may be 0.
+        positive_sec: (P,) times of frames with a confident teacher, P >= 1.
+        negative_sec: (Q,) times of the other frames; Q may be 0.
         rng: draws.
-        num_positive: snippets of the first kind.
-        num_negative: snippets of the second kind.
+        num_positive: positive snippets.
+        num_negative: negative snippets.
 
     Returns:
         (num_positive + num_negative,) float64 seconds, ascending.
@@ -175,7 +174,7 @@ def draw_snippets(
 
 
 def _draw(times_sec: Sequence[float], count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` of the times: no time again before every time has been taken."""
+    """``count`` of the times; none is drawn twice before all have been drawn once."""
     rounds = -(-count // len(times_sec))
     drawn = [rng.permutation(np.asarray(times_sec, np.float64)) for _ in range(rounds)]
     return np.concatenate([np.empty(0), *drawn])[:count]

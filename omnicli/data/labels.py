@@ -1,4 +1,4 @@
-"""Labelled records to examples: which class each one is, checked before anything is trained."""
+"""Labelled records to examples; every label is checked before training."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,9 +12,9 @@ from omnicli.streams.record import Record
 
 
 def class_name_of(record: Record) -> str | None:
-    """The class a person gave a record; the folder of a file met in a walk, as in ``index --labels``.
+    """The class name of a record; for a file found in a folder, the name of its folder, as in ``index --labels``.
 
-    ``query`` of a record that was read from a list is what a search engine was asked, and no label.
+    ``query`` of a record that was read from a list is a search query, not a label.
     """
     name = record.get("class_name")
     if isinstance(name, list):
@@ -25,7 +25,7 @@ def class_name_of(record: Record) -> str | None:
 
 
 def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
-    """Every record with its label in ``classes``; names rule over integers.
+    """Every record with its label in ``classes``; a name takes precedence over an integer.
 
     Raises:
         InputError: a record without a label, of an unknown class, with an integer outside [0, K), or whose name and
@@ -36,18 +36,18 @@ def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Exa
 
 
 def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
-    """All classes of a record that may have several, each once; see ``read_examples``."""
+    """All classes of a record with several labels, each once; see ``read_examples``."""
     if [] in (record.get("label"), record.get("class_name")):
         raise InputError(f"{record.where}: an empty list of labels; each record needs one at least")
     return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
 
 
 def infer_classes(records: Sequence[Record]) -> list[str]:
-    """The class names of labelled records: in the order of their integers where they have both, else sorted.
+    """The class names of labelled records, in the order of their integers if they have both, else sorted.
 
     Raises:
-        InputError: a record without a class name; one name with two integers or the other way round; integers that do
-            not run from 0 to K - 1.
+        InputError: a record without a class name; a name with two integers or an integer with two names; integers that
+            do not run from 0 to K - 1.
     """
     names: dict[int, str] = {}
     labels: dict[str, tuple[int | None, Record]] = {}
@@ -73,10 +73,10 @@ def infer_classes(records: Sequence[Record]) -> list[str]:
 
 
 def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[str]) -> None:
-    """A class nobody shows cannot be learnt.
+    """Check that every class has an example.
 
     Raises:
-        InputError: names the classes without an example.
+        InputError: names the classes without one.
     """
     seen = {label for example in examples for label in (example.label, *example.others)}
     empty = [name for label, name in enumerate(classes) if label not in seen]
@@ -86,7 +86,7 @@ def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[
 
 
 def one_class_each(record: Record) -> list[Record]:
-    """A record of several classes as copies with one class each, for training with ``--multi-label``.
+    """Copies of a record with one of its classes each, for training with ``--multi-label``.
 
     Raises:
         InputError: not as many names as integers; names FILE:LINE.
@@ -110,7 +110,7 @@ def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[
 
 
 def class_probabilities(examples: Sequence[Example], num_classes: int, *, multi_label: bool = False) -> Tensor:
-    """(N, K) float32: the shares of soft labels, else 1 for the label; with ``multi_label`` 1 for each label."""
+    """(N, K) float32: the shares of soft labels, else 1 at the label; with ``multi_label``, 1 at each label."""
     wanted = torch.zeros(len(examples), num_classes)
     for row, example in enumerate(examples):
         for label, share in example.scores or [(example.label, 1.0)]:

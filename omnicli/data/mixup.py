@@ -28,7 +28,7 @@ def mixup_across(
     """Cross-dataset mixup: "the two pairs are samples randomly chosen from both datasets".
 
     Ours: each sample takes a partner from the other side and keeps the larger weight, max(λ, 1 - λ), so that it stays a
-    sample of its own source and the batch sizes of Eq. 1 stay. A side without samples leaves the other side unmixed.
+    sample of its own source and the batch sizes stay. A side without samples leaves the other side unmixed.
 
     Args:
         sources: inputs and labels of each source; not modified.

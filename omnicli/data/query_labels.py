@@ -1,8 +1,8 @@
-"""The class a record was searched for.
+"""Classes of the search queries of a record.
 
-Several queries of one record: each of those that name a class is as likely to be the one it is taught as (IG-65M
-Sec. 3.3: "randomly assigning one of the associated hashtags"), so that a class which two of three tags mean is drawn
-twice as often as the other. Ours: a tag that is given twice, in whatever spelling, is one tag.
+Of several queries of one record that name a class, one is drawn as its label, each with the same probability (IG-65M
+Sec. 3.3: "randomly assigning one of the associated hashtags"), so a class named by two of three queries is drawn twice
+as often as the other. Ours: a query that is given twice, in any spelling, counts once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,7 @@ from omnicli.streams.record import Record
 
 @dataclass(frozen=True)
 class Queries:
-    """Which class a record was searched for.
-
-    Several queries of one record: one of those that name a class is drawn, keyed by the record's id (IG-65M Sec. 3.3).
-    """
+    """The class of a record's query; of several, one is drawn, keyed by the record's id (IG-65M Sec. 3.3)."""
 
     classes: ClassIndex
     query_map: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +32,7 @@ class Queries:
         return found[int(rng.integers(len(found)))]
 
     def find_all(self, record: Record) -> list[tuple[int, str]]:
-        """(class index, query) of each query of the record that names a class; a class may stand there twice."""
+        """(class index, query) of each query of the record that names a class; a class may occur twice."""
         queries = distinct_queries(record.get("query"), record.get("queries"))
         return [(index, query) for query in queries if (index := self._class_of(query)) is not None]
 
@@ -45,25 +42,25 @@ class Queries:
 
 @dataclass(frozen=True)
 class QueryNames:
-    """Names of classes that queries mean, as ``normalise_class`` spells them.
+    """Class names of queries, as ``normalise_class`` spells them.
 
     Attributes:
-        query_map: names of classes by query.
-        classes: the only ones; None: whatever is asked for is a class.
+        query_map: class names by query.
+        classes: the allowed classes; None makes every query a class.
     """
 
     query_map: Mapping[str, str] = field(default_factory=dict)
     classes: ClassIndex | None = None
 
     def find_all(self, query: str | None, queries: Sequence[str] | None) -> list[str]:
-        """One for each query of a record that names a class, those that ``Queries`` draws from."""
+        """The class name of each query that names a class; ``Queries`` draws from the same."""
         names = [_name_meant(text, self.query_map) for text in distinct_queries(query, queries)]
         is_known = self.classes.find if self.classes else normalise_class
         return [normalise_class(name) for name in names if is_known(name) is not None]
 
 
 def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[str]:
-    """What a record was searched for, each once; ``queries`` rule over ``query``.
+    """The queries of a record, each once; ``queries`` takes precedence over ``query``.
 
     >>> distinct_queries(None, ["surfing", "Tai_Chi", "tai chi"])
     ['surfing', 'Tai_Chi']
@@ -80,7 +77,7 @@ def _name_meant(query: str, query_map: Mapping[str, str]) -> str:
 
 
 def read_query_map(path: Path) -> dict[str, str]:
-    """Queries that are no class name, from lines ``query<TAB>class name``: normalised query → class name.
+    """Class names by normalised query, from lines ``query<TAB>class name``.
 
     Raises:
         InputError: a line without exactly one tab, or a query given twice.

@@ -1,4 +1,4 @@
-"""A record as a training clip: which frames, which crop, which way round."""
+"""A record as a training clip: frame sampling, crop and flip."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ Crop = Literal["random-resized", "multi-scale", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training looks at media.
+    """How training clips are drawn from media.
 
     Attributes:
-        num_segments: snippets, one in each of so many equal parts of the video (TSN, TSM); 1 for 3D models.
+        num_segments: snippets, one per equal part of the video (TSN, TSM); 1 for 3D models.
         short_side: pixels the short side is resized to first.
-        crop_size: pixels of the square the model sees.
-        crop: ``random-resized`` or ``multi-scale`` (CHECKPOINTS section 4), or ``random``, a square without resizing
-            (IG-65M Sec. 3.3); one box for all snippets of a clip.
-        min_area: smallest share of the image a random-resized crop takes; the released code has 0.08.
+        crop_size: pixels of the square input.
+        crop: ``random-resized`` or ``multi-scale`` (mmaction2), or ``random``, a square without resizing (IG-65M
+            Sec. 3.3); one box for all snippets of a clip.
+        min_area: smallest share of the image in a random-resized crop; 0.08 in the released code.
         seed: of all draws.
-        stage: whose draws; part of the key.
+        stage: part of the key of all draws.
         root: folder that relative paths start from.
-        num_frames: of a snippet; 1 for TSN and TSM, the 4 of "4x16" for a 3D model.
-        frame_interval: from one of them to the next, the 16 of "4x16".
-        num_positive: of the snippets of a video that was segmented, how many show its class (Sec. 3.5); None is a third
-            of them, the paper's 1 of 3.
+        num_frames: frames per snippet; 1 for TSN and TSM, the 4 of "4x16" for a 3D model.
+        frame_interval: source frames between them, the 16 of "4x16".
+        num_positive: positive snippets of a segmented video (OmniSource Sec. 3.5); None is a third of all snippets, the
+            1 of 3 of the paper.
     """
 
     num_segments: int
@@ -55,17 +55,17 @@ class Augmentation:
 
 
 def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
-    """One random view of any media as a clip (Sec. 3.5); the same for the same id, epoch, draw and seed.
+    """One random clip of any media (OmniSource Sec. 3.5); the same for the same id, epoch, draw and seed.
 
-    A video gives a random frame of each segment, or a dense clip; one that was segmented (``positive_sec``) gives
-    positive and negative snippets; an image is a still clip, or for a 3D model one seen by a moving camera, if it has
-    a recipe (``inflation``).
+    A video gives a random frame of each segment, or a dense clip; a segmented video (``positive_sec``) gives positive
+    and negative snippets; an image is a still clip, or for a 3D model a clip of a moving camera if it has an
+    ``inflation``.
 
     Returns:
         (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet.
 
     Raises:
-        MediaError: it cannot be opened, or a wanted frame does not decode.
+        MediaError: it cannot be opened, or a frame does not decode.
     """
     rng = keyed_rng(augmentation.seed, augmentation.stage, str(record.get("id")), epoch, draw)
     with open_media(record, root=augmentation.root) as source:
@@ -120,20 +120,19 @@ def check_media(
     signature: str,
     root: str | None = None,
 ) -> None:
-    """Refuse, before the first step, records that the model cannot learn from.
+    """Refuse records that the model cannot learn from, before the first step.
 
     Args:
-        records: all of a training.
-        is_2d: the model looks at snippets, not at clips.
-        is_frozen: only the classifier learns.
-        backbone: which weights it keeps if it is frozen (``learning.frozen_backbone``).
+        records: all records of a training.
+        is_2d: the model takes snippets, not clips.
+        is_frozen: only the classifier is trained.
+        backbone: weights of a frozen backbone (``training.setup.frozen_backbone``).
         signature: the backbone's architecture and input (``ModelSpec.signature``).
         root: folder that relative paths start from.
 
     Raises:
-        InputError: features for a backbone that learns, or of another backbone; a video with positive and negative
-            frames
-            for a 3D model, or without a positive one; an inflation that is no recipe; names FILE:LINE.
+        InputError: features if the backbone is trained, or of another backbone; a segmented video for a 3D model or
+            without a positive frame; an invalid inflation; names FILE:LINE.
     """
     checked: set[str] = set()
     for record in records:
@@ -187,7 +186,7 @@ def read_feature(
     augmentation: Augmentation | None = None,
     epoch: int = 0,
 ) -> np.ndarray:
-    """A row of a shard of features as one vector: the mean over its frames or clips, which is what TSN averages too.
+    """A row of a feature shard as one vector: the mean over its frames or clips, as TSN averages.
 
     With ``augmentation``, a segmented video (``positive_sec``) gives the mean of its snippets, drawn as those of
     ``read_training_clip`` are.

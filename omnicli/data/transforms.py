@@ -1,7 +1,7 @@
-"""Frames → what a model eats: resize, crop, flip, normalise; the same for every frame of a clip.
+"""Frames to model inputs: resize, crop, flip, normalise; the same for every frame of a clip.
 
-Frames are (T, H, W, 3) uint8 RGB until ``normalise``, the one place where pixels become (N, C, T, H, W) floats.
-Resizing is cv2 bilinear without antialias, because the released models were trained on it. Crops are views: nothing is
+Frames are (T, H, W, 3) uint8 RGB until ``normalise``, which alone turns pixels into (N, C, T, H, W) floats.
+Resizing is cv2 bilinear without antialias, as the released models were trained. Crops are views: nothing is
 copied until ``to_clip``.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from omnicli.media.resizing import resize
 from omnicli.media.resizing import resize_short_side as resize_short_side  # part of this module's interface
 
-MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)  # the TSN recipe
+MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)  # of TSN
 
 
 def centre_crop(frames: np.ndarray, crop_size: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def ten_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
 
 
 def five_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
-    """Four corners and the centre of each frame, at the places of ``ten_crops`` (Sec. 3.3: crops of the same frame).
+    """Four corners and the centre of each frame, at the positions of ``ten_crops`` (OmniSource Sec. 3.3).
 
     Returns:
         (5 * T, crop_size, crop_size, 3) uint8, the five of one frame after the other.
@@ -76,17 +76,17 @@ def five_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
 
 
 def flip(frames: np.ndarray) -> np.ndarray:
-    """Left and right exchanged, (T, H, W, 3); a view."""
+    """The mirror image, (T, H, W, 3); a view."""
     return frames[:, :, ::-1]
 
 
 def random_crop(frames: np.ndarray, crop_size: int, rng: np.random.Generator) -> np.ndarray:
-    """A square at a random place, one for the whole clip, with every pixel as it is (IG-65M Sec. 3.3).
+    """A square at a random position, one for the whole clip, without resizing (IG-65M Sec. 3.3).
 
     Args:
         frames: (T, H, W, 3) uint8, both sides at least ``crop_size``.
         crop_size: pixels.
-        rng: draws the place.
+        rng: draws the position.
 
     Returns:
         (T, crop_size, crop_size, 3) uint8; a view.
@@ -104,14 +104,14 @@ def random_resized_crop(
     area_range: tuple[float, float] = (0.08, 1.0),
     aspect_range: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> np.ndarray:
-    """A random rectangle of 8 to 100 % of the image, sides 3:4 to 4:3, stretched to a square; one for the whole clip.
+    """A random rectangle of 8 to 100 % of the image, sides 3:4 to 4:3, resized to a square; one for the whole clip.
 
     Args:
         frames: (T, H, W, 3) uint8, of any size.
         crop_size: pixels of the result.
-        rng: draws 10 candidates; if none fits, the largest middle square is taken.
+        rng: draws 10 candidates; if none fits, the largest central square is used.
         area_range: smallest and largest share of the image.
-        aspect_range: smallest and largest width/height, drawn evenly in the logarithm.
+        aspect_range: smallest and largest width/height, uniform in the logarithm.
 
     Returns:
         (T, crop_size, crop_size, 3) uint8.
@@ -128,12 +128,12 @@ def multi_scale_crop(
     scales: Sequence[float] = MULTI_SCALES,
     max_wh_scale_gap: int = 1,
 ) -> np.ndarray:
-    """A rectangle at one of five places, its sides two of the scales of the short side, stretched to a square (TSN).
+    """A rectangle at one of five positions, its sides two of the scales of the short side, resized to a square (TSN).
 
     Args:
         frames: (T, H, W, 3) uint8, of any size.
-        crop_size: pixels of the result; a side within 2 pixels of it is taken as it, so that nothing is resampled.
-        rng: draws the sides and the place (corners and centre, as in ``ten_crops``).
+        crop_size: pixels of the result; a side within 2 pixels of it is taken as it, to avoid resampling.
+        rng: draws the sides and the position (corners and centre, as in ``ten_crops``).
         scales: shares of the short side, descending.
         max_wh_scale_gap: how far apart in ``scales`` width and height may be.
 
@@ -144,9 +144,9 @@ def multi_scale_crop(
     sides = [int(min(height, width) * scale) for scale in scales]
     pairs = [
         (side_y, side_x)
-        for place_y, side_y in enumerate(sides)
-        for place_x, side_x in enumerate(sides)
-        if abs(place_y - place_x) <= max_wh_scale_gap
+        for index_y, side_y in enumerate(sides)
+        for index_x, side_x in enumerate(sides)
+        if abs(index_y - index_x) <= max_wh_scale_gap
     ]
     crop_h, crop_w = (_snap(side, crop_size, min(height, width)) for side in pairs[rng.integers(len(pairs))])
     step_y, step_x = (height - crop_h) // 4, (width - crop_w) // 4
@@ -155,7 +155,7 @@ def multi_scale_crop(
 
 
 def to_clip(frames: np.ndarray) -> Tensor:
-    """Frames as a tensor that a batch can be stacked from.
+    """Frames as a tensor for a batch.
 
     Returns:
         (T, H, W, C) uint8, contiguous; shares memory with ``frames`` where those are contiguous and writable.
@@ -175,7 +175,7 @@ def normalise(
     """(x - mean) / std per channel, moved to ``device`` as bytes and computed there in float32.
 
     Args:
-        clips: (N, T, H, W, C) uint8 RGB; pinned memory is copied without waiting.
+        clips: (N, T, H, W, C) uint8 RGB; pinned memory is copied asynchronously.
         mean: (C,) on the scale 0-255.
         std: (C,) on the scale 0-255.
         dtype: of the result.
@@ -185,7 +185,7 @@ def normalise(
         (N, C, T, H, W), a view on channels-last memory.
     """
     num_clips, num_frames, height, width, channels = clips.shape
-    # One long row a line: three numbers at a time would keep vector instructions from being used.
+    # Rows of width x channels, because rows of three numbers would prevent vector instructions.
     pixels = clips.to(device, non_blocking=True).reshape(num_clips, num_frames, height, width * channels)
     centre = torch.tensor(mean, dtype=torch.float32, device=device).repeat(width)
     spread = torch.tensor(std, dtype=torch.float32, device=device).repeat(width)

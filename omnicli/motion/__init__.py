@@ -1,1 +1,1 @@
-"""Camera motion as homographies: fitted parameters, and images seen by a moving camera (Eq. 2)."""
+"""Camera motion as homographies: fitted distributions, and images seen by a moving camera (OmniSource Eq. 2)."""

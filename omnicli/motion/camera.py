@@ -1,20 +1,20 @@
 """An image as a clip seen by a moving camera: from a recipe to pixels (OmniSource Sec. 3.5, Eq. 2, Table 8).
 
-A recipe is the field ``inflation`` of a record. It holds all that a clip needs beside the image, so records can move
-to other machines alone, and nothing is stored but the image itself until a model wants to see it:
+The recipe of a clip is the field ``inflation`` of its record. It holds everything but the image, so the clip is
+computed when a model reads it:
 
     {"mode": "perspective-agnostic", "seed": 0, "mean": [8 numbers], "covariance": [36 numbers]}
 
-``mean`` and ``covariance`` are those of the steps from one source frame to the next (``data.motion``), the covariance
+``mean`` and ``covariance`` describe the steps from one source frame to the next (``motion.homography``), the covariance
 as its lower triangle, row by row; translations have 2 and 3 numbers instead, "still" has none.
 
-Ours: what the paper leaves open.
-- Translations take the translation part of the fitted distribution: "translate-constant" draws one velocity a clip,
-  "translate-random" one a frame.
-- The crop of ``data.motion.place_crop``. A draw whose crop is under 60 % of the image's sides, or whose frames fold
-  over, is drawn again, up to 20 times; an image for which none is good stays still.
-- What is drawn is keyed by (seed, "inflate", id of the record, epoch, draw): every epoch has a new motion, and so has
-  every further draw of an image in an epoch. Nothing else matters, neither order nor batch nor size.
+Ours:
+- Translations use the translation part of the fitted distribution: "translate-constant" draws one velocity per clip,
+  "translate-random" one per frame.
+- The crop of ``motion.homography.place_crop``. A draw whose crop is under 60 % of the image's sides, or whose frames
+  fold over, is drawn again, up to 20 times; after that the image stays still.
+- Draws are keyed by (seed, "inflate", id of the record, epoch, draw) alone: every epoch has a new motion, and so has
+  every further draw of an image in an epoch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,20 +39,20 @@ SPECIFIC = "perspective-specific"
 TRANSLATIONS = ("translate-random", "translate-constant")
 MIN_CROP = 0.6
 MAX_DRAWS = 20
-MEAN_DIGITS, COVARIANCE_DIGITS = 9, 6  # significant ones: 64 steps do not see the rest
+MEAN_DIGITS, COVARIANCE_DIGITS = 9, 6  # significant digits; more make no difference after 64 steps
 
 quiet_codecs()
 
 
 @dataclass(frozen=True)
 class CameraPath:
-    """What each frame of a clip sees of its image.
+    """The part of an image that each frame of a clip shows.
 
     Attributes:
-        views: (T, 3, 3) from a point of a frame to a point of the image, in the coordinates of ``data.motion``.
+        views: (T, 3, 3) from a point of a frame to a point of the image, in the coordinates of ``motion.homography``.
         scale: sides of the crop as a share of the image's, in [0.6, 1].
-        num_redrawn: draws that were no good.
-        gave_up: none was good, and the image stays still.
+        num_redrawn: rejected draws.
+        gave_up: all draws were rejected, and the image stays still.
     """
 
     views: np.ndarray
@@ -62,12 +62,12 @@ class CameraPath:
 
 
 def make_recipe(mode: str, motion: Gaussian | None, *, seed: int) -> dict[str, Any]:
-    """The field ``inflation``: all that is needed to make the clip, rounded once, here.
+    """The field ``inflation`` of a record, with rounded numbers.
 
     Args:
         mode: one of ``MODES``.
-        motion: (8,) distribution of the steps; not needed to stand still.
-        seed: of what is drawn.
+        motion: (8,) distribution of the steps; None for "still".
+        seed: of every draw.
     """
     if mode == "still":
         return {"mode": mode}
@@ -85,9 +85,9 @@ def make_recipe(mode: str, motion: Gaussian | None, *, seed: int) -> dict[str, A
 
 
 def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -> dict[str, Any]:
-    """The recipe of one image; "perspective-specific" looks for its class, and says in ``class`` which it found.
+    """The recipe of one image; "perspective-specific" uses the motion of its class and stores the class in ``class``.
 
-    Ours: an image of no class that was fitted gets the agnostic motion, and ``class`` is null.
+    Ours: an image whose class has no fitted motion gets the agnostic motion, and ``class`` is null.
     """
     if motion is None or mode != SPECIFIC:
         return make_recipe(mode, motion.agnostic.gaussian if motion else None, seed=seed)
@@ -97,7 +97,7 @@ def recipe_for(record: Record, mode: str, motion: Motion | None, *, seed: int) -
 
 
 def class_names(record: Record) -> Iterator[str]:
-    """What the record is of, surest first: a teacher's class, a person's, what it was searched for."""
+    """Class names of a record, the most reliable first: pseudo-label, label, queries."""
     for field in ("pseudo_class", "class_name", "queries", "query"):
         value = record.get(field)
         yield from value if isinstance(value, list) else [value] if value else []
@@ -113,27 +113,27 @@ def inflate_image(
     epoch: int = 0,
     draw: int = 0,
 ) -> np.ndarray:
-    """The clip of an image, as its recipe says (Eq. 2).
+    """The clip of an image (OmniSource Eq. 2).
 
     The same record, epoch, draw and clip shape give the same clip in any order, batch and process. ``omni inflate
-    --shards`` writes the clip of epoch 0, draw 0. A frame shown is ``frame_interval`` source frames from the one before
-    it, each of them one step: a 4x16 clip spans 64 source frames, and shows the 1st, 17th, 33rd and 49th.
+    --shards`` writes the clip of epoch 0, draw 0. Shown frames are ``frame_interval`` source frames apart, each of
+    which is one step: a 4x16 clip spans 64 source frames and shows the 1st, 17th, 33rd and 49th.
 
     Args:
         source: the image, open.
         record: its ``id`` and ``inflation`` are read.
         num_frames: T, frames of the clip.
-        frame_interval: source frames from one to the next.
+        frame_interval: source frames from one shown frame to the next.
         short_side: pixels of the clip; its shape is the image's.
-        epoch: each has motions of its own.
-        draw: how often the image was drawn before in this epoch; each has a motion of its own.
+        epoch: part of the key of the motion.
+        draw: how often the image was drawn before in this epoch; part of the key of the motion.
 
     Returns:
         (T, H, W, 3) uint8 RGB.
 
     Raises:
         MediaError: the image does not decode, or is a video.
-        InputError: no recipe, or not one of this version; names the record.
+        InputError: no recipe, or an invalid one; names the record.
     """
     aspect, shape = image_aspect(source), {"num_frames": num_frames, "frame_interval": frame_interval}
     path = draw_path(record, aspect=aspect, **shape, epoch=epoch, draw=draw)
@@ -143,18 +143,18 @@ def inflate_image(
 def draw_path(
     record: Record, *, aspect: float, num_frames: int, frame_interval: int, epoch: int = 0, draw: int = 0
 ) -> CameraPath:
-    """The camera's path over the image; see ``inflate_image``.
+    """The path of the camera over the image; see ``inflate_image``.
 
     Args:
         record: its ``id`` and ``inflation`` are read.
         aspect: width / height of the image.
         num_frames: T.
         frame_interval: source frames from one to the next.
-        epoch: each has motions of its own.
-        draw: each has a motion of its own.
+        epoch: part of the key of the motion.
+        draw: part of the key of the motion.
 
     Raises:
-        InputError: no recipe, or not one of this version; names the record.
+        InputError: no recipe, or an invalid one; names the record.
     """
     recipe = record.require("inflation")
     motion = recipe_motion(recipe, record.where)
@@ -172,10 +172,10 @@ def draw_path(
 
 
 def render_path(source: MediaSource, path: CameraPath, *, short_side: int) -> np.ndarray:
-    """The frames that a camera on ``path`` sees, (T, H, W, 3) uint8 RGB.
+    """The frames of a camera on ``path``, (T, H, W, 3) uint8 RGB.
 
-    The image is read at the size at which the crop has the pixels of the clip, so that nothing is resampled to
-    another scale; every frame is warped from it directly, and the last is as sharp as the second.
+    The image is read at the size at which the crop has the pixels of the clip, so the warp does not change the scale.
+    Every frame is warped from the image, so the last is as sharp as the second.
 
     Raises:
         MediaError: the image does not decode.
@@ -188,10 +188,10 @@ def render_path(source: MediaSource, path: CameraPath, *, short_side: int) -> np
 
 
 def warp_image(image: np.ndarray, views: np.ndarray, *, height: int, width: int, aspect: float) -> np.ndarray:
-    """What each frame sees, each warped from the image itself.
+    """Frames warped from an image.
 
-    A border cannot show, as the views stay on the image. Only between its outermost pixel centres and its edge is
-    there nothing to interpolate with; there the outermost pixels go on, as in any resizing.
+    The views stay on the image, so no border shows. Between its outermost pixel centres and its edge, the outermost
+    pixels are repeated, as in resizing.
 
     Args:
         image: (H, W, 3) uint8, of any size.
@@ -208,11 +208,11 @@ def warp_image(image: np.ndarray, views: np.ndarray, *, height: int, width: int,
     frames = np.empty((len(views), height, width, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moves = (np.diff(matrices, axis=0) != 0).any(axis=(1, 2)).tolist()
-    for place, (matrix, is_new) in enumerate(zip(matrices, [True, *moves], strict=True)):
+    for index, (matrix, is_new) in enumerate(zip(matrices, [True, *moves], strict=True)):
         if is_new:
-            cv2.warpPerspective(image, matrix, (width, height), frames[place], flags, cv2.BORDER_REPLICATE)
+            cv2.warpPerspective(image, matrix, (width, height), frames[index], flags, cv2.BORDER_REPLICATE)
         else:
-            frames[place] = frames[place - 1]  # standing still
+            frames[index] = frames[index - 1]
     return frames
 
 
@@ -228,10 +228,10 @@ def draw_steps(mode: str, motion: Gaussian, num_steps: int, rng: np.random.Gener
 def try_paths(
     mode: str, motion: Gaussian, *, num_frames: int, frame_interval: int, num_clips: int = 500, aspect: float = 4 / 3
 ) -> np.ndarray:
-    """What crops the clips of a motion need, before anything is drawn again: to see how strong it is.
+    """The crops of random clips of a motion, a measure of its strength.
 
     Returns:
-        (num_clips,) sides of the crop as a share of the image's; under 0.6 a draw would be drawn again.
+        (num_clips,) sides of the crop as a share of the image's; a draw under 0.6 would be drawn again.
     """
     if mode in TRANSLATIONS:
         motion = motion.part(TRANSLATION)
@@ -249,14 +249,14 @@ def image_aspect(source: MediaSource) -> float:
 
 
 def recipe_motion(recipe: Mapping[str, Any], where: str) -> Gaussian | None:
-    """The distribution in a recipe; None stands still.
+    """The distribution in a recipe; None for a still image.
 
     Args:
         recipe: the field ``inflation``.
         where: names the record in errors.
 
     Raises:
-        InputError: not a recipe of this version.
+        InputError: an invalid recipe.
     """
     mode = recipe.get("mode")
     if mode == "still":
@@ -273,11 +273,11 @@ def recipe_motion(recipe: Mapping[str, Any], where: str) -> Gaussian | None:
         raise InputError(f"{where}: inflation: mode {mode!r} needs {expected}") from None
 
 
-@lru_cache(maxsize=1024)  # the records of a stream share one, or one a class
+@lru_cache(maxsize=1024)  # the records of a stream share one, or one per class
 def _gaussian(mean: tuple[float, ...], lower: tuple[float, ...], size: int) -> Gaussian:
     covariance = np.zeros((size, size))
     covariance[np.tril_indices(size)] = np.array(lower, np.float64)
-    if len(lower) < size:  # one number would have been broadcast
+    if len(lower) < size:  # a single number was broadcast
         raise ValueError(lower)
     return Gaussian(np.array(mean, np.float64).reshape(size), covariance + np.tril(covariance, -1).T)
 
@@ -288,7 +288,7 @@ def _stay(num_frames: int) -> np.ndarray:
 
 
 def _to_pixels(height: int, width: int, aspect: float) -> np.ndarray:
-    """(3, 3) from normalised coordinates to pixels whose centres are whole numbers, edges on edges as in resizing."""
+    """(3, 3) from normalised coordinates to pixels whose centres are whole numbers; edges map to edges."""
     across, down = max(aspect, 1.0), max(1 / aspect, 1.0)
     return np.array([[width / 2 / across, 0, (width - 1) / 2], [0, height / 2 / down, (height - 1) / 2], [0, 0, 1]])
 

@@ -1,8 +1,8 @@
 """Homographies of camera motion: parameters, the Gaussian over them, the crop of a clip (OmniSource Sec. 3.5, Eq. 2).
 
-A step H takes points of one frame to where they are in the next. Coordinates are free of resolution: the short side of
-the frame is [-1, 1], the centre is 0, y points down. With h33 = 1 a step has eight parameters, row by row:
-h11, h12, h13, h21, h22, h23, h31, h32; standing still is (1, 0, 0, 0, 1, 0, 0, 0).
+A step H maps points of one frame to the next frame. Coordinates do not depend on the resolution: the short side of the
+frame is [-1, 1], the centre is 0, y points down. With h33 = 1 a step has eight parameters, row by row:
+h11, h12, h13, h21, h22, h23, h31, h32; no motion is (1, 0, 0, 0, 1, 0, 0, 0).
 """
 
 from dataclasses import dataclass
@@ -32,27 +32,27 @@ class Gaussian:
     mean: np.ndarray
     covariance: np.ndarray
 
-    def part(self, places: list[int]) -> "Gaussian":
-        """The distribution of some of the parameters alone."""
-        return Gaussian(self.mean[places], self.covariance[np.ix_(places, places)])
+    def part(self, indices: list[int]) -> "Gaussian":
+        """The marginal distribution of some of the parameters."""
+        return Gaussian(self.mean[indices], self.covariance[np.ix_(indices, indices)])
 
     def draw(self, num_draws: int, rng: np.random.Generator) -> np.ndarray:
-        """(num_draws, D) independent draws; fewer draws are the first of more."""
+        """(num_draws, D) independent draws; a smaller number gives the first of a larger one."""
         normal = rng.standard_normal((num_draws, len(self.mean)))
-        # not a matrix product: its last bit depends on how many rows there are
+        # Not a matrix product, because its last bit depends on the number of rows.
         drawn: np.ndarray = self.mean + (normal[:, :, None] * self._root).sum(axis=1)
         return drawn
 
     @cached_property
     def _root(self) -> np.ndarray:
-        """Ours: the symmetric root of Σ. It is unique, so every linear algebra library draws the same."""
+        """Ours: the symmetric root of Σ. It is unique, so draws do not depend on the linear algebra library."""
         values, vectors = np.linalg.eigh(self.covariance)
-        root: np.ndarray = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # rounding leaves some a little below 0
+        root: np.ndarray = (vectors * np.sqrt(values.clip(0))) @ vectors.T  # rounding makes some slightly negative
         return root
 
 
 class MomentSums:
-    """Sums from which the maximum-likelihood Gaussian follows; a few numbers, however many steps were seen.
+    """Sums that determine the maximum-likelihood Gaussian of any number of steps.
 
     Attributes:
         num_steps: steps added.
@@ -64,8 +64,8 @@ class MomentSums:
         self._products = np.zeros((NUM_PARAMETERS, NUM_PARAMETERS))
 
     def add(self, parameters: np.ndarray) -> Self:
-        """Take in (P, 8) parameters; P may be 0."""
-        # From standing still, near which they all lie: small numbers leave their squares enough digits.
+        """Add (P, 8) parameters; P may be 0."""
+        # Relative to no motion, near which all steps lie: squares of small numbers keep enough digits.
         deviations = parameters - STILL
         self.num_steps += len(deviations)
         self._sum += deviations.sum(axis=0)
@@ -73,7 +73,7 @@ class MomentSums:
         return self
 
     def gaussian(self) -> Gaussian:
-        """The maximum likelihood estimate: μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n. Raises ValueError: no step."""
+        """Estimate μ = Σh/n, Σ = Σ(h - μ)(h - μ)ᵀ/n (OmniSource Sec. 3.5). Raises ValueError without a step."""
         if not self.num_steps:
             raise ValueError("no step to estimate motion from")
         mean = self._sum / self.num_steps
@@ -95,7 +95,7 @@ def to_parameters(matrices: np.ndarray) -> np.ndarray:
 
 
 def compose(steps: np.ndarray, *, frame_interval: int = 1) -> np.ndarray:
-    """Where the first frame has gone by each frame that is shown: I, H_k ∘ … ∘ H_1, H_2k ∘ … ∘ H_1, … (Eq. 2).
+    """Maps from the first frame to each shown frame: I, H_k ∘ … ∘ H_1, H_2k ∘ … ∘ H_1, … (OmniSource Eq. 2).
 
     Paper: "starting from J_1 = I", so N frames are N - 1 steps apart.
 
@@ -107,8 +107,8 @@ def compose(steps: np.ndarray, *, frame_interval: int = 1) -> np.ndarray:
         (..., T, 3, 3) float64; the first is the identity.
     """
     jumps = to_matrices(steps).reshape(*steps.shape[:-2], -1, frame_interval, 3, 3)
-    with np.errstate(all="ignore"):  # a wild draw leaves numbers that ``place_crop`` refuses
-        while (count := jumps.shape[-3]) > 1:  # neighbours at once: H_2∘H_1, H_4∘H_3, …
+    with np.errstate(all="ignore"):  # extreme draws overflow; ``place_crop`` refuses them
+        while (count := jumps.shape[-3]) > 1:  # pairwise: H_2∘H_1, H_4∘H_3, …
             pairs = jumps[..., 1::2, :, :] @ jumps[..., : count - 1 : 2, :, :]
             jumps = np.concatenate([pairs, jumps[..., -1:, :, :]], axis=-3) if count % 2 else pairs
         path = np.empty((*jumps.shape[:-4], jumps.shape[-4] + 1, 3, 3))
@@ -119,26 +119,26 @@ def compose(steps: np.ndarray, *, frame_interval: int = 1) -> np.ndarray:
 
 
 def place_crop(path: np.ndarray, *, aspect: float) -> tuple[np.ndarray, np.ndarray]:
-    """The largest crop that shows no border in any frame of a clip, and what each frame sees of the image.
+    """The largest crop that shows no border in any frame of a clip, and the view of each frame on the image.
 
-    Ours: the crop has the shape of the image and plays the part of J_1: it is the frame that the motion is normalised
-    to, so that a clip moves as the videos did that the motion was fitted to. Frame i sees the points M_i⁻¹(frame) of
-    J_1's plane. They reach furthest at the four corners, as long as no corner is behind the camera; so the largest
-    crop follows from the corners of all frames alone. Where there is play, the crop stays near the centre.
+    Ours: the crop has the shape of the image and is J_1, the frame that the motion is normalised to, so a clip moves as
+    the videos that the motion was fitted on. Frame i shows the points M_i⁻¹(frame) of the plane of J_1. Their extremes
+    are the four corners if no corner is behind the camera, so the corners of all frames determine the largest crop. It
+    stays as near to the centre as possible.
 
     Args:
         path: (..., T, 3, 3) from ``compose``.
         aspect: width / height of the image.
 
     Returns:
-        scale: (...,) the crop's sides as a share of the image's, at most 1; 0 where one is mirrored or folds over.
-        views: (..., T, 3, 3) from a point of each frame to what it sees, both in the coordinates of this module;
-            meaningless where the scale is 0.
+        scale: (...,) the crop's sides as a share of the image's, at most 1; 0 if a frame is mirrored or folds over.
+        views: (..., T, 3, 3) from points of each frame to points of the image, in the coordinates of this module;
+            undefined if the scale is 0.
     """
     half = np.array([max(aspect, 1.0), max(1 / aspect, 1.0)])  # of the image: its short side is [-1, 1]
-    with np.errstate(all="ignore"):  # what overflows, or divides by nothing, is not good
+    with np.errstate(all="ignore"):  # overflow and division by 0 fail the checks below
         determinant = np.linalg.det(path)  # (..., T)
-        upright = (determinant > 0) & (determinant < np.inf)  # not true for nan either
+        upright = (determinant > 0) & (determinant < np.inf)  # False for nan
         if not upright.all():
             path = np.where(upright[..., None, None], path, _IDENTITY)
         backwards = np.linalg.inv(path)

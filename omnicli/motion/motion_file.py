@@ -1,9 +1,9 @@
-"""The motion file: what ``omni inflate --fit`` found out, as JSON that people can read.
+"""The motion file: the result of ``omni inflate --fit``, as readable JSON.
 
-format and version: "omni-motion", 1. parameters: their order; coordinates says in words what they mean. options: how it
-was fitted. left_out: pairs of frames without a homography, by why. agnostic: of all classes together, the number of
-videos and of pairs of frames, mean (8) and covariance (8 x 8). classes: the same for each class; too_few_pairs names
-those that have none, with their pairs.
+format and version: "omni-motion", 1. parameters: their order; coordinates: their meaning in words. options: of the fit.
+left_out: pairs of frames without a homography, by reason. agnostic: of all classes, the numbers of videos and of
+pairs of frames, mean (8) and covariance (8 x 8). classes: the same for each class; too_few_pairs: the pairs of classes
+without a distribution.
 """
 
 import json
@@ -27,13 +27,13 @@ from omnicli.streams.write.atomic import open_atomic
 FORMAT = "omni-motion"
 VERSION = 1
 COORDINATES = "x' ~ Hx from a frame to the next, h33 = 1; short side of the frame [-1, 1], centre 0, y down"
-MEAN_DIGITS, COVARIANCE_DIGITS = 12, 9  # significant ones
+MEAN_DIGITS, COVARIANCE_DIGITS = 12, 9  # significant digits
 EXPECTED = "expected a file of omni inflate --fit"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A distribution, and how much it was seen from."""
+    """A distribution, and the numbers of videos and of pairs of frames that it was fitted on."""
 
     gaussian: Gaussian
     num_videos: int
@@ -42,14 +42,14 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """What a motion file holds.
+    """The content of a motion file.
 
     Attributes:
         agnostic: of all classes together.
-        classes: by the name of the class, as it is written.
-        left_out: pairs of frames without a homography, by why.
-        too_few_pairs: classes that have no distribution, and their pairs.
-        options: how it was fitted.
+        classes: by class name, as written.
+        left_out: pairs of frames without a homography, by reason.
+        too_few_pairs: pairs of classes without a distribution.
+        options: of the fit.
     """
 
     agnostic: Fitted
@@ -59,7 +59,7 @@ class Motion:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def find_class(self, name: str) -> str | None:
-        """The class of that name in any spelling, or None."""
+        """The class with that name, in any spelling, or None."""
         return self._spelled.get(normalise_class(name))
 
     @cached_property
@@ -83,7 +83,7 @@ class _File(msgspec.Struct):
 
 
 def write_motion(path: Path, motion: Motion) -> None:
-    """Write the motion file, whole or not at all. Raises OutputError."""
+    """Write the motion file atomically. Raises OutputError."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -105,7 +105,7 @@ def read_motion(path: Path) -> Motion:
     """Read a motion file.
 
     Raises:
-        InputError: missing, no motion file, of another version, or numbers that are no distribution; names the file.
+        InputError: missing, not a motion file, of another version, or not a distribution; names the file.
     """
     try:
         content = msgspec.json.decode(path.read_bytes())
@@ -133,7 +133,7 @@ def read_motion(path: Path) -> Motion:
 
 
 def round_digits(numbers: np.ndarray, digits: int) -> list[float]:
-    """The numbers with so many significant digits.
+    """The numbers, rounded to ``digits`` significant digits.
 
     >>> round_digits(np.array([1.00012345678901, 1.23456789e-7]), 6)
     [1.00012, 1.23457e-07]
@@ -152,7 +152,7 @@ def _plain(fitted: Fitted) -> dict[str, Any]:
 
 
 def _fitted(part: _Distribution, where: str) -> Fitted:
-    """Raises InputError: not 8 and 8 x 8 numbers, or a matrix that is no covariance."""
+    """Raises InputError: not 8 and 8 x 8 numbers, or a matrix that is not a covariance."""
     size = NUM_PARAMETERS
     if len(part.mean) != size:
         raise InputError(f"{where}: mean of {len(part.mean)} numbers, expected {size}")

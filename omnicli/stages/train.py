@@ -3,7 +3,7 @@
     in    target records D_T; auxiliary records D_A,i, one list per source, with pseudo-labels; validation records
     out   one metric record per epoch and source, and a checkpoint
 
-Eq. 1, the step that is taken: ``training.loop.train_epoch``. Cross-dataset mixup: ``data.mixup``.
+The step of Eq. 1 is in ``training.loop.train_epoch``, mixup in ``data.mixup``.
 
 Batches: |B_T| : |B_A,1| : ... = ``ratio``; paper: "2:1 ~ 1:1 works reasonably well". Ours: the default is that of the
 released configurations, 1:1 for one auxiliary source and 2:1:...:1 for several.

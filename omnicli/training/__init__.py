@@ -1,1 +1,1 @@
-"""Everything with gradients: recipes, sampling, the objective (Eq. 1), the loop, resumable runs."""
+"""Everything with gradients: recipes, sampling, the objective (OmniSource Eq. 1), the loop, resumable runs."""

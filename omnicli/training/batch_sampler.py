@@ -65,7 +65,7 @@ class JointSampler:
     Attributes:
         sources: the target first.
         ratio: of their batch sizes, the target's first (``--ratio``).
-        alternate: one update per source batch, as in the released code, instead of one joint update (Eq. 1).
+        alternate: one update per source batch, as in the released code, instead of one joint update (OmniSource Eq. 1).
         seed: of every draw.
         stage: part of the key of every draw.
         multi_label: an example is trained on all of its classes at once, not on one of them.

@@ -1,11 +1,9 @@
-"""Several processes as one: together they take the step that one process would take on the whole batch.
+"""Data-parallel training: several processes take the step that one process would take on the whole batch.
 
-Ours: what ranks share is summed by hand, gradients in one flat buffer after the last backward pass, instead of through
-torch's DistributedDataParallel. A joint step is several forward passes and one update, and Eq. 1 divides by the samples
-of all ranks; DDP expects one backward for each forward, divides by the number of ranks, and waits for ever where one of
-them has nothing to look at. Here every rank makes the same calls in every step, whatever it was given, so that nothing
-can hang; the sum of the ranks' gradients is that of Eq. 1 by its linearity. The price: the exchange does not overlap
-with the backward pass.
+Ours: gradients are summed in one flat buffer after the last backward pass, not by torch's DistributedDataParallel. A
+joint step has several forward passes and one update, and OmniSource Eq. 1 is divided by the samples of all processes;
+DDP expects one backward pass per forward pass, divides by the number of processes, and hangs if one of them has no
+sample. Here every process makes the same calls in every step. The exchange does not overlap with the backward pass.
 """
 
 import contextlib
@@ -24,12 +22,12 @@ from omnicli.inference.device import pick_device
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(hours=1)  # for a rank that still reads; a rank that dies is noticed by torchrun
+PATIENCE = timedelta(hours=1)  # for a process that still reads; torchrun notices one that dies
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together; by default this one alone, for which every call is free.
+    """The processes that train together; by default this one alone, for which every call costs nothing.
 
     Attributes:
         rank: of this process.
@@ -43,11 +41,11 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """True for the one process that writes."""
+        """Whether this is the process that writes."""
         return self.rank == 0
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Each of the values summed over ranks, in float64."""
+        """Each value summed over processes, in float64."""
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -59,7 +57,7 @@ class World:
         return self.sum([value])[0]
 
     def gather(self, item: T) -> list[T]:
-        """Everyone's item, by rank."""
+        """The items of all processes, by rank."""
         if self.size == 1:
             return [item]
         items: list[T] = [item] * self.size
@@ -67,20 +65,20 @@ class World:
         return items
 
     def gather_rare(self, items: Sequence[T]) -> list[T]:
-        """Everyone's items, by rank; costs one small sum where nobody has any."""
+        """The items of all processes, by rank; costs one small sum if there are none."""
         if self.size == 1 or not self.sum([len(items)])[0]:
             return list(items)
         return [item for found in self.gather(list(items)) for item in found]
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Sum the gradients over ranks, and average what batch-norms in training have seen (Ours).
+        """Sum the gradients over processes, and average the running statistics of batch norms in training (Ours).
 
-        Afterwards gradients and statistics are the same bytes on every rank, so all ranks stay one model.
+        Afterwards both are the same bytes on every process, so all processes keep the same model.
         """
         if self.size == 1:
             return
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        statistics = list(_moving_statistics(model))
+        statistics = list(_running_statistics(model))
         tensors = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + statistics
         flat = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
         distributed.all_reduce(flat)
@@ -91,14 +89,14 @@ class World:
             statistic.copy_(part.view(statistic.shape) / self.size)
 
 
-def _moving_statistics(model: nn.Module) -> Iterator[Tensor]:
+def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             yield from (tensor for tensor in (module.running_mean, module.running_var) if tensor is not None)
 
 
 def local_share(num_cores: int, environment: Mapping[str, str] | None = None) -> int:
-    """Cores of this process where torchrun starts several on one machine.
+    """Cores per process if torchrun starts several processes on one machine.
 
     >>> local_share(16, {"LOCAL_WORLD_SIZE": "8"}), local_share(16, {})
     (2, 16)
@@ -109,7 +107,7 @@ def local_share(num_cores: int, environment: Mapping[str, str] | None = None) ->
 
 @contextlib.contextmanager
 def join_world(device_name: str) -> Iterator[World]:
-    """The processes that torchrun started, joined by NCCL on GPUs, one each, and by gloo on CPUs; else this one alone.
+    """Join the processes that torchrun started, by NCCL with one GPU each or by gloo on CPUs; else use this one alone.
 
     Args:
         device_name: ``auto``, ``cpu``, ``cuda``; ``cuda:N`` for one process only.
@@ -128,8 +126,8 @@ def join_world(device_name: str) -> Iterator[World]:
         device = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    # An optimiser imports this when it is made. Imported while there is a group, it holds on to the group, and threads
-    # that outlive the group now and then abort a process that exits ("terminate called without an active exception").
+    # The first optimizer imports this. If a process group exists by then, its threads outlive the group and sometimes
+    # abort a process that exits ("terminate called without an active exception").
     importlib.import_module("torch._dynamo")
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:

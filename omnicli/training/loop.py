@@ -13,7 +13,7 @@ from omnicli.errors import Interrupted, OmniError
 from omnicli.training.objective import Objective, SourceLoss
 from omnicli.training.trainer import Metrics, SourceMetrics, TrainingRun
 
-CLIP_NORM = 40.0  # of mmaction2's configurations
+CLIP_NORM = 40.0  # of the released mmaction configurations
 
 
 class TrainingDiverged(OmniError):
@@ -85,9 +85,9 @@ def train_epoch(
 ) -> bool:
     """Take the remaining steps of the current epoch.
 
-    Eq. 1 is the cross-entropy summed over B_T and every B_A,i. Ours: divided by the number of samples, with a learning
-    rate that is scaled with that number, which is the same step. One forward pass per source, so each has its own batch
-    statistics, and one backward pass after each, so the activations of only one pass are in memory.
+    OmniSource Eq. 1 is the cross-entropy summed over B_T and every B_A,i. Ours: divided by the number of samples, with
+    a learning rate that is scaled with that number, which is the same step. One forward pass per source, so each has
+    its own batch statistics; a backward pass after each, so the activations of only one pass are in memory.
 
     Args:
         run: its model is in training mode afterwards.
@@ -114,7 +114,8 @@ def train_epoch(
                 losses.append(loss := objective(inputs.logits, part))  # one forward pass per source
                 if not math.isfinite(loss.value):
                     break
-                (loss.mean * (loss.num_clips / num_clips)).backward()  # type: ignore[no-untyped-call]  # Eq. 1
+                share = loss.num_clips / num_clips  # OmniSource Eq. 1 sums over samples; Ours: divided by their number
+                (loss.mean * share).backward()  # type: ignore[no-untyped-call]
             _count(run, losses)
             world.sum_gradients(model)
             _check_norm(nn.utils.clip_grad_norm_(run.trained_parameters, clip_norm), run, batch)

@@ -10,11 +10,11 @@ from torch.nn import functional
 def cross_entropy(
     logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: Literal["mean", "sum", "none"] = "mean"
 ) -> Tensor:
-    """Cross-entropy in float32, or in the float64 of the logits, whatever the precision of the forward pass.
+    """Cross-entropy in float32 (in float64 if the logits are), whatever the precision of the forward pass.
 
     Args:
         logits: (N, K).
-        labels: (N,) class indices, or (N, K) probabilities (what mixup makes).
+        labels: (N,) class indices, or (N, K) probabilities, as after mixup.
         label_smoothing: share of the label's mass that is spread evenly over all classes, in [0, 1).
         reduction: over the N samples.
 
@@ -24,20 +24,20 @@ def cross_entropy(
     return functional.cross_entropy(_wide(logits), labels, label_smoothing=label_smoothing, reduction=reduction)
 
 
-def binary_cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy of a sigmoid for each class: samples that show several classes, or none.
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of one sigmoid per class, for samples of several classes or none.
 
     Ours: the mean over classes, as in the released code's head.
 
     Args:
         logits: (N, K).
-        wanted: (N, K) in [0, 1].
+        labels: (N, K) in [0, 1].
 
     Returns:
         (), the mean over samples.
     """
     wide = _wide(logits)
-    return functional.binary_cross_entropy_with_logits(wide, wanted.to(wide.dtype))
+    return functional.binary_cross_entropy_with_logits(wide, labels.to(wide.dtype))
 
 
 def _wide(logits: Tensor) -> Tensor:

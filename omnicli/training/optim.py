@@ -1,4 +1,4 @@
-"""SGD with groups, and learning rates over time (CHECKPOINTS section 5)."""
+"""SGD with parameter groups, and learning rate schedules."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Schedule:
-    """A factor on the learning rate for every moment of training.
+    """A factor on the learning rate over the epochs.
 
-    Ours: a cosine begins where the warm-up ends, at its full height; the papers say of both only how long they are.
+    Ours: a cosine begins at factor 1 where the warm-up ends; the papers give only the lengths of both.
 
     Attributes:
         kind: ``step`` (x 0.1 at each milestone), ``cosine`` (to 0), or ``constant``.
-        epochs: of the whole training, warm-up included.
+        epochs: of the whole training, including the warm-up.
         milestones: epochs, for ``step``.
-        warmup_epochs: linear rise at the start.
-        warmup_from: factor the rise begins at.
+        warmup_epochs: length of the linear warm-up.
+        warmup_from: factor at its start.
     """
 
     kind: Literal["step", "cosine", "constant"]
@@ -49,7 +49,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that share a learning rate, relative to the training's, and a weight decay."""
+    """Parameters that share a weight decay and a factor on the learning rate."""
 
     parameters: Sequence[nn.Parameter]
     lr_scale: float
@@ -57,7 +57,7 @@ class ParameterGroup:
 
 
 def make_sgd(groups: Sequence[ParameterGroup]) -> torch.optim.SGD:
-    """SGD with momentum 0.9; parameters that need no gradient, and groups left empty by that, are left out."""
+    """SGD with momentum 0.9; omits parameters that need no gradient, and then empty groups."""
     rows = [
         {
             "params": [parameter for parameter in group.parameters if parameter.requires_grad],
@@ -70,13 +70,13 @@ def make_sgd(groups: Sequence[ParameterGroup]) -> torch.optim.SGD:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group, scaled by its own factor."""
+    """Set the learning rate of every group, times its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
 
 
 def scaled_lr(lr: float, *, batch_size: int, reference_batch_size: int) -> float:
-    """Linear scaling: the learning rate for a batch other than the one it was given for.
+    """The learning rate for another batch size, by linear scaling.
 
     >>> scaled_lr(0.01, batch_size=32, reference_batch_size=256)
     0.00125

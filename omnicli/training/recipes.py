@@ -1,10 +1,12 @@
-"""Settings by name: the paper's (CHECKPOINTS section 5), and ours for few clips. ``--recipe NAME`` fills what is unset.
+"""Training settings by name, for ``--recipe NAME``; explicit options take precedence.
+
+Sources: the released mmaction configurations of OmniSource, IG-65M, and ours for few clips.
 
 | name | expected on the real data (top-1/top-5) | cost |
 |---|---|---|
 | few-clips | Ours, the default, backbone frozen: 6 UCF-101 actions, 55 clips: 0.93 | a minute on two cores |
 | few-clips-finetune | Ours, the default with --freeze batch-norm: 0.92 | minutes on two cores |
-| few-clips-scratch | Ours, the default with --init scratch: for tests and made data | seconds to minutes |
+| few-clips-scratch | Ours, the default with --init scratch: for tests and synthetic data | seconds to minutes |
 | tsn-r50-3seg | Kinetics-400 70.6/89.4, with OmniSource 73.6/91.0 | 100 epochs, days on 8 GPUs |
 | tsn-efficientnet_b4-3seg | Kinetics-400 73.3/91.0, with OmniSource 75.2/92.0 | 100 epochs, days on 8 GPUs |
 | minikinetics-tsn-8seg | MiniKinetics-200 77.4, with all web data 81.3 | 100 epochs, a day on 8 GPUs |
@@ -15,9 +17,9 @@
 | r2plus1d-34 | Kinetics-400 in IG-65M, 8 frames; needs IG-65M weights | 58 epochs |
 | r2plus1d-34-32 | Kinetics-400 79.6/94.2 (fully convolutional); needs IG-65M weights | 58 epochs |
 
-The 3D rows take days to weeks on 8 GPUs (R(2+1)D: 64); the papers give no times. A learning rate is for the whole
-batch, batch x 8 GPUs (R(2+1)D: x 64), and scaled linearly to the batch at hand. For IG-65M weights pre-trained on fewer
-than 10 M videos the paper takes ten times the rate at 8 frames: ``--lr``.
+The 3D rows take days to weeks on 8 GPUs (R(2+1)D: 64); the papers give no times. A learning rate is that of the whole
+batch, batch x 8 GPUs (R(2+1)D: x 64), and is scaled linearly to the actual batch. For weights pre-trained on fewer than
+10 M videos, IG-65M uses ten times the learning rate at 8 frames: ``--lr``.
 """
 
 from dataclasses import dataclass, replace
@@ -35,32 +37,32 @@ class TeacherRecipe:
     """How a teacher is trained; SGD with momentum 0.9, gradient norm clipped at 40.
 
     Attributes:
-        model: architecture, or None where any will do.
-        init: ``scratch``, ``imagenet`` or a file of weights.
-        num_segments: snippets of a training clip of a 2D model; None is the architecture's own, 3 for TSN, 8 for TSM.
-        num_frames: of a clip of a 3D model; None is the architecture's own.
-        frame_interval: from one of them to the next; None is the architecture's own.
-        short_side: pixels, or None for the backbone's own.
-        crop_size: pixels, or None for the backbone's own.
+        model: architecture; None in recipes for any architecture.
+        init: ``scratch``, ``imagenet`` or a path of weights.
+        num_segments: snippets per clip of a 2D model; None is the architecture's default, 3 for TSN, 8 for TSM.
+        num_frames: frames per clip of a 3D model; None is the architecture's default.
+        frame_interval: source frames between them; None is the architecture's default.
+        short_side: pixels; None is the backbone's default.
+        crop_size: pixels; None is the backbone's default.
         crop: how the training crop is drawn.
-        min_area: smallest share of the image that a random-resized crop takes.
+        min_area: smallest share of the image in a random-resized crop.
         epochs: passes over the target.
-        batch_size: clips of one step.
-        reference_batch_size: the batch ``lr`` is meant for; another scales it linearly (Ours). 0: the one at hand.
+        batch_size: target clips per step.
+        reference_batch_size: the batch size of ``lr``, which is scaled linearly to another (Ours); 0 disables scaling.
         lr: of the classifier.
-        backbone_lr_scale: the backbone's learning rate, relative to ``lr``.
+        backbone_lr_scale: factor on ``lr`` for the backbone.
         schedule: of the learning rate.
         milestones: epochs, for ``step``.
-        warmup_epochs: linear rise from a tenth.
+        warmup_epochs: linear warm-up from a tenth of ``lr``.
         weight_decay: L2 on all weights.
-        classifier_prior: more weight decay on the classifier: this over the number of clips, at most 0.2. That is L2
-            logistic regression with C = 1 / classifier_prior, a prior that fades as clips grow.
-        dropout: before the classifier; None is the architecture's own, 0.4 for TSN and 0.5 for others.
+        classifier_prior: additional weight decay of the classifier: this over the number of clips, at most 0.2. It is
+            L2 logistic regression with C = 1 / classifier_prior.
+        dropout: before the classifier; None is the architecture's default, 0.4 for TSN and 0.5 for others.
         label_smoothing: share of the label that is spread over all classes.
-        mixup_alpha: of intra-dataset mixup (Sec. 3.6); 0 is none.
-        freeze: what of the backbone stays as it was loaded.
-        probe_epochs: first the classifier alone is trained for so long, on the frozen backbone (Ours).
-        probe_lr: its learning rate then.
+        mixup_alpha: of mixup (OmniSource Sec. 3.6); 0 disables it.
+        freeze: the backbone parameters that are not trained.
+        probe_epochs: epochs that first train the classifier alone, on the frozen backbone (Ours).
+        probe_lr: the learning rate of these epochs.
     """
 
     model: str | None = None
@@ -92,20 +94,20 @@ class TeacherRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentRecipe(TeacherRecipe):
-    """How a student is trained on the target and web data (Sec. 3.6).
+    """How a student is trained on the target and auxiliary sources (OmniSource Sec. 3.6).
 
     Attributes:
-        ratio: of the mini-batches, the target's first; () is 1:1 for one web source, 2:1:...:1 for several.
-        alternate: one update a source batch, as the released runner does, instead of one for all (Eq. 1).
-        auxiliary_batch_sizes: of each web source, for ``alternate``; () is the target's.
-        auxiliary_label: the field that says what a web record shows.
-        soft_labels: teach the teacher's best scores instead of its one class.
-        mixup: inside each source, or across target and web data.
-        multi_label: a sigmoid for each class instead of one softmax.
-        ema: decay of the averaged weights, which are then the result; 0 keeps none.
-        num_passes: forward passes that a batch is cut into.
-        snippets: positive and negative snippets of a segmented video (Sec. 3.5); () is 1:2, or as near to it as the
-            number of segments allows.
+        ratio: of the batch sizes, the target's first; () is 1:1 for one auxiliary source, 2:1:...:1 for several.
+        alternate: one update per source batch, as in the released code, instead of one for all (OmniSource Eq. 1).
+        auxiliary_batch_sizes: of each auxiliary source, for ``alternate``; () is the target's.
+        auxiliary_label: the field with the label of an auxiliary record.
+        soft_labels: use the teacher's best scores as soft labels instead of its best class.
+        mixup: within each source, or across target and auxiliary sources.
+        multi_label: one sigmoid per class instead of one softmax.
+        ema: decay of the averaged weights, which are then the result; 0 disables averaging.
+        num_passes: forward passes per source batch.
+        snippets: positive and negative snippets of a segmented video (OmniSource Sec. 3.5); () is 1:2, or as near to it
+            as the number of segments allows.
     """
 
     ratio: tuple[int, ...] = ()
@@ -155,7 +157,7 @@ SLOW_ONLY = TeacherRecipe(
     schedule="cosine",
     milestones=(),
 )
-# from IG-65M: a small learning rate after a long warm-up
+# From IG-65M: a small learning rate after a long warm-up.
 IR_CSN = TeacherRecipe(
     model="ircsn-r152",
     dropout=0.5,
@@ -217,10 +219,10 @@ TEACHER_RECIPES = {
 
 
 def default_teacher_recipe(*, init: str | None, freeze: str | None) -> str:
-    """The recipe where none is named.
+    """The default recipe.
 
-    Ours: a classifier on a frozen backbone ranks web media better than a fine-tuned backbone where clips are few, and
-    a few clips cannot re-estimate batch-norm; without pretrained weights all of the model has to move.
+    Ours: with few clips, a classifier on a frozen backbone ranks web media better than a fine-tuned backbone, and batch
+    norm cannot be re-estimated; without pretrained weights the whole model is trained.
 
     >>> default_teacher_recipe(init="scratch", freeze=None)
     'few-clips-scratch'

@@ -1,4 +1,4 @@
-"""A temperature, so that a confidence of 0.9 is right nine times out of ten."""
+"""Temperature scaling, so that a confidence of 0.9 is correct nine times out of ten (Guo et al., 2017)."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ NUM_HALVINGS = 60
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature T in [0.5, 5] with the smallest negative log-likelihood of softmax(logits / T).
 
-    Ours: the paper applies none. The likelihood is convex in 1/T, so its slope is bisected.
+    Ours: OmniSource applies none. The likelihood is convex in 1/T, so its slope is bisected.
 
     Args:
-        logits: (N, K), of clips the model was not trained on, N >= 1.
+        logits: (N, K), of clips that the model was not trained on, N >= 1.
         labels: (N,) class indices.
     """
     wide = logits.astype(np.float64)
