@@ -26,7 +26,7 @@ def open_baseline(baseline: ScoreSet) -> Iterator[Callable[[Record], np.ndarray]
             at = baseline.rows.get(name)
             if at is None:
                 raise InputError(
-                    f"{baseline.name}: no scores for id {name!r} of {record.where}; a baseline has scores of the same records"
+                    f"{baseline.name}: no scores for id {name!r} of {record.where}; a baseline needs the same records"
                 )
             if not same_labels(at.label, record["label"]):
                 raise InputError(

@@ -43,7 +43,7 @@ def test_each_record_gets_the_bits_that_were_stored_under_its_id_in_whichever_sh
 @pytest.mark.parametrize(
     ("record", "says"),
     [
-        (asked("d", 0), r"{}: no scores for id 'd' of val\.jsonl:4; a baseline has scores of the same records$"),
+        (asked("d", 0), r"{}: no scores for id 'd' of val\.jsonl:4; a baseline needs the same records$"),
         (asked("a", 1), r"{}/00000\.h5:1: id 'a' has label 0, but 1 at val\.jsonl:4$"),
         (asked("c", [1]), r"{}/00001\.h5:1: id 'c' has label \[0, 1\], but \[1\] at val\.jsonl:4$"),
     ],

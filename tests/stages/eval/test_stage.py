@@ -202,7 +202,7 @@ def test_a_record_that_the_baseline_lacks_stops_unless_it_is_unreadable_too(tmp_
     rows = drawn(8, 3, skill=0.1)
     baseline = stored(tmp_path, judge(rows)[0])
     with pytest.raises(
-        InputError, match=rf"^{tmp_path}: no scores for id '3' of v\.jsonl:4; a baseline judges the same"
+        InputError, match=rf"^{tmp_path}: no scores for id '3' of v\.jsonl:4; a baseline needs the same records"
     ):
         judge([*rows, rows[0]], baseline=baseline)
     assert judge([*rows, {"label": 0, "bad": 1}], baseline=baseline)[1]["baseline"]["num_left_out"] == 0
