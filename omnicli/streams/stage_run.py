@@ -203,14 +203,8 @@ class StageRun:
     def _save(self, *, finished: bool) -> None:
         if self._journal is None:
             return
-        shards = self._shards.num_closed if self._shards else 0
-        self._journal.save(
-            consumed=self._next,
-            digest=self._digest_so_far(),
-            shards=shards,
-            counters=self.counters,
-            finished=finished,
-        )
+        shards, digest = self._shards.num_closed if self._shards else 0, self._digest_so_far()
+        self._journal.save(consumed=self._next, digest=digest, shards=shards, counters=self.counters, finished=finished)
         self._saved_at = time.monotonic()
 
     def _forget_digests(self) -> None:

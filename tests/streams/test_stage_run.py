@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnicli.errors import OmniError
-from omnicli.streams import stage_run as flow_module
+from omnicli.streams import stage_run
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.stage_run import StageRun
@@ -46,16 +46,16 @@ def keep_all(stream, on_drop):
     yield from stream
 
 
-def make_flow(**options):
+def make_run(**options):
     return StageRun(kept=Lines(), rejects=Lines(), **options)
 
 
 def test_kept_and_rejected_add_up_to_what_was_read():
-    flow = make_flow()
-    flow.run(keep_even, records("abcde"))
-    assert flow.counters == Counter({"in": 5, "kept": 3, "out": 3, "rejected: odd": 2})
-    assert flow._kept.lines == [b'{"id":"a"}\n', b'{"id":"c"}\n', b'{"id":"e"}\n']
-    assert flow._rejects.lines == [b'{"id":"b","reason":"odd"}\n', b'{"id":"d","reason":"odd"}\n']
+    run = make_run()
+    run.run(keep_even, records("abcde"))
+    assert run.counters == Counter({"in": 5, "kept": 3, "out": 3, "rejected: odd": 2})
+    assert run._kept.lines == [b'{"id":"a"}\n', b'{"id":"c"}\n', b'{"id":"e"}\n']
+    assert run._rejects.lines == [b'{"id":"b","reason":"odd"}\n', b'{"id":"d","reason":"odd"}\n']
 
 
 def loses_one(stream, on_drop):
@@ -87,7 +87,7 @@ def loses_the_last(stream, on_drop):
 @pytest.mark.parametrize("stage", [loses_one, repeats_one, swaps_two, drops_what_it_kept, loses_the_last])
 def test_a_stage_that_loses_repeats_or_moves_a_record_is_found_out(stage):
     with pytest.raises(RuntimeError):
-        make_flow().run(stage, records("abcd"))
+        make_run().run(stage, records("abcd"))
 
 
 def cuts_in_two(stream, on_drop):
@@ -100,20 +100,20 @@ def cuts_in_two(stream, on_drop):
 
 
 def test_pieces_of_one_record_count_once():
-    flow = make_flow(pieces=True)
-    flow.run(cuts_in_two, records("abc"))
-    assert flow.counters == Counter({"in": 3, "kept": 2, "out": 4, "rejected: no positive": 1})
+    run = make_run(pieces=True)
+    run.run(cuts_in_two, records("abc"))
+    assert run.counters == Counter({"in": 3, "kept": 2, "out": 4, "rejected: no positive": 1})
 
 
 @given(st.lists(st.sampled_from(["good", "bad"]), max_size=20), st.integers(0, 5))
 def test_what_the_reader_drops_ahead_of_the_stage_leaves_in_its_place(kinds, read_ahead):
     """The reader runs ahead of the stage; rejects still come in input order."""
-    flow = make_flow()
+    run = make_run()
 
     def read():
         for record, kind in zip(records([str(i) for i in range(len(kinds))]), kinds, strict=True):
             if kind == "bad":
-                flow.reject_early(record, "unreadable: empty file")
+                run.reject_early(record, "unreadable: empty file")
             else:
                 yield record
 
@@ -125,11 +125,11 @@ def test_what_the_reader_drops_ahead_of_the_stage_leaves_in_its_place(kinds, rea
                 yield waiting.pop(0)
         yield from waiting
 
-    flow.run(lagging, read())
+    run.run(lagging, read())
     expected = [b'{"id":"%d","reason":"unreadable: empty file"}\n' % i for i, kind in enumerate(kinds) if kind == "bad"]
-    assert flow._rejects.lines == expected
-    assert flow.counters["unreadable"] == len(expected)
-    assert flow.counters["in"] == len(kinds)
+    assert run._rejects.lines == expected
+    assert run.counters["unreadable"] == len(expected)
+    assert run.counters["in"] == len(kinds)
 
 
 class Killed(Exception):
@@ -140,7 +140,7 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
     """Run, killed after each of ``kills`` further events, until it ends; a fresh process each time."""
     for kill_after in [*kills, None]:
         journal = Journal.open(folder / "out.jsonl", rejects=folder / "rejects.jsonl", options={}, resume=True)
-        flow = StageRun(kept=journal.kept, rejects=journal.rejects, journal=journal, pieces=pieces)
+        run = StageRun(kept=journal.kept, rejects=journal.rejects, journal=journal, pieces=pieces)
         events = count()
 
         def killed(stream, on_drop, kill_after=kill_after, events=events):
@@ -150,13 +150,13 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
                 yield record
 
         try:
-            flow.run(killed, records([str(i) for i in range(num_records)]))
+            run.run(killed, records([str(i) for i in range(num_records)]))
         except Killed:
             journal.kept.write(b"half a li")  # what a killed process may leave
             journal.close()
             continue
         journal.publish()
-    return (folder / "out.jsonl").read_bytes(), (folder / "rejects.jsonl").read_bytes(), flow.counters
+    return (folder / "out.jsonl").read_bytes(), (folder / "rejects.jsonl").read_bytes(), run.counters
 
 
 @settings(max_examples=20)  # each saves, with two fsyncs, many times
@@ -165,19 +165,19 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes_and_counts(
     tmp_path_factory, stage, pieces, kills, num_records
 ):
-    save_sec, flow_module.SAVE_SEC = flow_module.SAVE_SEC, 0.0
+    save_sec, stage_run.SAVE_SEC = stage_run.SAVE_SEC, 0.0
     try:
         whole = run_killed_and_resumed(tmp_path_factory.mktemp("whole"), stage, [], num_records, pieces=pieces)
         broken = run_killed_and_resumed(tmp_path_factory.mktemp("broken"), stage, kills, num_records, pieces=pieces)
     finally:
-        flow_module.SAVE_SEC = save_sec
+        stage_run.SAVE_SEC = save_sec
     assert broken == whole
 
 
 @pytest.mark.parametrize("changed", [["a", "x", "c"], ["b", "a", "c"], ["a"], ["a", "b", "b", "c"][1:]])
 def test_another_input_is_refused(tmp_path, monkeypatch, changed):
     """Renamed, reordered, shortened or shifted: the digest of what was read differs."""
-    monkeypatch.setattr(flow_module, "SAVE_SEC", 0.0)
+    monkeypatch.setattr(stage_run, "SAVE_SEC", 0.0)
     journal = Journal.open(tmp_path / "out", rejects=None, options={}, resume=True)
 
     def dies_at_the_end(stream, on_drop):
@@ -210,7 +210,7 @@ def test_no_line_goes_out_before_the_shard_it_names_can_be_read(tmp_path, keep_p
     shards = ShardWriter(
         tmp_path, stage="pack", kind="frames", provenance={}, rows_per_shard=2, keep_paths=keep_paths
     )  # fmt: skip
-    flow = make_flow(shards=shards)
+    run = make_run(shards=shards)
     seen = []
 
     def stage(stream, on_drop):
@@ -219,8 +219,8 @@ def test_no_line_goes_out_before_the_shard_it_names_can_be_read(tmp_path, keep_p
             if record["id"] != "u":
                 made.arrays = {"frames": [b"jpeg"]}
             yield made
-            seen.append(len(flow._kept.lines))
+            seen.append(len(run._kept.lines))
 
-    flow.run(stage, records("uabuacu"))
+    run.run(stage, records("uabuacu"))
     assert seen == ([1, 2, 3, 4, 5, 6, 7] if keep_paths else [1, 1, 3, 4, 4, 6, 7])
-    assert [line.split(b'"')[3] for line in flow._kept.lines] == [b"u", b"a", b"b", b"u", b"a", b"c", b"u"]
+    assert [line.split(b'"')[3] for line in run._kept.lines] == [b"u", b"a", b"b", b"u", b"a", b"c", b"u"]

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from omnicli.errors import InputError, MediaError
@@ -176,7 +177,7 @@ class Reader:
         if first is None:
             return
         start = next(line.strip() for line in first.lines if line.strip())
-        again = _prepend(first, batches)
+        again = chain([first], batches)
         if start.startswith(b"{") and self.list_format is None:
             yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
@@ -245,11 +246,6 @@ def _with_id(record: Record) -> Record:
 def _may_be_stream(head: bytes) -> bool:
     """True for text, tars, shards and compressed files of any name."""
     return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)
-
-
-def _prepend(first: Lines, rest: Iterator[Lines]) -> Iterator[Lines]:
-    yield first
-    yield from rest
 
 
 @contextlib.contextmanager

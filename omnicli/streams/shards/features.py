@@ -70,7 +70,7 @@ def check_backbone(
 
 
 def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | None], signature: str) -> bool:
-    """True for features of this backbone; shards of older versions store ``looks`` only in part."""
+    """True for features of this backbone. Shards of older versions store only a part of its signature."""
     made_with = _weights_digest(attributes)
     if made_with not in digests:
         return False

@@ -21,6 +21,7 @@ from omnicli.streams.read.file_records import escaped_name
 from omnicli.streams.read.folder import walk_files
 from omnicli.streams.shards.ownership import find_shards
 from omnicli.streams.write.atomic import named_errors, open_atomic
+from omnicli.streams.write.resume import changed_options
 
 READ_BYTES = 1 << 20
 
@@ -115,11 +116,7 @@ def is_done(job: Job, options: Mapping[str, Any]) -> bool:
         return False
     if not job.out.exists():
         return False
-    ours = msgspec.json.decode(msgspec.json.encode(dict(options)))
-    theirs = marker.get("options", {})
-    changed = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    if changed:
-        what = ", ".join(f"{key} {theirs.get(key)!r} then, {ours.get(key)!r} now" for key in changed)
+    if what := changed_options(marker.get("options", {}), options):
         raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
     if not all(path.exists() for path in job.further_outputs(marker.get("shards", 0))):
         return False

@@ -181,6 +181,17 @@ def chain_digest(previous: str, line: bytes) -> str:
     return hashlib.blake2b(previous.encode() + line, digest_size=16).hexdigest()
 
 
+def changed_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """The options that differ from those of an earlier run, as text; "" if they are equal.
+
+    >>> changed_options({"seed": 0, "fps": 1}, {"seed": 1, "fps": 1})
+    'seed 0 then, 1 now'
+    """
+    now = msgspec.json.decode(msgspec.json.encode(dict(options)))
+    names = sorted(name for name in now.keys() | earlier.keys() if now.get(name) != earlier.get(name))
+    return ", ".join(f"{name} {earlier.get(name)!r} then, {now.get(name)!r} now" for name in names)
+
+
 def _open_part(path: Path, out: Path) -> PartWriter:
     with named_errors(str(out)):
         return PartWriter(open_locked(path, str(out)), path)
@@ -201,12 +212,10 @@ def _read_state(path: Path, out: Path, options: Mapping[str, Any]) -> State | No
         state = msgspec.json.decode(path.read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError):
         raise OmniError(f"{path}: cannot be read as a saved state; start {out} over with --no-resume") from None
-    ours = msgspec.json.decode(msgspec.json.encode(dict(options)))
-    changed = sorted(key for key in ours.keys() | state.options.keys() if ours.get(key) != state.options.get(key))
+    what = changed_options(state.options, options)
     if state.version != STATE_VERSION:
-        changed = ["version of the state"]
-    if changed:
-        what = ", ".join(f"{key} {state.options.get(key)!r} then, {ours.get(key)!r} now" for key in changed)
+        what = f"version of the state {state.version} then, {STATE_VERSION} now"
+    if what:
         raise OmniError(
             f"{out}: an unfinished run used other options ({what}); use those, or start over with --no-resume"
         )

@@ -12,7 +12,7 @@ from omnicli.streams.record import Record
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"image")
     (tmp_path / "empty.jpg").touch()
@@ -47,13 +47,13 @@ REASONS = [
 
 @pytest.mark.parametrize(("path", "reason"), REASONS)
 @pytest.mark.parametrize("read", [read_bytes, open_binary])
-def test_the_reason_is_honest_and_without_the_path(place, read, path, reason):
+def test_the_reason_is_honest_and_without_the_path(folder, read, path, reason):
     with pytest.raises(MediaError) as caught:
         read(path)
     assert str(caught.value) == reason
 
 
-def test_permission_denied_says_so(place, monkeypatch):
+def test_permission_denied_says_so(folder, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied", "a.jpg")
 
@@ -62,14 +62,14 @@ def test_permission_denied_says_so(place, monkeypatch):
         read_bytes("a.jpg")
 
 
-def test_files_and_members_give_their_bytes(place):
+def test_files_and_members_give_their_bytes(folder):
     assert (read_bytes("a.jpg"), read_bytes("x.tar#a.jpg")) == (b"image", b"member")
     with open_binary("a.jpg") as file, open_binary("x.tar#a.jpg") as member:
         assert (file.read(), member.read()) == (b"image", b"member")
 
 
-def test_a_file_that_is_really_called_so_wins_over_the_tar(place):
-    (place / "x.tar#a.jpg").write_bytes(b"literal")
+def test_a_file_that_is_really_called_so_wins_over_the_tar(folder):
+    (folder / "x.tar#a.jpg").write_bytes(b"literal")
     assert read_bytes("x.tar#a.jpg") == b"literal"
 
 

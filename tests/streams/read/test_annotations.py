@@ -74,17 +74,17 @@ def test_two_numbers_after_a_path_without_suffix_are_ambiguous():
 KINETICS = "label,youtube_id,time_start,time_end,split\n"
 
 
-@pytest.mark.parametrize("place", ["-3B32lodo2M_000059_000069.mp4", "air drumming/-3B32lodo2M_000059_000069.mkv",
+@pytest.mark.parametrize("name", ["-3B32lodo2M_000059_000069.mp4", "air drumming/-3B32lodo2M_000059_000069.mkv",
                                    "air_drumming/-3B32lodo2M_000059_000069.mp4"])  # fmt: skip
-def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(place):
+def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(name):
     row = KINETICS + '"air drumming",-3B32lodo2M,59,69,train\n'
-    Path("data", place).parent.mkdir(parents=True)
-    Path("data", place).touch()
+    Path("data", name).parent.mkdir(parents=True)
+    Path("data", name).touch()
     (record,) = read(row, root="data", name="lists/train.csv")
     fields = {"youtube_id": "-3B32lodo2M", "split": "train", "class_name": "air drumming"}
-    assert record == {"id": place, "path": place, **fields}
+    assert record == {"id": name, "path": name, **fields}
     (record,) = read(row, name="data/train.csv")
-    assert record == {"id": f"data/{place}", "path": f"data/{place}", **fields}
+    assert record == {"id": f"data/{name}", "path": f"data/{name}", **fields}
     assert record.where == "data/train.csv:2"
 
 
