@@ -7,6 +7,7 @@ copied until ``to_clip``.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -187,10 +188,15 @@ def normalise(
     num_clips, num_frames, height, width, channels = clips.shape
     # Rows of width x channels, because rows of three numbers would prevent vector instructions.
     pixels = clips.to(device, non_blocking=True).reshape(num_clips, num_frames, height, width * channels)
-    centre = torch.tensor(mean, dtype=torch.float32, device=device).repeat(width)
-    spread = torch.tensor(std, dtype=torch.float32, device=device).repeat(width)
+    centre, spread = (_row_of((*values,), width, torch.device(device)) for values in (mean, std))
     floats = pixels.float().sub_(centre).div_(spread).to(dtype)
     return floats.reshape(clips.shape).permute(0, 4, 1, 2, 3)  # (N, C, T, H, W)
+
+
+@lru_cache(maxsize=64)
+def _row_of(values: tuple[float, ...], width: int, device: torch.device) -> Tensor:
+    """(width * C,) float32; cached, because a copy from pageable memory to a GPU waits for all queued work."""
+    return torch.tensor(values, dtype=torch.float32, device=device).repeat(width)
 
 
 def _crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:

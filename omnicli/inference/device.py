@@ -34,12 +34,15 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of the forward pass: ``float32``, ``bfloat16``, or ``auto``: bfloat16 if native, else float32.
 
     Emulated bfloat16 is slower than float32. CPUs with avx512_bf16 or AMX and GPUs of compute capability 8.0 or higher
-    have native bfloat16.
+    have native bfloat16. ``float32`` on a GPU switches TF32 off in convolutions of the whole process: cuDNN would round
+    their factors to 10 bits, and scores could differ from a CPU's by more than 1e-4.
 
     Raises:
         UsageError: any other name.
     """
     if name in PRECISIONS:
+        if name == "float32" and device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
         return PRECISIONS[name]
     if name != "auto":
         raise UsageError(f"--precision {name}: expected auto, float32 or bfloat16")

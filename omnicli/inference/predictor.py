@@ -163,6 +163,26 @@ class _Outputs:
         self.parts: list[np.ndarray] = []
 
 
+class _HostCopy:
+    """Outputs on their way to the host.
+
+    The copy is queued right after the forward pass: queued later, it would wait for the next forward pass too.
+    """
+
+    def __init__(self, outputs: Tensor) -> None:
+        self._rows = outputs.float().to("cpu", non_blocking=True)  # into pinned memory
+        self._done: torch.cuda.Event | None = None
+        if outputs.is_cuda:
+            self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._done.record(torch.cuda.current_stream(outputs.device))
+
+    def rows(self) -> np.ndarray:
+        """(B, D) float32, after the copy has finished."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self._rows.numpy()
+
+
 class _Batcher:
     """One model's incomplete batch, and the batches that its device still computes."""
 
@@ -173,7 +193,7 @@ class _Batcher:
         self._items: deque[_Outputs] = deque()
         self._batch: Tensor | None = None  # (B, T, H, W, 3) uint8
         self._spans: list[tuple[_Outputs, int]] = []  # owners of the batch's views, in order
-        self._in_flight: deque[tuple[Tensor, list[tuple[_Outputs, int]]]] = deque()
+        self._in_flight: deque[tuple[_HostCopy, list[tuple[_Outputs, int]]]] = deque()
 
     @property
     def is_next_done(self) -> bool:
@@ -209,7 +229,7 @@ class _Batcher:
         used = sum(count for _, count in self._spans)
         self._batch[used:] = 0
         with torch.inference_mode():
-            self._in_flight.append((self._forward(self._batch), self._spans))
+            self._in_flight.append((_HostCopy(self._forward(self._batch)), self._spans))
         if self._keep_in_flight:  # the copy to the device may still be reading this one
             self._batch = self._empty_batch(self._batch.shape[1:])
         self._spans = []
@@ -218,7 +238,7 @@ class _Batcher:
     def _collect(self, keep: int) -> None:
         while len(self._in_flight) > keep:
             outputs, spans = self._in_flight.popleft()
-            rows = outputs.float().cpu().numpy()  # (B, K)
+            rows = outputs.rows()
             start = 0
             for item, count in spans:
                 item.parts.append(rows[start : start + count].copy())

@@ -46,6 +46,14 @@ def test_auto_is_bfloat16_only_on_cpus_with_native_support(tmp_path, monkeypatch
     assert pick_precision("auto", CPU) == expected
 
 
+def test_float32_on_a_gpu_is_not_rounded_to_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert pick_precision("float32", CPU) == torch.float32
+    assert torch.backends.cudnn.allow_tf32
+    assert pick_precision("float32", torch.device("cuda")) == torch.float32
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_threads_can_be_set():
     before = torch.get_num_threads()
     try:
