@@ -200,12 +200,13 @@ def _ignored(content: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _checkpoint(content: dict[str, Any], sha256: str, path: str | Path) -> Checkpoint:
-    if not isinstance(content.get("version"), int) or content["version"] != VERSION:
-        raise ModelError(f"{path}: checkpoint version {content.get('version')}, this omni reads version {VERSION}")
+    if not isinstance(version := content.get("version"), int) or version.bit_length() > 63:
+        version = "unknown"  # other values may print without end
+    if version != VERSION:
+        raise ModelError(f"{path}: checkpoint version {version}, this omni reads version {VERSION}")
     try:
-        meta = json.loads(content["meta"])
-        state_dict = dict(content["state_dict"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        meta, state_dict = json.loads(content["meta"]), dict(content["state_dict"].items())
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged checkpoint ({type(error).__name__}: {error})") from None
     if not isinstance(meta, dict):
         raise ModelError(f"{path}: damaged checkpoint (meta is {type(meta).__name__}, expected an object)")

@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, the zip of today and the stream of before, as plain data and tensors; see ``unpickling``.
+"""Files of ``torch.save``, the zip of today and the stream of before, as plain data and tensors; see ``torch_pickle``.
 
 Memory stays within a few times the size of the file: entries are never decompressed, and all tensors together take no
 more bytes than the file has.

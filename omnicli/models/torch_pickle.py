@@ -6,13 +6,15 @@ training checkpoints of mmaction2, which pickle ``HistoryBuffer`` and ``builtins
 *calls* what only code would call is refused besides, because nobody should go on to use such a file.
 
 The interpreter is Python's own in Python: the C one sets memory aside for any memo index a file claims.
+``torch.load(weights_only=True)`` with inert classes (2.14) does not replace it: it refuses protocols 3 to 5 and objects
+that take items, checks no checksum, makes gigabytes of a short call of ``bytearray``, and dies of deep tuples as keys.
 """
 
 import io
 import pickle
 import pickletools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from omnicli.errors import ModelError
@@ -70,17 +72,10 @@ class Stub:
         self.name = name
         self.is_attribute = is_attribute
 
-    def append(self, item: Any) -> None:
+    def append(self, *_: Any) -> None:
         """Nothing."""
 
-    def extend(self, items: Any) -> None:
-        """Nothing."""
-
-    def add(self, item: Any) -> None:
-        """Nothing."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
+    extend = add = __setitem__ = append
 
 
 class Builder(NamedTuple):
@@ -110,6 +105,17 @@ def _first(value: Any, *rest: Any) -> Any:
     return value
 
 
+def _mapping(pairs: Sequence[Any] = ()) -> dict[Any, Any]:
+    _check_hashable(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _check_hashable(keys: Iterable[Any]) -> None:
+    """``hash`` of a tuple walks through all tuples in it, as deep and as often as a file likes, and nothing ends it."""
+    if any(isinstance(part, tuple) for key in keys if isinstance(key, tuple) for part in key):
+        raise pickle.UnpicklingError("keys that are nested tuples")
+
+
 def _from_type(builder: Any, kind: Any, arguments: tuple[Any, ...], state: Any) -> Any:
     return builder.build(*arguments) if isinstance(builder, Builder) else Stub()
 
@@ -121,7 +127,7 @@ BUILDERS = {
     ("torch._utils", "_rebuild_parameter_with_state"): Builder(_first),
     ("torch._tensor", "_rebuild_from_type_v2"): Builder(_from_type),
     ("torch", "Size"): Builder(tuple),
-    ("collections", "OrderedDict"): Builder(dict),
+    ("collections", "OrderedDict"): Builder(_mapping),
 }
 
 
@@ -167,16 +173,12 @@ class InertUnpickler(pickle._Unpickler):
         raise pickle.UnpicklingError(f"calls {what.strip('.') or 'an attribute of an object'}"[:80])
 
     def load_reduce(self) -> None:
-        """``function(*arguments)``."""
+        """``function(*arguments)`` and ``class.__new__(class, *arguments)``."""
         arguments, function = self.stack.pop(), self.stack.pop()  # type: ignore[attr-defined]
         self.append(self._make(function, arguments))  # type: ignore[attr-defined]
 
-    def load_newobj(self) -> None:
-        """``class.__new__(class, *arguments)``."""
-        self.load_reduce()
-
     def load_newobj_ex(self) -> None:
-        """The same with keywords."""
+        """``class.__new__(class, *arguments, **keywords)``."""
         self.stack.pop()  # type: ignore[attr-defined]
         self.load_reduce()
 
@@ -186,17 +188,33 @@ class InertUnpickler(pickle._Unpickler):
 
     def load_setitems(self) -> None:
         """``dictionary.update(items)``."""
-        items = self.pop_mark()  # type: ignore[attr-defined]
-        self._update(items)
+        self._update(self.pop_mark())  # type: ignore[attr-defined]
 
     def load_setitem(self) -> None:
         """``dictionary[key] = value``."""
-        value, key = self.stack.pop(), self.stack.pop()  # type: ignore[attr-defined]
-        self._update([key, value])
+        self._update([self.stack.pop(-2), self.stack.pop()])  # type: ignore[attr-defined]
+
+    def load_dict(self) -> None:
+        """``dict(items)``."""
+        items = self.pop_mark()  # type: ignore[attr-defined]
+        self.append({})  # type: ignore[attr-defined]
+        self._update(items)
+
+    def load_additems(self) -> None:
+        """``set.update(items)``."""
+        _check_hashable(self.stack)  # type: ignore[attr-defined]
+        super().load_additems()  # type: ignore[misc]
+
+    def load_frozenset(self) -> None:
+        """``frozenset(items)``."""
+        _check_hashable(self.stack)  # type: ignore[attr-defined]
+        super().load_frozenset()  # type: ignore[misc]
 
     def _update(self, items: list[Any]) -> None:
         target = self.stack[-1]  # type: ignore[attr-defined]
-        if not isinstance(target, dict | Stub):
+        if isinstance(target, dict):
+            _check_hashable(items[::2])
+        elif not isinstance(target, Stub):
             raise pickle.UnpicklingError(f"items for a {type(target).__name__}")
         for index in range(0, len(items) - 1, 2):
             target[items[index]] = items[index + 1]
@@ -204,11 +222,14 @@ class InertUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         pickle.REDUCE[0]: load_reduce,
-        pickle.NEWOBJ[0]: load_newobj,
+        pickle.NEWOBJ[0]: load_reduce,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
     }
 
 

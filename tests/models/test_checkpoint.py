@@ -87,6 +87,26 @@ def test_files_that_are_not_checkpoints_say_why(tmp_path, content, says):
         load_checkpoint(tmp_path / "a.pth")
 
 
+def test_a_version_that_is_no_small_number_is_not_printed(tmp_path):
+    laughs: list[object] = ["ha"]
+    for _ in range(30):
+        laughs = [laughs, laughs]
+    for version in (laughs, 10**5000):
+        torch.save({"format": "omni-checkpoint", "version": version}, tmp_path / "a.pth")
+        with pytest.raises(ModelError, match=r"a\.pth: checkpoint version unknown, this omni reads version 1"):
+            load_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_list_in_place_of_weights_is_damage(tmp_path):
+    doubled: tuple[object, ...] = ()
+    for _ in range(60):
+        doubled = (doubled, doubled)  # to hash it would take years
+    content = {"format": "omni-checkpoint", "version": 1, "meta": "{}", "state_dict": [[doubled, torch.zeros(1)]]}
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"a\.pth: damaged checkpoint"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

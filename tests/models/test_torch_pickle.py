@@ -105,8 +105,45 @@ def test_damaged_and_oversized_pickles_are_errors_of_the_model_in_little_memory(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
 
 
-def test_plain_data_comes_back():
-    value = {"a": [1, 2.5, None, True], "b": ("x", b"y", {"c": {1, 2}})}
+NESTED = b")" + b"\x85" * 900_000  # ((((),),),): to hash it would take more stack than there is
+DOUBLED = b")" + b"q\x00h\x00\x86" * 60  # each holds the one before twice: to hash it would take years
+
+
+@pytest.mark.parametrize("key", [NESTED, DOUBLED], ids=["nested", "doubled"])
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        lambda key: b"}" + key + b"K\x01s.",
+        lambda key: b"}(" + key + b"K\x01u.",
+        lambda key: b"(" + key + b"K\x01d.",
+        lambda key: b"\x8f(" + key + b"\x90.",
+        lambda key: b"(" + key + b"\x91.",
+        lambda key: b"ccollections\nOrderedDict\n](" + key + b"K\x01\x86e\x85R.",
+    ],
+    ids=["item", "items", "dict", "set", "frozenset", "OrderedDict"],
+)
+def test_tuples_made_to_be_hashed_without_end_are_refused(key, pickled):
+    """In a process of its own, since what is to be refused would end it."""
+    script = (
+        "import io, sys; from omnicli.errors import ModelError; from omnicli.models.torch_pickle import read_pickle\n"
+        "try: read_pickle(io.BytesIO(sys.stdin.buffer.read()), path='a.pth', is_strict=False)\n"
+        "except ModelError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=b"\x80\x04" + pickled(key), capture_output=True, timeout=30
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"a.pth: refused: ")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_data_comes_back(protocol):
+    value = {"a": [1, 2.5, None, True], "b": ("x", {"c": (1, ("y", 2))}), (1, "z"): 3}
+    assert read(pickle.dumps(value, protocol)) == value
+
+
+def test_sets_and_bytes_come_back():
+    value = {"b": ("x", b"y", {"c": {1, (2, 3)}, "d": frozenset("e")})}
     assert read(pickle.dumps(value, 4)) == value
     assert read(pickle.dumps(collections.OrderedDict(a=1), 2), is_strict=True) == {"a": 1}
 
@@ -118,6 +155,15 @@ def test_what_is_neither_data_nor_code_becomes_nothing():
     assert all(isinstance(item, Stub) for item in read_back.values())
     with pytest.raises(ModelError, match=r"names argparse\.Namespace"):
         read(pickle.dumps({"args": argparse.Namespace(lr=0.1)}, 2), is_strict=True)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_objects_that_take_items_are_read_past(protocol):
+    """As the settings of Lightning and mmengine do."""
+    value = {"defaults": collections.defaultdict(list, a=[1]), "latest": collections.deque([1, 2]), "b": 2}
+    back = read(pickle.dumps(value, protocol))
+    assert back["b"] == 2
+    assert isinstance(back["defaults"], Stub) and isinstance(back["latest"], Stub)
 
 
 def test_a_history_buffer_of_mmengine_is_read_past():
