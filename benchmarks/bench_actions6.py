@@ -20,10 +20,7 @@ import numpy as np
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL = "tf_efficientnet_lite0"
-BARS = {
-    "val_top1_acc": 0.90,
-    "image": {"relevant_kept": 0.36, "noise_rejected": 0.91, "precision_at_default": 0.85},
-}
+BARS = {"val_top1_acc": 0.90, "image": {"relevant_kept": 0.36, "noise_rejected": 0.91, "precision_at_default": 0.85}}
 
 
 def main() -> None:

@@ -170,10 +170,7 @@ def estimate(search: dict[str, Any], frames_per_sec: float) -> dict[str, Any]:
         "target_frames": target,
         "memory_gb_of_target": round(target * (2 * DIMS + 16) / 1e9, 2),
         "hours": {
-            name: {
-                "features": round((web + target) / rate / 3600, 1),
-                "search": round(tera / flops / 3600, 2),
-            }
+            name: {"features": round((web + target) / rate / 3600, 1), "search": round(tera / flops / 3600, 2)}
             for name, (rate, flops) in machines.items()
         },
         "features_per_sec": round(frames_per_sec, 1),

@@ -63,13 +63,7 @@ def pack_records(records: Iterable[Record], *, packing: PackOptions, workers: in
     return map_records(partial(pack_record, packing=packing), records, workers=workers, on_drop=on_drop)
 
 
-def packed_stage(
-    stage: Stage,
-    *,
-    packing: PackOptions,
-    workers: int,
-    passes: Callable[[Record], bool],
-) -> Stage:
+def packed_stage(stage: Stage, *, packing: PackOptions, workers: int, passes: Callable[[Record], bool]) -> Stage:
     """A stage followed by packing, as one stage: what it yields leaves with its frames.
 
     Ours: where one of the pieces of a video does not decode, the video leaves with all of them, as other damaged videos

@@ -198,12 +198,7 @@ TEACHER_RECIPES = {
     "tsn-r50-3seg": TSN_3SEG,
     "tsn-efficientnet_b4-3seg": replace(TSN_3SEG, model="tsn-tf_efficientnet_b4"),
     "minikinetics-tsn-8seg": replace(
-        TSN_3SEG,
-        num_segments=8,
-        crop="random-resized",
-        batch_size=12,
-        reference_batch_size=96,
-        lr=0.00375,
+        TSN_3SEG, num_segments=8, crop="random-resized", batch_size=12, reference_batch_size=96, lr=0.00375
     ),
     "slowonly-r50-4x16": SLOW_ONLY,
     "slowonly-r101-8x8": replace(

@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from omnicli.data.frame_sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError
-from omnicli.inference.views import (
-    ViewOptions,
-    feature_indices,
-    frames_at_rate,
-    frames_at_times,
-    read_views,
-    views_of,
-)
+from omnicli.inference.views import ViewOptions, feature_indices, frames_at_rate, frames_at_times, read_views, views_of
 from omnicli.media.source import open_media
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import model_spec

@@ -114,10 +114,7 @@ def test_a_shard_written_anew_is_read_anew(tmp_path, moving):
 
 
 def test_a_shard_that_is_gone_damaged_or_of_another_kind_is_bad_media_named_without_its_path(tmp_path, moving):
-    [record] = pack(
-        tmp_path,
-        (moving(1), [0.0], (0, 1), {}),
-    )
+    [record] = pack(tmp_path, (moving(1), [0.0], (0, 1), {}))
     with pytest.raises(MediaError, match=r"^no row 7; it has rows 0 to 0$"):
         open_media(record.derive(row=7))
     with pytest.raises(MediaError, match=r"^no such file$"):

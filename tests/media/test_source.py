@@ -121,10 +121,7 @@ def test_one_end_may_be_open_or_outside(tmp_path, film, moving, start_sec, end_s
 
 
 @given(
-    st.lists(st.integers(1, 200), min_size=1, max_size=30),
-    st.integers(0, 3000),
-    st.integers(1, 3000),
-    st.booleans(),
+    st.lists(st.integers(1, 200), min_size=1, max_size=30), st.integers(0, 3000), st.integers(1, 3000), st.booleans()
 )
 def test_a_part_holds_the_frames_that_appear_in_it_or_the_one_on_screen(steps, start_ms, length_ms, rounded):
     appear_ms = np.cumsum([0, *steps])[:-1]

@@ -121,8 +121,7 @@ def away(left, right):
 
 
 @pytest.mark.parametrize(
-    ("model", "twin"),
-    [("slowonly_r50_4x16", slow_only), ("ircsn_r50_32x2", lambda w, x: csn(w, x, kind="ir"))],
+    ("model", "twin"), [("slowonly_r50_4x16", slow_only), ("ircsn_r50_32x2", lambda w, x: csn(w, x, kind="ir"))]
 )
 @torch.no_grad()
 def test_the_references_equal_the_released_implementation(reference, model, twin):

@@ -181,10 +181,7 @@ def test_several_labels_are_taught_as_a_sigmoid_each(tmp_path):
 def test_the_loss_of_two_sources_with_mixup_equals_the_cross_entropy_computed_by_hand():
     """No media, no training run: inputs and labels go in, Eq. 1 comes out."""
     weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
-    points = {
-        "gg": [([1.0, 0.0], 0), ([0.0, 2.0], 1)],
-        "target": [([2.0, 1.0], 2), ([0.5, 0.5], 0), ([-1.0, 1.0], 1)],
-    }
+    points = {"gg": [([1.0, 0.0], 0), ([0.0, 2.0], 1)], "target": [([2.0, 1.0], 2), ([0.5, 0.5], 0), ([-1.0, 1.0], 1)]}
     sources = [
         Samples(
             torch.tensor([point for point, _ in rows], dtype=torch.float64),

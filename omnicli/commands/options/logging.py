@@ -9,8 +9,7 @@ from omnicli.commands.options.groups import LOGGING, RARE
 from omnicli.console import Console
 
 DryRun = Annotated[
-    bool,
-    typer.Option("-n", "--dry-run", help="Print the resolved options as JSON and exit.", rich_help_panel=LOGGING),
+    bool, typer.Option("-n", "--dry-run", help="Print the resolved options as JSON and exit.", rich_help_panel=LOGGING)
 ]
 
 

@@ -18,11 +18,7 @@ NUM_NAMED = 3  # skipped files that are named
 
 
 def run_folder(
-    spec: StageSpec,
-    streams: StreamOptions,
-    deciding: Mapping[str, Any],
-    accountant: RecordAccountant,
-    console: Console,
+    spec: StageSpec, streams: StreamOptions, deciding: Mapping[str, Any], accountant: RecordAccountant, console: Console
 ) -> bool:
     """Run the stage over every input file that is not done; ``--missing`` only prints the parts with work left.
 

@@ -71,13 +71,7 @@ class OverlapIndex:
         num_frames: of all tracks.
     """
 
-    def __init__(
-        self,
-        bits: np.ndarray,
-        votes: np.ndarray,
-        lengths: Sequence[int] | np.ndarray,
-        rule: RunRule,
-    ) -> None:
+    def __init__(self, bits: np.ndarray, votes: np.ndarray, lengths: Sequence[int] | np.ndarray, rule: RunRule) -> None:
         """Fills the tables.
 
         Args:

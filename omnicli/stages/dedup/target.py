@@ -112,10 +112,7 @@ class _Gathered(NamedTuple):
 
 
 def _gather(
-    records: Iterable[Record],
-    reader: FrameReader,
-    sample: KeyedSample,
-    unreadable: list[tuple[str, str]],
+    records: Iterable[Record], reader: FrameReader, sample: KeyedSample, unreadable: list[tuple[str, str]]
 ) -> _Gathered:
     """Read the whole target once."""
     gathered = _Gathered(NumberedRecords(), TempFile(), array("Q"), array("d"), sample)

@@ -103,10 +103,7 @@ def _clip(record: Record, shape: ClipShape, root: str | None) -> Record:
     """The image as pixels of its clip of epoch 0. Raises MediaError."""
     with open_media(record, root=root) as source:
         path = draw_path(
-            record,
-            aspect=image_aspect(source),
-            num_frames=shape.num_frames,
-            frame_interval=shape.frame_interval,
+            record, aspect=image_aspect(source), num_frames=shape.num_frames, frame_interval=shape.frame_interval
         )
         frames = render_path(source, path, short_side=shape.short_side)  # (T, H, W, 3)
     made = record.derive(

@@ -16,11 +16,7 @@ from omnicli.streams.stage_run import Stage
 T = TypeVar("T")
 
 ROWS_AT_ONCE = 256  # read together if rows are requested in order
-BACKBONE_ATTRIBUTES = (
-    "backbone",
-    "weights",
-    "checkpoint",
-)  # of a shard, which identify the model of its features
+BACKBONE_ATTRIBUTES = ("backbone", "weights", "checkpoint")  # of a shard, which identify the model of its features
 
 
 class FeatureRow(NamedTuple):

@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.inference.metrics import confusion_matrix, mean_class_acc
-from omnicli.stages.eval.confusion import (
-    class_accs,
-    confusion_score,
-    exact_p_value,
-    fallen_pairs,
-    most_confused,
-)
+from omnicli.stages.eval.confusion import class_accs, confusion_score, exact_p_value, fallen_pairs, most_confused
 
 VERDICTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
 

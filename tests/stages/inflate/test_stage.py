@@ -125,10 +125,7 @@ def test_a_video_that_calls_itself_an_image_is_unreadable(world):
 def test_the_motion_is_that_of_the_class_or_of_all(fields, found):
     [made], _ = inflate([Record({"id": "a", "path": "a.png", "media": "image", **fields})], SPECIFIC)
     expected = MOTION.classes[found] if found else MOTION.agnostic
-    assert made["inflation"] == {
-        **make_recipe("perspective-specific", expected.gaussian, seed=0),
-        "class": found,
-    }
+    assert made["inflation"] == {**make_recipe("perspective-specific", expected.gaussian, seed=0), "class": found}
 
 
 def test_classes_are_asked_surest_first():

@@ -11,8 +11,4 @@ def test_a_gallery_shows_each_record_once_with_its_caption():
     [group] = collected.groups.values()
     gallery = make_gallery(group, CardMaker(collected, [group], root=None, workers=1))
     shown = [(outcome, [(card.id, card.note) for card in cards]) for outcome, _, cards in gallery.rows]
-    assert shown == [
-        ("kept", [("0", "→ Fan"), ("1", "→ Fan")]),
-        ("kept", [("2", "→ Fan")]),
-        ("rejected", [("3", "")]),
-    ]
+    assert shown == [("kept", [("0", "→ Fan"), ("1", "→ Fan")]), ("kept", [("2", "→ Fan")]), ("rejected", [("3", "")])]
