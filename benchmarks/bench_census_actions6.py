@@ -22,7 +22,7 @@ import av
 import cv2
 import numpy as np
 
-from omnicli.media.video import VideoSource
+from omnicli.media.video import VideoSource, frames_at
 from omnicli.stages.dedup.census_stage import NUM_FRAMES, CensusTargets, census_targets, dedup_census_records
 from omnicli.streams.record import Record
 
@@ -158,7 +158,7 @@ def read(path: Path, fps: float) -> Frames:
     """The frames on screen at a frame rate."""
     with VideoSource(str(path)) as source:
         times = np.arange(0, source.duration_sec - 1e-9, 1 / fps)
-        return list(source.read(source.frames_at(times).tolist()))
+        return list(source.read(frames_at(source.times, times).tolist()))
 
 
 def write(path: Path, frames: Frames, fps: float, crf: int) -> None:

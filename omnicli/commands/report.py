@@ -81,17 +81,12 @@ def _report_records(
 ) -> None:  # fmt: skip
     from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.page import render_report
-    from omnicli.streams.read.reader import read_records
 
     collector = RecordCollector(group_by=page.by, size=page.per_class)
     with console.progress(lambda: _describe(collector)):
-        records = read_records(
-            source.inputs or [], files_from=source.files_from, null_separated=source.null_separated, root=source.root,
-            limit=source.limit, on_drop=collector.add,
-        )  # fmt: skip
-        for record in records:
+        for record in source.read(collector.add):
             collector.add(record, record.verdict.get("reason"))
-        for record in read_records(rejects, on_drop=collector.add) if rejects else []:
+        for record in InputOptions(inputs=rejects).read(collector.add) if rejects else []:
             collector.add(record, record.verdict.get("reason") or "rejected")
         html = render_report(
             collector, title=heading, root=source.root, threshold=page.threshold, max_groups=page.max_groups,
@@ -107,14 +102,12 @@ def _report_motion(
     """``--motion``: the page of a fitted motion."""
     from omnicli.motion.motion_file import read_motion
     from omnicli.stages.report.motion_page import render_motion_report
-    from omnicli.streams.read.reader import read_records
 
     motion = read_motion(motion_file)
     bad = Counter[str]()
-    records = read_records(
-        source.inputs or [], files_from=source.files_from, null_separated=source.null_separated, root=source.root,
-        limit=source.limit, on_drop=lambda record, reason: bad.update([reason]),
-    ) if source.inputs or source.files_from else iter(())  # fmt: skip
+    records = (
+        source.read(lambda record, reason: bad.update([reason])) if source.inputs or source.files_from else iter(())
+    )
     with console.progress(lambda: "reading images"):
         html = render_motion_report(
             motion, records, title=heading, root=source.root, workers=workers or available_cores()

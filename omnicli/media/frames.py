@@ -3,13 +3,12 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
 from omnicli.errors import MediaError
+from omnicli.media.closing import Closing
 from omnicli.media.image import image_size, read_image
 from omnicli.media.resizing import fitting_size, resize, resize_into, resize_short_side, shrink
 from omnicli.streams.files.media_files import read_bytes, reason_of
@@ -21,7 +20,7 @@ RGB_PREFIXES = ("img_", "image_", "frame_", "frame", "")
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.[a-z]+)", re.IGNORECASE)
 
 
-class FramesSource:
+class FramesSource(Closing):
     """Encoded images in the order they are shown; each is decoded when it is read.
 
     Attributes:
@@ -124,17 +123,6 @@ class FramesSource:
         """
         for _, frame in self.walk(frame_indices, short_side=size):
             yield shrink(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _encoded(self, frame_indices: Sequence[int]) -> list[bytes]:
         """The files of some frames."""

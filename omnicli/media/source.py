@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
 
 from omnicli.errors import InputError, MediaError
+from omnicli.media.closing import Closing
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
 from omnicli.media.video import VideoSource
 from omnicli.streams.files.media_files import media_path, open_binary
@@ -65,9 +65,7 @@ class MediaSource(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def is_image(source: MediaSource) -> bool:
@@ -152,7 +150,7 @@ def _open_frames(record: Mapping[str, Any], path: str) -> FramesSource:
     return FramesSource(paths[:expected], fps=record.get("fps") or FRAMES_FPS)
 
 
-class _Part:
+class _Part(Closing):
     """The frames of a source that appear in [start_sec, end_sec), counted from 0; their times stay those of the file.
 
     An interval between two frames holds the frame that is on screen then.
@@ -205,11 +203,3 @@ class _Part:
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
             raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a part of {self.num_frames}")
         return [int(index) + self._first for index in frame_indices]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,14 +7,14 @@ way are stretched to the size of the video.
 """
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from omnicli.errors import MediaError
+from omnicli.media.closing import Closing
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.decoder import FrameDecoder
 from omnicli.media.resizing import orient, resize, resize_short_side, shrink
@@ -35,7 +35,7 @@ _MATRICES = {
 quiet_codecs()
 
 
-class VideoSource:
+class VideoSource(Closing):
     """An open video. Not to be shared between threads.
 
     Attributes:
@@ -86,14 +86,6 @@ class VideoSource:
     def keyframes(self) -> np.ndarray:
         """(K,) int64 ascending indices of the frames that decode by themselves."""
         return np.unique([keyframe.frame for keyframe in self._timeline.keyframes if keyframe.frame < self.num_frames])
-
-    def frames_at(self, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Indices of the frames on screen at these times, clipped to the first and the last; a microsecond of slack."""
-        return frames_at(self.times, times_sec)
-
-    def keyframes_near(self, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Indices of the keyframes nearest to these times, the earlier of two: each costs one decoded frame to read."""
-        return nearest_frames(self.times, self.keyframes, times_sec)
 
     def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """The wanted frames, in the order given; repeats are decoded once.
@@ -149,14 +141,6 @@ class VideoSource:
         """Closes the file too."""
         self._decoder.close()
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _decoded(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:

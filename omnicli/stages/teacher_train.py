@@ -41,23 +41,10 @@ def train_teacher(
     context: TrainingContext,
     on_drop: OnDrop,
 ) -> Iterator[Metrics]:
-    """Train M on D_T and write it to ``out``; the other arguments are those of ``training.train.train``.
+    """Train M on D_T and write it to ``out``, as ``training.train.train`` does; yields one metric record per epoch.
 
-    Args:
-        records: D_T, each with ``class_name`` or ``label``, or in a folder named after its class.
-        recipe: its ``model`` is set.
-        out: the checkpoint.
-        val: labelled records to measure every epoch on; never trained on.
-        classes: names in the order of the labels; the default is the order of the records' integers, else sorted names.
-        seed: of every draw.
-        calibrate: fit a temperature if there are enough clips.
-        min_held_out: fewest clips to fit a temperature on.
-        resume: continue an unfinished run of the same options and data.
-        context: where the training runs.
-        on_drop: takes records of unreadable media, as ``unreadable: DETAIL``.
-
-    Yields:
-        One metric record per epoch.
+    ``records`` are D_T, each with ``class_name`` or ``label``, or in a folder named after its class. ``classes`` are
+    names in the order of the labels; the default is the order of the records' integers, else sorted names.
 
     Raises:
         InputError: no record, a label that does not fit, a class without a clip.

@@ -54,22 +54,12 @@ def train_student(
     context: TrainingContext,
     on_drop: OnDrop,
 ) -> Iterator[Metrics]:
-    """Train M' on D_T and all D_A,i, and write it to ``out``.
+    """Train M' on D_T and all D_A,i, and write it to ``out``, as ``training.train.train`` does.
 
-    Args:
-        target: D_T, each with ``class_name`` or ``label``, or in a folder named after its class.
-        auxiliaries: D_A,i by name, each record with a class in the field that the recipe names.
-        recipe: its ``model`` is set.
-        out: the checkpoint.
-        val: labelled records to measure every epoch on; never trained on.
-        classes: names in the order of the labels; the default is the order of the target's integers, else sorted names.
-        query_map: class names of queries that are not class names.
-        seed: of every draw.
-        calibrate: fit a temperature if there are enough target clips.
-        min_held_out: fewest clips to fit a temperature on.
-        resume: continue an unfinished run of the same options and data.
-        context: where the training runs.
-        on_drop: takes records of unreadable media, as ``unreadable: DETAIL``, and those whose query is no class.
+    ``target`` is D_T, each record with ``class_name`` or ``label``, or in a folder of that name; ``auxiliaries``
+    the D_A,i by name, each record with a class in the field that the recipe names; ``query_map`` gives the class
+    names of other queries. ``classes`` are the names in the order of the labels; the default is the order of the
+    target's integers, else sorted names. ``on_drop`` also takes records whose query is no class.
 
     Yields:
         One metric record per epoch and source; a resumed run repeats those of finished epochs first.

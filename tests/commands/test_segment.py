@@ -138,7 +138,7 @@ def test_shards_hold_the_frames_of_the_pieces_that_stay(teacher_3d, world, tmp_p
         (["--model", "tsn-resnet50"], 2, "--model needs --teacher"),
         (["--teacher", "TEACHER", "--clip-sec", "5"], 2, "--clip-sec is for 3D teachers"),
         (["--teacher", "3D", "--frames", "keyframe"], 2, "--frames is for 2D teachers"),
-        (["--teacher", "TEACHER", "--teacher", "3D"], 66, "give models of one kind"),
+        (["--teacher", "TEACHER", "--teacher", "3D"], 66, "give teachers of one kind"),
         (["--teacher", "gone.pth"], 66, "gone.pth: no such file"),
     ],
 )

@@ -193,7 +193,7 @@ def test_short_side_is_resized_exactly_as_the_transform_does(tmp_path, film, mov
 def test_the_nearest_keyframes_are_found(tmp_path, film, moving):
     path = film(tmp_path / "a.mp4", moving(100, 16, 16), gop=25, b_frames=0)
     with VideoSource(str(path)) as source:
-        assert source.keyframes_near([0.0, 0.49, 0.51, 1.2, 99]).tolist() == [0, 0, 25, 25, 75]
+        assert nearest_frames(source.times, source.keyframes, [0.0, 0.49, 0.51, 1.2, 99]).tolist() == [0, 0, 25, 25, 75]
 
 
 def test_walking_gives_one_frame_at_a_time(tmp_path, film, moving):

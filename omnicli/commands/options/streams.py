@@ -5,12 +5,17 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omnicli.streams.record import OnDrop, Record
 
 Inputs = Annotated[
     list[str] | None,
@@ -94,6 +99,15 @@ class InputOptions:
     ] = None  # fmt: skip
     list_format: str | None = None
     frames: bool = False
+
+    def read(self, on_drop: "OnDrop") -> "Iterator[Record]":
+        """The records of INPUTs; those that the reader drops go to ``on_drop``."""
+        from omnicli.streams.read.reader import read_records
+
+        return read_records(
+            self.inputs or [], files_from=self.files_from, null_separated=self.null_separated, root=self.root,
+            limit=self.limit, on_drop=on_drop,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,22 +145,12 @@ class ReadAccountant(RecordAccountant):
 
     def read(self, source: InputOptions) -> "Iterator[Record]":
         """The records of INPUTs, counted; records dropped by the reader are counted too."""
-        from omnicli.streams.read.reader import read_records
 
         def on_drop(record: "Record", reason: str) -> None:
             self.counters["in"] += 1
             self.on_drop(record, reason)
 
-        return self.count(
-            read_records(
-                source.inputs or [],
-                files_from=source.files_from,
-                null_separated=source.null_separated,
-                root=source.root,
-                limit=source.limit,
-                on_drop=on_drop,
-            )
-        )
+        return self.count(source.read(on_drop))
 
     def count(self, records: "Iterable[Record]") -> "Iterator[Record]":
         """The records, counted."""

@@ -63,7 +63,10 @@ class TrainingCommand:
                     device=world.device, root=streams.root, should_stop=lambda: stop.is_requested, world=world,
                     compile=self.compile, **self._resolved(world),
                 )  # fmt: skip
-                with self._accountant(world) as accountant, drawing_in(self._drawing(world)) as draw:
+                with (
+                    self._accountant(world) as accountant,
+                    drawing_in(self.tensorboard if world.is_first else None) as draw,
+                ):
                     self._print(train(context, accountant), accountant, world, draw)
 
     def _resolved(self, world: "World") -> dict[str, Any]:
@@ -84,9 +87,6 @@ class TrainingCommand:
         return ReadAccountant(
             console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=self.options
         )
-
-    def _drawing(self, world: "World") -> Path | None:
-        return self.tensorboard if world.is_first else None
 
     def _print(
         self, lines: Iterable[Metrics], accountant: ReadAccountant, world: "World", draw: Callable[[Metrics], None]
