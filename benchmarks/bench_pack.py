@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from bench_decode import seconds
 
-from omnicli.data.frame_sampling import clip_indices_train, segment_indices_train
+from omnicli.data.frame_sampling import clip_indices_train
 from omnicli.media.resizing import fitting_size, resize_short_side
 from omnicli.media.source import open_media
 from omnicli.stages.pack import PackOptions, pack_records
@@ -117,7 +117,7 @@ def decode_bare(rows: Sequence[Sequence[bytes]]) -> None:
 
 
 def snippets(num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    return segment_indices_train(num_frames, num_segments=3, rng=rng)
+    return clip_indices_train(num_frames, num_clips=3, clip_frames=1, frame_interval=1, rng=rng)[:, 0]
 
 
 def clips(num_frames: int, rng: np.random.Generator) -> np.ndarray:

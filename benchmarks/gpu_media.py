@@ -232,7 +232,7 @@ def seasoned(
     """
     spec = model_spec(name, classes=classes, num_frames=num_frames, crop_size=crop_size)
     with device:
-        model = create_model(name, num_classes=len(classes), init="scratch", seed=seed).to(device)
+        model = create_model(name, num_classes=len(classes), init="scratch", seed=seed).to_device(device)
     is_normal = "efficientnet" not in name  # which, of random weights, is chaos once its batch-norms work
     norms = [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -290,7 +290,7 @@ def folded(model: Recogniser, spec: ModelSpec) -> Recogniser:
 def ready_teacher(name: str, device: torch.device, precision: torch.dtype, **options: Any) -> LoadedModel:
     """A seasoned model, ready to score."""
     model, spec = seasoned(name, device, **options)
-    model = folded(model, spec).to(device).set_precision(precision)
+    model = folded(model, spec).to_device(device).set_precision(precision)
     return LoadedModel(model, spec, 1.0, "", name, device, precision)
 
 

@@ -253,14 +253,15 @@ def time_layouts(bench: Bench, name: str, row: dict[str, Any]) -> None:
     views = clips_of_images(1, spec.num_segments * spec.num_frames, spec.crop_size).repeat(batch, 1, 1, 1, 1)
     clips = normalise(views, mean=spec.mean, std=spec.std, dtype=torch.bfloat16, device=bench.device)
     learner = seasoned(name, bench.device, crop_size=bench.size(224, 64))[0].train()
-    own = model.memory_format
+    last = torch.channels_last if model.is_2d else torch.channels_last_3d
+    row["own"] = "channels last" if model.memory_format == last else "channels first"
     forward = torch.inference_mode()(partial(model, clips))
     step = partial(descend, learner, clips.float(), bench)
     row["batch"] = batch
     for is_searching in (False, True):
         torch.backends.cudnn.benchmark = is_searching
-        for layout in (own, torch.contiguous_format):
-            title = ("channels last" if layout is own else "channels first") + (", searched" if is_searching else "")
+        for layout in (last, torch.contiguous_format):
+            title = ("channels last" if layout is last else "channels first") + (", searched" if is_searching else "")
             for one in (model, learner):
                 one.memory_format = layout
                 one.backbone.to(memory_format=layout)

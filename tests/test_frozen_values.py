@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.data.dataloader import epoch_order
-from omnicli.models.checkpoint import load_checkpoint, read_torch_file
+from omnicli.models.checkpoint import load_any, read_torch_file
 from omnicli.models.factory import model_spec
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.stages.balance.selection import selection_hash
@@ -133,7 +133,7 @@ def test_the_description_of_a_model_in_a_checkpoint_keeps_its_keys():
 
 
 def test_a_checkpoint_of_an_earlier_version_is_loaded():
-    checkpoint = load_checkpoint(FROZEN / "checkpoint")
+    checkpoint = load_any(FROZEN / "checkpoint")
     assert checkpoint.meta["temperature"] == 1.25
     assert checkpoint.meta["metrics"] == {"epoch": 3, "val_top1_acc": 0.5}
     assert checkpoint.meta["provenance"] == {"seed": 0}

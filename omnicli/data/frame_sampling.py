@@ -33,18 +33,6 @@ def segment_indices_test(num_frames: int, *, num_segments: int, generation: Gene
     return _middles(num_frames / num_segments, num_segments)
 
 
-def segment_indices_train(num_frames: int, *, num_segments: int, rng: np.random.Generator) -> np.ndarray:
-    """One random frame of each of ``num_segments`` equal parts (TSN), as the released code draws them.
-
-    The parts are whole frames long, so up to ``num_segments - 1`` frames at the end are never drawn.
-
-    Returns:
-        (num_segments,) int64 in [0, num_frames), ascending. A video of fewer frames than segments repeats frames, the
-        same ones each time; its last segment may wrap to frame 0.
-    """
-    return clip_indices_train(num_frames, num_clips=num_segments, clip_frames=1, frame_interval=1, rng=rng)[:, 0]
-
-
 def clip_indices_test(
     num_frames: int, *, num_clips: int, clip_frames: int, frame_interval: int, generation: Generation = "1.x"
 ) -> np.ndarray:

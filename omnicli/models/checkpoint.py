@@ -101,20 +101,6 @@ def save_safetensors(path: str | Path, *, meta: Mapping[str, Any], state_dict: M
     return write_bytes(path, safetensors_bytes(plain_tensors(state_dict), metadata={STAMP: make_stamp(meta)}))
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint of omni.
-
-    Raises:
-        ModelError: the file is missing, truncated, of another format or a later version, or holds more than data.
-    """
-    content, sha256 = read_torch_file(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(
-            f"{path}: not a checkpoint of omni; give bare weights to --init, with their architecture as --model"
-        )
-    return _checkpoint(content, sha256, path)
-
-
 def load_any(path: str | Path) -> Checkpoint | Weights:
     """Read a checkpoint of omni, a stamped file, or the weights in any other file.
 

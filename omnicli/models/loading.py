@@ -198,4 +198,4 @@ def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precis
     shape = (1, 3, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, 3, *side)
     example = torch.randn(shape, generator=generator)
     network.backbone = fold_batch_norms(network.backbone, example)  # while it is still float32
-    return network.to(device).set_precision(precision)
+    return network.to_device(device).set_precision(precision)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnicli.models.resnet3d import Conv2Plus1d
+
 
 class Recogniser(nn.Module):
     """Backbone, dropout and classifier; subclasses define how clips become features.
@@ -58,6 +60,14 @@ class Recogniser(nn.Module):
                 for parameter in norm.parameters():
                     parameter.requires_grad_(False)
         self.train(self.training)
+
+    def to_device(self, device: torch.device) -> Self:
+        """Move to a device, in the memory layout that is fastest there."""
+        self.memory_format = self._layout_on(device)
+        return self.to(device).to(memory_format=self.memory_format)
+
+    def _layout_on(self, device: torch.device) -> torch.memory_format:
+        return type(self).memory_format
 
     def set_precision(self, dtype: torch.dtype) -> Self:
         """Convert the backbone to ``dtype`` and channels-last, for inference."""
@@ -113,6 +123,14 @@ class ClipModel(Recogniser):
         window = [min(count, max(1, round(count * crop_size / side))) for count, side in sides]
         pooled = functional.avg_pool2d(feature_map, window, stride=1)  # (N, D, h', w')
         return self.classify(pooled.flatten(2).transpose(1, 2))
+
+    def _layout_on(self, device: torch.device) -> torch.memory_format:
+        """Channels first for CSN and R(2+1)D on a GPU: on an H100, 1.5 to 6.5 times faster than channels last."""
+        is_factorised = any(
+            isinstance(module, Conv2Plus1d) or (isinstance(module, nn.Conv3d) and module.groups > 1)
+            for module in self.backbone.modules()
+        )
+        return torch.contiguous_format if device.type == "cuda" and is_factorised else torch.channels_last_3d
 
     def _to_backbone(self, clips: Tensor) -> Tensor:
         return clips.to(self._dtype).contiguous(memory_format=self.memory_format)

@@ -47,7 +47,7 @@ def create_learner(
     spec = replace(spec, multi_label=recipe.multi_label)
     model = create_model(name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed)
     model.freeze(recipe.freeze)
-    return spec, model.to(context.device)
+    return spec, model.to_device(context.device)
 
 
 def frozen_backbone(recipe: TeacherRecipe) -> str | None:

@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.checkpoint import load_any, save_checkpoint
 
 
 def omni(*arguments):
@@ -49,12 +49,12 @@ def test_filter_eval_and_training_take_what_convert_writes(made, teacher, world,
         "teacher-train", world / "target" / "train", "--model", "tsn-resnet10t", "--init", made / "b.pth",
         "--epochs", "1", "--short-side", "40", "--crop-size", "32", "-o", tmp_path / "t.pth",
     )  # fmt: skip
-    weights = [load_checkpoint(path).state_dict["backbone.conv1.0.weight"] for path in (teacher, tmp_path / "t.pth")]
+    weights = [load_any(path).state_dict["backbone.conv1.0.weight"] for path in (teacher, tmp_path / "t.pth")]
     assert torch.equal(*weights)
 
 
 def test_the_config_and_what_is_lost_are_said(teacher, tmp_path):
-    whole = load_checkpoint(teacher)
+    whole = load_any(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": 0.8}, state_dict=whole.state_dict)
     result = done("convert", tmp_path / "a.pth", tmp_path / "b.pth", "--to", "mmaction2", "-v")
     assert "will not be divided by 0.8, which makes them less confident" in result.stderr
@@ -67,7 +67,7 @@ def test_the_config_and_what_is_lost_are_said(teacher, tmp_path):
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(teacher, tmp_path):
     shown = json.loads(done("convert", teacher, tmp_path / "b.pth", "--to", "mmaction2", "-n").stdout)
     assert (shown["name"], shown["from"], shown["to"]) == ("tsn-resnet10t", "omni", "mmaction2")
-    assert (len(shown["classes"]), shown["num_tensors"]) == (4, len(load_checkpoint(teacher).state_dict))
+    assert (len(shown["classes"]), shown["num_tensors"]) == (4, len(load_any(teacher).state_dict))
     assert "short side 72" in shown["notes"][0]
     assert list(tmp_path.iterdir()) == []
 
@@ -97,7 +97,7 @@ def test_usage_errors_are_2_and_nothing_is_written(teacher, tmp_path, monkeypatc
 
 
 def test_frames_are_for_clips_and_segments_for_images(teacher, tmp_path):
-    whole = load_checkpoint(teacher)
+    whole = load_any(teacher)
     torch.save(whole.state_dict, tmp_path / "bare.pth")
     (tmp_path / "classes.txt").write_text("\n".join(whole.meta["model"]["classes"]))
     bare = ["convert", tmp_path / "bare.pth", tmp_path / "b.pth", "--classes", tmp_path / "classes.txt"]
@@ -106,7 +106,7 @@ def test_frames_are_for_clips_and_segments_for_images(teacher, tmp_path):
     assert result.exit_code == 2
     assert "--num-frames and --frame-interval: " in result.stderr and "takes single images" in result.stderr
     done(*bare, "--num-segments", "5")
-    assert load_checkpoint(tmp_path / "b.pth").meta["model"]["num_segments"] == 5
+    assert load_any(tmp_path / "b.pth").meta["model"]["num_segments"] == 5
 
 
 def test_bad_checkpoints_are_66_and_bad_outputs_73(teacher, tmp_path):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from omnicli.app import app
 from omnicli.commands.options.training import Recipe, TrainingOptions
 from omnicli.errors import UsageError
-from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.training.recipes import TEACHER_RECIPES
 
@@ -48,7 +48,7 @@ def test_stdout_is_one_metric_line_an_epoch_and_stderr_the_sums(trained):
     lines = parsed(result.stdout)
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert "24 in = 24 used + 0 unreadable" in result.stderr
-    assert load_checkpoint(out).meta["model"]["name"] == "tsn-resnet10t"
+    assert load_any(out).meta["model"]["name"] == "tsn-resnet10t"
     assert [path.name for path in out.parent.iterdir()] == ["tsn.pth"]
 
 
@@ -110,10 +110,7 @@ def test_records_on_stdin_are_a_target_like_any_other(trained, world, tmp_path, 
         cwd=world,
     )
     assert parsed(made.stdout)[0]["num_clips"] == 24
-    assert (
-        load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"]
-        == load_checkpoint(trained[0]).meta["model"]["classes"]
-    )
+    assert load_any(tmp_path / "a.pth").meta["model"]["classes"] == load_any(trained[0]).meta["model"]["classes"]
 
 
 def test_unreadable_clips_are_rejects_and_can_be_too_many(world, tmp_path):

@@ -13,7 +13,7 @@ from omnicli.app import app
 from omnicli.commands.options.joint import JointOptions, name_sources, parse_ratio
 from omnicli.commands.options.training import Recipe, TrainingOptions
 from omnicli.errors import UsageError
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import load_any
 from omnicli.training.recipes import TEACHER_RECIPES
 
 TINY = [
@@ -64,7 +64,7 @@ def test_stdout_is_a_line_for_each_epoch_and_source_and_stderr_the_sums(trained)
         (epoch, source) for epoch in range(3) for source in ("target", "gg", "ig")
     ]
     assert " used + " in result.stderr
-    assert load_checkpoint(out).meta["provenance"]["sources"] == ["gg", "ig"]
+    assert load_any(out).meta["provenance"]["sources"] == ["gg", "ig"]
     summary = json.loads(out.with_name("s.json").read_text())
     assert summary["result"]["ig"] == lines[-1]
     assert summary["in"] == summary["used"] + summary["rejected"] + summary["unreadable"]
@@ -110,7 +110,7 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
     assert done.stderr.count(" used + ") == 1
     left = [row["path"] for row in parsed((tmp_path / "r.jsonl").read_text())]
     assert len(left) == len(set(left))
-    assert load_checkpoint(tmp_path / "a.pth").meta["provenance"]["processes"] == 2
+    assert load_any(tmp_path / "a.pth").meta["provenance"]["processes"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.best.pth", "a.pth", "r.jsonl"]
 
 
@@ -134,8 +134,8 @@ def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_th
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
     assert done.returncode == 0, done.stderr
-    one, two = (load_checkpoint(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
-    before = load_checkpoint(trained[0]).state_dict
+    one, two = (load_any(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
+    before = load_any(trained[0]).state_dict
     assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-3
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=0)

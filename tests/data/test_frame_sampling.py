@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.frame_sampling import (
-    clip_indices_test,
-    clip_indices_train,
-    draw_snippets,
-    segment_indices_test,
-    segment_indices_train,
-)
+from omnicli.data.frame_sampling import clip_indices_test, clip_indices_train, draw_snippets, segment_indices_test
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "sampling.json"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="no ../shared/reference")
@@ -31,6 +25,11 @@ class LegacyDraws:
 
     def integers(self, high, size):
         return self.state.randint(high, size=size)
+
+
+def segment_indices_train(num_frames, *, num_segments, rng):
+    """One random frame per segment: clips of one frame."""
+    return clip_indices_train(num_frames, num_clips=num_segments, clip_frames=1, frame_interval=1, rng=rng)[:, 0]
 
 
 def cases(mode):

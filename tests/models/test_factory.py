@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import factory
-from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state_alone(
 def test_a_checkpoint_gives_back_the_same_logits(model, tmp_path):
     spec = model_spec(NAME, classes=["a", "b", "c"])
     save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=model.state_dict())
-    rebuilt, read = build_model(load_checkpoint(tmp_path / "a.pth"))
+    rebuilt, read = build_model(load_any(tmp_path / "a.pth"))
     clips = torch.randn(2, 3, 2, 32, 32)
     assert read == spec
     assert torch.equal(model.eval()(clips), rebuilt(clips))
@@ -102,7 +102,7 @@ def test_unknown_architectures_name_the_nearest(name, says):
 def test_an_incomplete_checkpoint_is_damaged(tmp_path, meta):
     save_checkpoint(tmp_path / "a.pth", meta=meta, state_dict={})
     with pytest.raises(ModelError, match="damaged"):
-        build_model(load_checkpoint(tmp_path / "a.pth"))
+        build_model(load_any(tmp_path / "a.pth"))
 
 
 @pytest.mark.skipif(not LITE0.exists(), reason="needs ../shared/weights")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnicli.errors import ModelError
-from omnicli.models.checkpoint import load_checkpoint, save_checkpoint
+from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.models.loading import load_model
 
 
@@ -13,7 +13,7 @@ def test_a_loaded_model_has_all_that_scoring_needs(teacher, world):
     assert list(loaded.classes) == sorted(loaded.classes)
     assert len(loaded.classes) == 4
     assert loaded.temperature == 1.0  # too few clips to fit one
-    assert loaded.sha256 == load_checkpoint(teacher).sha256
+    assert loaded.sha256 == load_any(teacher).sha256
     assert not loaded.network.training
     assert loaded.spec.crop_size == 64
 
@@ -26,13 +26,13 @@ def test_precision_is_that_of_the_backbone_only(teacher):
 
 @pytest.mark.parametrize("temperature", [0, -1.0, "hot"])
 def test_an_invalid_temperature_is_damage(teacher, tmp_path, temperature):
-    whole = load_checkpoint(teacher)
+    whole = load_any(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": temperature}, state_dict=whole.state_dict)
     with pytest.raises(ModelError, match="temperature"):
         load_model(tmp_path / "a.pth")
 
 
 def test_the_stored_temperature_is_applied(teacher, tmp_path):
-    whole = load_checkpoint(teacher)
+    whole = load_any(teacher)
     save_checkpoint(tmp_path / "a.pth", meta={**whole.meta, "temperature": 2.5}, state_dict=whole.state_dict)
     assert load_model(tmp_path / "a.pth").temperature == 2.5

@@ -38,3 +38,19 @@ def test_a_frozen_batch_norm_keeps_statistics_and_weights_in_training():
 def test_the_classifier_is_initialised_with_the_given_std(name, std):
     weight = new_model(name, 400).fc.weight
     assert float(weight.detach().std()) == pytest.approx(std, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("ircsn-r50", torch.contiguous_format),
+        ("r2plus1d-r18", torch.contiguous_format),
+        ("slowonly-r18w16", torch.channels_last_3d),
+        ("tsn-resnet10t", torch.channels_last),
+    ],
+)
+def test_each_model_has_the_layout_that_is_fastest_on_a_gpu(name, layout):
+    model = new_model(name, 2)
+    assert model._layout_on(torch.device("cuda")) == layout
+    on_cpu = model.to_device(torch.device("cpu")).memory_format
+    assert on_cpu == (torch.channels_last if model.is_2d else torch.channels_last_3d)

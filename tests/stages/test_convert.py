@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import new_model
-from omnicli.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from omnicli.models.checkpoint import load_any, load_weights, save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.import_weights import infer_name
 from omnicli.models.loading import OpenedModel, load_model, open_model
@@ -197,7 +197,7 @@ def test_another_programs_safetensors_become_ours_and_say_where_they_are_from(tm
     save_file({key: tensor.contiguous() for key, tensor in theirs.items()}, tmp_path / "timm.safetensors")
     opened = open_model(tmp_path / "timm.safetensors", classes=CLASSES)
     convert(opened, tmp_path / "b.pth", "omni")
-    made = load_checkpoint(tmp_path / "b.pth")
+    made = load_any(tmp_path / "b.pth")
     assert made.meta["provenance"] == {
         "command": "convert", "layout": "bare", "sha256": opened.file.sha256, "file": "timm.safetensors",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from omnicli.data.training_clips import read_training_clip
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import load_any
 from omnicli.models.factory import create_model
 from omnicli.models.loading import load_model
 from omnicli.stages.teacher_train import train_teacher
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_workers_and_another_seed_ot
     train(target, tmp_path / "c.pth", recipe, seed=1)
     assert first == again
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
-    weights = [load_checkpoint(tmp_path / name).state_dict["fc.weight"] for name in ("a.pth", "c.pth")]
+    weights = [load_any(tmp_path / name).state_dict["fc.weight"] for name in ("a.pth", "c.pth")]
     assert not torch.equal(*weights)
 
 
@@ -110,14 +110,14 @@ def test_a_frozen_backbone_stays_and_each_view_is_read_once(target, tmp_path, mo
     train(target, tmp_path / "a.pth", FROZEN)
     assert sorted(reads) == sorted(list(range(inputs_module.NUM_FROZEN_VIEWS)) * len(target))
     before = create_model("tsn-resnet10t", num_classes=4).state_dict()
-    after = load_checkpoint(tmp_path / "a.pth").state_dict
+    after = load_any(tmp_path / "a.pth").state_dict
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"fc.weight", "fc.bias"}
 
 
 def test_the_checkpoint_says_how_it_was_made(target, tmp_path):
     lines, _ = train(target, tmp_path / "a.pth", val=target[:3])
-    meta = load_checkpoint(tmp_path / "a.pth").meta
+    meta = load_any(tmp_path / "a.pth").meta
     assert meta["model"]["classes"] == sorted({record["class_name"] for record in target})
     assert meta["metrics"] == lines[-1]
     assert meta["provenance"]["lr"] == SCRATCH.lr
@@ -127,7 +127,7 @@ def test_the_checkpoint_says_how_it_was_made(target, tmp_path):
 
 def test_validation_is_measured_each_epoch_and_the_best_one_kept(target, tmp_path):
     lines, _ = train(target, tmp_path / "a.pth", replace(SCRATCH, epochs=3), val=target)
-    best = load_checkpoint(tmp_path / "a.best.pth").meta["metrics"]
+    best = load_any(tmp_path / "a.best.pth").meta["metrics"]
     accuracies = [line["val_top1_acc"] for line in lines]
     assert best["epoch"] == int(np.argmax(accuracies))
     assert best["val_top1_acc"] == max(accuracies)
@@ -181,7 +181,7 @@ def test_a_probe_teaches_the_classifier_and_leaves_the_backbone(target, tmp_path
     recipe = replace(PROBED, probe_epochs=30, probe_lr=0.05, epochs=1, lr=1e-9)
     train(target, tmp_path / "a.pth", recipe)
     before = create_model("tsn-resnet10t", num_classes=4).state_dict()
-    after = load_checkpoint(tmp_path / "a.pth").state_dict
+    after = load_any(tmp_path / "a.pth").state_dict
     for name, tensor in before.items():
         if name.startswith("backbone."):
             torch.testing.assert_close(after[name], tensor, atol=1e-5, rtol=0)
@@ -210,7 +210,7 @@ def test_validation_records_of_other_classes_stop_before_the_first_step(target, 
 def test_a_classes_file_fixes_the_order_and_must_be_filled(target, tmp_path):
     names = sorted({record["class_name"] for record in target}, reverse=True)
     train(target, tmp_path / "a.pth", classes=names)
-    assert load_checkpoint(tmp_path / "a.pth").meta["model"]["classes"] == names
+    assert load_any(tmp_path / "a.pth").meta["model"]["classes"] == names
     with pytest.raises(InputError, match="no readable clip of class 'swimming'"):
         train(target, tmp_path / "b.pth", classes=[*names, "swimming"])
 
@@ -244,11 +244,11 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, tmp_path):
 def test_a_temperature_is_fitted_on_clips_that_are_not_trained_on(target, tmp_path, monkeypatch):
     monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     lines, _ = train(target, tmp_path / "a.pth", min_held_out=3)
-    temperature = load_checkpoint(tmp_path / "a.pth").meta["temperature"]
+    temperature = load_any(tmp_path / "a.pth").meta["temperature"]
     assert 0.5 <= temperature <= 5.0
     assert lines[0]["num_clips"] == len(target) // 2
     lines, _ = train(target, tmp_path / "b.pth", min_held_out=3, calibrate=False)
-    assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
+    assert load_any(tmp_path / "b.pth").meta["temperature"] is None
     assert lines[0]["num_clips"] == len(target)
 
 
@@ -325,9 +325,9 @@ def test_options_that_a_model_has_no_use_for_are_refused(target, tmp_path, chang
 def test_2d_weights_are_inflated_into_a_3d_model_and_r2d_into_r3d(target, tmp_path):
     frames = {"num_segments": None, "num_frames": 4, "frame_interval": 1, "epochs": 1}
     train(target, tmp_path / "r2d.pth", replace(SCRATCH, model="r2d-r18", **frames))
-    flat = load_checkpoint(tmp_path / "r2d.pth").state_dict["backbone.layer1.0.conv1.weight"]
+    flat = load_any(tmp_path / "r2d.pth").state_dict["backbone.layer1.0.conv1.weight"]
     frozen = replace(SCRATCH, model="r3d-r18", init=str(tmp_path / "r2d.pth"), freeze="backbone", **frames)
     train(target, tmp_path / "r3d.pth", frozen)
-    deep = load_checkpoint(tmp_path / "r3d.pth").state_dict["backbone.layer1.0.conv1.weight"]
+    deep = load_any(tmp_path / "r3d.pth").state_dict["backbone.layer1.0.conv1.weight"]
     assert deep.shape[2] == 3
     assert torch.allclose(deep.sum(dim=2), flat[:, :, 0], atol=1e-6)

@@ -17,7 +17,7 @@ from omnicli.errors import InputError, Interrupted, MediaError, OutputError, Usa
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.media.source import open_media
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import load_any
 from omnicli.models.factory import create_model
 from omnicli.models.loading import load_model
 from omnicli.motion.camera import make_recipe
@@ -339,9 +339,9 @@ def test_averaged_weights_are_measured_and_kept(target, web, tmp_path):
     train(target, web, tmp_path / "mean.pth", replace(recipe, ema=1.0 - 1e-9), val=target[:4])
     name = "fc.weight"
     first = create_model("tsn-resnet10t", num_classes=4).state_dict()[name]
-    last, mean = (load_checkpoint(tmp_path / file).state_dict[name] for file in ("last.pth", "mean.pth"))
+    last, mean = (load_any(tmp_path / file).state_dict[name] for file in ("last.pth", "mean.pth"))
     assert 0 < (mean - first).norm() < (last - first).norm()  # the average began after the first of two steps
-    best = load_checkpoint(tmp_path / "mean.best.pth").state_dict[name]
+    best = load_any(tmp_path / "mean.best.pth").state_dict[name]
     assert torch.equal(best, mean)
 
 
@@ -354,7 +354,7 @@ def test_a_translated_model_learns_the_same_under_the_same_names(target, web, tm
     assert calls == []
     train(target[:4], web, tmp_path / "b.pth", recipe, compile_model=True)
     assert len(calls) == 1
-    plain, translated = (load_checkpoint(tmp_path / name).state_dict for name in ("a.pth", "b.pth"))
+    plain, translated = (load_any(tmp_path / name).state_dict for name in ("a.pth", "b.pth"))
     assert plain.keys() == translated.keys()
     for name, tensor in plain.items():
         torch.testing.assert_close(translated[name], tensor, atol=1e-4, rtol=1e-3)
@@ -362,7 +362,7 @@ def test_a_translated_model_learns_the_same_under_the_same_names(target, web, tm
 
 def test_the_student_is_a_checkpoint_like_a_teachers(target, web, tmp_path):
     lines, _ = train(target, web, tmp_path / "a.pth")
-    meta = load_checkpoint(tmp_path / "a.pth").meta
+    meta = load_any(tmp_path / "a.pth").meta
     assert meta["metrics"] == lines[-3]
     assert meta["provenance"]["sources"] == ["gg", "ig"]
     teacher = load_model(tmp_path / "a.pth")
@@ -374,14 +374,14 @@ def test_a_student_gets_a_temperature_from_target_clips_that_it_never_learns_fro
     monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     recipe = replace(SCRATCH, epochs=1)
     lines, _ = train(target, web, tmp_path / "a.pth", recipe, min_held_out=3)
-    assert 0.5 <= load_checkpoint(tmp_path / "a.pth").meta["temperature"] <= 5.0
-    assert load_model(tmp_path / "a.pth").temperature == load_checkpoint(tmp_path / "a.pth").meta["temperature"]
+    assert 0.5 <= load_any(tmp_path / "a.pth").meta["temperature"] <= 5.0
+    assert load_model(tmp_path / "a.pth").temperature == load_any(tmp_path / "a.pth").meta["temperature"]
     assert lines[0]["num_clips"] == len(target) // 2
     lines, _ = train(target, web, tmp_path / "b.pth", recipe, min_held_out=3, calibrate=False)
-    assert load_checkpoint(tmp_path / "b.pth").meta["temperature"] is None
+    assert load_any(tmp_path / "b.pth").meta["temperature"] is None
     assert lines[0]["num_clips"] == len(target)
     train(target, web, tmp_path / "c.pth", replace(recipe, multi_label=True), min_held_out=3)
-    assert load_checkpoint(tmp_path / "c.pth").meta["temperature"] is None  # a sigmoid each
+    assert load_any(tmp_path / "c.pth").meta["temperature"] is None  # a sigmoid each
 
 
 def test_several_queries_are_all_learnt_one_of_them_at_a_time(target, web, tmp_path, monkeypatch):
@@ -490,7 +490,7 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
     with_bias = np.hstack([features, np.ones((len(rows), 1), np.float32)])  # the bias decays too
     oracle = LogisticRegression(C=1 / (1e-2 * len(rows)), fit_intercept=False, tol=1e-8, max_iter=5000)
     theirs = oracle.fit(with_bias, labels).decision_function(with_bias)
-    state = load_checkpoint(tmp_path / "a.pth").state_dict
+    state = load_any(tmp_path / "a.pth").state_dict
     ours = features @ state["fc.weight"].numpy().T + state["fc.bias"].numpy()
     assert np.abs((ours - ours.mean(1, keepdims=True)) - (theirs - theirs.mean(1, keepdims=True))).max() < 1e-2
     assert lines[-2]["val_top1_acc"] > 0.8

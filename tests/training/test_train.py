@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 from toy_training import make_run
 
-from omnicli.models.checkpoint import load_checkpoint
+from omnicli.models.checkpoint import load_any
 from omnicli.models.factory import model_spec
 from omnicli.training.train import measure_epoch
 
@@ -29,5 +29,5 @@ def test_the_best_epoch_is_saved_the_earlier_of_equal_ones(tmp_path, multi_label
     for epoch in range(4):
         run.progress.epoch = epoch
         measure_epoch(run, validator=validator, spec=spec)
-    metrics = load_checkpoint(tmp_path / "a.best.pth").meta["metrics"]
+    metrics = load_any(tmp_path / "a.best.pth").meta["metrics"]
     assert metrics == {"epoch": 1, "val_mean_ap" if multi_label else "val_top1_acc": 0.75}
