@@ -120,13 +120,13 @@ SECTIONS = (  # by what they are worth
     Section("parity", gpu_checks.parity, 60),
     Section("filtering", gpu_checks.filtering, 45),
     Section("training", gpu_checks.training, 60),
-    Section("commands", gpu_checks.commands, 40),
+    Section("commands", gpu_checks.commands, 75),
     Section("images", gpu_speed.images, 50),
     Section("steps", gpu_speed.steps, 35),
     Section("search", gpu_speed.search, 35),
-    Section("videos", gpu_speed.videos, 35),
-    Section("layouts", gpu_speed.layouts, 30),
-    Section("compiling", gpu_speed.compiling, 75),
+    Section("videos", gpu_speed.videos, 60),
+    Section("layouts", gpu_speed.layouts, 35),
+    Section("compiling", gpu_speed.compiling, 110),
 )
 
 
