@@ -62,7 +62,7 @@ EPILOG = """omni COMMAND -h lists the most used options, omni COMMAND --help or 
 [bold]Exit codes[/bold]
 
   0   success
-  1   error that you can fix
+  1   any other error; the message says what to do
   2   wrong usage
   3   more unreadable media than --max-bad; the output is complete
  65   invalid input

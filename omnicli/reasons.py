@@ -4,7 +4,7 @@ The part before the first colon is the category that is counted; ``unreadable`` 
 """
 
 UNREADABLE = "unreadable"  # the file cannot be opened or decoded
-LOW_CONFIDENCE = "low confidence"  # filter, segment: below the threshold
+LOW_CONFIDENCE = "low confidence"  # filter: below the threshold
 LOW_RANK = "low rank"  # filter: outside --keep-fraction or --top
 NO_CLASS = "no class"  # no label, or no query that names a class
 DISAGREES = "teacher disagrees"  # filter --agree: the best class is not the query's

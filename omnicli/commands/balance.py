@@ -7,12 +7,12 @@
     omni balance --keep-tail 19000000 --sqrt ig.jsonl.zst -o ig-19m.jsonl.zst
 
 With N records in a class, --power draws the class as if it had N^P records, --max-per-class as if it had at most that
-many. Weights have mean 1 within each source (the field source) and replace earlier ones. balance decides over the
-whole stream: concatenate the parts of earlier stages first. The class histogram before and after is printed at the
-end, by tenths of the classes, or for each class with -v.
+many. Weights have mean 1 per value of the field source (records without it count as one) and replace earlier ones.
+balance decides over the whole stream: concatenate the parts of earlier stages first. The class histogram before and
+after is printed at the end, by tenths of the classes, or for each class with -v.
 
-Files are read twice; stdin is stored in TMPDIR. Memory grows with the number of classes, and by 8 bytes per record of
-a class that --keep-tail cuts, or of every class under --resample.
+Files are read twice, with --keep-tail or --resample three times; stdin is stored in TMPDIR. Memory grows with the
+number of classes, and by 8 bytes per record of a class that --keep-tail cuts, or of every class under --resample.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import RARE, SELECTION, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import QueryMap
-from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.options.streams import OutputFile, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import InputError, UsageError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def command(
     context: typer.Context,
     options: BalanceOptions,
-    streams: Annotated[StreamOptions, Adapt("part", "missing", "parts", "resume")],
+    streams: Annotated[StreamOptions, Adapt("part", "missing", "parts", "resume", output=OutputFile)],
     logging: LoggingOptions,
     auxiliary_label: Annotated[
         AuxiliaryLabel, typer.Option("--auxiliary-label", help="Field with the class of a record, as in training.",

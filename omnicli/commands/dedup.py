@@ -1,4 +1,4 @@
-"""Reject web images and videos that copy a target sample, so that no validation data is trained on.
+"""Reject web images and videos that copy a target record, so that no validation data is trained on.
 
     omni dedup --target k400_val.jsonl --rejects copies.jsonl web.jsonl > fair.jsonl
 
@@ -11,9 +11,9 @@
     omni dedup --method census --target k400_val/ web_videos/ > fair.jsonl
 
 Each frame is represented by a whitened feature of an ImageNet ResNet-50 (OmniSource Sec. 3.3). A record is rejected if
-its most similar pair of frames is at least as similar as crops of one target frame are on average. Rejects carry
-`match`: id and path of the target, both times in seconds, the cosine. Inspect them: in the paper fewer than one in ten
-was a real copy.
+the similarity of its most similar pair of frames reaches the threshold: the mean similarity between five crops of the
+same target frame. Rejects carry `match`: id and path of the target, both times in seconds, the cosine. Inspect them: in
+OmniSource fewer than one in ten was a real copy.
 
 --method census compares videos with videos (IG-65M A.2) by 64-bit signatures of 16 frames per second, without a model.
 A video is rejected if at least one second of it occurs in a target video. Images pass unchanged.

@@ -17,9 +17,9 @@ top5_acc, mean_class_acc, mean_ap, and the most confused classes; for records wi
 features (omni features) of the model's own backbone are scored by its classifier alone.
 
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
-evaluates the weighted mean of their scores (Ours: of scores, as in two-stream TSN, not of logits). --baseline reads
-such shards of another model: the summary lists the pairs of classes that are confused less and more, how many records
-became right or wrong, and the p-value of that change (McNemar's exact test).
+evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits). --baseline reads such
+shards of another model: the summary lists the pairs of classes that are confused less and more, how many records became
+right or wrong, and the p-value of that change (McNemar's exact test).
 
 Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, to compute mAP.
 """

@@ -5,9 +5,9 @@
     omni filter --teacher tsn.pth --score-only web.jsonl -o scored.jsonl
     omni filter --keep-fraction 0.3 --per query --label-by query --classes classes.txt scored.jsonl > kept.jsonl
 
-Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. By default a record is kept if
-its confidence reaches --threshold; the closing lines show what other thresholds would keep. Without --teacher, stored
-scores decide again without reading media; --rejects files are valid inputs, too.
+Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. By default a record is kept if its
+confidence reaches --threshold; the closing lines show what other thresholds would keep. Without --teacher, stored
+scores decide again without reading media; files written by --rejects can be decided again, too.
 
 Images need a 2D teacher (tsn-...); videos accept 2D and 3D teachers. Rows of features (omni features) of the teacher's
 own backbone are scored by its classifier alone; --as-media writes them as the media they were made from.
@@ -104,7 +104,7 @@ def _check_without_teacher(
     context: typer.Context, options: FilterOptions, query_map: Path | None, model: ModelOptions
 ) -> None:
     """Stored scores decide: no media are read, and labels need class names. Raises UsageError."""
-    refuse_given(context, OF_A_TEACHER, "needs --teacher: stored scores read no media")
+    refuse_given(context, OF_A_TEACHER, "needs --teacher; without it the stored scores are used")
     labelling = {"--label-by": options.label_by, "--agree": options.agree, "--query-map": query_map}
     given = [name for name, value in labelling.items() if value]
     if given and not model.classes:

@@ -7,12 +7,13 @@
     omni report --motion motion.json web_imgs/ -o motion.html
 
 --fit tracks corners from frame to frame, fits homographies, and writes their mean and covariance over all classes and
-per class (class_name, else query). With --motion, each image record gains a recipe in the field inflation (about
-0.6 kB); training renders the clip from it, a different one in each epoch. A recipe is complete: later stages do not
-need motion.json. With --shards the clip of epoch 0 is written as pixels.
+per class (class_name, else query). With --motion, each image record gains a recipe in the field inflation (about 0.6
+kB); training renders the clip from it, a different one in each epoch. A recipe is complete: later stages do not need
+motion.json. With --shards one fixed clip per image is written as pixels.
 
-A clip of 4 frames with an interval of 16 spans 64 camera steps. Every frame is warped from the original image, and one
-crop for the whole clip avoids borders; motions that need a crop under 60 % of the sides are drawn again and counted.
+A clip of 4 frames with an interval of 16 takes 48 camera steps, (4 - 1) x 16. Every frame is warped from the original
+image, and one crop for the whole clip avoids borders; a motion whose crop has less than 60 % of the image's side
+lengths is drawn again and counted.
 
 --fit takes about 6 ms per pair of frames and core, plus decoding. Memory: a few kB per class; with --shards two clips
 per worker.

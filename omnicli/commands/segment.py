@@ -8,7 +8,7 @@
 
 A 2D teacher scores one frame per second. A video stays one record: positive_sec holds the times of frames that reach
 --threshold, negative_sec those of the others. Training draws one positive and two negative frames as its three
-snippets. frame_scores lets another threshold decide again without a teacher; --rejects files are inputs for that, too.
+snippets. frame_scores lets another threshold decide again without a teacher, also over the files written by --rejects.
 
 A 3D teacher scores clips of --clip-sec. Each positive clip becomes a record PARENT#START-END with parent, start_sec and
 end_sec, which refer to the video. --shards writes the frames of kept records, as omni pack does with its defaults. With
@@ -59,7 +59,7 @@ def command(
     teacher: Annotated[
         list[Path] | None,
         typer.Option("--teacher", metavar="FILE", help="Checkpoint of a teacher, 2D or 3D; repeat it to average the "
-                     "scores of several of one kind.", rich_help_panel=SELECTION),
+                     "scores of several, all 2D or all 3D.", rich_help_panel=SELECTION),
     ] = None,
     options: SegmentOptions,
     sampling: SamplingOptions,

@@ -8,11 +8,12 @@
 
     omni train --target t.h5 --auxiliary web.h5 --init tsn.pth --freeze backbone -o student.pth
 
-The loss of a step sums over one batch of the target and one of each auxiliary source (OmniSource Eq. 1). Web records
-need pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance). Images, videos, clips,
-frame folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds.
-One metric record per epoch and source goes to stdout. If training is interrupted, the same command continues it,
-bit for bit on a CPU. Each process holds about 2 KB per record in memory.
+A step takes one batch of the target and one of each auxiliary source, and minimises the mean cross-entropy over all
+their samples (OmniSource Eq. 1, divided by the number of samples). --mixup-alpha is 0.2 with --mixup. Web records need
+pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance). Images, videos, clips, frame
+folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. One
+metric record per epoch and source goes to stdout. If training is interrupted, the same command continues it, bit for
+bit on a CPU. Each process holds about 2 KB per record in memory.
 """
 
 from dataclasses import asdict

@@ -1,8 +1,8 @@
 """Classes of the search queries of a record.
 
-Of several queries of one record that name a class, one is drawn as its label, each with the same probability (IG-65M
-Sec. 3.3: "randomly assigning one of the associated hashtags"), so a class named by two of three queries is drawn twice
-as often as the other. Ours: a query that is given twice, in any spelling, counts once.
+Of several queries of one record that name a class, one is drawn as its label, each with the same probability
+(IG-65M Sec. 3.3: "randomly assigning one of the associated hashtags"), so a class named by two of three queries is
+drawn twice as often as the other. Ours: a query that is given twice, in any spelling, counts once.
 """
 
 from collections.abc import Mapping, Sequence

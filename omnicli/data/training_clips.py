@@ -29,8 +29,8 @@ class Augmentation:
         num_segments: snippets, one per equal part of the video (TSN, TSM); 1 for 3D models.
         short_side: pixels the short side is resized to first.
         crop_size: pixels of the square input.
-        crop: ``random-resized`` or ``multi-scale`` (mmaction2), or ``random``, a square without resizing (IG-65M
-            Sec. 3.3); one box for all snippets of a clip.
+        crop: ``random-resized`` or ``multi-scale`` (mmaction2), or ``random``, a square without resizing, as in
+            IG-65M Sec. 3.3; one box for all snippets of a clip.
         min_area: smallest share of the image in a random-resized crop; 0.08 in the released code.
         seed: of all draws.
         stage: part of the key of all draws.

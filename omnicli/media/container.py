@@ -1,4 +1,4 @@
-"""Opening a video file: its container, its one video stream, or the honest reason why not."""
+"""Open a video file and find its video stream."""
 
 import os
 from typing import Any, BinaryIO

@@ -1,4 +1,4 @@
-"""What an image says of itself: its size, its orientation, and whether all of it is there. No decoder runs here.
+"""Size, orientation and completeness of an image, read from its header without a decoder.
 
 Pixels are only allocated after the size has been read, so a 100-byte file cannot claim gigabytes; and a file that was
 cut short differs from a whole one in its structure, because some decoders pad what is missing with grey.
@@ -47,7 +47,7 @@ def read_header(data: bytes, kind: str) -> Header:
 
     Args:
         data: the whole file.
-        kind: as ``streams.content.sniff`` calls it: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF.
+        kind: as ``streams.files.sniff.sniff`` calls it: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF.
 
     Raises:
         MediaError: the file ends, or breaks, before its size.

@@ -1,4 +1,4 @@
-"""Images → RGB pixels, whatever the web made of them.
+"""Decode image files to RGB pixels.
 
 Ours, where the paper only says that corrupt data leave: colour profiles are ignored, transparency is laid on white,
 16 bits become 8, an animation is its first frame. A file that was cut short is refused, since decoders fill the rest

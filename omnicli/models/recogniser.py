@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnicli.models.resnet3d import Conv2Plus1d
-
 
 class Recogniser(nn.Module):
     """Backbone, dropout and classifier; subclasses define how clips become features.
@@ -125,12 +123,9 @@ class ClipModel(Recogniser):
         return self.classify(pooled.flatten(2).transpose(1, 2))
 
     def _layout_on(self, device: torch.device) -> torch.memory_format:
-        """Channels first for CSN and R(2+1)D on a GPU: on an H100, 1.5 to 6.5 times faster than channels last."""
-        is_factorised = any(
-            isinstance(module, Conv2Plus1d) or (isinstance(module, nn.Conv3d) and module.groups > 1)
-            for module in self.backbone.modules()
-        )
-        return torch.contiguous_format if device.type == "cuda" and is_factorised else torch.channels_last_3d
+        """Channels first for CSN on a GPU: on an H100, depthwise 3D convolutions are 2.2 to 6.5 times faster so."""
+        is_depthwise = any(isinstance(module, nn.Conv3d) and module.groups > 1 for module in self.backbone.modules())
+        return torch.contiguous_format if device.type == "cuda" and is_depthwise else torch.channels_last_3d
 
     def _to_backbone(self, clips: Tensor) -> Tensor:
         return clips.to(self._dtype).contiguous(memory_format=self.memory_format)

@@ -22,7 +22,7 @@ def feature_records(records: Iterable[Record], *, extract: ExtractFeatures, on_d
 
     Args:
         records: media.
-        extract: ``scoring.extract_features`` with its model.
+        extract: ``inference.scorer.extract_features`` with its model.
         on_drop: takes what cannot be read.
 
     Yields:

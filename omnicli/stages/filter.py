@@ -78,7 +78,7 @@ def filter_records(
 
     Args:
         records: the crawl.
-        score: ``scoring.score_records`` with its teachers; None: records carry the scores of an earlier run.
+        score: ``inference.scorer.score_records`` with its teachers; None: records carry the scores of an earlier run.
         queries: the class each record was searched for.
         rule: which records to keep.
         on_drop: takes what leaves: low confidence, low rank, no class, teacher disagrees, unreadable.
@@ -185,7 +185,7 @@ def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
 
 
 def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> Iterator[Record]:
-    """All but those without the field ``scores`` that an earlier run could not read: they leave as they left it."""
+    """Reject records without the field ``scores`` that an earlier run could not read, again with the same reason."""
     for record in records:
         if record.why_unreadable and record.get(scores) is None:
             on_drop(record, record.why_unreadable)

@@ -53,9 +53,9 @@ def segment_records(
 
     Args:
         records: videos; images pass.
-        score: ``moments.score_moments`` with its teachers; None: 2D records carry the scores of an earlier run.
+        score: ``inference.video_scorer.score_videos`` with its teachers; None uses the stored scores of 2D records.
         queries: the class each record was searched for; None without ``score``.
-        rule: which moments are positive.
+        rule: which frames and clips are positive.
         on_drop: takes what leaves: no positive, no class, too short, unreadable.
 
     Yields:

@@ -63,8 +63,8 @@ class StageRun:
         self._resume_from = resumed.consumed if resumed else 0
         self.counters: Counter[str] = Counter(resumed.counters if resumed else {})
         self._next = self._resume_from  # lowest position that is neither yielded nor dropped
-        self._open = False  # the position before _next may yield more records
-        self._early: dict[int, tuple[Record, str]] = {}  # rejects of the reader, which runs ahead of the stage
+        self._may_yield_again = False  # the position before _next may yield more records
+        self._reader_rejects: dict[int, tuple[Record, str]] = {}  # rejects of the reader, which runs ahead of the stage
         self._num_read = 0
         self._digest = ""
         self._digests: deque[tuple[int, str]] = deque()  # (records read, their digest) for records in flight
@@ -105,7 +105,7 @@ class StageRun:
             self._write_kept(format_record(record))
             self.counters["out"] += 1
             self.counters["kept"] += not is_further_piece
-            self._open = True
+            self._may_yield_again = True
 
     def reject(self, record: Record, reason: str) -> None:
         """Write one reject: the ``on_drop`` of the stage."""
@@ -119,8 +119,8 @@ class StageRun:
         with self._lock:
             self._note_read(record)
             if record.position >= self._resume_from:
-                self._early[record.position] = (record, reason)
-                if not (self._open and self._pieces):
+                self._reader_rejects[record.position] = (record, reason)
+                if not (self._may_yield_again and self._pieces):
                     self._settle_early()
 
     def _watch(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -149,18 +149,18 @@ class StageRun:
 
     def _move_to(self, position: int) -> bool:
         """Move on to ``position``; True if it has already yielded a record (``pieces`` only)."""
-        if self._pieces and self._open and position == self._next - 1:
+        if self._pieces and self._may_yield_again and position == self._next - 1:
             return True
-        self._open = False
+        self._may_yield_again = False
         self._settle_early()
         if position != self._next:
-            raise RuntimeError(f"position {position} where {self._next} was due: a record was lost, repeated or moved")
+            raise RuntimeError(f"expected position {self._next}, got {position}: a record was lost, repeated or moved")
         self._advance()
         return False
 
     def _settle_early(self) -> None:
-        while self._next in self._early:
-            record, reason = self._early.pop(self._next)
+        while self._next in self._reader_rejects:
+            record, reason = self._reader_rejects.pop(self._next)
             self._advance()
             self._write_reject(record, reason)
 
@@ -221,7 +221,7 @@ class StageRun:
     def _finish(self) -> None:
         """Write the last records and save the finished state."""
         with self._lock:
-            self._open = False
+            self._may_yield_again = False
             self._settle_early()
             self._forget_digests()
             if self._next != self._num_read:

@@ -55,7 +55,7 @@ def hold_out(
     """Examples to fit a temperature on, and examples to train on; clips of one video stay together.
 
     Every class keeps an example to train on. Ours: 5 % are held out; none if that gives fewer than ``min_held_out``,
-    because clips of one scene look so alike that a few would overestimate the model.
+    because clips of one scene are so similar that a few would overestimate the model.
     """
     wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
     if wanted < min_held_out:

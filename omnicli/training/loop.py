@@ -138,7 +138,7 @@ def _count(run: TrainingRun, losses: Sequence[SourceLoss]) -> None:
     flat = chain.from_iterable((one.loss_sum, one.num_correct, one.num_clips) for one in sums.values())
     num_problems, *totals = run.world.sum([bool(problem), *flat])
     if num_problems:
-        raise TrainingDiverged(problem or "the loss of another process is not finite; its own message says more")
+        raise TrainingDiverged(problem or "the loss of another process is not finite; see the message of that process")
     for index, tally in enumerate(run.progress.tallies.values()):
         tally.add(*totals[3 * index : 3 * index + 3])
 

@@ -44,7 +44,7 @@ def test_the_classifier_is_initialised_with_the_given_std(name, std):
     ("name", "layout"),
     [
         ("ircsn-r50", torch.contiguous_format),
-        ("r2plus1d-r18", torch.contiguous_format),
+        ("r2plus1d-r18", torch.channels_last_3d),
         ("slowonly-r18w16", torch.channels_last_3d),
         ("tsn-resnet10t", torch.channels_last),
     ],

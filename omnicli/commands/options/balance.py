@@ -29,8 +29,8 @@ class BalanceOptions:
     ] = False  # fmt: skip
     max_per_class: Annotated[
         int | None,
-        typer.Option("--max-per-class", min=1, metavar="N", help="Instead of --power: draw a class in proportion to "
-                     "its records, counting at most N.", rich_help_panel=SELECTION),
+        typer.Option("--max-per-class", min=1, metavar="N", help="Instead of --power: draw a class as if it had at "
+                     "most N records.", rich_help_panel=SELECTION),
     ] = None  # fmt: skip
     min_per_class: Annotated[
         int, typer.Option("--min-per-class", min=1, metavar="N", help="Reject records of classes with fewer than N.",

@@ -44,7 +44,7 @@ class FilterOptions:
     ] = False  # fmt: skip
     label_by: Annotated[
         Literal["teacher", "query"] | None,
-        typer.Option("--label-by", help="teacher: label with the teacher's best class (the paper). query: label with "
+        typer.Option("--label-by", help="teacher: label with the teacher's best class (OmniSource). query: label with "
                      "the class of the query; confidence is the teacher's score for it.", show_default="teacher",
                      rich_help_panel=SELECTION),
     ] = None  # fmt: skip

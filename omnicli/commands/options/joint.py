@@ -32,7 +32,7 @@ class JointOptions:
     ratio: Annotated[
         str | None,
         typer.Option("--ratio", metavar="R:R:...", help="Samples per step of the target and of each source.",
-                     show_default="1:1, or 2:1:...:1", rich_help_panel=DATA),
+                     show_default="1:1 for one source, 2:1:1 for two, ...", rich_help_panel=DATA),
     ] = None  # fmt: skip
     joint: Annotated[
         JointName, typer.Option("--joint", help="together: one update for all sources "
@@ -64,7 +64,7 @@ class JointOptions:
     ] = None  # fmt: skip
     accumulate: Annotated[
         int, typer.Option("--accumulate", min=1, metavar="N", help="Forward passes per batch: less memory for the same "
-                          "step. Batch-norm sees the smaller parts.", rich_help_panel=OPTIMIZATION), RARE,
+                          "step, except for batch statistics.", rich_help_panel=OPTIMIZATION), RARE,
     ] = 1  # fmt: skip
     mixup: Annotated[
         MixupName, typer.Option("--mixup", help="intra: mix samples within each source. cross: mix target and web "

@@ -55,8 +55,8 @@ class SamplingOptions:
     ] = None  # fmt: skip
     frames: Annotated[
         Literal["exact", "keyframe"] | None,
-        typer.Option("--frames", help="2D: the frame shown at each time, or the nearest keyframe, which is about 5 "
-                     "times faster.", show_default="exact", rich_help_panel=DATA),
+        typer.Option("--frames", help="2D: the frame shown at each time, or the nearest keyframe, which is 3 to "
+                     "16 times faster.", show_default="exact", rich_help_panel=DATA),
     ] = None  # fmt: skip
     clip_sec: Annotated[
         float | None,

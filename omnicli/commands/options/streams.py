@@ -21,7 +21,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="INPUT",
-        help="Media files, folders, .jsonl[.gz|.zst], .h5 and .tar shards, annotation lists, or - for stdin. "
+        help="Media files, folders, .jsonl[.gz|.zst], .h5 shards, .tar archives, annotation lists, or - for stdin. "
         "Default: stdin, if it is a pipe.",
         show_default=False,
     ),

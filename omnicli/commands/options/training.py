@@ -45,7 +45,7 @@ class TrainingOptions:
     init: Annotated[
         str | None,
         typer.Option("--init", metavar="scratch|imagenet|FILE", help="Initial weights: a backbone or a checkpoint of "
-                     "any program. 3D models inflate 2D weights.", show_default="imagenet", rich_help_panel=MODEL),
+                     "any program. 3D models inflate 2D weights.", show_default="as recipe", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     num_segments: Annotated[
         int | None, typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
@@ -61,7 +61,7 @@ class TrainingOptions:
     ] = None  # fmt: skip
     short_side: Annotated[
         int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Size of the short side before "
-                                 "cropping.", show_default="8/7 of the crop", rich_help_panel=MODEL), RARE,
+                                 "cropping.", show_default="as recipe", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     crop_size: Annotated[
         int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="Side of the square input.",
@@ -69,7 +69,7 @@ class TrainingOptions:
     ] = None  # fmt: skip
     freeze: Annotated[
         FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze.",
-                                        show_default="backbone", rich_help_panel=MODEL),
+                                        show_default="as recipe", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     dropout: Annotated[
         float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Dropout before the classifier.",
@@ -77,7 +77,7 @@ class TrainingOptions:
     ] = None  # fmt: skip
     crop: Annotated[
         CropName | None, typer.Option("--crop", help="Training crop; random crops a square without resizing.",
-                                      show_default="random-resized", rich_help_panel=DATA), RARE,
+                                      show_default="as recipe", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     recipe: Annotated[
         Recipe | None,
@@ -91,12 +91,12 @@ class TrainingOptions:
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", show_envvar=False,
-                     help="Target clips per step and device; scales the recipe's learning rate.",
+                     help="Target clips per step and process; the recipe's learning rate scales with it.",
                      show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     lr: Annotated[
-        float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier at this batch "
-                                   "size.", show_default="as recipe", rich_help_panel=OPTIMIZATION),
+        float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier, for this batch "
+                                   "size; not scaled.", show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     backbone_lr_scale: Annotated[
         float | None, typer.Option("--backbone-lr-scale", metavar="X", min=0.0, help="Learning rate of the backbone, "
@@ -112,19 +112,20 @@ class TrainingOptions:
     ] = None  # fmt: skip
     warmup_epochs: Annotated[
         float | None, typer.Option("--warmup-epochs", metavar="X", min=0.0, help="Epochs of linear warm-up.",
-                                   show_default="0", rich_help_panel=OPTIMIZATION), RARE,
+                                   show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="Weight decay (L2) of all weights.",
-                                   show_default="0.0001", rich_help_panel=OPTIMIZATION), RARE,
+                                   show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     label_smoothing: Annotated[
         float | None, typer.Option("--label-smoothing", metavar="X", min=0.0, max=0.99, help="Share of each label that "
-                                   "is spread over all classes.", show_default="0", rich_help_panel=OPTIMIZATION), RARE,
+                                   "is spread over all classes.", show_default="as recipe",
+                                   rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     mixup_alpha: Annotated[
         float | None, typer.Option("--mixup-alpha", metavar="X", min=0.0, help="Mixup with λ ~ Beta(α, α).",
-                                   show_default="0: none", rich_help_panel=OPTIMIZATION), RARE,
+                                   show_default="as recipe: none", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     temperature: Annotated[
         bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, so that "

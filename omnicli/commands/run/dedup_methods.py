@@ -131,4 +131,5 @@ def _unreadable_lines(unreadable: Sequence[tuple[str, str]]) -> list[str]:
     if not unreadable:
         return []
     name, why = unreadable[0]
-    return [f"{len(unreadable):,} target records cannot be read and are not guarded; the first: {name} ({why})"]
+    count = f"{len(unreadable):,} target records cannot be read"
+    return [f"{count}, and copies of them are not found; the first: {name} ({why})"]

@@ -82,5 +82,5 @@ def result_line(result: Mapping[str, Any], baseline: Path | None) -> str:
             f"(p = {compared['p_value']:.2g})"
         )
     if compared["num_left_out"]:
-        line += f"; {compared['num_left_out']:,} of its records were not judged here"
+        line += f"; {compared['num_left_out']:,} of its records were not evaluated here"
     return line

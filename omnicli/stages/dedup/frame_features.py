@@ -36,7 +36,7 @@ class FrameReader:
     """Reads the features of records and sees that all are of one model.
 
     Args:
-        load: loads the model when the first image or video comes, and gives ``scoring.extract_features`` with it.
+        load: loads the model at the first image or video, and returns ``inference.scorer.extract_features`` with it.
         maker: the model, as attributes of feature shards (``features.BACKBONE_ATTRIBUTES``).
         root: folder that relative paths start from.
     """

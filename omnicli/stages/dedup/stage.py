@@ -10,7 +10,7 @@ among different crops of the same frame is used as the threshold. Similarity abo
 Paper: 0.1 % of the web data leave; fewer than 10 % of those looked at were real duplicates.
 Ours: a video is its frames at 1 FPS, and as similar as its most similar pair of frames; at the threshold counts as
 above it; similarities are rounded to 6 decimals before any verdict, so that deciding again from the written line gives
-the same. How the target is learnt: ``reference``. ``within`` besides drops what resembles an earlier record that stays.
+the same. How the target is read: ``target``. ``within`` besides drops what resembles an earlier record that stays.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -87,8 +87,8 @@ def learn_target(
         threshold, origin = _measure_threshold(places[:MAX_CALIBRATION_FRAMES], gathered, whitening, reader)
     if threshold is None and needs_threshold:
         raise InputError(
-            f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root DIR "
-            "where the media lie that the target's features were made of"
+            f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root "
+            "DIR, the folder with the media of the target's features"
         )
     return Target(database, whitening, threshold, origin, unreadable)
 

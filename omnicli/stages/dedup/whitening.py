@@ -105,7 +105,7 @@ def on_grid(vectors: np.ndarray) -> np.ndarray:
     Returns:
         (F, d) float32.
     """
-    peaks = _powers_above(np.abs(vectors).max(axis=1, keepdims=True, initial=0.0))  # lest squares vanish
+    peaks = _powers_above(np.abs(vectors).max(axis=1, keepdims=True, initial=0.0))  # so that squares do not underflow
     scaled = vectors / peaks
     lengths = np.sqrt(_row_sums(scaled * scaled))  # (F, 1)
     units = scaled / np.where(lengths > 0, lengths, 1.0)

@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         records: each with ``class_name`` or ``label``, one or several, or in a folder named after its class.
-        score: ``scoring.score_records`` with teachers and views; gives (record, scores (K,) in [0, 1]) in order.
+        score: ``inference.scorer.score_records`` with a model and views: (record, scores (K,) in [0, 1]) in order.
         classes: (K,) names, in the order of the scores.
         baseline: another model's scores of the same records.
         on_drop: takes what cannot be read, as ``unreadable: why``.

@@ -107,7 +107,7 @@ def test_fewer_records_than_the_baselines_are_said(shards, teacher, world):
     result = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--limit", "3", "--baseline",
                   shards / "turned" / "00000.h5")  # fmt: skip
     assert summary_of(result)["baseline"]["num_left_out"] == 9
-    assert "; 9 of its records were not judged here" in result.stderr
+    assert "; 9 of its records were not evaluated here" in result.stderr
 
 
 def test_a_baseline_is_not_overwritten(tmp_path):

@@ -30,7 +30,7 @@ def test_a_stolen_video_leaves_and_images_pass(world, tmp_path):
     [left] = [json.loads(line) for line in (tmp_path / "left.jsonl").read_text().splitlines()]
     assert left["reason"] == "duplicate" and left["match"]["id"] == str(target[1])
     assert left["match"]["overlap"] > 0.9
-    assert "1 target records cannot be read and are not guarded; the first: " in result.stderr
+    assert "1 target records cannot be read, and copies of them are not found; the first: " in result.stderr
     assert "1 images" in result.stderr
     assert json.loads((tmp_path / "summary.json").read_text())["census"]["census: images"] == 1
 
