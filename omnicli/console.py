@@ -73,9 +73,9 @@ def closing_line(counters: Mapping[str, int], *, seconds: float, num_now: int) -
     by_reason = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     detail = f" ({by_reason})" if reasons else ""
     rate = num_now / seconds if seconds > 0 else 0.0
-    pieces = f" ({counters['out']:,} records)" if counters.get("out", 0) != counters.get("kept", 0) else ""
+    records = f" ({counters['out']:,} records)" if counters.get("out", 0) != counters.get("kept", 0) else ""
     return (
-        f"{counters.get('in', 0):,} in = {counters.get('kept', 0):,} kept{pieces} + {sum(reasons.values()):,} "
+        f"{counters.get('in', 0):,} in = {counters.get('kept', 0):,} kept{records} + {sum(reasons.values()):,} "
         f"rejected{detail} + {counters.get('unreadable', 0):,} unreadable, {rate:,.0f}/s"
     )
 

@@ -77,7 +77,7 @@ def command(
         if streams.shards_dir is None:
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
     from omnicli.stages.filter import check_queries
-    from omnicli.stages.segment import count_moments, is_untouched, score_curve, segment_records
+    from omnicli.stages.segment import count_scored, is_untouched, score_curve, segment_records
 
     rule = options.rule()
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
@@ -110,7 +110,7 @@ def command(
         return packed_stage(segmented, packing=packing, workers=compute.num_workers(), passes=is_untouched)
 
     spec = StageSpec(
-        name="segment", make=make, options=deciding, pieces=True, shard_kind="frames", observe=count_moments,
+        name="segment", make=make, options=deciding, one_to_many=True, shard_kind="frames", observe=count_scored,
         check=check_queries if options.label_by == "query" else None, closing=score_curve,
     )  # fmt: skip
     run_stage(spec, streams, logging)

@@ -59,16 +59,16 @@ def _video_stream(container: av.container.InputContainer) -> av.video.stream.Vid
 def is_cut_short(file: BinaryIO, kind: str) -> bool:
     """Whether the boxes of an MP4, or the chunk of an AVI, say that the file should be longer than it is."""
     size = file.seek(0, os.SEEK_END)
-    place = 0
+    position = 0
     if kind == "AVI":
         file.seek(4)
         return 8 + int.from_bytes(file.read(4), "little") > size
-    while kind in ("MP4", "MOV") and place < size:
-        file.seek(place)
+    while kind in ("MP4", "MOV") and position < size:
+        file.seek(position)
         box = file.read(16)
         length = int.from_bytes(box[:4], "big")
-        length = int.from_bytes(box[8:16], "big") if length == 1 else length or size - place
+        length = int.from_bytes(box[8:16], "big") if length == 1 else length or size - position
         if length < 8:
             return False
-        place += length
-    return place > size
+        position += length
+    return position > size

@@ -14,7 +14,7 @@ SEEK_PACKETS = 3  # Ours: a seek costs about as much as decoding so many frames
 
 
 class FrameDecoder:
-    """A video file and the place its decoder has reached.
+    """A video file and the position its decoder has reached.
 
     Attributes:
         timeline: the frames and their times.
@@ -71,7 +71,7 @@ class FrameDecoder:
             self._seek(keyframe)
         frame = self._decode_to(index, following)
         if frame is None and keyframe.frame > 0:
-            # Where images are refreshed piece by piece, the first frames after a keyframe need the one before it too.
+            # Where images are refreshed step by step, the first frames after a keyframe need the one before it too.
             self._seek(self.timeline.keyframe_before(keyframe.frame - 1))
             frame = self._decode_to(index, following)
         if frame is None or self._is_damaged(index):
@@ -176,7 +176,7 @@ def _reaches(packet: Packet, keyframe: Keyframe) -> bool:
 
 
 def _is_packet_of(packet: Packet, keyframe: Keyframe) -> bool:
-    """By time stamp and, where time stamps are missing, by place; the decoding time may differ after a seek."""
+    """By time stamp and, where time stamps are missing, by position; the decoding time may differ after a seek."""
     if not packet.is_keyframe or packet.pts != keyframe.pts:
         return False
     return keyframe.pts is not None or (packet.dts, packet.pos) == (keyframe.dts, keyframe.pos)

@@ -78,7 +78,7 @@ class FramesSource(Closing):
         if not wanted:
             return np.empty((0, 0, 0, 3), np.uint8)
         frames = np.empty((0, 0, 0, 3), np.uint8)
-        for place, data in enumerate(self._encoded(wanted)):
+        for row, data in enumerate(self._encoded(wanted)):
             image = self._decode(data, short_side)  # one at a time: its memory, still warm, takes the next
             height, width = image.shape[:2]
             size = fitting_size(height, width, short_side) if short_side else (height, width)
@@ -86,11 +86,11 @@ class FramesSource(Closing):
                 frames = np.empty((len(wanted), *size, 3), np.uint8)
             elif size != frames.shape[1:3]:
                 image = resize(image[None], *size)[0]
-            resize_into(image, frames[place])
+            resize_into(image, frames[row])
         if len(wanted) == len(frame_indices):
             return frames
-        places = {index: place for place, index in enumerate(wanted)}
-        return frames[[places[int(index)] for index in frame_indices]]
+        rows = {index: row for row, index in enumerate(wanted)}
+        return frames[[rows[int(index)] for index in frame_indices]]
 
     def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted frames one by one, so that a long video needs no memory; the first gives the size.

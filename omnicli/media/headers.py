@@ -28,7 +28,7 @@ class Header(NamedTuple):
         orientation: 1-8 as in Exif.
         end: bytes that hold the whole image; what lies behind them does not matter. None: the file stops before its
             end mark.
-        complete: up to here everything is whole; what is behind it is the end mark or a broken piece.
+        complete: up to here everything is whole; what is behind it is the end mark or broken data.
         num_channels: of a JPEG; 4 is CMYK.
         progressive: of a JPEG.
     """
@@ -81,24 +81,24 @@ def _read_jpeg(data: bytes) -> Header:
         height, width = struct.unpack(">HH", usual[1])
         if height:
             return Header(height, width, end=len(data), complete=len(data) - 2)
-    header, place = Header(0, 0), 2
-    while (found := _JPEG_MARKER.search(data, place)) is not None:
-        place, marker = found.start(), data[found.end() - 1]
+    header, position = Header(0, 0), 2
+    while (found := _JPEG_MARKER.search(data, position)) is not None:
+        position, marker = found.start(), data[found.end() - 1]
         if marker == 0xD9 and header.height:
-            return header._replace(end=place + 2, complete=place)
+            return header._replace(end=position + 2, complete=position)
         if marker in (0xD8, 0xD9):
-            place += 2
+            position += 2
             continue
-        if place + 4 > len(data):
+        if position + 4 > len(data):
             break
-        (length,) = struct.unpack_from(">H", data, place + 2)
+        (length,) = struct.unpack_from(">H", data, position + 2)
         if marker in _JPEG_SIZES and not header.height:
-            _, height, width, num_channels = struct.unpack_from(">BHHB", data, place + 4)
+            _, height, width, num_channels = struct.unpack_from(">BHHB", data, position + 4)
             progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
             header = header._replace(height=height, width=width, num_channels=num_channels, progressive=progressive)
-        elif marker == 0xE1 and data.startswith(b"Exif\0\0", place + 4):
-            header = header._replace(orientation=exif_orientation(data[place + 10 : place + 2 + length]))
-        place += 2 + max(length, 2)
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0", position + 4):
+            header = header._replace(orientation=exif_orientation(data[position + 10 : position + 2 + length]))
+        position += 2 + max(length, 2)
     if not header.height:
         raise MediaError("truncated JPEG")
     return header._replace(complete=len(data))
@@ -106,39 +106,39 @@ def _read_jpeg(data: bytes) -> Header:
 
 def _read_png(data: bytes) -> Header:
     width, height = struct.unpack_from(">II", data, 16)
-    orientation, place = 1, 8
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
-        following = place + 12 + length
+    orientation, position = 1, 8
+    while position + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        following = position + 12 + length
         if following > len(data):
             break
         if name == b"eXIf":
-            orientation = exif_orientation(data[place + 8 : place + 8 + length])
+            orientation = exif_orientation(data[position + 8 : position + 8 + length])
         if name == b"IEND":
-            return Header(height, width, orientation, following, place)
-        place = following
-    return Header(height, width, orientation, None, place)
+            return Header(height, width, orientation, following, position)
+        position = following
+    return Header(height, width, orientation, None, position)
 
 
 def _read_gif(data: bytes) -> Header:
     """The canvas; the extent reaches to the end of the first frame, since only that is shown."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    place = 13 + _palette_bytes(flags)
-    while place < len(data):
-        block = data[place]
+    position = 13 + _palette_bytes(flags)
+    while position < len(data):
+        block = data[position]
         if block == 0x2C:
-            _check_frame(*struct.unpack_from("<HHHH", data, place + 1))
-            place += 10 + _palette_bytes(data[place + 9])
-            end = _sub_blocks_end(data, place + 1)  # behind the byte with the code size
-            return Header(height, width, 1, end, place)
+            _check_frame(*struct.unpack_from("<HHHH", data, position + 1))
+            position += 10 + _palette_bytes(data[position + 9])
+            end = _sub_blocks_end(data, position + 1)  # behind the byte with the code size
+            return Header(height, width, 1, end, position)
         if block == 0x21:
-            following = _sub_blocks_end(data, place + 2)
+            following = _sub_blocks_end(data, position + 2)
             if following is None:
                 break
-            place = following
+            position = following
         else:
             raise MediaError("GIF without a frame")
-    return Header(height, width, 1, None, place)
+    return Header(height, width, 1, None, position)
 
 
 def _check_frame(left: int, top: int, width: int, height: int) -> None:
@@ -150,12 +150,12 @@ def _palette_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _sub_blocks_end(data: bytes, place: int) -> int | None:
+def _sub_blocks_end(data: bytes, position: int) -> int | None:
     """Behind the empty sub-block that ends a chain, or None if the file ends first."""
-    while place < len(data):
-        if data[place] == 0:
-            return place + 1
-        place += 1 + data[place]
+    while position < len(data):
+        if data[position] == 0:
+            return position + 1
+        position += 1 + data[position]
     return None
 
 
@@ -177,12 +177,12 @@ def _read_webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
-    place = 12
-    while place + 8 <= len(data):
-        name, length = struct.unpack_from("<4sI", data, place)
+    position = 12
+    while position + 8 <= len(data):
+        name, length = struct.unpack_from("<4sI", data, position)
         if name == b"EXIF":
-            return exif_orientation(data[place + 8 : place + 8 + length].removeprefix(b"Exif\0\0"))
-        place += 8 + length + length % 2
+            return exif_orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
+        position += 8 + length + length % 2
     return 1
 
 
@@ -202,11 +202,11 @@ def _read_tiff(data: bytes) -> Header:
 
 def _read_avif(data: bytes) -> Header:
     """The largest ``ispe`` (image spatial extents) of the file: tiles and thumbnails have smaller ones."""
-    sizes, place = [], data.find(b"ispe")
-    while place >= 0:
-        width, height = struct.unpack_from(">II", data, place + 8)
+    sizes, position = [], data.find(b"ispe")
+    while position >= 0:
+        width, height = struct.unpack_from(">II", data, position + 8)
         sizes.append((width * height, height, width))
-        place = data.find(b"ispe", place + 4, 1 << 16)
+        position = data.find(b"ispe", position + 4, 1 << 16)
     if not sizes:
         raise MediaError("truncated AVIF")
     _, height, width = max(sizes)
@@ -234,8 +234,8 @@ def _tiff_tags(block: bytes) -> dict[int, int]:
     (directory,) = struct.unpack_from(order + "I", block, 4)
     (count,) = struct.unpack_from(order + "H", block, directory)
     tags = {}
-    for place in range(directory + 2, directory + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(order + "HH", block, place)
+    for position in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(order + "HH", block, position)
         if kind in (1, 3, 4):
-            (tags[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], block, place + 8)
+            (tags[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], block, position + 8)
     return tags

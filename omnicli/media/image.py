@@ -135,7 +135,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _next_restart(data: bytes) -> bytes:
-    """The mark that begins the piece after the last one, in a JPEG that is cut into pieces: FF D0 to FF D7 in turn."""
+    """The restart marker after the last one, in a JPEG with restart intervals: FF D0 to FF D7 in turn."""
     last = max(data.rfind(bytes((0xFF, mark))) for mark in range(0xD0, 0xD8))
     return bytes((0xFF, 0xD0 + (data[last + 1] - 0xD0 + 1) % 8 if last >= 0 else 0xD0))
 

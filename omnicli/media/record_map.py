@@ -1,4 +1,4 @@
-"""Map records in threads; records that a stage drops keep their place in the stream."""
+"""Map records in threads; records that a stage drops keep their position in the stream."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -56,7 +56,7 @@ def map_records(
 
 
 def keep_drops(stage: Callable[[Iterator[S], OnDrop], Iterator[R]], records: Iterable[S]) -> Iterator[R | Dropped]:
-    """Yield what a stage yields and, in their place, the records that it drops."""
+    """Yield what a stage yields and, at their positions, the records that it drops."""
     dropped: list[Dropped] = []
     for result in stage(iter(records), lambda record, reason: dropped.append(Dropped(record, reason))):
         yield from dropped

@@ -36,7 +36,7 @@ class Keyframe(NamedTuple):
         frame: index of the frame it holds, or of the first shown after it.
         pts: its time stamps, by which it is recognised again.
         dts: the same.
-        pos: its place in the file, for the same.
+        pos: its position in the file, for the same.
     """
 
     packet: int
@@ -69,24 +69,24 @@ class Timeline:
         """Index of the frame with this time stamp; None if it is not part of the video."""
         if stamp is None:
             return None
-        place = bisect_left(self.stamps, stamp)
-        return place if place < len(self.stamps) and self.stamps[place] == stamp else None
+        position = bisect_left(self.stamps, stamp)
+        return position if position < len(self.stamps) and self.stamps[position] == stamp else None
 
     def keyframe_before(self, index: int) -> Keyframe:
         """The last keyframe shown at or before a frame and stored before it: no later one can start its decoding."""
-        place = bisect_right(self._frames, index) - 1
-        while place > 0 and self.keyframes[place].packet > self.packets[index]:
-            place -= 1
-        return self.keyframes[max(place, 0)]
+        position = bisect_right(self._frames, index) - 1
+        while position > 0 and self.keyframes[position].packet > self.packets[index]:
+            position -= 1
+        return self.keyframes[max(position, 0)]
 
     def settled_with(self, index: int) -> int:
         """The last shown of the frames stored up to this one: until it is out, nobody knows if it was damaged.
 
         A B-frame is stored after the later frame it leans on, and shown before it.
         """
-        place = self.packets[index]
+        position = self.packets[index]
         nearby = range(index + 1, min(index + 1 + MAX_REORDER, len(self.packets)))
-        return max((later for later in nearby if self.packets[later] < place), default=index)
+        return max((later for later in nearby if self.packets[later] < position), default=index)
 
 
 def read_timeline(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Timeline | None:

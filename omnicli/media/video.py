@@ -101,14 +101,14 @@ class VideoSource(Closing):
             MediaError: "decode error at 12.3 s".
             IndexError: an index outside the video.
         """
-        wanted, places = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
+        wanted, rows = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
         frames = np.empty((0, 0, 0, 3), np.uint8)
-        for place, (_, pixels) in enumerate(self.walk(wanted.tolist(), short_side=short_side)):
-            if place == 0:
+        for row, (_, pixels) in enumerate(self.walk(wanted.tolist(), short_side=short_side)):
+            if row == 0:
                 frames = np.empty((len(wanted), *pixels.shape), np.uint8)
-            frames[place] = pixels
-        is_in_order = len(places) == len(wanted) and (np.diff(places) == 1).all()
-        return frames if is_in_order else frames[places]
+            frames[row] = pixels
+        is_in_order = len(rows) == len(wanted) and (np.diff(rows) == 1).all()
+        return frames if is_in_order else frames[rows]
 
     def walk(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted frames one by one, so that a long video needs no memory.
@@ -145,8 +145,8 @@ class VideoSource(Closing):
     def _decoded(self, frame_indices: Sequence[int]) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
         if len(frame_indices) and not 0 <= min(frame_indices) <= max(frame_indices) < self.num_frames:
             raise IndexError(f"frames {min(frame_indices)} to {max(frame_indices)} of a video of {self.num_frames}")
-        for place, index in enumerate(frame_indices):
-            following = frame_indices[place + 1] if place + 1 < len(frame_indices) else None
+        for row, index in enumerate(frame_indices):
+            following = frame_indices[row + 1] if row + 1 < len(frame_indices) else None
             yield index, self._decoder.frame(index, following)
 
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
@@ -195,8 +195,8 @@ def frames_at(times: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.
     >>> frames_at(np.array([0, 0.04, 0.08]), [-1, 0.0399999, 0.05, 9])
     array([0, 1, 1, 2])
     """
-    places = np.searchsorted(times, np.asarray(times_sec, np.float64) + 1e-6, side="right") - 1
-    return places.clip(0, len(times) - 1)
+    rows = np.searchsorted(times, np.asarray(times_sec, np.float64) + 1e-6, side="right") - 1
+    return rows.clip(0, len(times) - 1)
 
 
 def nearest_frames(times: np.ndarray, frame_indices: np.ndarray, times_sec: Sequence[float] | np.ndarray) -> np.ndarray:

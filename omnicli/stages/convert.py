@@ -3,7 +3,7 @@
     in    any checkpoint that a teacher may be: ours, mmaction2's, old mmaction's, torchvision's, timm's, safetensors
     out   ours, mmaction2's, old mmaction's, or safetensors with our names
 
-What the target has no place for travels in our stamp (see ``models.checkpoint``), so that the way back loses nothing:
+What the target cannot hold travels in our stamp (see ``models.checkpoint``), so that the way back loses nothing:
 a checkpoint of ours that went to mmaction2's format and came back has the bytes it had.
 """
 
@@ -120,7 +120,7 @@ def describe(opened: OpenedModel, to: Target) -> dict[str, Any]:
 
 
 def what_stays_behind(opened: OpenedModel, to: Target) -> list[str]:
-    """What the target has no place for, a sentence each; nothing of it is lost on the way back."""
+    """What the target cannot hold, a sentence each; nothing of it is lost on the way back."""
     notes = []
     if not isinstance(opened.file, Checkpoint) and opened.file.ignored:
         notes.append(f"only the weights are taken; left out: {', '.join(opened.file.ignored)}")

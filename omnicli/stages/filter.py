@@ -81,7 +81,7 @@ def filter_records(
         score: ``inference.scorer.score_records`` with its teachers; None: records carry the scores of an earlier run.
         queries: the class each record was searched for.
         rule: which records to keep.
-        on_drop: takes what leaves: low confidence, low rank, no class, teacher disagrees, unreadable.
+        on_drop: receives rejects: low confidence, low rank, no class, teacher disagrees, unreadable.
 
     Yields:
         Kept records, in order.

@@ -64,13 +64,13 @@ def pack_records(records: Iterable[Record], *, packing: PackOptions, workers: in
 
 
 def packed_stage(stage: Stage, *, packing: PackOptions, workers: int, passes: Callable[[Record], bool]) -> Stage:
-    """A stage followed by packing, as one stage: what it yields leaves with its frames.
+    """A stage followed by packing, as one stage: records go out with their frames.
 
-    Ours: where one of the pieces of a video does not decode, the video leaves with all of them, as other damaged videos
-    do; so the JPEG files of its pieces are in memory until the last is read.
+    Ours: if one clip of a video does not decode, the video is rejected with all of its clips, as other damaged videos
+    do; so the JPEG files of its clips are in memory until the last is read.
 
     Args:
-        stage: records in, records or pieces of them out.
+        stage: records in, records or clips of them out.
         packing: what is kept of them.
         workers: threads that decode, resize and encode.
         passes: records for which it is true stay as they are.
@@ -85,18 +85,18 @@ def packed_stage(stage: Stage, *, packing: PackOptions, workers: int, passes: Ca
             keep_drops(stage, records),
         )
         for _, group in groupby(packed, key=_position):
-            pieces = list(group)
-            dropped = next((piece for piece in pieces if isinstance(piece, Dropped)), None)
+            outcomes = list(group)
+            dropped = next((outcome for outcome in outcomes if isinstance(outcome, Dropped)), None)
             if dropped:
                 on_drop(*dropped)
             else:
-                yield from (piece for piece in pieces if not isinstance(piece, Dropped))
+                yield from (outcome for outcome in outcomes if not isinstance(outcome, Dropped))
 
     return run
 
 
-def _position(piece: Record | Dropped) -> int:
-    return (piece.record if isinstance(piece, Dropped) else piece).position
+def _position(outcome: Record | Dropped) -> int:
+    return (outcome.record if isinstance(outcome, Dropped) else outcome).position
 
 
 def pack_record(record: Record, packing: PackOptions) -> Record:

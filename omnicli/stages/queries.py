@@ -109,7 +109,7 @@ def hashtags(name: str) -> list[str]:
     orders = itertools.permutations(range(len(content))) if len(content) <= MAX_PERMUTED else [range(len(content))]
     choices = ((order, chosen) for order in orders for chosen in itertools.product(*forms))
     by_likeness = sorted(choices, key=lambda choice: _distance(choice[0], choice[1], content))
-    tags += [_joined(chosen[place] for place in order) for order, chosen in by_likeness]
+    tags += [_joined(chosen[index] for index in order) for order, chosen in by_likeness]
     return list(dict.fromkeys(tag for tag in tags if tag))
 
 
@@ -149,16 +149,16 @@ def _forms(words: Sequence[str], *, is_counted: bool = True) -> list[list[str]]:
     """The forms of each word by its part in the phrase, its own first (A.1: "with and without canonicalization")."""
     has_ing = any(base_of_ing(word) for word in words)
     forms = []
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         found = [word]
         base = base_of_ing(word)
-        is_last_noun = place + 1 == len(words) or words[place + 1] in LINKS or bool(base_of_ing(words[place + 1]))
+        is_last_noun = index + 1 == len(words) or words[index + 1] in LINKS or bool(base_of_ing(words[index + 1]))
         if word in LINKS or word in ARTICLES or not word.isascii():
             pass
         elif base:
             found.append(base)
         else:
-            if place == 0 and not has_ing and word in getAllLemmas(word, "VERB").get("VERB", ()):
+            if index == 0 and not has_ing and word in getAllLemmas(word, "VERB").get("VERB", ()):
                 found += getInflection(word, "VBG", inflect_oov=False)
             if is_counted and is_last_noun:
                 found += _numbers_of(word)

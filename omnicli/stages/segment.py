@@ -3,7 +3,7 @@
     in    records; videos (files, folders of frames, packed clips, features of frames at the wanted rate) are
           segmented, other media pass untouched
     out   2D teacher: one record per video, with `positive_sec` and `negative_sec`, times of frames
-          3D teacher: one record per positive piece, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
+          3D teacher: one record per positive clip, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
           both with `pseudo_label`, `pseudo_class` and `confidence`
 
 Paper: 2D: "We first extract frames from the entire video at a low frame rate (1 FPS). A 2D teacher is used to get the
@@ -12,7 +12,8 @@ untrimmed videos into 10-second clips, then use a 3D teacher to obtain confidenc
 used for joint training."
 Ours: the threshold (0.5); the class of a video without label or query, the one with the best mean score; the
 `confidence` of a video is the mean score of its positive frames (the best score if it has none); scores rounded to 6
-decimals before any decision, so that `frame_scores` decides again as at first; a video with no positive moment leaves.
+decimals before any decision, so that `frame_scores` decides again as at first; a video without a positive frame
+is rejected.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,13 +33,13 @@ from omnicli.streams.record import OnDrop, Record
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRule:
-    """Which frames or pieces are positive.
+    """Which frames or clips are positive.
 
     Attributes:
-        threshold: a moment is positive if its score for the video's class >= threshold.
+        threshold: a frame or clip is positive if its score for the video's class >= threshold.
         label_by: the class of a video. "known": its label, else its query's class, else the best mean score (Ours).
             "query": its label, else its query's class. "teacher": the best mean score.
-        score_only: videos and pieces without a positive moment stay too.
+        score_only: also keep videos without a positive frame, and clips that are not positive.
     """
 
     threshold: float = 0.5
@@ -56,10 +57,10 @@ def segment_records(
         score: ``inference.video_scorer.score_videos`` with its teachers; None uses the stored scores of 2D records.
         queries: the class each record was searched for; None without ``score``.
         rule: which frames and clips are positive.
-        on_drop: takes what leaves: no positive, no class, too short, unreadable.
+        on_drop: receives rejects: no positive, no class, too short, unreadable.
 
     Yields:
-        Videos, or pieces of them in the order of time; everything in the order of the input.
+        Videos, or clips of them in ascending time; everything in the order of the input.
 
     Raises:
         InputError: without ``score``, a video has no stored scores; or its label is none of the teacher's.
@@ -82,7 +83,7 @@ def segment_records(
         if times_sec.ndim == 1:
             yield from _divide_frames(labelled, times_sec, confidences, rule, on_drop)
         else:
-            yield from _cut_pieces(labelled, times_sec, confidences, rule, on_drop)
+            yield from _cut_clips(labelled, times_sec, confidences, rule, on_drop)
 
 
 def is_untouched(record: Record) -> bool:
@@ -90,8 +91,8 @@ def is_untouched(record: Record) -> bool:
     return record.get("media") == "image" or record.get("inflation") is not None
 
 
-def count_moments(record: Record, counters: dict[str, int]) -> None:
-    """How many frames have a score >= 0.1 ... 0.9 for the class of their video; of 3D teachers, how many pieces."""
+def count_scored(record: Record, counters: dict[str, int]) -> None:
+    """How many frames have a score >= 0.1 ... 0.9 for the class of their video; of 3D teachers, how many clips."""
     scores = record.get("frame_scores")
     if scores is None:
         scores = [record["confidence"]] if "parent" in record and "confidence" in record else []
@@ -106,11 +107,11 @@ def score_curve(counts: Mapping[str, int]) -> list[str]:
     if not num_scored:
         return []
     curve = shares_at_thresholds(counts, num_scored=num_scored, key="segment: score >= ")
-    return [f"{num_scored:,} moments; share with a score at or above a threshold: {curve}"]
+    return [f"{num_scored:,} frames or clips; share with a score at or above a threshold: {curve}"]
 
 
 def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: SegmentRule) -> int | None:
-    """The class whose moments are looked for; None if nothing says it."""
+    """The class to look for; None if nothing says it."""
     if rule.label_by != "teacher":
         if record.get("class_name") is not None or record.get("label") is not None:
             return read_examples([record], queries.classes.names)[0].label
@@ -139,14 +140,14 @@ def _divide_frames(
 
 
 def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterator[Record]:
-    """2D, from what an earlier run wrote; what it could not read leaves again for the same reason."""
+    """2D, from what an earlier run wrote; what it could not read is rejected again for the same reason."""
     if record.get("frame_scores") is None:
         if record.why_unreadable:
             on_drop(record, record.why_unreadable)
             return
         raise InputError(
             f"{record.where}: no field 'frame_scores' of an earlier run; give --teacher "
-            "(pieces that a 3D teacher scored are decided again by omni filter --threshold)"
+            "(clips that a 3D teacher scored are decided again by omni filter --threshold)"
         )
     confidences = np.array(record["frame_scores"], np.float64)
     times_sec = np.sort([*record.require("positive_sec"), *record.require("negative_sec")])
@@ -158,22 +159,22 @@ def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterato
     yield from _divide_frames(record, times_sec, confidences, rule, on_drop)
 
 
-def _cut_pieces(
+def _cut_clips(
     record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """3D: one record per positive piece; nothing is encoded, the piece refers to the file."""
+    """3D: one record per positive clip; nothing is encoded, the clip refers to the file."""
     is_kept = confidences >= rule.threshold
     if not is_kept.any() and not rule.score_only:
         on_drop(record.derive(confidence=float(confidences.max())), NO_POSITIVE)
         return
     for (start_sec, end_sec), confidence in zip(spans_sec.tolist(), confidences.tolist(), strict=True):
         if confidence >= rule.threshold or rule.score_only:
-            yield _piece(record, start_sec, end_sec, confidence)
+            yield _clip(record, start_sec, end_sec, confidence)
 
 
-def _piece(record: Record, start_sec: float, end_sec: float, confidence: float) -> Record:
+def _clip(record: Record, start_sec: float, end_sec: float, confidence: float) -> Record:
     facts: dict[str, Any] = {"duration_sec": round(end_sec - start_sec, DECIMALS)} if "duration_sec" in record else {}
-    piece = record.derive(
+    clip = record.derive(
         id=f"{record.get('id')}#{round(start_sec * 1000)}-{round(end_sec * 1000)}",
         parent=record.get("parent") or record.get("id"),
         start_sec=start_sec,
@@ -182,5 +183,5 @@ def _piece(record: Record, start_sec: float, end_sec: float, confidence: float) 
         **facts,
     )
     if record.get("media") != "frames":  # there it says how many the folder holds
-        piece.pop("num_frames", None)
-    return piece
+        clip.pop("num_frames", None)
+    return clip

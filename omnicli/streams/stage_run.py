@@ -1,9 +1,9 @@
 """One run of a stage over a stream: counts every record, in order, and saves the state that a killed run resumes.
 
 The stage is a generator: records in, records out, ``on_drop(record, reason)`` for rejects. The run checks that each
-input position is yielded or dropped exactly once (``pieces``: yielded at least once), in ascending order. So kept +
-rejected + unreadable always equals the number of records read, and each point in the outputs corresponds to one point
-in the input, which makes resuming exact.
+input position is yielded or dropped exactly once (``one_to_many``: yielded at least once), in ascending order. So
+kept + rejected + unreadable always equals the number of records read, and each point in the outputs corresponds to one
+point in the input, which makes resuming exact.
 """
 
 import threading
@@ -36,7 +36,7 @@ class StageRun:
         rejects: writer of ``--rejects``.
         journal: state of a run with ``-o FILE``.
         shards: writer of ``--shards``.
-        pieces: one input record may become several output records.
+        one_to_many: one input record may become several output records.
         observe: called with each readable record and the counters, to count more.
 
     Attributes:
@@ -50,14 +50,14 @@ class StageRun:
         rejects: LineWriter | None = None,
         journal: Journal | None = None,
         shards: ShardWriter | None = None,
-        pieces: bool = False,
+        one_to_many: bool = False,
         observe: Observe = observe_nothing,
     ) -> None:
         self._kept = kept
         self._rejects = rejects
         self._journal = journal
         self._shards = shards
-        self._pieces = pieces
+        self._one_to_many = one_to_many
         self._observe = observe
         self._resumed = resumed = journal.resumed if journal else None
         self._resume_from = resumed.consumed if resumed else 0
@@ -120,7 +120,7 @@ class StageRun:
             self._note_read(record)
             if record.position >= self._resume_from:
                 self._reader_rejects[record.position] = (record, reason)
-                if not (self._may_yield_again and self._pieces):
+                if not (self._may_yield_again and self._one_to_many):
                     self._settle_early()
 
     def _watch(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -148,8 +148,8 @@ class StageRun:
         return OmniError(f"{out}: the input is not the one of the unfinished run ({what}); start over with --no-resume")
 
     def _move_to(self, position: int) -> bool:
-        """Move on to ``position``; True if it has already yielded a record (``pieces`` only)."""
-        if self._pieces and self._may_yield_again and position == self._next - 1:
+        """Move on to ``position``; True if it has already yielded a record (``one_to_many`` only)."""
+        if self._one_to_many and self._may_yield_again and position == self._next - 1:
             return True
         self._may_yield_again = False
         self._settle_early()

@@ -46,7 +46,7 @@ def test_the_sum_adds_up_and_every_second_is_judged(segmented):
     assert summary["in"] == summary["kept"] + sum(summary["rejected"].values()) + summary["unreadable"]
     assert summary["unreadable"] >= 1
     assert {"id": str(folder / "still.png"), "path": str(folder / "still.png"), "media": "image"} in kept
-    assert "moments; share with a score" in stderr
+    assert "frames or clips; share with a score" in stderr
     judged = [record for record in kept + rejected if "frame_scores" in record]
     assert len(judged) > 3
     for record in judged:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.segment import SegmentRule, count_moments, is_untouched, score_curve, segment_records
+from omnicli.stages.segment import SegmentRule, count_scored, is_untouched, score_curve, segment_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record, format_record, parse_record
 
@@ -27,8 +27,8 @@ def fake_score(records, *, skip, on_drop):
             yield record, (np.arange(len(scores), dtype=np.float64), scores)
 
 
-def in_pieces(records, **options):
-    """The same for pieces of 10 seconds."""
+def in_clips(records, **options):
+    """The same for clips of 10 seconds."""
     for record, scored in fake_score(records, **options):
         yield record, scored and (np.stack([scored[0] * 10, scored[0] * 10 + 10], axis=1), scored[1])
 
@@ -99,33 +99,33 @@ def test_a_label_that_is_not_the_teachers_stops_at_file_and_line():
         run(crawl({"scores": ARCHERY, "label": 3}))
 
 
-def test_pieces_refer_to_the_video_by_milliseconds():
+def test_clips_refer_to_the_video_by_milliseconds():
     record = {"path": "v.mp4", "media": "video", "duration_sec": 34.0, "num_frames": 850, "scores": ARCHERY}
-    kept, dropped = run(crawl({**record, "query": "archery"}), score=in_pieces)
+    kept, dropped = run(crawl({**record, "query": "archery"}), score=in_clips)
     assert dropped == []
-    assert [piece["id"] for piece in kept] == ["0#0-10000", "0#20000-30000"]
-    assert [(piece["start_sec"], piece["end_sec"]) for piece in kept] == [(0.0, 10.0), (20.0, 30.0)]
-    assert [piece["confidence"] for piece in kept] == [0.9, 0.5]
-    for piece in kept:
-        assert (piece["parent"], piece["path"], piece["duration_sec"], piece["pseudo_label"]) == ("0", "v.mp4", 10.0, 0)
-        assert "num_frames" not in piece  # it was the whole video's
+    assert [clip["id"] for clip in kept] == ["0#0-10000", "0#20000-30000"]
+    assert [(clip["start_sec"], clip["end_sec"]) for clip in kept] == [(0.0, 10.0), (20.0, 30.0)]
+    assert [clip["confidence"] for clip in kept] == [0.9, 0.5]
+    for clip in kept:
+        assert (clip["parent"], clip["path"], clip["duration_sec"], clip["pseudo_label"]) == ("0", "v.mp4", 10.0, 0)
+        assert "num_frames" not in clip  # it was the whole video's
 
 
 def test_the_parent_is_the_first_ancestor_and_a_folder_still_says_how_many_frames_it_holds():
-    piece = {"parent": "v", "media": "frames", "num_frames": 850, "scores": [[1, 0, 0]], "query": "archery"}
-    [made], _ = run(crawl(piece), score=in_pieces)
+    clip = {"parent": "v", "media": "frames", "num_frames": 850, "scores": [[1, 0, 0]], "query": "archery"}
+    [made], _ = run(crawl(clip), score=in_clips)
     assert (made["parent"], made["id"], made["num_frames"]) == ("v", "0#0-10000", 850)
 
 
-def test_pieces_without_a_positive_one_leave_as_one_video():
-    kept, [(left, reason)] = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_pieces)
+def test_clips_without_a_positive_one_leave_as_one_video():
+    kept, [(left, reason)] = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_clips)
     assert (kept, reason, left["id"], left["confidence"]) == ([], "no positive", "0", 0.2)
-    kept, dropped = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_pieces, score_only=True)
+    kept, dropped = run(crawl({"scores": ARCHERY, "query": "playing piano"}), score=in_clips, score_only=True)
     assert (len(kept), dropped) == (3, [])
 
 
 def test_a_video_too_short_for_a_piece_leaves():
-    kept, [(_, reason)] = run(crawl({"scores": []}), score=in_pieces)
+    kept, [(_, reason)] = run(crawl({"scores": []}), score=in_clips)
     assert (kept, reason) == ([], "too short")
 
 
@@ -155,7 +155,7 @@ rows = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(rows, max_size=8), st.sampled_from([fake_score, in_pieces]), st.floats(0, 1), st.booleans())
+@given(st.lists(rows, max_size=8), st.sampled_from([fake_score, in_clips]), st.floats(0, 1), st.booleans())
 def test_every_video_is_yielded_or_dropped_once_in_order(made, score, threshold, score_only):
     kept, dropped = run(crawl(*made), score=score, threshold=threshold, score_only=score_only)
     settled = sorted({record.position for record in kept} | {record.position for record, _ in dropped})
@@ -206,13 +206,13 @@ def test_without_a_teacher_what_could_not_be_read_leaves_again_for_the_same_reas
         run([other], score=None, queries=None)
 
 
-def test_the_curve_counts_frames_and_pieces():
+def test_the_curve_counts_frames_and_clips():
     counters = dict.fromkeys([f"segment: score >= 0.{tenth}" for tenth in range(1, 10)], 0) | {"segment: scored": 0}
-    count_moments(Record({"frame_scores": [0.25, 0.55, 0.95]}), counters)
-    count_moments(Record({"parent": "v", "confidence": 0.75}), counters)
-    count_moments(Record({"media": "image", "confidence": 0.75}), counters)
+    count_scored(Record({"frame_scores": [0.25, 0.55, 0.95]}), counters)
+    count_scored(Record({"parent": "v", "confidence": 0.75}), counters)
+    count_scored(Record({"media": "image", "confidence": 0.75}), counters)
     assert score_curve(counters) == [
-        "4 moments; share with a score at or above a threshold: 100% at 0.1, 100% at 0.2, 75% at 0.3, 75% at 0.4, "
-        "75% at 0.5, 50% at 0.6, 50% at 0.7, 25% at 0.8, 25% at 0.9"
+        "4 frames or clips; share with a score at or above a threshold: 100% at 0.1, 100% at 0.2, 75% at 0.3, "
+        "75% at 0.4, 75% at 0.5, 50% at 0.6, 50% at 0.7, 25% at 0.8, 25% at 0.9"
     ]
     assert score_curve({}) == []

@@ -100,7 +100,7 @@ def cuts_in_two(stream, on_drop):
 
 
 def test_pieces_of_one_record_count_once():
-    run = make_run(pieces=True)
+    run = make_run(one_to_many=True)
     run.run(cuts_in_two, records("abc"))
     assert run.counters == Counter({"in": 3, "kept": 2, "out": 4, "rejected: no positive": 1})
 
@@ -136,11 +136,11 @@ class Killed(Exception):
     """Stands for SIGKILL: nothing after it is written."""
 
 
-def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
+def run_killed_and_resumed(folder, stage, kills, num_records, *, one_to_many=False):
     """Run, killed after each of ``kills`` further events, until it ends; a fresh process each time."""
     for kill_after in [*kills, None]:
         journal = Journal.open(folder / "out.jsonl", rejects=folder / "rejects.jsonl", options={}, resume=True)
-        run = StageRun(kept=journal.kept, rejects=journal.rejects, journal=journal, pieces=pieces)
+        run = StageRun(kept=journal.kept, rejects=journal.rejects, journal=journal, one_to_many=one_to_many)
         events = count()
 
         def killed(stream, on_drop, kill_after=kill_after, events=events):
@@ -161,14 +161,18 @@ def run_killed_and_resumed(folder, stage, kills, num_records, *, pieces=False):
 
 @settings(max_examples=20)  # each saves, with two fsyncs, many times
 @given(kills=st.lists(st.integers(0, 12), max_size=5), num_records=st.integers(0, 25))
-@pytest.mark.parametrize(("stage", "pieces"), [(keep_even, False), (keep_all, False), (cuts_in_two, True)])
+@pytest.mark.parametrize(("stage", "one_to_many"), [(keep_even, False), (keep_all, False), (cuts_in_two, True)])
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes_and_counts(
-    tmp_path_factory, stage, pieces, kills, num_records
+    tmp_path_factory, stage, one_to_many, kills, num_records
 ):
     save_sec, stage_run.SAVE_SEC = stage_run.SAVE_SEC, 0.0
     try:
-        whole = run_killed_and_resumed(tmp_path_factory.mktemp("whole"), stage, [], num_records, pieces=pieces)
-        broken = run_killed_and_resumed(tmp_path_factory.mktemp("broken"), stage, kills, num_records, pieces=pieces)
+        whole = run_killed_and_resumed(
+            tmp_path_factory.mktemp("whole"), stage, [], num_records, one_to_many=one_to_many
+        )
+        broken = run_killed_and_resumed(
+            tmp_path_factory.mktemp("broken"), stage, kills, num_records, one_to_many=one_to_many
+        )
     finally:
         stage_run.SAVE_SEC = save_sec
     assert broken == whole

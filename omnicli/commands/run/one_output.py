@@ -34,7 +34,7 @@ class StageSpec:
         make: loads what the stage needs and returns it; called after the options are checked.
         options: everything that changes the output, as JSON values; for the journal, markers, shards and summary.
         whole_stream: the option that makes the stage decide over the whole stream, or None.
-        pieces: one input may become several records.
+        one_to_many: one input may become several records.
         is_multipass: the stage reads its input more than once: ``make`` returns a ``MultipassStage``.
         shard_kind: what ``--shards`` holds ("features", "scores", "frames"), or None.
         shard_keeps_paths: output lines keep naming their media instead of the rows of the shards.
@@ -48,7 +48,7 @@ class StageSpec:
     make: "Callable[[], Stage | MultipassStage]"
     options: Mapping[str, Any]
     whole_stream: str | None = None
-    pieces: bool = False
+    one_to_many: bool = False
     is_multipass: bool = False
     shard_kind: str | None = None
     shard_keeps_paths: bool = False
@@ -174,7 +174,7 @@ class OneOutput:
             rejects=rejects,
             journal=journal,
             shards=shards,
-            pieces=self.spec.pieces,
+            one_to_many=self.spec.one_to_many,
             observe=self.spec.observe or observe_nothing,
         )
 

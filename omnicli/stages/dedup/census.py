@@ -85,7 +85,7 @@ def take_census(source: MediaSource) -> Census:
     for first in range(0, len(unique), CHUNK):
         chunk = np.stack(list(islice(frames, CHUNK)))
         crops = _crops(chunk[:: max(len(chunk) // MARGIN_FRAMES, 1)])
-        are_new |= [crop not in crops[:place] for place, crop in enumerate(crops)]
+        are_new |= [crop not in crops[:index] for index, crop in enumerate(crops)]
         signed = {crop: sign(chunk, crop) for crop in dict.fromkeys(crops)}
         count = repeats[first : first + CHUNK]
         seconds.append([Framing(*(values.repeat(count) for values in signed[crop])) for crop in crops])

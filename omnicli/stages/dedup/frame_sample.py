@@ -20,20 +20,20 @@ class KeyedSample:
         self._stage = stage
         self._priorities: list[np.ndarray] = []  # (F,) each
         self._frames: list[np.ndarray] = []  # (F, D) each
-        self._places: list[np.ndarray] = []  # (F, 2) each: owner, frame
+        self._positions: list[np.ndarray] = []  # (F, 2) each: owner, frame
         self._num_held = 0
 
     def offer(self, record_id: str, owner: int, frames: np.ndarray) -> None:
         """Offer the frames (F, D) of one record; ``owner`` is the caller's number for it."""
         self._priorities.append(keyed_rng(self._seed, self._stage, record_id).random(len(frames)))
         self._frames.append(frames)
-        self._places.append(np.stack([np.full(len(frames), owner), np.arange(len(frames))], axis=1))
+        self._positions.append(np.stack([np.full(len(frames), owner), np.arange(len(frames))], axis=1))
         self._num_held += len(frames)
         if self._num_held > 2 * self._size:
             self._keep_best()
 
     def take(self, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The best (S, D) frames and their (S, 2) places (owner, frame), highest priority first.
+        """The best (S, D) frames and their (S, 2) positions (owner, frame), highest priority first.
 
         Args:
             size: at most so many; default all that were kept.
@@ -41,7 +41,7 @@ class KeyedSample:
         self._keep_best()
         if not self._frames:
             raise ValueError("no frame was offered")
-        return self._frames[0][:size], self._places[0][:size]
+        return self._frames[0][:size], self._positions[0][:size]
 
     def _keep_best(self) -> None:
         """Forget all but the best."""
@@ -51,5 +51,5 @@ class KeyedSample:
         best = np.argsort(-priorities, kind="stable")[: self._size]
         self._priorities = [priorities[best]]
         self._frames = [np.concatenate(self._frames)[best]]
-        self._places = [np.concatenate(self._places)[best]]
+        self._positions = [np.concatenate(self._positions)[best]]
         self._num_held = len(best)

@@ -1,7 +1,7 @@
 """Stretches of frames that two videos share, found by locality-sensitive hashing (IG-65M A.2).
 
 A frame matches another if their signatures differ in at most ``radius`` of 64 bits, or, one bit further off, if the
-frame before or behind it does: two videos were not sampled at the same moments. A *run* is a stretch of at least
+frame before or behind it does: two videos were not sampled at the same times. A *run* is a stretch of at least
 ``min_run`` consecutive frames of a target that match as many consecutive frames of a source.
 
 Paper: locality-sensitive hashing of the frames' signatures.

@@ -158,7 +158,7 @@ class FrameIndex:
         bounds = torch.from_numpy(np.nextafter(limits[hopeful].astype(np.float32), np.float32(-2))).to(self._device)
         is_candidate = scores[chosen] >= bounds[:, None]  # (H, R)
         pairs = is_candidate.nonzero().cpu().numpy()  # (P, 2), query by query, columns ascending
-        columns, places = np.unique(pairs[:, 1], return_inverse=True)
+        columns, inverse = np.unique(pairs[:, 1], return_inverse=True)
         if len(pairs) * DENSE_FROM > len(hopeful) * len(columns):
             self._compare_all(queries, hopeful, first + columns, floor, best, rows)
             return
@@ -166,7 +166,7 @@ class FrameIndex:
         for start in range(0, len(pairs), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             owners, numbers = hopeful[pairs[part, 0]], first + pairs[part, 1]
-            exact = cosines_of_pairs(queries[owners], held[places[part]])
+            exact = cosines_of_pairs(queries[owners], held[inverse[part]])
             order = np.lexsort((-numbers, exact))  # ascending: of equal ones the first row is written last
             is_better = (exact[order] > best[owners[order]]) & (exact[order] >= floor)
             better = order[is_better]
@@ -187,11 +187,11 @@ class FrameIndex:
         for start in range(0, len(numbers), step):
             some = numbers[start : start + step]
             exact = cosines(queries[hopeful], self._rows(some))  # (H, C)
-            places = exact.argmax(axis=1)  # the first of equal ones
-            found = exact[np.arange(len(hopeful)), places]
+            nearest = exact.argmax(axis=1)  # the first of equal ones
+            found = exact[np.arange(len(hopeful)), nearest]
             better = (found > best[hopeful]) & (found >= floor)
             best[hopeful[better]] = found[better]
-            rows[hopeful[better]] = some[places[better]]
+            rows[hopeful[better]] = some[nearest[better]]
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
         """The exact rows (C, d) float32 of these numbers."""

@@ -168,11 +168,11 @@ class _Within:
         fresh = self._fresh[: len(self._stayed) - self._first]
         if len(fresh) and len(own) and may_reach(own, fresh, self._floor):
             exact = cosines(own, fresh)
-            places = exact.argmax(axis=1)
-            found = exact[np.arange(len(own)), places]
+            nearest = exact.argmax(axis=1)
+            found = exact[np.arange(len(own)), nearest]
             is_better = (found >= self._floor) & (found > similarities)
             similarities = np.where(is_better, found, similarities)
-            rows = np.where(is_better, self._first + places, rows)
+            rows = np.where(is_better, self._first + nearest, rows)
         match = _best_match(self._stayed, frames, similarities, rows)
         if match is None:
             self._fresh[len(fresh) : len(fresh) + len(own)] = own

@@ -76,7 +76,7 @@ def learn_target(
     """
     gathered = _gather(records, reader, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
     # OmniSource Sec. 3.3: cosine similarity "after whitening"
-    sample, places = gathered.sample.take()
+    sample, positions = gathered.sample.take()
     whitening = fit_whitening(sample, num_dims=whiten_dim)
     database = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
     for features, owners, times in gathered.blocks(sample.shape[1]):
@@ -84,7 +84,7 @@ def learn_target(
     # OmniSource Sec. 3.3: "The average similarity among different crops of the same frame is used as the threshold."
     origin = "--threshold"
     if threshold is None:
-        threshold, origin = _measure_threshold(places[:MAX_CALIBRATION_FRAMES], gathered, whitening, reader)
+        threshold, origin = _measure_threshold(positions[:MAX_CALIBRATION_FRAMES], gathered, whitening, reader)
     if threshold is None and needs_threshold:
         raise InputError(
             f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root "
@@ -138,17 +138,17 @@ def _gather(
 
 
 def _measure_threshold(
-    places: np.ndarray, gathered: _Gathered, whitening: Whitening, reader: FrameReader
+    positions: np.ndarray, gathered: _Gathered, whitening: Whitening, reader: FrameReader
 ) -> tuple[float | None, str]:
     """Mean cosine of the 10 pairs of five crops of each of these target frames (owner, number), and how it came about.
 
     None, and why, where no media can be read.
     """
     first_of: dict[int, int] = {}
-    for place, owner in enumerate(gathered.owners):
-        first_of.setdefault(owner, place)
+    for index, owner in enumerate(gathered.owners):
+        first_of.setdefault(owner, index)
     wanted: dict[int, list[float]] = {}
-    for owner, number in sorted(map(tuple, places.tolist())):
+    for owner, number in sorted(map(tuple, positions.tolist())):
         wanted.setdefault(owner, []).append(gathered.times[first_of[owner] + number])
     failures: list[str] = []
 

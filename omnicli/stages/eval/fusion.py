@@ -192,8 +192,8 @@ def fuse_scores(
     with contextlib.ExitStack() as stack:
         readers = {shard: stack.enter_context(ShardReader(shard)) for each in sets for shard in each.shards}
         for record in records:
-            places = [each.rows[str(record["id"])] for each in sets]
-            stored = [stored_scores(readers[at.path], at.row) for at in places]
+            rows = [each.rows[str(record["id"])] for each in sets]
+            stored = [stored_scores(readers[at.path], at.row) for at in rows]
             yield record, np.asarray(ratio) @ np.stack(stored) / sum(ratio)
 
 

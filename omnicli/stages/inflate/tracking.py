@@ -2,9 +2,10 @@
 
 The paper does not say how. Ours: corners are tracked to the next frame and back; those that return to where they came
 from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
-for a few corners in one place says nothing about the rest of the frame. So it must hold for half of the corners and for
-half of the places that have any, or a crowd would outvote the court; and the agreeing corners must be so many, and lie
-so, that they determine where the corners of the frame went. None of these tests asks how large the motion is.
+for a few corners in one region says nothing about the rest of the frame. So it must hold for half of the corners, and
+for half on average over all regions that have any: many corners on moving people must not outvote the background. The
+agreeing corners must be so many, and lie so, that they determine where the corners of the frame went. None of these
+tests asks how large the motion is.
 """
 
 from collections import Counter
@@ -97,22 +98,22 @@ def find_homography(before: np.ndarray, after: np.ndarray) -> np.ndarray | str:
     return homography
 
 
-def dilution(homography: np.ndarray, points: np.ndarray, places: np.ndarray) -> float:
-    """How much less a fit knows where a far place went than where the points went that it was fitted to.
+def dilution(homography: np.ndarray, points: np.ndarray, positions: np.ndarray) -> float:
+    """How uncertain a fitted homography is at the worst of some positions.
 
-    With every coordinate of every point off by a standard deviation of one, by itself, this is the root mean square
-    distance that the homography is off at the worst place: the error propagated through least squares, as surveyors
-    do. It depends on the number and layout of the points, hardly on the motion.
+    If every coordinate of every point has an independent error of standard deviation one, this is the root mean square
+    error of the homography at that position, by propagation through least squares. It depends on the number and layout
+    of the points, hardly on the motion.
 
     Args:
         homography: (3, 3), h33 = 1.
         points: (P, 2) that it was fitted to.
-        places: (Q, 2) asked about.
+        positions: (Q, 2) to measure the error at.
 
     Returns:
-        At least 0; infinite if the points leave something open, as fewer than four or all on a line do.
+        At least 0; infinite if the points do not determine a homography: fewer than four, or all on a line.
     """
-    known, asked = (_slopes(homography, some) for some in (points, places))  # (P, 2, 8), (Q, 2, 8)
+    known, asked = (_slopes(homography, some) for some in (points, positions))  # (P, 2, 8), (Q, 2, 8)
     rows = known.reshape(-1, 8)
     if np.linalg.matrix_rank(rows) < 8:
         return float("inf")

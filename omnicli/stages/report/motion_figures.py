@@ -75,11 +75,11 @@ def parameter_rows(gaussian: Gaussian) -> list[Mapping[str, Any]]:
         {
             "name": name,
             "meaning": MEANINGS[name],
-            "mean": float(gaussian.mean[place] - STILL[place]),
-            "spread": float(spread[place]),
-            "share": float(spread[place]) / most,
+            "mean": float(gaussian.mean[index] - STILL[index]),
+            "spread": float(spread[index]),
+            "share": float(spread[index]) / most,
         }
-        for place, name in enumerate(PARAMETERS)
+        for index, name in enumerate(PARAMETERS)
     ]
 
 

@@ -18,7 +18,7 @@ LOG_FROM = 30.0  # Ours: counts that differ by more than this factor are drawn o
 
 
 class Axis(NamedTuple):
-    """Numbers → places between two ends of the plot, linear or logarithmic."""
+    """Numbers → pixels between two ends of the plot, linear or logarithmic."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Axis(NamedTuple):
     end: float
     log: bool = False
 
-    def place(self, value: float) -> float:
+    def pixel(self, value: float) -> float:
         """Where ``value`` is drawn; values outside are drawn at the nearer end."""
         low, high, value = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
@@ -83,13 +83,13 @@ def histogram(kept: Sequence[int], rejected: Sequence[int], *, threshold: float 
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, tallest, HEIGHT - BOTTOM, TOP)
     parts = [_frame(x, y, x_label="confidence", y_label="records")]
     for index, (below, above) in enumerate(zip(kept, rejected, strict=True)):
-        left, right = x.place(index / len(kept)), x.place((index + 1) / len(kept))
+        left, right = x.pixel(index / len(kept)), x.pixel((index + 1) / len(kept))
         span = f"{index / len(kept):.3g} to {(index + 1) / len(kept):.3g}"
-        parts.append(_rect(left, right, y.place(below), y.place(0), "kept", f"{span}: {below:,} kept"))
-        parts.append(_rect(left, right, y.place(below + above), y.place(below), "rejected",
+        parts.append(_rect(left, right, y.pixel(below), y.pixel(0), "kept", f"{span}: {below:,} kept"))
+        parts.append(_rect(left, right, y.pixel(below + above), y.pixel(below), "rejected",
                            f"{span}: {above:,} rejected"))  # fmt: skip
     if threshold is not None:
-        at = x.place(threshold)
+        at = x.pixel(threshold)
         side = ("end", -5) if threshold > 0.75 else ("start", 5)
         parts.append(
             f'<line class="cut" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
@@ -109,7 +109,7 @@ def share_curve(shares: Sequence[float], *, threshold: float | None) -> Markup:
     parts = [_frame(x, y, x_label="threshold", y_label="share with at least this confidence", percent=True)]
     steps = len(shares) - 1
     points = [(index / steps, share) for index, share in enumerate(shares)]
-    outline = " ".join(f"{x.place(at):.1f},{y.place(share):.1f}" for at, share in points)
+    outline = " ".join(f"{x.pixel(at):.1f},{y.pixel(share):.1f}" for at, share in points)
     parts.append(
         f'<polygon class="area" points="{LEFT},{HEIGHT - BOTTOM} {outline} {WIDTH - RIGHT},{HEIGHT - BOTTOM}"/>'
     )
@@ -117,9 +117,9 @@ def share_curve(shares: Sequence[float], *, threshold: float | None) -> Markup:
     for tenth in range(1, 10):
         share = shares[round(tenth / 10 * steps)]
         title = f"at {tenth / 10:.1f}: {share:.1%}"
-        parts.append(_dot(x.place(tenth / 10), y.place(share), "series-0", title))
+        parts.append(_dot(x.pixel(tenth / 10), y.pixel(share), "series-0", title))
     if threshold is not None:
-        at = x.place(threshold)
+        at = x.pixel(threshold)
         parts.append(f'<line class="cut" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>')
     return _svg(parts, label="share kept at each threshold")
 
@@ -150,10 +150,10 @@ def rank_plot(before: Sequence[int], after: Sequence[int]) -> Markup:
     parts = [_frame(x, y, x_label="classes, largest first", y_label="records")]
     for counts, name in ((before, "before"), (after, "kept")):
         ranked = sorted(counts, reverse=True)
-        outline = " ".join(f"{x.place(rank):.1f},{y.place(count):.1f}" for rank, count in enumerate(ranked))
+        outline = " ".join(f"{x.pixel(rank):.1f},{y.pixel(count):.1f}" for rank, count in enumerate(ranked))
         base = HEIGHT - BOTTOM
         parts.append(
-            f'<polygon class="{name}" points="{LEFT},{base} {outline} {x.place(len(ranked) - 1):.1f},{base}"/>'
+            f'<polygon class="{name}" points="{LEFT},{base} {outline} {x.pixel(len(ranked) - 1):.1f},{base}"/>'
         )
     return _svg(parts, label="records of each class before and after filtering, largest first")
 
@@ -171,11 +171,11 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: 
     parts = [_frame(x, y, x_label=x_label, y_label=y_label, whole_x=True)]
     for index, (name, line) in enumerate(series.items()):
         style = f"series-{index % NUM_SERIES_COLOURS}"
-        outline = " ".join(f"{x.place(at):.1f},{y.place(value):.1f}" for at, value in line)
+        outline = " ".join(f"{x.pixel(at):.1f},{y.pixel(value):.1f}" for at, value in line)
         parts.append(f'<polyline class="{style}" points="{outline}"/>')
         if len(line) <= 60:
             parts += [
-                _dot(x.place(at), y.place(value), style, f"{name}, {x_label} {at:g}: {value:.4g}") for at, value in line
+                _dot(x.pixel(at), y.pixel(value), style, f"{name}, {x_label} {at:g}: {value:.4g}") for at, value in line
             ]
     return _svg(parts, label=", ".join(series))
 
@@ -254,14 +254,14 @@ def _frame(x: Axis, y: Axis, *, x_label: str, y_label: str, percent: bool = Fals
     """Grid lines, tick labels and the names of both axes."""
     parts = []
     for tick in y.ticks():
-        at = y.place(tick)
+        at = y.pixel(tick)
         text = f"{tick:.0%}" if percent else short_number(tick)
         parts.append(f'<line class="grid" x1="{x.start:.0f}" x2="{x.end:.0f}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{x.start - 6:.0f}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
     for tick in x.ticks():
         if not whole_x or tick == round(tick):
             parts.append(
-                f'<text x="{x.place(tick):.1f}" y="{y.start + 15:.0f}" text-anchor="middle">{short_number(tick)}</text>'
+                f'<text x="{x.pixel(tick):.1f}" y="{y.start + 15:.0f}" text-anchor="middle">{short_number(tick)}</text>'
             )
     parts.append(f'<line class="axis" x1="{x.start:.0f}" x2="{x.end:.0f}" y1="{y.start:.0f}" y2="{y.start:.0f}"/>')
     parts.append(

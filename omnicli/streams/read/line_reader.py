@@ -51,24 +51,24 @@ def read_lines(
     Raises:
         InputError: a compressed stream is truncated or damaged (raised after its readable lines), or reading fails.
     """
-    pieces: list[bytes] = []  # of a line that has not ended
+    unfinished: list[bytes] = []  # of a line that has not ended
     number = 1
     try:
         for chunk in _without_mark(_decompressed(_chunks(handle, on_wait))):
             head, found, rest = chunk.rpartition(separator)
             if not found:
-                pieces.append(chunk)
+                unfinished.append(chunk)
                 continue
-            lines = (b"".join(pieces) + head).split(separator)
-            pieces = [rest] if rest else []
+            lines = (b"".join(unfinished) + head).split(separator)
+            unfinished = [rest] if rest else []
             yield Lines(number, lines)
             number += len(lines)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise InputError(f"{name}:{number}: truncated or damaged compressed file ({error})") from None
     except OSError as error:
         raise InputError(f"{name}:{number}: cannot be read: {reason_of(error)}") from None
-    if pieces:
-        yield Lines(number, [b"".join(pieces)])
+    if unfinished:
+        yield Lines(number, [b"".join(unfinished)])
 
 
 def _chunks(handle: int, on_wait: Callable[[], None]) -> Iterator[bytes]:
