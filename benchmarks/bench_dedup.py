@@ -126,7 +126,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
             rng = np.random.default_rng(hash(record["id"]) % 2**32)
             yield record, rng.standard_normal((10, 512), np.float32), np.arange(10.0)
 
-    reader = FrameReader(lambda: extract, maker={})
+    reader = FrameReader(lambda: extract, backbone={})
     target = learn_target(
         videos(200, "t"), reader=reader, threshold=FLOOR, needs_threshold=True, whiten_dim=DIMS, seed=0,
         device=torch.device("cpu"), precision=pick_precision("auto", torch.device("cpu")), unreadable=[],

@@ -1,4 +1,4 @@
-"""Reasons why a record leaves a stream, each spelled once: users filter ``--rejects`` by them.
+"""Reasons why a record is rejected, each spelled once: users filter ``--rejects`` by them.
 
 The part before the first colon is the category that is counted; ``unreadable`` is counted apart from rejections.
 """

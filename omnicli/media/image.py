@@ -1,6 +1,6 @@
 """Decode image files to RGB pixels.
 
-Ours, where the paper only says that corrupt data leave: colour profiles are ignored, transparency is laid on white,
+Ours, where the paper only says that corrupt data are cut: colour profiles are ignored, transparency is laid on white,
 16 bits become 8, an animation is its first frame. A file that was cut short is refused, since decoders fill the rest
 with grey and a model would learn the grey; only where nothing but the end mark is missing, every pixel is there and it
 is taken.

@@ -1,4 +1,4 @@
-"""Map records in threads; records that a stage drops keep their position in the stream."""
+"""Map records in threads; records that a stage rejects keep their position in the stream."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class Dropped(NamedTuple):
-    """A record that leaves the stream, and its reason."""
+    """A rejected record, and its reason."""
 
     record: Record
     reason: str

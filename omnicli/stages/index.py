@@ -37,7 +37,7 @@ def index_records(
 
     Args:
         records: as the reader gives them.
-        labels: ``query``, the name of the folder, becomes ``class_name``; a record without either leaves ("no class").
+        labels: ``query``, the name of the folder, becomes ``class_name``; records without either are rejected.
         classes: gives ``label`` to names and names to labels, and the file's spelling to both.
         source: the crawl they come from; replaces what a record says.
         measure: media facts of one record; MediaError makes it a counted reject.

@@ -59,7 +59,7 @@ class TempFile:
 class RecordSpool:
     """Records in TMPDIR without their arrays, read back in the order they came; 16 bytes of memory per record.
 
-    Rejects are stored too, with their reason, so that they leave the stream in their order.
+    Rejects are stored too, with their reason, so that they are written in their order.
     """
 
     def __init__(self) -> None:

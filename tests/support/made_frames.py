@@ -34,7 +34,7 @@ def extract(records, *, at_sec=None, crop=None, on_drop):
 
 
 def reader(**options):
-    return FrameReader(lambda: extract, maker={"backbone": "made"}, **options)
+    return FrameReader(lambda: extract, backbone={"backbone": "made"}, **options)
 
 
 def target_records(count=60):
@@ -45,9 +45,9 @@ def target_records(count=60):
     ]
 
 
-def stored(folder, records, **maker):
+def stored(folder, records, **backbone):
     """Rows of a shard with the features of these records, made before any of them broke."""
-    writer = ShardWriter(folder, stage="features", kind="features", provenance={"backbone": "made", **maker})
+    writer = ShardWriter(folder, stage="features", kind="features", provenance={"backbone": "made", **backbone})
     for record in records:
         [(_, features, times)] = extract([record.derive(broken=False)], on_drop=None)
         made = record.derive()

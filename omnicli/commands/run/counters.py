@@ -159,7 +159,7 @@ class ReadAccountant(RecordAccountant):
             yield record
 
     def on_drop(self, record: "Record", reason: str) -> None:
-        """Count and write a record that leaves."""
+        """Count and write a rejected record."""
         from omnicli.streams.record import format_record
 
         category = category_of(reason)

@@ -28,10 +28,10 @@ def features_spec(
 ) -> StageSpec:  # fmt: skip
     """Similar frames (OmniSource Sec. 3.3)."""
     digests = backbone.digests()
-    maker = digests if backbone.checkpoint else {"backbone": backbone.name, **digests}
+    attributes = digests if backbone.checkpoint else {"backbone": backbone.name, **digests}
     rule = {"score_only": options.score_only, "within": options.within, "as_media": as_media,
             "keep_features": bool(streams.shards_dir)}  # fmt: skip
-    learning = {"threshold": options.threshold, "whiten_dim": options.whiten_dim or DEFAULT_DIM, "seed": seed}
+    decided = {"threshold": options.threshold, "whiten_dim": options.whiten_dim or DEFAULT_DIM, "seed": seed}
     facts: dict[str, Any] = {}
     lines: list[str] = []
 
@@ -42,7 +42,8 @@ def features_spec(
         from omnicli.streams.read.reader import read_records
 
         device, precision = compute.resolve()
-        reader = FrameReader(partial(_load_extract, backbone, compute, streams.root), maker=maker, root=streams.root)
+        load = partial(_load_extract, backbone, compute, streams.root)
+        reader = FrameReader(load, backbone=attributes, root=streams.root)
         unreadable: list[tuple[str, str]] = []
         target = learn_target(
             read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable)), reader=reader,
@@ -55,11 +56,11 @@ def features_spec(
             records, target=target, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
         )
 
-    making = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
-              "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}  # fmt: skip
+    model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
+                     "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}  # fmt: skip
     return StageSpec(
         name="dedup", make=make,
-        options={"target": digests_of_inputs(options.target or []), **rule, **making, **maker, **learning},
+        options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **attributes, **decided},
         whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True,
         closing=lambda counters: lines, facts=facts,
     )  # fmt: skip

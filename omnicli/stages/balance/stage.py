@@ -13,7 +13,7 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
 Ours: each source is balanced separately, since each is an `--auxiliary`; a record of n classes counts 1/n in each and
 gets the mean of their weights (training draws one of them, IG-65M Sec. 3.3); of n queries, two of one class count 2/n
 in it; small classes are dropped first, then records of head classes (a record belongs to its smallest class), and
-weights are computed from the rest. A hash of the id decides which records leave.
+weights are computed from the rest. A hash of the id decides which records are rejected.
 """
 
 import math

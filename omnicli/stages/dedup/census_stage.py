@@ -1,8 +1,8 @@
 """De-duplication by census signatures (IG-65M A.2): copies that share a second of footage with a target video.
 
     in    the crawl
-    out   the same records in the same order, minus suspected copies; these leave as `duplicate` with `match`: `id` of
-          the target, `start_sec` and `end_sec` of the longest common stretch, `target_start_sec` and `target_end_sec`
+    out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id` of the
+          target, `start_sec` and `end_sec` of the longest common stretch, `target_start_sec` and `target_end_sec`
           of the same in the target, `matched_sec` and `overlap` (seconds and share of the video that occur in it),
           `flipped` (left and right exchanged)
 
@@ -145,7 +145,7 @@ def dedup_census_records(
     """Take out what shares a second of footage with a target (A.2).
 
     Args:
-        records: the crawl; several threads decode, and each record leaves as soon as those before it have.
+        records: the crawl; several threads decode, and each record is yielded as soon as those before it are.
         targets: of ``census_targets``; empty, with ``within``, to look for copies inside the stream alone.
         within: a record that stays becomes a target for those behind it. Needs the whole stream: no shards or resuming.
         root: folder that relative paths start from.

@@ -37,26 +37,26 @@ class FrameReader:
 
     Args:
         load: loads the model at the first image or video, and returns ``inference.scorer.extract_features`` with it.
-        maker: the model, as attributes of feature shards (``features.BACKBONE_ATTRIBUTES``).
+        backbone: the model, as attributes of feature shards (``features.BACKBONE_ATTRIBUTES``).
         root: folder that relative paths start from.
     """
 
     def __init__(
-        self, load: Callable[[], ExtractFeatures], *, maker: Mapping[str, Any], root: str | None = None
+        self, load: Callable[[], ExtractFeatures], *, backbone: Mapping[str, Any], root: str | None = None
     ) -> None:
         self._load = load
-        self._maker = dict(maker)
+        self._backbone = dict(backbone)
         self._stored = StoredFeatures(root)
-        self._first: tuple[str, dict[str, Any], int] | None = None  # where, maker and width of the first features
+        self._first: tuple[str, dict[str, Any], int] | None = None  # where, backbone and width of the first features
         self._checked = ""  # path of the last shard
 
     @cached_property
     def extract(self) -> ExtractFeatures:
         """The model at work. Raises InputError where the features read so far are of another."""
-        if self._first is not None and self._first[1] != self._maker:
-            where, maker, width = self._first
+        if self._first is not None and self._first[1] != self._backbone:
+            where, backbone, width = self._first
             raise InputError(
-                f"{_shown(where, maker, width)}, but images and videos would get those of {_model(self._maker)}; "
+                f"{_shown(where, backbone, width)}, but images and videos would get those of {_model(self._backbone)}; "
                 "features of two models cannot be compared: give --backbone and --weights, or --checkpoint, as they "
                 "were given there"
             )
@@ -76,13 +76,13 @@ class FrameReader:
         """(record, (F, 5, D) float16 features of five crops of each frame at these times); records are media."""
         for record, features, _ in self.extract(records, at_sec=at_sec, crop=five_crops, on_drop=on_drop):
             half = half_precision(features, record.where)
-            self._check(record, self._maker, half.shape[1])
+            self._check(record, self._backbone, half.shape[1])
             yield record, half.reshape(-1, NUM_CROPS, half.shape[1])
 
     def _read_media(self, records: Iterable[Record], on_drop: OnDrop) -> Iterator[FrameFeatures]:
         for record, features, times in self.extract(records, on_drop=on_drop):
             half = half_precision(features, record.where)
-            self._check(record, self._maker, half.shape[1])
+            self._check(record, self._backbone, half.shape[1])
             yield FrameFeatures(record, half, times.astype(np.float64), record)
 
     def _read_rows(self, records: Iterable[Record]) -> Iterator[FrameFeatures]:
@@ -93,22 +93,22 @@ class FrameReader:
                 self._checked = record["path"]
             yield FrameFeatures(record, features, times, made_of)
 
-    def _check(self, record: Record, maker: Mapping[str, Any], width: int) -> None:
+    def _check(self, record: Record, backbone: Mapping[str, Any], width: int) -> None:
         where = str(record["path"]) if is_stored(record) else "this run"
         if self._first is None:
-            self._first = where, dict(maker), width
-        first_where, first_maker, first_width = self._first
-        if (maker, width) != (first_maker, first_width):
+            self._first = where, dict(backbone), width
+        first_where, first, first_width = self._first
+        if (backbone, width) != (first, first_width):
             raise InputError(
-                f"{record.where}: {_shown(where, maker, width)}, but {_shown(first_where, first_maker, first_width)}; "
+                f"{record.where}: {_shown(where, backbone, width)}, but {_shown(first_where, first, first_width)}; "
                 "features of two models cannot be compared: make both with the same --backbone and --weights or "
                 "--checkpoint"
             )
 
 
-def _shown(where: str, maker: Mapping[str, Any], width: int) -> str:
-    return f"{where} has {width} features of {_model(maker)}"
+def _shown(where: str, backbone: Mapping[str, Any], width: int) -> str:
+    return f"{where} has {width} features of {_model(backbone)}"
 
 
-def _model(maker: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {str(value)[:16]}" for name, value in maker.items()) or "an unknown model"
+def _model(backbone: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {str(value)[:16]}" for name, value in backbone.items()) or "an unknown model"

@@ -1,13 +1,13 @@
 """De-duplication (OmniSource Sec. 3.3): drop web data that are too similar to target data.
 
     in    web records, and target records: images, videos, folders of frames, rows of feature shards
-    out   the same web records in the same order, minus the suspected duplicates, which leave with `match`:
+    out   the same web records in the same order, minus the suspected duplicates, which are rejected with `match`:
           the target's `id` and `path`, both times in seconds, the cosine
 
 Frame features of an ImageNet ResNet-50 are whitened and compared pair by pair by their cosine; "the average similarity
 among different crops of the same frame is used as the threshold. Similarity above it indicates suspicious duplicates."
 
-Paper: 0.1 % of the web data leave; fewer than 10 % of those looked at were real duplicates.
+Paper: 0.1 % of the web data are rejected; fewer than 10 % of those looked at were real duplicates.
 Ours: a video is its frames at 1 FPS, and as similar as its most similar pair of frames; at the threshold counts as
 above it; similarities are rounded to 6 decimals before any verdict, so that deciding again from the written line gives
 the same. How the target is read: ``target``. ``within`` besides drops what resembles an earlier record that stays.
@@ -40,9 +40,9 @@ class DedupRule:
     """What becomes of a record.
 
     Attributes:
-        score_only: nothing leaves; records gain ``similarity`` and ``nearest``.
-        within: records as similar to an earlier record that stays leave too.
-        as_media: a row of features leaves as the image or video it was made of.
+        score_only: nothing is rejected; records gain ``similarity`` and ``nearest``.
+        within: also reject records as similar to an earlier kept record.
+        as_media: a row of features is written as the image or video that it was made from.
         keep_features: features that this run makes stay with the record, for shards.
     """
 

@@ -4,7 +4,7 @@
     out   the same records in the same order, each with `pseudo_label`, `pseudo_class`, `confidence` and `top_scores`;
           then one summary record
 
-Unreadable media leave as counted rejects and do not count in the accuracy; the summary says how many were seen.
+Unreadable media are counted rejects and do not count in the accuracy; the summary says how many were seen.
 """
 
 import contextlib

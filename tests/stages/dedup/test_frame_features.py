@@ -32,7 +32,7 @@ def test_stored_rows_need_no_model(tmp_path):
         raise AssertionError("loaded")
 
     rows = stored(tmp_path, target_records(2))
-    alone = FrameReader(load, maker={"backbone": "made"})
+    alone = FrameReader(load, backbone={"backbone": "made"})
     assert len(list(alone.read(rows, on_drop=None))) == 2
 
 
