@@ -95,8 +95,8 @@ class TrainingOptions:
                      show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     lr: Annotated[
-        float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier, as given: not scaled.",
-                                   show_default="as recipe", rich_help_panel=OPTIMIZATION),
+        float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier, as given: "
+                                   "not scaled.", show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     backbone_lr_scale: Annotated[
         float | None, typer.Option("--backbone-lr-scale", metavar="X", min=0.0, help="Learning rate of the backbone, "

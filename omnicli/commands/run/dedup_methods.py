@@ -56,13 +56,14 @@ def features_spec(
             records, target=target, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
         )
 
-    model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
-                     "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}  # fmt: skip
+    model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0}
+    running = {"batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}
     return StageSpec(
         name="dedup", make=make,
-        options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **attributes, **decided},
-        whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True,
-        closing=lambda counters: lines, facts=facts,
+        options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **running, **attributes,
+                 **decided},
+        whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True, facts=facts,
+        closing=lambda counters: lines,
     )  # fmt: skip
 
 

@@ -4,8 +4,7 @@ The paper does not say how. Ours: corners are tracked to the next frame and back
 from vote for one homography (MAGSAC). The vote fails rather than guesses: people move too, and a homography that holds
 for a few corners in one region says nothing about the rest of the frame. So it must hold for half of the corners, and
 for half on average over all regions that have any: many corners on moving people must not outvote the background. The
-agreeing corners must be so many, and lie so, that they determine where the corners of the frame went. None of these
-tests asks how large the motion is.
+agreeing corners must be so many, and lie so, that they determine where the corners of the frame went.
 """
 
 from collections import Counter
