@@ -2,12 +2,11 @@
 
     in    the crawl
     out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id` of the
-          target, `start_sec` and `end_sec` of the longest common stretch, `target_start_sec` and `target_end_sec`
-          of the same in the target, `matched_sec` and `overlap` (seconds and share of the video that occur in it),
-          `flipped` (left and right exchanged)
+          target, `start_sec` and `end_sec` of the longest common run, `target_start_sec` and `target_end_sec` in the
+          target, `matched_sec` and `overlap` (seconds and share of the video that match), `flipped`
 
-Paper: 16 frames a second, a 64-bit signature a frame, locality-sensitive hashing; the overlap is the matched share of
-the source's frames; whatever overlaps is removed, for recall counts more than precision.
+Paper: 16 frames per second, a 64-bit signature per frame, locality-sensitive hashing; the overlap is the matched share
+of the source's frames; whatever overlaps is removed, for recall counts more than precision.
 Ours: suspect at one second of consecutive matches, whatever the share; images have no second and pass untouched, and
 so do videos of less than a second.
 

@@ -189,7 +189,8 @@ def changed_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> s
     """
     now = msgspec.json.decode(msgspec.json.encode(dict(options)))
     names = sorted(name for name in now.keys() | earlier.keys() if now.get(name) != earlier.get(name))
-    return ", ".join(f"{name} {earlier.get(name)!r} then, {now.get(name)!r} now" for name in names)
+    shown = {"shard": "part"}  # files of 0.1.0 have this key
+    return ", ".join(f"{shown.get(key, key)} {earlier.get(key)!r} then, {now.get(key)!r} now" for key in names)
 
 
 def _open_part(path: Path, out: Path) -> PartWriter:

@@ -37,6 +37,8 @@ def test_other_options_are_refused_and_named(tmp_path):
     journal.close()
     with pytest.raises(OmniError, match=r"other options \(threshold 0.5 then, 0.7 now\).*--no-resume"):
         start(tmp_path, options=OPTIONS | {"threshold": 0.7})
+    with pytest.raises(OmniError, match=r"\(part None then, '0/2' now\)"):  # by the option, not by the stored key
+        start(tmp_path, options=OPTIONS | {"shard": "0/2"})
 
 
 @pytest.mark.parametrize("rejects", [False, True])
