@@ -192,7 +192,7 @@ def test_a_target_that_cannot_be_read_is_told(folder):
 @pytest.mark.skipif(not ACTIONS6.exists(), reason="no ../shared/data/actions6")
 def test_real_copies_are_found_and_other_footage_is_not():
     """A sample of ``bench_census_actions6``: the bars it prints, on every fifth target."""
-    script = REPOSITORY / "tests" / "bench" / "bench_census_actions6.py"
+    script = REPOSITORY / "benchmarks" / "bench_census_actions6.py"
     kinds = ["smaller", "mirrored sides", "mirrored all", "excerpt"]
     done = subprocess.run(
         [sys.executable, str(script), "--every", "5", "--kinds", *kinds], capture_output=True, check=True, timeout=900
