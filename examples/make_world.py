@@ -135,13 +135,13 @@ def make_images(world: World, scale: Scale) -> None:
         shown = [("relevant", query)] * scale.relevant + [("noise", None)] * scale.noise
         shown += [("other class", others[i % 3]) for i in range(scale.other_class)]
         order = world.rng(f"order/{query}").permutation(len(shown))
-        for place, chosen in enumerate(order):
+        for position, chosen in enumerate(order):
             kind, class_name = shown[chosen]
-            key = f"web/image/{query}/{place}"
+            key = f"web/image/{query}/{position}"
             rng = world.rng(key)
             suffix = ".png" if rng.random() < 0.15 else ".jpg"
-            name = f"web/image/{query}/{ODD_NAMES[place % len(ODD_NAMES)].format(query=query, n=place)}{suffix}"
-            size = HUGE_SIZE if place == number else IMAGE_SIZES[int(rng.integers(len(IMAGE_SIZES)))]
+            name = f"web/image/{query}/{ODD_NAMES[position % len(ODD_NAMES)].format(query=query, n=position)}{suffix}"
+            size = HUGE_SIZE if position == number else IMAGE_SIZES[int(rng.integers(len(IMAGE_SIZES)))]
             image = Scene(class_name, rng).frame(1.0, *size) if class_name else noise_image(rng, *size)
             world.path(name).write_bytes(encode_image(image, suffix, quality=int(rng.integers(60, 95))))
             world.tell(name, kind, class_name)
@@ -187,14 +187,14 @@ def make_videos(world: World, scale: Scale) -> None:
         others = [name for name in CLASSES if name != query]
         shown = [("relevant", query)] * scale.web_relevant + [("noise", None)] * (scale.web_noise - 1)
         shown.append(("other class", others[len(query) % 3]))
-        for place, chosen in enumerate(world.rng(f"video order/{query}").permutation(len(shown))):
+        for position, chosen in enumerate(world.rng(f"video order/{query}").permutation(len(shown))):
             kind, class_name = shown[chosen]
-            name = f"web/video/{query}/clip {place:02d}.mp4"
+            name = f"web/video/{query}/clip {position:02d}.mp4"
             rng = world.rng(name)
             seconds = scale.clip_sec * 0.8
             frames = (
                 slide_show(rng, seconds)
-                if kind == "noise" and place % 2
+                if kind == "noise" and position % 2
                 else film(Scene(class_name or "", rng), seconds)
             )
             write_video(world.path(name), frames, crf=int(rng.integers(22, 32)), gop=int(rng.choice([12, 50, 250])))

@@ -126,9 +126,9 @@ def _divide_frames(
 ) -> Iterator[Record]:
     """2D: one record per video, its frames divided into positive and negative ones."""
     is_positive = confidences >= rule.threshold
-    believed = confidences[is_positive].mean() if is_positive.any() else confidences.max()
+    confidence = confidences[is_positive].mean() if is_positive.any() else confidences.max()
     divided = record.derive(
-        confidence=round(float(believed), DECIMALS),
+        confidence=round(float(confidence), DECIMALS),
         positive_sec=times_sec[is_positive].tolist(),
         negative_sec=times_sec[~is_positive].tolist(),
         frame_scores=confidences.tolist(),

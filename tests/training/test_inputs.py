@@ -1,12 +1,8 @@
 """The inputs of the model: clips, and the cached features of a frozen backbone."""
 
-import pytest
 import torch
 
-from omnicli.data.dataloader import Example
 from omnicli.data.training_clips import Augmentation
-from omnicli.models.loading import load_model
-from omnicli.streams.record import Record
 from omnicli.training import inputs as inputs_module
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
@@ -14,21 +10,6 @@ from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 
 CONTEXT = TrainingContext(workers=2)
 AUGMENTATION = Augmentation(num_segments=2, short_side=40, crop_size=32)
-
-
-@pytest.fixture(scope="module")
-def loaded(teacher):
-    return load_model(teacher)
-
-
-@pytest.fixture(scope="module")
-def examples(world, loaded):
-    paths = sorted((world / "target" / "val").rglob("*.mp4"))[::2]
-    labels = [loaded.classes.index(path.parent.name) for path in paths]
-    return [
-        Example(Record({"id": path.stem, "path": str(path)}, position=row), label)
-        for row, (path, label) in enumerate(zip(paths, labels, strict=True))
-    ]
 
 
 def test_clips_and_cached_features_have_the_same_examples_and_logits(loaded, examples):

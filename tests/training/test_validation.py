@@ -16,21 +16,6 @@ from omnicli.training.validation import Validator, backbone_features
 CONTEXT = TrainingContext(workers=2)
 
 
-@pytest.fixture(scope="module")
-def loaded(teacher):
-    return load_model(teacher)
-
-
-@pytest.fixture(scope="module")
-def examples(world, loaded):
-    paths = sorted((world / "target" / "val").rglob("*.mp4"))[::2]
-    labels = [loaded.classes.index(path.parent.name) for path in paths]
-    return [
-        Example(Record({"id": path.stem, "path": str(path)}, position=row), label)
-        for row, (path, label) in enumerate(zip(paths, labels, strict=True))
-    ]
-
-
 def test_it_measures_what_eval_measures(loaded, examples):
     validator = Validator(loaded, examples, CONTEXT, on_drop=lambda *_: None)
     scored = score_records(

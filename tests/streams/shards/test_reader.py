@@ -5,21 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_shards import make, writer
 
 from omnicli.errors import InputError
-from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import ShardReader, open_shard, read_shard
-from omnicli.streams.shards.writer import ShardWriter
-
-
-def make(index: int, **arrays) -> Record:
-    record = Record({"id": f"é {index}", "path": f"{index}.mp4", "extra": [index, None]}, position=index)
-    record.arrays = arrays
-    return record
-
-
-def writer(folder, kind: str, **options) -> ShardWriter:
-    return ShardWriter(folder, stage="features", kind=kind, provenance={"seed": 3, "fps": 1.0}, **options)
 
 
 @given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=25), rows=st.integers(1, 7), width=st.integers(1, 5))

@@ -7,21 +7,11 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from made_shards import make, writer
 
 from omnicli.errors import OutputError
-from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import ShardReader, read_shard
 from omnicli.streams.shards.writer import ShardWriter
-
-
-def make(index: int, **arrays) -> Record:
-    record = Record({"id": f"é {index}", "path": f"{index}.mp4", "extra": [index, None]}, position=index)
-    record.arrays = arrays
-    return record
-
-
-def writer(folder, kind: str, **options) -> ShardWriter:
-    return ShardWriter(folder, stage="features", kind=kind, provenance={"seed": 3, "fps": 1.0}, **options)
 
 
 def test_a_shard_closes_when_its_bytes_are_full(tmp_path):
