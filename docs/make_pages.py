@@ -18,15 +18,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from omnicli.app import COMMANDS, EPILOG, app
+from omnicli.app import COMMANDS, EPILOG, STAGES, SUPPORT, command_module, load_command
 
 FOLDER = Path(__file__).parent / "commands"
 NOTE = "<!-- Written by docs/make_pages.py from the command's own help: change that, not this. -->"
 ARGUMENTS = "Arguments"
-NAMES = [name for name, _, _ in COMMANDS]
 PLACEHOLDERS = {int: "N", float: "X", str: "TEXT"}  # for values without a metavar
 
 
@@ -64,26 +62,23 @@ class Parameter:
 
 def pages() -> dict[str, str]:
     """The content of each file below ``docs/commands``."""
-    return {"README.md": index()} | {f"{name}.md": page(name, command) for name, command, _ in COMMANDS}
+    return {"README.md": index()} | {f"{name}.md": page(name) for name in COMMANDS}
 
 
 def index() -> str:
     """The page that lists all commands, the exit codes and the environment variables."""
     lines = [NOTE, "", "# Commands", ""]
-    for panel in dict.fromkeys(panel for _, _, panel in COMMANDS):
+    for panel, commands in (("Stages", STAGES), ("Support", SUPPORT)):
         lines += [f"## {panel}", "", "| command | what it does |", "|---|---|"]
-        lines += [
-            f"| [`omni {name}`]({name}.md) | {cell(paragraphs(command)[0])} |"
-            for name, command, its_panel in COMMANDS
-            if its_panel == panel
-        ]
+        lines += [f"| [`omni {name}`]({name}.md) | {cell(purpose)} |" for name, purpose in commands.items()]
         lines.append("")
     shared = re.sub(r"\[/?bold\]", "", EPILOG).strip()
     return "\n".join([*lines, "## Exit codes and environment variables", "", "```text", shared, "```", ""])
 
 
-def page(name: str, command: Callable[..., None]) -> str:
+def page(name: str) -> str:
     """The page of one command: description, examples, options."""
+    command = command_module(name).command
     parameters = list(parameters_of(name, command))
     lines = [NOTE, "", f"# omni {name}", "", *opening(command, name), "## Usage", ""]
     lines += ["```text", " ".join(["omni", name, "[OPTIONS]", *usage(parameters)]), "```", ""]
@@ -120,8 +115,7 @@ def opening(command: Callable[..., None], name: str) -> Iterator[str]:
 
 def parameters_of(name: str, command: Callable[..., None]) -> Iterator[Parameter]:
     """The parameters in the order of the signature, without those that Typer passes itself."""
-    group: Any = typer.main.get_command(app)
-    spellings = {known.name: [*known.opts, *known.secondary_opts] for known in group.commands[name].params}
+    spellings = {known.name: [*known.opts, *known.secondary_opts] for known in load_command(name).params}
     hints = get_type_hints(command, include_extras=True)
     for variable, parameter in inspect.signature(command).parameters.items():
         annotation, *notes = get_args(hints[variable]) or (hints[variable],)
@@ -235,7 +229,7 @@ def prose(text: str, page_name: str = "") -> str:
     """
     word = re.compile(
         r"(?P<code>`[^`]+`)"
-        rf"|\bomni (?P<command>{'|'.join(sorted(NAMES, key=len, reverse=True))})\b"
+        rf"|\bomni (?P<command>{'|'.join(sorted(COMMANDS, key=len, reverse=True))})\b"
         r"|(?<![\w/-])(?P<option>--[a-z][a-z0-9-]*=?|-[a-zA-Z0-9])(?![\w-])"
         r"|\b(?P<field>[a-z0-9]+(?:_[a-z0-9]+)+)\b(?![./]\w)"
         r"|(?P<markup>[<*])"

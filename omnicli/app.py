@@ -5,29 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from omnicli import __version__, process
-from omnicli.commands import (
-    balance,
-    convert,
-    dedup,
-    features,
-    index,
-    inflate,
-    pack,
-    queries,
-    report,
-    segment,
-    teacher_train,
-    train,
-)
-from omnicli.commands import eval as eval_command
-from omnicli.commands import filter as filter_command
 from omnicli.commands.help import OmniCommand, help_text
 from omnicli.errors import Interrupted, OmniError, OutputError
 
@@ -40,23 +25,26 @@ EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_CTRL_C = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-STAGES, SUPPORT = "Stages", "Support"
-COMMANDS: list[tuple[str, Callable[..., None], str]] = [
-    ("dedup", dedup.command, STAGES),
-    ("teacher-train", teacher_train.command, STAGES),
-    ("filter", filter_command.command, STAGES),
-    ("segment", segment.command, STAGES),
-    ("balance", balance.command, STAGES),
-    ("inflate", inflate.command, STAGES),
-    ("train", train.command, STAGES),
-    ("eval", eval_command.command, STAGES),
-    ("queries", queries.command, SUPPORT),
-    ("index", index.command, SUPPORT),
-    ("features", features.command, SUPPORT),
-    ("pack", pack.command, SUPPORT),
-    ("report", report.command, SUPPORT),
-    ("convert", convert.command, SUPPORT),
-]
+# Name of a command: the first paragraph of the docstring of omnicli/commands/NAME.py
+STAGES = {
+    "dedup": "Reject web images and videos that copy a target record, so that no validation data is trained on.",
+    "teacher-train": "Train a teacher on labelled clips.",
+    "filter": "Keep the web images and videos that a teacher is confident about, and label them.",
+    "segment": "Find where long web videos show their class: frames for 2D teachers, clips for 3D teachers.",
+    "balance": "Weight web records by class, so that training draws small classes more often and large ones less.",
+    "inflate": "Turn web images into clips as a moving camera would see them; other media pass unchanged.",
+    "train": "Train a student jointly on the target and all auxiliary sources (OmniSource Sec. 3.6).",
+    "eval": "Test a model on labelled records: accuracy, mAP, confused classes, and changes against another model.",
+}
+SUPPORT = {
+    "queries": "Turn class names into search queries or hashtags.",
+    "index": "Turn folders, lists and tars of media into records.",
+    "features": "Write backbone features of media to HDF5 shards, for de-duplication and classifier-only training.",
+    "pack": "Write resized frames of media to HDF5 shards, which training reads many times faster than videos.",
+    "report": "Make one self-contained HTML page of kept and rejected records, metrics or camera motion.",
+    "convert": "Convert a checkpoint to another format: omni, mmaction2, mmaction (its predecessor) or safetensors.",
+}
+COMMANDS = STAGES | SUPPORT
 EPILOG = """omni COMMAND -h lists the most used options, omni COMMAND --help or omni help COMMAND all of them.
 
 [bold]Exit codes[/bold]
@@ -85,6 +73,11 @@ class OmniGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """``omni help COMMAND`` is ``omni COMMAND --help``."""
         return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the subcommand: only the one that was asked for, so that ``omni --help`` starts fast."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load_command(command.name or ""), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
@@ -131,9 +124,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for _name, _command, _panel in COMMANDS:
-    _help = help_text(sys.modules[_command.__module__].__doc__ or "")
-    app.command(_name, cls=OmniCommand, rich_help_panel=_panel, help=_help)(_command)
+for _name, _purpose in COMMANDS.items():
+    _panel = "Stages" if _name in STAGES else "Support"
+    app.command(_name, rich_help_panel=_panel, help=_purpose)(lambda: None)  # OmniGroup loads the command itself
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command by its name on the command line."""
+    return import_module(f"omnicli.commands.{name.replace('-', '_')}")
+
+
+def load_command(name: str) -> TyperCommand:
+    """Import a command by its name on the command line, with all its options."""
+    module = command_module(name)
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    alone.command(name, cls=OmniCommand, help=help_text(module.__doc__ or ""))(module.command)
+    return cast(TyperCommand, typer.main.get_command(alone))
 
 
 @app.callback(invoke_without_command=True)

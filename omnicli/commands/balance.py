@@ -18,7 +18,7 @@ number of classes, and by 8 bytes per record of a class that --keep-tail cuts, o
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -32,10 +32,8 @@ from omnicli.commands.options.streams import OutputFile, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import InputError, UsageError
+from omnicli.streams.multipass.passes import MultipassStage
 from omnicli.training.recipes import AuxiliaryLabel
-
-if TYPE_CHECKING:
-    from omnicli.streams.multipass.passes import MultipassStage
 
 
 @takes_groups

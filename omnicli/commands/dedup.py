@@ -25,7 +25,7 @@ per target frame, and temporarily 2 bytes per feature (4 KB per frame). --within
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -38,9 +38,7 @@ from omnicli.commands.options.streams import AsMedia, ShardsDir, StreamOptions
 from omnicli.commands.run.dedup_methods import census_spec, features_spec
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
-
-if TYPE_CHECKING:
-    from omnicli.streams.stage_run import Stage
+from omnicli.streams.stage_run import Stage
 
 
 @takes_groups

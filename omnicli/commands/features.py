@@ -1,4 +1,4 @@
-"""Write backbone features of images and videos to HDF5 shards, for de-duplication and classifier-only training.
+"""Write backbone features of media to HDF5 shards, for de-duplication and classifier-only training.
 
     omni features --backbone resnet50 --weights resnet50.safetensors --shards feats/ web.jsonl > feats.jsonl
 
@@ -11,7 +11,7 @@ shards as given with --shards, or by absolute path if --root is given.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,7 @@ from omnicli.commands.options.streams import RequiredShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
-
-if TYPE_CHECKING:
-    from omnicli.streams.stage_run import Stage
+from omnicli.streams.stage_run import Stage
 
 
 @takes_groups

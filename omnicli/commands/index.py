@@ -11,7 +11,7 @@ Kinetics and UCF101 are detected. --root is removed from the paths; later stages
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,9 +22,7 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
-
-if TYPE_CHECKING:
-    from omnicli.streams.stage_run import Stage
+from omnicli.streams.stage_run import Stage
 
 FRAMES = Annotated[
     bool, typer.Option("--frames", help="Read a folder of numbered images as one video.", rich_help_panel=INPUT_OUTPUT)

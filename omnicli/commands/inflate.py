@@ -22,7 +22,7 @@ per worker.
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -36,10 +36,8 @@ from omnicli.commands.run.fit_motion import run_fit
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from omnicli.streams.record import Record
-    from omnicli.streams.stage_run import Stage
+from omnicli.streams.record import Record
+from omnicli.streams.stage_run import Stage
 
 WITHOUT_FIT = ("motion", "mode", "shards_dir", "part", "resume", "missing", "parts")
 WITH_SHARDS = ("num_frames", "frame_interval", "short_side", "quality")

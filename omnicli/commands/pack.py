@@ -1,4 +1,4 @@
-"""Write resized frames of images and videos to HDF5 shards, which training reads many times faster than videos.
+"""Write resized frames of media to HDF5 shards, which training reads many times faster than videos.
 
     omni index --labels target/train | omni pack --shards packed/ - > train.jsonl
 
@@ -20,7 +20,7 @@ Memory: the JPEG files of 2 records per worker, 15 to 25 KB per frame at 256 pix
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -31,9 +31,7 @@ from omnicli.commands.options.streams import RequiredShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
-
-if TYPE_CHECKING:
-    from omnicli.streams.stage_run import Stage
+from omnicli.streams.stage_run import Stage
 
 
 @takes_groups

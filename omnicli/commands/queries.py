@@ -17,7 +17,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import typer
 
@@ -28,9 +28,7 @@ from omnicli.commands.options.queries import QueryOptions
 from omnicli.commands.options.streams import OutputFile
 from omnicli.commands.run.summary import print_options
 from omnicli.errors import UsageError
-
-if TYPE_CHECKING:
-    from omnicli.stages.queries import Query
+from omnicli.stages.queries import Query
 
 NUM_NAMED = 5  # classes without a query; all of them with -v
 Format = Literal["jsonl", "text", "map"]

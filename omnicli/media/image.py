@@ -57,7 +57,10 @@ def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = 
         case _:
             image = _decode_other(data, header, kind)
     # OpenCV turns TIFF itself, even with IMREAD_IGNORE_ORIENTATION
-    return np.ascontiguousarray(image) if kind == "TIFF" else orient(image, header.orientation)
+    image = np.ascontiguousarray(image) if kind == "TIFF" else orient(image, header.orientation)
+    if kind != "JPEG" and image.shape[:2] != _upright(header):
+        raise MediaError(f"{kind} with two sizes: {header.width} x {header.height} in the header")
+    return image
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
@@ -83,6 +86,10 @@ def image_size(data: bytes) -> tuple[int, int]:
         MediaError: no image, or the file ends before its size.
     """
     _, header = _open(data)
+    return _upright(header)
+
+
+def _upright(header: Header) -> tuple[int, int]:
     return (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from omnicli.app import COMMANDS, app
+from omnicli.app import COMMANDS, app, load_command
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REMEDY = "run: python docs/make_pages.py"
@@ -27,7 +26,7 @@ make_pages = load_generator()
 
 
 def test_every_command_has_its_page_and_every_page_its_command():
-    expected = {"README.md"} | {f"{name}.md" for name, _, _ in COMMANDS}
+    expected = {"README.md"} | {f"{name}.md" for name in COMMANDS}
     assert {path.name for path in (DOCS / "commands").iterdir()} == expected, REMEDY
 
 
@@ -38,12 +37,11 @@ def test_no_page_is_stale(name):
     assert written == make_pages.pages()[name], f"docs/commands/{name} is stale; {REMEDY}"
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in COMMANDS])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_page_names_every_option_that_the_command_takes(name):
     """Judged by what Typer built, and by the help as it is printed."""
     text = make_pages.pages()[f"{name}.md"]
-    group: Any = typer.main.get_command(app)
-    known = group.commands[name].params
+    known: Any = load_command(name).params
     spellings = {spelling for one in known for spelling in [*one.opts, *one.secondary_opts] if spelling[0] == "-"}
     assert "--dry-run" in spellings
     shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from omnicli.commands.options.groups import SELECTION
 from omnicli.errors import UsageError
-
-if TYPE_CHECKING:
-    from omnicli.stages.queries import Query
+from omnicli.stages.queries import Query
 
 DATE = ["%Y-%m-%d"]
 

@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from omnicli.commands.options.streams import InputOptions, parse_max_bad
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import TooManyBad
 from omnicli.reasons import UNREADABLE, category_of
-
-if TYPE_CHECKING:
-    from omnicli.streams.record import Record
+from omnicli.streams.record import Record
 
 
 class RecordAccountant:

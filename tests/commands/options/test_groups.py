@@ -7,11 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from omnicli.app import app
+from omnicli.app import COMMANDS, load_command
 from omnicli.commands.options.groups import COMPUTE, INPUT_OUTPUT, PANELS, RARE, Adapt, given_options, takes_groups
 
-GROUP: Any = typer.main.get_command(app)
-COMMANDS = GROUP.commands
+LOADED: Any = {name: load_command(name) for name in COMMANDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +68,17 @@ def test_options_on_the_command_line_are_told_from_those_of_the_environment(monk
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_panels_have_one_order(name):
-    panels = [getattr(parameter, "rich_help_panel", None) for parameter in COMMANDS[name].params]
+    panels = [getattr(parameter, "rich_help_panel", None) for parameter in LOADED[name].params]
     indices = [PANELS.index(panel) for panel in panels if panel]
     assert indices == sorted(indices)
-    options = [parameter for parameter in COMMANDS[name].params if parameter.param_type_name == "option"]
+    options = [parameter for parameter in LOADED[name].params if parameter.param_type_name == "option"]
     assert [option.name for option in options if option.name != "help" and not option.rich_help_panel] == []
 
 
 def test_a_flag_means_the_same_everywhere():
     """An option of one name is spelled the same, short form included, in every command."""
     spelled = {}
-    for command in COMMANDS.values():
+    for command in LOADED.values():
         for parameter in command.params:
             if parameter.param_type_name == "option" and parameter.name != "help":
                 spelling = (*parameter.opts, *parameter.secondary_opts)
@@ -88,18 +87,18 @@ def test_a_flag_means_the_same_everywhere():
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_says_what_it_does(name):
-    silent = [parameter.name for parameter in COMMANDS[name].params if parameter.name != "help" and not parameter.help]
+    silent = [parameter.name for parameter in LOADED[name].params if parameter.name != "help" and not parameter.help]
     assert silent == []
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_only_the_promised_environment_variables_are_read(name):
     promised = {f"OMNI_{what}" for what in ("DEVICE", "PRECISION", "WORKERS", "BATCH_SIZE", "SEED")}
-    read = {parameter.envvar for parameter in COMMANDS[name].params if parameter.envvar}
+    read = {parameter.envvar for parameter in LOADED[name].params if parameter.envvar}
     assert read <= promised
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_can_be_quiet_and_dry(name):
-    spelled = {opt for parameter in COMMANDS[name].params for opt in parameter.opts}
+    spelled = {opt for parameter in LOADED[name].params for opt in parameter.opts}
     assert {"-q", "-v", "-n"} <= spelled
