@@ -1,7 +1,7 @@
-"""Open a video file and find its video stream."""
+"""Open a video file with the demuxer of its own kind, and find its video stream."""
 
 import os
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 from av.stream import Disposition
@@ -9,30 +9,59 @@ from av.stream import Disposition
 from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.image import MAX_PIXELS
+from omnicli.media.media_file import MediaFile
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
+# FFmpeg's demuxer for each kind. It never guesses: playlists and session descriptions would make it open other files,
+# hosts and sockets.
+_DEMUXERS = {
+    "MP4": "mov",
+    "MOV": "mov",
+    "AVIF sequence": "mov",
+    "HEIC sequence": "mov",
+    "MKV or WebM": "matroska",
+    "AVI": "avi",
+    "FLV": "flv",
+    "OGG": "ogg",
+    "ASF": "asf",
+    "RealMedia": "rm",
+    "MPEG-TS": "mpegts",
+    "MPEG-PS": "mpeg",
+    "MPEG video": "mpegvideo",
+    "MPEG-4 video": "m4v",
+    "H.264 video": "h264",
+    "HEVC video": "hevc",
+    "IVF": "ivf",
+    "DV": "dv",
+    "MXF": "mxf",
+    "Y4M": "yuv4mpegpipe",
+    "GIF": "gif",
+}
+_OPTIONS: dict[str, Any] = {"container_options": {"protocol_whitelist": "none"}}  # nothing but the file itself
 # until PyAV 19, which always does this, a title that is not UTF-8 keeps a file from opening
-_METADATA: dict[str, Any] = (
-    {"metadata_errors": "surrogateescape"} if hasattr(av.container.InputContainer, "metadata_errors") else {}
-)
+if hasattr(av.container.InputContainer, "metadata_errors"):
+    _OPTIONS["metadata_errors"] = "surrogateescape"
+_NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 
 quiet_codecs()
 
 
-def open_container(file: BinaryIO) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+def open_container(file: MediaFile) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
     """The container at its beginning, and its video stream with a decoder of one thread.
 
     Raises:
         MediaError: "not a video (HTML page)", "truncated MP4 does not open", "no video stream", ...
     """
     file.seek(0)
-    media, kind = sniff(file.read(HEAD_BYTES))
-    if media is None:  # never let FFmpeg guess: playlists would make it open other files
+    kind = sniff(file.read(HEAD_BYTES))[1]
+    file.check()
+    if kind not in _DEMUXERS:
         raise MediaError(f"not a video ({kind})")
     file.seek(0)
     try:
-        container = av.open(file, "r", **_METADATA)
+        container = av.open(file, "r", format=_DEMUXERS[kind], **_OPTIONS)
     except (av.error.FFmpegError, OSError, ValueError):
+        file.check()
         raise MediaError(f"{'truncated ' if is_cut_short(file, kind) else ''}{kind} does not open") from None
     stream = _video_stream(container)
     context = stream.codec_context
@@ -43,20 +72,29 @@ def open_container(file: BinaryIO) -> tuple[av.container.InputContainer, av.vide
 
 
 def _video_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The first video stream that is no cover image of a song.
+    """The video stream that the container marks as default, else the largest that is no cover and no thumbnails.
+
+    Of several default ones, and of several as large, the one with more frames, then the first.
 
     Raises:
         MediaError: there is none, or nothing can decode it.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    streams = [stream for stream in container.streams.video if not stream.disposition & _NO_VIDEO]
     if not streams:
         raise MediaError("no video stream")
-    if streams[0].codec_context is None:
+    streams = [stream for stream in streams if stream.disposition & Disposition.default] or streams
+    stream = max(streams, key=_size)
+    if stream.codec_context is None:
         raise MediaError("video codec is not supported")
-    return streams[0]
+    return stream
 
 
-def is_cut_short(file: BinaryIO, kind: str) -> bool:
+def _size(stream: av.video.stream.VideoStream) -> tuple[int, int]:
+    context = stream.codec_context
+    return (0 if context is None else context.width * context.height), stream.frames
+
+
+def is_cut_short(file: MediaFile, kind: str) -> bool:
     """Whether the boxes of an MP4, or the chunk of an AVI, say that the file should be longer than it is."""
     size = file.seek(0, os.SEEK_END)
     position = 0

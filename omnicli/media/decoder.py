@@ -8,7 +8,11 @@ import av
 
 from omnicli.errors import MediaError
 from omnicli.media.container import open_container
-from omnicli.media.timeline import Keyframe, Packet, Timeline, count_timeline, decode, read_packets, read_timeline
+from omnicli.media.counting import count_timeline
+from omnicli.media.media_file import MediaFile
+from omnicli.media.packets import Packet, decode, read_packets
+from omnicli.media.starts import Starts, conceals
+from omnicli.media.timeline import BEGINNING, Keyframe, Timeline, read_timeline
 
 SEEK_PACKETS = 3  # Ours: a seek costs about as much as decoding so many frames
 
@@ -27,14 +31,16 @@ class FrameDecoder:
         Raises:
             MediaError: no video, or no frame of it.
         """
-        self._file = file
-        self._container, self.stream = open_container(file)
+        self._file = MediaFile(file)
+        self._container, self.stream = open_container(self._file)
         self.timeline = self._read_timeline()
+        self._starts = Starts(self.timeline, self.stream.codec_context)
+        self._conceals = conceals(self.stream.codec_context) and not self.timeline.is_counted
         self._packets: Iterator[Packet] = iter(())
         self._next_packet: int | None = None  # ordinal of the packet to be fed next; None: begin at a keyframe
         self._next_frame = 0  # frames before it are gone
-        self._first_packet = 0  # where decoding began
-        self._first_frame = 0  # frames before it come out broken, since the seek left out what they lean on
+        self._start = BEGINNING  # where decoding began: frames before it come out broken,
+        self._is_sure = False  # and whether it can begin there
         self._ready: dict[int, av.video.frame.VideoFrame] = {}  # decoded, by index, and perhaps wanted next
         self._errors: set[int] = set()  # packets that did not decode; where frames are counted, frames
         self._count = 0  # where frames are counted: the index of the next to come out,
@@ -46,10 +52,10 @@ class FrameDecoder:
 
     def _read_timeline(self) -> Timeline:
         timeline = read_timeline(self._container, self.stream)
-        self._is_counted = timeline is None
+        self._file.check()
         if timeline is None:
             self._reopen()
-            timeline = count_timeline(self._container, self.stream)
+            timeline = count_timeline(self._container, self.stream, self._file)
         return timeline
 
     def _reopen(self) -> None:
@@ -64,24 +70,32 @@ class FrameDecoder:
             following: the next one that will be wanted, if that is known; None: probably none.
 
         Raises:
-            MediaError: "decode error at 12.3 s".
+            MediaError: "decode error at 12.3 s", "no frame decoded within 60 s", ...
         """
-        keyframe = self.timeline.keyframe_before(index)
-        if index not in self._ready and self._is_seek_cheaper(index, keyframe):
-            self._seek(keyframe)
+        self._file.note_progress()
+        start = self._starts.before(index)
+        if index not in self._ready and self._is_seek_cheaper(index, start):
+            self._seek(start)
         frame = self._decode_to(index, following)
-        if frame is None and keyframe.frame > 0:
+        if frame is None and start.frame > 0 and not self._starts.have_lied:
             # Where images are refreshed step by step, the first frames after a keyframe need the one before it too.
-            self._seek(self.timeline.keyframe_before(keyframe.frame - 1))
+            self._seek(self._starts.before(start.frame - 1))
             frame = self._decode_to(index, following)
-        if frame is None or self._is_damaged(index):
+        is_bad = frame is None or self._is_damaged(index)
+        if (is_bad or self._starts.have_lied) and not self._is_sure:
+            self._starts.distrust()
+            self._errors.clear()
+            self._seek(BEGINNING)
+            frame = self._decode_to(index, following)
+            is_bad = frame is None or self._is_damaged(index)
+        if frame is None or is_bad:
             self._next_packet = None
             raise MediaError(f"decode error at {self.timeline.times[index]:.1f} s")
         return frame
 
-    def _is_seek_cheaper(self, index: int, keyframe: Keyframe) -> bool:
+    def _is_seek_cheaper(self, index: int, start: Keyframe) -> bool:
         at = self._next_packet
-        return at is None or index < self._next_frame or keyframe.packet - at >= SEEK_PACKETS
+        return at is None or index < self._next_frame or start.packet - at >= SEEK_PACKETS
 
     def _decode_to(self, index: int, following: int | None) -> av.video.frame.VideoFrame | None:
         """Feeds the decoder until a frame has come out, and those it leans on; None if it does not come."""
@@ -95,8 +109,10 @@ class FrameDecoder:
 
     def _is_damaged(self, index: int) -> bool:
         """True if something from its keyframe to the frame did not decode: the frame was made from what is missing."""
-        keyframe = self.timeline.keyframe_before(index)
-        first, last = (keyframe.frame, index) if self._is_counted else (keyframe.packet, self.timeline.packets[index])
+        if self.timeline.is_counted:
+            first, last = self.timeline.key_frame_before(index), index
+        else:
+            first, last = self._starts.before(index).packet, self.timeline.packets[index]
         return any(first <= error <= last for error in self._errors)
 
     def _last_packet(self, index: int, following: int | None) -> int | None:
@@ -104,10 +120,10 @@ class FrameDecoder:
 
         There the decoder can be drained, instead of being fed until it gives the frame up.
         """
-        if self._is_counted:
+        if self.timeline.is_counted:
             return None
         last = self.timeline.packets[index]
-        if following is None or self.timeline.keyframe_before(following).packet - last - 1 >= SEEK_PACKETS:
+        if following is None or self._starts.before(following).packet - last - 1 >= SEEK_PACKETS:
             return last
         return None
 
@@ -117,37 +133,50 @@ class FrameDecoder:
             return False
         is_enough = last_packet is not None and self._next_packet > last_packet
         packet = None if is_enough else next(self._packets, None)
+        self._file.check()
         frames = decode(self.stream, packet)
         if frames is None or (packet is not None and packet.is_corrupt):
             # where frames are counted, one packet is about one frame
-            late = self._first_frame - self._first_packet if self._is_counted else 0
+            late = self._start.frame - self._start.packet if self.timeline.is_counted else 0
             self._errors.add(self._next_packet + late)
         for frame in frames or ():
-            index = self._identify(frame)
-            if index is None:
-                continue
-            self._ready[index] = frame
-            if frame.is_corrupt and index >= self._first_frame:  # before it, references were left out by the seek
-                self._errors.add(index if self._is_counted else self.timeline.packets[index])
+            self._take(frame)
         self._next_packet = None if packet is None else self._next_packet + 1
         return True
 
+    def _take(self, frame: av.video.frame.VideoFrame) -> None:
+        """A frame that came out: kept, and judged."""
+        self._file.note_progress()
+        index = self._identify(frame)
+        if index is None:
+            return
+        self._ready[index] = frame
+        self._starts.note(index, is_key=frame.key_frame)
+        if frame.key_frame and index == self._start.frame:
+            self._is_sure = self._has_key = True
+        self._has_key = self._has_key or frame.key_frame
+        is_broken = frame.is_corrupt or (self._conceals and not self._has_key)
+        if is_broken and index >= self._start.frame:  # before it, references were left out by the seek
+            self._errors.add(index if self.timeline.is_counted else self.timeline.packets[index])
+
     def _identify(self, frame: av.video.frame.VideoFrame) -> int | None:
-        if not self._is_counted:
+        if not self.timeline.is_counted:
             return self.timeline.index_of(frame.pts)
         self._is_counting = self._is_counting or frame.key_frame
         if not self._is_counting:
             return None
         self._count += 1
-        return self._count - 1
+        return self._count - 1 if self._count > 0 else None
 
-    def _seek(self, keyframe: Keyframe) -> None:
+    def _seek(self, start: Keyframe) -> None:
         """Makes the keyframe's packet the next to be fed."""
         self._ready.clear()
-        self._next_packet = self._first_packet = keyframe.packet
-        self._next_frame = self._first_frame = self._count = keyframe.frame
-        self._is_counting = keyframe.packet == 0  # what comes before a counted keyframe is left over from earlier ones
-        for stamp in dict.fromkeys((keyframe.pts, keyframe.dts)):
+        self._start, self._is_sure, self._has_key = start, self._starts.are_sure(start), False
+        self._next_packet, self._next_frame, self._count = start.packet, start.frame, start.frame
+        self._is_counting = start is BEGINNING  # what comes before a counted keyframe is left over from earlier ones
+        if start is BEGINNING:
+            self._count = -self.timeline.num_leading
+        for stamp in dict.fromkeys((start.pts, start.dts)):
             if stamp is None:
                 continue
             try:
@@ -155,13 +184,13 @@ class FrameDecoder:
             except (av.error.FFmpegError, OSError):
                 continue
             packets = read_packets(self._container, self.stream)
-            first = next((packet for packet in packets if _reaches(packet, keyframe)), None)
-            if first is not None and _is_packet_of(first, keyframe):
+            first = next((packet for packet in packets if _reaches(packet, start)), None)
+            if first is not None and _is_packet_of(first, start):
                 self._packets = itertools.chain((first,), packets)
                 return
         # a container that cannot seek to it: read on from the beginning, which decodes nothing
         self._reopen()
-        self._packets = itertools.islice(read_packets(self._container, self.stream), keyframe.packet, None)
+        self._packets = itertools.islice(read_packets(self._container, self.stream), start.packet, None)
 
 
 def _reaches(packet: Packet, keyframe: Keyframe) -> bool:
@@ -176,7 +205,8 @@ def _reaches(packet: Packet, keyframe: Keyframe) -> bool:
 
 
 def _is_packet_of(packet: Packet, keyframe: Keyframe) -> bool:
-    """By time stamp and, where time stamps are missing, by position; the decoding time may differ after a seek."""
-    if not packet.is_keyframe or packet.pts != keyframe.pts:
+    """By the time it is shown, and by its position or the time it is decoded, one of which may differ after a seek."""
+    if packet.pts != keyframe.pts:
         return False
-    return keyframe.pts is not None or (packet.dts, packet.pos) == (keyframe.dts, keyframe.pos)
+    is_same = (packet.dts == keyframe.dts, packet.pos == keyframe.pos)
+    return any(is_same) if keyframe.pts is not None else all(is_same)

@@ -1,36 +1,23 @@
 """Videos → the wanted frames, exact to a frame, decoding no more than needed.
 
 Ours, where papers say nothing: time 0 is the first frame; a file that was cut short is the shorter video it still
-holds; a frame that does not decode, or whose references did not, is an error, never replaced by a neighbour; mirrored
-and turned videos are shown as their display matrix says; pixels are taken as square; frames whose size changes on the
-way are stretched to the size of the video.
+holds; a frame that does not decode, or whose references did not, is an error, never replaced by a neighbour; both
+fields of an interlaced frame stay in it; mirrored and turned videos are shown as their display matrix says; pixels are
+taken as square; frames whose size changes on the way are stretched to the size of the video.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
-from omnicli.errors import MediaError
 from omnicli.media.closing import Closing
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.decoder import FrameDecoder
+from omnicli.media.frame_pixels import PixelReader
 from omnicli.media.resizing import orient, resize, resize_short_side, shrink
 from omnicli.streams.files.media_files import open_binary
-
-# Exif's orientation → signs of a, b, c, d in x' = a·x + c·y, y' = b·x + d·y
-_MATRICES = {
-    1: (1, 0, 0, 1),
-    2: (-1, 0, 0, 1),
-    3: (-1, 0, 0, -1),
-    4: (1, 0, 0, -1),
-    5: (0, 1, 1, 0),
-    6: (0, 1, -1, 0),
-    7: (0, -1, -1, 0),
-    8: (0, -1, 1, 0),
-}
 
 quiet_codecs()
 
@@ -70,7 +57,7 @@ class VideoSource(Closing):
         context = self._decoder.stream.codec_context
         self._stored_size = (context.height, context.width)
         self._orientation: int | None = None
-        self._reformatter = VideoReformatter()  # a frame's own would live, with its threads, as long as the frame
+        self._reader = PixelReader()
 
     @property
     def width(self) -> int:
@@ -134,7 +121,7 @@ class VideoSource(Closing):
             (size, size) uint8 brightness.
         """
         for _, frame in self._decoded(frame_indices):
-            pixels = self._plane(frame, "gray", channels=1)[..., 0]
+            pixels = self._reader.plane(frame, "gray", channels=1)[..., 0]
             yield orient(shrink(pixels, size), self._turn(frame))
 
     def close(self) -> None:
@@ -151,26 +138,16 @@ class VideoSource(Closing):
 
     def _to_rgb(self, frame: av.video.frame.VideoFrame, short_side: int | None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned, of the size of the video or with the wanted short side."""
-        pixels = self._plane(frame, "rgb24", channels=3)
+        pixels = self._reader.plane(frame, "rgb24", channels=3)
         pixels = resize(pixels[None], self._stored_size[0], self._stored_size[1])[0]
         if self._turn(frame) != 1:
             pixels = orient(pixels, self._turn(frame))
         return pixels if short_side is None else resize_short_side(pixels[None], short_side)[0]
 
-    def _plane(self, frame: av.video.frame.VideoFrame, pixel_format: str, *, channels: int) -> np.ndarray:
-        """(H, W, channels) uint8 as stored; a view: what is resized or collected next need not be copied first."""
-        try:
-            packed = self._reformatter.reformat(frame, format=pixel_format, threads=1)
-        except (av.error.FFmpegError, OSError, ValueError):
-            raise MediaError(f"pixels of format {frame.format.name} are not supported") from None
-        plane: Any = packed.planes[0]
-        shape = (packed.height, packed.width, channels)
-        return np.ndarray(shape, np.uint8, plane, strides=(plane.line_size, channels, 1))
-
     def _turn(self, frame: av.video.frame.VideoFrame) -> int:
         """Exif's number for how the video is turned, as its first frame says."""
         if self._orientation is None:
-            self._orientation = _orientation_of(frame)
+            self._orientation = self._reader.orientation_of(frame)
         return self._orientation
 
     def _shown_size(self) -> tuple[int, int]:
@@ -220,15 +197,3 @@ def nearest_frames(times: np.ndarray, frame_indices: np.ndarray, times_sec: Sequ
     is_before = np.abs(candidates[before] - wanted) <= np.abs(candidates[after] - wanted)
     nearest: np.ndarray = frame_indices[np.where(is_before, before, after)]
     return nearest
-
-
-def _orientation_of(frame: av.video.frame.VideoFrame) -> int:
-    """Exif's number for the display matrix of a frame: the right-angled turn or mirror it is nearest to."""
-    # A frame asked for its side data is in a reference cycle: a copy of one grey pixel waits for the collector instead.
-    copy = VideoReformatter().reformat(frame, 1, 1, format="gray", interpolation=Interpolation.POINT, threads=1)
-    matrix: Any = copy.side_data.get("DISPLAYMATRIX")  # nine numbers, row by row
-    if matrix is None:
-        return 1
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.float64).tolist()
-    # x' = a·x + c·y and y' = b·x + d·y
-    return max(_MATRICES, key=lambda orientation: float(np.dot(_MATRICES[orientation], (a, b, c, d))))

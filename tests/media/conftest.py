@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "media"
+
 
 def moving_image(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
     """(T, H, W, 3) uint8: a window that slides over a random image, so that no two frames are alike."""
@@ -57,6 +59,18 @@ def write_film(
     return path
 
 
+def rewrite(source: Path, target: Path, *, flags: str = "honest", container: str | None = None) -> Path:
+    """The same packets with other keyframe flags: "honest", "all", or "none"."""
+    with av.open(str(source)) as old, av.open(str(target), "w", format=container) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                packet.is_keyframe = {"honest": packet.is_keyframe, "all": True, "none": False}[flags]
+                new.mux(packet)
+    return target
+
+
 def decode_all(path: Path) -> np.ndarray:
     """(T, H, W, 3): every frame by decoding from end to end, the slow and obvious way."""
     with av.open(str(path)) as file:
@@ -67,6 +81,25 @@ def decode_all(path: Path) -> np.ndarray:
 def film():
     """``film(path, frames, **options)`` writes a video and returns its path."""
     return write_film
+
+
+@pytest.fixture
+def reflagged():
+    """``reflagged(source, target, flags=...)`` copies a video with other keyframe flags."""
+    return rewrite
+
+
+@pytest.fixture
+def case():
+    """``case(name)`` is a file from the field that was read wrong once; the test skips where there are none."""
+
+    def path_of(name: str) -> Path:
+        path = CASES / name
+        if not path.exists():
+            pytest.skip("no ../shared/cases")
+        return path
+
+    return path_of
 
 
 @pytest.fixture

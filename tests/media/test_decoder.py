@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from omnicli.errors import MediaError
-from omnicli.media import decoder, timeline
+from omnicli.media import decoder, packets
 from omnicli.media.video import VideoSource
 
 NUM_FRAMES = 60
@@ -16,7 +16,7 @@ def count_packets(monkeypatch):
         fed.extend([packet] if packet is not None else [])
         return decode(stream, packet)
 
-    decode = timeline.decode
+    decode = packets.decode
     monkeypatch.setattr(decoder, "decode", counting)
     return fed
 

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from omnicli.media.timeline import Keyframe, Timeline
+from omnicli.media.timeline import Keyframe, Timeline, read_timeline
 from omnicli.media.video import VideoSource, frames_at
 
 NUM_FRAMES = 60
@@ -51,9 +51,16 @@ def test_frames_that_lean_on_what_was_cut_off_before_the_beginning_are_no_frames
         assert np.array_equal(source.read(range(num_frames)), decoded(whole)[-num_frames:])
 
 
-def test_decoding_begins_at_a_keyframe_shown_and_stored_before_the_frame():
-    keyframes = [Keyframe(0, 0, 0, 0, 0), Keyframe(4, 3, 3, 3, 40)]
-    timeline = Timeline(np.arange(6) / 25, 0.24, list(range(6)), [0, 1, 2, 4, 3, 5], keyframes, [0, 3])
-    assert [timeline.keyframe_before(index).packet for index in range(6)] == [0, 0, 0, 4, 0, 4]
+def test_frames_are_found_by_time_stamp_and_settled_with_those_that_lean_on_later_ones():
+    timeline = Timeline(np.arange(6) / 25, 0.24, list(range(6)), [0, 1, 2, 4, 3, 5], [Keyframe(0, 0, 0, 0, 0)])
     assert [timeline.settled_with(index) for index in range(6)] == [0, 1, 2, 4, 4, 5]
     assert [timeline.index_of(stamp) for stamp in (0, 5, 6, -1, None)] == [0, 5, None, None, None]
+    assert not timeline.is_counted
+
+
+def test_a_video_that_does_not_begin_with_a_keyframe_must_be_decoded(tmp_path, film, moving, reflagged):
+    honest = film(tmp_path / "honest.flv", moving(30), codec="flv", gop=10)
+    path = reflagged(honest, tmp_path / "none.flv", flags="none")
+    for file, is_regular in ((honest, True), (path, False)):
+        with av.open(str(file)) as container:
+            assert (read_timeline(container, container.streams.video[0]) is not None) == is_regular

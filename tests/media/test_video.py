@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.media import video
-from omnicli.media.resizing import orient, resize_short_side, shrink
+from omnicli.media.resizing import resize_short_side, shrink
 from omnicli.media.video import VideoSource, frames_at, nearest_frames
 
 NUM_FRAMES = 60
@@ -168,19 +167,6 @@ def test_small_grey_frames_are_means_of_what_is_shown(tmp_path, film, moving, de
         np.testing.assert_allclose(np.stack(grey), np.stack(expected), atol=3)  # colours were clipped, brightness not
         with pytest.raises(IndexError, match="of a video of 12"):
             next(source.walk_grey([12], size=32))
-
-
-def test_display_matrices_of_all_eight_orientations_are_told_apart():
-    pixels = np.arange(6).reshape(2, 3)
-    for orientation, (a, b, c, d) in video._MATRICES.items():
-        shown = {}
-        for y in range(2):
-            for x in range(3):
-                shown[a * x + c * y, b * x + d * y] = pixels[y, x]
-        left, top = min(x for x, _ in shown), min(y for _, y in shown)
-        turned = orient(np.repeat(pixels[..., None], 3, axis=2), orientation)[..., 0]
-        for (x, y), value in shown.items():
-            assert turned[y - top, x - left] == value, orientation
 
 
 def test_short_side_is_resized_exactly_as_the_transform_does(tmp_path, film, moving):

@@ -1,12 +1,12 @@
 """The type of a file by its first bytes: crawls contain web pages named .jpg and videos named .gif."""
 
-HEAD_BYTES = 512  # three packets of an MPEG transport stream; a page's <html> is within it
+HEAD_BYTES = 1536  # seven packets of an MPEG transport stream; a page's <html> is within it
 
 # Distinguish a list or JSONL from a web page saved as x.jpg; the content decides the media kind.
 MEDIA_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".asf", ".mpg", ".mpeg", ".ts", ".m2ts"),
-    *(".mts", ".ogv", ".ogg", ".3gp", ".vob", ".rm"),
+    *(".mts", ".ogv", ".ogg", ".3gp", ".vob", ".rm", ".h264", ".264", ".hevc", ".h265", ".265", ".ivf", ".dv", ".mxf"),
 )
 
 _FIXED = (
@@ -21,6 +21,12 @@ _FIXED = (
     (b"OggS", "video", "OGG"),
     (b"\0\0\x01\xba", "video", "MPEG-PS"),
     (b"\0\0\x01\xb3", "video", "MPEG video"),
+    (b"\0\0\x01\xb0", "video", "MPEG-4 video"),
+    (b"DKIF", "video", "IVF"),
+    (b"\x1f\x07\0\x3f", "video", "DV"),
+    (b"\x1f\x07\0\xbf", "video", "DV"),
+    (b"\x06\x0e+4\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02", "video", "MXF"),
+    (b"YUV4MPEG2 ", "video", "Y4M"),
     (b"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel", "video", "ASF"),
     (b".RMF", "video", "RealMedia"),
     (b"\x89HDF\r\n\x1a\n", None, "HDF5"),
@@ -51,6 +57,9 @@ _IMAGE_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"heim": "HE
 _AUDIO_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _QUICKTIME_ATOMS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header
+_TS_PACKETS = {188: 0, 192: 4, 204: 0}  # bytes of a packet, and of the time stamp before its sync byte
+_H264_UNITS = {0x67, 0x47, 0x27, 0x09, 0x06}  # parameter sets, delimiter, supplemental information
+_HEVC_UNITS = {b"\x40\x01", b"\x42\x01", b"\x46\x01"}  # parameter sets, delimiter
 _RIFF = {b"WEBP": ("image", "WebP"), b"AVI ": ("video", "AVI"), b"WAVE": (None, "WAV audio")}
 
 
@@ -79,12 +88,11 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return _sniff_brand(head)
     if head[4:8] in _QUICKTIME_ATOMS:
         return "video", "MOV"
-    if _is_transport_stream(head):
-        return "video", "MPEG-TS"
+    codec = "MPEG-TS" if _is_transport_stream(head) else _raw_codec(head)
+    if codec is not None:
+        return "video", codec
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "image", "BMP"
-    if head[257:262] == b"ustar":
-        return None, "tar archive"
     return None, _describe_rest(head)
 
 
@@ -103,14 +111,30 @@ def _sniff_brand(head: bytes) -> tuple[str | None, str]:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """True if sync bytes are one packet apart: 188 bytes, or 192 with the time stamp of M2TS."""
-    return (head[0] == 0x47 and head[188:189] == b"G" and head[376:377] in (b"G", b"")) or (
-        head[4:5] == b"G" and head[196:197] == b"G" and head[388:389] in (b"G", b"")
-    )
+    """True if sync bytes are one packet apart: three at the beginning, or five in a recording that begins anywhere."""
+    for size, beginning in _TS_PACKETS.items():
+        for first in range(min(size, len(head))):
+            syncs = head[first::size][: 3 if first == beginning else 5]
+            if len(syncs) >= (2 if first == beginning else 5) and not syncs.strip(b"G"):
+                return not is_text(head)
+    return False
+
+
+def _raw_codec(head: bytes) -> str | None:
+    """The codec of a stream without a container, by the first unit after the start code."""
+    start = head.find(b"\0\0\x01", 0, 4)
+    unit = head[start + 3 : start + 5]
+    if start not in (0, 1) or len(unit) < 2 or head[:start].strip(b"\0"):
+        return None
+    if unit[0] in _H264_UNITS:
+        return "H.264 video"
+    return "HEVC video" if unit in _HEVC_UNITS else None
 
 
 def _describe_rest(head: bytes) -> str:
     """The type of a file without a magic number, for the reason of a reject."""
+    if head[257:262] == b"ustar":
+        return "tar archive"
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return "pickle"
     if not head.strip(b"\0"):
