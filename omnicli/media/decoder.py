@@ -145,7 +145,7 @@ class FrameDecoder:
         return True
 
     def _take(self, frame: av.video.frame.VideoFrame) -> None:
-        """A frame that came out: kept, and judged."""
+        """Keeps a frame that came out, and notes if it is damaged."""
         self._file.note_progress()
         index = self._identify(frame)
         if index is None:

@@ -21,7 +21,7 @@ _TELLING = _STRICT.union(
 
 
 def conceals(context: av.video.codeccontext.VideoCodecContext) -> bool:
-    """True if the decoder fills what is missing with grey and says nothing, but does tell keyframes."""
+    """True if the decoder fills what is missing with grey and says nothing, but names keyframes."""
     name = context.codec.canonical_name
     return name in _TELLING and name not in _STRICT and not context.codec.intra_only
 

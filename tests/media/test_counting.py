@@ -43,7 +43,8 @@ def empty_chunks(path, frames):
     """An AVI of twice the rate in which every second chunk is empty, with B-frames."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=50, options={"x264-params": "b-adapt=0:bframes=2"})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
         packets = []
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")

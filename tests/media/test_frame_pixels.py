@@ -20,7 +20,8 @@ def yuv_frame(height=48, width=64, pixel_format="yuv420p"):
 def interlaced_film(path, codec, frames, *, pixel_format="yuv420p", options=None, rate=25):
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixel_format
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pixel_format
         stream.codec_context.flags |= 0x20040000 if codec != "libx264" else 0  # interlaced DCT and motion estimation
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pixel_format)

@@ -55,7 +55,7 @@ def test_memory_that_is_missing_stays_a_memory_error():
 
 def test_patience_is_time_of_the_thread_without_a_frame(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(media_file.time, "thread_time", lambda: now[0])
+    monkeypatch.setattr("time.thread_time", lambda: now[0])
     file = MediaFile(io.BytesIO(bytes(100)))
     now[0] += media_file.PATIENCE_SEC - 1
     assert file.read(1) == b"\0"
@@ -70,7 +70,7 @@ def test_patience_is_time_of_the_thread_without_a_frame(monkeypatch):
 
 def test_another_thread_begins_with_new_patience(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(media_file.time, "thread_time", lambda: now[0])
+    monkeypatch.setattr("time.thread_time", lambda: now[0])
     file = MediaFile(io.BytesIO(bytes(100)))
     now[0] += 10 * media_file.PATIENCE_SEC
     thread = threading.Thread(target=file.read, args=(1,))

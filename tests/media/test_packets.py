@@ -17,26 +17,19 @@ def test_what_does_not_decode_is_none(tmp_path, film, moving):
         assert decode(file.streams.video[0], av.Packet(bytes(100))) is None
 
 
-def test_a_stream_that_appears_in_the_middle_ends_the_packets_without_an_error(tmp_path, film, moving, case):
-    one = film(tmp_path / "one.ts", moving(20), codec="mpeg2video").read_bytes()
-    two = two_streams(tmp_path / "two.ts", moving(20)).read_bytes()
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(one + two + bytes(2_000_000) + one)  # the end is probed too
-    with av.open(str(joined), container_options={"probesize": "5000"}) as file:
-        assert len(file.streams) == 1
-        assert len(list(read_packets(file, file.streams.video[0]))) >= 39
+class Container:
+    """Gives packets, and then fails as PyAV does when a stream appeared in the middle."""
+
+    def __init__(self, packets):
+        self.packets = packets
+
+    def demux(self, stream):
+        yield from self.packets
+        raise IndexError("list index out of range")
+
+
+def test_a_stream_that_appears_in_the_middle_ends_the_packets_without_an_error(case):
+    packets = [av.Packet(b"a"), av.Packet(), av.Packet(b"b")]
+    assert [bytes(packet) for packet in read_packets(Container(packets), None)] == [b"a", b"b"]
     with av.open(str(case("newstream.ts"))) as file:
         assert len(list(read_packets(file, file.streams.video[0]))) == 39
-
-
-def two_streams(path, frames):
-    with av.open(str(path), "w") as file:
-        streams = [file.add_stream("mpeg2video", rate=25) for _ in range(2)]
-        for stream in streams:
-            stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
-        for pixels in frames:
-            for stream in streams:
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")))
-        for stream in streams:
-            file.mux(stream.encode(None))
-    return path
