@@ -22,7 +22,8 @@ import av
 import cv2
 import numpy as np
 
-from omnicli.media.video import VideoSource, frames_at
+from omnicli.media.frame_times import frames_at
+from omnicli.media.video import VideoSource
 from omnicli.stages.dedup.census_stage import NUM_FRAMES, CensusTargets, census_targets, dedup_census_records
 from omnicli.streams.record import Record
 

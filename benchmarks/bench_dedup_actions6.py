@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from omnicli.inference.views import frames_at_rate
+from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import open_media
 from omnicli.streams.read.reader import read_records
 

@@ -132,7 +132,7 @@ def draw_snippets(
     num_positive: int = 1,
     num_negative: int = 2,
 ) -> np.ndarray:
-    """Times of the snippets of one input (OmniSource Sec. 3.5); ``media.video.frames_at`` finds their frames.
+    """Times of the snippets of one input (OmniSource Sec. 3.5); ``media.frame_times.frames_at`` finds their frames.
 
     Paper: "we use 1 positive frame and 2 negative frames to construct a 3-snippet input".
     Ours: frames are drawn uniformly and without repeats; if there are fewer than needed, all are taken and the rest is

@@ -9,8 +9,8 @@ import numpy as np
 from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
 from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
 from omnicli.errors import InputError, MediaError
+from omnicli.media.frame_times import frames_at
 from omnicli.media.source import MediaSource, is_image, open_media
-from omnicli.media.video import frames_at
 from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path

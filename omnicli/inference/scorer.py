@@ -13,7 +13,8 @@ from omnicli.inference.ensemble import mean_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_rows
 from omnicli.inference.predictor import forward_of, predict_records
 from omnicli.inference.protocols import CropFrames, RecordTest
-from omnicli.inference.views import ViewOptions, feature_indices, frames_at_times, read_views
+from omnicli.inference.views import ViewOptions, feature_indices, read_views
+from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_media
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
@@ -116,7 +117,8 @@ def extract_features(
     Raises:
         ModelError: an image for a 3D model.
     """
-    times_of: dict[int, np.ndarray] = {}  # by position, of records that wait for the model
+    # by position, of records that wait for the model: times, and which of the rows that were read each is
+    times_of: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     spec = model.spec
 
     def read(record: Record) -> list[np.ndarray]:
@@ -124,9 +126,10 @@ def extract_features(
             if at_sec is None:
                 indices = feature_indices(source, record, model, fps=fps, num_clips=num_clips)  # (F, T)
             else:
-                indices = frames_at_times(source.times, np.asarray(at_sec(record)))[:, None]
-            frames = source.read(indices.reshape(-1).tolist(), short_side=spec.short_side)
-            times_of[record.position] = np.asarray(source.times)[indices].mean(axis=1)
+                indices = frames_at(source.times, at_sec(record))[:, None]
+            unique, repeats = np.unique(indices, axis=0, return_inverse=True)  # a slow video repeats frames
+            frames = source.read(unique.reshape(-1).tolist(), short_side=spec.short_side)
+            times_of[record.position] = np.asarray(source.times)[indices].mean(axis=1), repeats.reshape(-1)
         cropped = crop(resize_short_side(frames, spec.short_side), spec.crop_size)
         return [cropped.reshape(-1, indices.shape[1], *cropped.shape[1:])]  # (F', T, H, W, 3)
 
@@ -139,9 +142,10 @@ def extract_features(
         on_drop=on_drop,
         keep_in_flight=int(model.device.type == "cuda"),
     ):
-        times = times_of.pop(record.position)
+        times, repeats = times_of.pop(record.position)
         if outputs is not None:
-            yield record, outputs[0], times
+            per_index = outputs[0].reshape(int(repeats.max()) + 1, -1, outputs[0].shape[-1])  # crops together
+            yield record, per_index[repeats].reshape(-1, outputs[0].shape[-1]), times
 
 
 def half_precision(features: np.ndarray, where: str) -> np.ndarray:

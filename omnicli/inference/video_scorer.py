@@ -20,10 +20,10 @@ from omnicli.inference.ensemble import chunk_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_frames
 from omnicli.inference.predictor import PendingRecord, forward_of, no_views, predict
 from omnicli.inference.protocols import RecordTest, TimedScores
-from omnicli.inference.views import ViewOptions, frames_at_rate, views_of
+from omnicli.inference.views import ViewOptions, views_of
+from omnicli.media.frame_times import claims_too_long, frames_at_rate, nearest_frames
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
-from omnicli.media.video import nearest_frames
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import read_stored_or_media
@@ -133,6 +133,15 @@ def clip_intervals(start_sec: float, duration_sec: float, *, clip_sec: float) ->
     count = int(duration_sec / clip_sec + 0.5 + 1e-9)
     bounds = [round(min(start_sec + index * clip_sec, end_sec), ROUND_DIGITS) for index in range(count + 1)]
     return list(pairwise(bounds))
+
+
+def wanted_clips(source: MediaSource, *, clip_sec: float) -> list[tuple[float, float]]:
+    """The intervals of a video to score; Ours: where a few frames claim to last for hours, those that begin a frame."""
+    if not claims_too_long(source.num_frames, source.duration_sec):
+        return clip_intervals(source.start_sec, source.duration_sec, clip_sec=clip_sec)
+    numbers = np.unique((source.times - source.start_sec).clip(0) // clip_sec)
+    starts = source.start_sec + numbers * clip_sec
+    return [(round(start, ROUND_DIGITS), round(start + clip_sec, ROUND_DIGITS)) for start in starts.tolist()]
 
 
 def _score_rows(
@@ -245,6 +254,6 @@ def _clip_chunks(
 ) -> Iterator[tuple[Times, Views]]:
     """One clip at a time: "we first cut untrimmed videos into 10-second clips" (OmniSource Sec. 3.5)."""
     options = ViewOptions(num_clips=sampling.num_clips)
-    for start_sec, end_sec in clip_intervals(source.start_sec, source.duration_sec, clip_sec=sampling.clip_sec):
+    for start_sec, end_sec in wanted_clips(source, clip_sec=sampling.clip_sec):
         part = part_of(source, start_sec, end_sec)
         yield np.array([[start_sec, end_sec]]), views_of(part, record, models=models, views=options)

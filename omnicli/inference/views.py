@@ -9,6 +9,7 @@ import numpy as np
 from omnicli.data.frame_sampling import Generation, clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.errors import ModelError
+from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import MediaSource, is_image, open_media
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
@@ -126,31 +127,6 @@ def feature_indices(
     return clip_indices_test(
         source.num_frames, num_clips=num_clips, clip_frames=spec.num_frames, frame_interval=spec.frame_interval
     )
-
-
-def frames_at_rate(times: np.ndarray, duration_sec: float, *, fps: float) -> np.ndarray:
-    """Frames on screen at 0, 1/fps, 2/fps, ... seconds after the first (OmniSource Sec. 3.5: 1 FPS).
-
-    Args:
-        times: (N,) presentation times, ascending, seconds.
-        duration_sec: display time of the video; all wanted times are before its end.
-        fps: wanted frames per second, > 0.
-
-    Returns:
-        (F,) int64 frame indices, F >= 1; a frame repeats where the video is slower than ``fps``.
-
-    >>> frames_at_rate(np.arange(50) / 25, 2.0, fps=2)
-    array([ 0, 12, 25, 37])
-    """
-    count = max(1, int(np.ceil(duration_sec * fps - 1e-9)))
-    return frames_at_times(times, times[0] + np.arange(count) / fps)
-
-
-def frames_at_times(times: np.ndarray, wanted_sec: np.ndarray) -> np.ndarray:
-    """Frames on screen at the wanted times (F,); (F,) int64 indices into ``times`` (N,)."""
-    last_started = np.searchsorted(times, wanted_sec + 1e-6, side="right") - 1
-    indices: np.ndarray = np.clip(last_started, 0, len(times) - 1).astype(np.int64)
-    return indices
 
 
 def _read_crops(source: MediaSource, indices: np.ndarray, shape: _Shape, crops: Crops) -> np.ndarray:

@@ -18,11 +18,11 @@ from itertools import groupby
 import numpy as np
 
 from omnicli.data.frame_sampling import segment_indices_test
+from omnicli.media.frame_times import frames_at, frames_at_rate
 from omnicli.media.image import encode_jpeg
 from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import MediaSource, open_media
-from omnicli.media.video import frames_at
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
@@ -133,8 +133,7 @@ def wanted_frames(record: Record, source: MediaSource, packing: PackOptions) -> 
     if packing.fps is None:
         indices = np.arange(source.num_frames)
     else:
-        count = max(1, int(np.ceil(source.duration_sec * packing.fps - 1e-9)))
-        indices = np.unique(frames_at(source.times, source.times[0] + np.arange(count) / packing.fps))
+        indices = np.unique(frames_at_rate(source.times, source.duration_sec, fps=packing.fps))
     if packing.max_frames is None or len(indices) <= packing.max_frames:
         return indices
     middles: np.ndarray = indices[segment_indices_test(len(indices), num_segments=packing.max_frames)]

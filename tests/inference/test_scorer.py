@@ -1,6 +1,7 @@
 """Scores are the mean of the models' softmax, each at its temperature; unreadable records are dropped in order."""
 
 import dataclasses
+from fractions import Fraction
 
 import av
 import cv2
@@ -273,3 +274,33 @@ def test_features_of_the_frames_at_given_times_are_those_frames(model, world):
     [(_, crops, _)] = extract_features([video], at_sec=lambda record: [times[1]], crop=five_crops, **options)
     assert crops.shape == (5, features.shape[1])
     assert np.abs(crops[:, None] - crops).max() > 0
+
+
+def test_a_frame_that_stays_on_screen_is_computed_once_and_counted_as_long_as_it_stays(model, world):
+    video = next(read_records([str(world / "target" / "val")], on_drop=lambda record, reason: None))
+    options = {"model": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
+    [(_, features, times)] = extract_features([video], **options)
+    [(_, repeated, repeated_times)] = extract_features(
+        [image], at_sec=lambda record: times[[0, 0, 2, 2, 2]].tolist(), **options
+    )
+    np.testing.assert_array_equal(repeated_times, times[[0, 0, 2, 2, 2]])
+    np.testing.assert_array_equal(repeated, features[[0, 0, 2, 2, 2]])
+    [(_, crops, _)] = extract_features([video], at_sec=lambda record: [times[1]] * 2, crop=five_crops, **options)
+    np.testing.assert_array_equal(crops[:5], crops[5:])
+
+
+def test_frames_that_claim_to_stay_for_hours_take_no_more_memory(model, tmp_path):
+    path = tmp_path / "slow.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = [*stream.encode(av.VideoFrame(64, 48, "yuv420p")), *stream.encode()]
+        for index in range(4):
+            packet = av.Packet(bytes(packets[0]))
+            packet.pts = packet.dts = index * 10_000_000
+            packet.time_base, packet.is_keyframe, packet.stream = Fraction(1, 1000), True, stream
+            container.mux(packet)
+    options = {"model": model, "fps": 1.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
+    [(_, features, times)] = extract_features([Record({"id": "a", "path": str(path)}, position=0)], **options)
+    assert len(features) == 31  # the last one says how long it stays
+    assert np.unique(times).tolist() == [0.0, 10_000.0, 20_000.0, 30_000.0]

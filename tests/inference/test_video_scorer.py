@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from omnicli.errors import ModelError
 from omnicli.inference.device import pick_device
-from omnicli.inference.video_scorer import VideoSampling, check_same_kind, clip_intervals, score_videos, wanted_frames
+from omnicli.inference.video_scorer import (
+    VideoSampling,
+    check_same_kind,
+    clip_intervals,
+    score_videos,
+    wanted_clips,
+    wanted_frames,
+)
 from omnicli.media.source import open_media
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
@@ -277,3 +284,12 @@ def test_wanted_frames_do_not_repeat_where_the_video_is_slower_than_the_rate(tmp
     film = write_video(tmp_path / "slow.mkv", 4, stamps=[0, 3000, 6000, 9000])
     with open_media(video(film)) as source:
         assert wanted_frames(source, VideoSampling(fps=2.0)).tolist() == [0, 1, 2, 3]
+
+
+def test_few_frames_that_claim_hours_are_scored_where_one_begins(tmp_path):
+    film = write_video(tmp_path / "slow.mkv", 4, stamps=[0, 30_000_000, 30_001_000, 90_000_000])
+    with open_media(video(film)) as source:
+        clips = wanted_clips(source, clip_sec=10.0)
+        assert clips == [(0.0, 10.0), (30_000.0, 30_010.0), (90_000.0, 90_010.0)]
+        assert wanted_frames(source, VideoSampling(fps=2.0)).tolist() == [0, 1, 2, 3]
+        assert wanted_frames(source, VideoSampling(fps=2.0, frames="keyframe")).tolist() == [0]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omnicli.data.frame_sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError
-from omnicli.inference.views import ViewOptions, feature_indices, frames_at_rate, frames_at_times, read_views, views_of
+from omnicli.inference.views import ViewOptions, feature_indices, read_views, views_of
 from omnicli.media.source import open_media
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import model_spec
@@ -146,18 +146,6 @@ def test_the_image_is_resized_then_cropped():
     np.testing.assert_array_equal(views(film)[:, 0], expected)
 
 
-@given(
-    st.lists(st.floats(0.01, 0.5), min_size=1, max_size=60), st.floats(0.01, 0.5), st.sampled_from([0.5, 1, 2, 12.5])
-)
-def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
-    times = np.concatenate([[0.0], np.cumsum(gaps)])
-    duration = times[-1] + last
-    indices = frames_at_rate(times, duration, fps=fps)
-    wanted = [k / fps for k in range(max(1, int(np.ceil(duration * fps - 1e-9))))]
-    expected = [max(i for i, time in enumerate(times) if time <= when + 1e-6) for when in wanted]
-    assert indices.tolist() == expected
-
-
 @pytest.mark.parametrize(("crops", "count"), [("centre", 1), ("three", 3), ("ten", 10)])
 def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
     film = FakeVideo(50)
@@ -165,8 +153,3 @@ def test_clips_are_dense_and_every_crop_holds_all_their_frames(crops, count):
     expected = clip_indices_test(50, num_clips=2, clip_frames=4, frame_interval=3)
     assert got.shape == (2 * count, 4, 16, 16, 3)
     np.testing.assert_array_equal(got[:, :, 0, 0, 1], np.tile(expected, (count, 1)))
-
-
-def test_frames_on_screen_at_given_times():
-    times = np.array([0.0, 0.5, 2.0])
-    assert frames_at_times(times, np.array([2.0, 0.0, 0.49, 1.9, 9.0, -1.0])).tolist() == [2, 0, 0, 1, 2, 0]

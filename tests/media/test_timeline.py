@@ -4,8 +4,9 @@ import av
 import numpy as np
 import pytest
 
+from omnicli.media.frame_times import frames_at
 from omnicli.media.timeline import Keyframe, Timeline, read_timeline
-from omnicli.media.video import VideoSource, frames_at
+from omnicli.media.video import VideoSource
 
 NUM_FRAMES = 60
 

@@ -10,11 +10,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from omnicli.media.frame_times import nearest_frames
 from omnicli.media.resizing import resize_short_side, shrink
-from omnicli.media.video import VideoSource, frames_at, nearest_frames
+from omnicli.media.video import VideoSource
 
 NUM_FRAMES = 60
 
@@ -206,13 +205,6 @@ def test_an_open_file_is_read_and_closed_with_the_source(tmp_path, film, moving)
     assert file.closed
 
 
-def test_a_frame_on_screen_is_found_in_spite_of_rounding():
-    times = np.arange(100) * 1001 / 30000
-    rounded = np.round(times, 6)
-    assert frames_at(times, rounded).tolist() == list(range(100))
-    assert frames_at(times, times + 0.03).tolist() == list(range(100))
-
-
 def test_codecs_print_nothing_for_broken_videos(tmp_path, film, moving):
     good = film(tmp_path / "a.avi", moving(NUM_FRAMES, 96, 128), codec="mpeg4", b_frames=2)
     data = bytearray(good.read_bytes())
@@ -272,15 +264,3 @@ def test_a_frame_asked_how_it_is_turned_is_freed_with_its_video(tmp_path, film, 
     finally:
         gc.enable()
     assert all(frame.width * frame.height == 1 for frame in frames)
-
-
-@given(
-    steps=st.lists(st.integers(1, 50), min_size=1, max_size=30),
-    chosen=st.sets(st.integers(0, 29), min_size=1),
-    wanted=st.lists(st.integers(-20, 1600), max_size=10),
-)
-def test_the_nearest_frame_is_the_earlier_of_two_as_near(steps, chosen, wanted):
-    times = np.cumsum(steps).astype(float)
-    indices = np.array(sorted({index % len(times) for index in chosen}))
-    slow = [min(indices.tolist(), key=lambda index: (abs(times[index] - time), index)) for time in wanted]
-    assert nearest_frames(times, indices, wanted).tolist() == slow

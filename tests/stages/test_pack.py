@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import MediaError
-from omnicli.inference.views import frames_at_rate
+from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import open_media
 from omnicli.stages.pack import PackOptions, pack_record, pack_records, packed_stage
 from omnicli.streams.record import Record

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from omnicli.inference.views import frames_at_rate
+from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import MediaSource
 from omnicli.stages.dedup.margins import CropBox, full_crop, inside_bars, inside_mirrors
 

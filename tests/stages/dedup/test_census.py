@@ -146,3 +146,10 @@ def test_a_sky_under_a_bar_which_looks_mirrored_does_not_hide_the_bar():
 def test_frames_without_texture_are_counted():
     frames = np.concatenate([scenes(0, count=20), np.zeros((12, SIZE, SIZE), np.uint8)])
     assert take_census(ClipAnimation(frames, 16.0)).num_textureless == 12
+
+
+def test_frames_that_claim_to_stay_for_hours_take_no_more_memory():
+    film = ClipAnimation(scenes(0, count=40), 25 / 65537)
+    census = take_census(film)
+    assert census.num_frames == 40 * 10 * FPS
+    assert film.read == list(range(40))
