@@ -281,7 +281,7 @@ def test_a_frame_that_stays_on_screen_is_computed_once_and_counted_as_long_as_it
     options = {"model": model, "fps": 4.0, "root": None, "batch_size": 4, "workers": 1, "on_drop": None}
     [(_, features, times)] = extract_features([video], **options)
     [(_, repeated, repeated_times)] = extract_features(
-        [image], at_sec=lambda record: times[[0, 0, 2, 2, 2]].tolist(), **options
+        [video], at_sec=lambda record: times[[0, 0, 2, 2, 2]].tolist(), **options
     )
     np.testing.assert_array_equal(repeated_times, times[[0, 0, 2, 2, 2]])
     np.testing.assert_array_equal(repeated, features[[0, 0, 2, 2, 2]])
