@@ -8,6 +8,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from omnicli.printable import printable
+
 TERMINAL_TICK_SEC = 0.25
 LOG_TICK_SEC = 30.0
 
@@ -34,7 +36,7 @@ class Console:
         if self.quiet:
             return
         with contextlib.suppress(OSError):
-            print(f"{self.name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+            print(printable(f"{self.name}: {text}"), file=sys.stderr, flush=True)  # noqa: T201
 
     def detail(self, text: str) -> None:
         """One line for the curious: ``-v``."""
@@ -94,8 +96,9 @@ def _log_lines(console: Console, describe: Callable[[], str], done: threading.Ev
 
 def _live_line(console: Console, describe: Callable[[], str], done: threading.Event) -> None:
     from rich.console import Console as RichConsole  # noqa: PLC0415 (0.1 s that pipelines need not pay)
+    from rich.text import Text  # noqa: PLC0415
 
     rich = RichConsole(stderr=True, highlight=False)
     with rich.status(f"{console.name}: …") as status:
         while not done.wait(TERMINAL_TICK_SEC):
-            status.update(f"{console.name}: {describe()}")
+            status.update(Text(printable(f"{console.name}: {describe()}")))

@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 
 from omnicli import __version__
 from omnicli.errors import Interrupted
+from omnicli.printable import printable
 
 
 class Stop:
@@ -139,20 +140,21 @@ def discard(stream: TextIO) -> None:
 def print_error(text: str) -> None:
     """One line on stderr; a full disk under stderr is ignored, because the exit code still reports it."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)  # noqa: T201
+        print(printable(text), file=sys.stderr)  # noqa: T201
 
 
 def print_traceback_if_debugging() -> None:
     """The traceback of the current exception, under ``OMNI_DEBUG=1``."""
     if os.environ.get("OMNI_DEBUG") == "1":
-        traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(printable(traceback.format_exc(), keep_lines=True))
 
 
 def write_crash_log(command: str | None) -> Path:
     """Write the current traceback to a file in TMPDIR and return its path."""
     name = f"omni-{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     path = Path(tempfile.gettempdir()) / name
-    path.write_text(f"omni {__version__}\n{' '.join(sys.argv)}\n{traceback.format_exc()}", encoding="utf-8")
+    text = printable(f"omni {__version__}\n{' '.join(sys.argv)}\n{traceback.format_exc()}", keep_lines=True)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

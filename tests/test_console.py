@@ -87,3 +87,16 @@ def test_progress_off_a_terminal_is_a_log_line_now_and_then(capsys, monkeypatch)
 def test_details_are_for_verbose(capsys, quiet):
     Console("filter", verbose=not quiet, quiet=False).detail("loaded tsn.pth")
     assert capsys.readouterr().err == ("" if quiet else "filter: loaded tsn.pth\n")
+
+
+def test_names_cannot_command_the_terminal(tmp_path, sh, capsys):
+    Console("index").say("a\x1b]0;owned\x07\x9b31m\u202egpj.jpg [bold]\nforged: line")
+    assert capsys.readouterr().err == r"index: a\x1b]0;owned\x07\x9b31m\u202egpj.jpg [bold]\nforged: line" + "\n"
+    (tmp_path / "bad.jsonl").write_text("\x1b[2J rubbish \u202e")
+    script = "(omni index $'no\\x1b[31m[bold]file' || OMNI_DEBUG=1 omni index bad.jsonl || true) 2>&1"
+    said = sh(script, cwd=tmp_path).stdout
+    assert r"omni index: no\x1b[31m[bold]file: no such file" in said
+    assert r"rubbish \u202e" in said
+    assert "Traceback" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said

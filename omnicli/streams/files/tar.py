@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from omnicli.errors import InputError, MediaError
+from omnicli.errors import MediaError
 from omnicli.streams.files.tar_headers import Member, walk_members
 
 TABLES_KEPT = 16  # tars that stay open in this process
@@ -103,7 +103,7 @@ def _find(path: str) -> tuple[_Table, Member]:
     if parts is None:
         raise MediaError("no such file")
     table = _table(parts[0])
-    member = table.members.get(parts[1])
+    member = table.members.get(parts[1]) or table.members.get("")  # the rest of a damaged tar
     if member is None:
         raise MediaError(f"no such member in the tar: {parts[1]}")
     if member.problem:
@@ -127,5 +127,3 @@ def _table(tar: str) -> _Table:
             return known
     except OSError as error:
         raise MediaError(f"tar cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except InputError as error:
-        raise MediaError(str(error)) from None

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from omnicli.errors import InputError
-
 BLOCK = 512
 CUT = "truncated tar member"
 MAX_HEADER_BYTES = 1 << 16  # of one member; a path has 4 KiB. Python before 3.11.10 takes 10 s for one made to be slow
@@ -44,10 +42,9 @@ def walk_members(path: str) -> Iterator[Member]:
     """Regular files of the tar in stored order; a table is never built, so memory is flat.
 
     A cut tar ends with its last member marked ``problem="truncated tar member"``; when even the name is lost, the
-    member's name is "".
+    member's name is "". Behind a damaged header nothing is read: a last member "" has this as its problem.
 
     Raises:
-        InputError: not a tar, or a damaged header; names file and byte.
         OSError: it cannot be opened or read.
     """
     at = 0
@@ -66,8 +63,9 @@ def walk_members(path: str) -> Iterator[Member]:
         if not block.strip(b"\0") and len(block) in (0, BLOCK):
             return
         if len(block) == BLOCK and not (_is_header(block) and file.tell() >= end):
-            raise InputError(f"{path}: damaged tar: no member header at byte {at:,}; re-create the file")
-        yield Member("", at, 0, CUT)
+            yield Member("", at, 0, f"damaged tar: no member header at byte {at:,}; re-create the file")
+        else:
+            yield Member("", at, 0, CUT)
 
 
 class _HeaderFile(io.FileIO):

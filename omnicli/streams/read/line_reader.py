@@ -14,7 +14,9 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 
 CHUNK_BYTES = 1 << 18
-PACKED_BYTES = 1 << 13  # decompressed at a time: text may grow a hundredfold
+# decompressed at a time: gzip grows at most 1,000-fold and zstd 32,000-fold, so that a bomb gives 8 or 32 MiB
+GZIP_BYTES, ZSTD_BYTES = 1 << 13, 1 << 10
+MAX_LINE_BYTES = 64 << 20
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -49,18 +51,24 @@ def read_lines(
         on_wait: called before a read that has to wait for a pipe, to flush outputs.
 
     Raises:
-        InputError: a compressed stream is truncated or damaged (raised after its readable lines), or reading fails.
+        InputError: a compressed stream is truncated or damaged (raised after its readable lines), a line is longer
+            than ``MAX_LINE_BYTES``, or reading fails.
     """
     unfinished: list[bytes] = []  # of a line that has not ended
+    num_unfinished = 0  # their bytes
     number = 1
     try:
-        for chunk in _without_mark(_decompressed(_chunks(handle, on_wait))):
+        for chunk in _small(_without_mark(_decompressed(_chunks(handle, on_wait))), CHUNK_BYTES):
             head, found, rest = chunk.rpartition(separator)
             if not found:
                 unfinished.append(chunk)
+                num_unfinished += len(chunk)
+                if num_unfinished > MAX_LINE_BYTES:
+                    raise InputError(f"{name}:{number}: line is longer than {MAX_LINE_BYTES >> 20} MiB")
                 continue
             lines = (b"".join(unfinished) + head).split(separator)
             unfinished = [rest] if rest else []
+            num_unfinished = len(rest)
             yield Lines(number, lines)
             number += len(lines)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
@@ -95,15 +103,20 @@ def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
             break
         first += more
     if first.startswith((GZIP, ZSTD)):
-        yield from _members(b"", _small(chain([first], chunks)), magic=GZIP if first.startswith(GZIP) else ZSTD)
+        magic, size = (GZIP, GZIP_BYTES) if first.startswith(GZIP) else (ZSTD, ZSTD_BYTES)
+        yield from _members(b"", _small(chain([first], chunks), size), magic=magic)
     elif first:
         yield first
         yield from chunks
 
 
-def _small(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _small(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the chunks in parts of at most ``size`` bytes."""
     for chunk in chunks:
-        yield from (chunk[at : at + PACKED_BYTES] for at in range(0, len(chunk), PACKED_BYTES))
+        if len(chunk) <= size:
+            yield chunk
+        else:
+            yield from (chunk[at : at + size] for at in range(0, len(chunk), size))
 
 
 def _members(data: bytes, chunks: Iterator[bytes], *, magic: bytes) -> Iterator[bytes]:

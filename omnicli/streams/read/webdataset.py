@@ -11,7 +11,8 @@ from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 from omnicli.streams.files.tar_headers import Member, walk_members
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_file
-from omnicli.streams.record import Record, parse_record
+from omnicli.streams.read.sidecar import parse_sidecar
+from omnicli.streams.record import Record
 
 _SIDECARS = (".json", ".txt", ".cls")
 MAX_SIDECAR_BYTES = 64 << 20
@@ -23,10 +24,10 @@ def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
     The key is the name up to the first dot after the last slash. ``.txt`` becomes ``caption`` unless the ``.json`` has
     one. Other members are skipped if their key has media. Ours: two media members of one key are two records with the
     same fields; the folder inside the tar is the ``query``, as for files; a member that is truncated, sparse or a link
-    is a reject.
+    is a reject, and so are a sample whose ``.json`` is not JSON and the rest of a tar behind a damaged header.
 
     Raises:
-        InputError: not a tar, a damaged header, or a ``.json`` that is not a JSON object.
+        InputError: it cannot be read.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,7 +53,11 @@ def _read_group(members: list[Member], handle: int, tar: str, root: str | None) 
     sidecars = [member for member in members if member.name.endswith(_SIDECARS)]
     others = [member for member in members if not member.name.endswith(_SIDECARS)]
     cut = next((sidecar.problem for sidecar in sidecars if sidecar.problem), "")
-    shared = Record() if cut else _read_sidecars(sidecars, handle, tar)
+    shared = Record()
+    try:
+        shared = shared if cut else _read_sidecars(sidecars, handle)
+    except InputError as error:
+        cut = str(error)
     kinds = [_sniff_member(member, handle) for member in others]
     found_media = False
     for member, (kind, problem) in zip(others, kinds, strict=True):
@@ -91,18 +96,18 @@ def _media_record(member: Member, kind: str | None, problem: str, shared: Record
     return Record(fields, origin=tar)
 
 
-def _read_sidecars(sidecars: list[Member], handle: int, tar: str) -> Record:
+def _read_sidecars(sidecars: list[Member], handle: int) -> Record:
     """The fields of the ``.json`` members, and the ``caption``. Raises InputError."""
     shared = Record()
     for member in sorted(sidecars, key=lambda sidecar: not sidecar.name.endswith(".json")):
         if not member.name.endswith((".json", ".txt")):
             continue
-        where = f"{tar}#{member.name}"
+        where = escaped_name(member.name) or member.name
         if member.size > MAX_SIDECAR_BYTES:
             raise InputError(f"{where}: {member.size:,} bytes are too many for the fields of one record")
         content = os.pread(handle, member.size, member.offset)
         if member.name.endswith(".json"):
-            shared.update(parse_record(content, origin=where, line_number=1))
+            shared.update(parse_sidecar(content, origin=where))
         elif shared.get("caption") is None:
             shared["caption"] = content.decode("utf-8", "replace").strip()
     return Record({name: value for name, value in shared.items() if not (name in ("id", "query") and value is None)})

@@ -62,7 +62,7 @@ def test_few_tables_are_kept_and_their_handles_closed(tmp_path):
 @pytest.mark.parametrize(
     ("path", "reason"),
     [("x.tar#none.jpg", "no such member in the tar: none.jpg"), ("none.tar#a", "no such file"),
-     ("text#a", "text: damaged tar")],
+     ("text#a", "damaged tar: no member header at byte 0")],
 )  # fmt: skip
 def test_what_cannot_be_found_is_a_media_error(tmp_path, monkeypatch, path, reason):
     monkeypatch.chdir(tmp_path)

@@ -172,13 +172,11 @@ def test_tars_and_shards_are_known_whatever_they_are_called():
 
 def test_errors_name_the_file_and_the_remedy():
     write("x.tar.gz", gzip.compress(b"x" * 2000))
-    write("x.tar", "no tar at all")
     write("x.h5", "no shard")
     write("x.json", "[\n{}\n]")
     write("x.jsonl", '{"id": "a"}\n\n{"id":\n')
     for name, message in {
         "x.tar.gz": "x.tar.gz: members of a compressed tar cannot be read in place; unpack it to .tar first",
-        "x.tar": "x.tar: not a tar (text)",
         "x.h5": "x.h5: not an HDF5 file",
         "x.json": "x.json:1: a JSON array; expected one object per line: jq -c '.[]' x.json",
         "x.jsonl": "x.jsonl:3: not JSON (input data was truncated): '{\"id\":'; expected one object per line",
@@ -272,3 +270,28 @@ def test_a_reject_without_a_path_is_one_again_and_any_other_a_record():
     assert whys(found) == ["unreadable: name is not UTF-8", "", "", ""]
     assert [record["id"] for record in found] == ["a", "b", "c", "d"]
     assert found[0].where == "left.jsonl:1"
+
+
+def test_a_file_in_a_folder_that_is_not_what_its_name_says_is_one_reject():
+    Path("crawl").mkdir()
+    for name in ("a.tar", "b.h5", "c.jsonl.gz", "d.jsonl.zst", "e.csv"):
+        write(f"crawl/{name}", "<html>no such page</html>")
+    write("crawl/f.jsonl", '{"id": "kept"}\nrubbish\n{"id": "lost"}\n')
+    write("crawl/g.jsonl", '{"id": "last"}\n')
+    found = read("crawl")
+    assert [record["id"] for record in found if type(record) is Record] == ["kept", "last"]
+    reasons = {record["id"]: record.reason for record in found if isinstance(record, Rejected)}
+    assert [name[6] for name in reasons] == list("abcdef")
+    assert reasons["crawl/a.tar"] == "unreadable: not a tar (HTML page)"
+    assert reasons["crawl/b.h5"] == "unreadable: not an HDF5 file"
+    assert reasons["crawl/f.jsonl"].startswith("unreadable: line 2: not JSON")
+    write("list", "crawl/b.h5\ncrawl/g.jsonl\n")
+    assert [record["id"] for record in read(files_from="list")] == ["crawl/b.h5", "last"]
+    assert whys(read("crawl/a.tar")) == ["unreadable: not a tar (HTML page)"]
+
+
+def test_a_web_page_named_as_a_tar_from_the_field_is_one_reject():
+    path = Path(__file__).resolve().parents[4] / "shared" / "cases" / "media" / "html_named.tar"
+    if not path.exists():
+        pytest.skip("no ../shared/cases")
+    assert whys(read(str(path))) == ["unreadable: not a tar (HTML page)"]

@@ -145,3 +145,33 @@ def test_memory_is_flat_over_a_hundred_thousand_lines(tmp_path, pack):
     os.close(handle)
     assert count == 100_000
     assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, bytes])
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1 << 20)
+    path = tmp_path / "bomb.jsonl"
+    path.write_bytes(pack(b"{}\n" + b" " * (3 << 20)))
+    with pytest.raises(InputError, match=r"^bomb\.jsonl:2: line is longer than 1 MiB"):
+        numbered(path)
+    path.write_bytes(pack(b"{}\n" + b" " * (1 << 19) + b"\n"))
+    assert [number for number, _ in numbered(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+@pytest.mark.parametrize("unit", [b" ", b"\n"])
+def test_a_bomb_takes_little_memory(tmp_path, pack, unit):
+    path = tmp_path / "bomb.jsonl"
+    path.write_bytes(pack(unit * (100 << 20)))
+    handle = os.open(path, os.O_RDONLY)
+    tracemalloc.start()
+    try:
+        for _ in read_lines(handle, name="bomb"):
+            pass
+    except InputError as error:
+        assert "longer than 64 MiB" in str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        os.close(handle)
+    assert peak < 180 << 20

@@ -2,12 +2,12 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from omnicli.errors import InputError
 from omnicli.streams.files.media_files import read_bytes
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.webdataset import read_tar
@@ -143,9 +143,53 @@ def test_a_record_whose_sidecar_is_cut_is_a_reject(tmp_path):
     assert (bad["id"], bad.reason) == ("x.tar#1.jpg", "unreadable: truncated tar member")
 
 
-def test_a_sidecar_that_is_no_json_names_the_member():
-    with pytest.raises(InputError, match=r"^x\.tar#1\.json:1: not JSON"):
-        read([("1.jpg", JPEG), ("1.json", b"{")])
+@pytest.mark.parametrize(
+    ("sidecar", "reason"),
+    [
+        (b"{", r"unreadable: 1\.json:1: not JSON \(input data was truncated\)"),
+        (b"<html>", r"unreadable: 1\.json:1: not JSON"),
+        (b'{"a": nan}', r"unreadable: 1\.json:1: not JSON"),
+        (b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", r"unreadable: 1\.json:1: nested too deeply"),
+    ],
+)
+def test_a_sidecar_that_is_no_json_rejects_its_sample_and_no_other(sidecar, reason):
+    bad, good = read([("1.jpg", JPEG), ("1.json", sidecar), ("2.jpg", JPEG), ("2.json", b'{"url": "u"}')])
+    assert isinstance(bad, Rejected)
+    assert re.match(reason, bad.reason)
+    assert bad["path"] == "x.tar#1.jpg"
+    assert (type(good), good["url"]) == (Record, "u")
+
+
+def test_nan_and_fields_of_other_types_leave_the_sample_as_it_is():
+    found = read(
+        [("1.jpg", JPEG), ("1.json", b'{"key": "1", "score": NaN}'), ("2.jpg", JPEG), ("2.json", b'{"label": "cat"}')]
+    )
+    assert [type(record) for record in found] == [Record, Record]
+    assert (found[0]["key"], found[0]["score"]) == ("1", None)
+    assert "label" not in found[1]
+    assert found[1]["sidecar"] == {"label": "cat"}
+
+
+@pytest.mark.parametrize("name", ["sidecar_nan.tar", "sidecar_label_text.tar"])
+def test_a_tar_from_the_field_keeps_all_its_samples(name):
+    path = Path(__file__).resolve().parents[4] / "shared" / "cases" / "media" / name
+    if not path.exists():
+        pytest.skip("no ../shared/cases")
+    found = list(read_tar(str(path), root=None))
+    assert [type(record) for record in found] == [Record, Record]
+
+
+def test_the_rest_of_a_damaged_tar_is_one_reject():
+    write_tar([("1.jpg", JPEG), ("2.jpg", JPEG), ("3.jpg", JPEG)])
+    content = bytearray(Path("x.tar").read_bytes())
+    content[1024 + 3] ^= 0xFF  # the second header
+    Path("x.tar").write_bytes(content)
+    kept, rest = read_tar("x.tar", root=None)
+    assert kept["path"] == "x.tar#1.jpg"
+    assert rest["path"] == "x.tar"
+    assert isinstance(rest, Rejected)
+    assert rest.reason.startswith("unreadable: damaged tar: no member header at byte 1,024")
+    assert read_bytes("x.tar#1.jpg") == JPEG
 
 
 def test_the_root_is_taken_off():
