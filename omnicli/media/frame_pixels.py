@@ -1,5 +1,6 @@
 """Decoded frames as arrays: their colours, and how they are turned."""
 
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -103,7 +104,7 @@ class PixelReader:
             self._graph, self._graph_for = av.filter.Graph(), needed
             self._graph.threads = 1
             source = self._graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 90000)
             )
             self._graph.link_nodes(source, self._graph.add("setfield", mode="prog"), self._graph.add("buffersink"))
             self._graph.configure()
