@@ -2,6 +2,7 @@ import av
 import numpy as np
 import pytest
 
+from omnicli.errors import MediaError
 from omnicli.media.decoder import FrameDecoder
 from omnicli.media.starts import Starts, conceals
 from omnicli.media.timeline import BEGINNING, Keyframe, Timeline
@@ -92,6 +93,30 @@ def test_honest_flags_are_sought_and_a_lie_is_noticed_once(tmp_path, film, movin
         with VideoSource(str(file)) as source:
             source.read([99, 199, 299])
         assert len(fed) <= most
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_damage_spoils_what_leans_on_it_though_every_packet_says_that_it_is_a_keyframe(
+    tmp_path, film, moving, reflagged, codec
+):
+    honest = film(tmp_path / "honest.mp4", moving(60, 96, 128), codec=codec, gop=12)
+    path = reflagged(honest, tmp_path / "lying.mp4", flags="all")
+    with VideoSource(str(path)) as source:
+        truth = source.read(range(60))
+    with av.open(str(path)) as file:
+        damaged = [packet.pos for packet in file.demux(video=0)][24]
+    data = bytearray(path.read_bytes())
+    data[damaged + 20 : damaged + 220] = bytes(200)
+    path.write_bytes(data)
+    for step in (1, 5):  # going on, and seeking
+        with VideoSource(str(path)) as source:
+            refused = set()
+            for index in range(0, 60, step):
+                try:
+                    assert np.array_equal(source.read([index])[0], truth[index]), index
+                except MediaError:
+                    refused.add(index)
+            assert refused == set(range(0, 60, step)) & set(range(24, 36))
 
 
 def test_a_palette_that_is_stored_once_reaches_every_frame(tmp_path, case):
