@@ -52,7 +52,7 @@ EPILOG = """omni COMMAND -h lists the most used options, omni COMMAND --help or 
   0   success
   1   any other error; the message says what to do
   2   wrong usage
-  3   more unreadable media than --max-bad; the output is complete
+  3   more unreadable or failed records than --max-bad; the output is complete
  65   invalid input
  66   invalid checkpoint
  70   internal error (a log file is printed)
@@ -103,9 +103,10 @@ class OmniGroup(TyperGroup):
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
                 raise  # Typer's own: usage errors and exits
             process.print_traceback_if_debugging()
-            log = process.write_crash_log(ctx.invoked_subcommand)
+            process.crash_log.add(error, str(ctx.invoked_subcommand))
             what = f"{type(error).__name__}: {error}"
-            raise _exit(ctx, EXIT_INTERNAL, f"internal error: {what}; the traceback is in {log}") from None
+            where = process.crash_log.path or "no file, for TMPDIR cannot be written: set OMNI_DEBUG=1"
+            raise _exit(ctx, EXIT_INTERNAL, f"internal error: {what}; the traceback is in {where}") from None
 
 
 def _exit(ctx: Any, code: int, text: str) -> typer.Exit:

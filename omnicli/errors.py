@@ -4,6 +4,7 @@ OmniError                 1   any error that the user can fix
 ├── TooManyBad            3   more unreadable media than --max-bad; the output is complete
 ├── InputError           65   a record, shard or list is wrong: "web.jsonl:31: no field 'path'"
 │   └── MediaError       65   an image or video cannot be decoded; stages turn it into a reject
+│       └── RecordError  70   any other exception while one record was processed: a reject, with --strict the end
 ├── ModelError           66   a checkpoint is missing, or does not fit the architecture
 ├── OutputError          73   an output cannot be written
 └── Interrupted          75   stopped by a signal with the state saved; run the same command again
@@ -38,6 +39,12 @@ class InputError(OmniError):
 
 class MediaError(InputError):
     """An image or video that cannot be decoded; the message is the reason without the path."""
+
+
+class RecordError(MediaError):
+    """An exception, a bug of ours included, while one record was processed; the message is the whole reason."""
+
+    exit_code = 70
 
 
 class ModelError(OmniError):

@@ -149,13 +149,37 @@ def print_traceback_if_debugging() -> None:
         sys.stderr.write(printable(traceback.format_exc(), keep_lines=True))
 
 
-def write_crash_log(command: str | None) -> Path:
-    """Write the current traceback to a file in TMPDIR and return its path."""
-    name = f"omni-{command}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path = Path(tempfile.gettempdir()) / name
-    text = printable(f"omni {__version__}\n{' '.join(sys.argv)}\n{traceback.format_exc()}", keep_lines=True)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return path
+class CrashLog:
+    """Tracebacks of internal errors in a file of TMPDIR, one for each line of code that raised.
+
+    Attributes:
+        path: of the file; None before the first traceback, or if it cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self._kinds: set[object] = set()
+        self._lock = threading.Lock()
+
+    def add(self, error: BaseException, what: str) -> None:
+        """Write the traceback of an error on ``what``, unless one of its kind is there. From any thread."""
+        frames = traceback.extract_tb(error.__traceback__)
+        kind = (type(error), (frames[-1].filename, frames[-1].lineno) if frames else None)
+        with self._lock, contextlib.suppress(OSError):
+            if kind in self._kinds:
+                return
+            self._kinds.add(kind)
+            name = f"omni-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+            path = self.path or Path(tempfile.gettempdir()) / name
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                text = f"\n{what}\n{''.join(traceback.format_exception(error))}"
+                if self.path is None:
+                    text = f"omni {__version__}\n{' '.join(sys.argv)}\n{text}"
+                file.write(printable(text, keep_lines=True))
+            self.path = path
+
+
+crash_log = CrashLog()
 
 
 def exit_process(code: int | str | None) -> NoReturn:

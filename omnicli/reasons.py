@@ -3,7 +3,10 @@
 The part before the first colon is the category that is counted; ``unreadable`` is counted apart from rejections.
 """
 
+from collections.abc import Mapping
+
 UNREADABLE = "unreadable"  # the file cannot be opened or decoded
+INTERNAL_ERROR = "internal error"  # an exception that nobody expected; its traceback is in the log
 LOW_CONFIDENCE = "low confidence"  # filter: below the threshold
 LOW_RANK = "low rank"  # filter: outside --keep-fraction or --top
 NO_CLASS = "no class"  # no label, or no query that names a class
@@ -18,12 +21,19 @@ NOT_DRAWN = "not drawn"  # balance --resample
 
 
 def unreadable(why: object) -> str:
-    """The reason of a record whose media cannot be read.
+    """The reason of a record whose media cannot be read; that of a ``RecordError`` is complete already.
 
     >>> unreadable("truncated JPEG")
     'unreadable: truncated JPEG'
+    >>> unreadable("internal error: IndexError: list index out of range")
+    'internal error: IndexError: list index out of range'
     """
-    return f"{UNREADABLE}: {why}"
+    return str(why) if category_of(str(why)) == INTERNAL_ERROR else f"{UNREADABLE}: {why}"
+
+
+def num_failed(counters: Mapping[str, int]) -> int:
+    """Number of records that nothing could be done with, for ``--max-bad``: unreadable, or an internal error."""
+    return counters.get(UNREADABLE, 0) + counters.get(counter_of(INTERNAL_ERROR), 0)
 
 
 def category_of(reason: str) -> str:

@@ -2,12 +2,11 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from omnicli.errors import Interrupted
-from omnicli.process import stopping_stage, stopping_training, write_crash_log
+from omnicli.process import CrashLog, stopping_stage, stopping_training
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -32,11 +31,22 @@ def test_sigterm_ends_a_stage_at_once(resumable):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_crash_log_holds_the_traceback(tmp_path, monkeypatch):
+def test_a_crash_log_holds_one_traceback_for_each_line_that_raises(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    try:
-        raise KeyError("x")
-    except KeyError:
-        path = write_crash_log("index")
-    assert Path(path).parent == tmp_path
-    assert "KeyError: 'x'" in path.read_text()
+    log = CrashLog()
+    for key, name in (("x", "a.jpg"), ("y", "b.jpg")):
+        try:
+            raise KeyError(key)
+        except KeyError as error:
+            log.add(error, name)
+    assert log.path is not None and log.path.parent == tmp_path
+    text = log.path.read_text()
+    assert "KeyError: 'x'" in text and "a.jpg" in text
+    assert "KeyError: 'y'" not in text
+
+
+def test_a_crash_log_that_cannot_be_written_has_no_path(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    log = CrashLog()
+    log.add(ValueError("x"), "a.jpg")
+    assert log.path is None

@@ -6,9 +6,15 @@ from omnicli import reasons
 def test_every_reason_is_spelled_as_in_earlier_versions():
     spelled = {name: value for name, value in vars(reasons).items() if name.isupper()}
     assert sorted(spelled.values()) == [
-        "duplicate", "head class", "low confidence", "low rank", "no class", "no positive", "not drawn", "repeat",
+        "duplicate", "head class", "internal error", "low confidence", "low rank", "no class", "no positive", "not drawn", "repeat",
         "small class", "teacher disagrees", "too short", "unreadable",
     ]  # fmt: skip
+
+
+def test_an_internal_error_stays_what_it_is_and_counts_as_a_failure():
+    reason = reasons.unreadable("internal error: IndexError: x")
+    assert reasons.counter_of(reason) == "rejected: internal error"
+    assert reasons.num_failed({"unreadable": 2, "rejected: internal error": 3, "rejected: repeat": 4}) == 5
 
 
 def test_a_reason_falls_into_its_category_and_its_detail():

@@ -85,7 +85,7 @@ def command(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stopping_stage(resumable=False))
         accountant = stack.enter_context(ReadAccountant(
-            console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=options
+            console, streams, options=options
         ))  # fmt: skip
         output = EvalOutput(streams.output, stack)
         from omnicli.stages.eval.fusion import fuse_scores, read_score_records

@@ -11,6 +11,7 @@ from torch import Tensor
 from omnicli.errors import MediaError
 from omnicli.media.parallel import parallel_map
 from omnicli.rng import keyed_rng
+from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
 
 READ_AHEAD = 4  # clips per worker that are decoded ahead of the model
@@ -133,7 +134,8 @@ def read_batches(
         if is_bad(drawn):
             return drawn, None, ""
         try:
-            return drawn, read(drawn.example.record, drawn.draw), ""
+            with reading(drawn.example.record):
+                return drawn, read(drawn.example.record, drawn.draw), ""
         except MediaError as error:
             return drawn, None, str(error)
 

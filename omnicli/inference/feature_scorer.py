@@ -17,6 +17,7 @@ from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import FeatureRow, StoredFeatures, check_backbone
 
@@ -44,7 +45,8 @@ class FeatureRowReader:
         """
         record.require("row")
         try:
-            row = self._stored.read(record)
+            with reading(record):
+                row = self._stored.read(record)
         except InputError as error:
             on_drop(record, unreadable(error))
             return None

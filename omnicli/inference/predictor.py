@@ -20,6 +20,7 @@ from omnicli.inference.protocols import ReadViews, RecordTest
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 
 READ_AHEAD = 4  # records per worker that may wait for the model
@@ -84,7 +85,8 @@ def predict_records(
     def try_read(record: Record) -> tuple[PendingRecord, Sequence[np.ndarray]]:
         pending = PendingRecord(record, is_skipped=skip is not None and skip(record))
         try:
-            return pending, nothing if pending.is_skipped else read(record)
+            with reading(record):
+                return pending, nothing if pending.is_skipped else read(record)
         except MediaError as error:
             pending.error = error
             return pending, nothing

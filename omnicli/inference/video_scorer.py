@@ -25,6 +25,7 @@ from omnicli.media.frame_times import claims_too_long, frames_at_rate, nearest_f
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.models.loading import LoadedModel
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import read_stored_or_media
 
@@ -217,7 +218,7 @@ def _read_video(
     video.is_skipped = skip(video.record)
     if not video.is_skipped:
         try:
-            with open_media(video.record, root=sampling.root) as source:
+            with reading(video.record), open_media(video.record, root=sampling.root) as source:
                 video.is_skipped = source.duration_sec == 0  # an image without the field ``media``
                 if not video.is_skipped:
                     read = _frame_chunks if models[0].network.is_2d else _clip_chunks

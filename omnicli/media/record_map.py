@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 from omnicli.errors import MediaError
 from omnicli.media.parallel import parallel_map
 from omnicli.reasons import unreadable
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 
 S = TypeVar("S")
@@ -30,7 +31,8 @@ def map_records(
     """Yield ``function(record)`` for each record, in order; a record whose media cannot be read is dropped.
 
     Args:
-        function: MediaError drops the record as ``unreadable: ...``.
+        function: MediaError drops the record as ``unreadable: ...``, an exception that nobody expects as
+            ``internal error: ...``.
         records: a ``Dropped`` among them is passed to ``on_drop``.
         workers: threads that call ``function``; 0 calls it in the consumer's thread, without reading ahead.
         ahead: records per worker that are read ahead.
@@ -41,7 +43,8 @@ def map_records(
         if isinstance(record, Dropped):
             return record
         try:
-            return (function(record),)
+            with reading(record):
+                return (function(record),)
         except MediaError as error:
             return Dropped(record, unreadable(error))
 

@@ -11,8 +11,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
-from omnicli.errors import OmniError
-from omnicli.reasons import UNREADABLE, counter_of
+from omnicli.errors import OmniError, RecordError
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, counter_of, unreadable
+from omnicli.streams.reading import InFlight
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -36,6 +37,8 @@ class StageRun:
         rejects: writer of ``--rejects``.
         journal: state of a run with ``-o FILE``.
         shards: writer of ``--shards``.
+        in_flight: knows the records at which earlier processes of this run died.
+        strict: an internal error on one record ends the run.
         one_to_many: one input record may become several output records.
         observe: called with each readable record and the counters, to count more.
 
@@ -50,6 +53,8 @@ class StageRun:
         rejects: LineWriter | None = None,
         journal: Journal | None = None,
         shards: ShardWriter | None = None,
+        in_flight: InFlight | None = None,
+        strict: bool = False,
         one_to_many: bool = False,
         observe: Observe = observe_nothing,
     ) -> None:
@@ -57,6 +62,8 @@ class StageRun:
         self._rejects = rejects
         self._journal = journal
         self._shards = shards
+        self._in_flight = in_flight
+        self._strict = strict
         self._one_to_many = one_to_many
         self._observe = observe
         self._resumed = resumed = journal.resumed if journal else None
@@ -82,6 +89,7 @@ class StageRun:
 
         Raises:
             OmniError: the input differs from that of the unfinished run.
+            RecordError: an internal error on one record, if ``strict``.
             RuntimeError: the stage lost, repeated or moved a record (internal error).
         """
         watched = self._watch(records)
@@ -126,6 +134,9 @@ class StageRun:
     def _watch(self, records: Iterable[Record]) -> Iterator[Record]:
         """The records for the stage: those that an earlier run has processed are compared and skipped."""
         for record in records:
+            if self._in_flight and self._in_flight.is_fatal(record.position):
+                self.reject_early(record, unreadable("the process died each time that it was read"))
+                continue
             with self._lock:
                 self._note_read(record)
             if record.position >= self._resume_from:
@@ -172,6 +183,8 @@ class StageRun:
         self.counters["in"] += 1
 
     def _write_reject(self, record: Record, reason: str) -> None:
+        if self._strict and category_of(reason) == INTERNAL_ERROR:
+            raise RecordError(f"{record.get('id') or record.where}: {reason}")
         counter = counter_of(reason)
         self.counters[counter] += 1
         if counter != UNREADABLE:

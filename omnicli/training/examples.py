@@ -9,6 +9,7 @@ from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.media.source import is_image, open_media
 from omnicli.reasons import unreadable
 from omnicli.rng import keyed_seed
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, partition_key
 from omnicli.training.context import TrainingContext
 from omnicli.training.trainer import UnopenedMedia
@@ -83,7 +84,7 @@ def _unopened(examples: Sequence[Example], takes_images: bool, context: Training
         if example.record.get("media") == "features":
             return ""
         try:
-            with open_media(example.record, root=context.root) as source:
+            with reading(example.record), open_media(example.record, root=context.root) as source:
                 if is_image(source) and not takes_images:
                     raise InputError(
                         f"{example.record.where}: an image, and a 3D model learns from clips; train a 2D model on "

@@ -13,7 +13,8 @@ from omnicli.inference.metrics import classification_metrics, mean_average_preci
 from omnicli.inference.predictor import forward_of, predict_records
 from omnicli.inference.views import ViewOptions, read_views
 from omnicli.models.loading import LoadedModel
-from omnicli.reasons import unreadable
+from omnicli.reasons import UNREADABLE, unreadable
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
@@ -129,7 +130,8 @@ def backbone_features(
             to_compute.append(Record(example.record, position=row))
             continue
         try:
-            features[row] = torch.from_numpy(read_row(example.record, num_features, context.root))
+            with reading(example.record):
+                features[row] = torch.from_numpy(read_row(example.record, num_features, context.root))
         except MediaError as error:
             unreadable_rows[row] = str(error)
     was_training = model.network.training
@@ -141,7 +143,7 @@ def backbone_features(
             forwards=[forward_of(model.network.features, model)],
             batch_size=max(1, READ_FRAMES // num_frames_per_view(model)),
             workers=context.workers,
-            on_drop=lambda record, why: unreadable_rows.update({record.position: why.partition(": ")[2]}),
+            on_drop=lambda record, why: unreadable_rows.update({record.position: why.removeprefix(f"{UNREADABLE}: ")}),
         ):
             if context.should_stop():
                 raise Interrupted("stopped while reading; run the same command again to go on")

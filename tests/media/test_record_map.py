@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from omnicli.errors import MediaError
+from omnicli.errors import InputError, MediaError
 from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.streams.record import Record
 
@@ -45,15 +45,29 @@ def test_without_workers_no_record_is_read_ahead():
     assert read == [(0, True)]
 
 
-def test_other_errors_are_raised_after_the_results_before_them():
+def test_an_unexpected_exception_drops_its_record_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # of the log
+
     def fail(record):
         if record["id"] == 2:
             raise KeyError("class")
         return record["id"]
 
+    dropped = []
+    stream = map_records(fail, records(5), workers=2, on_drop=lambda record, reason: dropped.append(reason))
+    assert list(stream) == [0, 1, 3, 4]
+    assert dropped == ["internal error: KeyError: 'class'"]
+
+
+def test_errors_of_the_run_are_raised_after_the_results_before_them():
+    def fail(record):
+        if record["id"] == 2:
+            raise InputError("in.jsonl:3: no field 'path'")
+        return record["id"]
+
     stream = map_records(fail, records(5), workers=2, on_drop=lambda record, reason: None)
     assert [next(stream), next(stream)] == [0, 1]
-    with pytest.raises(KeyError, match="class"):
+    with pytest.raises(InputError, match="no field"):
         next(stream)
 
 

@@ -329,7 +329,7 @@ def test_more_bad_media_than_allowed_is_exit_3_with_complete_output(sh, world, t
     (tmp_path / "out.jsonl").unlink()
     run = sh(script % "0", cwd=tmp_path)
     assert run.stdout.strip() == "3"
-    assert "unreadable, more than --max-bad 0" in run.stderr
+    assert "unreadable or failed, more than --max-bad 0" in run.stderr
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 

@@ -69,7 +69,13 @@ Summary = Annotated[
 MaxBad = Annotated[
     str | None,
     typer.Option("--max-bad", metavar="N|P%", help="Exit with 3 if more than N records, or P % of them, are "
-                 "unreadable. The output is complete.", show_default="no limit", rich_help_panel=INPUT_OUTPUT), RARE,
+                 "unreadable or fail. The output is complete.", show_default="no limit",
+                 rich_help_panel=INPUT_OUTPUT), RARE,
+]  # fmt: skip
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Stop at the first internal error on a record, instead of rejecting the record.",
+                 rich_help_panel=INPUT_OUTPUT), RARE,
 ]  # fmt: skip
 Resume = Annotated[
     bool,
@@ -138,6 +144,7 @@ class StreamOptions(InputOptions):
     ] = None  # fmt: skip
     resume: Resume = True
     max_bad: MaxBad = None
+    strict: Strict = False
 
     def check(self, *, whole_stream: str | None) -> None:
         """Refuse options that contradict each other.

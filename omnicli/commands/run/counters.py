@@ -8,11 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from omnicli.commands.options.streams import InputOptions, parse_max_bad
+from omnicli.commands.options.streams import InputOptions, StreamOptions, parse_max_bad
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import TooManyBad
-from omnicli.reasons import UNREADABLE, category_of
+from omnicli.errors import RecordError, TooManyBad
+from omnicli.process import crash_log
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, counter_of, num_failed
 from omnicli.streams.record import Record
 
 
@@ -50,14 +51,20 @@ class RecordAccountant:
     def check_max_bad(self, counters: Mapping[str, int], *, prefix: str = "") -> None:
         """Note if more records are unreadable than ``--max-bad`` allows."""
         limit = parse_max_bad(self._max_bad, counters.get("in", 0))
-        bad = counters.get(UNREADABLE, 0)
+        bad = num_failed(counters)
         if limit is not None and bad > limit:
-            self.too_many_bad.append(f"{prefix}{bad:,} unreadable, more than --max-bad {self._max_bad}")
+            self.too_many_bad.append(f"{prefix}{bad:,} unreadable or failed, more than --max-bad {self._max_bad}")
 
     def raise_if_too_many_bad(self) -> None:
         """Raises TooManyBad: an output has more unreadable records than ``--max-bad`` allows."""
         if self.too_many_bad:
             raise TooManyBad("; ".join(self.too_many_bad))
+
+    def internal_errors(self) -> list[str]:
+        """A line about records that ended in an internal error, if there are any."""
+        count = self.counters[counter_of(INTERNAL_ERROR)]
+        where = crash_log.path or "no file: TMPDIR cannot be written"
+        return [f"internal errors: {count:,}, please report them; the tracebacks are in {where}"] if count else []
 
     def closing_line(self) -> str:
         """The sum of a stage: ``3 in = 1 kept + 2 rejected (low confidence 2) + 0 unreadable, 2/s``."""
@@ -80,9 +87,7 @@ class ReadAccountant(RecordAccountant):
 
     Args:
         console: reports each rejected record under ``-v``.
-        rejects: file for rejected records, or None.
-        max_bad: ``--max-bad``.
-        summary: file for counts and result, or None.
+        streams: ``--rejects``, ``--max-bad``, ``--strict`` and ``--summary``.
         options: resolved options, for the summary.
 
     Attributes:
@@ -90,20 +95,11 @@ class ReadAccountant(RecordAccountant):
         result: metrics for the summary.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        *,
-        rejects: str | None = None,
-        max_bad: str | None = None,
-        summary: Path | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(max_bad)
+    def __init__(self, console: Console, streams: StreamOptions, *, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(streams.max_bad)
         self.result: dict[str, Any] = {}
         self.console = console
-        self._rejects = rejects
-        self._summary = summary
+        self._streams = streams
         self._options = options or {}
         self._file: BinaryIO | None = None
         self._stack = contextlib.ExitStack()
@@ -111,8 +107,8 @@ class ReadAccountant(RecordAccountant):
     def __enter__(self) -> Self:
         from omnicli.streams.write.atomic import open_atomic
 
-        if self._rejects:
-            self._file = self._stack.enter_context(open_atomic(Path(self._rejects)))
+        if self._streams.rejects:
+            self._file = self._stack.enter_context(open_atomic(Path(self._streams.rejects)))
         return self
 
     def __exit__(
@@ -121,8 +117,10 @@ class ReadAccountant(RecordAccountant):
         self._stack.__exit__(kind, error, trace)
         if error is not None:
             return
-        if self._summary:
-            write_summary(self._summary, self._sums())
+        for line in self.internal_errors():
+            self.console.say(line)
+        if self._streams.summary:
+            write_summary(self._streams.summary, self._sums())
         self.check_max_bad(self.counters)
         self.raise_if_too_many_bad()
 
@@ -160,8 +158,9 @@ class ReadAccountant(RecordAccountant):
         """Count and write a rejected record."""
         from omnicli.streams.record import format_record
 
-        category = category_of(reason)
-        self.counters[category if category == UNREADABLE else f"rejected: {category}"] += 1
+        if self._streams.strict and category_of(reason) == INTERNAL_ERROR:
+            raise RecordError(f"{record.get('id') or record.where}: {reason}")
+        self.counters[counter_of(reason)] += 1
         self.console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))

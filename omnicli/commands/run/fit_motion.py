@@ -33,12 +33,7 @@ def run_fit(streams: StreamOptions, logging: LoggingOptions, *, max_pairs: int, 
 
     console = logging.console("inflate")
     pairs = Counter[str]()
-    with (
-        stopping_stage(resumable=False),
-        ReadAccountant(
-            console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=options
-        ) as accountant,
-    ):
+    with stopping_stage(resumable=False), ReadAccountant(console, streams, options=options) as accountant:
         with console.progress(lambda: f"{accountant.sums()}; {pairs['used']:,} pairs of frames"):
             motion = fit_motion(
                 accountant.read(streams), max_pairs=max_pairs, seed=seed, workers=workers or available_cores(),

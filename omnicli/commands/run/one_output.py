@@ -14,6 +14,7 @@ from omnicli.console import Console
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassInput, MultipassStage
+    from omnicli.streams.reading import InFlight
     from omnicli.streams.record import Record
     from omnicli.streams.shards.writer import ShardWriter
     from omnicli.streams.stage_run import Observe, Stage, StageRun
@@ -83,6 +84,7 @@ class OneOutput:
         with contextlib.ExitStack() as stack:
             kept, rejects, journal = self._open_outputs(stack)
             shards = self._open_shards(journal, stack)
+            in_flight = self._open_in_flight(journal, stack)
             run: Any
             records: Any
             if self.spec.is_multipass:
@@ -91,7 +93,7 @@ class OneOutput:
                 run = MultipassRun(kept=kept, rejects=rejects, journal=journal)
                 records = self._open_multipass()
             else:
-                run = self._stage_run(kept, rejects, journal, shards)
+                run = self._stage_run(kept, rejects, journal, shards, in_flight)
                 records = self._open_records(run, kept)
             with self.console.progress(lambda: self.accountant.progress_line(run.counters, run.num_resumed)):
                 run.run(stage, records)
@@ -102,6 +104,8 @@ class OneOutput:
                 shards.remove_later()
             if journal:
                 journal.publish()
+            if in_flight:
+                in_flight.close(finished=True)
         counters: Counter[str] = run.counters
         self.accountant.add_run(counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout")
         return counters
@@ -166,7 +170,22 @@ class OneOutput:
                 journal.save(consumed=0, digest="", shards=0, counters={})  # from now on this run owns these shards
         return writer
 
-    def _stage_run(self, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None") -> "StageRun":
+    def _open_in_flight(self, journal: "Journal | None", stack: contextlib.ExitStack) -> "InFlight | None":
+        """The records that an earlier process was reading when it died, and those of this one."""
+        if journal is None or self.spec.is_multipass:
+            return None
+        from omnicli.streams.reading import InFlight
+
+        resumed = journal.resumed
+        in_flight = InFlight(
+            journal.in_flight_path, consumed=resumed.consumed if resumed else 0, resume=self.streams.resume
+        )
+        stack.callback(in_flight.close)
+        return in_flight
+
+    def _stage_run(
+        self, kept: Any, rejects: Any, journal: Any, shards: "ShardWriter | None", in_flight: "InFlight | None"
+    ) -> "StageRun":
         from omnicli.streams.stage_run import StageRun, observe_nothing
 
         return StageRun(
@@ -174,6 +193,8 @@ class OneOutput:
             rejects=rejects,
             journal=journal,
             shards=shards,
+            in_flight=in_flight,
+            strict=self.streams.strict,
             one_to_many=self.spec.one_to_many,
             observe=self.spec.observe or observe_nothing,
         )

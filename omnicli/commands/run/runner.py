@@ -43,7 +43,8 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
             is_finished = True
     if not is_finished:
         return
-    console.say(accountant.closing_line())
+    for line in (accountant.closing_line(), *accountant.internal_errors()):
+        console.say(line)
     for line in spec.closing(accountant.counters):
         console.say(line)
     if streams.summary:

@@ -84,9 +84,7 @@ class TrainingCommand:
     def _accountant(self, world: "World") -> ReadAccountant:
         console = self.logging.console(self.name) if world.is_first else LoggingOptions(quiet=True).console(self.name)
         streams = self.streams if world.is_first else StreamOptions()
-        return ReadAccountant(
-            console, rejects=streams.rejects, max_bad=streams.max_bad, summary=streams.summary, options=self.options
-        )
+        return ReadAccountant(console, streams, options=self.options)
 
     def _print(
         self, lines: Iterable[Metrics], accountant: ReadAccountant, world: "World", draw: Callable[[Metrics], None]

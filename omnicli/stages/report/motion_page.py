@@ -28,6 +28,7 @@ from omnicli.stages.report.motion_figures import (
     outlines,
     parameter_rows,
 )
+from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
 
 TEMPLATE = Path(__file__).with_name("templates") / "motion.html.jinja"
@@ -82,8 +83,10 @@ def _animate(record: Record, mode: str, motion: Motion, root: str | None) -> dic
     animation: ClipAnimation | None = None
     why = ""
     try:
-        with open_media(record, root=root) if record.get("path") else ImageSource(checkered_image()) as source:
-            animation = make_animation(source, made)
+        with reading(record):
+            opened = open_media(record, root=root) if record.get("path") else ImageSource(checkered_image())
+            with opened as source:
+                animation = make_animation(source, made)
     except MediaError as error:
         why = str(error)
     note = ""

@@ -9,6 +9,7 @@ import numpy as np
 
 from omnicli.errors import OmniError
 from omnicli.media.source import open_media
+from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
 
 SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smaller
@@ -49,7 +50,8 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
     if not record.get("path"):
         return Thumbnail(why_not="no path")
     try:
-        frames, duration_sec = _frames(record, root, at_sec)
+        with reading(record):
+            frames, duration_sec = _frames(record, root, at_sec)
     except OmniError as error:
         return Thumbnail(why_not=str(error))
     small = [_small(frame) for frame in frames]

@@ -9,6 +9,7 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.reasons import unreadable
 from omnicli.streams.files.media_files import media_path
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.reader import open_shard
 from omnicli.streams.stage_run import Stage
@@ -118,7 +119,8 @@ def output_as_media(stage: Stage, root: str | None) -> Stage:
                 yield record
                 continue
             try:
-                made_of = stored.read(record).made_of
+                with reading(record):
+                    made_of = stored.read(record).made_of
             except InputError as error:
                 on_drop(record, unreadable(error))
             else:

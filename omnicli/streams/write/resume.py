@@ -144,6 +144,11 @@ class Journal:
         with open_atomic(self.state_path) as file:
             file.write(msgspec.json.encode(state))
 
+    @property
+    def in_flight_path(self) -> Path:
+        """Of the file that names the records which are being read."""
+        return self.state_path.with_suffix(".reading")
+
     def publish(self) -> None:
         """Rename the finished part files to the outputs and remove the state, after ``save(finished=True)``.
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from omnicli.commands.options.streams import InputOptions
+from omnicli.commands.options.streams import InputOptions, StreamOptions
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.console import Console
 from omnicli.errors import InputError, TooManyBad, UsageError
@@ -17,7 +17,7 @@ def test_what_leaves_is_counted_and_written_and_the_sums_add_up(tmp_path, world)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.mp4").touch()
     (tmp_path / "in" / "b.jsonl").write_text('{"id":"b","path":"b.mp4"}\n{"id":"c","path":"c.mp4"}\n')
-    with ReadAccountant(QUIET, rejects=str(tmp_path / "gone.jsonl")) as accountant:
+    with ReadAccountant(QUIET, StreamOptions(rejects=str(tmp_path / "gone.jsonl"))) as accountant:
         records = list(accountant.read(InputOptions(inputs=[str(tmp_path / "in")])))
         accountant.on_drop(records[0], "unreadable: empty file")
         assert accountant.sums().startswith("3 in = 1 used + 2 unreadable, ")
@@ -30,7 +30,7 @@ def test_what_leaves_is_counted_and_written_and_the_sums_add_up(tmp_path, world)
 )
 def test_more_bad_media_than_allowed_end_in_exit_3(max_bad, too_many):
     def run():
-        with ReadAccountant(QUIET, max_bad=max_bad) as accountant:
+        with ReadAccountant(QUIET, StreamOptions(max_bad=max_bad)) as accountant:
             accountant.counters["in"] = 2
             accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
 
@@ -43,13 +43,13 @@ def test_more_bad_media_than_allowed_end_in_exit_3(max_bad, too_many):
 
 def test_a_limit_that_is_none_is_refused_before_anything_is_read():
     with pytest.raises(UsageError, match="--max-bad"):
-        ReadAccountant(QUIET, max_bad="many")
+        ReadAccountant(QUIET, StreamOptions(max_bad="many"))
 
 
 def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path):
     with (
         pytest.raises(InputError),
-        ReadAccountant(QUIET, rejects=str(tmp_path / "gone.jsonl"), max_bad="0") as accountant,
+        ReadAccountant(QUIET, StreamOptions(rejects=str(tmp_path / "gone.jsonl"), max_bad="0")) as accountant,
     ):
         accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
         raise InputError("t.jsonl:1: not JSON")
@@ -57,7 +57,7 @@ def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path):
 
 
 def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path):
-    with ReadAccountant(QUIET, summary=tmp_path / "summary.json", options={"seed": 3}) as accountant:
+    with ReadAccountant(QUIET, StreamOptions(summary=tmp_path / "summary.json"), options={"seed": 3}) as accountant:
         accountant.counters["in"] = 2
         accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
         accountant.result = {"top1_acc": 0.5}
@@ -65,6 +65,6 @@ def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path
     assert (summary["command"], summary["in"], summary["used"], summary["unreadable"]) == ("test", 2, 1, 1)
     assert (summary["options"], summary["result"]) == ({"seed": 3}, {"top1_acc": 0.5})
     assert {"omni", "python", "seconds"} <= summary.keys()
-    with pytest.raises(ZeroDivisionError), ReadAccountant(QUIET, summary=tmp_path / "other.json"):
+    with pytest.raises(ZeroDivisionError), ReadAccountant(QUIET, StreamOptions(summary=tmp_path / "other.json")):
         raise ZeroDivisionError
     assert not (tmp_path / "other.json").exists()

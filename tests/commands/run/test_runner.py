@@ -3,15 +3,18 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from omnicli import process
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
-from omnicli.errors import InputError, Interrupted, OmniError, OutputError, TooManyBad, UsageError
+from omnicli.errors import InputError, Interrupted, OmniError, OutputError, RecordError, TooManyBad, UsageError
+from omnicli.media.record_map import map_records
 
 
 def keep_long_names(records, on_drop):
@@ -90,9 +93,45 @@ def test_sigterm_that_an_import_swallows_stops_the_run_all_the_same(web, tmp_pat
 
 def test_too_many_bad_leaves_complete_output_and_raises(web, tmp_path):
     streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), max_bad="0")
-    with pytest.raises(TooManyBad, match="1 unreadable, more than --max-bad 0"):
+    with pytest.raises(TooManyBad, match="1 unreadable or failed, more than --max-bad 0"):
         run_stage(stage_run(), streams, LoggingOptions())
     assert ids(tmp_path / "out") == ["long name", "another"]
+
+
+def fail_on_bad(records, on_drop):
+    def measure(record):
+        if record["id"] == "bad":
+            raise IndexError("list index out of range")
+        return record
+
+    return map_records(measure, records, workers=1, on_drop=on_drop)
+
+
+def test_a_record_that_fails_leaves_and_the_run_goes_on(web, tmp_path, monkeypatch, capsys):
+    """Any other exception while one record is read is a counted reject, and the traceback is in the log."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(process.crash_log, "path", None)
+    spec = StageSpec(name="measure", make=lambda: fail_on_bad, options={})
+    streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), rejects=str(tmp_path / "rejects"))
+    run_stage(spec, streams, LoggingOptions())
+    assert ids(tmp_path / "out") == ["long name", "no", "another"]
+    (line,) = (tmp_path / "rejects").read_text().splitlines()
+    assert json.loads(line)["reason"] == "internal error: IndexError: list index out of range"
+    said = capsys.readouterr().err.splitlines()
+    assert "4 in = 3 kept + 1 rejected (internal error 1) + 0 unreadable" in said[0]
+    assert said[1].startswith("measure: internal errors: 1, please report them; the tracebacks are in ")
+    assert "IndexError" in Path(said[1].rpartition(" in ")[2]).read_text()
+    with pytest.raises(TooManyBad, match="1 unreadable or failed, more than --max-bad 0"):
+        run_stage(spec, replace(streams, max_bad="0"), LoggingOptions())
+
+
+def test_strict_stops_at_the_first_record_that_fails(web, tmp_path):
+    spec = StageSpec(name="measure", make=lambda: fail_on_bad, options={})
+    streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), strict=True)
+    with pytest.raises(RecordError, match=r"^bad: internal error: IndexError") as stopped:
+        run_stage(spec, streams, LoggingOptions())
+    assert stopped.value.exit_code == 70
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_check_of_the_whole_stops_the_output(web, tmp_path):

@@ -1,0 +1,150 @@
+"""One record at a time: an exception is a reject of that record, and a record that kills the process is remembered.
+
+Whatever goes wrong while a file is read must not end a run over millions of files. An exception becomes a
+``RecordError``, which every stage turns into a counted reject. A crash of a native library ends the process; the next
+run finds in the file of ``InFlight`` which records were being read, and reads them one at a time.
+"""
+
+import contextlib
+import faulthandler
+import os
+import struct
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from omnicli.errors import OmniError, RecordError
+from omnicli.process import crash_log
+from omnicli.reasons import INTERNAL_ERROR
+from omnicli.streams.record import Record
+
+NUM_SLOTS = 512  # threads that read at once
+DEATHS_TO_REJECT = 2  # by a fatal signal of the process itself, such as SIGSEGV
+# Ours: SIGKILL leaves no trace of who sent it. Four times the same record is no coincidence any more.
+KILLS_TO_REJECT = 4
+MAX_MESSAGE = 200
+
+
+@contextlib.contextmanager
+def reading(record: Record) -> Iterator[None]:
+    """Read or compute one record in the block.
+
+    Raises:
+        RecordError: any exception that is neither an OmniError nor a lack of memory; its traceback is in the crash log.
+    """
+    in_flight = _Current.in_flight
+    with in_flight.hold(record.position) if in_flight else contextlib.nullcontext():
+        try:
+            yield
+        except (OmniError, MemoryError):
+            raise
+        except Exception as error:
+            message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_MESSAGE].rstrip(": ")
+            crash_log.add(error, str(record.get("path") or record.get("id")))
+            raise RecordError(f"{INTERNAL_ERROR}: {message}") from error
+
+
+class _Current:
+    """What ``reading`` notes records in; a process writes one output at a time."""
+
+    in_flight: "InFlight | None" = None
+
+
+class InFlight:
+    """A file with the records that are being read, for the run after the death of this process.
+
+    The file holds ``NUM_SLOTS`` little-endian 64-bit numbers, one per thread: 0, or the position of its record plus 1.
+    Behind them are the positions of records that were in flight at earlier deaths, once for each unit of
+    suspicion. It is written without syncing: it has to survive the process, not the machine.
+
+    Args:
+        path: of the file, beside the output; ``PATH.crash`` receives the stacks of a fatal signal.
+        consumed: records that are written already; older suspicions are forgotten.
+        resume: False forgets all of them.
+
+    Attributes:
+        suspicions: position → units, of records that were in flight when the process died.
+    """
+
+    def __init__(self, path: Path, *, consumed: int, resume: bool) -> None:
+        self._path, self._crash_path = path, path.with_name(f"{path.name}.crash")
+        self.suspicions: Counter[int] = Counter()
+        if resume:
+            self._learn(consumed)
+        self._file: BinaryIO | None = path.open("wb", buffering=0)
+        self._file.write(self._content())
+        self._crash: BinaryIO = self._crash_path.open("wb")
+        self._was_enabled = faulthandler.is_enabled()
+        faulthandler.enable(self._crash)
+        self._own = threading.local()
+        self._num_slots = 0
+        self._lock = threading.Lock()
+        self._one_suspect = threading.Lock()  # so that the next death blames one of them
+        _Current.in_flight = self
+
+    def is_fatal(self, position: int) -> bool:
+        """Whether the record was in flight at so many deaths that it is not read again."""
+        return self.suspicions[position] >= KILLS_TO_REJECT
+
+    @contextlib.contextmanager
+    def hold(self, position: int) -> Iterator[None]:
+        """The record is in flight during the block."""
+        before = getattr(self._own, "position", -1)
+        with self._one_suspect if position in self.suspicions and before != position else contextlib.nullcontext():
+            self._note(position)
+            try:
+                yield
+            finally:
+                self._note(before)
+
+    def close(self, *, finished: bool = False) -> None:
+        """The process ends in order: nothing is in flight any more. Suspicions last until the output is finished."""
+        _Current.in_flight = None
+        with self._lock:
+            if self._file is None:
+                return
+            self._file.close()
+            self._file = None
+        faulthandler.disable()
+        if self._was_enabled and sys.__stderr__ is not None:
+            with contextlib.suppress(ValueError, OSError):  # it is closed
+                faulthandler.enable(sys.__stderr__)
+        self._crash.close()
+        self._crash_path.unlink(missing_ok=True)
+        if finished or not self.suspicions:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._path.write_bytes(self._content())
+
+    def _content(self) -> bytes:
+        """The file with nothing in flight."""
+        earlier = list(self.suspicions.elements())
+        return struct.pack(f"<{NUM_SLOTS + len(earlier)}q", *[0] * NUM_SLOTS, *earlier)
+
+    def _learn(self, consumed: int) -> None:
+        with contextlib.suppress(OSError):
+            content = self._path.read_bytes()
+            numbers = struct.unpack(f"<{len(content) // 8}q", content[: len(content) // 8 * 8])
+            has_crashed = self._crash_path.exists() and self._crash_path.stat().st_size > 0
+            units = KILLS_TO_REJECT // DEATHS_TO_REJECT if has_crashed else 1
+            found = Counter(numbers[NUM_SLOTS:])
+            for number in numbers[:NUM_SLOTS]:
+                if number:
+                    found[number - 1] += units
+            self.suspicions.update({position: count for position, count in found.items() if position >= consumed})
+
+    def _note(self, position: int) -> None:
+        """Write the position of this thread's record into its slot; -1: none."""
+        slot = getattr(self._own, "slot", None)
+        with self._lock:
+            if self._file is None:
+                return
+            if slot is None:
+                slot = self._own.slot = self._num_slots
+                self._num_slots += 1
+            self._own.position = position
+            if slot < NUM_SLOTS:
+                os.pwrite(self._file.fileno(), struct.pack("<q", position + 1), 8 * slot)
