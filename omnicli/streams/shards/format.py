@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from omnicli import __version__
 from omnicli.errors import InputError, OutputError
 from omnicli.streams.record import Record, format_record
+from omnicli.streams.shards.safe_file import SafeFile
 from omnicli.streams.write.atomic import rename_synced
 
 FORMAT = "omni-shard"
@@ -32,9 +32,12 @@ class OpenShard:
         self._kind = attributes["kind"]
         self._partial = path.with_name(f".{path.name}.tmp")
         self._file: Any = None
+        self._target = SafeFile(self._partial)
         try:
-            self._file = h5py.File(self._partial, "w", libver=("v108", "v110"))
+            self._file = h5py.File(self._target, "w", libver=("v108", "v110"))
             self._file.attrs.update({"format": FORMAT, "version": VERSION, "omni_version": __version__, **attributes})
+            self._file.flush()
+            self._target.check()
         except BaseException:
             self.discard()
             raise
@@ -57,14 +60,16 @@ class OpenShard:
         self.num_rows += 1
         if self._pending_bytes >= PENDING_BYTES:
             self._flush()
+            self._target.check()
         return row
 
     def finish(self) -> None:
         """Close the file, sync it, and rename it to its final name."""
         self._flush()
+        self._target.check()
         self._file.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
+        self._target.sync()
+        self._target.close()
         rename_synced(self._partial, self.path)
 
     def discard(self) -> None:
@@ -72,6 +77,7 @@ class OpenShard:
         if self._file is not None:
             with contextlib.suppress(OSError, RuntimeError, ValueError):
                 self._file.close()
+        self._target.close()
         self._partial.unlink(missing_ok=True)
 
     def _add_line(self, line: bytes) -> None:
