@@ -24,7 +24,7 @@ EXIT_INTERNAL = 70
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_CTRL_C = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Name of a command: the first paragraph of the docstring of omnicli/commands/NAME.py
 STAGES = {
     "dedup": "Reject web images and videos that copy a target record, so that no validation data is trained on.",
@@ -97,7 +97,7 @@ class OmniGroup(TyperGroup):
         except Exception as error:
             if isinstance(error, OSError) and (problem := process.flush(sys.stdout)):
                 raise _exit(ctx, OutputError.exit_code, f"stdout: cannot write: {problem.strerror}") from None
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
+            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
                 name = error.filename or "stdout"
                 raise _exit(ctx, OutputError.exit_code, f"{name}: cannot write: {error.strerror}") from None
             if type(error).__module__.partition(".")[0] in ("typer", "click"):

@@ -37,6 +37,7 @@ from omnicli.training.trainer import (
     Metrics,
     TrainingRun,
     UnopenedMedia,
+    best_path,
     digest_of_records,
     forget_state,
     left_out_before,
@@ -172,8 +173,7 @@ def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) ->
     if metrics and metrics[deciding] > run.best:
         run.best = metrics[deciding]
         if run.world.is_first:
-            path = run.out.with_name(f"{run.out.stem}.best{run.out.suffix}")
-            _save(run, path, spec, None, {"epoch": run.progress.epoch, **metrics})
+            _save(run, best_path(run.out), spec, None, {"epoch": run.progress.epoch, **metrics})
     return metrics
 
 

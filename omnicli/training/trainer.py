@@ -24,6 +24,7 @@ from omnicli.errors import UsageError
 from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.streams.record import Record, format_record
+from omnicli.streams.write.atomic import remove_leftover
 from omnicli.training.distributed import World
 from omnicli.training.optim import Schedule, set_lr
 
@@ -244,9 +245,16 @@ def state_path(out: Path) -> Path:
     return out.with_name(f".{out.name}.state")
 
 
+def best_path(out: Path) -> Path:
+    """``tsn.pth`` → ``tsn.best.pth``, the best epoch."""
+    return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
 def forget_state(out: Path) -> None:
-    """Delete the state: training has finished, or starts over."""
+    """Delete the state, and what a killed process left of it: training has finished, or starts over."""
     state_path(out).unlink(missing_ok=True)
+    for path in (state_path(out), best_path(out)):
+        remove_leftover(path)
 
 
 def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:

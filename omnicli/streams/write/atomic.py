@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 import zstandard
 
 from omnicli.errors import OutputError
+from omnicli.streams.write.locks import open_if_free
 
 COPY_BYTES = 1 << 20
 STDERR_NAMES = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
@@ -43,19 +44,37 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """Open a hidden file beside ``path``; sync and rename it at the end of the block, remove it on an error.
 
-    Links are followed. Raises OSError.
+    A killed process leaves the file, locked no more, and the next one that writes ``path`` takes it over. Links are
+    followed. Raises OSError.
     """
     final = Path(os.path.realpath(path))
-    partial = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with partial.open("wb") as file:
+    partial = _partial_path(final)
+    file = open_if_free(partial)
+    if file is None:  # two processes write the same file: the last one to finish decides
+        partial = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
+        file = partial.open("wb")
+    with file:
+        try:
+            file.truncate(0)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        rename_synced(partial, final)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+            rename_synced(partial, final)  # before the lock ends
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove what a killed process left of an output that it was writing; a later run may never write it."""
+    partial = _partial_path(Path(os.path.realpath(path)))
+    if partial.exists() and (file := open_if_free(partial)) is not None:
+        with file:
+            partial.unlink()
+
+
+def _partial_path(final: Path) -> Path:
+    return final.with_name(f".{final.name}.tmp")
 
 
 def rename_synced(partial: Path, final: Path) -> None:

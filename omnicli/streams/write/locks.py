@@ -21,19 +21,44 @@ def open_locked(path: Path, name: str) -> BinaryIO:
         OmniError: another process has locked it.
         OSError: it cannot be opened.
     """
+    try:
+        return _open(path)[0]
+    except BlockingIOError:
+        raise OmniError(
+            f"{name}: another process is writing it (it has locked {path}); wait for it or write elsewhere"
+        ) from None
+
+
+def open_if_free(path: Path) -> BinaryIO | None:
+    """Open a file for appending and lock it; None if another process has locked it, or where locks do not work.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        file, is_locked = _open(path)
+    except BlockingIOError:
+        return None
+    if is_locked:
+        return file
+    file.close()
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _open(path: Path) -> tuple[BinaryIO, bool]:
+    """The open file, and whether it is locked. Raises BlockingIOError: by another process."""
     while True:
         file = path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise OmniError(
-                f"{name}: another process is writing it (it has locked {path}); wait for it or write elsewhere"
-            ) from None
+            raise
         except OSError:
-            return file
+            return file, False
         if _is_at(path, file):
-            return file
+            return file, True
         file.close()  # the other process removed or renamed the file before it closed it
 
 

@@ -7,7 +7,6 @@ truncates the part files to these lengths.
 """
 
 import contextlib
-import glob
 import hashlib
 import os
 from collections.abc import Mapping
@@ -103,11 +102,9 @@ class Journal:
         kept_path, rejects_path, state_path = (
             final.with_name(f".{final.name}.{suffix}") for suffix in ("part", "rejects.part", "state")
         )
-        with contextlib.ExitStack() as on_error:
+        with named_errors(str(out)), contextlib.ExitStack() as on_error:
             kept = _open_part(kept_path, out)
             on_error.callback(kept.file.close)
-            for leftover in final.parent.glob(f"{glob.escape(f'.{state_path.name}')}.*.tmp"):
-                leftover.unlink(missing_ok=True)  # of a run killed while saving; it has no lock any more
             state = _read_state(state_path, out, options) if resume else None
             rejects_part = _open_part(rejects_path, out) if rejects else None
             if rejects_part:

@@ -1,8 +1,11 @@
 """Outputs appear whole or not at all."""
 
+import errno
 import gzip
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import zstandard
 
 from omnicli.errors import OutputError
-from omnicli.streams.write.atomic import open_atomic, publish
+from omnicli.streams.write.atomic import open_atomic, publish, remove_leftover
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -97,3 +100,51 @@ def test_publishing_compresses_a_plain_part(tmp_path):
     publish(part, tmp_path / "out.jsonl.gz")
     assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == b"line\n"
     assert not part.exists()
+
+
+def test_what_a_killed_process_left_is_taken_over_or_removed(tmp_path):
+    """Leftovers after a run that was killed: the next run with the same outputs sweeps them."""
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from omnicli.streams.write.atomic import open_atomic\n"
+        f"with open_atomic(Path({str(tmp_path)!r}) / 'out.jsonl.gz') as file:\n"
+        "    file.write(os.urandom(1 << 20))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    out = tmp_path / "out.jsonl.gz"
+    for end in ("written again", "removed"):
+        subprocess.run([sys.executable, "-c", script], check=False)
+        (leftover,) = tmp_path.glob(".out.jsonl.gz.*")
+        if end == "removed":
+            remove_leftover(out)
+        else:
+            with open_atomic(out) as file:
+                file.write(b"line\n")
+        assert not leftover.exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.gz"]
+        assert gzip.decompress(out.read_bytes()) == b"line\n"
+
+
+def test_what_a_living_process_writes_is_left_to_it(tmp_path):
+    out = tmp_path / "out.jsonl"
+    with open_atomic(out) as first:
+        first.write(b"first\n")
+        with open_atomic(out) as second:
+            second.write(b"second\n")
+        remove_leftover(out)
+        assert out.read_bytes() == b"second\n"
+    assert out.read_bytes() == b"first\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_a_file_system_without_locks_gets_names_of_their_own(tmp_path, monkeypatch):
+    def refuse(file, mode):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with open_atomic(tmp_path / "out.jsonl") as first:
+        (partial,) = tmp_path.iterdir()
+        assert partial.name != ".out.jsonl.tmp"
+        first.write(b"first\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]

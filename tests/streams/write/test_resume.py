@@ -110,9 +110,12 @@ def test_the_chained_digest_sees_changed_and_exchanged_lines():
     assert len({chain(b"a\n", b"b\n"), chain(b"b\n", b"a\n"), chain(b"a\n"), chain(b"a\n", b"c\n")}) == 4
 
 
-def test_what_a_kill_left_of_a_state_being_saved_is_gone_after_the_next_start(tmp_path):
+def test_what_a_kill_left_of_a_state_being_saved_is_gone_after_the_next_run(tmp_path):
     """Killed between writing and renaming the state: the half-born file does not stay behind."""
-    (tmp_path / "..out.jsonl.state.123.tmp").write_bytes(b"{")
-    (tmp_path / "..other.jsonl.state.123.tmp").write_bytes(b"{")
-    start(tmp_path).close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["..other.jsonl.state.123.tmp", ".out.jsonl.part"]
+    (tmp_path / "..out.jsonl.state.tmp").write_bytes(b"{")
+    (tmp_path / "..other.jsonl.state.tmp").write_bytes(b"{")
+    journal = start(tmp_path)
+    save(journal, 0, finished=True)
+    journal.close()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["..other.jsonl.state.tmp", ".out.jsonl.part", ".out.jsonl.state"]
