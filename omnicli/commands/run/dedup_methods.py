@@ -83,6 +83,7 @@ def _load_extract(backbone: BackboneOptions, compute: ComputeOptions, root: str 
 def census_spec(options: DedupOptions, root: str | None, workers: int | None) -> StageSpec:
     """Common footage (IG-65M A.2)."""
     counts: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     unreadable: list[tuple[str, str]] = []
     targets = options.target or []
 
@@ -99,14 +100,20 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
             records, targets=target, within=options.within, root=root, workers=workers, counts=counts, on_drop=on_drop
         )
 
+    def observe(record: "Record", counters: Counter[str]) -> None:
+        counters.update(counts)  # into those of the run, which a resumed run goes on with
+        counts.clear()
+
     def closing(counters: Mapping[str, int]) -> list[str]:
-        found = [f"{count:,} {name.removeprefix('census: ')}" for name, count in sorted(counts.items()) if count]
+        seen.update({name: count for name, count in sorted(counters.items()) if name.startswith("census: ")})
+        found = [f"{count:,} {name.removeprefix('census: ')}" for name, count in seen.items() if count]
         return _unreadable_lines(unreadable) + ([f"seen: {', '.join(found)}"] if found else [])
 
     return StageSpec(
         name="dedup", make=make,
         options={"method": "census", "target": digests_of_inputs(targets), "within": options.within},
-        whole_stream="--within" if options.within else None, closing=closing, facts={"census": counts},
+        whole_stream="--within" if options.within else None, closing=closing, observe=observe,
+        facts={"census": seen},
     )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.stages.dedup import census_stage
+from omnicli.stages.dedup.census import take_census
 
 
 def omni(*arguments):
@@ -33,6 +35,29 @@ def test_a_stolen_video_leaves_and_images_pass(world, tmp_path):
     assert "1 target records cannot be read, and copies of them are not found; the first: " in result.stderr
     assert "1 images" in result.stderr
     assert json.loads((tmp_path / "summary.json").read_text())["census"]["census: images"] == 1
+
+
+def test_a_resumed_run_counts_the_frames_of_all_its_parts(world, tmp_path, monkeypatch):
+    videos = sorted((world / "target" / "train").rglob("*.mp4"))[:4]
+    command = ["dedup", "--method", "census", "--target", world / "target" / "val", "--workers", 1, *videos]
+    assert omni(*command, "-o", tmp_path / "a", "--summary", tmp_path / "whole.json").exit_code == 0
+    taken = []
+
+    def stop_at_the_last(source):
+        taken.append(source)
+        if len(taken) == len(videos):
+            raise KeyboardInterrupt
+        return take_census(source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("omnicli.streams.stage_run.SAVE_SEC", 0.0)
+        patch.setattr(census_stage, "census_targets", lambda *args, **kwargs: census_stage.CensusTargets())
+        patch.setattr(census_stage, "take_census", stop_at_the_last)
+        assert omni(*command, "-o", tmp_path / "b").exit_code == 130
+    assert omni(*command, "-o", tmp_path / "b", "--summary", tmp_path / "resumed.json").exit_code == 0
+    whole, resumed = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "resumed.json"))
+    assert resumed["resumed"] > 0
+    assert resumed["census"] == whole["census"] and whole["census"]["census: frames"] > 0
 
 
 def test_within_needs_no_target(world, tmp_path):
