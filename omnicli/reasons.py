@@ -3,6 +3,8 @@
 The part before the first colon is the category that is counted; ``unreadable`` is counted apart from rejections.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 
 UNREADABLE = "unreadable"  # the file cannot be opened or decoded
@@ -19,6 +21,9 @@ SMALL_CLASS = "small class"  # balance --min-per-class
 HEAD_CLASS = "head class"  # balance --keep-tail
 NOT_DRAWN = "not drawn"  # balance --resample
 
+MAX_KINDS = 100  # kinds of unreadable records that are counted apart
+_NUMBER = re.compile(r"\d[\d,.]*")
+
 
 def unreadable(why: object) -> str:
     """The reason of a record whose media cannot be read; that of a ``RecordError`` is complete already.
@@ -29,6 +34,32 @@ def unreadable(why: object) -> str:
     'internal error: IndexError: list index out of range'
     """
     return str(why) if category_of(str(why)) == INTERNAL_ERROR else f"{UNREADABLE}: {why}"
+
+
+def count_reject(counters: Counter[str], reason: str) -> str:
+    """Count a rejected record; returns the key of the kind of an unreadable one, else "".
+
+    Kinds are counted too, without the numbers in them: "unreadable: decode error at N s".
+
+    >>> counters = Counter()
+    >>> count_reject(counters, "unreadable: decode error at 12.3 s"), counters["unreadable"]
+    ('unreadable: decode error at N s', 1)
+    """
+    counters[counter_of(reason)] += 1
+    if category_of(reason) != UNREADABLE:
+        return ""
+    kind = f"{UNREADABLE}: {_NUMBER.sub('N', detail_of(reason)) or 'unknown'}"
+    if kind not in counters and sum(key.startswith(f"{UNREADABLE}: ") for key in counters) >= MAX_KINDS:
+        kind = f"{UNREADABLE}: other reasons"
+    counters[kind] += 1
+    return kind
+
+
+def unreadable_by_kind(counters: Mapping[str, int]) -> dict[str, int]:
+    """Counts of the kinds of unreadable records, most frequent first."""
+    prefix = f"{UNREADABLE}: "
+    kinds = Counter({key.removeprefix(prefix): count for key, count in counters.items() if key.startswith(prefix)})
+    return dict(kinds.most_common())
 
 
 def num_failed(counters: Mapping[str, int]) -> int:

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError, RecordError
-from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, counter_of, unreadable
+from omnicli.reasons import INTERNAL_ERROR, category_of, count_reject, unreadable
 from omnicli.streams.reading import InFlight
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
@@ -43,7 +43,9 @@ class StageRun:
         observe: called with each readable record and the counters, to count more.
 
     Attributes:
-        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``, and those of ``observe``.
+        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``, and
+            those of ``observe``.
+        examples: ID of the first unreadable record of each ``unreadable: KIND``.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class StageRun:
         self._strict = strict
         self._one_to_many = one_to_many
         self._observe = observe
+        self.examples: dict[str, str] = {}
         self._resumed = resumed = journal.resumed if journal else None
         self._resume_from = resumed.consumed if resumed else 0
         self.counters: Counter[str] = Counter(resumed.counters if resumed else {})
@@ -185,9 +188,9 @@ class StageRun:
     def _write_reject(self, record: Record, reason: str) -> None:
         if self._strict and category_of(reason) == INTERNAL_ERROR:
             raise RecordError(f"{record.get('id') or record.where}: {reason}")
-        counter = counter_of(reason)
-        self.counters[counter] += 1
-        if counter != UNREADABLE:
+        if kind := count_reject(self.counters, reason):
+            self.examples.setdefault(kind, str(record.get("id") or record.where))
+        else:
             self._observe(record, self.counters)
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))

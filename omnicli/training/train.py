@@ -25,6 +25,7 @@ from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
 from omnicli.training.recipes import StudentRecipe, TeacherRecipe, as_student
+from omnicli.training.saved_state import best_path, forget_state
 from omnicli.training.setup import (
     create_learner,
     frozen_backbone,
@@ -33,15 +34,7 @@ from omnicli.training.setup import (
     make_objective,
     prepare_training,
 )
-from omnicli.training.trainer import (
-    Metrics,
-    TrainingRun,
-    UnopenedMedia,
-    best_path,
-    digest_of_records,
-    forget_state,
-    left_out_before,
-)
+from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_records, left_out_before
 from omnicli.training.validation import Validator
 
 

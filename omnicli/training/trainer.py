@@ -7,7 +7,6 @@ and all of them read it.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,16 +19,13 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from omnicli.data.dataloader import ExampleKey
-from omnicli.errors import UsageError
 from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.rng import keyed_rng, keyed_seed
 from omnicli.streams.record import Record, format_record
-from omnicli.streams.write.atomic import remove_leftover
 from omnicli.training.distributed import World
 from omnicli.training.optim import Schedule, set_lr
+from omnicli.training.saved_state import STATE_FORMAT, STATE_VERSION, check_state, is_seen, state_path
 
-STATE_FORMAT = "omni-training-state"
-STATE_VERSION = 4
 SAVE_SEC = 5.0  # Ours: an epoch on stored features takes milliseconds, and a save two fsyncs
 SAVE_INSIDE_SEC = 600.0  # Ours: the most that a crash may cost of a long epoch
 
@@ -227,10 +223,10 @@ class TrainingRun:
                 sees it.
         """
         path = state_path(self.out)
-        if not _is_seen(path, self.world):
+        if not is_seen(path, self.world):
             return False
         content, _ = read_torch_file(path)
-        _check_state(content, self.options, path)
+        check_state(content, self.options, path)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.averages is not None:
@@ -238,23 +234,6 @@ class TrainingRun:
         self.progress = Progress.from_meta(content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         return True
-
-
-def state_path(out: Path) -> Path:
-    """``tsn.pth`` → ``.tsn.pth.state``, a name that folder readers skip."""
-    return out.with_name(f".{out.name}.state")
-
-
-def best_path(out: Path) -> Path:
-    """``tsn.pth`` → ``tsn.best.pth``, the best epoch."""
-    return out.with_name(f"{out.stem}.best{out.suffix}")
-
-
-def forget_state(out: Path) -> None:
-    """Delete the state, and what a killed process left of it: training has finished, or starts over."""
-    state_path(out).unlink(missing_ok=True)
-    for path in (state_path(out), best_path(out)):
-        remove_leftover(path)
 
 
 def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
@@ -267,7 +246,7 @@ def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
         UsageError: not every process sees it.
     """
     path = state_path(out)
-    content = read_torch_file(path)[0] if _is_seen(path, world) else None
+    content = read_torch_file(path)[0] if is_seen(path, world) else None
     if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
         return UnopenedMedia()
     if content.get("options", {}).get("data") != data:
@@ -281,26 +260,3 @@ def digest_of_records(records: Iterable[Record]) -> str:
     for record in records:
         digest.update(format_record(record))
     return digest.hexdigest()
-
-
-def _is_seen(path: Path, world: World) -> bool:
-    """Whether the state exists. Raises UsageError if only some processes see it."""
-    found = world.gather(path.exists())
-    if any(found) and not all(found):
-        raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
-    return all(found)
-
-
-def _check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
-    shown = os.fspath(path)
-    if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
-        raise UsageError(f"{shown}: not a training state; start over with --no-resume")
-    before = content["options"]
-    if content.get("version") != STATE_VERSION or before.get("omni") != options.get("omni"):
-        raise UsageError(f"{shown}: made by another version of omni; start over with --no-resume")
-    for name in options:
-        if before.get(name) != options[name]:
-            raise UsageError(
-                f"{shown}: the unfinished training had {name} = {before.get(name)!r}, now {options[name]!r}; "
-                "use the same, or start over with --no-resume"
-            )

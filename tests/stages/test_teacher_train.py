@@ -23,7 +23,7 @@ from omnicli.training import inputs as inputs_module
 from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.recipes import TEACHER_RECIPES
-from omnicli.training.trainer import state_path
+from omnicli.training.saved_state import state_path
 
 SCRATCH = replace(
     TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", num_segments=2, short_side=36, crop_size=32,

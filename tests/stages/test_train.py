@@ -36,7 +36,7 @@ from omnicli.training.distributed import World
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.objective import Objective
 from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
-from omnicli.training.trainer import state_path
+from omnicli.training.saved_state import state_path
 
 SCRATCH = StudentRecipe(**vars(TEACHER_RECIPES["few-clips-scratch"]))
 SCRATCH = replace(

@@ -17,14 +17,8 @@ from omnicli.training.distributed import World
 from omnicli.training.loop import TrainingDiverged, _report_bad, train_epochs
 from omnicli.training.objective import Objective
 from omnicli.training.optim import Schedule
-from omnicli.training.trainer import (
-    TrainingRun,
-    UnopenedMedia,
-    digest_of_records,
-    forget_state,
-    left_out_before,
-    state_path,
-)
+from omnicli.training.saved_state import forget_state, state_path
+from omnicli.training.trainer import TrainingRun, UnopenedMedia, digest_of_records, left_out_before
 
 EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10)]
 EPOCHS = 3

@@ -1,6 +1,7 @@
 """Accounting: how many records came in and what became of each, for every command."""
 
 import contextlib
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +14,18 @@ from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import RecordError, TooManyBad
 from omnicli.process import crash_log
-from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, counter_of, num_failed
+from omnicli.reasons import (
+    INTERNAL_ERROR,
+    UNREADABLE,
+    category_of,
+    count_reject,
+    counter_of,
+    num_failed,
+    unreadable_by_kind,
+)
 from omnicli.streams.record import Record
+
+NUM_KINDS = 5  # kinds of unreadable records that are named at the end
 
 
 class RecordAccountant:
@@ -25,6 +36,7 @@ class RecordAccountant:
 
     Attributes:
         counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``, and what a stage counts.
+        examples: ID of one unreadable record of each kind.
         num_resumed: records that an earlier process had settled.
         too_many_bad: a sentence for each output with more unreadable records than ``--max-bad``.
     """
@@ -34,6 +46,7 @@ class RecordAccountant:
         self._max_bad = max_bad
         self._started_at = time.monotonic()
         self.counters: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.num_resumed = 0
         self.too_many_bad: list[str] = []
 
@@ -42,9 +55,12 @@ class RecordAccountant:
         """Time since the start."""
         return time.monotonic() - self._started_at
 
-    def add_run(self, counters: Counter[str], *, num_resumed: int, name: str) -> None:
-        """Add the counters of a finished run that wrote ``name``."""
+    def add_run(
+        self, counters: Counter[str], *, num_resumed: int, name: str, examples: Mapping[str, str] | None = None
+    ) -> None:
+        """Add the counters and the examples of a finished run that wrote ``name``."""
         self.counters += counters
+        self.examples = {**(examples or {}), **self.examples}
         self.num_resumed += num_resumed
         self.check_max_bad(counters, prefix=f"{name}: ")
 
@@ -56,15 +72,23 @@ class RecordAccountant:
             self.too_many_bad.append(f"{prefix}{bad:,} unreadable or failed, more than --max-bad {self._max_bad}")
 
     def raise_if_too_many_bad(self) -> None:
-        """Raises TooManyBad: an output has more unreadable records than ``--max-bad`` allows."""
+        """Raises TooManyBad: more unreadable records than ``--max-bad`` allows, or without it nothing but those."""
+        num_in = self.counters["in"]
+        if self._max_bad is None and 0 < num_in == num_failed(self.counters):
+            raise TooManyBad(f"nothing could be read: {num_in:,} in, {num_in:,} unreadable or failed")
         if self.too_many_bad:
             raise TooManyBad("; ".join(self.too_many_bad))
 
-    def internal_errors(self) -> list[str]:
-        """A line about records that ended in an internal error, if there are any."""
-        count = self.counters[counter_of(INTERNAL_ERROR)]
-        where = crash_log.path or "no file: TMPDIR cannot be written"
-        return [f"internal errors: {count:,}, please report them; the tracebacks are in {where}"] if count else []
+    def failures(self) -> list[str]:
+        """Lines about records that could not be read or ended in an internal error: the most frequent kinds."""
+        lines = []
+        for kind, count in itertools.islice(unreadable_by_kind(self.counters).items(), NUM_KINDS):
+            example = self.examples.get(f"{UNREADABLE}: {kind}")
+            lines.append(f"{count:,} unreadable: {kind}" + (f", such as {example}" if example else ""))
+        if count := self.counters[counter_of(INTERNAL_ERROR)]:
+            where = crash_log.path or "no file: TMPDIR cannot be written"
+            lines.append(f"internal errors: {count:,}, please report them; the tracebacks are in {where}")
+        return lines
 
     def closing_line(self) -> str:
         """The sum of a stage: ``3 in = 1 kept + 2 rejected (low confidence 2) + 0 unreadable, 2/s``."""
@@ -117,7 +141,7 @@ class ReadAccountant(RecordAccountant):
         self._stack.__exit__(kind, error, trace)
         if error is not None:
             return
-        for line in self.internal_errors():
+        for line in self.failures():
             self.console.say(line)
         if self._streams.summary:
             write_summary(self._streams.summary, self._sums())
@@ -160,7 +184,8 @@ class ReadAccountant(RecordAccountant):
 
         if self._streams.strict and category_of(reason) == INTERNAL_ERROR:
             raise RecordError(f"{record.get('id') or record.where}: {reason}")
-        self.counters[counter_of(reason)] += 1
+        if kind := count_reject(self.counters, reason):
+            self.examples.setdefault(kind, str(record.get("id") or record.where))
         self.console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
@@ -180,6 +205,7 @@ class ReadAccountant(RecordAccountant):
             "used": self.num_used,
             "rejected": self.num_rejected,
             "unreadable": self.counters[UNREADABLE],
+            "unreadable_by_kind": unreadable_by_kind(self.counters),
             "seconds": round(self.seconds, 3),
             "options": dict(self._options),
             "result": self.result,

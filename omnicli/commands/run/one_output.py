@@ -107,7 +107,9 @@ class OneOutput:
             if in_flight:
                 in_flight.close(finished=True)
         counters: Counter[str] = run.counters
-        self.accountant.add_run(counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout")
+        self.accountant.add_run(
+            counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout", examples=run.examples
+        )
         return counters
 
     def _open_outputs(self, stack: contextlib.ExitStack) -> Any:

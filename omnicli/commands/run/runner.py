@@ -14,6 +14,7 @@ from omnicli.commands.run.output_folder import run_folder
 from omnicli.commands.run.summary import print_options, write_summary
 from omnicli.console import rejected_by_reason
 from omnicli.process import Stop, stopping_stage
+from omnicli.reasons import unreadable_by_kind
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassStage
@@ -43,7 +44,7 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
             is_finished = True
     if not is_finished:
         return
-    for line in (accountant.closing_line(), *accountant.internal_errors()):
+    for line in (accountant.closing_line(), *accountant.failures()):
         console.say(line)
     for line in spec.closing(accountant.counters):
         console.say(line)
@@ -76,6 +77,7 @@ def _summary(spec: StageSpec, accountant: RecordAccountant) -> dict[str, Any]:
         "out": counters["out"],
         "rejected": rejected_by_reason(counters),
         "unreadable": counters["unreadable"],
+        "unreadable_by_kind": unreadable_by_kind(counters),
         "resumed": accountant.num_resumed,
         "seconds": round(accountant.seconds, 3),
         "options": dict(spec.options),

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET
 
 from omnicli.errors import InputError
-from omnicli.reasons import counter_of
+from omnicli.reasons import count_reject
 from omnicli.streams.multipass.class_fields import ClassFields, choose_parser, parse_class_fields
 from omnicli.streams.read.dispatch import parse_line
 from omnicli.streams.read.file_records import Rejected
@@ -140,7 +140,8 @@ class MultipassRun:
     number of records read. A killed run cannot be resumed: the first line is decided when the last one is read.
 
     Attributes:
-        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``rejected: REASON``.
+        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``.
+        examples: none; the records are gone when they are counted.
         num_resumed: always 0.
     """
 
@@ -151,6 +152,7 @@ class MultipassRun:
         self._rejects = rejects
         self._journal = journal
         self.counters: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
 
     def run(self, stage: MultipassStage, records: MultipassInput) -> None:
         """Run the stage over all records. The caller publishes the outputs. Raises InputError."""
@@ -170,7 +172,7 @@ class MultipassRun:
             return
         for line, copies, reason in outcomes:
             if not copies:
-                self.counters[counter_of(reason)] += 1
+                count_reject(self.counters, reason)
                 if self._rejects:
                     self._rejects.write(line)
 

@@ -125,6 +125,41 @@ def test_a_record_that_fails_leaves_and_the_run_goes_on(web, tmp_path, monkeypat
         run_stage(spec, replace(streams, max_bad="0"), LoggingOptions())
 
 
+def read_all(records, on_drop):
+    for record in records:
+        if record["id"].startswith("bad"):
+            on_drop(record, f"unreadable: decode error at {len(record['id'])} s")
+        elif record["id"] == "empty":
+            on_drop(record, "unreadable: empty file")
+        else:
+            yield record
+
+
+def test_what_could_not_be_read_is_said_by_kind_with_an_example(tmp_path, capsys):
+    web = tmp_path / "web.jsonl"
+    web.write_text("".join(json.dumps({"id": name}) + "\n" for name in ("empty", "good", "bad", "bad2", "bad33")))
+    spec = StageSpec(name="measure", make=lambda: read_all, options={})
+    run_stage(spec, StreamOptions(inputs=[str(web)], summary=tmp_path / "summary"), LoggingOptions())
+    _, *said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "measure: 3 unreadable: decode error at N s, such as bad",
+        "measure: 1 unreadable: empty file, such as empty",
+    ]
+    summary = json.loads((tmp_path / "summary").read_text())
+    assert summary["unreadable_by_kind"] == {"decode error at N s": 3, "empty file": 1}
+
+
+def test_inputs_that_are_all_unreadable_exit_3_without_being_asked(tmp_path):
+    web = tmp_path / "web.jsonl"
+    web.write_text('{"id": "bad"}\n{"id": "bad too"}\n')
+    spec = StageSpec(name="measure", make=lambda: read_all, options={})
+    streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"))
+    with pytest.raises(TooManyBad, match="nothing could be read: 2 in, 2 unreadable or failed"):
+        run_stage(spec, streams, LoggingOptions())
+    assert (tmp_path / "out").read_bytes() == b""
+    run_stage(spec, replace(streams, max_bad="100%"), LoggingOptions())  # as the user wants it
+
+
 def test_strict_stops_at_the_first_record_that_fails(web, tmp_path):
     spec = StageSpec(name="measure", make=lambda: fail_on_bad, options={})
     streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), strict=True)

@@ -195,7 +195,7 @@ def test_counters_add_up_and_rejects_carry_their_reason():
     run = MultipassRun(kept=kept, rejects=rejects, journal=None)
     outcomes = [set_weight(rows[0], weight_ending(1.0), 2), reject(rows[1], "odd"), reject_unreadable(rows[2])]
     run.run(lambda records: iter(outcomes), input_of())
-    assert run.counters == {"in": 3, "kept": 1, "out": 2, "rejected: odd": 1, "unreadable": 1}
+    assert run.counters == {"in": 3, "kept": 1, "out": 2, "rejected: odd": 1, "unreadable": 1, "unreadable: x": 1}
     assert kept.content == b'{"id":"a","weight":1.0}\n' * 2
     assert [json.loads(line) for line in rejects.content.splitlines()] == [
         {"id": "b", "reason": "odd"}, {"id": "c", "reason": "unreadable: x"}

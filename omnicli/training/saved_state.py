@@ -1,0 +1,54 @@
+"""Files of an unfinished training beside its output: where they are, and what fits the run that goes on."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omnicli.errors import UsageError
+from omnicli.streams.write.atomic import remove_leftover
+from omnicli.training.distributed import World
+
+STATE_FORMAT = "omni-training-state"
+STATE_VERSION = 4
+
+
+def state_path(out: Path) -> Path:
+    """``tsn.pth`` → ``.tsn.pth.state``, a name that folder readers skip."""
+    return out.with_name(f".{out.name}.state")
+
+
+def best_path(out: Path) -> Path:
+    """``tsn.pth`` → ``tsn.best.pth``, the best epoch."""
+    return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
+def forget_state(out: Path) -> None:
+    """Delete the state, and what a killed process left of it: training has finished, or starts over."""
+    state_path(out).unlink(missing_ok=True)
+    for path in (state_path(out), best_path(out)):
+        remove_leftover(path)
+
+
+def is_seen(path: Path, world: World) -> bool:
+    """Whether the state exists. Raises UsageError if only some processes see it."""
+    found = world.gather(path.exists())
+    if any(found) and not all(found):
+        raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
+    return all(found)
+
+
+def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
+    """Raises UsageError: no state of this version, or of other options; names the first difference."""
+    shown = os.fspath(path)
+    if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
+        raise UsageError(f"{shown}: not a training state; start over with --no-resume")
+    before = content["options"]
+    if content.get("version") != STATE_VERSION or before.get("omni") != options.get("omni"):
+        raise UsageError(f"{shown}: made by another version of omni; start over with --no-resume")
+    for name in options:
+        if before.get(name) != options[name]:
+            raise UsageError(
+                f"{shown}: the unfinished training had {name} = {before.get(name)!r}, now {options[name]!r}; "
+                "use the same, or start over with --no-resume"
+            )
