@@ -190,7 +190,7 @@ class StageRun:
             raise RecordError(f"{record.get('id') or record.where}: {reason}")
         if kind := count_reject(self.counters, reason):
             self.examples.setdefault(kind, str(record.get("id") or record.where))
-        else:
+        elif category_of(reason) != INTERNAL_ERROR:
             self._observe(record, self.counters)
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))
