@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from omnicli.errors import InputError
-from omnicli.reasons import UNREADABLE, category_of
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of
 
 
 class Fields(msgspec.Struct):
@@ -101,13 +101,13 @@ class Record(dict[str, Any]):
 
     @property
     def why_unreadable(self) -> str:
-        """The reason of an earlier ``--rejects`` if the media could not be read, else "".
+        """The reason of an earlier ``--rejects`` if the media could not be read, or reading failed, else "".
 
         >>> parse_record(b'{"id": "a", "reason": "unreadable: empty file"}', origin="x", line_number=1).why_unreadable
         'unreadable: empty file'
         """
         reason = self.verdict.get("reason") or ""
-        return reason if category_of(reason) == UNREADABLE else ""
+        return reason if category_of(reason) in (UNREADABLE, INTERNAL_ERROR) else ""
 
     def derive(self, **fields: Any) -> Self:
         """A copy with some fields replaced, at the same position. Stages never change their input records."""

@@ -110,6 +110,7 @@ def test_the_verdict_of_an_earlier_run_leaves_the_record():
     ("reason", "why"),
     [
         ("unreadable: empty file", "unreadable: empty file"), ("unreadable", "unreadable"),
+        ("internal error: IndexError", "internal error: IndexError"),
         ("unreadable names", ""), ("no class", ""), (None, ""),
     ],
 )  # fmt: skip
