@@ -29,8 +29,9 @@ def lines_file(path, count, **fields):
 def test_stdout_holds_json_lines_only_and_stderr_the_closing_line(sh, world):
     run = sh("omni index web/image", cwd=world)
     assert [json.loads(line) for line in run.stdout.splitlines()]
-    assert run.stderr.count("\n") == 1
-    assert run.stderr.startswith("index: ")
+    closing, *kinds = run.stderr.splitlines()
+    assert closing.startswith("index: ") and " in = " in closing
+    assert kinds and all(line.startswith("index: ") and " unreadable: " in line for line in kinds)
 
 
 def test_a_closed_reader_ends_the_command_quietly_with_141(sh, tmp_path):
@@ -73,10 +74,10 @@ def test_a_stderr_that_takes_nothing_changes_nothing_else(sh, tmp_path, nowhere)
 def test_rejects_may_go_to_stderr(sh, tmp_path, quiet, to):
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "page.jpg").write_text("<html>")
-    sh(f"omni index web {quiet} --rejects /dev/stderr {to}", cwd=tmp_path)
+    sh(f"omni index web --max-bad 100% {quiet} --rejects /dev/stderr {to}", cwd=tmp_path)
     first, *others = (tmp_path / "err").read_text().splitlines()
     assert json.loads(first)["id"] == "web/page.jpg"
-    assert len(others) == (0 if quiet else 1)
+    assert len(others) == (0 if quiet else 2)
 
 
 def test_what_is_written_never_lands_in_the_place_of_a_closed_stream(sh, tmp_path):

@@ -27,16 +27,19 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.record import Record, normalise_id, parse_record
 from omnicli.streams.shards.byte_reader import StoredBytes
-from omnicli.streams.shards.format import checked_attributes
+from omnicli.streams.shards.format import DATASETS, checked_attributes, checked_datasets
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 READ_ROWS = 1000
-ARRAYS_OF_KIND = {"features": ("features", "times"), "scores": ("scores",), "frames": ("frames", "offsets", "times")}
 MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
 
 
 class ShardReader:
     """An open shard; can be read from many threads.
+
+    Args:
+        path: of the file.
+        is_checked: this process has opened it before, so its datasets need no check.
 
     Attributes:
         path: as given.
@@ -47,7 +50,7 @@ class ShardReader:
         InputError: missing, unreadable, or not a shard of this version; names the file.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_checked: bool = False) -> None:
         self.path = path
         try:
             self._file = h5py.File(path, "r", locking=False)
@@ -56,15 +59,21 @@ class ShardReader:
         try:
             self.attributes = checked_attributes(self._file, path)
             self.kind: str = self.attributes["kind"]
-            self._records = self._file["records"]
-            self._counts = self._file["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
+            names = ("records", *DATASETS[self.kind])
+            self._arrays = (
+                {name: self._file[name] for name in names} if is_checked else checked_datasets(self._file, names, path)
+            )
+            self._records = self._arrays["records"]
+            self._counts = self._arrays["counts"][:] if self.kind != "scores" else np.ones(len(self), np.int64)
             self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
-            self._arrays = {name: self._file[name] for name in ARRAYS_OF_KIND[self.kind]}
             if self.kind == "frames":
-                self._spans, self._bytes = self._file["spans"][:], StoredBytes(self._arrays["frames"])
-        except (KeyError, OSError, RuntimeError) as error:
+                self._spans, self._bytes = self._arrays["spans"][:], StoredBytes(self._arrays["frames"])
+        except InputError:
             self._file.close()
-            raise InputError(f"{path}: damaged shard: {error.args[0]}") from None
+            raise
+        except Exception as error:  # h5py raises what it likes
+            self._file.close()
+            raise InputError(f"{path}: damaged shard: {_first_line(error)}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +176,12 @@ def open_shard(path: str) -> ShardReader:
 @lru_cache(maxsize=64)
 def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
     # inode and time are part of the cache key, so that a replaced shard is opened again
-    return ShardReader(path)
+    reader = ShardReader(path, is_checked=(path, inode, changed_ns) in _checked)
+    _checked.add((path, inode, changed_ns))
+    return reader
+
+
+_checked: set[tuple[str, int, int]] = set()  # shards that were opened before; the check takes 1 ms
 
 
 def as_row(record: Record, kind: str, path: str, row: int) -> Record:
@@ -199,5 +213,9 @@ def _damage(path: str) -> Iterator[None]:
     """Turn errors of reading into InputError."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged shard: {str(error).splitlines()[0]}") from None
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged shard: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
