@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 UNREADABLE = "unreadable"  # the file cannot be opened or decoded
 INTERNAL_ERROR = "internal error"  # an exception that nobody expected; its traceback is in the log
+DAMAGED_TAR = "damaged tar"  # detail of unreadable: the rest of a tar, whose members nobody knows
 LOW_CONFIDENCE = "low confidence"  # filter: below the threshold
 LOW_RANK = "low rank"  # filter: outside --keep-fraction or --top
 NO_CLASS = "no class"  # no label, or no query that names a class

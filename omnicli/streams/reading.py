@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from omnicli.errors import OmniError, RecordError
+from omnicli.errors import InputError, OmniError, RecordError
 from omnicli.process import crash_log
-from omnicli.reasons import INTERNAL_ERROR
+from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, detail_of
 from omnicli.streams.record import Record
 
 NUM_SLOTS = 512  # threads that read at once
@@ -45,6 +45,19 @@ def reading(record: Record) -> Iterator[None]:
             message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_MESSAGE].rstrip(": ")
             crash_log.add(error, str(record.get("path") or record.get("id")))
             raise RecordError(f"{INTERNAL_ERROR}: {message}") from error
+
+
+def stop_if_strict(record: Record, reason: str, *, strict: bool) -> None:
+    """Refuse, under ``--strict``, a reject whose cause is no single bad medium.
+
+    Raises:
+        RecordError: an internal error on the record.
+        InputError: the rest of a damaged tar.
+    """
+    if strict and category_of(reason) == INTERNAL_ERROR:
+        raise RecordError(f"{record.get('id') or record.where}: {reason}")
+    if strict and detail_of(reason).startswith(DAMAGED_TAR):
+        raise InputError(f"{record.get('path') or record.where}: {detail_of(reason)}")
 
 
 class _Current:

@@ -11,9 +11,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
-from omnicli.errors import OmniError, RecordError
+from omnicli.errors import OmniError
 from omnicli.reasons import INTERNAL_ERROR, category_of, count_reject, unreadable
-from omnicli.streams.reading import InFlight
+from omnicli.streams.reading import InFlight, stop_if_strict
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -38,7 +38,7 @@ class StageRun:
         journal: state of a run with ``-o FILE``.
         shards: writer of ``--shards``.
         in_flight: knows the records at which earlier processes of this run died.
-        strict: an internal error on one record ends the run.
+        strict: see ``stop_if_strict``.
         one_to_many: one input record may become several output records.
         observe: called with each readable record and the counters, to count more.
 
@@ -92,7 +92,7 @@ class StageRun:
 
         Raises:
             OmniError: the input differs from that of the unfinished run.
-            RecordError: an internal error on one record, if ``strict``.
+            InputError: as ``stop_if_strict``.
             RuntimeError: the stage lost, repeated or moved a record (internal error).
         """
         watched = self._watch(records)
@@ -186,8 +186,7 @@ class StageRun:
         self.counters["in"] += 1
 
     def _write_reject(self, record: Record, reason: str) -> None:
-        if self._strict and category_of(reason) == INTERNAL_ERROR:
-            raise RecordError(f"{record.get('id') or record.where}: {reason}")
+        stop_if_strict(record, reason, strict=self._strict)
         if kind := count_reject(self.counters, reason):
             self.examples.setdefault(kind, str(record.get("id") or record.where))
         elif category_of(reason) != INTERNAL_ERROR:

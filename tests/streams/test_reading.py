@@ -12,7 +12,7 @@ from PIL import Image
 
 from omnicli import process
 from omnicli.errors import InputError, MediaError, RecordError
-from omnicli.streams.reading import DEATHS_TO_REJECT, KILLS_TO_REJECT, NUM_SLOTS, InFlight, reading
+from omnicli.streams.reading import DEATHS_TO_REJECT, KILLS_TO_REJECT, NUM_SLOTS, InFlight, reading, stop_if_strict
 from omnicli.streams.record import Record
 
 
@@ -45,6 +45,17 @@ def test_a_reason_is_one_line_of_bounded_length():
         raise ValueError("a\n\tb " + 1000 * "c")
     assert "ValueError: a b ccc" in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_strict_refuses_what_is_no_single_bad_medium():
+    """One damaged tar header is a counted reject of that tar's rest, unless --strict."""
+    record = Record({"id": "a", "path": "a.tar"})
+    for reason in ("internal error: IndexError", "unreadable: damaged tar: no member header at byte 512"):
+        stop_if_strict(record, reason, strict=False)
+        with pytest.raises(InputError, match=r"^a"):
+            stop_if_strict(record, reason, strict=True)
+    for reason in ("unreadable: truncated JPEG", "low confidence"):
+        stop_if_strict(record, reason, strict=True)
 
 
 CHILD = """

@@ -74,7 +74,8 @@ MaxBad = Annotated[
 ]  # fmt: skip
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Stop at the first internal error on a record, instead of rejecting the record.",
+    typer.Option("--strict", help="Stop at the first internal error or damaged tar, instead of rejecting what it "
+                 "concerns.",
                  rich_help_panel=INPUT_OUTPUT), RARE,
 ]  # fmt: skip
 Resume = Annotated[

@@ -12,17 +12,10 @@ from typing import Any, BinaryIO, Self
 from omnicli.commands.options.streams import InputOptions, StreamOptions, parse_max_bad
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import RecordError, TooManyBad
+from omnicli.errors import TooManyBad
 from omnicli.process import crash_log
-from omnicli.reasons import (
-    INTERNAL_ERROR,
-    UNREADABLE,
-    category_of,
-    count_reject,
-    counter_of,
-    num_failed,
-    unreadable_by_kind,
-)
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, count_reject, counter_of, num_failed, unreadable_by_kind
+from omnicli.streams.reading import stop_if_strict
 from omnicli.streams.record import Record
 
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end
@@ -182,8 +175,7 @@ class ReadAccountant(RecordAccountant):
         """Count and write a rejected record."""
         from omnicli.streams.record import format_record
 
-        if self._streams.strict and category_of(reason) == INTERNAL_ERROR:
-            raise RecordError(f"{record.get('id') or record.where}: {reason}")
+        stop_if_strict(record, reason, strict=self._streams.strict)
         if kind := count_reject(self.counters, reason):
             self.examples.setdefault(kind, str(record.get("id") or record.where))
         self.console.detail(f"{record.get('id')}: {reason}")

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from omnicli.reasons import DAMAGED_TAR
+
 BLOCK = 512
 CUT = "truncated tar member"
 MAX_HEADER_BYTES = 1 << 16  # of one member; a path has 4 KiB. Python before 3.11.10 takes 10 s for one made to be slow
@@ -63,7 +65,7 @@ def walk_members(path: str) -> Iterator[Member]:
         if not block.strip(b"\0") and len(block) in (0, BLOCK):
             return
         if len(block) == BLOCK and not (_is_header(block) and file.tell() >= end):
-            yield Member("", at, 0, f"damaged tar: no member header at byte {at:,}; re-create the file")
+            yield Member("", at, 0, f"{DAMAGED_TAR}: no member header at byte {at:,}; re-create the file")
         else:
             yield Member("", at, 0, CUT)
 
