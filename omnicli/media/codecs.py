@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import av
 import cv2
+import numpy as np
 
 
 def quiet_codecs() -> None:
@@ -35,6 +36,15 @@ def muted_c() -> Iterator[None]:
     finally:
         with _lock:
             _leave()
+
+
+def imdecode(data: bytes, flags: int) -> np.ndarray | None:
+    """An image decoded by OpenCV, in silence; None if it does not decode. The orientation of Exif is not applied."""
+    with muted_c():
+        try:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error:
+            return None
 
 
 class _Streams:

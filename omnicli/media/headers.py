@@ -47,20 +47,12 @@ def read_header(data: bytes, kind: str) -> Header:
 
     Args:
         data: the whole file.
-        kind: as ``streams.files.sniff.sniff`` calls it: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF.
+        kind: as ``streams.files.sniff.sniff`` calls it: JPEG, PNG, WebP.
 
     Raises:
         MediaError: the file ends, or breaks, before its size.
     """
-    readers = {
-        "JPEG": _read_jpeg,
-        "PNG": _read_png,
-        "GIF": _read_gif,
-        "WebP": _read_webp,
-        "BMP": _read_bmp,
-        "TIFF": _read_tiff,
-        "AVIF": _read_avif,
-    }
+    readers = {"JPEG": _read_jpeg, "PNG": _read_png, "WebP": _read_webp}
     if kind not in readers:
         raise MediaError(f"{kind} images are not supported")
     try:
@@ -120,45 +112,6 @@ def _read_png(data: bytes) -> Header:
     return Header(height, width, orientation, None, position)
 
 
-def _read_gif(data: bytes) -> Header:
-    """The canvas; the extent reaches to the end of the first frame, since only that is shown."""
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    position = 13 + _palette_bytes(flags)
-    while position < len(data):
-        block = data[position]
-        if block == 0x2C:
-            _check_frame(*struct.unpack_from("<HHHH", data, position + 1))
-            position += 10 + _palette_bytes(data[position + 9])
-            end = _sub_blocks_end(data, position + 1)  # behind the byte with the code size
-            return Header(height, width, 1, end, position)
-        if block == 0x21:
-            following = _sub_blocks_end(data, position + 2)
-            if following is None:
-                break
-            position = following
-        else:
-            raise MediaError("GIF without a frame")
-    return Header(height, width, 1, None, position)
-
-
-def _check_frame(left: int, top: int, width: int, height: int) -> None:
-    if not width or not height:
-        raise MediaError(f"GIF frame of {width} x {height} pixels at {left}, {top}")
-
-
-def _palette_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _sub_blocks_end(data: bytes, position: int) -> int | None:
-    """Behind the empty sub-block that ends a chain, or None if the file ends first."""
-    while position < len(data):
-        if data[position] == 0:
-            return position + 1
-        position += 1 + data[position]
-    return None
-
-
 def _read_webp(data: bytes) -> Header:
     (riff_bytes,) = struct.unpack_from("<I", data, 4)
     (name,) = struct.unpack_from("4s", data, 12)
@@ -184,33 +137,6 @@ def _webp_orientation(data: bytes) -> int:
             return exif_orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
         position += 8 + length + length % 2
     return 1
-
-
-def _read_bmp(data: bytes) -> Header:
-    (second,) = struct.unpack_from("<I", data, 14)
-    width, height = struct.unpack_from("<HH" if second == 12 else "<ii", data, 18)
-    return Header(abs(height), abs(width), 1, len(data), len(data))
-
-
-def _read_tiff(data: bytes) -> Header:
-    tags = _tiff_tags(data)
-    if 0x0100 not in tags or 0x0101 not in tags:
-        raise MediaError("truncated TIFF")
-    orientation = tags.get(EXIF_ORIENTATION, 1)
-    return Header(tags[0x0101], tags[0x0100], orientation if 1 <= orientation <= 8 else 1, len(data), len(data))
-
-
-def _read_avif(data: bytes) -> Header:
-    """The largest ``ispe`` (image spatial extents) of the file: tiles and thumbnails have smaller ones."""
-    sizes, position = [], data.find(b"ispe")
-    while position >= 0:
-        width, height = struct.unpack_from(">II", data, position + 8)
-        sizes.append((width * height, height, width))
-        position = data.find(b"ispe", position + 4, 1 << 16)
-    if not sizes:
-        raise MediaError("truncated AVIF")
-    _, height, width = max(sizes)
-    return Header(height, width, 1, len(data), len(data))
 
 
 def exif_orientation(block: bytes) -> int:

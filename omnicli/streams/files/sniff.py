@@ -4,7 +4,7 @@ HEAD_BYTES = 1536  # seven packets of an MPEG transport stream; a page's <html> 
 
 # Distinguish a list or JSONL from a web page saved as x.jpg; the content decides the media kind.
 MEDIA_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".avifs"),
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".asf", ".mpg", ".mpeg", ".ts", ".m2ts"),
     *(".mts", ".ogv", ".ogg", ".3gp", ".vob", ".rm", ".h264", ".264", ".hevc", ".h265", ".265", ".ivf", ".dv", ".mxf"),
 )
@@ -16,6 +16,10 @@ _FIXED = (
     (b"GIF89a", "image", "GIF"),
     (b"II*\0", "image", "TIFF"),
     (b"MM\0*", "image", "TIFF"),
+    (b"II+\0", "image", "TIFF"),  # of more than 4 GB, but also smaller
+    (b"MM\0+", "image", "TIFF"),
+    (b"\xff\x0a", "image", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "image", "JPEG XL"),
     (b"\x1aE\xdf\xa3", "video", "MKV or WebM"),
     (b"FLV\x01", "video", "FLV"),
     (b"OggS", "video", "OGG"),
@@ -45,15 +49,13 @@ _FIXED = (
     (b"\x93NUMPY", None, "NumPy array"),
     (b"SIMPLE  =", None, "FITS"),
     (b"8BPS", None, "Photoshop"),
-    (b"\xff\x0a", None, "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", None, "JPEG XL"),
     (b"\0\0\0\x0cjP  ", None, "JPEG 2000"),
 )
 _BY_FIRST_BYTE: dict[int, list[tuple[bytes, str | None, str]]] = {}
 for _entry in _FIXED:
     _BY_FIRST_BYTE.setdefault(_entry[0][0], []).append(_entry)
 
-_IMAGE_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"heim": "HEIC", b"avif": "AVIF"}
+_IMAGE_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"avif": "AVIF"}
 _AUDIO_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 _QUICKTIME_ATOMS = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # sizes of the second header
