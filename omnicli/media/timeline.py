@@ -21,6 +21,7 @@ from omnicli.media.packets import Packet, read_packets
 _REGULAR_FORMATS = frozenset(("mov", "mp4", "matroska", "webm", "flv", "avi"))
 _CODECS_WITH_ODD_PACKETS = frozenset(("theora", "rv10", "rv20", "rv30", "rv40"))
 MAX_REORDER = 16  # H.264 and HEVC allow no more
+MAX_SPAN_SEC = 1e9  # Ours: no video lasts for 30 years
 
 
 class Keyframe(NamedTuple):
@@ -145,16 +146,19 @@ def times_of(stamps: list[int], last_duration: int, stream: av.video.stream.Vide
         (N,) float64 from 0; seconds.
 
     Raises:
-        MediaError: no frame at all.
+        MediaError: no frame at all, or time stamps that span decades.
     """
     if not stamps:
         raise MediaError("no frame decodes")
     unit = stream.time_base or Fraction(1, 90000)
+    longest = int(MAX_SPAN_SEC / unit)
+    if stamps[-1] - stamps[0] > longest:
+        raise MediaError("time stamps are damaged")
     ticks = np.array(stamps, np.int64) - stamps[0]
     times = ticks * unit.numerator / unit.denominator
-    if last_duration <= 0 and len(stamps) > 1:
+    if not 0 < last_duration <= longest and len(stamps) > 1:
         last_duration = int(np.median(np.diff(ticks)))
-    last_sec = float(last_duration * unit) or float(1 / (stream.average_rate or Fraction(25)))
+    last_sec = float(min(last_duration, longest) * unit) or float(1 / (stream.average_rate or Fraction(25)))
     return times, float(times[-1]) + last_sec
 
 

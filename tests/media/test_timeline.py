@@ -1,11 +1,13 @@
+import io
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
+from omnicli.errors import MediaError
 from omnicli.media.frame_times import frames_at
-from omnicli.media.timeline import Keyframe, Timeline, read_timeline
+from omnicli.media.timeline import Keyframe, Timeline, read_timeline, times_of
 from omnicli.media.video import VideoSource
 
 NUM_FRAMES = 60
@@ -65,3 +67,21 @@ def test_a_video_that_does_not_begin_with_a_keyframe_must_be_decoded(tmp_path, f
     for file, is_regular in ((honest, True), (path, False)):
         with av.open(str(file)) as container:
             assert (read_timeline(container, container.streams.video[0]) is not None) == is_regular
+
+
+def test_time_stamps_that_span_decades_are_damage_and_so_is_such_a_last_frame(tmp_path, film, moving):
+    path = film(tmp_path / "a.ivf", moving(5), codec="libvpx")
+    data = bytearray(path.read_bytes())
+    data[32 + 4 : 32 + 12] = (0).to_bytes(8, "little")
+    last = data.rindex((4).to_bytes(8, "little"))
+    data[last : last + 8] = (2**62).to_bytes(8, "little")
+    with pytest.raises(MediaError, match=r"^time stamps are damaged$"):
+        VideoSource(io.BytesIO(bytes(data)))
+
+    class Stream:
+        time_base, average_rate = Fraction(1, 1000), Fraction(25)
+
+    assert times_of([0, 40, 80], 2**62, Stream())[1] == pytest.approx(0.12)
+    assert times_of([0], 2**62, Stream())[1] == pytest.approx(1e9)
+    with pytest.raises(MediaError, match="damaged"):
+        times_of([-(2**63), 2**63 - 1], 40, Stream())
