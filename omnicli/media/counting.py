@@ -27,6 +27,7 @@ class _Count:
     def __init__(self) -> None:
         self.stamps: list[int | None] = []
         self.decoding_stamps: list[int | None] = []  # of packets
+        self.damaged: list[int] = []  # packets that the demuxer marks
         self.starts: list[Keyframe] = []
         self.keys: list[tuple[int, int | None]] = []  # index and time stamp of frames that decoded by themselves
         self.first: int | None = None  # frames before it were made from what is missing
@@ -58,6 +59,7 @@ def count_timeline(
         if packet is not None:
             count.cut = None
             count.decoding_stamps.append(packet.dts)
+            count.damaged += [ordinal] * packet.is_corrupt
             if packet.is_keyframe:
                 count.starts.append(Keyframe(ordinal, 0, packet.pts, packet.dts, packet.pos))
         for frame in decode(stream, packet) or ():
@@ -68,11 +70,24 @@ def count_timeline(
         raise MediaError("no keyframe")
     first = count.first or 0
     stamps = count.stamps[first : count.cut]
-    shown = _ascending(stamps, count.decoding_stamps, container, stream)
+    has_jumps = container.format.name in _FORMATS_WITH_CLOCK_JUMPS
+    longest = int(MAX_GAP_SEC / (stream.time_base or Fraction(1, 90000))) if has_jumps else None
+    shown = _ascending(stamps, count.decoding_stamps, container, stream, longest)
     times, duration_sec = times_of(shown, count.last_duration if shown == stamps else 0, stream)
     keyframes = _keyframes(count, first=first, num_frames=len(stamps))
     key_frames = [index - first for index, _ in count.keys]
-    return Timeline(times, duration_sec, [], list(range(len(stamps))), keyframes, key_frames, num_leading=first)
+    packets = list(range(len(stamps)))
+    seams = _seams(count, longest) if longest else frozenset()
+    return Timeline(times, duration_sec, [], packets, keyframes, key_frames, num_leading=first, seams=seams)
+
+
+def _seams(count: _Count, longest: int) -> frozenset[int]:
+    """Packets before a jump of the clock, which the demuxer marks because the numbers of transport packets jump too.
+
+    FFmpeg's parser gives the mark of a packet to the one before it.
+    """
+    jumps = [_believed(pair, longest) is None for pair in pairwise(count.decoding_stamps)]
+    return frozenset(ordinal for ordinal in count.damaged if any(jumps[ordinal : ordinal + 2]))
 
 
 def _keyframes(count: _Count, *, first: int, num_frames: int) -> list[Keyframe]:
@@ -94,16 +109,14 @@ def _ascending(
     decoding_stamps: Sequence[int | None],
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
+    longest: int | None,
 ) -> list[int]:
     """Time stamps of the frames that ascend, whatever the file says.
 
-    Ours: those of the frames if they ascend; else those of the packets, in whose order AVI keeps time; else those of
-    the frames with steps that are missing, backwards or too long replaced by the usual one; else evenly spaced at the
-    stream's average rate.
+    Ours: those of the frames if they ascend, by no more than ``longest`` where that is given; else those of the
+    packets, in whose order AVI keeps time; else those of the frames with steps that are missing, backwards or too long
+    replaced by the usual one; else evenly spaced at the stream's average rate.
     """
-    unit = stream.time_base or Fraction(1, 90000)
-    has_jumps = container.format.name in _FORMATS_WITH_CLOCK_JUMPS
-    longest = int(MAX_GAP_SEC / unit) if has_jumps else None
     found = _believed(stamps, longest)
     if found is None and container.format.name == "avi" and len(decoding_stamps) >= len(stamps):
         found = _believed(decoding_stamps[: len(stamps)], None)
@@ -116,7 +129,7 @@ def _ascending(
         for step in steps:
             times.append(times[-1] + (step if step is not None and 0 < step <= (longest or step) else usual))
         return times
-    even = 1 / ((stream.average_rate or Fraction(25)) * unit)
+    even = 1 / ((stream.average_rate or Fraction(25)) * (stream.time_base or Fraction(1, 90000)))
     return [round(index * even) for index in range(len(stamps))]
 
 

@@ -135,10 +135,13 @@ class FrameDecoder:
         packet = None if is_enough else next(self._packets, None)
         self._file.check()
         frames = decode(self.stream, packet)
-        if frames is None or (packet is not None and packet.is_corrupt):
+        is_marked = packet is not None and packet.is_corrupt and self._next_packet not in self.timeline.seams
+        if frames is None or is_marked:
             # where frames are counted, one packet is about one frame
             late = self._start.frame - self._start.packet if self.timeline.is_counted else 0
             self._errors.add(self._next_packet + late)
+        if is_marked and self.timeline.is_counted:
+            self._errors.add(self._next_packet + late + 1)  # FFmpeg's parser gives its mark to the packet before it
         for frame in frames or ():
             self._take(frame)
         self._next_packet = None if packet is None else self._next_packet + 1

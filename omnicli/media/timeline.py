@@ -57,6 +57,7 @@ class Timeline:
         keyframes: ascending in ``packet`` and in ``frame``, as the container says; of counted frames, the decoder.
         key_frames: where frames are counted, ascending indices of those that decoded by themselves.
         num_leading: there, frames that come out before the first of the video, made from what is missing.
+        seams: there, ordinals of the last packets before the clock jumps: marked as damaged because others follow.
     """
 
     times: np.ndarray
@@ -66,6 +67,7 @@ class Timeline:
     keyframes: list[Keyframe]
     key_frames: list[int] = field(default_factory=list)
     num_leading: int = 0
+    seams: frozenset[int] = frozenset()
 
     @property
     def is_counted(self) -> bool:

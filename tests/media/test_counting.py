@@ -1,4 +1,5 @@
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -17,10 +18,10 @@ class Stand:
 
 
 def ascending(stamps, packets=(), container="mpegts", rate=25):
-    from fractions import Fraction
-
+    longest = 10_000 if container == "mpegts" else None
     container = Stand(format=Stand(name=container))
-    return _ascending(stamps, packets, container, Stand(time_base=Fraction(1, 1000), average_rate=Fraction(rate)))
+    stream = Stand(time_base=Fraction(1, 1000), average_rate=Fraction(rate))
+    return _ascending(stamps, packets, container, stream, longest)
 
 
 def test_time_goes_on_where_a_clock_jumps():
@@ -87,13 +88,9 @@ def test_transport_streams_put_end_to_end_read_on(tmp_path, film, moving, decode
         assert source.num_frames == 150
         assert source.duration_sec == pytest.approx(6.0, abs=0.6)
         assert (np.diff(source.times) > 0).all()
-        refused = []
         for index in range(150):
-            try:
-                assert np.array_equal(source.read([index])[0], truth[index]), index
-            except MediaError:
-                refused.append(index)
-        assert set(refused) <= {48, 49, 98, 99}  # at a seam
+            assert np.array_equal(source.read([index])[0], truth[index]), index
+        assert np.array_equal(source.read(range(150)), truth)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.ts", "mpeg2video"), ("a.ts", "libx264"), ("a.avi", "mpeg4")])
