@@ -45,6 +45,8 @@ class PackedSource(FramesSource):
         super().__init__([""] * len(times), fps=0.0 if is_image else fps or FRAMES_FPS)
         self._row = row
         if not is_image and np.isfinite(times).all():
+            if not start_sec < end_sec < np.inf or (np.diff(times) < 0).any():
+                raise MediaError(f"damaged shard: times of row {row} do not ascend within {start_sec} to {end_sec} s")
             self.times, self.start_sec = times, start_sec
             self.duration_sec = end_sec - start_sec
             self.fps = self.num_frames / self.duration_sec

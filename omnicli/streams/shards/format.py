@@ -10,22 +10,13 @@ import h5py
 import numpy as np
 
 from omnicli import __version__
-from omnicli.errors import InputError, OutputError
+from omnicli.errors import OutputError
 from omnicli.streams.record import Record, format_record
+from omnicli.streams.shards.opening import FORMAT, VERSION
 from omnicli.streams.shards.safe_file import SafeFile
 from omnicli.streams.write.atomic import rename_synced
 
-FORMAT = "omni-shard"
-VERSION = 1
-KINDS = ("features", "scores", "frames")
 PENDING_BYTES = 4 << 20  # collected in memory before they are written
-MAX_COMPRESSION = 1100  # of deflate; shards that were compressed later are read too
-DATASETS = {  # beside records, by kind
-    "features": ("counts", "features", "times"),
-    "scores": ("scores",),
-    "frames": ("counts", "frames", "offsets", "times", "spans"),
-}
-_TYPES = {"counts": "iu", "offsets": "iu", "frames": "u", "features": "f", "scores": "f", "times": "f", "spans": "f"}
 CHUNK_BYTES = 1 << 18  # of an HDF5 chunk: small, so that reading one row is cheap
 
 
@@ -146,78 +137,6 @@ class OpenShard:
         start = len(dataset)
         dataset.resize(start + len(rows), axis=0)
         dataset[start:] = rows
-
-
-def checked_datasets(file: h5py.File, names: Sequence[str], path: str) -> dict[str, h5py.Dataset]:
-    """The datasets of these names.
-
-    Nothing of another file is read: a link or a dataset that leads there is refused, and so is a dataset that claims
-    more than the file can hold.
-
-    Raises:
-        InputError: a dataset is missing, foreign, or has another type or shape than a shard has.
-    """
-    datasets = {name: _checked_dataset(file, name, path) for name in names}
-    num_rows = len(datasets["records"])
-    if "scores" in datasets:
-        lengths = {"scores": num_rows}
-    else:
-        counts = datasets["counts"][:]
-        if len(counts) != num_rows or (counts < 0).any():
-            raise InputError(f"{path}: damaged shard: counts are not {num_rows:,} numbers of frames")
-        num_frames = int(counts.sum())
-        lengths = {"times": num_frames, "features": num_frames, "offsets": num_frames + 1, "spans": num_rows}
-    for name, length in lengths.items():
-        if name in datasets and len(datasets[name]) != length:
-            raise InputError(f"{path}: damaged shard: {name} has {len(datasets[name]):,} rows, expected {length:,}")
-    return datasets
-
-
-def _checked_dataset(file: h5py.File, name: str, path: str) -> h5py.Dataset:
-    link = file.get(name, getlink=True)  # does not follow it
-    if link is None:
-        raise InputError(f"{path}: not an omni shard (no '{name}' dataset)")
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{path}: refused: '{name}' is a link ({type(link).__name__}), and may lead to another file")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{path}: damaged shard: '{name}' is no dataset")
-    if dataset.external or dataset.is_virtual:
-        raise InputError(f"{path}: refused: '{name}' is stored in another file")
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
-    rank = 2 if name in ("features", "scores", "spans") else 1
-    if (not is_text if name == "records" else dataset.dtype.kind not in _TYPES[name]) or dataset.ndim != rank:
-        raise InputError(f"{path}: damaged shard: '{name}' is {dataset.dtype} of shape {dataset.shape}")
-    if dataset.size * dataset.dtype.itemsize > MAX_COMPRESSION * (dataset.id.get_storage_size() + CHUNK_BYTES):
-        raise InputError(
-            f"{path}: damaged shard: '{name}' claims {dataset.size:,} numbers, which the file does not hold"
-        )
-    return dataset
-
-
-def checked_attributes(file: h5py.File, path: str) -> dict[str, Any]:
-    """The attributes of a shard as Python values. Raises InputError if it is not a shard of this version."""
-    if file.get("records", getlink=True) is None:
-        raise InputError(f"{path}: not an omni shard (no 'records' dataset)")
-    scalar = [name for name in file.attrs if file.attrs.get_id(name).shape == ()]  # others may claim any size
-    values = ((name, file.attrs[name]) for name in scalar)
-    attributes = {name: value.item() if isinstance(value, np.generic) else value for name, value in values}
-    if attributes.get("format") != FORMAT:
-        raise InputError(f"{path}: not an omni shard (format is {attributes.get('format')!r}, expected {FORMAT!r})")
-    if attributes.get("version") != VERSION:
-        raise InputError(f"{path}: shard version {attributes.get('version')!r}, this omni reads {VERSION}")
-    if attributes.get("kind") not in KINDS:
-        raise InputError(f"{path}: shard kind {attributes.get('kind')!r}, expected one of {', '.join(KINDS)}")
-    return attributes
-
-
-def stage_of(path: Path) -> str | None:
-    """The subcommand that wrote the shard; None if it cannot be read."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return str(checked_attributes(file, str(path))["stage"])
-    except (OSError, RuntimeError, KeyError, InputError):
-        return None
 
 
 def plain_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import msgspec
 from omnicli.errors import OutputError
 from omnicli.streams.files.media_files import open_binary
 from omnicli.streams.read.line_reader import read_lines
-from omnicli.streams.shards.format import shard_errors, stage_of
+from omnicli.streams.shards.format import shard_errors
+from omnicli.streams.shards.opening import stage_of
 from omnicli.streams.write.locks import open_locked
 
 ROW_FIELD = b'"row":'

@@ -17,19 +17,16 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Self
 
-import h5py
 import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.record import Record, normalise_id, parse_record
 from omnicli.streams.shards.byte_reader import StoredBytes
-from omnicli.streams.shards.format import DATASETS, checked_attributes, checked_datasets
+from omnicli.streams.shards.opening import first_line, has_checked_lines, open_checked
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 READ_ROWS = 1000
 MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
 
@@ -39,7 +36,7 @@ class ShardReader:
 
     Args:
         path: of the file.
-        is_checked: this process has opened it before, so its datasets need no check.
+        again: this process has opened it before, so its datasets need no check.
 
     Attributes:
         path: as given.
@@ -50,30 +47,22 @@ class ShardReader:
         InputError: missing, unreadable, or not a shard of this version; names the file.
     """
 
-    def __init__(self, path: str, *, is_checked: bool = False) -> None:
+    def __init__(self, path: str, *, again: bool = False) -> None:
         self.path = path
+        self._file, self.attributes, self._arrays = open_checked(path, again=again)
+        self.kind: str = self.attributes["kind"]
+        self._records = self._arrays["records"]
         try:
-            self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise InputError(f"{path}: {_why_not_opened(path, error)}") from None
-        try:
-            self.attributes = checked_attributes(self._file, path)
-            self.kind: str = self.attributes["kind"]
-            names = ("records", *DATASETS[self.kind])
-            self._arrays = (
-                {name: self._file[name] for name in names} if is_checked else checked_datasets(self._file, names, path)
-            )
-            self._records = self._arrays["records"]
-            self._counts = self._arrays["counts"][:] if self.kind != "scores" else np.ones(len(self), np.int64)
-            self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
-            if self.kind == "frames":
-                self._spans, self._bytes = self._arrays["spans"][:], StoredBytes(self._arrays["frames"])
+            with _damage(path):
+                self._rows_at_once = READ_ROWS if again or has_checked_lines(self._records) else 1
+                counts = self._arrays["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
+                self._counts = counts.astype(np.int64)
+                self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
+                if self.kind == "frames":
+                    self._spans, self._bytes = self._arrays["spans"][:], StoredBytes(self._arrays["frames"])
         except InputError:
             self._file.close()
             raise
-        except Exception as error:  # h5py raises what it likes
-            self._file.close()
-            raise InputError(f"{path}: damaged shard: {_first_line(error)}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +81,8 @@ class ShardReader:
     @property
     def records(self) -> Iterator[Record]:
         """All records in order; ``path``, ``row`` and ``media`` refer to their arrays (except in kind scores)."""
-        for start in range(0, len(self), READ_ROWS):
-            records = self.stored_records(start, start + READ_ROWS)
+        for start in range(0, len(self), self._rows_at_once):
+            records = self.stored_records(start, start + self._rows_at_once)
             yield from (as_row(record, self.kind, self.path, row) for row, record in enumerate(records, start))
 
     def num_frames(self, row: int) -> int:
@@ -131,7 +120,9 @@ class ShardReader:
         if start == stop:
             return []
         with _damage(self.path):
-            offsets = self._arrays["offsets"][start : stop + 1]
+            offsets = self._arrays["offsets"][start : stop + 1].astype(np.int64)
+            if (np.diff(offsets) < 0).any() or offsets[0] < 0:
+                raise OSError(f"offsets of row {row} do not ascend")
             if frame_indices is not None:
                 bounds = offsets.tolist()
                 return [self._bytes.read(bounds[index], bounds[index + 1]) for index in frame_indices]
@@ -176,7 +167,7 @@ def open_shard(path: str) -> ShardReader:
 @lru_cache(maxsize=64)
 def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
     # inode and time are part of the cache key, so that a replaced shard is opened again
-    reader = ShardReader(path, is_checked=(path, inode, changed_ns) in _checked)
+    reader = ShardReader(path, again=(path, inode, changed_ns) in _checked)
     _checked.add((path, inode, changed_ns))
     return reader
 
@@ -197,25 +188,10 @@ def as_row(record: Record, kind: str, path: str, row: int) -> Record:
     return made
 
 
-def _why_not_opened(path: str, error: OSError) -> str:
-    if error.errno:
-        return os.strerror(error.errno).lower()
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(len(MAGIC))
-    except OSError as inner:
-        return (inner.strerror or str(inner)).lower()
-    return "truncated or damaged HDF5 file" if head == MAGIC else "not an HDF5 file"
-
-
 @contextlib.contextmanager
 def _damage(path: str) -> Iterator[None]:
     """Turn errors of reading into InputError."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged shard: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:
+        raise InputError(f"{path}: damaged shard: {first_line(error)}") from None

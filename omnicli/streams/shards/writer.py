@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from omnicli.streams.record import Record
-from omnicli.streams.shards.format import KINDS, OpenShard, plain_attributes, shard_errors
+from omnicli.streams.shards.format import OpenShard, plain_attributes, shard_errors
+from omnicli.streams.shards.opening import KINDS
 from omnicli.streams.shards.ownership import remove_later_shards
 from omnicli.streams.shards.reader import as_row
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made_shards import make, writer
 
 from omnicli.errors import InputError
-from omnicli.streams.shards.format import DATASETS
+from omnicli.streams.shards.opening import LAYOUTS as DATASETS
 from omnicli.streams.shards.reader import ShardReader
 
 CASES = [(kind, name) for kind, names in DATASETS.items() for name in ("records", *names)]
