@@ -43,6 +43,7 @@ class FrameDecoder:
         self._is_sure = False  # and whether it can begin there
         self._ready: dict[int, av.video.frame.VideoFrame] = {}  # decoded, by index, and perhaps wanted next
         self._errors: set[int] = set()  # packets that did not decode; where frames are counted, frames
+        self._new_errors: set[int] = set()  # those noticed since decoding began at ``_start``
         self._count = 0  # where frames are counted: the index of the next to come out,
         self._is_counting = False  # and whether it has begun
 
@@ -84,7 +85,6 @@ class FrameDecoder:
         is_bad = frame is None or self._is_damaged(index)
         if (is_bad or self._starts.have_lied) and not self._is_sure:
             self._starts.distrust()
-            self._errors.clear()
             self._seek(BEGINNING)
             frame = self._decode_to(index, following)
             is_bad = frame is None or self._is_damaged(index)
@@ -139,9 +139,9 @@ class FrameDecoder:
         if frames is None or is_marked:
             # where frames are counted, one packet is about one frame
             late = self._start.frame - self._start.packet if self.timeline.is_counted else 0
-            self._errors.add(self._next_packet + late)
+            self._add_error(self._next_packet + late)
         if is_marked and self.timeline.is_counted:
-            self._errors.add(self._next_packet + late + 1)  # FFmpeg's parser gives its mark to the packet before it
+            self._add_error(self._next_packet + late + 1)  # FFmpeg's parser gives its mark to the packet before it
         for frame in frames or ():
             self._take(frame)
         self._next_packet = None if packet is None else self._next_packet + 1
@@ -160,7 +160,12 @@ class FrameDecoder:
         self._has_key = self._has_key or frame.key_frame
         is_broken = frame.is_corrupt or (self._conceals and not self._has_key)
         if is_broken and index >= self._start.frame:  # before it, references were left out by the seek
-            self._errors.add(index if self.timeline.is_counted else self.timeline.packets[index])
+            self._add_error(index if self.timeline.is_counted else self.timeline.packets[index])
+
+    def _add_error(self, error: int) -> None:
+        if error not in self._errors:
+            self._errors.add(error)
+            self._new_errors.add(error)
 
     def _identify(self, frame: av.video.frame.VideoFrame) -> int | None:
         if not self.timeline.is_counted:
@@ -174,6 +179,9 @@ class FrameDecoder:
     def _seek(self, start: Keyframe) -> None:
         """Makes the keyframe's packet the next to be fed."""
         self._ready.clear()
+        if not self._is_sure:
+            self._errors -= self._new_errors  # perhaps none of the file's, but of having begun there
+        self._new_errors.clear()
         self._start, self._is_sure, self._has_key = start, self._starts.are_sure(start), False
         self._next_packet, self._next_frame, self._count = start.packet, start.frame, start.frame
         self._is_counting = start is BEGINNING  # what comes before a counted keyframe is left over from earlier ones

@@ -1,6 +1,6 @@
 """Films whose every frame is known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,15 +59,16 @@ def write_film(
     return path
 
 
-def rewrite(source: Path, target: Path, *, flags: str = "honest", container: str | None = None) -> Path:
-    """The same packets with other keyframe flags: "honest", "all", or "none"."""
-    with av.open(str(source)) as old, av.open(str(target), "w", format=container) as new:
+def rewrite(
+    source: Path, target: Path, *, flags: str | Callable[[int, bool], bool], options: dict[str, str] | None = None
+) -> Path:
+    """The same packets with other keyframe flags: "all", "none", or a function of ordinal and honest flag."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options or {}) as new:
         stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                packet.is_keyframe = {"honest": packet.is_keyframe, "all": True, "none": False}[flags]
-                new.mux(packet)
+        for ordinal, packet in enumerate(packet for packet in old.demux(video=0) if packet.size):
+            packet.stream = stream
+            packet.is_keyframe = flags == "all" if isinstance(flags, str) else flags(ordinal, packet.is_keyframe)
+            new.mux(packet)
     return target
 
 

@@ -70,6 +70,31 @@ def test_flags_that_lie_change_no_frame(tmp_path, film, moving, decoded, reflagg
             assert np.array_equal(source.read(wanted), truth[wanted]), wanted
 
 
+FRAGMENTS = [{}, {"movflags": "frag_keyframe+empty_moov"}, {"movflags": "frag_every_frame+empty_moov"}]
+
+
+@pytest.mark.parametrize("options", FRAGMENTS, ids=["whole", "fragments", "fragment per frame"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        lambda ordinal, is_key: is_key or ordinal * 7 % 10 == 3,
+        lambda ordinal, is_key: is_key or ordinal * 7 % 11 == 2,
+        lambda ordinal, is_key: ordinal % 12 == 3 or ordinal == 0,
+        lambda ordinal, is_key: is_key and ordinal > 0,
+        lambda ordinal, is_key: ordinal > 20,
+    ],
+    ids=["some more", "others more", "shifted", "not the first", "later"],
+)
+def test_flags_that_lie_here_and_there_change_no_frame(tmp_path, film, moving, decoded, reflagged, flags, options):
+    honest = film(tmp_path / "honest.mp4", moving(60, 96, 128), codec="mpeg4", gop=12, b_frames=2)
+    path = reflagged(honest, tmp_path / "lying.mp4", flags=flags, options=options)
+    truth = decoded(honest)
+    for wanted in ([59], [20, 40], [13, 27, 41], [3, 30, 31, 58], list(range(60))):
+        with VideoSource(str(path)) as source:
+            assert source.num_frames == 60
+            assert np.array_equal(source.read(wanted), truth[wanted]), wanted
+
+
 @pytest.mark.parametrize(
     "name", ["mpeg4_no_stss.mp4", "msmpeg4_avi_no_index.avi", "sorenson_all_key.flv", "hevc_no_stss.mp4"]
 )
