@@ -43,8 +43,7 @@ class MediaFile:
         if isinstance(self._error, MemoryError):
             raise self._error
         if self._error is not None:
-            is_known = isinstance(self._error, (OSError, MediaError))
-            raise MediaError(_reason(self._error) if is_known else "read error") from None
+            raise MediaError(_reason(self._error)) from None
 
     def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes; none at the end, after an error, or when patience is over."""
@@ -78,4 +77,4 @@ class MediaFile:
 
 
 def _reason(error: Exception) -> str:
-    return reason_of(error) if isinstance(error, OSError) else str(error)
+    return reason_of(error) if isinstance(error, OSError) else str(error) or "read error"
