@@ -10,6 +10,7 @@ from omnicli.errors import MediaError
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.image import MAX_PIXELS
 from omnicli.media.media_file import MediaFile
+from omnicli.media.mp4_boxes import check_frame_counts, ends_too_early
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 # FFmpeg's demuxer for each kind. It never guesses: playlists and session descriptions would make it open other files,
@@ -57,6 +58,8 @@ def open_container(file: MediaFile) -> tuple[av.container.InputContainer, av.vid
     file.check()
     if kind not in _DEMUXERS:
         raise MediaError(f"not a video ({kind})")
+    if _DEMUXERS[kind] == "mov":
+        check_frame_counts(file)
     file.seek(0)
     try:
         container = av.open(file, "r", format=_DEMUXERS[kind], **_OPTIONS)
@@ -96,17 +99,8 @@ def _size(stream: av.video.stream.VideoStream) -> tuple[int, int]:
 
 def is_cut_short(file: MediaFile, kind: str) -> bool:
     """Whether the boxes of an MP4, or the chunk of an AVI, say that the file should be longer than it is."""
-    size = file.seek(0, os.SEEK_END)
-    position = 0
     if kind == "AVI":
+        size = file.seek(0, os.SEEK_END)
         file.seek(4)
         return 8 + int.from_bytes(file.read(4), "little") > size
-    while kind in ("MP4", "MOV") and position < size:
-        file.seek(position)
-        box = file.read(16)
-        length = int.from_bytes(box[:4], "big")
-        length = int.from_bytes(box[8:16], "big") if length == 1 else length or size - position
-        if length < 8:
-            return False
-        position += length
-    return position > size
+    return kind in ("MP4", "MOV") and ends_too_early(file)
