@@ -41,6 +41,7 @@ class Example:
 
 
 ExampleKey = tuple[int, int]
+SOURCE_SHIFT = 40  # bits of a row
 """Number of a source and row of it; identifies an example of a training, because ids may occur twice."""
 
 
@@ -56,6 +57,20 @@ class DrawnExample(NamedTuple):
     example: Example
     draw: int
     key: ExampleKey
+
+
+def position_of(key: ExampleKey) -> int:
+    """One number for the key of an example, greater than the position of any other record that is read.
+
+    >>> key_of(position_of((2, 7)))
+    (2, 7)
+    """
+    return (key[0] + 1) << SOURCE_SHIFT | key[1]
+
+
+def key_of(position: int) -> ExampleKey:
+    """The key of an example, from ``position_of``; its source is -1 if the number is none."""
+    return (position >> SOURCE_SHIFT) - 1, position & ((1 << SOURCE_SHIFT) - 1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,7 @@ def read_batches(
         if is_bad(drawn):
             return drawn, None, ""
         try:
-            with reading(drawn.example.record):
+            with reading(drawn.example.record, position_of(drawn.key)):
                 return drawn, read(drawn.example.record, drawn.draw), ""
         except MediaError as error:
             return drawn, None, str(error)

@@ -25,18 +25,23 @@ NUM_SLOTS = 512  # threads that read at once
 DEATHS_TO_REJECT = 2  # by a fatal signal of the process itself, such as SIGSEGV
 # Ours: SIGKILL leaves no trace of who sent it. Four times the same record is no coincidence any more.
 KILLS_TO_REJECT = 4
+DIED = "the process died each time that it was read"
 MAX_MESSAGE = 200
 
 
 @contextlib.contextmanager
-def reading(record: Record) -> Iterator[None]:
+def reading(record: Record, position: int | None = None) -> Iterator[None]:
     """Read or compute one record in the block.
+
+    Args:
+        record: for messages.
+        position: what identifies it in the file of ``InFlight``; default the record's own.
 
     Raises:
         RecordError: any exception that is neither an OmniError nor a lack of memory; its traceback is in the crash log.
     """
     in_flight = _Current.in_flight
-    with in_flight.hold(record.position) if in_flight else contextlib.nullcontext():
+    with in_flight.hold(record.position if position is None else position) if in_flight else contextlib.nullcontext():
         try:
             yield
         except (OmniError, MemoryError):
@@ -83,10 +88,9 @@ class InFlight:
     """
 
     def __init__(self, path: Path, *, consumed: int, resume: bool) -> None:
-        self._path, self._crash_path = path, path.with_name(f"{path.name}.crash")
-        self.suspicions: Counter[int] = Counter()
-        if resume:
-            self._learn(consumed)
+        self._path, self._crash_path = path, _crash_path(path)
+        found = suspicions_in(path) if resume else Counter()
+        self.suspicions = Counter({position: units for position, units in found.items() if position >= consumed})
         self._file: BinaryIO | None = path.open("wb", buffering=0)
         self._file.write(self._content())
         self._crash: BinaryIO = self._crash_path.open("wb")
@@ -137,18 +141,6 @@ class InFlight:
         earlier = list(self.suspicions.elements())
         return struct.pack(f"<{NUM_SLOTS + len(earlier)}q", *[0] * NUM_SLOTS, *earlier)
 
-    def _learn(self, consumed: int) -> None:
-        with contextlib.suppress(OSError):
-            content = self._path.read_bytes()
-            numbers = struct.unpack(f"<{len(content) // 8}q", content[: len(content) // 8 * 8])
-            has_crashed = self._crash_path.exists() and self._crash_path.stat().st_size > 0
-            units = KILLS_TO_REJECT // DEATHS_TO_REJECT if has_crashed else 1
-            found = Counter(numbers[NUM_SLOTS:])
-            for number in numbers[:NUM_SLOTS]:
-                if number:
-                    found[number - 1] += units
-            self.suspicions.update({position: count for position, count in found.items() if position >= consumed})
-
     def _note(self, position: int) -> None:
         """Write the position of this thread's record into its slot; -1: none."""
         slot = getattr(self._own, "slot", None)
@@ -161,3 +153,22 @@ class InFlight:
             self._own.position = position
             if slot < NUM_SLOTS:
                 os.pwrite(self._file.fileno(), struct.pack("<q", position + 1), 8 * slot)
+
+
+def suspicions_in(path: Path) -> Counter[int]:
+    """Units of suspicion by position, in a file of ``InFlight`` that a dead process left; empty without one."""
+    try:
+        content = path.read_bytes()
+        has_crashed = _crash_path(path).exists() and _crash_path(path).stat().st_size > 0
+    except OSError:
+        return Counter()
+    numbers = struct.unpack(f"<{len(content) // 8}q", content[: len(content) // 8 * 8])
+    found = Counter(numbers[NUM_SLOTS:])
+    for number in numbers[:NUM_SLOTS]:
+        if number:
+            found[number - 1] += KILLS_TO_REJECT // DEATHS_TO_REJECT if has_crashed else 1
+    return found
+
+
+def _crash_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.crash")

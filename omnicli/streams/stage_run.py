@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
 from omnicli.reasons import INTERNAL_ERROR, category_of, count_reject, unreadable
-from omnicli.streams.reading import InFlight, stop_if_strict
+from omnicli.streams.reading import DIED, InFlight, stop_if_strict
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -138,7 +138,7 @@ class StageRun:
         """The records for the stage: those that an earlier run has processed are compared and skipped."""
         for record in records:
             if self._in_flight and self._in_flight.is_fatal(record.position):
-                self.reject_early(record, unreadable("the process died each time that it was read"))
+                self.reject_early(record, unreadable(DIED))
                 continue
             with self._lock:
                 self._note_read(record)

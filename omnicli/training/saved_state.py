@@ -1,11 +1,15 @@
 """Files of an unfinished training beside its output: where they are, and what fits the run that goes on."""
 
+import contextlib
+import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from omnicli.data.dataloader import ExampleKey, key_of
 from omnicli.errors import UsageError
+from omnicli.streams.reading import DIED, KILLS_TO_REJECT, InFlight, suspicions_in
 from omnicli.streams.write.atomic import remove_leftover
 from omnicli.training.distributed import World
 
@@ -25,9 +29,32 @@ def best_path(out: Path) -> Path:
 
 def forget_state(out: Path) -> None:
     """Delete the state, and what a killed process left of it: training has finished, or starts over."""
-    state_path(out).unlink(missing_ok=True)
+    for path in (state_path(out), *out.parent.glob(f".{glob.escape(out.name)}.*.reading*")):
+        path.unlink(missing_ok=True)
     for path in (state_path(out), best_path(out)):
         remove_leftover(path)
+
+
+@contextlib.contextmanager
+def noting_in_flight(out: Path, world: World) -> Iterator[None]:
+    """Note the examples that this process reads during the block, for the run after its death."""
+    in_flight = InFlight(_in_flight_path(out, world), consumed=0, resume=True)
+    try:
+        yield
+        in_flight.close(finished=True)
+    finally:
+        in_flight.close()
+
+
+def deadly_examples(out: Path, world: World) -> dict[ExampleKey, str]:
+    """Examples that were being read whenever a process of this training died, and why they are left out."""
+    found = suspicions_in(_in_flight_path(out, world))
+    positions = world.gather_rare([position for position, units in found.items() if units >= KILLS_TO_REJECT])
+    return {key_of(position): DIED for position in positions if key_of(position)[0] >= 0}
+
+
+def _in_flight_path(out: Path, world: World) -> Path:
+    return out.with_name(f".{out.name}.{world.rank}.reading")
 
 
 def is_seen(path: Path, world: World) -> bool:

@@ -25,7 +25,7 @@ from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
 from omnicli.training.recipes import StudentRecipe, TeacherRecipe, as_student
-from omnicli.training.saved_state import best_path, forget_state
+from omnicli.training.saved_state import best_path, deadly_examples, forget_state
 from omnicli.training.setup import (
     create_learner,
     frozen_backbone,
@@ -177,7 +177,9 @@ def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | No
 
 def _resume(run: TrainingRun, resume: bool) -> bool:
     if resume:
-        return run.resume()
+        is_resumed = run.resume()
+        run.bad |= deadly_examples(run.out, run.world)
+        return is_resumed
     if run.world.is_first:
         forget_state(run.out)
     return False

@@ -118,16 +118,16 @@ def test_an_orderly_end_leaves_nothing_in_flight(tmp_path):
     assert faulthandler.is_enabled() is was_enabled
 
 
-INDEX = """
+PACK = """
 import os, signal
-import omnicli.media.image as image
+import omnicli.media.source as source
 from omnicli.app import main
-decode = image._decode_png
-def decode_or_die(data, header):
-    if header.width == 33:
+opened = source._open_whole
+def open_or_die(record, path):
+    if path.endswith("4.png"):
         signal.raise_signal(int(os.environ["NUMBER"]))  # in this thread, as a crash is
-    return decode(data, header)
-image._decode_png = decode_or_die
+    return opened(record, path)
+source._open_whole = open_or_die
 main()
 """
 
@@ -137,23 +137,13 @@ def test_a_file_that_kills_the_process_is_a_reject_of_a_later_run(tmp_path, numb
     """Each record ends as without the crashes, and the fatal one as a counted reject."""
     (tmp_path / "in").mkdir()
     for index in range(9):
-        Image.new("RGB", (33 if index == 4 else 32, 32), (index, 0, 0)).save(tmp_path / "in" / f"{index}.png")
-    command = [
-        sys.executable,
-        "-c",
-        INDEX,
-        "pack",
-        "--workers",
-        "2",
-        str(tmp_path / "in"),
-        "--shards",
-        str(tmp_path / "out"),
-    ]
-    command += ["-o", str(tmp_path / "out.jsonl"), "--rejects", str(tmp_path / "bad.jsonl")]
+        Image.new("RGB", (32, 32), (index, 0, 0)).save(tmp_path / "in" / f"{index}.png")
+    command = [sys.executable, "-c", PACK, "pack", "--workers", "2", "in", "--shards", "out"]
+    command += ["-o", "out.jsonl", "--rejects", "bad.jsonl"]
     environment = os.environ | {"NUMBER": str(int(number))}
     codes = []
     while not codes or codes[-1] < 0:
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         codes.append(ended.returncode)
         assert len(codes) < 8, ended.stderr
     deaths = DEATHS_TO_REJECT if number == signal.SIGSEGV else KILLS_TO_REJECT

@@ -1,10 +1,15 @@
 """Where an unfinished training keeps its files, and what it refuses to go on with."""
 
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from omnicli.errors import UsageError
+from omnicli.streams.reading import DEATHS_TO_REJECT, DIED
 from omnicli.training.distributed import World
 from omnicli.training.saved_state import (
     STATE_FORMAT,
@@ -35,6 +40,43 @@ def test_a_state_is_seen_by_all_processes_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(World, "gather", lambda self, value: [True, False])
     with pytest.raises(UsageError, match="process 1 does not see it"):
         is_seen(path, World())
+
+
+TRAIN = """
+import signal, sys
+import omnicli.data.training_clips as training_clips
+from omnicli.app import main
+opened = training_clips.open_media
+def open_or_die(record, *, root=None):
+    if "poison" in record["path"]:
+        signal.raise_signal(signal.SIGSEGV)
+    return opened(record, root=root)
+training_clips.open_media = open_or_die
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_training_is_left_out_by_a_later_run(world, tmp_path):
+    (tmp_path / "clips").mkdir()
+    for folder in (world / "target" / "train").iterdir():
+        (tmp_path / "clips" / folder.name).mkdir()
+        for number, file in enumerate(sorted(folder.glob("*.mp4"))[:2]):
+            shutil.copy(file, tmp_path / "clips" / folder.name / f"{number}.mp4")
+    shutil.copy(file, tmp_path / "clips" / folder.name / "poison.mp4")
+    command = [sys.executable, "-c", TRAIN, "teacher-train", "clips", "--model", "tsn-resnet10t", "--init", "scratch"]
+    command += ["--short-side", "40", "--crop-size", "32", "--epochs", "1", "--batch-size", "4", "-o", "t.pth"]
+    codes = []
+    while not codes or codes[-1] < 0:
+        ended = subprocess.run(
+            [*command, "--rejects", "bad.jsonl"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        codes.append(ended.returncode)
+        assert len(codes) <= DEATHS_TO_REJECT + 1, ended.stderr
+    assert codes == [-signal.SIGSEGV] * DEATHS_TO_REJECT + [0], ended.stderr
+    (bad,) = (tmp_path / "bad.jsonl").read_text().splitlines()
+    assert "poison.mp4" in bad and f"unreadable: {DIED}" in bad
+    assert not list(tmp_path.glob(".*")), "nothing is left of the runs that died"
 
 
 @pytest.mark.parametrize(
