@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Any, cast
@@ -14,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from omnicli import __version__, process
 from omnicli.commands.help import OmniCommand, help_text
-from omnicli.errors import Interrupted, OmniError, OutputError
+from omnicli.errors import Interrupted, OmniError, OutputError, is_out_of_memory
 
 # OpenMP reads this when torch loads it: idle threads sleep instead of spinning, so that decoders and other jobs get the
 # cores. The forward pass ran 2 to 4 times faster while other processes were running.
@@ -92,9 +93,10 @@ class OmniGroup(TyperGroup):
             process.print_traceback_if_debugging()
             is_lost = isinstance(error, Interrupted) and not error.resumable
             raise _exit(ctx, EXIT_TERMINATED if is_lost else error.exit_code, str(error)) from None
-        except MemoryError:
-            raise _exit(ctx, 1, "out of memory; try a smaller --batch-size or fewer --workers") from None
         except Exception as error:
+            if is_out_of_memory(error):
+                process.print_traceback_if_debugging()
+                raise _exit(ctx, 1, "out of memory; try a smaller --batch-size or fewer --workers") from None
             if isinstance(error, OSError) and (problem := process.flush(sys.stdout)):
                 raise _exit(ctx, OutputError.exit_code, f"stdout: cannot write: {problem.strerror}") from None
             if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
@@ -164,6 +166,7 @@ def main() -> None:
     """Entry point of the console script."""
     process.restart_in_utf8()
     process.reopen_closed_streams()
+    warnings.showwarning = process.show_warning
     code: Any = 0
     asks_help = {"-h", "--help", "help"} & set(sys.argv)
     stdout = process.duplicate_stdout() if asks_help else None

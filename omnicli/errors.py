@@ -9,8 +9,18 @@ OmniError                 1   any error that the user can fix
 ├── OutputError          73   an output cannot be written
 └── Interrupted          75   stopped by a signal with the state saved; run the same command again
 
-A wrong combination of options is ``UsageError`` (2). Any other exception is an internal error (70).
+A wrong combination of options is ``UsageError`` (2). Lack of memory is 1, whichever library notices it. Any other
+exception is an internal error (70).
 """
+
+import errno
+import re
+
+_NO_MEMORY = re.compile(
+    "out of memory|(cannot|can't|could not|failed to|unable to) (allocate|start new thread|map segment)|bad_alloc"
+    "|not enough memory|insufficient memory",
+    re.IGNORECASE,
+)
 
 
 class OmniError(Exception):
@@ -67,3 +77,18 @@ class Interrupted(OmniError):
     def __init__(self, message: str, *, resumable: bool = True) -> None:
         super().__init__(message)
         self.resumable = resumable
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for a lack of memory (or of room for a thread), which libraries report as errors of many kinds.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
+    if isinstance(error, OmniError):
+        return False
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or _NO_MEMORY.search(str(error)) is not None
+    )

@@ -143,6 +143,11 @@ def print_error(text: str) -> None:
         print(printable(text), file=sys.stderr)  # noqa: T201
 
 
+def show_warning(message: object, *where: object, **more: object) -> None:
+    """A warning of Python's as one line on stderr, without the place in a library."""
+    print_error(f"omni: warning: {message}")
+
+
 def print_traceback_if_debugging() -> None:
     """The traceback of the current exception, under ``OMNI_DEBUG=1``."""
     if os.environ.get("OMNI_DEBUG") == "1":

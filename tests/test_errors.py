@@ -30,3 +30,23 @@ def test_codes_are_as_designed_and_as_drawn(error, code):
 def test_an_interruption_says_whether_the_state_is_saved():
     assert errors.Interrupted("stopped").resumable
     assert not errors.Interrupted("stopped", resumable=False).resumable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to ..."
+        ),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_a_lack_of_memory_is_known_by_any_name(error):
+    assert errors.is_out_of_memory(error)
+    assert not errors.is_out_of_memory(errors.InputError(str(error)))
+    assert not errors.is_out_of_memory(ValueError("expected 3"))

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
 from omnicli.models.torch_file import read_archive
-from omnicli.models.weight_names import Layout, bare_names, recognise_layout, to_omni
-from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.models.weight_names import Layout, bare_name, bare_names, recognise_layout, to_omni
+from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, sniff
 from omnicli.streams.write.atomic import open_replacement
 
 FORMAT = "omni-checkpoint"
@@ -124,7 +124,7 @@ def load_any(path: str | Path) -> Checkpoint | Weights:
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name from any file of weights: a checkpoint, a safetensors file, or a file of ``torch.save``.
 
-    Weights may be nested under ``state_dict`` or ``model``. The prefix ``module.`` of data-parallel models is removed.
+    Weights may be nested under ``state_dict`` or ``model``. What wrappers put before names is removed (``bare_name``).
     Pickled objects other than tensors and plain data are never built (see ``torch_pickle``).
 
     Raises:
@@ -134,7 +134,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _content(path: str | Path, data: bytes) -> Any:
-    if Path(path).suffix == ".safetensors" or data[8:10] == b'{"':
+    if (Path(path).suffix == ".safetensors" and not data.startswith(LFS_MAGIC)) or data[8:10] == b'{"':
         try:
             tensors = dict(load_safetensors(data))
         except (SafetensorError, ValueError, KeyError) as error:
@@ -151,7 +151,7 @@ def _weights_in(content: Any, path: str | Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     tensors = content.items() if isinstance(content, dict) else ()
-    weights = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, Tensor)}
+    weights = {bare_name(str(name)): value for name, value in tensors if isinstance(value, Tensor)}
     if not weights:
         raise ModelError(f"{path}: no weights found; expected a mapping of names to tensors")
     return weights
@@ -254,9 +254,7 @@ def _check_kind(path: str | Path, data: bytes) -> None:
     """Raise ModelError, with the kind of the file, for all but files of ``torch.save``."""
     if data.startswith((ZIP, PICKLE)):
         return
-    if data.startswith(b"version https://git-lfs"):
-        kind = "a pointer of Git LFS: fetch the file with git lfs pull"
-    elif data[8:10] == b'{"':
+    if data[8:10] == b'{"':
         kind = "a safetensors file of bare weights: give it to --init, with its architecture as --model"
     else:
         kind = sniff(data[:HEAD_BYTES])[1]

@@ -1,5 +1,6 @@
 """Models created by name or rebuilt from checkpoints."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -219,6 +220,15 @@ def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: 
     load_exactly(backbone, inflate(fitting, wanted), path=path, what="the backbone")
 
 
+def _odd_numbers(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Weights whose numbers are not of the wanted kind: those of a quantised model are not the model's weights."""
+    return [
+        f"{name} is {str(weights[name].dtype).removeprefix('torch.')}, expected floating-point numbers"
+        for name, tensor in wanted.items()
+        if name in weights and tensor.is_floating_point() and not weights[name].is_floating_point()
+    ]
+
+
 def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str, what: str) -> None:
     """Copy weights into a module, or assign them if it is on the meta device.
 
@@ -236,9 +246,13 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], *, path: str,
         for name, tensor in wanted.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
+    differing += _odd_numbers(weights, wanted)
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise ModelError(f"{path}: does not fit {what}: {'; '.join(differing[:3])}{more}")
+    doubles = sum(tensor.dtype == torch.float64 != wanted[name].dtype for name, tensor in weights.items())
+    if doubles:
+        warnings.warn(f"{path}: {doubles:,} weights are float64; they are rounded to float32", stacklevel=2)
     is_meta = any(tensor.is_meta for tensor in wanted.values())
     counts = {name: torch.zeros((), dtype=torch.int64) for name in optional}
     given = {

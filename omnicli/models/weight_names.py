@@ -75,9 +75,22 @@ TORCHVISION_R2PLUS1D_RULES = (
 Rules = tuple[tuple[str, str], ...]
 
 
+def bare_name(name: str) -> str:
+    """The name without ``module.`` of data-parallel training and ``_orig_mod.`` of ``torch.compile``, in any order.
+
+    >>> bare_name("module._orig_mod.backbone._orig_mod.conv1.weight")
+    'backbone.conv1.weight'
+    """
+    if "_orig_mod." in name:
+        name = ".".join(part for part in name.split(".") if part != "_orig_mod")
+    while name.startswith("module."):
+        name = name.removeprefix("module.")
+    return name
+
+
 def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the prefix ``module.`` of data-parallel training and without ``data_preprocessor.*``."""
-    names = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    """Weights without what wrappers put before their names and without ``data_preprocessor.*``."""
+    names = {bare_name(name): tensor for name, tensor in weights.items()}
     return {name: tensor for name, tensor in names.items() if not name.startswith("data_preprocessor.")}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.sniff import LFS_MAGIC, LFS_POINTER
 
 
 def read_classes(path: str | Path) -> list[str]:
@@ -20,6 +21,8 @@ def read_classes(path: str | Path) -> list[str]:
         raise InputError(f"{path}: {reason_of(error)}; expected a classes file with one name per line") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start:,}; expected one class name per line") from None
+    if text.startswith(LFS_MAGIC.decode()):
+        raise InputError(f"{path}: {LFS_POINTER}")
     names = [line.strip() for line in text.split("\n")]
     if names[-1] == "":
         names.pop()

@@ -77,8 +77,8 @@ def _part_of_slurm(environment: Mapping[str, str]) -> Part:
     step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1") or "1")
     if first != 0 or step != 1 or last != total - 1:
         raise UsageError(
-            f"--part auto: the array is {first}-{last} with step {step} and {total} tasks, expected 0-{total - 1}; "
-            f"for a partial retry use the N of the first run: --part $SLURM_ARRAY_TASK_ID/{max(total, last + 1)}"
+            f"--part auto: the array is {first}-{last} with step {step} and {total} tasks, expected "
+            f"--array=0-{total - 1}; to repeat some tasks of an earlier array of N, use --part $SLURM_ARRAY_TASK_ID/N"
         )
     return parse_part(f"{index}/{total}")
 

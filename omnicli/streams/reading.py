@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from omnicli.errors import InputError, OmniError, RecordError
+from omnicli.errors import InputError, OmniError, RecordError, is_out_of_memory
 from omnicli.process import crash_log
 from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, detail_of
 from omnicli.streams.record import Record
@@ -47,6 +47,8 @@ def reading(record: Record, position: int | None = None) -> Iterator[None]:
         except (OmniError, MemoryError):
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise MemoryError(str(error)) from error
             message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_MESSAGE].rstrip(": ")
             crash_log.add(error, str(record.get("path") or record.get("id")))
             raise RecordError(f"{INTERNAL_ERROR}: {message}") from error

@@ -243,3 +243,18 @@ def test_the_earlier_file_is_unchanged_until_the_rename(tmp_path, monkeypatch):
         write_torch_file(path, {"round": 1})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_a_pointer_of_git_lfs_says_how_to_fetch_the_file(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(ModelError, match="a Git LFS pointer: fetch the file with git lfs pull"):
+        load_weights(tmp_path / name)
+
+
+def test_a_pointer_of_git_lfs_from_the_field_says_how_to_fetch_the_file():
+    path = Path(__file__).resolve().parents[3] / "shared" / "cases" / "media" / "lfs.safetensors"
+    if not path.exists():
+        pytest.skip("no ../shared/cases")
+    with pytest.raises(ModelError, match="a Git LFS pointer: fetch the file with git lfs pull"):
+        load_any(path)

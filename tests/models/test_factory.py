@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import factory
 from omnicli.models.checkpoint import load_any, save_checkpoint
-from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
+from omnicli.models.factory import ModelSpec, build_model, create_model, load_exactly, model_spec
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 LITE0 = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
@@ -57,7 +57,9 @@ def test_a_checkpoint_gives_back_the_same_logits(model, tmp_path):
     assert torch.equal(model.eval()(clips), rebuilt(clips))
 
 
-@pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
+@pytest.mark.parametrize(
+    "prefix", ["", "backbone.", "module.backbone.", "_orig_mod.module.", "module._orig_mod.backbone._orig_mod."]
+)
 def test_backbone_weights_are_loaded_under_any_prefix(model, tmp_path, prefix):
     weights = {f"{prefix}{name}": tensor for name, tensor in model.backbone.state_dict().items()}
     weights = {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
@@ -122,3 +124,22 @@ def test_imagenet_for_a_3d_model_is_the_2d_resnet_inflated_and_non_local_blocks_
         assert torch.equal(first[:, :, 0], first[:, :, 2])
         assert torch.equal(deep.backbone.layer3[1].bn2.running_var, flat.layer3[1].bn2.running_var)
     assert not deep.backbone.layer2[1].non_local_block.bn_out.weight.any()  # the identity at first
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_weights_that_are_not_floating_point_are_refused_by_name(model, dtype):
+    weights = model.state_dict() | {"fc.weight": torch.zeros_like(model.fc.weight).to(dtype)}
+    with pytest.raises(
+        ModelError, match=r"a\.pth: does not fit tsn: fc\.weight is \w+, expected floating-point numbers"
+    ):
+        load_exactly(model, weights, path="a.pth", what="tsn")
+
+
+def test_float64_weights_are_rounded_with_one_warning(model):
+    weights = {
+        name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in model.state_dict().items()
+    }
+    with pytest.warns(UserWarning, match=r"^a\.pth: \d+ weights are float64") as caught:
+        load_exactly(model, weights, path="a.pth", what="tsn")
+    assert len(caught) == 1
+    assert model.fc.weight.dtype == torch.float32

@@ -61,3 +61,9 @@ def test_the_nearest_names_are_offered():
     assert index.nearest("archry") == ["archery"]
     assert index.nearest("PlayingViolin")[0] == "playing violin"
     assert index.nearest("zzz") == []
+
+
+def test_a_pointer_of_git_lfs_is_no_list_of_classes(tmp_path):
+    (tmp_path / "classes.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")
+    with pytest.raises(InputError, match=r"classes\.txt: a Git LFS pointer"):
+        read_classes(tmp_path / "classes.txt")

@@ -59,6 +59,13 @@ def test_a_partial_array_is_refused_with_the_remedy(odd):
         parse_part("auto", environment=ARRAY | odd)
 
 
+def test_an_array_that_counts_from_one_is_advised_to_count_from_zero():
+    odd = {"SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "4", "SLURM_ARRAY_TASK_COUNT": "4"}
+    with pytest.raises(UsageError, match="expected --array=0-3") as caught:
+        parse_part("auto", environment=ARRAY | odd)
+    assert "/5" not in str(caught.value)
+
+
 def test_torchrun_names_its_rank():
     assert parse_part("auto", environment={"RANK": "1", "WORLD_SIZE": "4"}) == Part(1, 4)
 

@@ -2,6 +2,9 @@
 
 HEAD_BYTES = 1536  # seven packets of an MPEG transport stream; a page's <html> is within it
 
+LFS_MAGIC = b"version https://git-lfs"
+LFS_POINTER = "a Git LFS pointer: fetch the file with git lfs pull"
+
 # Distinguish a list or JSONL from a web page saved as x.jpg; the content decides the media kind.
 MEDIA_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".avifs"),
@@ -142,6 +145,8 @@ def _describe_rest(head: bytes) -> str:
     if not head.strip(b"\0"):
         return "zero bytes"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(LFS_MAGIC):
+        return LFS_POINTER
     if text[:1] in (b"{", b"[") and is_text(head):
         return "JSON"
     lowered = text[:HEAD_BYTES].lower()

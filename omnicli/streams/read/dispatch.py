@@ -11,7 +11,7 @@ from typing import Any
 
 from omnicli.errors import InputError, MediaError
 from omnicli.streams.files.media_files import open_regular, read_bytes, reason_of
-from omnicli.streams.files.sniff import HEAD_BYTES, MEDIA_SUFFIXES, sniff
+from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, LFS_POINTER, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.read.annotations import read_annotations
@@ -160,6 +160,8 @@ class Reader:
     def _read_stream(self, name: str, head: bytes) -> Iterator[Record]:
         """Yield the records of a shard, tar, JSONL file or list. Raises InputError."""
         suffixed = name.lower()
+        if head.startswith(LFS_MAGIC):
+            raise InputError(f"{name}: {LFS_POINTER}")
         if suffixed.endswith(SHARD_SUFFIXES) or sniff(head)[1] == "HDF5":
             yield from self._read_shard(name)
         elif is_tar(head) or suffixed.endswith(".tar"):

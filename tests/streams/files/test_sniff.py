@@ -88,3 +88,8 @@ def test_any_bytes_have_an_answer(head):
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1), st.integers(0, 3))
 def test_text_cut_inside_its_last_character_is_text(text, cut):
     assert is_text(text.encode() + "€😀".encode()[: 3 + cut])
+
+
+def test_a_pointer_of_git_lfs_is_named():
+    head = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    assert sniff(head) == (None, "a Git LFS pointer: fetch the file with git lfs pull")

@@ -254,7 +254,8 @@ def test_a_real_crawl_is_read_whole():
     found = images + videos
     assert all(record["query"] == record["path"].split("/")[-2] for record in found)
     assert {why for why in whys(read(str(ACTIONS6 / "web" / "junk"))) if why} == {
-        "unreadable: not media (text)", "unreadable: empty file", "unreadable: not media (HTML page)"
+        "unreadable: not media (a Git LFS pointer: fetch the file with git lfs pull)", "unreadable: empty file",
+        "unreadable: not media (HTML page)", "unreadable: not media (text)",
     }  # fmt: skip
 
 
@@ -295,3 +296,13 @@ def test_a_web_page_named_as_a_tar_from_the_field_is_one_reject():
     if not path.exists():
         pytest.skip("no ../shared/cases")
     assert whys(read(str(path))) == ["unreadable: not a tar (HTML page)"]
+
+
+def test_pointers_of_git_lfs_are_named():
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    for name in ("a.jsonl", "a.csv", "a.txt", "a.h5", "a.tar"):
+        write(name, pointer)
+        with pytest.raises(InputError, match=f"^{name}: a Git LFS pointer: fetch the file with git lfs pull"):
+            read(name)
+    write("a.jpg", pointer)
+    assert whys(read("a.jpg")) == ["unreadable: not media (a Git LFS pointer: fetch the file with git lfs pull)"]
