@@ -21,6 +21,8 @@ from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 MAX_PIXELS = 178_956_970  # half a gigabyte of RGB; Pillow's limit too
 
+_ANIMATION = 2  # flag of a WebP header
+
 quiet_codecs()
 
 
@@ -46,7 +48,7 @@ def read_image(data: bytes, *, short_side: int | None = None, max_pixels: int = 
     check_size(header.height, header.width, max_pixels)
     if kind == "JPEG":
         return orient(decode_jpeg(data, header, _scale_of(header, short_side)), header.orientation)
-    image = decode_png(data, header) if kind == "PNG" else _decode_webp(data, header)
+    image = decode_png(data, header) if kind == "PNG" else _decode_webp(data, header, max_pixels)
     if image.shape[:2] != (header.height, header.width):
         raise MediaError(f"{kind} with two sizes: {header.width} x {header.height} in the header")
     return orient(image, header.orientation)
@@ -62,7 +64,12 @@ def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
     Raises:
         MediaError: a side is longer than a JPEG can be.
     """
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        done, encoded = cv2.imencode(
+            ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
+    except cv2.error:  # OpenCV 4.10
+        done = False
     if not done:
         raise MediaError(f"frames of {image.shape[1]} x {image.shape[0]} pixels do not fit a JPEG")
     return encoded.tobytes()
@@ -97,9 +104,11 @@ def _scale_of(header: Header, short_side: int | None) -> int:
     return next((scale for scale in (8, 4, 2) if -(-min(header.height, header.width) // scale) >= short_side), 1)
 
 
-def _decode_webp(data: bytes, header: Header) -> np.ndarray:
+def _decode_webp(data: bytes, header: Header, max_pixels: int) -> np.ndarray:
     if header.end is None:
         raise MediaError("truncated WebP")
+    if data[12:16] == b"VP8X" and data[20] & _ANIMATION:  # not every OpenCV reads it
+        return read_with_pillow(data[: header.end], "WebP", max_pixels=max_pixels)
     image = imdecode(data[: header.end], cv2.IMREAD_UNCHANGED)
     if image is None:
         raise MediaError("WebP does not decode")

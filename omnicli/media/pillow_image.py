@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, TiffImagePlugin, features
+from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, TiffImagePlugin, WebPImagePlugin, features
 
 from omnicli.errors import MediaError
 from omnicli.media.codecs import muted_c
@@ -38,7 +38,7 @@ def read_with_pillow(data: bytes, kind: str, *, max_pixels: int) -> np.ndarray:
 
     Args:
         data: the file.
-        kind: of ``PILLOW_KINDS``.
+        kind: of ``PILLOW_KINDS``, or an animated WebP, which is not turned.
         max_pixels: refuse larger images before any memory is taken.
 
     Returns:
@@ -116,6 +116,8 @@ def _open(data: bytes, kind: str) -> Any:
             if not features.check("avif"):
                 raise MediaError("AVIF needs a Pillow built with libavif")
             return AvifImagePlugin.AvifImageFile(file)
+        case "WebP":
+            return WebPImagePlugin.WebPImageFile(file)
         case "HEIC":
             return _heif_plugin().HeifImageFile(file)
         case _:

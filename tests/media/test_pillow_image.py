@@ -88,7 +88,6 @@ def associated(samples):
         (deep(associated(RGBA)), 2, ((338, 1),), WHITE),
         (RGBA, 2, ((338, 0),), RGBA[..., :3]),
         (RGBA[..., [0, 3]], 1, ((338, 2),), np.repeat(WHITE[..., :1], 3, axis=2)),
-        (RGBA[..., [0, 3]], 1, ((338, 0),), np.repeat(RGBA[..., :1], 3, axis=2)),
         (RGB, 2, ((274, 6),), np.rot90(RGB, -1)),
     ],
 )

@@ -214,3 +214,17 @@ def test_a_part_of_a_part_counts_from_its_own_beginning_in_the_clock_of_the_file
     assert part.times[0] == 1.52
     clipped = part_of(part_of(Clock(np.arange(100) / 25), 1.0, 3.0), 0.0, 9.0)
     assert (clipped.start_sec, clipped.duration_sec, clipped.num_frames) == (1.0, 2.0, 50)
+
+
+def test_an_animated_avif_is_its_track_not_its_cover(tmp_path):
+    frames = [Image.fromarray(np.full((64, 96, 3), 30 + 20 * index, np.uint8)) for index in range(5)]
+    frames[0].save(tmp_path / "a.avif", save_all=True, append_images=frames[1:], duration=200)
+    with open_media(Record({"path": str(tmp_path / "a.avif"), "media": "image"})) as source:
+        assert (source.num_frames, source.fps, source.duration_sec) == (5, 5.0, 1.0)
+        assert np.abs(source.read([0, 2, 4]).mean(axis=(1, 2, 3)) - [30, 70, 110]).max() < 2
+
+
+def test_an_animated_avif_from_the_field_has_all_its_frames(case):
+    with open_media(Record({"path": str(case("star-8bpc.avifs"))})) as source:
+        assert source.num_frames == 5 and (source.height, source.width) == (159, 159)
+        assert np.abs(source.read([0])[0].mean(axis=(0, 1)) - (100, 94, 71)).max() < 2
