@@ -101,6 +101,13 @@ def test_grey_of_sixteen_bits_whose_white_is_zero_is_no_negative():
     assert np.array_equal(read_image(tiff(deep(RGB[..., :1]), 0)), 255 - GREY)
 
 
+def test_grey_of_twelve_bits_keeps_its_high_eight():
+    pairs = RGB[..., 0].reshape(-1, 2).astype(int) * 16 + 9
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
+    data = tiff(packed.astype(np.uint8).reshape(40, 90, 1), 1, tags=((256, 60), (258, 12)))
+    assert np.array_equal(read_image(data), GREY)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -149,6 +156,13 @@ def test_tiles_that_claim_more_than_the_image_are_refused():
 def test_every_kind_of_bmp_gives_its_colours(mode):
     made = Image.fromarray(RGBA if mode == "RGBA" else RGB).convert(mode)
     assert np.array_equal(read_image(encode(made, "BMP")), np.asarray(made.convert("RGB")))
+
+
+def test_a_bmp_whose_fourth_byte_is_zero_does_not_vanish():
+    pixels = np.concatenate([RGB[::-1, :, ::-1], np.zeros((40, 60, 1), np.uint8)], axis=2).tobytes()
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    second = struct.pack("<IiiHHIIiiII4I", 108, 60, 40, 1, 32, 3, len(pixels), 0, 0, 0, 0, *masks).ljust(108, b"\0")
+    assert np.array_equal(read_image(b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + second + pixels), RGB)
 
 
 def test_a_bmp_that_is_cut_is_truncated():
@@ -256,6 +270,14 @@ def test_without_its_plugin_a_format_says_what_to_install(monkeypatch, data, mod
         with pytest.raises(MediaError) as error:
             function(data)
         assert str(error.value) == reason
+
+
+def test_a_jpeg_xl_is_refused_by_its_header_before_it_is_decoded(monkeypatch):
+    plugin = pytest.importorskip("pillow_jxl").JpegXLImagePlugin
+    monkeypatch.setattr(plugin, "JXLImageFile", lambda file: pytest.fail("decoded"))
+    claim = b"\xff\x0a" + (0b11 << 1 | (1 << 30) - 1 << 3 | 1 << 33).to_bytes(40, "little")  # 2^30 x 2^30
+    with pytest.raises(MediaError, match="1,073,741,824 x 1,073,741,824 pixels is over the limit"):
+        read_image(claim)
 
 
 WHOLE = [encode(RGB, "TIFF", compression="tiff_lzw"), tiff(RGB, 2), gif(np.eye(30, dtype=np.uint8))]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.source import _Part, open_media, part_of
