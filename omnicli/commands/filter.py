@@ -77,6 +77,8 @@ def command(
         "as_media": as_media,
     }  # fmt: skip
 
+    classes: list[str] = []
+
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter import filter_records
@@ -86,6 +88,7 @@ def command(
         score, names = None, model.class_names() or ()
         if teachers:
             score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root})
+        classes[:] = names
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
@@ -96,6 +99,7 @@ def command(
     spec = StageSpec(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream, observe=count_confidence,
         check=check_queries if options.agree or options.label_by == "query" else None, closing=keep_curve,
+        classes=classes,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

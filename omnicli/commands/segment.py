@@ -88,6 +88,8 @@ def command(
         "as_media": as_media,
     }  # fmt: skip
 
+    classes: list[str] = []
+
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.streams.class_names import ClassIndex
@@ -96,6 +98,7 @@ def command(
         score, queries = None, None
         if teachers:
             score, names = _load_scorer(teachers, model, compute, sampling, streams.root)
+            classes[:] = names
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
@@ -112,6 +115,7 @@ def command(
     spec = StageSpec(
         name="segment", make=make, options=deciding, one_to_many=True, shard_kind="frames", observe=count_scored,
         check=check_queries if options.label_by == "query" else None, closing=score_curve,
+        classes=classes,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

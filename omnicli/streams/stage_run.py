@@ -43,8 +43,8 @@ class StageRun:
         observe: called with each readable record and the counters, to count more.
 
     Attributes:
-        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``, and
-            those of ``observe``.
+        counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``,
+            ``kept: PSEUDO-CLASS``, and those of ``observe``.
         examples: ID of the first unreadable record of each ``unreadable: KIND``.
     """
 
@@ -116,6 +116,8 @@ class StageRun:
             self._write_kept(format_record(record))
             self.counters["out"] += 1
             self.counters["kept"] += not is_further_piece
+            if (name := record.get("pseudo_class")) is not None and not is_further_piece:
+                self.counters[f"kept: {name}"] += 1
             self._may_yield_again = True
 
     def reject(self, record: Record, reason: str) -> None:

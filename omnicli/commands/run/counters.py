@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -18,6 +18,8 @@ from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, count_reject, counter_of
 from omnicli.streams.reading import stop_if_strict
 from omnicli.streams.record import Record
 
+SCARCE = 5  # Ours: a class with fewer kept records is named
+NUM_CLASSES = 8  # scarce classes that are named
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end
 
 
@@ -82,6 +84,20 @@ class RecordAccountant:
             where = crash_log.path or "no file: TMPDIR cannot be written"
             lines.append(f"internal errors: {count:,}, please report them; the tracebacks are in {where}")
         return lines
+
+    def scarce_classes(self, classes: Sequence[str]) -> list[str]:
+        """A line about classes with no or hardly any kept record, from which a student could not learn them."""
+        kept = {name: self.counters.get(f"kept: {name}", 0) for name in classes}
+        scarce = [name for name in classes if kept[name] < SCARCE]
+        if not scarce:
+            return []
+        shown = ", ".join(f"{name} {kept[name]}" for name in scarce[:NUM_CLASSES]) + ", ..." * (
+            len(scarce) > NUM_CLASSES
+        )
+        none = sum(kept[name] == 0 for name in scarce)
+        return [
+            f"{len(scarce):,} of {len(classes):,} classes have fewer than {SCARCE} kept records, {none:,} none: {shown}"
+        ]
 
     def closing_line(self) -> str:
         """The sum of a stage: ``3 in = 1 kept + 2 rejected (low confidence 2) + 0 unreadable, 2/s``."""

@@ -43,6 +43,7 @@ class StageSpec:
         check: raises what is wrong with the whole output, from the counters, before it appears.
         closing: lines after the closing line, from the counters.
         facts: what ``make`` found out, for the summary and the shards.
+        classes: of the teacher, known after ``make``; those without a kept record are named at the end.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StageSpec:
     check: Callable[[Mapping[str, int]], None] | None = None
     closing: Callable[[Mapping[str, int]], list[str]] = no_lines
     facts: Mapping[str, Any] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

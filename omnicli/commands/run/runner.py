@@ -46,7 +46,7 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
         return
     for line in (accountant.closing_line(), *accountant.failures()):
         console.say(line)
-    for line in spec.closing(accountant.counters):
+    for line in (*spec.closing(accountant.counters), *accountant.scarce_classes(spec.classes)):
         console.say(line)
     if streams.summary:
         write_summary(streams.summary, _summary(spec, accountant))

@@ -160,6 +160,27 @@ def test_inputs_that_are_all_unreadable_exit_3_without_being_asked(tmp_path):
     run_stage(spec, replace(streams, max_bad="100%"), LoggingOptions())  # as the user wants it
 
 
+def test_classes_with_hardly_a_kept_record_are_named(tmp_path, capsys):
+    """Classes that a filter left empty are said: a student could not learn them."""
+
+    def label(records, on_drop):
+        for record in records:
+            if record["id"] == "late":
+                on_drop(record.derive(pseudo_class="archery"), "low confidence")
+            else:
+                yield record.derive(pseudo_class="diving" if record["id"].startswith("d") else "archery")
+
+    names = [*(f"d{index}" for index in range(5)), "a0", "a1", "late"]
+    web = tmp_path / "web.jsonl"
+    web.write_text("".join(json.dumps({"id": name}) + "\n" for name in names))
+    spec = StageSpec(name="filter", make=lambda: label, options={}, classes=["archery", "bowling", "diving"])
+    run_stage(spec, StreamOptions(inputs=[str(web)]), LoggingOptions())
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:] == ["filter: 2 of 3 classes have fewer than 5 kept records, 1 none: archery 2, bowling 0"]
+    run_stage(replace(spec, classes=["diving"]), StreamOptions(inputs=[str(web)]), LoggingOptions())
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_strict_stops_at_the_first_record_that_fails(web, tmp_path):
     spec = StageSpec(name="measure", make=lambda: fail_on_bad, options={})
     streams = StreamOptions(inputs=[str(web)], output=str(tmp_path / "out"), strict=True)
