@@ -74,8 +74,9 @@ def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
         if weight is not None and weight < 0:
             raise InputError(f"{example.record.where}: weight {weight}, expected 0 or more")
     weights = np.array([1.0 if weight is None else weight for weight in given], np.float64)
-    if not weights.sum() > 0:
-        raise InputError(f"{source}: every weight is 0; nothing could be drawn")
+    if not 0 < weights.sum() < np.inf:
+        what = "every weight is 0; nothing could be drawn" if not weights.any() else "the weights have no finite sum"
+        raise InputError(f"{source}: {what}")
     return weights
 
 

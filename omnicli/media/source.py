@@ -1,7 +1,7 @@
 """Any record's media behind one interface: images, videos, directories of frames, packed frames."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -120,7 +120,7 @@ def _open_whole(record: Record, path: str) -> MediaSource:
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 
         return PackedSource(path, record.require("row"), fps=record.get("fps"), is_image=media == "image")
-    if media == "frames" or (media is None and Path(path).is_dir()):
+    if media == "frames" or (media is None and os.path.isdir(path)):  # noqa: PTH112 (Path raises for a name that is too long)
         return _open_frames(record, path)
     file = open_binary(path)
     try:
@@ -143,11 +143,15 @@ def _open_whole(record: Record, path: str) -> MediaSource:
 
 def _open_frames(record: Mapping[str, Any], path: str) -> FramesSource:
     """Ours: a list that names more frames than there are is wrong, one that names fewer is obeyed."""
+    expected, fps = record.get("num_frames"), record.get("fps") or FRAMES_FPS
+    if not 0 < fps < float("inf"):
+        raise MediaError(f"fps is {fps:g}, expected a number above 0")
+    if expected is not None and expected < 1:
+        raise MediaError(f"num_frames is {expected}, expected a number above 0")
     paths = list_frames(path)
-    expected = record.get("num_frames")
     if expected is not None and len(paths) < expected:
         raise MediaError(f"{expected} frames expected, {len(paths)} found")
-    return FramesSource(paths[:expected], fps=record.get("fps") or FRAMES_FPS)
+    return FramesSource(paths[:expected], fps=fps)
 
 
 class _Part(Closing):

@@ -245,6 +245,8 @@ def read_torch_file(path: str | Path) -> tuple[Any, str]:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
+        if Path(path).is_char_device():  # /dev/zero has no end
+            raise ModelError(f"{path}: cannot read the checkpoint (a device)")
         return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from None

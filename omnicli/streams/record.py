@@ -246,6 +246,8 @@ def _decode_surrogates(line: bytes, error: Exception, where: str) -> Any:
             )
         except (ValueError, RecursionError):
             pass
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{where}: UTF-16 text; expected UTF-8: iconv -f UTF-16 -t UTF-8") from None
     why = _lower_first(str(error).removeprefix("JSON is "))
     raise InputError(f"{where}: not JSON ({why}): {_beginning(line)!r}; expected one object per line") from None
 

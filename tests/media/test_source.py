@@ -229,3 +229,19 @@ def test_an_animated_avif_from_the_field_has_all_its_frames(case):
     with open_media(Record({"path": str(case("star-8bpc.avifs"))})) as source:
         assert source.num_frames == 5 and (source.height, source.width) == (159, 159)
         assert np.abs(source.read([0])[0].mean(axis=(0, 1)) - (100, 94, 71)).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"path": "x" * 9999}, "name is too long"),
+        ({"media": "frames", "num_frames": -1}, "num_frames is -1, expected a number above 0"),
+        ({"media": "frames", "num_frames": 0}, "num_frames is 0, expected a number above 0"),
+        ({"media": "frames", "fps": -5.0}, "fps is -5, expected a number above 0"),
+    ],
+)
+def test_fields_that_no_media_can_have_are_bad_media(tmp_path, fields, reason):
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+    with pytest.raises(MediaError, match=f"^{reason}"):
+        open_media(Record({"id": "a", "path": str(tmp_path), **fields}))

@@ -258,3 +258,8 @@ def test_a_pointer_of_git_lfs_from_the_field_says_how_to_fetch_the_file():
         pytest.skip("no ../shared/cases")
     with pytest.raises(ModelError, match="a Git LFS pointer: fetch the file with git lfs pull"):
         load_any(path)
+
+
+def test_a_device_is_no_checkpoint():
+    with pytest.raises(ModelError, match=r"^/dev/zero: cannot read the checkpoint \(a device\)"):
+        load_any("/dev/zero")

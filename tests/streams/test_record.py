@@ -148,3 +148,9 @@ def test_shards_follow_the_parent_then_the_id():
     assert partition_key({"parent": None, "id": "i"}) == "i"
     assert partition_key({"path": "x"}) == "x"
     assert partition_key({}) == ""
+
+
+def test_utf16_is_named():
+    line = '{"id": "a"}'.encode("utf-16")
+    with pytest.raises(InputError, match=r"^a\.jsonl:1: UTF-16 text; expected UTF-8"):
+        parse_record(line, origin="a.jsonl", line_number=1)
