@@ -62,13 +62,18 @@ class PixelReader:
     def plane(self, frame: av.video.frame.VideoFrame, pixel_format: str, *, channels: int) -> np.ndarray:
         """(H, W, channels) uint8 as stored; a view: what is resized or collected next need not be copied first.
 
+        Ours: chroma is repeated at every bit depth, as FFmpeg does at 8 bits; where it interpolates chroma that a
+        decoder says to lie at the left, colours are wrong.
+
         Raises:
             MediaError: "colours in YCgCo are not supported", "pixels of format xyz12le are not supported".
         """
         matrix = Colorspace.ITU601 if frame.colorspace == _RESERVED else None
         try:
             frame = self._progressive(frame)
-            packed = self._reformatter.reformat(frame, format=pixel_format, src_colorspace=matrix, threads=1)
+            packed = self._reformatter.reformat(
+                frame, format=pixel_format, src_colorspace=matrix, interpolation=Interpolation.POINT, threads=1
+            )
         except (av.error.FFmpegError, OSError, ValueError):
             raise MediaError(_why_unsupported(frame)) from None
         plane: Any = packed.planes[0]

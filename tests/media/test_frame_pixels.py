@@ -79,6 +79,38 @@ def frame_luma(frame):
     return ((grey - 16) * 255 / 219).clip(0, 255)
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p"])
+def test_colours_of_every_bit_depth_are_those_of_the_definition(tmp_path, moving, pixel_format):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.height, stream.width = 96, 128
+        stream.pix_fmt = pixel_format
+        for index, pixels in enumerate(moving(3, 96, 128)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pixel_format)
+            frame.pts = index
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    with av.open(str(path)) as file:
+        expected = np.stack([rgb_by_definition(frame) for frame in file.decode(video=0)])
+    with VideoSource(str(path)) as source:
+        got = source.read(range(3)).astype(float)
+    assert np.abs(got - expected).mean() < 1.6
+
+
+def rgb_by_definition(frame):
+    """(H, W, 3) float RGB of BT.601 in studio range, chroma repeated."""
+    scale = 4 if "10le" in frame.format.name else 1
+    planes = []
+    for plane in frame.planes:
+        values = np.frombuffer(plane, np.uint16 if scale == 4 else np.uint8).reshape(plane.height, -1)
+        values = values[:, : plane.width].astype(np.float32) / scale
+        planes.append(cv2.resize(values, (frame.width, frame.height), interpolation=cv2.INTER_NEAREST))
+    luma, blue, red = (planes[0] - 16) * 255 / 219, (planes[1] - 128) * 255 / 224, (planes[2] - 128) * 255 / 224
+    rgb = [luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue]
+    return np.stack(rgb, axis=-1).clip(0, 255)
+
+
 @pytest.mark.parametrize("name", ["interlaced_h264.mp4", "interlaced_mpeg2.ts"])
 def test_interlaced_files_from_the_field_are_read(case, name):
     with VideoSource(str(case(name))) as source:

@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 
 from omnicli.media.video import VideoSource
 
@@ -164,7 +165,8 @@ def encode(path, case):
 def decode_from_end_to_end(path, case):
     with av.open(str(path), format={"bin": case.container}.get(case.suffix)) as file:
         file.streams.video[0].codec_context.thread_count = 1
-        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+        rgb = {"format": "rgb24", "interpolation": Interpolation.POINT}  # chroma repeated
+        frames = [frame.reformat(**rgb).to_ndarray() for frame in file.decode(video=0)]
     return np.rot90(np.stack(frames), case.rotation // 90, axes=(1, 2))
 
 
