@@ -107,7 +107,8 @@ class PixelReader:
         needed = (frame.width, frame.height, frame.format.name)
         if self._graph is None or self._graph_for != needed:
             self._graph, self._graph_for = av.filter.Graph(), needed
-            self._graph.threads = 1
+            if hasattr(self._graph, "threads"):  # PyAV 18
+                self._graph.threads = 1
             source = self._graph.add_buffer(
                 width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 90000)
             )
