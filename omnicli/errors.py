@@ -15,6 +15,7 @@ exception is an internal error (70).
 
 import errno
 import re
+import resource
 
 _NO_MEMORY = re.compile(
     "out of memory|(cannot|can't|could not|failed to|unable to) (allocate|start new thread|map segment)|bad_alloc"
@@ -90,5 +91,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, SystemError) and _has_limit())  # C code that had no memory for an exception
         or _NO_MEMORY.search(str(error)) is not None
     )
+
+
+def _has_limit() -> bool:
+    """True under ``ulimit -v``."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY

@@ -1,6 +1,7 @@
 """Each error has the exit code that the drawing at the top of the module and `omni --help` promise."""
 
 import re
+import resource
 
 import pytest
 
@@ -50,3 +51,9 @@ def test_a_lack_of_memory_is_known_by_any_name(error):
     assert errors.is_out_of_memory(error)
     assert not errors.is_out_of_memory(errors.InputError(str(error)))
     assert not errors.is_out_of_memory(ValueError("expected 3"))
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1 << 30, True), (resource.RLIM_INFINITY, False)])
+def test_a_failure_without_a_reason_is_a_lack_of_memory_only_under_a_limit(monkeypatch, limit, expected):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert errors.is_out_of_memory(SystemError("error return without exception set")) is expected
