@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,3 +61,37 @@ def test_frames_at_a_rate_are_those_on_screen(gaps, last, fps):
     wanted = [k / fps for k in range(max(1, int(np.ceil(duration * fps - 1e-9))))]
     expected = [max(i for i, time in enumerate(times) if time <= when + 1e-6) for when in wanted]
     assert indices.tolist() == expected
+
+
+@pytest.mark.parametrize("origin", ["made", "field"])
+def test_a_small_file_that_claims_hours_takes_little_memory(tmp_path, film, moving, case, origin):
+    if origin == "made":
+        stamps = [index * 2_621_480 for index in range(40)]
+        path = film(tmp_path / "a.mkv", moving(40), codec="mpeg4", stamps=stamps, time_base=Fraction(1, 1000))
+    else:
+        path = case("claims_29_hours.avi")
+    script = """
+import resource, sys
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+from omnicli.media.frame_times import frames_at_rate
+from omnicli.media.source import open_media
+from omnicli.stages.dedup.census import take_census
+from omnicli.stages.pack import PackOptions, pack_record
+from omnicli.streams.record import Record
+
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+record = Record({"id": "a", "path": sys.argv[1]}, position=0)
+with open_media(record) as source:
+    assert source.num_frames == 40 and source.duration_sec > 100_000, (source.num_frames, source.duration_sec)
+    assert len(take_census(source).framings[0].bits) <= 40 * 160
+    source.read(frames_at_rate(source.times, source.duration_sec, fps=1.0))
+assert len(pack_record(record, PackOptions(fps=1.0)).arrays["frames"]) == 40
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 200  # MB
