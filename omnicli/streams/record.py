@@ -52,6 +52,8 @@ class Fields(msgspec.Struct):
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
 MAX_LEVELS = 200  # Ours: of nested objects and arrays; far below the limit of any JSON parser
+MAX_VALUES = 1 << 22  # Ours: of a line, which take up to 80 bytes each
+LONG_LINE = 1 << 20  # bytes; a shorter line has fewer values than is worth counting
 NO_VERDICT: Mapping[str, Any] = MappingProxyType({})
 REJECT_FIELDS = ("reason", "match")  # written by --rejects, removed by readers
 
@@ -149,12 +151,14 @@ def parse_record(line: bytes, *, origin: str, line_number: int, position: int = 
     Ours: half of a surrogate pair (an emoji that a crawler cut), which UTF-8 cannot encode, becomes U+FFFD.
 
     Raises:
-        InputError: not JSON, not an object, nested deeper than ``MAX_LEVELS``, or a known field of the wrong type;
-            names file, line and the expected form.
+        InputError: not JSON, not an object, nested deeper than ``MAX_LEVELS``, of more than ``MAX_VALUES`` values, or a
+            known field of the wrong type; names file, line and the expected form.
 
     >>> parse_record(b'{"id": "a", "reason": "low confidence"}', origin="web.jsonl", line_number=1)
     {'id': 'a'}
     """
+    if has_too_many_values(line):
+        raise InputError(f"{origin}:{line_number}: more than {MAX_VALUES:,} values: {_beginning(line)!r}")
     try:
         fields = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -223,6 +227,11 @@ def is_too_deep(fields: Mapping[str, Any], line: bytes) -> bool:
         if not level:
             return False
     return True
+
+
+def has_too_many_values(line: bytes) -> bool:
+    """True for a line that may have more than ``MAX_VALUES`` values, which would take far more memory than the line."""
+    return len(line) > LONG_LINE and sum(map(line.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def _is_finite(value: Any) -> bool:

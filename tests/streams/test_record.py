@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
-from omnicli.streams.record import Record, format_record, normalise_id, parse_record, partition_key
+from omnicli.streams.multipass.class_fields import choose_parser
+from omnicli.streams.record import MAX_VALUES, Record, format_record, normalise_id, parse_record, partition_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -154,3 +155,12 @@ def test_utf16_is_named():
     line = '{"id": "a"}'.encode("utf-16")
     with pytest.raises(InputError, match=r"^a\.jsonl:1: UTF-16 text; expected UTF-8"):
         parse_record(line, origin="a.jsonl", line_number=1)
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"0,", b"{},"])
+def test_a_line_of_too_many_values_is_refused_before_it_is_decoded(unit):
+    line = b'{"id": "a", "x": [' + unit * (MAX_VALUES + 1) + b"0]}"
+    with pytest.raises(InputError, match=r"^a\.jsonl:7: more than 4,194,304 values: "):
+        parse_record(line, origin="a.jsonl", line_number=7)
+    with pytest.raises(RecursionError):
+        choose_parser([line])(line)

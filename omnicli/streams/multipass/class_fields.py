@@ -11,7 +11,7 @@ from typing import Any, cast, get_type_hints
 import msgspec
 from msgspec import UNSET
 
-from omnicli.streams.record import MAX_LEVELS, Fields, is_too_deep
+from omnicli.streams.record import MAX_LEVELS, Fields, has_too_many_values, is_too_deep
 
 
 class ClassFields(msgspec.Struct, gc=False):
@@ -51,7 +51,9 @@ def choose_parser(lines: Sequence[bytes]) -> Callable[[bytes], ClassFields]:
 
 
 def _parse_completely(line: bytes) -> ClassFields:
-    """Parse a line after decoding all of it. Raises RecursionError if it is nested too deeply."""
+    """Parse a line after decoding all of it. Raises RecursionError if it is nested too deeply or too large."""
+    if has_too_many_values(line):
+        raise RecursionError
     fields = _decode(line)
     class_fields = msgspec.convert(fields, CheckedFields)
     if is_too_deep(fields, line):
@@ -67,7 +69,7 @@ def _may_be_refused(lines: Sequence[bytes]) -> bool:
         except UnicodeDecodeError:
             return True
     is_long = max(map(len, lines), default=0) > 2 * MAX_LEVELS
-    if is_long and any(line.count(b"[") + line.count(b"{") > MAX_LEVELS for line in lines):
+    if is_long and any(has_too_many_values(line) or line.count(b"[") + line.count(b"{") > MAX_LEVELS for line in lines):
         return True
     return _may_overflow(text)
 

@@ -91,6 +91,8 @@ class Reader:
             yield from self._read_folder(name)
         elif stat.S_ISREG(mode):
             yield from self._read_file(name, is_listed=is_listed)
+        elif is_listed:  # Ours: nobody has checked a list, and a FIFO or device may never end
+            yield self._media(os.fsencode(name), None, "not a regular file")
         else:  # a FIFO such as <(...) can be read only once
             with open_input(name) as handle:
                 yield from self._read_lines(handle, name, is_jsonl=self.list_format is None)

@@ -306,3 +306,9 @@ def test_pointers_of_git_lfs_are_named():
             read(name)
     write("a.jpg", pointer)
     assert whys(read("a.jpg")) == ["unreadable: not media (a Git LFS pointer: fetch the file with git lfs pull)"]
+
+
+def test_a_list_may_name_no_device_and_no_fifo():
+    os.mkfifo("fifo")
+    write("names", "/dev/zero\nfifo\n")
+    assert whys(read(files_from="names")) == ["unreadable: not a regular file"] * 2
