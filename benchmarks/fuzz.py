@@ -214,8 +214,10 @@ def kept_wrongly(lines: Path, work: Path) -> Iterator[str]:
     """Names of kept images that Pillow refuses and whose pixels are far from the original's."""
     original = moving_image()[0].astype(np.int16)
     for line in lines.read_text().splitlines():
-        path = Path(json.loads(line)["path"])
-        if path.name.split("-", 2)[2] not in IMAGES or strictly_decodes(path.read_bytes()):
+        record = json.loads(line)
+        path = Path(record["path"])
+        is_image = path.name.split("-", 2)[2] in IMAGES and record["media"] == "image"  # not the header of a video
+        if not is_image or strictly_decodes(path.read_bytes()):
             continue
         try:
             with open_media(Record({"id": "a", "path": str(path)})) as source:
