@@ -229,3 +229,19 @@ def test_any_other_content_is_read_or_an_input_error(tmp_path_factory, which, dt
         read(path)
     except InputError as error:
         assert path in str(error)
+
+
+def test_a_row_whose_offsets_do_not_ascend_has_no_empty_frame(tmp_path):
+    path = shard(tmp_path, "frames", rows=1)
+    replace(path, "offsets", data=np.array([0, 3, 2]))
+    with ShardReader(path) as reader, pytest.raises(InputError, match="offsets of row 0 do not ascend"):
+        reader.frames(0)
+
+
+def test_a_dataset_of_which_one_chunk_is_stored_claims_no_more(tmp_path):
+    path = shard(tmp_path, "features")
+    replace(path, "features", shape=(10, 1 << 33), dtype="f2", chunks=(1, 1 << 16))
+    with h5py.File(path, "a") as file:
+        file["features"][0, 0] = 1
+    with pytest.raises(InputError, match=r"'features' of shape \(10, 8589934592\) claims 171,798,691,840 bytes"):
+        open_checked(path)
