@@ -23,7 +23,7 @@ HEAD_CLASS = "head class"  # balance --keep-tail
 NOT_DRAWN = "not drawn"  # balance --resample
 
 MAX_KINDS = 100  # kinds of unreadable records that are counted apart
-_NUMBER = re.compile(r"\d[\d,.]*")
+_NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*(?:e[+-]?\d+)?(?![\w-])")  # not those in HDF5, 16-bit
 
 
 def unreadable(why: object) -> str:
