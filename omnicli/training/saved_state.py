@@ -10,7 +10,7 @@ from typing import Any
 from omnicli.data.dataloader import ExampleKey, key_of
 from omnicli.errors import UsageError
 from omnicli.streams.reading import DIED, KILLS_TO_REJECT, InFlight, suspicions_in
-from omnicli.streams.write.atomic import remove_leftover
+from omnicli.streams.write.atomic import named_errors, remove_leftover
 from omnicli.training.distributed import World
 
 STATE_FORMAT = "omni-training-state"
@@ -37,8 +37,9 @@ def forget_state(out: Path) -> None:
 
 @contextlib.contextmanager
 def noting_in_flight(out: Path, world: World) -> Iterator[None]:
-    """Note the examples that this process reads during the block, for the run after its death."""
-    in_flight = InFlight(_in_flight_path(out, world), consumed=0, resume=True)
+    """Note the examples that this process reads during the block, for the run after its death. Raises OutputError."""
+    with named_errors(str(out)):
+        in_flight = InFlight(_in_flight_path(out, world), consumed=0, resume=True)
     try:
         yield
         in_flight.close(finished=True)

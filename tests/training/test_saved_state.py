@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnicli.errors import UsageError
+from omnicli.errors import OutputError, UsageError
 from omnicli.streams.reading import DEATHS_TO_REJECT, DIED
 from omnicli.training.distributed import World
 from omnicli.training.saved_state import (
@@ -18,6 +18,7 @@ from omnicli.training.saved_state import (
     check_state,
     forget_state,
     is_seen,
+    noting_in_flight,
     state_path,
 )
 
@@ -40,6 +41,12 @@ def test_a_state_is_seen_by_all_processes_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(World, "gather", lambda self, value: [True, False])
     with pytest.raises(UsageError, match="process 1 does not see it"):
         is_seen(path, World())
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_its_output(tmp_path):
+    (tmp_path / ".tsn.pth.0.reading").mkdir()
+    with pytest.raises(OutputError, match=r"tsn\.pth: cannot write: "), noting_in_flight(tmp_path / "tsn.pth", World()):
+        pass
 
 
 TRAIN = """
