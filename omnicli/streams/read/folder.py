@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from omnicli.streams.files.media_files import reason_of
 
-_OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|last\.pth)", re.DOTALL)
+_OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|reading|crash|last\.pth)", re.DOTALL)
 _NUMBERED_IMAGE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
 
 

@@ -88,6 +88,8 @@ def test_what_omni_leaves_behind_is_passed_over_and_nothing_else(tmp_path):
         ".o.jsonl.state",
         "o.done.json",
         ".0.h5.tmp",
+        ".out.jsonl.reading",
+        ".out.jsonl.reading.crash",
         ".0.h5.lock",
         ".t.pth.last.pth",
     ]
