@@ -14,7 +14,7 @@ from omnicli.errors import MediaError
 from omnicli.media.media_file import MediaFile
 from omnicli.media.packets import decode, packets_and_end
 from omnicli.media.starts import conceals
-from omnicli.media.timeline import BEGINNING, Keyframe, Timeline, times_of
+from omnicli.media.timeline import BEGINNING, Keyframe, Timeline, stores_order, times_of
 
 MAX_GAP_SEC = 10.0  # Ours, as FFmpeg: a longer one is no pause of a transport stream, but a clock that jumps
 MAX_BAD_STEPS = 0.2  # Ours: share of time stamps that may be missing or run backwards; beyond it none is believed
@@ -114,11 +114,11 @@ def _ascending(
     """Time stamps of the frames that ascend, whatever the file says.
 
     Ours: those of the frames if they ascend, by no more than ``longest`` where that is given; else those of the
-    packets, in whose order AVI keeps time; else those of the frames with steps that are missing, backwards or too long
-    replaced by the usual one; else evenly spaced at the stream's average rate.
+    packets, in whose order AVI and some Matroska keep time; else those of the frames with steps that are missing,
+    backwards or too long replaced by the usual one; else evenly spaced at the stream's rate.
     """
     found = _believed(stamps, longest)
-    if found is None and container.format.name == "avi" and len(decoding_stamps) >= len(stamps):
+    if found is None and not stores_order(container, stream) and len(decoding_stamps) >= len(stamps):
         found = _believed(decoding_stamps[: len(stamps)], None)
     if found is not None:
         return found
@@ -129,7 +129,9 @@ def _ascending(
         for step in steps:
             times.append(times[-1] + (step if step is not None and 0 < step <= (longest or step) else usual))
         return times
-    even = 1 / ((stream.average_rate or Fraction(25)) * (stream.time_base or Fraction(1, 90000)))
+    # raw H.264 and HEVC: the average is what FFmpeg supposes before it reads what the stream says
+    rate = stream.guessed_rate if all(stamp is None for stamp in stamps) else stream.average_rate
+    even = 1 / ((rate or Fraction(25)) * (stream.time_base or Fraction(1, 90000)))
     return [round(index * even) for index in range(len(stamps))]
 
 

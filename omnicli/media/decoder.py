@@ -10,7 +10,7 @@ from omnicli.errors import MediaError
 from omnicli.media.container import open_container
 from omnicli.media.counting import count_timeline
 from omnicli.media.media_file import MediaFile
-from omnicli.media.packets import Packet, decode, read_packets
+from omnicli.media.packets import Packet, decode, is_mpeg4_b_frame, read_packets
 from omnicli.media.starts import Starts, conceals
 from omnicli.media.timeline import BEGINNING, Keyframe, Timeline, read_timeline
 
@@ -41,6 +41,7 @@ class FrameDecoder:
         self._next_frame = 0  # frames before it are gone
         self._start = BEGINNING  # where decoding began: frames before it come out broken,
         self._is_sure = False  # and whether it can begin there
+        self._is_leading = False  # B-frames that come next need what is before the keyframe
         self._ready: dict[int, av.video.frame.VideoFrame] = {}  # decoded, by index, and perhaps wanted next
         self._errors: set[int] = set()  # packets that did not decode; where frames are counted, frames
         self._new_errors: set[int] = set()  # those noticed since decoding began at ``_start``
@@ -134,7 +135,7 @@ class FrameDecoder:
         is_enough = last_packet is not None and self._next_packet > last_packet
         packet = None if is_enough else next(self._packets, None)
         self._file.check()
-        frames = decode(self.stream, packet)
+        frames = [] if self._is_left_out(packet) else decode(self.stream, packet)
         is_marked = packet is not None and packet.is_corrupt and self._next_packet not in self.timeline.seams
         if frames is None or is_marked:
             # where frames are counted, one packet is about one frame
@@ -146,6 +147,17 @@ class FrameDecoder:
             self._take(frame)
         self._next_packet = None if packet is None else self._next_packet + 1
         return True
+
+    def _is_left_out(self, packet: Packet | None) -> bool:
+        """True for B-frames right behind the keyframe of a seek in MPEG-4, which are shown before it.
+
+        From the first B-frame FFmpeg's decoder takes the unit of time of interlaced video: from one without its
+        references a wrong one, and then all B-frames come out wrong, or not at all.
+        """
+        if self._is_leading and self._next_packet != self._start.packet:
+            self._is_leading = packet is not None and is_mpeg4_b_frame(packet)
+            return self._is_leading
+        return False
 
     def _take(self, frame: av.video.frame.VideoFrame) -> None:
         """Keeps a frame that came out, and notes if it is damaged."""
@@ -182,6 +194,7 @@ class FrameDecoder:
         if not self._is_sure:
             self._errors -= self._new_errors  # perhaps none of the file's, but of having begun there
         self._new_errors.clear()
+        self._is_leading = start is not BEGINNING and self.stream.codec_context.codec.canonical_name == "mpeg4"
         self._start, self._is_sure, self._has_key = start, self._starts.are_sure(start), False
         self._next_packet, self._next_frame, self._count = start.packet, start.frame, start.frame
         self._is_counting = start is BEGINNING  # what comes before a counted keyframe is left over from earlier ones

@@ -39,3 +39,9 @@ def decode(stream: av.video.stream.VideoStream, packet: Packet | None) -> list[a
         return stream.codec_context.decode(packet)
     except (av.error.FFmpegError, OSError, ValueError):
         return None
+
+
+def is_mpeg4_b_frame(packet: Packet) -> bool:
+    """True if the first frame in a packet of MPEG-4 Part 2 is a B-frame."""
+    _, _, frame = bytes(packet).partition(b"\0\0\x01\xb6")
+    return frame[:1] != b"" and frame[0] >> 6 == 2

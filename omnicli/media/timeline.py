@@ -108,7 +108,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     context = stream.codec_context
     if not _REGULAR_FORMATS & set(container.format.name.split(",")) or context.name in _CODECS_WITH_ODD_PACKETS:
         return None
-    is_avi = container.format.name == "avi"
+    keeps_order = stores_order(container, stream)
     is_vp8 = context.name == "vp8"
     is_intra = context.codec.intra_only
     shown: list[tuple[int, int, int]] = []  # time stamp, ordinal, duration
@@ -116,7 +116,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     first_stamp = 0
     for ordinal, packet in enumerate(read_packets(container, stream)):
         stamp = packet.pts
-        if stamp is None or (is_avi and stamp != packet.dts):  # AVI stores no order: FFmpeg guesses, often wrong
+        if stamp is None or (not keeps_order and stamp != packet.dts):  # what FFmpeg guesses is often wrong
             return None
         if packet.is_keyframe or is_intra:
             first_stamp = first_stamp if starts else stamp
@@ -134,6 +134,12 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     keyframes = [start._replace(frame=bisect_left(stamps, start.pts or 0)) for start in starts]
     times, duration_sec = times_of(stamps, shown[-1][2] if shown else 0, stream)
     return Timeline(times, duration_sec, stamps, [ordinal for _, ordinal, _ in shown], keyframes)
+
+
+def stores_order(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
+    """False where FFmpeg guesses when frames are shown: in AVI, and in Matroska with codecs named as in AVI."""
+    name = container.format.name
+    return name != "avi" and not ("matroska" in name and stream.codec_context.codec_tag.strip("\0"))
 
 
 def times_of(stamps: list[int], last_duration: int, stream: av.video.stream.VideoStream) -> tuple[np.ndarray, float]:

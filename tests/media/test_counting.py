@@ -20,7 +20,10 @@ class Stand:
 def ascending(stamps, packets=(), container="mpegts", rate=25):
     longest = 10_000 if container == "mpegts" else None
     container = Stand(format=Stand(name=container))
-    stream = Stand(time_base=Fraction(1, 1000), average_rate=Fraction(rate))
+    context = Stand(codec_tag="\0\0\0\0")
+    stream = Stand(
+        time_base=Fraction(1, 1000), average_rate=Fraction(rate), guessed_rate=Fraction(10), codec_context=context
+    )
     return _ascending(stamps, packets, container, stream, longest)
 
 
@@ -36,7 +39,8 @@ def test_time_goes_on_where_a_clock_jumps():
 def test_time_stamps_that_say_nothing_give_way_to_those_of_packets_or_to_the_rate():
     assert ascending([20, 60, 80, 40], [0, 20, 40, 60], "avi") == [0, 20, 40, 60]
     assert ascending([20, 60, 80, 40], [0, 20, 40, 60]) == [0, 40, 80, 120]
-    assert ascending([None] * 3) == [0, 40, 80]
+    assert ascending([None] * 3) == [0, 100, 200]
+    assert ascending([None, 7, None]) == [0, 40, 80]
     assert ascending([7]) == [7]
 
 
@@ -141,3 +145,10 @@ def test_raw_streams_are_videos(tmp_path, film, moving, decoded, codec, containe
     with VideoSource(io.BytesIO(path.read_bytes())) as source:
         assert source.num_frames == len(truth) == 40
         assert np.array_equal(source.read([39, 3, 20]), truth[[39, 3, 20]])
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "m4v")])
+def test_raw_streams_last_as_long_as_their_headers_say(tmp_path, film, moving, codec, container):
+    path = film(tmp_path / "a.bin", moving(20, 96, 128), codec=codec, container=container, b_frames=2, fps=50)
+    with VideoSource(str(path)) as source:
+        assert source.times == pytest.approx(np.arange(20) / 50) and source.duration_sec == pytest.approx(0.4)

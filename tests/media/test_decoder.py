@@ -122,3 +122,14 @@ def test_frames_whose_size_changes_on_the_way_get_the_size_of_the_video(tmp_path
             except MediaError:
                 refused += 1
         assert refused <= 12  # at most the group at the seam
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi", "a.ts"])
+def test_interlaced_mpeg4_with_b_frames_is_the_same_after_a_seek(tmp_path, film, moving, name):
+    options = {"flags": "+ilme+ildct"}
+    path = film(tmp_path / name, moving(60, 96, 128), codec="mpeg4", b_frames=2, options=options)
+    with VideoSource(str(path)) as source:
+        truth = source.read(range(60))
+    for index in (12, 13, 14, 29, 37, 58):
+        with VideoSource(str(path)) as source:
+            assert np.array_equal(source.read([index])[0], truth[index])

@@ -1,4 +1,5 @@
 import io
+import struct
 from fractions import Fraction
 
 import av
@@ -85,3 +86,26 @@ def test_time_stamps_that_span_decades_are_damage_and_so_is_such_a_last_frame(tm
     assert times_of([0], 2**62, Stream())[1] == pytest.approx(1e9)
     with pytest.raises(MediaError, match="damaged"):
         times_of([-(2**63), 2**63 - 1], 40, Stream())
+
+
+def avi_in_matroska(source, target):
+    """Packets of an AVI in Matroska under the name that AVI gives to the codec, as converters put them there."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        extradata = old.streams.video[0].codec_context.extradata
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    header = struct.pack("<IiiHH4sIiiII", 40, 128, 96, 1, 24, b"XVID", 128 * 96 * 3, 0, 0, 0, 0)
+    data = target.read_bytes().replace(b"V_MPEG4/ISO/ASP", b"V_MS/VFW/FOURCC")
+    target.write_bytes(data.replace(extradata, (header + extradata)[: len(extradata)], 1))
+    return target
+
+
+def test_matroska_with_codecs_named_as_in_avi_shows_b_frames_in_their_order(tmp_path, film, moving, decoded):
+    avi = film(tmp_path / "a.avi", moving(30, 96, 128), codec="mpeg4", b_frames=2)
+    with VideoSource(str(avi_in_matroska(avi, tmp_path / "a.mkv"))) as source:
+        assert source.num_frames == 30
+        assert np.allclose(np.diff(source.times), 0.04)
+        assert np.array_equal(source.read(range(30)), decoded(avi))
