@@ -31,6 +31,7 @@ class Header(NamedTuple):
         complete: up to here everything is whole; what is behind it is the end mark or broken data.
         num_channels: of a JPEG; 4 is CMYK.
         progressive: of a JPEG.
+        arithmetic: of a JPEG; its decoder warns of nothing that is missing.
     """
 
     height: int
@@ -40,6 +41,7 @@ class Header(NamedTuple):
     complete: int = 0
     num_channels: int = 3
     progressive: bool = False
+    arithmetic: bool = False
 
 
 def read_header(data: bytes, kind: str) -> Header:
@@ -87,7 +89,9 @@ def _read_jpeg(data: bytes) -> Header:
         if marker in _JPEG_SIZES and not header.height:
             _, height, width, num_channels = struct.unpack_from(">BHHB", data, position + 4)
             progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
-            header = header._replace(height=height, width=width, num_channels=num_channels, progressive=progressive)
+            header = header._replace(
+                height=height, width=width, num_channels=num_channels, progressive=progressive, arithmetic=marker > 0xC8
+            )
         elif marker == 0xE1 and data.startswith(b"Exif\0\0", position + 4):
             header = header._replace(orientation=exif_orientation(data[position + 10 : position + 2 + length]))
         position += 2 + max(length, 2)

@@ -17,6 +17,7 @@ from omnicli.media.pillow_image import PILLOW_KINDS, check_size, read_with_pillo
 from omnicli.media.pixels import to_rgb
 from omnicli.media.png import decode_png
 from omnicli.media.resizing import orient
+from omnicli.media.zero_tail import check_tail
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 
 MAX_PIXELS = 178_956_970  # half a gigabyte of RGB; Pillow's limit too
@@ -107,6 +108,7 @@ def _scale_of(header: Header, short_side: int | None) -> int:
 def _decode_webp(data: bytes, header: Header, max_pixels: int) -> np.ndarray:
     if header.end is None:
         raise MediaError("truncated WebP")
+    check_tail(data[: header.end], "WebP")
     if data[12:16] == b"VP8X" and data[20] & _ANIMATION:  # not every OpenCV reads it
         return read_with_pillow(data[: header.end], "WebP", max_pixels=max_pixels)
     image = imdecode(data[: header.end], cv2.IMREAD_UNCHANGED)

@@ -21,10 +21,12 @@ from omnicli.media.heif_boxes import clean_aperture
 from omnicli.media.jxl_header import jxl_size
 from omnicli.media.pixels import on_white
 from omnicli.media.resizing import orient
+from omnicli.media.zero_tail import check_tail
 
 PILLOW_KINDS = frozenset(("GIF", "BMP", "TIFF", "AVIF", "HEIC", "JPEG XL"))
 
 _PLANAR, _PHOTOMETRIC, _SAMPLE_FORMAT, _BITS, _TILE_WIDTH, _TILE_LENGTH = 284, 262, 339, 258, 322, 323
+_LAYOUTS = ("unknown pixel mode", "unknown data organization", "Unsupported BMP bitfields layout")
 _UNSUPPORTED = {"F": "floating-point numbers", "I": "32-bit or signed numbers", "LAB": "Lab colours"}
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # many images are decoded at once
@@ -54,6 +56,7 @@ def read_with_pillow(data: bytes, kind: str, *, max_pixels: int) -> np.ndarray:
         check_size(image.height, image.width, max_pixels)
         if kind == "TIFF":
             _check_tiff(image.tag_v2, max_pixels)
+        check_tail(data, kind, image.tag_v2 if kind == "TIFF" else None)
         frame = image.tile[0].extents if kind == "GIF" else None
         image.load()
         pixels = _to_rgb(image, kind)
@@ -96,7 +99,11 @@ def _as_media_errors(kind: str) -> Iterator[None]:
         except Exception as error:
             if "truncated" in str(error) or isinstance(error, EOFError):
                 raise MediaError(f"truncated {kind}") from None
-            layout = str(error) in ("unknown pixel mode", "unknown data organization")
+            layout = str(error) in (
+                "unknown pixel mode",
+                "unknown data organization",
+                "Unsupported BMP bitfields layout",
+            )
             raise MediaError(f"{kind} of unsupported layout" if layout else f"{kind} does not decode") from None
 
 
@@ -182,7 +189,7 @@ def _to_rgb(image: Any, kind: str) -> np.ndarray:
         return cv2.cvtColor(grey if image.tag_v2.get(_PHOTOMETRIC, 0) else 255 - grey, cv2.COLOR_GRAY2RGB)
     if image.mode == "La":
         return on_white(np.asarray(image.convert("LA").convert("RGBA")))
-    # The fourth byte of a BMP pixel is rarely transparency, and then mostly 0: the image would vanish.
-    if image.has_transparency_data and kind != "BMP":
+    # The fourth byte of a BMP pixel is 0 where its writer meant no transparency: the image would vanish.
+    if image.has_transparency_data and (kind != "BMP" or image.getchannel("A").getextrema()[1]):
         return on_white(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB"))

@@ -1,3 +1,4 @@
+import base64
 import io
 import re
 
@@ -119,6 +120,33 @@ def test_sampling_factors_that_are_rare_are_read_too_unless_the_file_is_cut():
     assert decode(rare(32), 2).shape == (32, 32, 3)
     with pytest.raises(MediaError, match="truncated JPEG"):
         decode(rare(16))
+
+
+@pytest.mark.parametrize("num_units", [8, 16, 24])
+def test_many_zeros_do_not_take_the_place_of_blocks_of_rare_sampling_factors(num_units):
+    with pytest.raises(MediaError, match="truncated JPEG"):
+        decode(rare(num_units)[:-2] + bytes(200) + b"\xff\xd9")
+    assert (decode(rare(32)[:-2] + bytes(200) + b"\xff\xd9") == 128).all()
+
+
+ARITHMETIC = base64.b85decode(  # grey, 40 x 40, of cjpeg -arithmetic
+    "|JeWF01!$>Nk#wx0RR9200961|JwjV02B@n5)Ta&5)cv>6%-"
+    "gAG9exu93DL^E+jHZKuk+VKt@GST61DhRc%&9Mr4R(ZFhTtf`Lw8jhBplmUDiAeE-"
+    "P+3kU!x04M<g5di<p00saM5C#9*00;pA002J#{{TKk0`z@KpH}=TUtoecx3~<t8dqZOlvBt@^-Cy|V55g}&7+K_!2(;vX$gR}KhmDu-"
+    "iC3h()*;#uF`mT#PyBSM8xqbUw32Mih!H)Y)N@~tU&}_=G=!9oL(Fj+Aa+%*s3mOeDKVcwvza2YnMEq49oI>_+^m)*#"
+)
+
+
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.8, 0.9])
+def test_arithmetic_codes_are_read_whole_and_refused_when_they_may_be_cut(share):
+    assert decode(ARITHMETIC).shape == (40, 40, 3)
+    assert round(float(decode(ARITHMETIC).mean())) == 48
+    part = ARITHMETIC[: int(share * len(ARITHMETIC))]
+    with pytest.raises(MediaError, match=r"^truncated JPEG$"):
+        decode(part)
+    for tail in (b"", bytes(300)):
+        with pytest.raises(MediaError, match="arithmetic codes that may be cut"):
+            decode(part + tail + b"\xff\xd9")
 
 
 def test_cmyk_is_what_pillow_makes_of_it():

@@ -158,11 +158,24 @@ def test_every_kind_of_bmp_gives_its_colours(mode):
     assert np.array_equal(read_image(encode(made, "BMP")), np.asarray(made.convert("RGB")))
 
 
-def test_a_bmp_whose_fourth_byte_is_zero_does_not_vanish():
-    pixels = np.concatenate([RGB[::-1, :, ::-1], np.zeros((40, 60, 1), np.uint8)], axis=2).tobytes()
-    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    second = struct.pack("<IiiHHIIiiII4I", 108, 60, 40, 1, 32, 3, len(pixels), 0, 0, 0, 0, *masks).ljust(108, b"\0")
-    assert np.array_equal(read_image(b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + second + pixels), RGB)
+def bmp_with_masks(pixels, masks, bits):
+    """A bottom-up BMP of version 4: pixels as bytes, 60 x 40."""
+    second = struct.pack("<IiiHHIIiiII4I", 108, 60, 40, 1, bits, 3, len(pixels), 0, 0, 0, 0, *masks).ljust(108, b"\0")
+    return b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + second + pixels
+
+
+@pytest.mark.parametrize(("alpha", "shown"), [(0, RGB), (255, RGB), (RGBA[..., 3:], None)])
+def test_the_alpha_that_a_bmp_names_is_laid_on_white_unless_all_of_it_is_zero(alpha, shown):
+    colours = RGB if shown is not None else RGBA[..., :3]
+    alpha = np.broadcast_to(np.asarray(alpha, np.uint8), (40, 60, 1))
+    pixels = np.concatenate([colours[..., ::-1], alpha], axis=2)[::-1].tobytes()
+    image = read_image(bmp_with_masks(pixels, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), 32))
+    assert np.abs(image.astype(int) - (WHITE if shown is None else shown)).max() <= 1
+
+
+def test_a_bmp_of_strange_masks_is_refused_by_name():
+    with pytest.raises(MediaError, match="BMP of unsupported layout"):
+        read_image(bmp_with_masks(bytes(60 * 40 * 2), (0xF00, 0xF0, 0xF, 0), 16))
 
 
 def test_a_bmp_that_is_cut_is_truncated():
