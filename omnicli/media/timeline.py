@@ -5,6 +5,7 @@ is enough, and a decoded frame is recognised by its time stamp. The others are d
 frame is recognised by counting (``counting.py``).
 """
 
+import itertools
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,12 +16,13 @@ import av
 import numpy as np
 
 from omnicli.errors import MediaError
-from omnicli.media.packets import Packet, read_packets
+from omnicli.media.packets import Packet, decode, read_packets
 
 # Containers whose packets are whole frames with honest time stamps, if they have any
 _REGULAR_FORMATS = frozenset(("mov", "mp4", "matroska", "webm", "flv", "avi"))
 _CODECS_WITH_ODD_PACKETS = frozenset(("theora", "rv10", "rv20", "rv30", "rv40"))
 MAX_REORDER = 16  # H.264 and HEVC allow no more
+PROBED_PACKETS = MAX_REORDER + 8  # Ours: decoded to see if time stamps are those of decoding
 MAX_SPAN_SEC = 1e9  # Ours: no video lasts for 30 years
 
 
@@ -114,10 +116,12 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     shown: list[tuple[int, int, int]] = []  # time stamp, ordinal, duration
     starts: list[Keyframe] = []
     first_stamp = 0
+    is_reordered = not context.has_b_frames
     for ordinal, packet in enumerate(read_packets(container, stream)):
         stamp = packet.pts
         if stamp is None or (not keeps_order and stamp != packet.dts):  # what FFmpeg guesses is often wrong
             return None
+        is_reordered = is_reordered or stamp != packet.dts
         if packet.is_keyframe or is_intra:
             first_stamp = first_stamp if starts else stamp
             starts.append(Keyframe(ordinal, 0, stamp, packet.dts, packet.pos))
@@ -131,9 +135,24 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     stamps = [stamp for stamp, _, _ in shown]
     if any(stamp == following for stamp, following in pairwise(stamps)):
         return None
+    if not is_reordered and not _come_out_in_order(container, stream, stamps):
+        return None
     keyframes = [start._replace(frame=bisect_left(stamps, start.pts or 0)) for start in starts]
     times, duration_sec = times_of(stamps, shown[-1][2] if shown else 0, stream)
     return Timeline(times, duration_sec, stamps, [ordinal for _, ordinal, _ in shown], keyframes)
+
+
+def _come_out_in_order(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, stamps: list[int]
+) -> bool:
+    """False if frames, of a codec with B-frames, only say when they are decoded: seen from the first that come out."""
+    try:
+        container.seek(stamps[0] if stamps else 0, stream=stream)
+    except (av.error.FFmpegError, OSError):
+        return True
+    packets = itertools.islice(read_packets(container, stream), PROBED_PACKETS)
+    out = [frame.pts for packet in packets for frame in decode(stream, packet) or () if frame.pts is not None]
+    return all(stamp < following for stamp, following in pairwise(out))
 
 
 def stores_order(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:

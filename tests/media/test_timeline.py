@@ -109,3 +109,15 @@ def test_matroska_with_codecs_named_as_in_avi_shows_b_frames_in_their_order(tmp_
         assert source.num_frames == 30
         assert np.allclose(np.diff(source.times), 0.04)
         assert np.array_equal(source.read(range(30)), decoded(avi))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_b_frames_that_only_say_when_they_are_decoded_are_shown_in_their_order(tmp_path, film, moving, codec):
+    path = film(tmp_path / "a.mp4", moving(40, 96, 128), codec=codec, b_frames=2, options={})
+    path.write_bytes(path.read_bytes().replace(b"ctts", b"free").replace(b"edts", b"free"))
+    with VideoSource(str(path)) as source, av.open(str(path)) as file:
+        truth = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+        assert source.num_frames == len(truth) == 40
+        assert np.allclose(np.diff(source.times), 0.04)
+        assert np.array_equal(source.read(range(40)), np.stack(truth))
+        assert np.array_equal(source.read([31])[0], truth[31])
