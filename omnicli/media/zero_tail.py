@@ -101,8 +101,12 @@ def _stops_in_a_row(part: bytes, row_bytes: int, stride: int) -> bool:
         return False
     length = len(part.rstrip(b"\0"))
     row, column = divmod(length, stride)
-    if not row or len(part) - length < stride or not _MIN_BESIDE <= column <= row_bytes - _MIN_BESIDE:
+    if not row or len(part) - length < stride or not 1 <= column <= row_bytes - _MIN_BESIDE:
         return False
     before = np.frombuffer(part[length - row_bytes : length], np.uint8)
     beside = np.frombuffer(part[(row - 1) * stride + column : (row - 1) * stride + row_bytes], np.uint8)
-    return bool((before != 0).mean() >= _USUAL_SHARE and (beside != 0).mean() >= _USUAL_SHARE)
+    if min((before != 0).mean(), (beside != 0).mean()) < _USUAL_SHARE:
+        return False
+    # A smooth edge, nearly level, fades; a cut does not.
+    below = np.frombuffer(part[length - stride - _MIN_BESIDE : length - stride], np.uint8)
+    return bool(before[-_MIN_BESIDE:].mean() >= 0.2 * below.mean())

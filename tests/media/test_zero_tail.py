@@ -65,6 +65,21 @@ def test_one_flat_colour_ends_in_no_more_zeros_than_are_allowed(kind, options):
     assert (read_image(encode(image, kind, **options)) >= 253).all()
 
 
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_a_smooth_edge_that_is_nearly_level_is_no_cut(kind):
+    for tenths in range(1, 30):
+        turn = cv2.getRotationMatrix2D((60, 45), tenths / 10, 0.6)
+        image = cv2.warpAffine(np.maximum(RGB, 1), turn, (120, 90))
+        assert np.array_equal(read_image(encode(image, kind)), image)
+
+
+def test_the_orientation_of_a_webp_must_have_arrived():
+    data = FILES["webp with exif"]
+    place = data.rindex(b"EXIF")
+    with pytest.raises(MediaError, match="truncated WebP"):
+        read_image(data[:place].ljust(len(data), b"\0"))
+
+
 def test_zeros_behind_the_image_do_not_matter():
     for name in ("webp", "avif", "bmp"):
         assert np.array_equal(read_image(FILES[name] + bytes(4096)), read_image(FILES[name]))
