@@ -93,11 +93,11 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return _sniff_brand(head)
     if head[4:8] in _QUICKTIME_ATOMS:
         return "video", "MOV"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "image", "BMP"
     codec = "MPEG-TS" if _is_transport_stream(head) else _raw_codec(head)
     if codec is not None:
         return "video", codec
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "image", "BMP"
     return None, _describe_rest(head)
 
 

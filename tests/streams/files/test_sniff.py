@@ -93,3 +93,7 @@ def test_text_cut_inside_its_last_character_is_text(text, cut):
 def test_a_pointer_of_git_lfs_is_named():
     head = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     assert sniff(head) == (None, "a Git LFS pointer: fetch the file with git lfs pull")
+
+
+def test_a_bmp_of_the_colour_that_is_also_the_sync_byte_is_no_transport_stream():
+    assert sniff(b"BM" + bytes(12) + b"\x28" + bytes(39) + b"G" * 4000) == ("image", "BMP")
