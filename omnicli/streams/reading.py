@@ -27,6 +27,7 @@ DEATHS_TO_REJECT = 2  # by a fatal signal of the process itself, such as SIGSEGV
 KILLS_TO_REJECT = 4
 DIED = "the process died each time that it was read"
 MAX_MESSAGE = 200
+NO_POSITION = -1  # of what is no record yet
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from omnicli.errors import InputError, MediaError
+from omnicli.errors import InputError, MediaError, RecordError
 from omnicli.streams.files.media_files import open_regular, read_bytes, reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, LFS_POINTER, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files.tar import split_member
@@ -19,6 +19,7 @@ from omnicli.streams.read.file_records import escaped_name, file_fields, unreada
 from omnicli.streams.read.folder import FoundFile, walk_files
 from omnicli.streams.read.line_reader import Lines, do_nothing, read_lines
 from omnicli.streams.read.webdataset import read_tar
+from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record, normalise_id, parse_record
 
 STDIN = 0
@@ -110,7 +111,8 @@ class Reader:
 
     def _member(self, name: str) -> Record:
         try:
-            kind, description = sniff(read_bytes(name)[:HEAD_BYTES])
+            with reading(Record({"path": name}), NO_POSITION):
+                kind, description = sniff(read_bytes(name)[:HEAD_BYTES])
         except MediaError as error:
             return self._media(os.fsencode(name), None, str(error))
         return self._media(os.fsencode(name), kind, f"not media ({description})")
@@ -245,7 +247,11 @@ def identify(path: bytes) -> tuple[str | None, str, bytes]:
         return None, reason_of(error), b""
     finally:
         os.close(handle)
-    kind, description = sniff(head)
+    try:
+        with reading(Record({"path": os.fsdecode(path)}), NO_POSITION):
+            kind, description = sniff(head)
+    except RecordError as error:
+        return None, str(error), b""
     if kind is not None:
         return kind, "", head
     return None, description if not head else f"not media ({description})", head

@@ -13,9 +13,12 @@ import pytest
 import zstandard
 
 from omnicli.errors import InputError
+from omnicli.streams.files.sniff import sniff
+from omnicli.streams.read import dispatch
 from omnicli.streams.read.dispatch import Reader
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import do_nothing
+from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -57,6 +60,24 @@ def write_shard(folder: str) -> None:
     record.arrays = {"features": np.zeros((1, 2)), "times": np.zeros(1)}
     writer.add(record)
     writer.close()
+
+
+def test_a_file_whose_first_bytes_raise_is_a_reject_and_the_walk_goes_on(tmp_path, monkeypatch):
+    def raise_or_sniff(head):
+        if head.startswith(b"poison"):
+            raise IndexError("list index out of range")
+        return sniff(head)
+
+    monkeypatch.setattr(dispatch, "sniff", raise_or_sniff)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path.parent))  # of the log
+    for name, content in (("a.txt", b"text"), ("b.jpg", b"poison"), ("c.txt", b"text")):
+        (tmp_path / name).write_bytes(content)
+    dropped = []
+    assert list(read_records([str(tmp_path)], on_drop=lambda record, reason: dropped.append(reason))) == []
+    assert dropped == [
+        "unreadable: not media (text)", "internal error: IndexError: list index out of range",
+        "unreadable: not media (text)",
+    ]  # fmt: skip
 
 
 def test_media_is_told_by_content_and_never_by_its_name():
