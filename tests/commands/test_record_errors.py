@@ -81,3 +81,26 @@ def test_a_record_that_raises_leaves_training_and_testing(web, teacher, name):
     assert result.exit_code == 0, result.stderr
     (gone,) = (web / "gone.jsonl").read_text().splitlines()
     assert json.loads(gone)["reason"] == "internal error: IndexError: list index out of range"
+
+
+@pytest.mark.parametrize(
+    ("name", "matcher"),
+    [
+        ("dedup", "omnicli.stages.dedup.stage._best_match"),
+        ("census", "omnicli.stages.dedup.census_stage.CensusTargets.find"),
+    ],
+)
+def test_a_record_whose_matching_raises_is_a_counted_reject(web, teacher, world, monkeypatch, name, matcher):
+    calls = []
+
+    def raise_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise IndexError("list index out of range")
+
+    monkeypatch.setattr(matcher, raise_once)
+    named = {"TEACHER": teacher, "TARGET": world / "target" / "val"}
+    command = [named.get(word, word) for word in COMMANDS[name]]
+    result = omni(*command, VIDEOS_IN + "/a.mp4", VIDEOS_IN + "/b.mp4", "--rejects", "gone.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert "2 in = 1 kept + 1 rejected (internal error 1) + 0 unreadable" in result.stderr

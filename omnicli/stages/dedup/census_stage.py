@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnicli.cpus import available_cores
-from omnicli.errors import InputError
+from omnicli.errors import InputError, RecordError
 from omnicli.media.record_map import map_records
 from omnicli.media.source import open_media
-from omnicli.reasons import DUPLICATE
+from omnicli.reasons import DUPLICATE, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
@@ -156,8 +157,13 @@ def dedup_census_records(
         Records without match, in order.
     """
     for record, census in _censuses(records, root=root, workers=workers, on_drop=on_drop):
+        try:
+            with reading(record):
+                match = targets.find(census) if census is not None else None
+        except RecordError as error:
+            on_drop(record, unreadable(error))
+            continue
         _count(census, counts)
-        match = targets.find(census) if census is not None else None
         if match is not None:
             on_drop(record.derive(match=match), DUPLICATE)
             continue

@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from omnicli.errors import RecordError
 from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.record_map import Dropped, keep_drops
-from omnicli.reasons import DUPLICATE, REPEAT
+from omnicli.reasons import DUPLICATE, REPEAT, unreadable
 from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.search import may_reach
 from omnicli.stages.dedup.target import Target
 from omnicli.stages.dedup.whitening import cosines
+from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import as_media
 
@@ -82,8 +84,13 @@ def dedup_records(
                 continue
             part = slice(start, start + len(frames.features))
             start = part.stop
-            made = _outgoing(frames, rule)
-            match = _best_match(target.database, frames, similarities[part], rows[part])
+            try:
+                with reading(frames.record):
+                    made = _outgoing(frames, rule)
+                    match = _best_match(target.database, frames, similarities[part], rows[part])
+            except RecordError as error:
+                on_drop(frames.record, unreadable(error))
+                continue
             if rule.score_only:
                 yield made.derive(**({"similarity": match["cosine"], "nearest": match} if match else {}))
             # "Similarity above it indicates suspicious duplicates."
