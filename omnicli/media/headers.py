@@ -6,6 +6,7 @@ cut short differs from a whole one in its structure, because some decoders pad w
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from omnicli.errors import MediaError
@@ -134,13 +135,17 @@ def _read_webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
+    exif = next((content for name, content in webp_chunks(data) if name == b"EXIF"), None)
+    return 1 if exif is None else exif_orientation(exif.removeprefix(b"Exif\0\0"))
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the chunks of a WebP, in order; the last may be cut."""
     position = 12
     while position + 8 <= len(data):
         name, length = struct.unpack_from("<4sI", data, position)
-        if name == b"EXIF":
-            return exif_orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
+        yield name, data[position + 8 : position + 8 + length]
         position += 8 + length + length % 2
-    return 1
 
 
 def exif_orientation(block: bytes) -> int:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from omnicli.errors import MediaError
+from omnicli.media.headers import webp_chunks
 from omnicli.media.heif_boxes import boxes
 
 _MIN_ZEROS = 64
 _VP8_SHARE = 0.1
-_USUAL_SHARE = 0.6  # of the bytes beside the place where the zeros begin: not zero
+_USUAL_SHARE = 0.6  # of the bytes beside the first zero: not zero
 _MIN_BESIDE = 6
 _WIDTH, _BITS, _COMPRESSION, _SAMPLES, _PLANAR, _PALETTE = 256, 258, 259, 277, 284, 320
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
@@ -27,7 +28,7 @@ def check_tail(data: bytes, kind: str, tags: Mapping[int, Any] | None = None) ->
 
     Args:
         data: the file.
-        kind: as ``streams.files.sniff.sniff`` calls it; WebP, AVIF, HEIC, BMP and TIFF are looked at.
+        kind: as ``streams.files.sniff.sniff`` calls it; WebP, AVIF, HEIC, BMP and TIFF are checked.
         tags: of a TIFF, its first directory.
 
     Raises:
@@ -53,23 +54,19 @@ def _ends_in_zeros(part: bytes, share: float = 0.0) -> bool:
 
 
 def _is_webp_missing(data: bytes) -> bool:
-    position = 12
     is_extended = data[12:16] == b"VP8X"
-    while position + 8 <= len(data):
-        name, length = struct.unpack_from("<4sI", data, position)
+    for name, part in webp_chunks(data):
         if name == b"\0\0\0\0":
             return is_extended  # the chunk of the alpha, the pixels or the orientation
-        part = data[position + 8 : position + 8 + length]
         if name in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") and _ends_in_zeros(part, _VP8_SHARE):
             return True
-        position += 8 + length + length % 2
     return False
 
 
 def _is_bmp_missing(data: bytes) -> bool:
     (start, header_bytes) = struct.unpack_from("<II", data, 10)
     if header_bytes == 12:
-        (width, bits), compression = (struct.unpack_from("<H", data, place)[0] for place in (18, 24)), 0
+        (width, bits), compression = (struct.unpack_from("<H", data, position)[0] for position in (18, 24)), 0
     else:
         (width, bits, compression) = (*struct.unpack_from("<i", data, 18), *struct.unpack_from("<HI", data, 28))
     if compression in (1, 2):  # runs
@@ -81,8 +78,8 @@ def _is_tiff_missing(data: bytes, tags: Mapping[int, Any]) -> bool:
     palette = tags.get(_PALETTE, ())  # all red, all green, all blue
     if data.endswith(bytes(_MIN_ZEROS)) and palette and not any(palette[-len(palette) // 3 :]):
         return True
-    places = (_STRIPS, _STRIP_BYTES) if _STRIPS in tags else (_TILES, _TILE_BYTES)
-    starts, lengths = (tags.get(place, ()) for place in places)
+    kinds = (_STRIPS, _STRIP_BYTES) if _STRIPS in tags else (_TILES, _TILE_BYTES)
+    starts, lengths = (tags.get(kind, ()) for kind in kinds)
     if not starts or not lengths or len(starts) != len(lengths):
         return False
     if tags.get(_COMPRESSION, 1) != 1:
