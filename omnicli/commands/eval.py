@@ -84,9 +84,7 @@ def command(
     console = logging.console("eval")
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stopping_stage(resumable=False))
-        accountant = stack.enter_context(ReadAccountant(
-            console, streams, options=options
-        ))  # fmt: skip
+        accountant = stack.enter_context(ReadAccountant(console, streams, options=options))
         output = EvalOutput(streams.output, stack)
         from omnicli.stages.eval.fusion import fuse_scores, read_score_records
         from omnicli.stages.eval.stage import evaluate

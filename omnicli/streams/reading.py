@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from omnicli.errors import InputError, OmniError, RecordError, is_out_of_memory
 from omnicli.process import crash_log
-from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, detail_of
+from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, count_reject, detail_of
 from omnicli.streams.record import Record
 
 NUM_SLOTS = 512  # threads that read at once
@@ -53,6 +53,17 @@ def reading(record: Record, position: int | None = None) -> Iterator[None]:
             message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_MESSAGE].rstrip(": ")
             crash_log.add(error, str(record.get("path") or record.get("id")))
             raise RecordError(f"{INTERNAL_ERROR}: {message}") from error
+
+
+def note_reject(record: Record, reason: str, *, counters: Counter[str], examples: dict[str, str], strict: bool) -> None:
+    """Count a rejected record; the first unreadable one of each kind becomes the example of it.
+
+    Raises:
+        InputError: as ``stop_if_strict``.
+    """
+    stop_if_strict(record, reason, strict=strict)
+    if kind := count_reject(counters, reason):
+        examples.setdefault(kind, str(record.get("id") or record.where))
 
 
 def stop_if_strict(record: Record, reason: str, *, strict: bool) -> None:

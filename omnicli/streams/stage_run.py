@@ -12,8 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
-from omnicli.reasons import INTERNAL_ERROR, category_of, count_reject, unreadable
-from omnicli.streams.reading import DIED, InFlight, stop_if_strict
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, unreadable
+from omnicli.streams.reading import DIED, InFlight, note_reject
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -188,10 +188,8 @@ class StageRun:
         self.counters["in"] += 1
 
     def _write_reject(self, record: Record, reason: str) -> None:
-        stop_if_strict(record, reason, strict=self._strict)
-        if kind := count_reject(self.counters, reason):
-            self.examples.setdefault(kind, str(record.get("id") or record.where))
-        elif category_of(reason) != INTERNAL_ERROR:
+        note_reject(record, reason, counters=self.counters, examples=self.examples, strict=self._strict)
+        if category_of(reason) not in (UNREADABLE, INTERNAL_ERROR):
             self._observe(record, self.counters)
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))

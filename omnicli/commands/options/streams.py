@@ -75,8 +75,7 @@ MaxBad = Annotated[
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Stop at the first internal error or damaged tar, instead of rejecting what it "
-                 "concerns.",
-                 rich_help_panel=INPUT_OUTPUT), RARE,
+                 "concerns.", rich_help_panel=INPUT_OUTPUT), RARE,
 ]  # fmt: skip
 Resume = Annotated[
     bool,

@@ -14,8 +14,8 @@ from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import TooManyBad
 from omnicli.process import crash_log
-from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, count_reject, counter_of, num_failed, unreadable_by_kind
-from omnicli.streams.reading import stop_if_strict
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, unreadable_by_kind
+from omnicli.streams.reading import note_reject
 from omnicli.streams.record import Record
 
 SCARCE = 5  # Ours: a class with fewer kept records is named
@@ -91,9 +91,8 @@ class RecordAccountant:
         scarce = [name for name in classes if kept[name] < SCARCE]
         if not scarce:
             return []
-        shown = ", ".join(f"{name} {kept[name]}" for name in scarce[:NUM_CLASSES]) + ", ..." * (
-            len(scarce) > NUM_CLASSES
-        )
+        shown = ", ".join(f"{name} {kept[name]}" for name in scarce[:NUM_CLASSES])
+        shown += ", ..." if len(scarce) > NUM_CLASSES else ""
         none = sum(kept[name] == 0 for name in scarce)
         return [
             f"{len(scarce):,} of {len(classes):,} classes have fewer than {SCARCE} kept records, {none:,} none: {shown}"
@@ -191,9 +190,7 @@ class ReadAccountant(RecordAccountant):
         """Count and write a rejected record."""
         from omnicli.streams.record import format_record
 
-        stop_if_strict(record, reason, strict=self._streams.strict)
-        if kind := count_reject(self.counters, reason):
-            self.examples.setdefault(kind, str(record.get("id") or record.where))
+        note_reject(record, reason, counters=self.counters, examples=self.examples, strict=self._streams.strict)
         self.console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
