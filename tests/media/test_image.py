@@ -1,8 +1,6 @@
 import io
 import resource
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from read_images import read_in_a_process
 
 from omnicli.errors import MediaError
 from omnicli.media.image import encode_jpeg, image_size, read_image
@@ -262,19 +261,7 @@ def test_codecs_print_nothing_for_broken_images(tmp_path):
     tiff = WHOLE["tiff"][: len(WHOLE["tiff"]) // 2]
     for number, data in enumerate((jpeg, png, flipped, tiff, WHOLE["webp"][:-30] + bytes(30), WHOLE["gif"][:300])):
         (tmp_path / f"{number}.bin").write_bytes(bytes(data))
-    script = """
-import sys
-from pathlib import Path
-from omnicli.errors import MediaError
-from omnicli.media.image import read_image
-for path in sorted(Path(sys.argv[1]).iterdir()):
-    try:
-        read_image(path.read_bytes())
-    except MediaError as error:
-        print(error)
-print("still here", file=sys.stderr)
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = read_in_a_process(tmp_path, then='print("still here", file=sys.stderr)')
     assert done.stderr == "still here\n"
     assert "PNG does not decode" in done.stdout
 

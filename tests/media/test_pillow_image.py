@@ -1,6 +1,5 @@
 import io
 import struct
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from read_images import read_in_a_process
 
 from omnicli.errors import MediaError
 from omnicli.media.image import image_size, read_image
@@ -333,18 +333,7 @@ def test_nothing_is_printed_for_broken_files_or_large_ones(tmp_path):
     broken.append(encode(RGB, "TIFF", compression="tiff_lzw")[:60] + b"\x55" * 500)
     for number, data in enumerate(broken):
         (tmp_path / f"{number}.bin").write_bytes(data)
-    script = """
-import sys
-from pathlib import Path
-from omnicli.errors import MediaError
-from omnicli.media.image import read_image
-for path in sorted(Path(sys.argv[1]).iterdir()):
-    try:
-        read_image(path.read_bytes())
-    except MediaError as error:
-        print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = read_in_a_process(tmp_path)
     assert done.returncode == 0 and done.stderr == "" and done.stdout.count("\n") == len(broken)
 
 
