@@ -144,7 +144,7 @@ def print_error(text: str) -> None:
 
 
 def show_warning(message: object, *where: object, **more: object) -> None:
-    """A warning of Python's as one line on stderr, without the place in a library."""
+    """A warning of Python's as one line on stderr, without file and line of a library."""
     print_error(f"omni: warning: {message}")
 
 

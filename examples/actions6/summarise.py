@@ -28,7 +28,7 @@ HEADING = """# Results on six actions
 
 """
 
-# study → (title, place in the OmniSource paper, the setting that others are compared with, settings in order)
+# study → (title, section of the OmniSource paper, the setting that others are compared with, settings in order)
 STUDIES = {
     "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
     "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
@@ -72,7 +72,7 @@ class Claim(NamedTuple):
     """A claim of the OmniSource paper and the comparison that tests it.
 
     Attributes:
-        says: the claim and its place in the paper.
+        says: the claim and its section in the paper.
         study: the study that tests it.
         setting: the setting that is claimed to be better.
         other: the setting that it is compared with.

@@ -99,7 +99,7 @@ class FrameDecoder:
         return at is None or index < self._next_frame or start.packet - at >= SEEK_PACKETS
 
     def _decode_to(self, index: int, following: int | None) -> av.video.frame.VideoFrame | None:
-        """Feeds the decoder until a frame has come out, and those it leans on; None if it does not come."""
+        """Decode until a frame has come out, and those it depends on; None if it does not come."""
         self._next_frame = index + 1
         last_packet = self._last_packet(index, following)
         last_frame = self.timeline.settled_with(index)
@@ -129,7 +129,7 @@ class FrameDecoder:
         return None
 
     def _feed(self, last_packet: int | None) -> bool:
-        """Feeds one packet, or drains the decoder; False if it is drained already."""
+        """Send one packet, or drain the decoder; False if it is drained already."""
         if self._next_packet is None:
             return False
         is_enough = last_packet is not None and self._next_packet > last_packet

@@ -1,7 +1,7 @@
 """Decode JPEG strictly: what libjpeg only warns about is damage, except where every pixel is right nevertheless.
 
-Ours. A flipped bit makes the decoder lose its place: all that follows is shifted, and in the end blocks are missing or
-bytes are left over. libjpeg fills or skips them with a warning, and a model would learn the result.
+Ours. A flipped bit makes the decoder lose its position: all that follows is shifted, and in the end blocks are missing
+or bytes are left over. libjpeg fills or skips them with a warning, and a model would learn the result.
 """
 
 import re

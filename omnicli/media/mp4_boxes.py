@@ -7,8 +7,8 @@ from typing import NamedTuple
 from omnicli.errors import MediaError
 from omnicli.media.media_file import MediaFile
 
-MAX_BOXES = 2000  # Ours: side by side that are looked at
-MAX_INDEX_BYTES = 2**26  # Ours: of the index that are looked at; that of a video of ten hours is 20 MB
+MAX_BOXES = 2000  # Ours: side by side that are read
+MAX_INDEX_BYTES = 2**26  # Ours: of the index that are read; that of a video of ten hours is 20 MB
 MIN_SAMPLE_BYTES = 64  # Ours: of video frames that are all of one size,
 MAX_CUT = 16  # and by how much the file may be shorter than they would be
 
@@ -38,11 +38,11 @@ def check_frame_counts(file: MediaFile) -> None:
     size = file.seek(0, os.SEEK_END)
     for movie in _inside(file, 0, size, b"moov"):
         content = _read(file, movie.start, min(movie.end - movie.start, MAX_INDEX_BYTES))
-        place = content.find(b"stsz")
-        while place >= 0:
-            if _claim(content[place + 8 : place + 16], size):  # rare, and perhaps the sound
+        position = content.find(b"stsz")
+        while position >= 0:
+            if _claim(content[position + 8 : position + 16], size):  # rare, and perhaps the sound
                 _check_tracks(file, movie, size)
-            place = content.find(b"stsz", place + 1)
+            position = content.find(b"stsz", position + 1)
 
 
 def _check_tracks(file: MediaFile, movie: _Box, size: int) -> None:

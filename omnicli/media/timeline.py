@@ -91,7 +91,7 @@ class Timeline:
     def settled_with(self, index: int) -> int:
         """The last shown of the frames stored up to this one: until it is out, nobody knows if it was damaged.
 
-        A B-frame is stored after the later frame it leans on, and shown before it.
+        A B-frame is stored after the later frame it depends on, and shown before it.
         """
         position = self.packets[index]
         nearby = range(index + 1, min(index + 1 + MAX_REORDER, len(self.packets)))

@@ -1,7 +1,7 @@
 """Bars and mirrored margins around an image: where the image itself lies (Ours).
 
 Who copies a video to another shape fills the rest of the canvas, with one colour or with the image reflected in its
-own edges. Both move the image on the canvas, so that nothing that looks at the whole canvas recognises it.
+own edges. Both move the image on the canvas, so that nothing that compares whole canvases recognises it.
 
 A mirrored margin is found by its gradient: left and right of the mirror it is the same with its sign turned. Summed
 over rows, that is the correlation of a row with itself, at all mirrors at once, by one Fourier transform.

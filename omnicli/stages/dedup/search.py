@@ -1,7 +1,7 @@
 r"""Exact search for the most similar frame (OmniSource Sec. 3.3: "pairwise comparison"), in blocked matrix products.
 
 Every query row is multiplied with every row of the index in bfloat16, which is two to four times as fast as float32
-where the machine has it natively; what could still be the best, or reach the floor, is looked at again exactly
+where the machine has it natively; what could still be the best, or reach the floor, is computed again exactly
 (``whitening.cosines``). So the answer does not depend on precision, blocks or device.
 
 How far a screened cosine can be off, for rows u, v of length at most 1 + 1e-6 and d dimensions:

@@ -3,7 +3,7 @@
     in    videos of the target dataset, with `class_name` where motion is wanted for each class
     out   one ``Motion``: all classes together ("agnostic") and each ("specific")
 
-Ours: of each video at most ``max_pairs`` pairs of consecutive frames are looked at, a keyed choice, so that a long
+Ours: of each video at most ``max_pairs`` pairs of consecutive frames are measured, a keyed choice, so that a long
 video costs and counts no more than a short one; a class has a motion of its own from 50 pairs on. A record without a
 class name is of the class it was searched for.
 """

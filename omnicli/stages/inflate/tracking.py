@@ -17,7 +17,7 @@ import numpy as np
 from omnicli.media.codecs import quiet_codecs
 from omnicli.media.source import MediaSource
 
-SHORT_SIDE = 256  # pixels that tracking looks at, at most
+SHORT_SIDE = 256  # pixels of the frames that are tracked, at most
 FRAMES_AT_ONCE = 32  # decoded and held
 MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 400, 0.01, 8.0
 MIN_CORNERS = 20

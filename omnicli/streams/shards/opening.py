@@ -103,7 +103,7 @@ def first_line(error: Exception) -> str:
 def has_checked_lines(records: h5py.Dataset) -> bool:
     """True if all lines together are not longer than the file, so that many may be read at once.
 
-    A row is a length and a place; a file made to mislead names one long line in every row.
+    A row is a length and an address; a file made to mislead names one long line in every row.
 
     Raises:
         ValueError: the lines claim more bytes than the file has.
