@@ -1,17 +1,51 @@
 """Help pages: -h on one page, --help with everything."""
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from omnicli.app import COMMANDS, app, command_module
+from omnicli.app import COMMANDS, app, command_module, load_command
+from omnicli.training.recipes import TEACHER_RECIPES
 
 
-def help_of(*arguments: str) -> str:
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "100", "NO_COLOR": "1"}).stdout
+def help_of(*arguments: str, columns: int = 100) -> str:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns), "NO_COLOR": "1"}).stdout
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_no_option_value_or_recipe_is_cut(name, flag, columns):
+    text = help_of(name, flag, columns=columns)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= columns
+    words = set(text.replace(",", " ").split())
+    command = load_command(name)
+    rare = getattr(command.callback, "rare_options", set()) if flag == "-h" else set()
+    for option in command.params:
+        if option.name in rare or option.name == "help":
+            continue
+        names = [*option.opts, *option.secondary_opts] if option.param_type_name == "option" else [option.metavar]
+        assert set(names) <= words
+        assert all(value in text for value in (option.metavar or "").split())
+        assert "|".join(getattr(getattr(option, "type", None), "choices", [])) in text
+    if name == "train" and flag == "--help":
+        assert set(TEACHER_RECIPES) <= set(re.split(r"[\s,.]+", text))
+
+
+def test_the_list_of_commands_is_not_cut_either():
+    assert "…" not in help_of("--help", columns=80)
+
+
+def test_a_long_example_can_be_copied_from_the_help():
+    text = help_of("train", "-h", columns=80).replace(" \\\n", " ")
+    example = next(line for line in text.splitlines() if line.startswith(" $ omni train"))
+    assert re.sub(" +", " ", example).strip() in f"$ {' '.join(load_command('train').help.split())}"
+    assert example.endswith("-o student.pth")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
