@@ -5,7 +5,8 @@
     omni index train/ --labels --classes classes.txt --root train -o train.jsonl
     omni index kinetics_val.csv --root /data/k400/val --probe -o val.jsonl
 
-The name of a folder becomes the query of its files, or their class with --labels. Annotation lists of mmaction,
+The name of a folder below INPUT becomes the query of its files, or their class with --labels. Several folders side by
+side, such as web/images/*, give their own names. Hidden files and folders are skipped. Annotation lists of mmaction,
 Kinetics and UCF101 are detected. --root is removed from the paths; later stages take it again, so that data can move.
 """
 
@@ -20,6 +21,7 @@ from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import DATA, INPUT_OUTPUT, RARE, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.advice import count_without_query, lines_without_query
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.streams.stage_run import Stage
@@ -81,4 +83,8 @@ def command(
         "labels": labels, "classes": digest_of_list(classes), "source": source, "probe": probe,
         "frames": streams.frames, "list_format": streams.list_format, "root": streams.root,
     }  # fmt: skip
-    run_stage(StageSpec(name="index", make=make, options=options), streams, logging)
+    spec = StageSpec(
+        name="index", make=make, options=options, observe=count_without_query,
+        closing=partial(lines_without_query, inputs=streams.inputs or [], labels=labels),
+    )  # fmt: skip
+    run_stage(spec, streams, logging)

@@ -54,8 +54,12 @@ def infer_classes(records: Sequence[Record]) -> list[str]:
     for record in records:
         name, label = class_name_of(record), _integer_of(record)
         if name is None:
-            what = f"label {label} but no class_name" if label is not None else "no class_name"
-            raise InputError(f"{record.where}: {what}; give --classes FILE, one name a line, or name the classes")
+            if label is None:
+                raise _without_label(record)
+            raise InputError(
+                f"{record.where}: label {label} but no class_name; give --classes FILE, one name a line, or name the "
+                "classes"
+            )
         first, at = labels.setdefault(name, (label, record))
         if first != label or (label is not None and names.setdefault(label, name) != name):
             other = f"{name!r} is {_shown(first)}" if first != label else f"{label} is {names[label or 0]!r}"
@@ -132,7 +136,7 @@ def _label_of(record: Record, index: ClassIndex) -> int:
         raise InputError(f"{record.where}: label {label} is outside [0, {len(index)})")
     if name is None:
         if label is None:
-            raise InputError(f"{record.where}: no field 'class_name' or 'label'; has {', '.join(sorted(record))}")
+            raise _without_label(record)
         return label
     found = index.find(name)
     if found is None:
@@ -144,6 +148,15 @@ def _label_of(record: Record, index: ClassIndex) -> int:
             f"{record.where}: label {label} is {index.names[label]!r}, but class_name is {name!r}, label {found}"
         )
     return found
+
+
+def _without_label(record: Record) -> InputError:
+    """The error for a record without a class: a query is none, unless the user says so."""
+    queries = record.get("query") or record.get("queries")
+    remedy = "name its class, or give a folder per class"
+    if queries:
+        remedy = f"its query {queries!r} is no label; if it is the class, run omni index with --labels"
+    return InputError(f"{record.where}: no field 'class_name' or 'label'; {remedy}; has {', '.join(sorted(record))}")
 
 
 def _integer_of(record: Record) -> int | None:

@@ -70,6 +70,7 @@ def test_scores_of_all_classes_go_to_shards(lines, teacher, world, tmp_path):
     [
         ("", "no readable record"),
         ('{"path":"a.mp4"}\n', "v.jsonl:1: no field 'class_name' or 'label'"),
+        ('{"path":"a.mp4","query":"x"}\n', "query 'x' is no label; if it is the class, run omni index with --labels"),
         ('{"path":"a.mp4","class_name":"swimming"}\n', "class 'swimming' is not among the 4 classes"),
     ],
 )

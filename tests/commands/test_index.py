@@ -107,3 +107,29 @@ def test_a_missing_input_is_named_and_stdout_stays_empty():
     result = omni("none")
     assert (result.exit_code, result.stdout) == (65, "")
     assert "none: no such file or directory" in result.stderr
+
+
+def test_media_without_a_query_are_named_with_the_folder_to_give():
+    """Silent before: rules by query rejected every record of such an index later."""
+    for inputs in (["web/Archery"], ["web/Archery/1.jpg"]):
+        result = omni(*inputs)
+        assert "query" not in json.loads(result.stdout)
+        assert result.stderr.splitlines()[1:] == [
+            "index: 1 of 1 records have no query, because no folder below INPUT names one; if each query has a folder, "
+            "give the folder above these: omni index web/"
+        ]
+    assert "no class, because" in omni("web/Archery", "--labels").stderr
+    assert "omni index --labels web/" in omni("web/Archery", "--labels").stderr
+    assert omni("web/Archery", "-q").stderr == ""
+    for inputs in (["web"], ["web/Archery", "web/surf_ing"], ["web", "--labels"]):
+        assert "folder above" not in omni(*inputs).stderr
+
+
+def test_hidden_files_are_no_records_and_are_counted():
+    """Before, .ipynb_checkpoints became a query."""
+    for name in (".ipynb_checkpoints/1-checkpoint.jpg", "Archery/.thumbs/1.jpg", "Archery/._1.jpg", "@eaDir/1.jpg"):
+        Path("web", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("web", name).write_bytes(JPEG)
+    result = omni("web")
+    assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == ["Archery", "surf_ing", "surf_ing"]
+    assert result.stderr.splitlines()[0].endswith("/s; 4 hidden files or folders skipped")

@@ -192,7 +192,7 @@ def test_a_probe_teaches_the_classifier_and_leaves_the_backbone(target, tmp_path
     ("change", "says"),
     [
         (lambda records: [], "no target records"),
-        (lambda records: [records[0].derive(class_name=None), *records], "t.jsonl:1: no class_name"),
+        (lambda records: [records[0].derive(class_name=None), *records], "t.jsonl:1: no field 'class_name' or 'label'"),
         (lambda records: [records[0].derive(path="nowhere.mp4"), *records[2:]], "no readable clip of class"),
     ],
 )

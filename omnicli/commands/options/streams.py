@@ -15,6 +15,7 @@ from omnicli.errors import OutputError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from omnicli.streams.read.folder import OnHidden
     from omnicli.streams.record import OnDrop, Record
 
 Inputs = Annotated[
@@ -106,13 +107,14 @@ class InputOptions:
     list_format: str | None = None
     frames: bool = False
 
-    def read(self, on_drop: "OnDrop") -> "Iterator[Record]":
-        """The records of INPUTs; those that the reader drops go to ``on_drop``."""
+    def read(self, on_drop: "OnDrop", on_hidden: "OnHidden | None" = None) -> "Iterator[Record]":
+        """The records of INPUTs; those that the reader drops go to ``on_drop``, hidden files to ``on_hidden``."""
+        from omnicli.streams.read.folder import ignore_hidden
         from omnicli.streams.read.reader import read_records
 
         return read_records(
             self.inputs or [], files_from=self.files_from, null_separated=self.null_separated, root=self.root,
-            limit=self.limit, on_drop=on_drop,
+            limit=self.limit, on_drop=on_drop, on_hidden=on_hidden or ignore_hidden,
         )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class RecordAccountant:
         self.examples: dict[str, str] = {}
         self.num_resumed = 0
         self.too_many_bad: list[str] = []
+        self._num_hidden = 0
 
     @property
     def seconds(self) -> float:
@@ -98,9 +99,19 @@ class RecordAccountant:
             f"{len(scarce):,} of {len(classes):,} classes have fewer than {SCARCE} kept records, {none:,} none: {shown}"
         ]
 
+    def on_hidden(self, path: bytes) -> None:
+        """Count a hidden file or folder that the reader skips."""
+        self._num_hidden += 1
+
+    @property
+    def _shown_hidden(self) -> str:
+        """What was skipped, for the end of a closing line; "" if nothing was."""
+        return f"; {self._num_hidden:,} hidden files or folders skipped" if self._num_hidden else ""
+
     def closing_line(self) -> str:
         """The sum of a stage: ``3 in = 1 kept + 2 rejected (low confidence 2) + 0 unreadable, 2/s``."""
-        return closing_line(self.counters, seconds=self.seconds, num_now=self.counters["in"] - self.num_resumed)
+        sums = closing_line(self.counters, seconds=self.seconds, num_now=self.counters["in"] - self.num_resumed)
+        return sums + self._shown_hidden
 
     def progress_line(self, counters: Mapping[str, int], num_resumed: int) -> str:
         """The counts of a run so far."""
@@ -178,7 +189,7 @@ class ReadAccountant(RecordAccountant):
             self.counters["in"] += 1
             self.on_drop(record, reason)
 
-        return self.count(source.read(on_drop))
+        return self.count(source.read(on_drop, self.on_hidden))
 
     def count(self, records: "Iterable[Record]") -> "Iterator[Record]":
         """The records, counted."""
@@ -200,7 +211,7 @@ class ReadAccountant(RecordAccountant):
         rejected = f" + {self.num_rejected:,} rejected" if self.num_rejected else ""
         return (
             f"{self.num_in:,} in = {self.num_used:,} used{rejected} + {self.counters[UNREADABLE]:,} unreadable, "
-            f"{self.seconds:.0f} s"
+            f"{self.seconds:.0f} s{self._shown_hidden}"
         )
 
     def _sums(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,19 +218,26 @@ class OneOutput:
             frames=streams.frames,
             on_drop=run.reject_early,
             on_wait=kept.flush,
+            on_hidden=self.accountant.on_hidden,
         )
 
     def _open_multipass(self) -> "MultipassInput":
         """The inputs, to be read as often as needed; a pipe is read once into a temporary file."""
         from omnicli.streams.multipass.passes import MultipassInput
+        from omnicli.streams.read.folder import ignore_hidden
         from omnicli.streams.read.reader import find_records
 
         streams = self.streams
-        read = partial(
-            find_records,
-            streams.inputs or [],
-            files_from=streams.files_from,
-            null_separated=streams.null_separated,
-            root=streams.root,
-        )
+        counting = iter([self.accountant.on_hidden])  # by the first of several passes
+
+        def read(**parsing: Any) -> "Iterator[Any]":
+            return find_records(
+                streams.inputs or [],
+                files_from=streams.files_from,
+                null_separated=streams.null_separated,
+                root=streams.root,
+                on_hidden=next(counting, ignore_hidden),
+                **parsing,
+            )
+
         return MultipassInput(read, spooled=streams.is_live or bool(streams.files_from), limit=streams.limit)

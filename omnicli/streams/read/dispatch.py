@@ -16,7 +16,8 @@ from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
-from omnicli.streams.read.folder import FoundFile, walk_files
+from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
+from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import Lines, do_nothing, read_lines
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
@@ -62,6 +63,7 @@ class Reader:
         frames: a folder of numbered images is one record.
         on_wait: called before waiting for a pipe.
         parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
+        on_hidden: called with each hidden file or folder below an input, which is skipped.
     """
 
     root: str | None
@@ -69,17 +71,19 @@ class Reader:
     frames: bool
     on_wait: Callable[[], None]
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
+    on_hidden: OnHidden = ignore_hidden
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
+        queries = queries_of_inputs(names, not_media=STREAM_SUFFIXES)
         for name in names:
-            yield from self._read(name, is_listed=False)
+            yield from self._read(name, is_listed=False, query=os.fsencode(queries.get(name, "")))
         if files_from is not None:
             for name in read_names(files_from, separator=separator, on_wait=self.on_wait):
                 yield from self._read(name, is_listed=True)
 
-    def _read(self, name: str, *, is_listed: bool) -> Iterator[Record]:
-        """Yield the records of one input: an argument, or a name from ``--files-from``."""
+    def _read(self, name: str, *, is_listed: bool, query: bytes = b"") -> Iterator[Record]:
+        """Yield the records of one input: an argument, or a name from ``--files-from``; ``query`` is that of media."""
         if name == "-":
             yield from self._read_lines(STDIN, "stdin", is_jsonl=self.list_format is None)
             return
@@ -89,9 +93,9 @@ class Reader:
             yield from self._read_absent(name, error, is_listed=is_listed)
             return
         if stat.S_ISDIR(mode):
-            yield from self._read_folder(name)
+            yield from self._read_folder(name, query)
         elif stat.S_ISREG(mode):
-            yield from self._read_file(name, is_listed=is_listed)
+            yield from self._read_file(name, query, is_listed=is_listed)
         elif is_listed:  # Ours: nobody has checked a list, and a FIFO or device may never end
             yield self._media(os.fsencode(name), None, "not a regular file")
         else:  # a FIFO such as <(...) can be read only once
@@ -117,8 +121,8 @@ class Reader:
             return self._media(os.fsencode(name), None, str(error))
         return self._media(os.fsencode(name), kind, f"not media ({description})")
 
-    def _read_folder(self, name: str) -> Iterator[Record]:
-        for found in walk_files(name, frames=self.frames):
+    def _read_folder(self, name: str, query: bytes) -> Iterator[Record]:
+        for found in walk_files(name, frames=self.frames, name=query, on_hidden=self.on_hidden):
             if found.problem or found.num_frames:
                 if found.problem and found.path == os.fsencode(name):
                     raise InputError(f"{name}: {found.problem}")
@@ -132,12 +136,12 @@ class Reader:
             elif not (problem == "empty file" and suffixed.endswith(JSONL_SUFFIXES)):
                 yield self._media(found.path, kind, problem, folder=found.folder)
 
-    def _read_file(self, name: str, *, is_listed: bool) -> Iterator[Record]:
+    def _read_file(self, name: str, query: bytes, *, is_listed: bool) -> Iterator[Record]:
         """Yield the records of one file: media by its content, else a stream of records, else a reject."""
         kind, problem, head = identify(os.fsencode(name))
         suffixed = name.lower()
         if kind is not None:
-            yield self._media(os.fsencode(name), kind, "")
+            yield self._media(os.fsencode(name), kind, "", folder=query)
         elif suffixed.endswith((*STREAM_SUFFIXES, ".gz", ".zst")):
             if head:
                 yield from self._read_found(name, head) if is_listed else self._read_stream(name, head)

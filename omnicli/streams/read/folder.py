@@ -3,13 +3,14 @@
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from omnicli.streams.files.media_files import reason_of
 
 _OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|reading|crash|last\.pth)", re.DOTALL)
+_OF_THE_SYSTEM = {b"__macosx", b"@eadir", b"#recycle", b"thumbs.db", b"ehthumbs.db", b"desktop.ini"}  # in small letters
 _NUMBERED_IMAGE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
 
 
@@ -29,6 +30,10 @@ class FoundFile(NamedTuple):
     num_frames: int = 0
 
 
+OnHidden = Callable[[bytes], None]
+"""Called with the path of each hidden file or folder that is skipped."""
+
+
 class _Level(NamedTuple):
     path: bytes
     name: bytes
@@ -37,38 +42,52 @@ class _Level(NamedTuple):
     identity: tuple[int, int]
 
 
-def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) -> Iterator[FoundFile]:
+def ignore_hidden(path: bytes) -> None:
+    """Count nothing: the default of ``on_hidden``."""
+
+
+def walk_files(
+    top: str,
+    *,
+    frames: bool = False,
+    without: Iterable[Path] = (),
+    name: bytes = b"",
+    on_hidden: OnHidden = ignore_hidden,
+) -> Iterator[FoundFile]:
     """Yield every file below ``top``, depth first, each folder sorted by the bytes of its names.
 
-    Links are followed, except to a folder above. Files that omni leaves beside outputs (``.NAME.part``,
-    ``.NAME.state``, ``*.done.json``, ...) are skipped; other hidden files are not. A folder that cannot be listed is
-    yielded with its ``problem``.
+    Links are followed, except to a folder above. Hidden files and folders (``.NAME``, and what macOS, Windows and
+    Synology leave: ``__MACOSX``, ``Thumbs.db``, ``@eaDir``, ...) are skipped, as are the files that omni leaves beside
+    outputs (``.NAME.part``, ``*.done.json``, ...), which are not reported. A folder that cannot be listed is yielded
+    with its ``problem``.
 
     Args:
         top: a folder.
         frames: yield a folder that contains two or more numbered images and nothing else as one entry.
         without: folders to skip; they need not exist.
+        name: ``folder`` of the files in ``top`` itself, if it has no folders.
+        on_hidden: called with each hidden file or folder.
     """
     skipped = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
     prefix = b"" if os.path.normpath(top) == "." else os.fsencode(top)
-    opened = _open_level(prefix or b".", b"", (), frames=frames)
+    opened = _open_level(prefix or b".", b"", (), frames, on_hidden)
     if opened is None:
         return
     if isinstance(opened, FoundFile):
         yield opened
         return
-    stack = [opened._replace(path=prefix)]
+    stack = [opened._replace(path=prefix, name=b"" if opened.folders else name)]
     while stack:
         level = stack[-1]
-        name = next(level.names, None)
-        if name is None:
+        below_name = next(level.names, None)
+        if below_name is None:
             stack.pop()
             continue
-        path = os.path.join(level.path, name)  # noqa: PTH118 (bytes)
-        if name not in level.folders:
+        path = os.path.join(level.path, below_name)  # noqa: PTH118 (bytes)
+        if below_name not in level.folders:
             yield FoundFile(path, level.name)
             continue
-        below = _open_level(path, name, skipped + [above.identity for above in stack], frames=frames)
+        below = _open_level(path, below_name, skipped + [above.identity for above in stack], frames, on_hidden)
         if isinstance(below, FoundFile):
             yield below._replace(folder=level.name)
         elif below is not None:
@@ -76,7 +95,7 @@ def walk_files(top: str, *, frames: bool = False, without: Iterable[Path] = ()) 
 
 
 def _open_level(
-    path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], *, frames: bool
+    path: bytes, name: bytes, above: list[tuple[int, int]] | tuple[()], frames: bool, on_hidden: OnHidden
 ) -> _Level | FoundFile | None:
     """The names in a folder; None if it is one of ``above``; a FoundFile for frames or an unreadable folder."""
     try:
@@ -84,7 +103,7 @@ def _open_level(
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             return None
-        names, folders = _list(path)
+        names, folders = _list(path, on_hidden)
     except OSError as error:
         return FoundFile(path, b"", problem=reason_of(error))
     if frames and not folders and len(names) > 1 and _are_numbered(names):
@@ -92,14 +111,18 @@ def _open_level(
     return _Level(path, name, iter(names), folders, identity)
 
 
-def _list(path: bytes) -> tuple[list[bytes], set[bytes]]:
-    """The sorted names in a folder, and those of them that are folders."""
+def _list(path: bytes, on_hidden: OnHidden) -> tuple[list[bytes], set[bytes]]:
+    """The sorted names in a folder that are not hidden, and those of them that are folders."""
     names: list[bytes] = []
     folders: set[bytes] = set()
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
-            if (name[:1] == b"." and _OWN_LEFTOVERS.fullmatch(name)) or name.endswith(b".done.json"):
+            if name[:1] == b"." or name.lower() in _OF_THE_SYSTEM:
+                if not _OWN_LEFTOVERS.fullmatch(name):
+                    on_hidden(entry.path)
+                continue
+            if name.endswith(b".done.json"):
                 continue
             names.append(name)
             try:

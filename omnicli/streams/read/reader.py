@@ -15,6 +15,7 @@ from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import LIST_FORMATS
 from omnicli.streams.read.dispatch import STDIN, Reader, parse_lines, read_names
 from omnicli.streams.read.file_records import Rejected
+from omnicli.streams.read.folder import OnHidden, ignore_hidden
 from omnicli.streams.read.line_reader import Lines, do_nothing
 from omnicli.streams.record import OnDrop, Record
 
@@ -31,11 +32,13 @@ def read_records(
     frames: bool = False,
     on_drop: OnDrop,
     on_wait: Callable[[], None] = do_nothing,
+    on_hidden: OnHidden = ignore_hidden,
 ) -> Iterator[Record]:
     """Yield the records of all inputs, in order and in constant memory.
 
     Each record has an ``id``, unless it has neither ID nor path; records of media files have ``path``, ``media`` and,
-    below a folder, ``query``. Positions count 0, 1, 2, ... after ``part`` and ``limit`` are applied, rejects included.
+    below a folder or in one of several (see ``input_queries``), ``query``. Positions count 0, 1, 2, ... after ``part``
+    and ``limit`` are applied, rejects included.
 
     Args:
         inputs: files, folders or "-"; none reads stdin, unless it is a terminal.
@@ -49,6 +52,7 @@ def read_records(
         frames: a folder of numbered images is one record.
         on_drop: called with each file that is not readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
+        on_hidden: called with each hidden file or folder below an input, which is skipped.
 
     Raises:
         UsageError: immediately, if there is no input or stdin is named twice.
@@ -62,6 +66,7 @@ def read_records(
         list_format=list_format,
         frames=frames,
         on_wait=on_wait,
+        on_hidden=on_hidden,
     )
     return _number(found, part=part, limit=limit, on_drop=on_drop)
 
@@ -76,6 +81,7 @@ def find_records(
     frames: bool = False,
     on_wait: Callable[[], None] = do_nothing,
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
+    on_hidden: OnHidden = ignore_hidden,
 ) -> Iterator[Any]:
     """Yield the records of all inputs without positions, ``Rejected`` for unreadable files.
 
@@ -96,7 +102,7 @@ def find_records(
         raise UsageError("stdin (-) is closed; name files or folders")
     if list_format is not None and list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {list_format!r}")
-    reader = Reader(root, list_format, frames, on_wait, parse_lines)
+    reader = Reader(root, list_format, frames, on_wait, parse_lines, on_hidden)
     return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 

@@ -29,7 +29,8 @@ def test_every_file_is_found_once_in_the_order_of_its_parts_bytes(tmp_path_facto
     for name in names:
         if not (root / name).exists() and not any(parent.is_file() for parent in (root / name).parents):
             make(root, name)
-    expected = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+    below = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+    expected = [str(path) for path in below if ".hidden" not in path.parts]
     expected.sort(key=lambda name: [part.encode() for part in name.split("/")])
     assert [path.removeprefix(f"{root}/") for path in paths(str(root))] == expected
 
@@ -93,9 +94,27 @@ def test_what_omni_leaves_behind_is_passed_over_and_nothing_else(tmp_path):
         ".0.h5.lock",
         ".t.pth.last.pth",
     ]
-    others = [".hidden.jpg", "a.part", "b.state", "c.tmp", "done.json"]
+    others = ["a.part", "b.state", "c.tmp", "done.json"]
     make(tmp_path, *own, *others)
-    assert [os.path.basename(path) for path in paths(str(tmp_path))] == others  # noqa: PTH119
+    hidden: list[bytes] = []
+    assert [os.path.basename(path) for path in paths(str(tmp_path), on_hidden=hidden.append)] == others  # noqa: PTH119
+    assert hidden == []
+
+
+def test_hidden_files_and_folders_are_skipped_and_reported(tmp_path):
+    hidden = [".a.jpg", ".ipynb_checkpoints/b.jpg", "x/.DS_Store", "x/@eaDir/c.jpg", "x/Thumbs.db", "__MACOSX/x/d.jpg"]
+    make(tmp_path, *hidden, "x/e.jpg")
+    skipped: list[bytes] = []
+    assert paths(str(tmp_path), on_hidden=skipped.append) == [f"{tmp_path}/x/e.jpg"]
+    expected = [".a.jpg", ".ipynb_checkpoints", "__MACOSX", "x/.DS_Store", "x/@eaDir", "x/Thumbs.db"]
+    assert sorted(os.fsdecode(path).removeprefix(f"{tmp_path}/") for path in skipped) == expected
+
+
+def test_the_files_of_the_top_get_a_name_only_where_it_has_no_folders(tmp_path):
+    make(tmp_path, "archery/1.jpg", "archery/.thumbs/1.jpg", "mixed/1.jpg", "mixed/deep/2.jpg")
+    top = str(tmp_path / "archery")
+    assert [found.folder for found in walk_files(top, name=b"archery")] == [b"archery"]
+    assert [found.folder for found in walk_files(str(tmp_path / "mixed"), name=b"mixed")] == [b"", b"deep"]
 
 
 def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_goes_on(tmp_path, monkeypatch):
