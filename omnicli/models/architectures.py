@@ -5,11 +5,13 @@
 """
 
 import difflib
+from contextlib import nullcontext
 
 from torch import nn
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
+from omnicli.models.downloads import failing_fast
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
@@ -144,7 +146,8 @@ def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
     import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
 
     try:
-        return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
+        with failing_fast() if pretrained else nullcontext():
+            return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
     except Exception as error:  # the hub client raises requests' errors, its own and OSError, with no common base
         if not pretrained:
             raise
@@ -156,7 +159,8 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
     from torchvision.models import get_model  # noqa: PLC0415 (takes 1 s)
 
     try:
-        module: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
+        with failing_fast() if pretrained else nullcontext():
+            module: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
     except Exception as error:
         if not pretrained:
             raise
