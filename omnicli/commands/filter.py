@@ -34,6 +34,7 @@ from omnicli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreRecords
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
@@ -78,6 +79,7 @@ def command(
     }  # fmt: skip
 
     classes: list[str] = []
+    made: list[Queries] = []
 
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
@@ -90,6 +92,7 @@ def command(
             score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root})
         classes[:] = names
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
+        made.append(queries)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
             return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
@@ -98,8 +101,8 @@ def command(
 
     spec = StageSpec(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream, observe=count_confidence,
-        check=check_queries if options.agree or options.label_by == "query" else None, closing=keep_curve,
-        classes=classes,
+        check=partial(check_queries, made=made) if options.agree or options.label_by == "query" else None,
+        closing=keep_curve, classes=classes,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

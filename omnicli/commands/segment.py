@@ -44,6 +44,7 @@ from omnicli.commands.run.runner import run_stage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreVideos
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
@@ -89,6 +90,7 @@ def command(
     }  # fmt: skip
 
     classes: list[str] = []
+    made: list[Queries] = []
 
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
@@ -100,6 +102,7 @@ def command(
             score, names = _load_scorer(teachers, model, compute, sampling, streams.root)
             classes[:] = names
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
+            made.append(queries)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
             return segment_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
@@ -114,7 +117,7 @@ def command(
 
     spec = StageSpec(
         name="segment", make=make, options=deciding, one_to_many=True, shard_kind="frames", observe=count_scored,
-        check=check_queries if options.label_by == "query" else None, closing=score_curve,
+        check=partial(check_queries, made=made) if options.label_by == "query" else None, closing=score_curve,
         classes=classes,
     )  # fmt: skip
     run_stage(spec, streams, logging)

@@ -59,7 +59,7 @@ def command(
 
         return train_teacher(
             accountant.read(streams),
-            val=accountant.read(InputOptions(inputs=val, root=streams.root)) if val else None,
+            val=accountant.read_validation(InputOptions(inputs=val, root=streams.root)) if val else None,
             classes=read_classes(classes) if classes else None,
             recipe=recipe, seed=seed, calibrate=training.temperature, resume=streams.resume,
             out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,

@@ -90,7 +90,7 @@ def command(
         return train_student(
             read(joint.target or []),
             {source: read([text]) for source, text in sources.items()},
-            val=read(val) if val else None,
+            val=accountant.read_validation(InputOptions(inputs=val, root=streams.root)) if val else None,
             classes=read_classes(classes) if classes else None,
             query_map=read_query_map(joint.query_map) if joint.query_map else None,
             recipe=recipe, seed=seed, calibrate=calibrate, resume=streams.resume,

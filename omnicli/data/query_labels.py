@@ -14,14 +14,24 @@ from omnicli.rng import keyed_rng
 from omnicli.streams.class_names import ClassIndex, normalise_class
 from omnicli.streams.record import Record
 
+MAX_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Queries:
-    """The class of a record's query; of several, one is drawn, keyed by the record's id (IG-65M Sec. 3.3)."""
+    """The class of a record's query; of several, one is drawn, keyed by the record's id (IG-65M Sec. 3.3).
+
+    Attributes:
+        classes: of the teacher.
+        query_map: class names by query.
+        seed: of the draw.
+        unknown: the first queries that named no class, with what ``query_map`` makes of them.
+    """
 
     classes: ClassIndex
     query_map: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    unknown: dict[str, None] = field(default_factory=dict, compare=False)
 
     def find(self, record: Record) -> tuple[int, str] | None:
         """(class index, query) of the record; None if no query of it names a class."""
@@ -34,7 +44,19 @@ class Queries:
     def find_all(self, record: Record) -> list[tuple[int, str]]:
         """(class index, query) of each query of the record that names a class; a class may occur twice."""
         queries = distinct_queries(record.get("query"), record.get("queries"))
-        return [(index, query) for query in queries if (index := self._class_of(query)) is not None]
+        found = [(index, query) for query in queries if (index := self._class_of(query)) is not None]
+        if not found and len(self.unknown) <= MAX_SHOWN:
+            for query in queries:
+                meant = _name_meant(query, self.query_map)
+                self.unknown[query if meant == query else f"{query} (mapped to {meant})"] = None
+        return found
+
+    def advice(self) -> str:
+        """What to do if no query names a class: the names that were compared, and what is missing or wrong."""
+        compared = f"the classes are {_first_of(self.classes.names)}"
+        if self.unknown:
+            compared = f"the queries are {_first_of(list(self.unknown))}; {compared}"
+        return f"{compared}; {'correct the file of --query-map' if self.query_map else 'give --query-map FILE'}"
 
     def _class_of(self, query: str) -> int | None:
         return self.classes.find(_name_meant(query, self.query_map))
@@ -70,6 +92,10 @@ def distinct_queries(query: str | None, queries: Sequence[str] | None) -> list[s
         if text and text.strip():
             found.setdefault(normalise_class(text), text)
     return list(found.values())
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")
 
 
 def _name_meant(query: str, query_map: Mapping[str, str]) -> str:

@@ -41,6 +41,8 @@ OTHER_BACKBONES = (
 VIDEO_MEAN, VIDEO_STD = IPCSN_MEAN, IPCSN_STD
 VIDEO_SHORT_SIDE, VIDEO_CROP_SIZE = 128, 112
 
+NUM_IMAGENET_CLASSES = 1000
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -163,12 +165,35 @@ def _differences(shapes: Shapes, wanted: Shapes) -> list[str]:
     return other + missing + unknown
 
 
-def _check_classifier(weights: Mapping[str, Tensor], classes: Sequence[str], *, path: str) -> None:
-    classifier = weights.get("fc.weight")
+def check_can_score(weights: Mapping[str, Tensor], *, path: str, num_classes: int) -> None:
+    """Refuse the weights of a backbone, those of ImageNet above all, where a trained model is needed.
+
+    Args:
+        weights: tensors by the names in the file.
+        path: of the file, for messages.
+        num_classes: number of class names that are known; 0 if none are.
+
+    Raises:
+        ModelError: there is no classifier; or that of ImageNet, and the classes are others.
+    """
+    classifier = to_omni(weights).get("fc.weight")
     if classifier is None or classifier.ndim != 2:
-        raise ModelError(f"{path}: no classifier, so the model cannot score; give backbone weights to --init")
-    if classifier.shape[0] != len(classes):
+        why = "no classifier, so the model cannot score"
+    elif classifier.shape[0] == NUM_IMAGENET_CLASSES != num_classes:
+        why = f"scores the {NUM_IMAGENET_CLASSES:,} classes of ImageNet"
+    else:
+        return
+    raise ModelError(
+        f"{path}: {why}: these are weights of a backbone; train a teacher on your classes with omni "
+        "teacher-train --init FILE (omni features and dedup take the file as --weights)"
+    )
+
+
+def _check_classifier(weights: Mapping[str, Tensor], classes: Sequence[str], *, path: str) -> None:
+    check_can_score(weights, path=path, num_classes=len(classes))
+    num_scored = weights["fc.weight"].shape[0]
+    if num_scored != len(classes):
         raise ModelError(
-            f"{path}: scores {classifier.shape[0]:,} classes, but {len(classes):,} names were given; --classes FILE "
+            f"{path}: scores {num_scored:,} classes, but {len(classes):,} names were given; --classes FILE "
             "must list one class name per line, in training order"
         )

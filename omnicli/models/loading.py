@@ -10,7 +10,7 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import Checkpoint, Weights, load_any
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
-from omnicli.models.import_weights import build_foreign
+from omnicli.models.import_weights import build_foreign, check_can_score
 from omnicli.models.recogniser import ClipModel, Recogniser
 
 
@@ -126,6 +126,7 @@ def open_model(
         network, spec = build_model(file)
         _check_same_classes(path, spec.classes, classes)
         return OpenedModel(network, spec, _checked_temperature(file), file)
+    check_can_score(file.state_dict, path=str(path), num_classes=len(classes or file.classes or ()))
     if classes is None and file.classes is None:
         raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
     if file.classes is not None and classes is not None and len(file.classes) == len(classes):

@@ -15,7 +15,7 @@ decimals before any decision, so that deciding again from the written line gives
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -109,8 +109,10 @@ def filter_records(
             on_drop(record, LOW_CONFIDENCE)
 
 
-def check_queries(counts: Mapping[str, int]) -> None:
+def check_queries(counts: Mapping[str, int], made: Sequence[Queries] = ()) -> None:
     """Stop a run in which no query named a class: the labels it would lack are all of them.
+
+    ``made`` holds the queries of the run, once they are made.
 
     Raises:
         InputError: every readable record left for want of a class.
@@ -119,7 +121,7 @@ def check_queries(counts: Mapping[str, int]) -> None:
     if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
         raise InputError(
             f"none of {num_readable:,} records has a query that names a class of the teacher; "
-            "compare `query` with the class names, or give --query-map"
+            f"{made[-1].advice() if made else 'compare `query` with the class names'}"
         )
 
 

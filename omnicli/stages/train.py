@@ -104,6 +104,6 @@ def _read_source(
     )  # fmt: skip
     if not examples:
         raise InputError(
-            f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; see --query-map"
+            f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; {queries.advice()}"
         )
     return examples

@@ -66,7 +66,7 @@ def train_epochs(
             batches = _report_bad(run, inputs.batches(run.bad, epoch, run.progress.step), on_bad)
             try:
                 if not train_epoch(run, batches, inputs, objective):
-                    raise Interrupted(f"stopped in epoch {epoch}; run the same command again to go on")
+                    raise Interrupted(f"stopped in epoch {epoch + 1}; run the same command again to go on")
                 first, *others = run.progress.metrics()
                 first |= {"lr": run.lr_at(epoch, 0), **measure(run)}
             except Interrupted:
@@ -153,7 +153,7 @@ def _check_norm(norm: Tensor, run: TrainingRun, batch: StepBatch) -> None:
 def _diverged(name: str, value: float, run: TrainingRun, ids: Sequence[str]) -> str:
     shown = ", ".join(ids[:8]) + (" ..." if len(ids) > 8 else "")
     return (
-        f"{name} is {value} at epoch {run.progress.epoch}, step {run.progress.step}, records {shown}; "
+        f"{name} is {value} at epoch {run.progress.epoch + 1}, step {run.progress.step + 1}, records {shown}; "
         "try a smaller --lr, or look at these records"
     )
 

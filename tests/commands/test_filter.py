@@ -147,6 +147,15 @@ def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teac
     assert not (tmp_path / "kept.jsonl").exists()
 
 
+def test_a_query_map_that_helps_no_query_is_not_recommended_again(teacher, web, tmp_path):
+    map_file = tmp_path / "map.tsv"
+    map_file.write_text("chess\tother\n")
+    result = omni("filter", "--teacher", teacher, "--label-by", "query", "--query-map", map_file, web)
+    assert result.exit_code == 65
+    assert "the queries are chess (mapped to other); the classes are " in result.stderr
+    assert result.stderr.rstrip().endswith("correct the file of --query-map")
+
+
 @pytest.mark.parametrize("missing", ["gone.pth", "text.pth"])
 def test_a_bad_teacher_is_66_and_named(web, tmp_path, missing):
     (tmp_path / "text.pth").write_text("not a checkpoint")

@@ -46,8 +46,8 @@ def trained(world, tmp_path_factory):
 def test_stdout_is_one_metric_line_an_epoch_and_stderr_the_sums(trained):
     out, result = trained
     lines = parsed(result.stdout)
-    assert [line["epoch"] for line in lines] == [0, 1, 2]
-    assert "24 in = 24 used + 0 unreadable" in result.stderr
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert "24 in = 24 trained on + 0 unreadable" in result.stderr
     assert load_any(out).meta["model"]["name"] == "tsn-resnet10t"
     assert [path.name for path in out.parent.iterdir()] == ["tsn.pth"]
 

@@ -61,9 +61,9 @@ def test_stdout_is_a_line_for_each_epoch_and_source_and_stderr_the_sums(trained)
     out, result = trained
     lines = parsed(result.stdout)
     assert [(line["epoch"], line["source"]) for line in lines] == [
-        (epoch, source) for epoch in range(3) for source in ("target", "gg", "ig")
+        (epoch, source) for epoch in (1, 2, 3) for source in ("target", "gg", "ig")
     ]
-    assert " used + " in result.stderr
+    assert " trained on + " in result.stderr
     assert load_any(out).meta["provenance"]["sources"] == ["gg", "ig"]
     summary = json.loads(out.with_name("s.json").read_text())
     assert summary["result"]["ig"] == lines[-1]
@@ -104,10 +104,10 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
     assert done.returncode == 0, done.stderr
     lines = parsed(done.stdout)
     assert [(line["epoch"], line["source"]) for line in lines] == [
-        (epoch, source) for epoch in range(2) for source in ("target", "gg", "ig")
+        (epoch, source) for epoch in (1, 2) for source in ("target", "gg", "ig")
     ]
     assert lines[0]["num_clips"] == 24
-    assert done.stderr.count(" used + ") == 1
+    assert done.stderr.count(" trained on + ") == 1
     left = [row["path"] for row in parsed((tmp_path / "r.jsonl").read_text())]
     assert len(left) == len(set(left))
     assert load_any(tmp_path / "a.pth").meta["provenance"]["processes"] == 2

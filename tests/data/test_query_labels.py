@@ -33,6 +33,18 @@ def test_a_query_map_names_the_class_of_a_query(tmp_path):
     assert find(mapped, query="playing piano") == "Playing_Piano"
 
 
+def test_the_advice_names_what_was_compared_and_not_the_option_that_is_given_already():
+    bare, mapped = Queries(ClassIndex(CLASSES)), Queries(ClassIndex(CLASSES), {"chess": "Chess Game"})
+    for queries in (bare, mapped):
+        find(queries, query="surfing")
+        for number in range(9):
+            find(queries, queries=["chess", f"tag{number}"])
+    shown = "the queries are chess, tag0, tag1, tag2, tag3, ...; the classes are Archery, Horse Race"
+    assert bare.advice().startswith(shown) and bare.advice().endswith("; give --query-map FILE")
+    assert "are chess (mapped to Chess Game), tag0" in mapped.advice()
+    assert mapped.advice().endswith("; correct the file of --query-map")
+
+
 def test_of_several_queries_only_those_that_name_a_class_are_drawn():
     drawn = [find(id=str(i), queries=["chess", "surfing", "archery"]) for i in range(200)]
     assert set(drawn) == {"Archery", "Surfing"}

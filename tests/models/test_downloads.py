@@ -25,8 +25,7 @@ def listening():
 def closed():
     """A port that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return port
+        return server.getsockname()[1]
 
 
 @pytest.fixture

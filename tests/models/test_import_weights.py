@@ -1,6 +1,7 @@
 """Imported models compute the released implementation's outputs; errors name what does not fit."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,8 +192,17 @@ def test_the_number_of_classes_must_agree_and_a_classifier_is_required():
         build_foreign(weights | {"fc.weight": torch.zeros(3, 512)}, path="a.pth", classes=["a"])
 
 
+@pytest.mark.parametrize("classes", [None, ["a", "b"]])
+@pytest.mark.parametrize("classifier", [{}, {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}])
+def test_the_weights_of_a_backbone_are_no_teacher_and_the_message_says_how_to_train_one(tmp_path, classifier, classes):
+    path = tmp_path / "imagenet.pth"
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)} | classifier, path)
+    with pytest.raises(ModelError, match=f"{re.escape(str(path))}: .*; train a teacher .* teacher-train --init FILE"):
+        load_model(path, classes=classes)
+
+
 def test_a_foreign_file_without_class_names_is_refused(tmp_path):
-    torch.save({"backbone.x.weight": torch.zeros(1)}, tmp_path / "a.pth")
+    torch.save({"backbone.x.weight": torch.zeros(1), "fc.weight": torch.zeros(3, 1)}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"a\.pth: names no classes; --classes FILE"):
         load_model(tmp_path / "a.pth")
 

@@ -290,7 +290,7 @@ def test_a_loss_that_is_not_finite_names_step_source_and_records_and_leaves_the_
         "to_device",
         lambda self, part: whole(self, part) * (math.nan if part.source == "ig" else 1.0),
     )
-    with pytest.raises(TrainingDiverged, match=r"the loss of ig is nan at epoch 0, step 0, records web/video/.*\.mp4"):
+    with pytest.raises(TrainingDiverged, match=r"the loss of ig is nan at epoch 1, step 1, records web/video/.*\.mp4"):
         train(target, web, out)
     assert out.read_bytes() == b"an earlier student"
 

@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_names_step_and_records_and_leaves_the_weights
     model = make_model()
     good = make_model()
     fit(good, make_batches()[:2])
-    with pytest.raises(TrainingDiverged, match=r"the loss is nan at epoch 0, step 2, records 2-0, 2-1"):
+    with pytest.raises(TrainingDiverged, match=r"the loss is nan at epoch 1, step 3, records 2-0, 2-1"):
         fit(model, make_batches(), inputs=SpoiltInputs(model, value))
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
 
@@ -101,7 +101,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
     model = make_model()
     good = make_model()
     fit(good, make_batches()[:2])
-    with pytest.raises(TrainingDiverged, match=r"the norm of the gradient is nan at epoch 0, step 2, records 2-0, 2-1"):
+    with pytest.raises(TrainingDiverged, match=r"the norm of the gradient is nan at epoch 1, step 3, records 2-0, 2-1"):
         fit(model, make_batches(), inputs=SpoiltInputs(model, spoils_gradient=True))
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(good), strict=True))
 

@@ -132,14 +132,24 @@ class ReadAccountant(RecordAccountant):
         console: reports each rejected record under ``-v``.
         streams: ``--rejects``, ``--max-bad``, ``--strict`` and ``--summary``.
         options: resolved options, for the summary.
+        purpose: what the records that are not for validation are read for, as the closing line says it.
 
     Attributes:
         console: where the command reports.
         result: metrics for the summary.
     """
 
-    def __init__(self, console: Console, streams: StreamOptions, *, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        streams: StreamOptions,
+        *,
+        options: Mapping[str, Any] | None = None,
+        purpose: str = "used",
+    ) -> None:
         super().__init__(streams.max_bad)
+        self._purpose = purpose
+        self._validation_ids: Counter[str] = Counter()
         self.result: dict[str, Any] = {}
         self.console = console
         self._streams = streams
@@ -179,8 +189,13 @@ class ReadAccountant(RecordAccountant):
 
     @property
     def num_used(self) -> int:
-        """Records that contributed to the result."""
-        return self.num_in - self.counters[UNREADABLE] - self.num_rejected
+        """Records that contributed to the result: of a training, those that it learned from."""
+        return self.num_in - self.counters[UNREADABLE] - self.num_rejected - self.num_validated
+
+    @property
+    def num_validated(self) -> int:
+        """Records that a training is only measured on."""
+        return self._validation_ids.total()
 
     def read(self, source: InputOptions) -> "Iterator[Record]":
         """The records of INPUTs, counted; records dropped by the reader are counted too."""
@@ -190,6 +205,12 @@ class ReadAccountant(RecordAccountant):
             self.on_drop(record, reason)
 
         return self.count(source.read(on_drop, self.on_hidden))
+
+    def read_validation(self, source: InputOptions) -> "Iterator[Record]":
+        """As ``read``, for records that a training is only measured on."""
+        for record in self.read(source):
+            self._validation_ids[str(record.get("id"))] += 1
+            yield record
 
     def count(self, records: "Iterable[Record]") -> "Iterator[Record]":
         """The records, counted."""
@@ -202,16 +223,19 @@ class ReadAccountant(RecordAccountant):
         from omnicli.streams.record import format_record
 
         note_reject(record, reason, counters=self.counters, examples=self.examples, strict=self._streams.strict)
+        if self._validation_ids[str(record.get("id"))]:
+            self._validation_ids[str(record.get("id"))] -= 1
         self.console.detail(f"{record.get('id')}: {reason}")
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
 
     def sums(self) -> str:
         """The sum: ``57 in = 55 used + 2 unreadable, 31 s``."""
+        validated = f" + {self.num_validated:,} validated on" if self.num_validated else ""
         rejected = f" + {self.num_rejected:,} rejected" if self.num_rejected else ""
         return (
-            f"{self.num_in:,} in = {self.num_used:,} used{rejected} + {self.counters[UNREADABLE]:,} unreadable, "
-            f"{self.seconds:.0f} s{self._shown_hidden}"
+            f"{self.num_in:,} in = {self.num_used:,} {self._purpose}{validated}{rejected} + "
+            f"{self.counters[UNREADABLE]:,} unreadable, {self.seconds:.0f} s{self._shown_hidden}"
         )
 
     def _sums(self) -> dict[str, Any]:
@@ -219,6 +243,7 @@ class ReadAccountant(RecordAccountant):
             "command": self.console.name,
             "in": self.num_in,
             "used": self.num_used,
+            "validated": self.num_validated,
             "rejected": self.num_rejected,
             "unreadable": self.counters[UNREADABLE],
             "unreadable_by_kind": unreadable_by_kind(self.counters),

@@ -84,7 +84,7 @@ class TrainingCommand:
     def _accountant(self, world: "World") -> ReadAccountant:
         console = self.logging.console(self.name) if world.is_first else LoggingOptions(quiet=True).console(self.name)
         streams = self.streams if world.is_first else StreamOptions()
-        return ReadAccountant(console, streams, options=self.options)
+        return ReadAccountant(console, streams, options=self.options, purpose="trained on")
 
     def _print(
         self, lines: Iterable[Metrics], accountant: ReadAccountant, world: "World", draw: Callable[[Metrics], None]
@@ -98,7 +98,8 @@ class TrainingCommand:
         last: dict[str, Any] = {}
         stdout = open_stdout(live=True) if world.is_first else None
         with console.progress(lambda: f"{accountant.num_in:,} in, {shown_metrics(last)}"):
-            for line in lines:
+            for metrics in lines:
+                line = {**metrics, "epoch": metrics["epoch"] + 1}  # people count epochs from 1
                 if stdout is not None:
                     stdout.write(format_record(line))
                 if "source" in line:
@@ -116,7 +117,7 @@ def shown_metrics(metrics: Metrics) -> str:
         return "no epoch yet"
     names = {"train_top1_acc": "train top-1", "val_top1_acc": "val top-1", "val_mean_ap": "val mAP"}
     shown = [f"{text} {100 * metrics[name]:.1f} %" for name, text in names.items() if name in metrics]
-    return f"epoch {metrics['epoch'] + 1}, " + ", ".join(shown)
+    return f"epoch {metrics['epoch']}, " + ", ".join(shown)
 
 
 @contextlib.contextmanager

@@ -68,3 +68,19 @@ def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path
     with pytest.raises(ZeroDivisionError), ReadAccountant(QUIET, StreamOptions(summary=tmp_path / "other.json")):
         raise ZeroDivisionError
     assert not (tmp_path / "other.json").exists()
+
+
+def test_what_a_training_is_only_measured_on_is_counted_apart_from_what_it_learns_from(tmp_path, world):
+    train, val = tmp_path / "train.jsonl", tmp_path / "val.jsonl"
+    train.write_text("".join(f'{{"id":"t{n}","path":"t{n}.mp4"}}\n' for n in range(4)))
+    val.write_text("".join(f'{{"id":"v{n}","path":"v{n}.mp4"}}\n' for n in (0, 1, 2, 2)))
+    summary = tmp_path / "s.json"
+    with ReadAccountant(QUIET, StreamOptions(summary=summary), purpose="trained on") as accountant:
+        learned = list(accountant.read(InputOptions(inputs=[str(train)])))
+        measured = list(accountant.read_validation(InputOptions(inputs=[str(val)])))
+        accountant.on_drop(learned[0], "no class")
+        accountant.on_drop(measured[0], "unreadable: empty file")
+        shown = "8 in = 3 trained on + 3 validated on + 1 rejected + 1 unreadable, "
+        assert accountant.sums().startswith(shown)
+    written = json.loads(summary.read_text())
+    assert (written["in"], written["used"], written["validated"]) == (8, 3, 3)
