@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from omnicli import __version__, process
+from omnicli import __version__, memory_limit, process
 from omnicli.commands.help import OmniCommand, help_text
 from omnicli.errors import Interrupted, OmniError, OutputError, is_out_of_memory
 
@@ -166,6 +166,7 @@ def main() -> None:
     """Entry point of the console script."""
     process.restart_in_utf8()
     process.reopen_closed_streams()
+    memory_limit.try_libraries_first()
     warnings.showwarning = process.show_warning
     code: Any = 0
     asks_help = {"-h", "--help", "help"} & set(sys.argv)

@@ -22,6 +22,8 @@ _NO_MEMORY = re.compile(
     "|not enough memory|insufficient memory",
     re.IGNORECASE,
 )
+# oneDNN without memory for its code; C code without memory for an exception raises SystemError
+_NO_REASON = "could not create a primitive"
 
 
 class OmniError(Exception):
@@ -91,7 +93,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, SystemError) and _has_limit())  # C code that had no memory for an exception
+        or ((isinstance(error, SystemError) or _NO_REASON in str(error)) and _has_limit())
         or _NO_MEMORY.search(str(error)) is not None
     )
 

@@ -57,3 +57,4 @@ def test_a_lack_of_memory_is_known_by_any_name(error):
 def test_a_failure_without_a_reason_is_a_lack_of_memory_only_under_a_limit(monkeypatch, limit, expected):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
     assert errors.is_out_of_memory(SystemError("error return without exception set")) is expected
+    assert errors.is_out_of_memory(RuntimeError("could not create a primitive")) is expected
