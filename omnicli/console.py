@@ -6,12 +6,15 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from omnicli.printable import printable
 
 TERMINAL_TICK_SEC = 0.25
 LOG_TICK_SEC = 30.0
+SCARCE = 5  # Ours: a class with fewer records is named; a student cannot learn it from them
+NUM_NAMED = 8  # classes or queries that one line names
 
 
 class Console:
@@ -87,6 +90,33 @@ def rejected_by_reason(counters: Mapping[str, int]) -> dict[str, int]:
     prefix = "rejected: "
     reasons = Counter({key.removeprefix(prefix): count for key, count in counters.items() if key.startswith(prefix)})
     return dict(reasons.most_common())
+
+
+def scarce_classes(counts: Mapping[str, int], what: str, remedy: str) -> list[str]:
+    """A line about classes with no or hardly any record; none if all have ``SCARCE`` or more.
+
+    Args:
+        counts: records of every class, 0 included.
+        what: the records, as "kept records".
+        remedy: what to do.
+
+    >>> scarce_classes({"archery": 80, "tai chi": 0, "surfing": 3}, "kept records", "collect more")
+    ['2 of 3 classes have fewer than 5 kept records, 1 none: tai chi 0, surfing 3; collect more']
+    """
+    scarce = [name for name, count in counts.items() if count < SCARCE]
+    if not scarce:
+        return []
+    none = sum(counts[name] == 0 for name in scarce)
+    shown = named(f"{name} {counts[name]:,}" for name in scarce)
+    return [
+        f"{len(scarce):,} of {len(counts):,} classes have fewer than {SCARCE} {what}, {none:,} none: {shown}; {remedy}"
+    ]
+
+
+def named(texts: Iterable[str]) -> str:
+    """A few texts with commas, for a line that may have to name thousands."""
+    shown = list(islice(texts, NUM_NAMED + 1))
+    return ", ".join(shown[:NUM_NAMED]) + (", ..." if len(shown) > NUM_NAMED else "")
 
 
 def _log_lines(console: Console, describe: Callable[[], str], done: threading.Event) -> None:

@@ -16,6 +16,9 @@ Every record gains pseudo_label, pseudo_class, confidence and top_scores. The la
 top5_acc, mean_class_acc, mean_ap, and the most confused classes; for records with several labels only mean_ap. Rows of
 features (omni features) of the model's own backbone are scored by its classifier alone.
 
+A checkpoint remembers what it was trained on (ids, parents and contents, as digests): records among these stop the
+test with exit code 65, unless --allow-overlap is given.
+
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
 evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits). --baseline reads such
 shards of another model: the summary lists the pairs of classes that are confused less and more, how many records became
@@ -39,13 +42,19 @@ from omnicli.commands.options.groups import SELECTION, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
 from omnicli.commands.options.streams import OutputFile, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
+from omnicli.commands.options.training import AllowOverlap
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.eval_output import EvalOutput, result_line
 from omnicli.commands.run.summary import print_options
+from omnicli.errors import InputError
 from omnicli.process import stopping_stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omnicli.models.loading import LoadedModel
     from omnicli.stages.eval.fusion import ScoreSet
+    from omnicli.streams.record import Record
 
 STREAMS = Adapt("part", "missing", "parts", "resume", output=OutputFile, shards_dir=ShardsDir)
 
@@ -63,6 +72,7 @@ def command(
     model: ModelOptions,
     compute: ComputeOptions,
     logging: LoggingOptions,
+    allow_overlap: AllowOverlap = False,
 ) -> None:  # fmt: skip
     if streams.output is not None:
         check_one_file(streams.output, command="eval", what="one file")
@@ -97,8 +107,9 @@ def command(
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(fused)), fused.function
         else:
-            score, names, function = _load(checkpoint, model, views, compute, streams.root)
-            records = accountant.read(streams)
+            score, tested_model, function = _load(checkpoint, model, views, compute, streams.root)
+            names = tested_model.classes
+            records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
         tested = str(checkpoint or (stored.fuse or [])[0])
         baseline = stored.load_baseline(names, tested=tested, fused=fused)
@@ -114,8 +125,8 @@ def command(
 
 def _load(
     checkpoint: Path, options: ModelOptions, views: ViewsOptions, compute: ComputeOptions, root: str | None
-) -> tuple[Any, tuple[str, ...], str]:
-    """``score_records`` with the model, its classes, and the function that makes scores of its logits."""
+) -> "tuple[Any, LoadedModel, str]":
+    """``score_records`` with the model, the model, and the function that makes scores of its logits."""
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
 
@@ -124,4 +135,26 @@ def _load(
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip
-    return score, model.classes, "sigmoid" if model.spec.multi_label else "softmax"
+    return score, model, "sigmoid" if model.spec.multi_label else "softmax"
+
+
+def _untrained(
+    accountant: ReadAccountant, streams: StreamOptions, model: "LoadedModel", *, allow_overlap: bool
+) -> "Iterator[Record]":
+    """The records, checked against what the model was trained on; files before the first is scored. Raises InputError.
+
+    With ``allow_overlap`` a line says what is shared.
+    """
+    from omnicli.stages.eval.tested_records import ADVICE, check_untrained, refuse_trained
+
+    is_read_once = streams.is_live or bool(streams.files_from)
+    read = None if is_read_once else lambda: streams.read(lambda record, reason: None)
+    shared = check_untrained(read, model.meta, model=model.name, root=streams.root)
+    if shared and not allow_overlap:
+        raise InputError(f"{shared}; {ADVICE}")
+    if shared:
+        accountant.console.say(f"{shared}; the accuracy on them is no test (--allow-overlap)")
+    records = accountant.read(streams)
+    if allow_overlap or read is not None:
+        return records
+    return refuse_trained(records, model.meta, model=model.name, root=streams.root)

@@ -50,7 +50,8 @@ def command(
         "inputs": streams.inputs or ["-"], "val": val, "output": streams.output,
     }  # fmt: skip
     command = TrainingCommand(
-        name="teacher-train", streams=streams, compute=compute, logging=logging, options=options
+        name="teacher-train", streams=streams, compute=compute, logging=logging, options=options,
+        allow_overlap=training.allow_overlap,
     )  # fmt: skip
 
     def train(setting: "TrainingContext", accountant: ReadAccountant) -> "Iterator[Metrics]":

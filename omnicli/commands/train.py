@@ -99,5 +99,5 @@ def command(
 
     TrainingCommand(
         name="train", streams=streams, compute=compute, logging=logging, options=options, tensorboard=tensorboard,
-        compile=compile_model,
+        compile=compile_model, allow_overlap=training.allow_overlap,
     ).run(train)  # fmt: skip

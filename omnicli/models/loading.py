@@ -1,8 +1,9 @@
 """Trained models, loaded from checkpoints of omni or of other codebases."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,6 +29,7 @@ class LoadedModel:
         precision: dtype of the backbone.
         backbone: SHA-256 of the weights of a backbone that was frozen in training, "" for ImageNet weights; None if it
             was trained.
+        meta: JSON of the checkpoint; empty for another program's.
     """
 
     network: Recogniser
@@ -38,6 +40,7 @@ class LoadedModel:
     device: torch.device
     precision: torch.dtype
     backbone: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -104,6 +107,7 @@ def load_model(
         device=device,
         precision=precision,
         backbone=_frozen_backbone(opened.file),
+        meta=opened.file.meta if isinstance(opened.file, Checkpoint) else {},
     )
 
 

@@ -21,6 +21,8 @@ class TrainingContext:
         should_stop: called after every step and while media are read.
         world: the processes that train together.
         compile: compile the model with torch.compile.
+        allow_overlap: train although sets share records.
+        say: takes a line for people.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -30,6 +32,8 @@ class TrainingContext:
     should_stop: Callable[[], bool] = lambda: False
     world: World = field(default_factory=World)
     compile: bool = False
+    allow_overlap: bool = False
+    say: Callable[[str], None] = lambda line: None
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass in ``precision``."""

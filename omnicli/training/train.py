@@ -21,6 +21,7 @@ from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop
 from omnicli.training.batch_sampler import TARGET, make_sampler, with_ratio
 from omnicli.training.context import TrainingContext
+from omnicli.training.data_checks import check_overlap, scarce_auxiliary
 from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
@@ -92,7 +93,7 @@ def train(
         One metric record per epoch and source; a resumed run repeats those of finished epochs first.
 
     Raises:
-        InputError: records that the model cannot learn from, or a class without a clip.
+        InputError: records that the model cannot learn from, a class without a clip, or sets that share records.
         UsageError: options that do not fit together, or more processes than target records.
         Interrupted: stopped with the state saved.
         OutputError: ``out`` cannot be written.
@@ -101,6 +102,9 @@ def train(
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
     digest = _common_digest(data.examples, context)
+    trained_on = check_overlap(data.target, data.val, data.auxiliary, context)
+    for line in scarce_auxiliary(data.auxiliary, data.classes):
+        context.say(line)
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
@@ -128,7 +132,7 @@ def train(
         **({"processes": context.world.size} if is_student else {}), "omni": __version__, "trunk": backbone,
     }  # fmt: skip
     run = prepare_training(model, student, sampler, out, options, context)
-    run.left_out = left_out
+    run.left_out, run.trained_on = left_out, trained_on
     is_resumed = _resume(run, resume)
     for (source, row), why in run.bad.items():  # what the unfinished run found unreadable is a reject of this one too
         on_drop(sampler.sources[source].examples[row].record, unreadable(why))
@@ -171,7 +175,8 @@ def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) ->
 
 
 def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | None, metrics: Metrics) -> None:
-    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": dict(run.options)}
+    meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": dict(run.options),
+            "trained_on": dict(run.trained_on)}  # fmt: skip
     save_checkpoint(path, meta=meta, state_dict=run.result.state_dict())
 
 

@@ -118,6 +118,7 @@ class TrainingRun:
         world: the processes that train together.
         averages: of the weights over steps (EMA); if set, they are measured and saved instead of the weights.
         left_out: media that could not be opened before the first step.
+        trained_on: what the checkpoint remembers of the data (``data.trained_on``).
         progress: the position.
         history: metric records of finished epochs.
         bad: examples whose media turned out to be unreadable, and why.
@@ -137,6 +138,7 @@ class TrainingRun:
     world: World = field(default_factory=World)
     averages: AveragedModel | None = None
     left_out: UnopenedMedia = field(default_factory=UnopenedMedia)
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
     bad: dict[ExampleKey, str] = field(default_factory=dict)
@@ -210,6 +212,7 @@ class TrainingRun:
             "history": self.history,
             "bad": self.bad,
             "left_out": self.left_out.rows,
+            "trained_on": dict(self.trained_on),
             "best": self.best,
         }
         write_torch_file(state_path(self.out), content)
@@ -233,6 +236,7 @@ class TrainingRun:
             self.averages.load_state_dict(content["averages"])
         self.progress = Progress.from_meta(content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
+        self.trained_on = content.get("trained_on", self.trained_on)  # media may have vanished since
         return True
 
 

@@ -81,6 +81,27 @@ def test_bad_input_is_65_and_stdout_stays_empty(teacher, tmp_path, lines, says):
     assert says in result.stderr
 
 
+def test_records_that_the_model_was_trained_on_stop_the_test(teacher, world, tmp_path, monkeypatch):
+    """Silent before: the accuracy on clips that were learnt by heart, here under other names."""
+    clips = sorted((world / "target" / "train").rglob("*.mp4"))[:2]
+    rows = [{"id": f"{n}", "path": str(clip), "class_name": clip.parent.name} for n, clip in enumerate(clips)]
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["eval", "--checkpoint", teacher, "--precision", "float32"]
+    result = omni(*arguments, tmp_path / "v.jsonl", world / "target" / "val")
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert (
+        f"{teacher} was trained on 2 of 14 records: {clips[0]} at {tmp_path}/v.jsonl:1 (same content), "
+        in result.stderr
+    )
+    assert "--allow-overlap" in result.stderr
+    result = CliRunner().invoke(app, [*map(str, arguments), "-"], input=(tmp_path / "v.jsonl").read_text())
+    assert result.exit_code == 65
+    assert "(same content), among others; " in result.stderr
+    result = omni(*arguments, tmp_path / "v.jsonl", "--allow-overlap")
+    assert result.exit_code == 0
+    assert "the accuracy on them is no test (--allow-overlap)" in result.stderr
+
+
 def test_usage_errors_are_2_and_a_bad_checkpoint_is_66(tmp_path, world):
     assert omni("eval", world / "target").exit_code == 2
     assert omni("eval", "--checkpoint", tmp_path / "no.pth", world / "target").exit_code == 66

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,8 +98,8 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
         port = free.getsockname()[1]
     command = [
         "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *data, "--epochs",
-        "2", "--batch-size", "5", "--ratio", "5:4:1", "--val", data[1], "-o", str(tmp_path / "a.pth"),
-        "--rejects", str(tmp_path / "r.jsonl"), "--workers", "1",
+        "2", "--batch-size", "5", "--ratio", "5:4:1", "--val", data[1], "--allow-overlap", "-o",
+        str(tmp_path / "a.pth"), "--rejects", str(tmp_path / "r.jsonl"), "--workers", "1",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -172,6 +173,25 @@ def test_errors_say_what_to_do_and_leave_nothing(data, tmp_path, monkeypatch, ar
     assert (result.exit_code, result.stdout) == (code, ""), result.stderr
     assert says in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_clip_among_the_auxiliary_records_stops_the_training(data, world, tmp_path):
+    clip = next((world / "target" / "train").rglob("*.mp4"))
+    (tmp_path / "web.jsonl").write_text(json.dumps({"id": "web", "path": str(clip), "query": clip.parent.name}) + "\n")
+    result = omni("train", *data, "--auxiliary", tmp_path / "web.jsonl", "--ratio", "1:1:1:1", "-o", tmp_path / "a.pth")
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert f"1 of 24 records of --target are in --auxiliary web, too: {clip} is {clip} at " in result.stderr
+
+
+def test_classes_without_auxiliary_records_are_named(data, tmp_path):
+    """Silent before: a student learns such classes from the target alone."""
+    web = parsed(Path(data[3]).read_text())
+    few = [record for record in web if record["query"] == web[0]["query"]][:2]
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(record) + "\n" for record in few))
+    result = omni("train", *data[:2], "--auxiliary", tmp_path / "few.jsonl", "--auxiliary-label", "query", *TINY,
+                  "--epochs", 1, "-o", tmp_path / "a.pth")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "train: 4 of 4 classes have fewer than 5 auxiliary records, 3 none: " in result.stderr
 
 
 @pytest.mark.parametrize("given", [{"joint": "alternate"}, {"soft_labels": True}, {"snippets": "1:2"}])

@@ -49,7 +49,8 @@ def train(records, out, recipe=SCRATCH, *, should_stop=lambda: False, **options)
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
     lines = train_teacher(
-        records, recipe=recipe, out=out, context=TrainingContext(workers=2, should_stop=should_stop),
+        records, recipe=recipe, out=out,
+        context=TrainingContext(workers=2, should_stop=should_stop, allow_overlap=True),
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
     )  # fmt: skip
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines], left

@@ -76,7 +76,7 @@ def web(world: Path) -> dict[str, list[Record]]:
 def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compile_model=False, **options):
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
-    setting = TrainingContext(workers=2, should_stop=should_stop, compile=compile_model)
+    setting = TrainingContext(workers=2, should_stop=should_stop, compile=compile_model, allow_overlap=True)
     lines = train_student(
         target, web, recipe=recipe, out=out, context=setting,
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
@@ -208,7 +208,7 @@ def test_ids_that_stand_twice_are_told_apart_where_media_are_unreadable(target, 
     assert {line["num_clips"] for line in lines if line["source"] == "target"} == {len(target)}
     assert all(3 <= line["num_clips"] <= 5 for line in lines if line["source"] == "gg")
 
-    setting = TrainingContext(workers=2, should_stop=stop_after(asked))
+    setting = TrainingContext(workers=2, should_stop=stop_after(asked), allow_overlap=True)
     with pytest.raises(Interrupted):
         for _ in train_student(
             target, {"gg": images}, recipe=recipe, out=tmp_path / "b.pth", context=setting,
@@ -232,7 +232,8 @@ def test_media_that_vanish_on_the_way_keep_their_place_when_the_training_is_take
     def until_the_end(out, should_stop=lambda: False):
         left = []
         for line in train_student(
-            own, {"gg": images}, recipe=recipe, out=out, context=TrainingContext(workers=2, should_stop=should_stop),
+            own, {"gg": images}, recipe=recipe, out=out,
+            context=TrainingContext(workers=2, should_stop=should_stop, allow_overlap=True),
             on_drop=lambda record, reason: left.append((record["id"], reason)),
         ):  # fmt: skip
             if line["epoch"] == 1:

@@ -30,6 +30,11 @@ Val = Annotated[
     typer.Option("--val", metavar="INPUT", help="Labelled records to validate on; repeatable. The best epoch is "
                  "saved as NAME.best.pth.", rich_help_panel=DATA),
 ]  # fmt: skip
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="Go on although records are both learnt from and tested on (same id, parent, "
+                 "file or content), or both target and auxiliary.", rich_help_panel=DATA), RARE,
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,7 @@ class TrainingOptions:
         bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, so that "
                            "confidences are calibrated.", rich_help_panel=OPTIMIZATION), RARE,
     ] = True  # fmt: skip
+    allow_overlap: AllowOverlap = False
 
     def given(self) -> dict[str, Any]:
         """Fields of a recipe that the user gave. Raises UsageError."""

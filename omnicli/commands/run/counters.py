@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -18,8 +18,6 @@ from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, 
 from omnicli.streams.reading import note_reject
 from omnicli.streams.record import Record
 
-SCARCE = 5  # Ours: a class with fewer kept records is named
-NUM_CLASSES = 8  # scarce classes that are named
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end
 
 
@@ -85,19 +83,6 @@ class RecordAccountant:
             where = crash_log.path or "no file: TMPDIR cannot be written"
             lines.append(f"internal errors: {count:,}, please report them; the tracebacks are in {where}")
         return lines
-
-    def scarce_classes(self, classes: Sequence[str]) -> list[str]:
-        """A line about classes with no or hardly any kept record, from which a student could not learn them."""
-        kept = {name: self.counters.get(f"kept: {name}", 0) for name in classes}
-        scarce = [name for name in classes if kept[name] < SCARCE]
-        if not scarce:
-            return []
-        shown = ", ".join(f"{name} {kept[name]}" for name in scarce[:NUM_CLASSES])
-        shown += ", ..." if len(scarce) > NUM_CLASSES else ""
-        none = sum(kept[name] == 0 for name in scarce)
-        return [
-            f"{len(scarce):,} of {len(classes):,} classes have fewer than {SCARCE} kept records, {none:,} none: {shown}"
-        ]
 
     def on_hidden(self, path: bytes) -> None:
         """Count a hidden file or folder that the reader skips."""

@@ -42,7 +42,8 @@ class StageSpec:
         check: raises what is wrong with the whole output, from the counters, before it appears.
         closing: lines after the closing line, from the counters.
         facts: what ``make`` found out, for the summary and the shards.
-        classes: of the teacher, known after ``make``; those without a kept record are named at the end.
+        classes: of the teacher, known after ``make``; those with hardly any kept record are named at the end.
+        remedy: what to do about these.
     """
 
     name: str
@@ -58,6 +59,7 @@ class StageSpec:
     closing: Callable[[Mapping[str, int]], list[str]] = no_lines
     facts: Mapping[str, Any] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
+    remedy: str = "keep more with a lower --threshold, or collect more"
 
 
 @dataclass(frozen=True)

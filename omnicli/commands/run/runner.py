@@ -12,7 +12,7 @@ from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.commands.run.output_folder import run_folder
 from omnicli.commands.run.summary import print_options, write_summary
-from omnicli.console import rejected_by_reason
+from omnicli.console import rejected_by_reason, scarce_classes
 from omnicli.process import Stop, stopping_stage
 from omnicli.reasons import unreadable_by_kind
 
@@ -46,7 +46,8 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
         return
     for line in (accountant.closing_line(), *accountant.failures()):
         console.say(line)
-    for line in (*spec.closing(accountant.counters), *accountant.scarce_classes(spec.classes)):
+    kept = {name: accountant.counters[f"kept: {name}"] for name in spec.classes}
+    for line in (*spec.closing(accountant.counters), *scarce_classes(kept, "kept records", spec.remedy)):
         console.say(line)
     if streams.summary:
         write_summary(streams.summary, _summary(spec, accountant))

@@ -35,6 +35,7 @@ class TrainingCommand:
         options: the resolved options, for ``--dry-run`` and ``--summary``.
         tensorboard: folder for TensorBoard, or None.
         compile: compile the model with torch.compile.
+        allow_overlap: train although sets share records.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TrainingCommand:
     options: Mapping[str, Any]
     tensorboard: Path | None = None
     compile: bool = False
+    allow_overlap: bool = False
 
     def run(self, train: Train) -> None:
         """Train and print the metric lines. Only the first of several processes writes. Raises OmniError."""
@@ -58,16 +60,17 @@ class TrainingCommand:
             from omnicli.training.distributed import join_world
 
             stop.check()  # importing PyTorch takes seconds
-            with join_world(self.compute.device) as world:
+            with (
+                join_world(self.compute.device) as world,
+                self._accountant(world) as accountant,
+                drawing_in(self.tensorboard if world.is_first else None) as draw,
+            ):
                 context = TrainingContext(
                     device=world.device, root=streams.root, should_stop=lambda: stop.is_requested, world=world,
-                    compile=self.compile, **self._resolved(world),
+                    compile=self.compile, allow_overlap=self.allow_overlap, say=accountant.console.say,
+                    **self._resolved(world),
                 )  # fmt: skip
-                with (
-                    self._accountant(world) as accountant,
-                    drawing_in(self.tensorboard if world.is_first else None) as draw,
-                ):
-                    self._print(train(context, accountant), accountant, world, draw)
+                self._print(train(context, accountant), accountant, world, draw)
 
     def _resolved(self, world: "World") -> dict[str, Any]:
         from omnicli.cpus import available_cores

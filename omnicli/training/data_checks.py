@@ -1,0 +1,84 @@
+"""Checks of the data of a training as a whole, before the first step: what is in two sets, and what is hardly there."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omnicli.console import scarce_classes
+from omnicli.data.dataloader import Example
+from omnicli.data.overlap import Shared, find_shared, shown_shared
+from omnicli.data.trained_on import TrainedOn
+from omnicli.errors import InputError
+from omnicli.streams.record import Record
+from omnicli.training.context import TrainingContext
+
+MAX_COMPARED_TARGET = 10_000  # Ours: the media of a larger target have sizes of too many auxiliary files
+
+
+def check_overlap(
+    target: Sequence[Example],
+    val: Sequence[Example],
+    auxiliary: Mapping[str, Sequence[Example]],
+    context: TrainingContext,
+) -> dict[str, Any]:
+    """Refuse records that two of the sets share, and return what the checkpoint remembers of the data (``TrainedOn``).
+
+    The first process checks for all; the others get an empty memory.
+
+    Raises:
+        InputError: sets share records, and ``context.allow_overlap`` is off.
+    """
+    problem, memory = "", {}
+    if context.world.is_first:
+        sources = {name: _records(examples) for name, examples in auxiliary.items()}
+        of_target, of_val = _records(target), _records(val)
+        problem = "; ".join(_overlaps(of_target, of_val, sources, context))
+        every = [record for records in sources.values() for record in records]
+        if not problem or context.allow_overlap:
+            memory = TrainedOn.of(of_target, every, root=context.root, workers=context.workers).to_meta()
+    problem = context.world.gather(problem)[0]
+    if problem and not context.allow_overlap:
+        raise InputError(f"{problem}; take them out of one of the sets (omni dedup finds more), or --allow-overlap")
+    if problem:
+        context.say(f"{problem}; trained all the same (--allow-overlap): no accuracy on them is a test")
+    return memory
+
+
+def scarce_auxiliary(auxiliary: Mapping[str, Sequence[Example]], classes: Sequence[str]) -> list[str]:
+    """A line about classes that no or hardly any auxiliary record has; none without an auxiliary source."""
+    if not auxiliary:
+        return []
+    counts = Counter(label for examples in auxiliary.values() for one in examples for label in {one.label, *one.others})
+    kept = {name: counts[label] for label, name in enumerate(classes)}
+    return scarce_classes(kept, "auxiliary records", "keep more of them in omni filter, or collect more")
+
+
+def _overlaps(
+    target: Sequence[Record], val: Sequence[Record], auxiliary: Mapping[str, Sequence[Record]], context: TrainingContext
+) -> list[str]:
+    """A clause for each two sets that share records."""
+    clauses = [_clause(find(val, target, context), len(val), "--val", "--target")]
+    for name, records in auxiliary.items():
+        clauses.append(_clause(find(val, records, context), len(val), "--val", f"--auxiliary {name}"))
+        shared = find(target, records, context, by_content=len(target) <= MAX_COMPARED_TARGET)
+        clauses.append(_clause(shared, len(target), "--target", f"--auxiliary {name}"))
+    return [clause for clause in clauses if clause]
+
+
+def find(
+    records: Sequence[Record], others: Sequence[Record], context: TrainingContext, *, by_content: bool = True
+) -> list[Shared]:
+    """``find_shared`` where the training runs; nothing is read if one set is empty."""
+    if not records or not others:
+        return []
+    return find_shared(records, others, root=context.root, by_content=by_content, workers=context.workers)
+
+
+def _clause(shared: Sequence[Shared], count: int, name: str, other: str) -> str:
+    if not shared:
+        return ""
+    return f"{len(shared):,} of {count:,} records of {name} are in {other}, too: {shown_shared(shared)}"
+
+
+def _records(examples: Sequence[Example]) -> list[Record]:
+    return [example.record for example in examples]
