@@ -15,6 +15,19 @@ from omnicli.training.context import TrainingContext
 MAX_COMPARED_TARGET = 10_000  # Ours: the media of a larger target have sizes of too many auxiliary files
 
 
+def check_data(
+    target: Sequence[Example],
+    val: Sequence[Example],
+    auxiliary: Mapping[str, Sequence[Example]],
+    classes: Sequence[str],
+    context: TrainingContext,
+) -> dict[str, Any]:
+    """Say which classes have hardly any auxiliary record, then ``check_overlap``."""
+    for line in scarce_auxiliary(auxiliary, classes):
+        context.say(line)
+    return check_overlap(target, val, auxiliary, context)
+
+
 def check_overlap(
     target: Sequence[Example],
     val: Sequence[Example],

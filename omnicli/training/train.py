@@ -13,7 +13,7 @@ from omnicli.data.dataloader import Example
 from omnicli.data.labels import check_every_class_has_a_clip
 from omnicli.data.training_clips import check_media
 from omnicli.errors import UsageError
-from omnicli.models.checkpoint import check_writable, save_checkpoint
+from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import Recogniser
@@ -21,7 +21,7 @@ from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop
 from omnicli.training.batch_sampler import TARGET, make_sampler, with_ratio
 from omnicli.training.context import TrainingContext
-from omnicli.training.data_checks import check_overlap, scarce_auxiliary
+from omnicli.training.data_checks import check_data
 from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
@@ -98,13 +98,10 @@ def train(
         Interrupted: stopped with the state saved.
         OutputError: ``out`` cannot be written.
     """
-    check_writable(out)
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
     digest = _common_digest(data.examples, context)
-    trained_on = check_overlap(data.target, data.val, data.auxiliary, context)
-    for line in scarce_auxiliary(data.auxiliary, data.classes):
-        context.say(line)
+    trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context)
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)

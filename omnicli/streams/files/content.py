@@ -30,7 +30,7 @@ def media_size(path: str) -> int | None:
 def content_key(path: str) -> int | None:
     """64 bits of a digest of the size and three blocks; of a folder, of its first and last file; None if unreadable.
 
-    Ours: the first, the middle and the last 16 KiB tell different photographs and videos apart; reading all of a
+    Ours: the first, the middle and the last 16 KiB of different photographs and videos differ; reading all of a
     dataset would take as long as an epoch.
     """
     size = media_size(path)
