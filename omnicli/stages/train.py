@@ -13,11 +13,15 @@ Resampling: records are drawn by their ``weight`` (``omni balance``), so that a 
 Ours: the student teaches the next round, so it gets a temperature as a teacher does (see ``teacher_train``), fitted on
 held-out target clips; none with several labels per record.
 
+Ours: a source without records, because its filter kept nothing, is left out, and the ratio of the others stays.
+
 All labels are checked and all target media are opened before the first step. Auxiliary media are opened when they are
 drawn, because there may be millions; unreadable ones are rejected then and leave a gap in their batch.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from omnicli.data.auxiliary import read_auxiliary
@@ -31,7 +35,7 @@ from omnicli.streams.record import OnDrop, Record
 from omnicli.training.batch_sampler import with_ratio
 from omnicli.training.context import TrainingContext
 from omnicli.training.examples import MIN_HELD_OUT
-from omnicli.training.recipes import StudentRecipe
+from omnicli.training.recipes import MixupName, StudentRecipe
 from omnicli.training.train import TrainingData, train
 from omnicli.training.trainer import Metrics
 
@@ -53,25 +57,27 @@ def train_student(
     resume: bool = True,
     context: TrainingContext,
     on_drop: OnDrop,
+    on_empty: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Metrics]:
     """Train M' on D_T and all D_A,i, and write it to ``out``, as ``training.train.train`` does.
 
     ``target`` is D_T, each record with ``class_name`` or ``label``, or in a folder of that name; ``auxiliaries``
     the D_A,i by name, each record with a class in the field that the recipe names; ``query_map`` gives the class
     names of other queries. ``classes`` are the names in the order of the labels; the default is the order of the
-    target's integers, else sorted names. ``on_drop`` also takes records whose query is no class.
+    target's integers, else sorted names. ``on_drop`` also takes records whose query is no class; ``on_empty`` the name
+    of a source without records.
 
     Yields:
         One metric record per epoch and source; a resumed run repeats those of finished epochs first.
 
     Raises:
-        InputError: a source without records, a label that does not fit, a class without a clip.
+        InputError: a label that does not fit, a class without a clip, a source of which no query is a class.
         UsageError: batch sizes that are not whole numbers, or more processes than target records.
         Interrupted: stopped with the state saved.
         OutputError: ``out`` cannot be written.
     """
     check_writable(out)
-    recipe = with_ratio(recipe, len(auxiliaries))
+    with_ratio(recipe, len(auxiliaries))  # checks the options before anything is read
     records = list(target)
     if not records:
         raise InputError("no target records: joint training needs labelled clips")
@@ -79,12 +85,16 @@ def train_student(
     names = list(classes) if classes is not None else infer_classes(single)
     read = read_multi_label if recipe.multi_label else read_examples
     queries = Queries(ClassIndex(names), query_map or {}, seed)
+    sources = {name: list(source) for name, source in auxiliaries.items()}
+    for name in (name for name, source in sources.items() if not source):
+        on_empty(name)
+    recipe = without_empty(recipe, [bool(source) for source in sources.values()])
     data = TrainingData(
         classes=names,
         target=read(records, names),
         val=read(val or [], names),
         auxiliary={
-            name: _read_source(name, list(source), queries, recipe, on_drop) for name, source in auxiliaries.items()
+            name: _read_source(name, source, queries, recipe, on_drop) for name, source in sources.items() if source
         },
     )
     yield from train(
@@ -93,11 +103,24 @@ def train_student(
     )  # fmt: skip
 
 
+def without_empty(recipe: StudentRecipe, has_records: Sequence[bool]) -> StudentRecipe:
+    """The recipe for the auxiliary sources that have records; for none of them, that of a teacher.
+
+    >>> without_empty(StudentRecipe(ratio=(4, 2, 1), mixup="cross"), [False, True]).ratio
+    (4, 1)
+    """
+    if not any(has_records):
+        mixup: MixupName = "none" if recipe.mixup == "cross" else recipe.mixup
+        alpha = recipe.mixup_alpha if mixup != "none" else 0.0
+        return replace(recipe, ratio=(), auxiliary_batch_sizes=(), alternate=False, mixup=mixup, mixup_alpha=alpha)
+    ratio = tuple(compress(recipe.ratio, [True, *has_records]))
+    sizes = tuple(compress(recipe.auxiliary_batch_sizes, has_records))
+    return replace(recipe, ratio=ratio, auxiliary_batch_sizes=sizes)
+
+
 def _read_source(
     name: str, records: Sequence[Record], queries: Queries, recipe: StudentRecipe, on_drop: OnDrop
 ) -> list[Example]:
-    if not records:
-        raise InputError(f"auxiliary {name}: no records")
     examples = read_auxiliary(
         records, queries, by=recipe.auxiliary_label, is_soft=recipe.soft_labels, multi_label=recipe.multi_label,
         on_drop=on_drop,

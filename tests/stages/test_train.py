@@ -310,7 +310,6 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, web, tmp_pa
     ("change", "error", "says"),
     [
         (lambda t, w: ([], w), InputError, "no target records"),
-        (lambda t, w: (t, {**w, "gg": []}), InputError, "auxiliary gg: no records"),
         (lambda t, w: (t, {**w, "gg": [w["gg"][0].derive(query="x")]}), InputError, "gg: none of its queries"),
         (lambda t, w: (t, {"gg": w["gg"]}), UsageError, "--ratio 2:1:1: expected 2 numbers"),
         (lambda t, w: ([t[0].derive(label=9), *t[1:]], w), InputError, "t.jsonl:1"),
@@ -321,6 +320,18 @@ def test_sources_that_cannot_be_learnt_stop_before_the_first_step(target, web, t
         target, web = change(target, web)
         train(target, web, tmp_path / "a.pth")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [["ig"], []])
+def test_a_source_of_which_nothing_was_kept_is_left_out_by_name(target, web, tmp_path, kept):
+    recipe = replace(SCRATCH, epochs=1, ratio=(2, 1, 1), mixup="cross", mixup_alpha=0.2)
+    empty = []
+    sources = {name: records if name in kept else [] for name, records in web.items()}
+    train(target, sources, tmp_path / "a.pth", recipe, on_empty=empty.append)
+    assert empty == [name for name in web if name not in kept]
+    alone = replace(recipe, ratio=(2, 1)) if kept else replace(recipe, ratio=(1,), mixup="none", mixup_alpha=0.0)
+    train(target, {name: web[name] for name in kept}, tmp_path / "b.pth", alone)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
 
 def test_labels_of_web_records_are_checked_before_the_first_step(target, web, tmp_path):
