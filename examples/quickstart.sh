@@ -3,8 +3,9 @@
 #
 #     bash examples/quickstart.sh [OUT]        (default: ./quickstart-out)
 #
-# Renders media files of four invented actions (labelled clips, and the results of a search), trains a teacher from
-# scratch, filters the images, short videos and long videos, trains a student on all of them, and writes HTML reports.
+# Renders media files of four invented actions (labelled clips, and the results of a search). Then examples/pipeline
+# trains a teacher from scratch, filters the images, short videos and long videos, and trains a student on all of them.
+# At the end come the stages for 3D students and for classes of unequal size.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-quickstart-out}
@@ -36,70 +37,53 @@ if ! [ -x "$repository/.venv/bin/omni" ]; then
 fi
 export PATH="$repository/.venv/bin:$PATH"
 cd "$out"
-if [ -e world/truth.jsonl ]; then rm -r world; fi # of an earlier run
+rm -rf world out # of an earlier run
 
 step "1. Render the media files"
 run "python '$repository/examples/make_world.py' world --scale full"
 
-step "2. Index: one record (a JSON object) per file"
-run "omni index --labels --classes world/classes.txt world/target/train > train.jsonl"
-run "omni index --labels --classes world/classes.txt world/target/val > val.jsonl"
-run "head -n 1 train.jsonl"
+step "2. Run the whole recipe (examples/pipeline): make prints each command before it runs"
+echo "(from scratch, because this script downloads nothing; your own data start from ImageNet weights)"
+small="--short-side 128 --crop-size 112 --batch-size 8 --lr 0.02 --lr-schedule cosine --warmup-epochs 1"
+run "make -f '$repository/examples/pipeline/Makefile' TRAIN=world/target/train VAL=world/target/val \\
+    IMAGES=world/web/image VIDEOS=world/web/video LONG=world/web/untrimmed ROUNDS=1 JOBS=1 \\
+    MODEL=tsn-resnet10t INIT=scratch STORE=none \\
+    TEACHER_OPTIONS='$small --epochs 30' STUDENT_OPTIONS='$small --epochs 20' \\
+    FILTER_OPTIONS='--threshold 0.8 --agree' SEGMENT_OPTIONS='--threshold 0.8'"
 
-step "3. Train a teacher from scratch on $(wc -l < train.jsonl) labelled clips (OmniSource Sec. 3.4)"
-run "omni teacher-train train.jsonl --val val.jsonl --classes world/classes.txt \\
-    --model tsn-resnet10t --init scratch --short-side 128 --crop-size 112 --epochs 30 --batch-size 8 \\
-    --lr 0.02 --lr-schedule cosine --warmup-epochs 1 -o teacher.pth > teacher.metrics.jsonl"
+step "3. What came out: one record (a JSON object) per line"
+echo "A labelled clip:"
+run "head -n 1 out/train.jsonl"
+echo "A web image that was kept, with its pseudo-label (OmniSource Sec. 3.2):"
+run "head -n 1 out/round1/images.kept.jsonl"
+echo "A web image that was rejected, with the reason:"
+run "head -n 1 out/round1/images.rejects.jsonl"
+echo "A copy of a validation clip (OmniSource Sec. 3.3):"
+run "head -n 1 out/images.duplicates.jsonl"
+echo "A long video, with the times at which it shows its class (OmniSource Sec. 3.5):"
+run "head -n 1 out/round1/long.kept.jsonl"
 
-step "4. Remove copies of validation clips (OmniSource Sec. 3.3)"
-echo "(with the features of the teacher, because this script downloads nothing; the default is an ImageNet ResNet-50)"
-run "omni index world/web/image --source images --rejects images.unreadable.jsonl \\
-    | omni dedup --checkpoint teacher.pth --target val.jsonl --rejects images.duplicates.jsonl - > images.unique.jsonl"
-run "omni index world/web/video --source videos --rejects videos.unreadable.jsonl \\
-    | omni dedup --method census --target val.jsonl --rejects videos.duplicates.jsonl - > videos.unique.jsonl"
+step "4. Decide again: the records hold their scores, so that another threshold needs no model"
+run "cat out/round1/images.kept.jsonl out/round1/images.rejects.jsonl \\
+    | omni filter --threshold 0.9 - > stricter.jsonl"
 
-step "5. Filter: keep records whose best class is confident and equals the query (OmniSource Sec. 3.2, 3.4)"
-run "omni filter --teacher teacher.pth --threshold 0.8 --agree --rejects images.rejects.jsonl \\
-    images.unique.jsonl > images.jsonl"
-run "omni filter --teacher teacher.pth --threshold 0.8 --agree --rejects videos.rejects.jsonl \\
-    videos.unique.jsonl > videos.jsonl"
+step "5. Inflate: fit the camera motion of the target, and turn images into clips for 3D students (OmniSource Sec. 3.5)"
+run "omni inflate --fit out/train.jsonl -o motion.json"
+run "omni inflate --motion motion.json out/round1/images.kept.jsonl > images.inflated.jsonl"
 
-step "6. Segment: find the frames of long videos that show their class (OmniSource Sec. 3.5)"
-run "omni index world/web/untrimmed --source untrimmed \\
-    | omni segment --teacher teacher.pth --threshold 0.8 --rejects untrimmed.rejects.jsonl - > untrimmed.jsonl"
-run "head -n 1 untrimmed.jsonl"
-
-step "7. Inflate: fit the camera motion of the target, and turn images into clips for 3D students (OmniSource Sec. 3.5)"
-run "omni inflate --fit train.jsonl -o motion.json"
-run "omni inflate --motion motion.json images.jsonl > images.inflated.jsonl"
-
-step "8. Balance: sample small classes more often (OmniSource Sec. 3.6)"
+step "6. Balance: draw small classes more often (OmniSource Sec. 3.6)"
 run "omni balance --power 0.2 images.inflated.jsonl > images.auxiliary.jsonl"
-run "cat videos.jsonl untrimmed.jsonl | omni balance --power 0.2 - > videos.auxiliary.jsonl"
 
-step "9. Train one student on the target and the web data (OmniSource Sec. 3.6, Eq. 1)"
-run "omni train --target train.jsonl --auxiliary images.auxiliary.jsonl --auxiliary videos.auxiliary.jsonl \\
-    --ratio 2:1:1 --val val.jsonl --classes world/classes.txt --model tsn-resnet10t --init scratch \\
-    --short-side 128 --crop-size 112 --epochs 20 --batch-size 8 --lr 0.02 --lr-schedule cosine --warmup-epochs 1 \\
-    -o student.pth > student.metrics.jsonl"
-
-step "10. Evaluate both on the validation clips (OmniSource Sec. 5)"
-run "omni eval --checkpoint teacher.pth --shards teacher.scores val.jsonl > teacher.eval.jsonl"
-run "omni eval --checkpoint student.pth --baseline teacher.scores val.jsonl > student.eval.jsonl"
-run "tail -n 1 student.eval.jsonl"
-
-step "11. Write the HTML reports"
-run "omni report images.jsonl videos.jsonl untrimmed.jsonl --rejects images.duplicates.jsonl \\
-    --rejects images.rejects.jsonl --rejects images.unreadable.jsonl --rejects videos.duplicates.jsonl \\
-    --rejects videos.rejects.jsonl --rejects videos.unreadable.jsonl --rejects untrimmed.rejects.jsonl \\
-    --threshold 0.8 --title 'Four actions: filtered web data' -o report.html"
-run "omni report teacher.metrics.jsonl teacher.eval.jsonl --title 'Four actions: the teacher' -o teacher.html"
-run "omni report student.metrics.jsonl student.eval.jsonl --title 'Four actions: the student' -o student.html"
-run "omni report --motion motion.json images.jsonl -o motion.html"
+step "7. Compare the student with the teacher, class by class (OmniSource Sec. 5)"
+run "omni eval --checkpoint out/teacher.pth --shards teacher.scores out/val.jsonl > teacher.eval.jsonl"
+run "omni eval --checkpoint out/round1/student.pth --baseline teacher.scores out/val.jsonl > student.eval.jsonl"
+run "omni report out/teacher.metrics.jsonl teacher.eval.jsonl --title 'Four actions: the teacher' -o teacher.html"
+run "omni report out/round1/student.metrics.jsonl student.eval.jsonl --title 'Four actions: the student' -o student.html"
+run "omni report --motion motion.json out/round1/images.kept.jsonl -o motion.html"
 
 step "Precision of the filter, by the true class of each file"
-python "$repository/examples/filter_precision.py" world/truth.jsonl \
-    --kept images.jsonl videos.jsonl --rejects images.rejects.jsonl videos.rejects.jsonl
+python "$repository/examples/filter_precision.py" world/truth.jsonl --kept out/round1/{images,videos}.kept.jsonl \
+    --rejects out/round1/{images,videos}.rejects.jsonl
 
 step "Top-1 accuracy on the validation clips"
 for name in teacher student; do
@@ -107,4 +91,4 @@ for name in teacher student; do
 done
 
 printf '\nDone in %d s. Open\n' "$SECONDS"
-printf '  %s\n' "$out"/{report,teacher,student,motion}.html
+printf '  %s\n' "$out"/{out/report,teacher,student,motion}.html

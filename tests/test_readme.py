@@ -199,12 +199,14 @@ def test_own_clips_and_images_of_readme_run_as_written(world, tmp_path):
 def test_the_tutorial_runs_as_written(world, tmp_path):
     """Except for the crawl, and with a tiny teacher and student from scratch, because tests download nothing."""
     text = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    blocks = [block for block in blocks_of(text) if "yt-dlp" not in block]
+    blocks = [block for block in blocks_of(text) if "yt-dlp" not in block and not block.startswith("make ")]
     (tmp_path / "my").symlink_to(world / "target")
     (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "images").symlink_to(world / "web" / "image")
+    for name, kind in (("images", "image"), ("videos", "video"), ("long", "untrimmed")):
+        (tmp_path / "web" / name).symlink_to(world / "web" / kind)
     done = run_blocks(blocks, tmp_path, {"tsn-tf_efficientnet_lite0": TINY})
     assert (tmp_path / "kept.jsonl").read_text(encoding="utf-8").count("pseudo_class") > 0
     assert '"reason":"unreadable: empty file"' in (tmp_path / "unreadable.jsonl").read_text(encoding="utf-8")
-    assert (tmp_path / "report.html").exists() and (tmp_path / "student.pth").exists()
+    assert (tmp_path / "report.html").exists()
+    assert all((tmp_path / f"student{name}.pth").exists() for name in ("", "2", ".round1", ".round2"))
     assert '"top1_acc"' in done.stdout.splitlines()[-1]

@@ -95,7 +95,7 @@ def command(
             query_map=read_query_map(joint.query_map) if joint.query_map else None,
             recipe=recipe, seed=seed, calibrate=calibrate, resume=streams.resume,
             out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,
-            on_empty=lambda name: accountant.console.say(f"warning: auxiliary {name} has no records, so it is left out"),
+            on_empty=lambda name: accountant.console.say(f"warning: auxiliary {name} has no records: left out"),
         )  # fmt: skip
 
     TrainingCommand(
