@@ -8,7 +8,8 @@
 
 A 2D teacher scores one frame per second. A video stays one record: positive_sec holds the times of frames that reach
 --threshold, negative_sec those of the others. Training draws one positive and two negative frames as its three
-snippets. frame_scores lets another threshold decide again without a teacher, also over the files written by --rejects.
+snippets. Without a teacher, frame_scores lets another --threshold, and other_scores another --label-by, decide again,
+also over the files written by --rejects.
 
 A 3D teacher scores clips of --clip-sec. Each positive clip becomes a record PARENT#START-END with parent, start_sec and
 end_sec, which refer to the video. --shards writes the frames of kept records, as omni pack does with its defaults. With
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
-OF_A_TEACHER = ("label_by", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
+OF_A_TEACHER = ("query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
                 "frame_interval", "model", "batch_size", "device", "precision", "seed")  # fmt: skip
 
 
@@ -74,13 +75,13 @@ def command(
 ) -> None:  # fmt: skip
     teachers = teacher or []
     if not teachers:
-        refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, --threshold decides by stored frame_scores")
+        refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, stored frame_scores decide")
         if streams.shards_dir is None:
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
     from omnicli.stages.filter import check_queries
     from omnicli.stages.segment import count_scored, is_untouched, score_curve, segment_records
 
-    rule = options.rule()
+    rule = options.rule(has_teacher=bool(teachers))
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
     deciding = {

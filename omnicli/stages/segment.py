@@ -17,8 +17,9 @@ is rejected.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -38,12 +39,13 @@ class SegmentRule:
     Attributes:
         threshold: a frame or clip is positive if its score for the video's class >= threshold.
         label_by: the class of a video. "known": its label, else its query's class, else the best mean score (Ours).
-            "query": its label, else its query's class. "teacher": the best mean score.
+            "query": its label, else its query's class. "teacher": the best mean score. "stored": as an earlier run
+            decided; only without a teacher.
         score_only: also keep videos without a positive frame, and clips that are not positive.
     """
 
     threshold: float = 0.5
-    label_by: Literal["known", "query", "teacher"] = "known"
+    label_by: Literal["known", "query", "teacher", "stored"] = "known"
     score_only: bool = False
 
 
@@ -74,16 +76,18 @@ def segment_records(
             yield record
             continue
         times_sec, scores = scored
-        label = _label_of_video(record, scores, queries, rule) if len(scores) else 0
-        if label is None or not len(scores):
-            on_drop(record, TOO_SHORT if label is not None else NO_CLASS)
+        if not len(scores):
+            on_drop(record, TOO_SHORT)
             continue
-        confidences = np.round(scores[:, label], DECIMALS)  # (M,)
-        labelled = record.derive(pseudo_label=label, pseudo_class=queries.classes.names[label])
-        if times_sec.ndim == 1:
-            yield from _divide_frames(labelled, times_sec, confidences, rule, on_drop)
+        candidates = _candidates(record, scores, queries, rule)
+        found = _choose(candidates, rule)
+        if found is None:
+            on_drop(record, NO_CLASS)
+        elif times_sec.ndim == 1:
+            yield from _divide_frames(_labelled(record, found, candidates), times_sec, rule, on_drop)
         else:
-            yield from _cut_clips(labelled, times_sec, confidences, rule, on_drop)
+            labelled = record.derive(pseudo_label=found.label, pseudo_class=found.name)
+            yield from _cut_clips(labelled, times_sec, np.array(found.scores), rule, on_drop)
 
 
 def is_untouched(record: Record) -> bool:
@@ -110,28 +114,58 @@ def score_curve(counts: Mapping[str, int]) -> list[str]:
     return [f"{num_scored:,} frames or clips; share with a score at or above a threshold: {curve}"]
 
 
-def _label_of_video(record: Record, scores: np.ndarray, queries: Queries, rule: SegmentRule) -> int | None:
+class ClassScores(NamedTuple):
+    """A class that a video may show, and the scores of its frames or clips for it."""
+
+    label: int
+    name: str
+    scores: list[float]
+
+
+Candidates = dict[str, ClassScores | None]  # "query": of the label, else the query; "teacher": the best mean score
+
+
+def _candidates(record: Record, scores: np.ndarray, queries: Queries, rule: SegmentRule) -> Candidates:
+    """The classes among which ``--label-by`` chooses, from (M, K) scores. Raises InputError for an unknown label."""
+    known: int | None = None
+    if record.get("class_name") is not None or record.get("label") is not None:
+        with suppress(InputError) if rule.label_by == "teacher" else nullcontext():
+            known = read_examples([record], queries.classes.names)[0].label
+    elif (found := queries.find(record)) is not None:
+        known = found[0]
+    labels = {"query": known, "teacher": int(scores.mean(axis=0).argmax())}
+    return {
+        by: None
+        if label is None
+        else ClassScores(label, queries.classes.names[label], np.round(scores[:, label], DECIMALS).tolist())
+        for by, label in labels.items()
+    }
+
+
+def _choose(candidates: Candidates, rule: SegmentRule) -> ClassScores | None:
     """The class to look for; None if nothing says it."""
-    if rule.label_by != "teacher":
-        if record.get("class_name") is not None or record.get("label") is not None:
-            return read_examples([record], queries.classes.names)[0].label
-        found = queries.find(record)
-        if found is not None or rule.label_by == "query":
-            return None if found is None else found[0]
-    return int(scores.mean(axis=0).argmax())
+    if rule.label_by == "known":
+        return candidates["query"] or candidates["teacher"]
+    return candidates[rule.label_by]
 
 
-def _divide_frames(
-    record: Record, times_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
-) -> Iterator[Record]:
-    """2D: one record per video, its frames divided into positive and negative ones."""
+def _labelled(record: Record, chosen: ClassScores, candidates: Candidates) -> Record:
+    """The record with its class; ``other_scores`` lets another ``--label-by`` choose again without a teacher."""
+    others = {by: one and one._asdict() for by, one in candidates.items() if one != chosen}
+    return record.derive(
+        pseudo_label=chosen.label, pseudo_class=chosen.name, frame_scores=chosen.scores, other_scores=others
+    )
+
+
+def _divide_frames(record: Record, times_sec: np.ndarray, rule: SegmentRule, on_drop: OnDrop) -> Iterator[Record]:
+    """2D: one record per video, its frames divided into positive and negative ones by their ``frame_scores``."""
+    confidences = np.array(record["frame_scores"], np.float64)
     is_positive = confidences >= rule.threshold
     confidence = confidences[is_positive].mean() if is_positive.any() else confidences.max()
     divided = record.derive(
         confidence=round(float(confidence), DECIMALS),
         positive_sec=times_sec[is_positive].tolist(),
         negative_sec=times_sec[~is_positive].tolist(),
-        frame_scores=confidences.tolist(),
     )
     if is_positive.any() or rule.score_only:
         yield divided
@@ -156,7 +190,27 @@ def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterato
         raise InputError(
             f"{record.where}: {len(confidences)} frame_scores, but {len(times_sec)} times in positive_sec, negative_sec"
         )
-    yield from _divide_frames(record, times_sec, confidences, rule, on_drop)
+    if rule.label_by != "stored":
+        candidates = _stored_candidates(record)
+        chosen = _choose(candidates, rule)
+        if chosen is None:
+            on_drop(record, NO_CLASS)
+            return
+        record = _labelled(record, chosen, candidates)
+    yield from _divide_frames(record, times_sec, rule, on_drop)
+
+
+def _stored_candidates(record: Record) -> Candidates:
+    """The classes that an earlier run could choose from. Raises InputError if it stored one class only."""
+    others = record.get("other_scores")
+    if others is None:
+        raise InputError(f"{record.where}: no field 'other_scores', which --label-by needs; give --teacher")
+    chosen = ClassScores(record["pseudo_label"], record["pseudo_class"], record["frame_scores"])
+    try:
+        stored = {by: one and ClassScores(**one) for by, one in others.items()}
+    except TypeError:
+        raise InputError(f"{record.where}: other_scores is not what omni segment writes; give --teacher") from None
+    return {by: stored.get(by, chosen) for by in ("query", "teacher")}
 
 
 def _cut_clips(

@@ -38,6 +38,7 @@ class Fields(msgspec.Struct):
     similarity: float | None = None
     nearest: dict[str, Any] | None = None
     frame_scores: list[float] | None = None
+    other_scores: dict[str, Any] | None = None
     inflation: dict[str, Any] | None = None
     weight: float | None = None
     width: int | None = None

@@ -132,7 +132,6 @@ def test_shards_hold_the_frames_of_the_pieces_that_stay(teacher_3d, world, tmp_p
     ("arguments", "code", "message"),
     [
         (["--fps", "2"], 2, "--fps needs --teacher"),
-        (["--label-by", "query"], 2, "--label-by needs --teacher"),
         (["--precision", "float32"], 2, "--precision needs --teacher"),
         (["--workers", "2"], 2, "--workers needs --teacher or --shards"),
         (["--model", "tsn-resnet50"], 2, "--model needs --teacher"),
@@ -147,6 +146,19 @@ def test_options_that_cannot_act_are_refused(arguments, code, message, teacher, 
     result = omni("segment", *(files.get(argument, argument) for argument in arguments), world / "web" / "untrimmed")
     assert result.exit_code == code
     assert message in result.stderr
+
+
+def test_another_label_by_needs_no_teacher(tmp_path):
+    surfing = {"label": 1, "name": "Surfing", "scores": [0.9, 0.2]}
+    record = {"id": "a", "path": "a.mp4", "query": "archery", "pseudo_label": 0, "pseudo_class": "Archery",
+              "frame_scores": [0.1, 0.7], "positive_sec": [1.0], "negative_sec": [0.0],
+              "other_scores": {"teacher": surfing}}  # fmt: skip
+    (tmp_path / "snippets.jsonl").write_text(json.dumps(record) + "\n")
+    result = omni("segment", "--label-by", "teacher", tmp_path / "snippets.jsonl")
+    assert result.exit_code == 0, result.stderr
+    [made] = parsed(result.stdout)
+    assert (made["pseudo_class"], made["positive_sec"], made["negative_sec"]) == ("Surfing", [0.0], [1.0])
+    assert made["other_scores"]["query"]["name"] == "Archery"
 
 
 def test_a_stream_in_which_no_query_names_a_class_stops(teacher, world):

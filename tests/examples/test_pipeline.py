@@ -136,6 +136,8 @@ def test_killed_in_the_middle_it_goes_on_to_students_of_two_rounds_and_a_report(
     for name in ("teacher", "round1/student", "round2/student"):
         *_, total = (out / f"{name}.eval.jsonl").read_text().splitlines()
         assert 0 <= json.loads(total)["top1_acc"] <= 1
-    assert {json.loads(line)["source"] for line in (out / "round2" / "images.kept.jsonl").open()} == {"images"}
+    assert {json.loads(line)["source"] for line in (out / "round2" / "images.kept.jsonl").read_text().splitlines()} == {
+        "images"
+    }
     assert (out / "report.html").stat().st_size > 10_000
     assert "Nothing to be done" in make(*arguments, cwd=tmp_path, env=shell_environment).stdout

@@ -1,5 +1,7 @@
 """Which moments are positive, what a video becomes, and that nobody is lost."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -195,6 +197,37 @@ def test_deciding_again_from_what_was_written_equals_deciding_at_once(made, firs
 def test_without_a_teacher_a_video_must_carry_its_scores(fields, message):
     with pytest.raises(InputError, match=message):
         run(crawl(fields), score=None, queries=None)
+
+
+VIDEOS = [
+    {"scores": ARCHERY, "query": "horse race"},
+    {"scores": ARCHERY, "query": "archery"},
+    {"scores": ARCHERY},
+    {"scores": ARCHERY, "query": "horse race", "class_name": "Playing_Piano"},
+]
+
+
+@pytest.mark.parametrize("first", ["known", "query", "teacher"])
+@pytest.mark.parametrize("second", ["known", "query", "teacher"])
+def test_another_label_by_decides_again_as_the_teacher_would(first, second):
+    kept, dropped = run(crawl(*VIDEOS), label_by=first, threshold=0.4)
+    written = [record for record in kept + [record for record, _ in dropped] if record.get("frame_scores")]
+    assert len(written) == 4 - (first == "query")
+    lines = [parse_record(format_record(record), origin="x", line_number=1) for record in written]
+    again = run(lines, score=None, label_by=second, threshold=0.4)
+    at_once = run([crawl(*VIDEOS)[int(record["id"])] for record in written], label_by=second, threshold=0.4)
+    assert [dict(record) for record in again[0]] == [json.loads(format_record(record)) for record in at_once[0]]
+    assert [(record["id"], why) for record, why in again[1]] == [(record["id"], why) for record, why in at_once[1]]
+
+
+def test_without_the_scores_of_other_classes_another_label_by_needs_the_teacher():
+    [record], _ = run(crawl(VIDEOS[0]), threshold=0.0)
+    without = record.derive(other_scores=None)
+    assert run([without], score=None, label_by="stored", threshold=0.0)[0][0]["pseudo_class"] == "Horse Race"
+    with pytest.raises(InputError, match=r"web.jsonl:1: no field 'other_scores', which --label-by needs; give --teach"):
+        run([without], score=None, label_by="teacher")
+    with pytest.raises(InputError, match=r"web.jsonl:1: other_scores is not what omni segment writes"):
+        run([record.derive(other_scores={"teacher": {"label": 1}})], score=None, label_by="teacher")
 
 
 def test_without_a_teacher_what_could_not_be_read_leaves_again_for_the_same_reason():

@@ -37,11 +37,12 @@ class SegmentOptions:
                      show_default="known", rich_help_panel=SELECTION),
     ] = None  # fmt: skip
 
-    def rule(self) -> "SegmentRule":
-        """The rule of the stage."""
+    def rule(self, *, has_teacher: bool) -> "SegmentRule":
+        """The rule of the stage; without a teacher, videos keep their class unless another ``--label-by`` is given."""
         from omnicli.stages.segment import SegmentRule
 
-        return SegmentRule(threshold=self.threshold, label_by=self.label_by or "known", score_only=self.score_only)
+        label_by = self.label_by or ("known" if has_teacher else "stored")
+        return SegmentRule(threshold=self.threshold, label_by=label_by, score_only=self.score_only)
 
 
 @dataclass(frozen=True, kw_only=True)
