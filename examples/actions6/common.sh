@@ -14,58 +14,34 @@ teach() { # teach OUT TARGET SEED
     omni teacher-train "$2" "${frozen[@]}" --epochs "$(epochs "$2")" --seed "$3" --no-resume -o "$1"
 }
 learn() { # learn OUT TARGET SEED OPTION...: train a student on the target and every --auxiliary
-    local out=$1 target=$2 seed=$3 options
+    local out=$1 target=$2 seed=$3
     shift 3
-    without_empty "$out" "$@"
+    note_empty "$out" "$@"
     omni train --target "$target" "${frozen[@]}" --epochs "$(epochs "$target")" --seed "$seed" --no-resume -o "$out" \
-        "${options[@]}"
+        "$@"
 }
 
 # 3D: a small SlowOnly, trained from scratch on packed frames of 80 pixels.
 small=(--model slowonly-r18w16 --num-frames 4 --frame-interval 8 --short-side 80 --crop-size 72 --batch-size 8 --lr 0.05
     --lr-schedule cosine --warmup-epochs 2 -q)
 learn_3d() { # learn_3d OUT TARGET SEED OPTION...
-    local out=$1 target=$2 seed=$3 options
+    local out=$1 target=$2 seed=$3
     shift 3
-    without_empty "$out" "$@"
-    omni train --target "$target" "${small[@]}" --seed "$seed" --no-resume -o "$out" "${options[@]}"
+    note_empty "$out" "$@"
+    omni train --target "$target" "${small[@]}" --seed "$seed" --no-resume -o "$out" "$@"
 }
 
-# A filter may keep nothing, and omni train refuses an empty auxiliary source. Such a student is trained without that source,
-# if necessary on the target only. nothing-kept.txt and RESULTS.md list these students.
-without_empty() { # without_empty OUT OPTION...: set options to OPTION... without empty --auxiliary files and the options for them
-    local student=$1 number=0 web=() ratio=() for_web=() others=()
+# omni train leaves out a source of which the filter kept nothing. nothing-kept.txt and RESULTS.md list these students.
+note_empty() { # note_empty OUT OPTION...: note every --auxiliary file that is empty
+    local student=$1 before='' word
     shift
-    while [ $# -gt 0 ]; do
-        case $1 in
-            --auxiliary)
-                number=$((number + 1))
-                if [ -s "$2" ]; then
-                    web+=("$number")
-                    others+=("$1" "$2")
-                else
-                    echo "${student#"$OUT/"} learns without ${2#"$OUT/"}, where nothing was kept" \
-                        | tee -a "$OUT/nothing-kept.txt" >&2
-                fi
-                shift
-                ;;
-            --ratio) IFS=: read -ra ratio <<< "$2" && shift ;;
-            --auxiliary-label) for_web+=("$1" "$2") && shift ;;
-            --mixup) if [ "$2" = cross ]; then for_web+=("$1" "$2"); else others+=("$1" "$2"); fi && shift ;;
-            --soft-labels) for_web+=("$1") ;;
-            *) others+=("$1") ;;
-        esac
-        shift
+    for word; do
+        if [ "$before" = --auxiliary ] && ! [ -s "$word" ]; then
+            echo "${student#"$OUT/"} learns without ${word#"$OUT/"}, where nothing was kept" \
+                | tee -a "$OUT/nothing-kept.txt" >&2
+        fi
+        before=$word
     done
-    options=("${others[@]}")
-    [ ${#web[@]} -gt 0 ] || return 0
-    options+=("${for_web[@]}")
-    [ ${#ratio[@]} -gt 0 ] || return 0
-    local parts=${ratio[0]}
-    for number in "${web[@]}"; do
-        parts+=:${ratio[number]}
-    done
-    options+=(--ratio "$parts")
 }
 
 draw() { # draw OUT POOL CLIPS SEED: CLIPS labelled clips of every class, by a hash of their ids and the seed
