@@ -159,7 +159,7 @@ def run_blocks(blocks, folder, replacements):
         script = script.replace(text, replacement)
     omni = f'omni() {{ "{sys.executable}" -m omnicli "$@"; }}\n'
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", omni + script], cwd=folder, text=True, capture_output=True, timeout=300
+        ["bash", "-euo", "pipefail", "-c", omni + script], cwd=folder, text=True, capture_output=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     return done

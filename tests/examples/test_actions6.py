@@ -40,7 +40,9 @@ for word; do
         --rejects | --shards) mkdir -p "$(dirname "$word")" ;;
         *)
             case $word in
-                "$OUT"/*) [ -s "$word" ] || [ "$written" = --auxiliary ] || { echo "omni $*: nothing in $word" >&2; exit 65; } ;;&
+                "$OUT"/*)
+                    [ -s "$word" ] || [ "$written" = --auxiliary ] || { echo "omni $*: nothing in $word" >&2; exit 65; }
+                    ;;&
                 "$OUT"/*.jsonl) [ -s "$word" ] && input=$word ;;
             esac
             ;;
