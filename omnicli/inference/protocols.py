@@ -59,6 +59,7 @@ class ExtractFeatures(Protocol):
         self,
         records: Iterable[Record],
         *,
+        fps: float = ...,
         at_sec: Callable[[Record], Sequence[float]] | None = None,
         crop: CropFrames = ...,
         on_drop: OnDrop,

@@ -27,7 +27,7 @@ def model(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "resnet10t.pth"
     torch.save(timm.create_model("resnet10t").state_dict(), path)
-    return ["--backbone", "resnet10t", "--weights", path, "--precision", "float32"]
+    return ["--backbone", "resnet10t", "--weights", path, "--precision", "float32", "--fps", 1]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,7 @@ def test_a_stolen_video_leaves_with_its_match(run, target):
     assert stolen["match"]["id"] == str(sorted(target.iterdir())[1])
     assert stolen["match"]["cosine"] == 1.0
     assert stolen["match"]["time_sec"] == stolen["match"]["target_time_sec"] == 0.0
+    assert stolen["match"]["correlation"] == 1.0  # the frames were decoded again
 
 
 def test_the_closing_lines_add_up_and_tell_the_threshold(run, target):
@@ -86,6 +87,32 @@ def test_the_closing_lines_add_up_and_tell_the_threshold(run, target):
     assert 0 < summary["threshold"] < 1
     assert f"threshold {summary['threshold']:g}: mean similarity of five crops of the same frame" in result.stderr
     assert f"target: {len(list(target.iterdir()))} records, {summary['target_frames']} frames" in result.stderr
+
+
+def test_a_small_target_is_read_at_more_frames_a_second_unless_fps_is_given(run, web, target, model, tmp_path):
+    folder, _ = run
+    arguments = ["--target", target, web / "other.mp4", "-o", tmp_path / "kept.jsonl", "--summary", tmp_path / "s.json"]
+    result = omni("dedup", *model[:-2], *arguments)
+    assert result.exit_code == 0, result.stderr
+    sparse, dense = (json.loads(path.read_text()) for path in (folder / "summary.json", tmp_path / "s.json"))
+    assert (sparse["target_fps"], dense["target_fps"]) == (1.0, 8.0)
+    assert dense["target_frames"] > 4 * sparse["target_frames"]
+    assert f"{dense['target_frames']} frames (8 a second)" in result.stderr
+
+
+def test_a_target_whose_media_are_gone_is_compared_by_its_features_and_said(stored, web, target, model, tmp_path):
+    moved = target.rename(tmp_path / "elsewhere")
+    try:
+        result = omni(
+            "dedup", *model, "--target", stored / "target", "--threshold", 0.99, web / "stolen.mp4",
+            "--rejects", tmp_path / "left.jsonl",
+        )  # fmt: skip
+    finally:
+        moved.rename(target)
+    assert result.exit_code == 0, result.stderr
+    [line] = lines(tmp_path / "left.jsonl")
+    assert line["match"]["not_compared"].startswith("target: ") and "verified" not in line["match"]
+    assert "1 cannot be read again" in result.stderr
 
 
 def test_shards_keep_the_features_and_lines_go_on_naming_their_media(run, target, model, tmp_path):

@@ -17,7 +17,7 @@ def frames_of(record):
     return (np.array(rows).reshape(-1, WIDTH) + noise).astype(np.float32)
 
 
-def extract(records, *, at_sec=None, crop=None, on_drop):
+def extract(records, *, fps=1.0, at_sec=None, crop=None, on_drop):
     """In place of ``scoring.extract_features``: frame i is on screen at i seconds; crops differ a little."""
     for record in records:
         if record.get("broken"):

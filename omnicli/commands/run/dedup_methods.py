@@ -37,34 +37,55 @@ def features_spec(
 
     def make() -> "Stage":
         from omnicli.stages.dedup.frame_features import FrameReader
+        from omnicli.stages.dedup.second_look import SecondLook
         from omnicli.stages.dedup.stage import DedupRule, dedup_records
         from omnicli.stages.dedup.target import learn_target
+        from omnicli.stages.dedup.target_rate import choose_rate
         from omnicli.streams.read.reader import read_records
 
         device, precision = compute.resolve()
         load = partial(_load_extract, backbone, compute, streams.root)
         reader = FrameReader(load, backbone=attributes, root=streams.root)
         unreadable: list[tuple[str, str]] = []
+        records = read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable))
+        fps = backbone.fps
+        if fps is None:
+            fps, records = choose_rate(records, root=streams.root, workers=compute.workers)
         target = learn_target(
-            read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable)), reader=reader,
-            needs_threshold=not options.score_only, device=device, precision=precision, unreadable=unreadable,
+            records, reader=reader, fps=fps, needs_threshold=not options.score_only, device=device,
+            precision=precision, unreadable=unreadable,
             threshold=options.threshold, whiten_dim=options.whiten_dim or DEFAULT_DIM, seed=seed,
         )  # fmt: skip
-        lines.extend(_describe(target))
-        facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.database))
+        lines.extend(_describe(target, fps))
+        facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.database),
+                     target_fps=fps)  # fmt: skip
+        second = SecondLook(streams.root, compute.workers)
         return lambda records, on_drop: dedup_records(
-            records, target=target, reader=reader, rule=DedupRule(**rule), on_drop=on_drop
+            records, target=target, reader=reader, rule=DedupRule(**rule), second=second, on_drop=on_drop
         )
 
-    model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0}
+    model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
+                     "target_fps": backbone.fps}  # fmt: skip
     running = {"batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}
     return StageSpec(
         name="dedup", make=make,
         options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **running, **attributes,
                  **decided},
         whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True, facts=facts,
-        closing=lambda counters: lines,
+        observe=_count_second_looks, closing=lambda counters: [*lines, *_describe_second_looks(counters)],
     )  # fmt: skip
+
+
+def _count_second_looks(record: "Record", counters: Counter[str]) -> None:
+    from omnicli.stages.dedup.second_look import count_second_looks
+
+    count_second_looks(record, counters)
+
+
+def _describe_second_looks(counters: Mapping[str, int]) -> list[str]:
+    from omnicli.stages.dedup.second_look import describe_second_looks
+
+    return describe_second_looks(counters)
 
 
 def _load_extract(backbone: BackboneOptions, compute: ComputeOptions, root: str | None) -> "ExtractFeatures":
@@ -124,13 +145,14 @@ def _noting(unreadable: list[tuple[str, str]]) -> Any:
     return note
 
 
-def _describe(target: "Target") -> list[str]:
-    """Closing lines: the size of the target, its whitening and its threshold."""
+def _describe(target: "Target", fps: float) -> list[str]:
+    """Closing lines: the size of the target, its frames a second, its whitening and its threshold."""
     whitening = target.whitening
     how = f"whitened to {whitening.num_dims} dimensions" if whitening.matrix is not None else (
         f"{whitening.num_dims} features, too few different frames to whiten them"
     )  # fmt: skip
-    lines = [f"target: {len(target.database.records):,} records, {len(target.database):,} frames, {how}"]
+    lines = [f"target: {len(target.database.records):,} records, {len(target.database):,} frames ({fps:g} a second), "
+             f"{how}"]  # fmt: skip
     shown = "none" if target.threshold is None else f"{target.threshold:g}"
     return [*lines, *_unreadable_lines(target.unreadable), f"threshold {shown}: {target.origin}"]
 

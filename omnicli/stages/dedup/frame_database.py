@@ -10,7 +10,7 @@ from omnicli.stages.dedup.search import FrameIndex
 from omnicli.streams.record import Record
 from omnicli.streams.temp_records import NumberedRecords
 
-SHOWN_FIELDS = ("id", "path", "media")  # fields of a target record that a match repeats
+SHOWN_FIELDS = ("id", "path", "media", "row")  # fields of a target record that a match repeats
 
 
 class FrameDatabase:
@@ -58,8 +58,8 @@ class FrameDatabase:
         """Cosine (Q,) and number (Q,) of the most similar frame; see ``FrameIndex.search``."""
         return self._index.search(units, floor)
 
-    def match(self, row: int, *, time_sec: float, cosine: float) -> dict[str, Any]:
-        """The ``match`` field: the target record, the times of both frames, and their cosine.
+    def match(self, row: int, *, time_sec: float, cosine: float) -> tuple[dict[str, Any], Record]:
+        """The ``match`` field (the target record, the times of both frames, their cosine), and the target record.
 
         Args:
             row: number of the frame.
@@ -69,4 +69,4 @@ class FrameDatabase:
         owner = self.records[self._owners[row]]
         shown = {field: owner[field] for field in SHOWN_FIELDS if owner.get(field) is not None}
         times = {"time_sec": round(time_sec, 3), "target_time_sec": round(self._times[row], 3)}
-        return {**shown, **times, "cosine": cosine}
+        return {**shown, **times, "cosine": cosine}, owner

@@ -62,13 +62,20 @@ class FrameReader:
             )
         return self._load()
 
-    def read(self, records: Iterable[Record], *, on_drop: OnDrop) -> Iterator[FrameFeatures]:
+    def read(self, records: Iterable[Record], *, fps: float | None = None, on_drop: OnDrop) -> Iterator[FrameFeatures]:
         """The features of every record that can be read, in order.
+
+        Args:
+            records: media, or rows of feature shards.
+            fps: frames a second of videos; None: that of ``load``.
+            on_drop: takes unreadable records.
 
         Raises:
             InputError: features of another model, or of another width, than the first ones read.
         """
-        return read_stored_or_media(records, rows=self._read_rows, media=partial(self._read_media, on_drop=on_drop))
+        return read_stored_or_media(
+            records, rows=self._read_rows, media=partial(self._read_media, fps=fps, on_drop=on_drop)
+        )
 
     def read_crops(
         self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop
@@ -79,8 +86,9 @@ class FrameReader:
             self._check(record, self._backbone, half.shape[1])
             yield record, half.reshape(-1, NUM_CROPS, half.shape[1])
 
-    def _read_media(self, records: Iterable[Record], on_drop: OnDrop) -> Iterator[FrameFeatures]:
-        for record, features, times in self.extract(records, on_drop=on_drop):
+    def _read_media(self, records: Iterable[Record], *, fps: float | None, on_drop: OnDrop) -> Iterator[FrameFeatures]:
+        extract = self.extract if fps is None else partial(self.extract, fps=fps)
+        for record, features, times in extract(records, on_drop=on_drop):
             half = half_precision(features, record.where)
             self._check(record, self._backbone, half.shape[1])
             yield FrameFeatures(record, half, times.astype(np.float64), record)

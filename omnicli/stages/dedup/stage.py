@@ -2,7 +2,8 @@
 
     in    web records, and target records: images, videos, folders of frames, rows of feature shards
     out   the same web records in the same order, minus the suspected duplicates, which are rejected with `match`:
-          the target's `id` and `path`, both times in seconds, the cosine
+          the target's `id` and `path`, both times in seconds, the cosine; and what a second look at both frames
+          found (``second_look``)
 
 Frame features of an ImageNet ResNet-50 are whitened and compared pair by pair by their cosine; "the average similarity
 among different crops of the same frame is used as the threshold. Similarity above it indicates suspicious duplicates."
@@ -15,7 +16,7 @@ the same. How the target is read: ``target``. ``within`` besides drops what rese
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from omnicli.reasons import DUPLICATE, REPEAT, unreadable
 from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.search import may_reach
+from omnicli.stages.dedup.second_look import SecondLook, Suspicion
 from omnicli.stages.dedup.target import Target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.reading import reading
@@ -55,7 +57,13 @@ class DedupRule:
 
 
 def dedup_records(
-    records: Iterable[Record], *, target: Target, reader: FrameReader, rule: DedupRule, on_drop: OnDrop
+    records: Iterable[Record],
+    *,
+    target: Target,
+    reader: FrameReader,
+    rule: DedupRule,
+    second: SecondLook | None = None,
+    on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Drop records that resemble the target (OmniSource Sec. 3.3).
 
@@ -64,6 +72,7 @@ def dedup_records(
         target: from ``learn_target``.
         reader: makes or reads features.
         rule: what becomes of a record.
+        second: looks at the frames of suspects again; None: nobody does.
         on_drop: takes unreadable media, duplicates (with ``match``) and repeats.
 
     Yields:
@@ -77,29 +86,24 @@ def dedup_records(
         units = target.whitening.unit_vectors(_features_of(block))
         similarities, rows = target.database.search(units, floor)
         within = _Within(stayed, units, floor) if stayed is not None else None
+        judged: list[_Judged] = []
         start = 0
         for frames in block:
             if isinstance(frames, Dropped):
-                on_drop(*frames)
+                judged.append(_Judged(*frames))
                 continue
             part = slice(start, start + len(frames.features))
             start = part.stop
             try:
                 with reading(frames.record):
-                    made = _outgoing(frames, rule)
-                    match = _best_match(target.database, frames, similarities[part], rows[part])
+                    found = _best_match(target.database, frames, similarities[part], rows[part])
+                    one = _judge(_outgoing(frames, rule), found, rule)
             except RecordError as error:
-                on_drop(frames.record, unreadable(error))
-                continue
-            if rule.score_only:
-                yield made.derive(**({"similarity": match["cosine"], "nearest": match} if match else {}))
-            # "Similarity above it indicates suspicious duplicates."
-            elif match:
-                on_drop(made.derive(match=match), DUPLICATE)
-            elif within and (match := within.repeated(frames, part)):
-                on_drop(made.derive(match=match), REPEAT)
-            else:
-                yield made
+                one = _Judged(frames.record, unreadable(error))
+            if within and one.reason is None and (repeated := within.repeated(frames, part)):
+                one = _Judged(one.record, REPEAT, repeated)
+            judged.append(one)
+        yield from _settle(judged, second, on_drop)
 
 
 def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop) -> Iterator[Record]:
@@ -109,6 +113,44 @@ def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop
             on_drop(record.derive(match=record.require("nearest")), DUPLICATE)
         else:
             yield record
+
+
+class _Found(NamedTuple):
+    """A match, and the two records whose frames it is about."""
+
+    match: dict[str, Any]
+    record: Record
+    target: Record
+
+
+class _Judged(NamedTuple):
+    """A record with its reject reason, None if it stays, and what it resembles."""
+
+    record: Record
+    reason: str | None = None
+    found: _Found | None = None
+
+
+def _judge(record: Record, found: _Found | None, rule: DedupRule) -> _Judged:
+    """What becomes of a record: similarity "indicates suspicious duplicates"; ``score_only`` rejects nothing."""
+    if found is None or not rule.score_only:
+        return _Judged(record, DUPLICATE if found else None, found)
+    return _Judged(record.derive(similarity=found.match["cosine"], nearest=found.match))
+
+
+def _settle(judged: Sequence[_Judged], second: SecondLook | None, on_drop: OnDrop) -> Iterator[Record]:
+    """Yield what stays and drop the rest, in order; suspects are looked at again, together."""
+    flagged = [one.found for one in judged if one.found is not None]
+    suspicions = [
+        Suspicion(found.record, found.target, [(found.match["time_sec"], found.match["target_time_sec"])])
+        for found in flagged
+    ]
+    seen = iter(second.look(suspicions) if second else [{}] * len(flagged))
+    for record, reason, found in judged:
+        if reason is None:
+            yield record
+        else:
+            on_drop(record.derive(match={**found.match, **next(seen)}) if found else record, reason)
 
 
 def _blocks(items: Iterable[FrameFeatures | Dropped]) -> Iterator[list[FrameFeatures | Dropped]]:
@@ -144,12 +186,14 @@ def _outgoing(frames: FrameFeatures, rule: DedupRule) -> Record:
 
 def _best_match(
     database: FrameDatabase, frames: FrameFeatures, similarities: np.ndarray, rows: np.ndarray
-) -> dict[str, Any] | None:
+) -> _Found | None:
     """A video is as similar as its most similar frame, the first of equal ones; None if none was found."""
     if not len(rows) or rows.max() < 0:
         return None
     best = int(similarities.argmax())
-    return database.match(int(rows[best]), time_sec=float(frames.times[best]), cosine=float(similarities[best]))
+    row = int(rows[best])
+    match, owner = database.match(row, time_sec=float(frames.times[best]), cosine=float(similarities[best]))
+    return _Found(match, frames.made_of, owner)
 
 
 class _Within:
@@ -169,7 +213,7 @@ class _Within:
         self._fresh = np.empty_like(units)  # the frames it has added
         self._similarities, self._rows = stayed.search(units, floor)
 
-    def repeated(self, frames: FrameFeatures, part: slice) -> dict[str, Any] | None:
+    def repeated(self, frames: FrameFeatures, part: slice) -> _Found | None:
         """The match of a record whose frames are ``units[part]``; one that repeats nothing stays, and is added."""
         own, similarities, rows = self._units[part], self._similarities[part], self._rows[part]
         fresh = self._fresh[: len(self._stayed) - self._first]

@@ -16,7 +16,7 @@ import torch
 
 from omnicli.errors import InputError
 from omnicli.stages.dedup.frame_database import FrameDatabase
-from omnicli.stages.dedup.frame_features import FrameReader
+from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.frame_sample import KeyedSample
 from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
 from omnicli.streams.record import Record
@@ -56,6 +56,7 @@ def learn_target(
     seed: int,
     device: torch.device,
     precision: torch.dtype,
+    fps: float | None = None,
     unreadable: list[tuple[str, str]],
 ) -> Target:
     """Read the target, fit the whitening, and measure the threshold (OmniSource Sec. 3.3).
@@ -69,17 +70,23 @@ def learn_target(
         seed: of the frames that whitening and threshold are taken from.
         device: where the search will run.
         precision: of its screening.
+        fps: frames a second of videos (``target_rate``); None: as of the web's.
         unreadable: (id, why) of what the reader of ``records`` drops; more are added.
 
     Raises:
         InputError: no target record can be read, two have the same id, or the threshold cannot be measured.
     """
-    gathered = _gather(records, reader, KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup"), unreadable)
+    sample = KeyedSample(MAX_FIT_FRAMES, seed=seed, stage="dedup")
+
+    def forget(record: Record, reason: str) -> None:
+        unreadable.append((str(record.get("id")), reason))
+
+    gathered = _gather(reader.read(records, fps=fps, on_drop=forget), sample, unreadable)
     # OmniSource Sec. 3.3: cosine similarity "after whitening"
-    sample, positions = gathered.sample.take()
-    whitening = fit_whitening(sample, num_dims=whiten_dim)
+    frames, positions = gathered.sample.take()
+    whitening = fit_whitening(frames, num_dims=whiten_dim)
     database = FrameDatabase(whitening.num_dims, gathered.records, device=device, precision=precision)
-    for features, owners, times in gathered.blocks(sample.shape[1]):
+    for features, owners, times in gathered.blocks(frames.shape[1]):
         database.add_frames(owners, whitening.unit_vectors(features), times)
     # OmniSource Sec. 3.3: "The average similarity among different crops of the same frame is used as the threshold."
     origin = "--threshold"
@@ -111,17 +118,11 @@ class _Gathered(NamedTuple):
             yield features, np.array(self.owners[part], np.int64), np.array(self.times[part])
 
 
-def _gather(
-    records: Iterable[Record], reader: FrameReader, sample: KeyedSample, unreadable: list[tuple[str, str]]
-) -> _Gathered:
+def _gather(read: Iterable[FrameFeatures], sample: KeyedSample, unreadable: Sequence[tuple[str, str]]) -> _Gathered:
     """Read the whole target once."""
     gathered = _Gathered(NumberedRecords(), TempFile(), array("Q"), array("d"), sample)
     seen: set[str] = set()
-
-    def forget(record: Record, reason: str) -> None:
-        unreadable.append((str(record.get("id")), reason))
-
-    for record, features, times, made_of in reader.read(records, on_drop=forget):
+    for record, features, times, made_of in read:
         name = str(record.get("id"))
         if name in seen:
             raise InputError(f"{record.where}: the target has two records with id {name!r}; a match must name one")

@@ -17,8 +17,9 @@ def test_a_frame_is_traced_to_its_record_and_time():
     assert len(database) == 4
     cosines, rows = database.search(units[[1, 3]], 0.5)
     assert cosines.tolist() == [1.0, 1.0]
-    matches = [database.match(row, time_sec=7.00001, cosine=0.5) for row in rows.tolist()]
-    assert matches == [
+    matches, owners = zip(*[database.match(row, time_sec=7.00001, cosine=0.5) for row in rows.tolist()], strict=True)
+    assert [owner.get("label") for owner in owners] == [3, None]
+    assert list(matches) == [
         {"id": "a.mp4", "path": "x/a.mp4", "time_sec": 7.0, "target_time_sec": 1.0, "cosine": 0.5},
         {"id": "b.jpg", "time_sec": 7.0, "target_time_sec": 0.0, "cosine": 0.5},
     ]
