@@ -110,6 +110,7 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
 
     def make() -> "Stage":
         from omnicli.stages.dedup.census_stage import census_targets, dedup_census_records
+        from omnicli.stages.dedup.second_look import SecondLook
         from omnicli.streams.read.reader import read_records
 
         on_drop = _noting(unreadable)
@@ -118,17 +119,23 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
             on_drop=on_drop,
         )  # fmt: skip
         return lambda records, on_drop: dedup_census_records(
-            records, targets=target, within=options.within, root=root, workers=workers, counts=counts, on_drop=on_drop
-        )
+            records, targets=target, within=options.within, root=root, workers=workers, counts=counts,
+            second=SecondLook(root, workers), on_drop=on_drop,
+        )  # fmt: skip
 
     def observe(record: "Record", counters: Counter[str]) -> None:
         counters.update(counts)  # into those of the run, which a resumed run goes on with
         counts.clear()
+        _count_second_looks(record, counters)
 
     def closing(counters: Mapping[str, int]) -> list[str]:
         seen.update({name: count for name, count in sorted(counters.items()) if name.startswith("census: ")})
         found = [f"{count:,} {name.removeprefix('census: ')}" for name, count in seen.items() if count]
-        return _unreadable_lines(unreadable) + ([f"seen: {', '.join(found)}"] if found else [])
+        return (
+            _unreadable_lines(unreadable)
+            + ([f"seen: {', '.join(found)}"] if found else [])
+            + (_describe_second_looks(counters))
+        )
 
     return StageSpec(
         name="dedup", make=make,

@@ -1,9 +1,10 @@
 """De-duplication by census signatures (IG-65M A.2): copies that share a second of footage with a target video.
 
     in    the crawl
-    out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id` of the
-          target, `start_sec` and `end_sec` of the longest common run, `target_start_sec` and `target_end_sec` in the
-          target, `matched_sec` and `overlap` (seconds and share of the video that match), `flipped`
+    out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id`, `path`
+          and `media` of the target, `start_sec` and `end_sec` of the longest common run, `target_start_sec` and
+          `target_end_sec` in the target, `matched_sec` and `overlap` (seconds and share of the video that match),
+          `flipped`; and what a second look at three frames found (``second_look``)
 
 Paper: 16 frames per second, a 64-bit signature per frame, locality-sensitive hashing; the overlap is the matched share
 of the source's frames; whatever overlaps is removed, for recall counts more than precision.
@@ -15,10 +16,14 @@ size and rate, given bars or mirrored margins, flipped, brightened, played 4 % f
 a minute; at 212 x 160, 15 frames a second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
 crops, images in images, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
 second is another.
+
+Found without being copies: of 281 clips of actions6, searched among those of all other recordings, three of the sea
+(Surfing g09, g17; g02, g05), where waves passed for mirrored margins, and what was left was a few bands of water in
+both. So a match without margins on either side needs ``MIN_REDUCED_SCORE``, which leaves none of them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,14 +35,20 @@ from omnicli.media.source import open_media
 from omnicli.reasons import DUPLICATE, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
+from omnicli.stages.dedup.second_look import SecondLook, Suspicion, shown_fields
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.temp_records import NumberedRecords
 
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
 REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
 MIN_RUN = FPS  # frames: a second
 MAX_GAP = FPS // 2  # frames without match within a stretch; as REACH, changes times and overlap, no verdict
 READ_AHEAD = 4  # records per worker
+# Where margins were taken off both, which is four to nine times as many comparisons: as much as a second without a
+# differing bit gives, in whatever time. False matches in actions6 have 236 at most, true ones 670 and more.
+MIN_REDUCED_SCORE = MIN_RUN * (REACH + 1)
+LOOK_AT = (0.25, 0.5, 0.75)  # of a common stretch, for the second look
 
 NUM_FRAMES = "census: frames"
 NUM_TEXTURELESS = "census: frames with little texture"
@@ -54,29 +65,34 @@ class CensusTargets:
 
     def __init__(self) -> None:
         self._index = GrowingIndex(RunRule(radius=RADIUS, reach=REACH, min_run=MIN_RUN, max_gap=MAX_GAP))
+        self._records = NumberedRecords()
         self._ids: list[str] = []
         self._start_secs: list[float] = []
         self._video_of_track: list[int] = []
+        self._is_reduced: list[bool] = []  # by track: without bars or mirrored margins
 
     def add(self, record: Record, census: Census) -> None:
         """One more target."""
-        for framing in census.framings:
+        for number, framing in enumerate(census.framings):
             self._index.add(framing.bits, framing.votes)
             self._video_of_track.append(len(self._ids))
+            self._is_reduced.append(number > 0)
+        self._records.add(record)
         self._ids.append(str(record.require("id")))
         self._start_secs.append(census.start_sec)
 
-    def find(self, census: Census) -> dict[str, Any] | None:
-        """The best match of a video, as it is written; None if it shares no second with any target.
+    def find(self, census: Census) -> tuple[dict[str, Any], Record] | None:
+        """The best match of a video, as it is written, and its target; None if it shares no second with any.
 
         Ours: best is the stretch with the most bits in common over the length of it; of equals the target whose id
         comes first, so that the order of targets means nothing.
         """
         found = [
             _Found(run, self._video_of_track[run.track], is_flipped)
-            for framing in census.framings
+            for number, framing in enumerate(census.framings)
             for is_flipped, bits in ((False, framing.bits), (True, framing.flipped))
             for run in self._index.runs(bits, framing.votes)
+            if number == 0 or not self._is_reduced[run.track] or run.score >= MIN_REDUCED_SCORE
         ]
         if not found:
             return None
@@ -88,8 +104,9 @@ class CensusTargets:
         start_sec = census.start_sec + best.run.source_start / FPS
         target_start_sec = self._start_secs[best.video] + best.run.target_start / FPS
         length_sec = best.run.num_frames / FPS
-        return {
-            "id": self._ids[best.video],
+        target = self._records[best.video]
+        match = {
+            **shown_fields(target),
             "start_sec": round(start_sec, 3),
             "end_sec": round(start_sec + length_sec, 3),
             "target_start_sec": round(target_start_sec, 3),
@@ -98,6 +115,7 @@ class CensusTargets:
             "overlap": round(float(covered.mean()), 4),
             "flipped": best.is_flipped,
         }
+        return match, target
 
 
 class _Found(NamedTuple):
@@ -140,6 +158,7 @@ def dedup_census_records(
     root: str | None = None,
     workers: int | None = None,
     counts: Counter[str],
+    second: SecondLook | None = None,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Take out what shares a second of footage with a target (A.2).
@@ -151,6 +170,7 @@ def dedup_census_records(
         root: folder that relative paths start from.
         workers: threads that read and decode; default all cores.
         counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_IMAGES, NUM_SHORT.
+        second: looks at the frames of suspects again; None: nobody does.
         on_drop: takes suspected copies, with ``match``, and what cannot be read.
 
     Yields:
@@ -159,17 +179,26 @@ def dedup_census_records(
     for record, census in _censuses(records, root=root, workers=workers, on_drop=on_drop):
         try:
             with reading(record):
-                match = targets.find(census) if census is not None else None
+                found = targets.find(census) if census is not None else None
         except RecordError as error:
             on_drop(record, unreadable(error))
             continue
         _count(census, counts)
-        if match is not None:
-            on_drop(record.derive(match=match), DUPLICATE)
+        if found is not None:
+            seen = second.look([_suspicion(record, *found)])[0] if second else {}
+            on_drop(record.derive(match={**found[0], **seen}), DUPLICATE)
             continue
         if within and census is not None:
             targets.add(record, census)
         yield record
+
+
+def _suspicion(record: Record, match: Mapping[str, Any], target: Record) -> Suspicion:
+    """Frames of the common stretch to look at again."""
+    length_sec = match["end_sec"] - match["start_sec"]
+    moments = [(match["start_sec"] + part * length_sec, match["target_start_sec"] + part * length_sec)
+               for part in LOOK_AT]  # fmt: skip
+    return Suspicion(record, target, moments)
 
 
 def _count(census: Census | None, counts: Counter[str]) -> None:

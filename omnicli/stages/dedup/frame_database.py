@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from omnicli.stages.dedup.search import FrameIndex
+from omnicli.stages.dedup.second_look import shown_fields
 from omnicli.streams.record import Record
 from omnicli.streams.temp_records import NumberedRecords
-
-SHOWN_FIELDS = ("id", "path", "media", "row")  # fields of a target record that a match repeats
 
 
 class FrameDatabase:
@@ -67,6 +66,5 @@ class FrameDatabase:
             cosine: of the two.
         """
         owner = self.records[self._owners[row]]
-        shown = {field: owner[field] for field in SHOWN_FIELDS if owner.get(field) is not None}
         times = {"time_sec": round(time_sec, 3), "target_time_sec": round(self._times[row], 3)}
-        return {**shown, **times, "cosine": cosine}, owner
+        return {**shown_fields(owner), **times, "cosine": cosine}, owner

@@ -22,6 +22,7 @@ from omnicli.streams.record import Record
 
 ROUNDING_SEC = 0.0005  # times in a match have three decimals
 DECIMALS = 4
+SHOWN_FIELDS = ("id", "path", "media", "row")  # of a target record, which a match repeats to open it again
 NUM_VERIFIED, NUM_LOOK_ALIKES, NUM_UNSEEN = "dedup: verified", "dedup: look alike", "dedup: not looked at again"
 
 
@@ -82,6 +83,11 @@ class SecondLook:
         except OmniError as error:
             raise OmniError(f"{of}{error}") from error
         return frame
+
+
+def shown_fields(target: Record) -> dict[str, Any]:
+    """What a match repeats of its target record."""
+    return {field: target[field] for field in SHOWN_FIELDS if target.get(field) is not None}
 
 
 def count_second_looks(record: Record, counters: Counter[str]) -> None:

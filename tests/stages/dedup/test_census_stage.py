@@ -14,14 +14,17 @@ import pytest
 
 from omnicli.errors import InputError
 from omnicli.reasons import DUPLICATE
+from omnicli.stages.dedup.census import Census, Framing
 from omnicli.stages.dedup.census_stage import (
     NUM_FRAMES,
     NUM_IMAGES,
     NUM_SHORT,
     NUM_TEXTURELESS,
+    CensusTargets,
     census_targets,
     dedup_census_records,
 )
+from omnicli.stages.dedup.second_look import SecondLook
 from omnicli.streams.record import Record
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -204,3 +207,39 @@ def test_real_copies_are_found_and_other_footage_is_not():
         assert row["worst_error_sec"] <= found["bars"]["worst_error_sec"], kind
     assert found["others"]["true_flags"] == 2
     assert found["others"]["false_flags"] <= found["bars"]["false_flags"]
+
+
+def test_a_scene_that_another_clip_shows_again_is_found_and_verified(tmp_path):
+    """Recorded once, uploaded twice: cut elsewhere, cropped, at another size and rate."""
+    whole = footage(11, 8.0)
+    film(tmp_path / "g04.mp4", whole[24:144])
+    film(tmp_path / "g23.mp4", whole[61:185:2, 1:-1, 1:-1], fps=12, size=(160, 120))
+    film(tmp_path / "g24.mp4", footage(12, 5.0))
+    targets = census_targets(records(tmp_path / "g04.mp4"), on_drop=None)
+    left = []
+    kept = dedup_census_records(
+        records(tmp_path / "g23.mp4", tmp_path / "g24.mp4"), targets=targets, second=SecondLook(), counts=Counter(),
+        on_drop=lambda record, reason: left.append((record["match"], reason)),
+    )  # fmt: skip
+    assert [record["id"] for record in kept] == ["g24.mp4"]
+    [(match, reason)] = left
+    assert reason == DUPLICATE and match["id"] == "g04.mp4" and match["path"] == str(tmp_path / "g04.mp4")
+    assert match["target_start_sec"] - match["start_sec"] == pytest.approx((61 - 24) / 24, abs=0.2)
+    assert match["verified"] and match["inliers"] >= 10
+
+
+@pytest.mark.parametrize(("differing", "is_found"), [(2, True), (9, False)])
+def test_a_match_without_margins_on_either_side_needs_more_bits_in_common(differing, is_found):
+    """Waves pass for mirrored margins, and a few bands of water are left on both sides."""
+    rng = np.random.default_rng(0)
+    waves, other, shared = (rng.integers(0, 2**63, 24, dtype=np.uint64) for _ in range(3))
+    alike = shared ^ np.uint64((1 << differing) - 1)
+    votes = np.ones(24, bool)
+
+    def census(*bits):
+        return Census([Framing(one, rng.integers(0, 2**63, 24, dtype=np.uint64), votes) for one in bits], 0.0)
+
+    targets = CensusTargets()
+    targets.add(Record({"id": "t"}), census(waves, shared))
+    assert (targets.find(census(other, alike)) is not None) == is_found
+    assert targets.find(census(alike)) is not None  # where one side has no margins, as ever
