@@ -12,8 +12,12 @@
 
 Each frame is represented by a whitened feature of an ImageNet ResNet-50 (OmniSource Sec. 3.3). A record is rejected if
 the similarity of its most similar pair of frames reaches the threshold: the mean similarity between five crops of the
-same target frame. Rejects carry `match`: id and path of the target, both times in seconds, the cosine. Inspect them: in
-OmniSource fewer than one in ten was a real copy.
+same target frame. Rejects carry `match`: id and path of the target, both times in seconds, the cosine. In OmniSource
+fewer than one in ten was a real copy, so both frames are compared again by local features: `match.verified` is true for
+copies, and `omni report` shows those first. What only looks alike is rejected too.
+
+Without --fps, videos of the web are read at 1 frame per second, and those of a small target at 8, 4 or 2: the most at
+which the whole target has at most 16,384 frames.
 
 --method census compares videos with videos (IG-65M A.2) by 64-bit signatures of 16 frames per second, without a model.
 A video is rejected if at least one second of it occurs in a target video. Images pass unchanged.
@@ -30,7 +34,7 @@ from typing import Annotated
 import typer
 
 from omnicli.commands.options.compute import ComputeOptions, Seed
-from omnicli.commands.options.dedup import DedupOptions
+from omnicli.commands.options.dedup import DedupOptions, Fps
 from omnicli.commands.options.groups import Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import BackboneOptions
@@ -46,7 +50,7 @@ def command(
     context: typer.Context,
     options: DedupOptions,
     streams: Annotated[StreamOptions, Adapt(shards_dir=ShardsDir)],
-    backbone: BackboneOptions,
+    backbone: Annotated[BackboneOptions, Adapt(fps=Fps)],
     compute: ComputeOptions,
     logging: LoggingOptions,
     as_media: AsMedia = False,

@@ -7,12 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from omnicli.commands.options.groups import SELECTION, given_options
+from omnicli.commands.options.groups import MODEL, SELECTION, given_options
 from omnicli.errors import UsageError
 
 OF_FEATURES = ("threshold", "score_only", "whiten_dim", "backbone", "weights", "checkpoint", "fps", "as_media",
                "shards_dir")  # fmt: skip
 OF_A_MODEL = ("batch_size", "device", "precision", "seed")
+
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="X", min=0.001, help="Frames per second of a video, of the web and of the target.",
+                 show_default="1; of a small target up to 8", rich_help_panel=MODEL),
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,15 +4,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from omnicli.stages.report.collector import (
-    RecordCollector,
-    RecordGroup,
-    TopRecords,
-    class_of,
-    confidence_of,
-    query_of,
-    similarity_of,
-)
+from omnicli.stages.report.collector import RecordCollector, RecordGroup, TopRecords
+from omnicli.stages.report.record_fields import class_of, confidence_of, query_of, similarity_of
 from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
@@ -45,6 +38,8 @@ class DuplicatePair:
     record: RecordCard
     target: RecordCard
     similarity: float | None
+    verified: bool | None  # None: not looked at again
+    inliers: int | None
 
 
 class CardMaker:
@@ -116,26 +111,26 @@ def make_gallery(group: RecordGroup, cards: CardMaker) -> GroupGallery:
 
 
 def find_duplicates(collected: RecordCollector, cards: CardMaker) -> list[DuplicatePair]:
-    """Suspected duplicates beside their target records, most similar first; videos show the matching frames.
+    """Suspected duplicates beside their target records, verified copies first; videos show the matching frames.
 
     OmniSource Sec. 3.3: most suspicions are false.
     """
     pairs = []
     for record in collected.duplicates.records():
         match = record.verdict["match"]
-        name = str(match.get("path") or match.get("id") or match.get("target") or "")
+        name = str(match.get("id") or match.get("path") or match.get("target") or "")
         its_sec = match.get("time_sec", match.get("start_sec"))
         at_sec = match.get("target_time_sec", match.get("target_start_sec"))
-        target = make_thumbnail(
-            Record({"id": name, "path": name, "media": match.get("media")}), root=cards.root, at_sec=at_sec
-        )
+        shown_fields = {"id": name, "path": match.get("path") or name, "media": match.get("media")}
+        target = make_thumbnail(Record({**shown_fields, "row": match.get("row")}), root=cards.root, at_sec=at_sec)
         where = "earlier in the stream" if record.verdict.get("reason") == "repeat" else "in the target set"
         (shown,) = cards.show([record], "rejected")
         if its_sec is not None:
             thumbnail = make_thumbnail(record, root=cards.root, at_sec=its_sec)
             shown = replace(shown, note=_at(its_sec).strip(), thumbnail=thumbnail)
         beside = RecordCard(id=name, outcome="target", confidence=None, note=where + _at(at_sec), thumbnail=target)
-        pairs.append(DuplicatePair(record=shown, target=beside, similarity=similarity_of(match)))
+        verified = bool(match["verified"]) if "verified" in match else None
+        pairs.append(DuplicatePair(shown, beside, similarity_of(match), verified, match.get("inliers")))
     return pairs
 
 

@@ -7,17 +7,24 @@ records. Which records a heap keeps depends only on their confidence and ids, no
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from omnicli.reasons import LOW_CONFIDENCE, UNREADABLE
+from omnicli.stages.report.record_fields import (
+    confidence_of,
+    group_name,
+    is_metric,
+    is_summary,
+    pseudo_class,
+    query_of,
+    rank_of,
+)
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
 NUM_BINS = 1000  # of confidence in [0, 1]; a multiple of what is drawn
 MAX_SHOWN_BAD = 24
 MAX_METRICS = 100_000
-NO_GROUP = "(no class)"
 
 
 class TopRecords:
@@ -187,7 +194,7 @@ class RecordCollector:
         self.reasons[kind] += 1
         match = record.verdict.get("match")
         if isinstance(match, Mapping):
-            self.duplicates.add(similarity_of(match) or 0.0, record)
+            self.duplicates.add(rank_of(match), record)
         if confidence is None:
             group.top_rejected.add(-1.0, record)
             return
@@ -211,67 +218,6 @@ class RecordCollector:
             self.right += label == pseudo
             if label != pseudo:
                 self.mistakes.add(confidence, record)
-
-
-def group_name(record: Record, group_by: str) -> str:
-    """The query or the class of a record, whichever ``group_by`` prefers and the record has."""
-    choices: list[Callable[[Record], str | None]] = [query_of, class_of]
-    for choose in choices if group_by == "query" else reversed(choices):
-        if name := choose(record):
-            return name
-    return NO_GROUP
-
-
-def query_of(record: Record) -> str | None:
-    """The query of a record, the first of several."""
-    queries: Sequence[Any] = record.get("queries") or [record.get("query")]
-    return str(queries[0]) if queries[0] else None
-
-
-def class_of(record: Record) -> str | None:
-    """The class of a record: its pseudo-class, else its label."""
-    named = record.get("class_name")
-    label = record.get("label")
-    return (
-        pseudo_class(record)
-        or (", ".join(map(str, named)) if isinstance(named, list) else named)
-        or (f"class {label}" if label is not None else None)
-    )
-
-
-def pseudo_class(record: Record) -> str | None:
-    """The class that a teacher predicted."""
-    if name := record.get("pseudo_class"):
-        return str(name)
-    label = record.get("pseudo_label")
-    return None if label is None else f"class {label}"
-
-
-def confidence_of(record: Record) -> float | None:
-    """The confidence of a record; None without a score."""
-    value = record.get("confidence")
-    return float(value) if isinstance(value, int | float) else None
-
-
-def similarity_of(match: Mapping[str, Any]) -> float | None:
-    """Similarity of a suspected duplicate and its target: the cosine of frames, or the share of common footage."""
-    found = (match.get(field) for field in ("cosine", "similarity", "overlap"))
-    return next((float(value) for value in found if isinstance(value, int | float)), None)
-
-
-def is_metric(record: Record) -> bool:
-    """True for a line that a training command printed."""
-    return "path" not in record and "id" not in record and ("epoch" in record or "step" in record)
-
-
-def is_summary(record: Record) -> bool:
-    """True for the line that sums up an evaluation."""
-    return (
-        "path" not in record
-        and "id" not in record
-        and any(name in record for name in ("confusion", "top1_acc", "mean_ap"))
-        and not is_metric(record)
-    )
 
 
 def _hash_of(record: Record) -> bytes:

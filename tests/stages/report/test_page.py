@@ -150,6 +150,22 @@ def test_suspected_duplicates_stand_beside_their_target(world):
     assert page.count("data:image/jpeg") >= 2
 
 
+def test_verified_copies_stand_before_look_alikes():
+    collected = RecordCollector()
+    for name, match in (
+        ("ball", {"id": "t", "cosine": 0.99, "verified": False, "inliers": 3}),
+        ("gone", {"id": "t", "cosine": 0.98, "not_compared": "target: no such file"}),
+        ("copy", {"id": "t", "cosine": 0.7, "verified": True, "inliers": 212}),
+    ):
+        record = Record({"id": f"{name}.jpg"})
+        record.verdict = {"reason": "duplicate", "match": match}
+        collected.add(record, "duplicate")
+    text = "".join(Page(render_report(collected, title="t")).text).split("Suspected duplicates")[1]
+    places = [text.index(word) for word in ("verified copies", "copy.jpg", "212 agree", "not looked at again",
+                                            "gone.jpg", "look alike", "ball.jpg", "3 agree")]  # fmt: skip
+    assert places == sorted(places)
+
+
 def test_a_pair_of_videos_shows_the_frames_that_resemble_each_other(world):
     """Both at their own time; what repeats an earlier record says so; footage in common counts by its share."""
     first, second = sorted((world / "target/val").rglob("*.mp4"))[:2]
