@@ -37,7 +37,7 @@ def features_spec(
 
     def make() -> "Stage":
         from omnicli.stages.dedup.frame_features import FrameReader
-        from omnicli.stages.dedup.second_look import SecondLook
+        from omnicli.stages.dedup.pair_check import PairCheck
         from omnicli.stages.dedup.stage import DedupRule, dedup_records
         from omnicli.stages.dedup.target import learn_target
         from omnicli.stages.dedup.target_rate import choose_rate
@@ -59,9 +59,9 @@ def features_spec(
         lines.extend(_describe(target, fps))
         facts.update(threshold=target.threshold, threshold_origin=target.origin, target_frames=len(target.database),
                      target_fps=fps)  # fmt: skip
-        second = SecondLook(streams.root, compute.workers)
+        check = PairCheck(streams.root, compute.workers)
         return lambda records, on_drop: dedup_records(
-            records, target=target, reader=reader, rule=DedupRule(**rule), second=second, on_drop=on_drop
+            records, target=target, reader=reader, rule=DedupRule(**rule), check=check, on_drop=on_drop
         )
 
     model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
@@ -72,20 +72,20 @@ def features_spec(
         options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **running, **attributes,
                  **decided},
         whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True, facts=facts,
-        observe=_count_second_looks, closing=lambda counters: [*lines, *_describe_second_looks(counters)],
+        observe=_count_checks, closing=lambda counters: [*lines, *_describe_checks(counters)],
     )  # fmt: skip
 
 
-def _count_second_looks(record: "Record", counters: Counter[str]) -> None:
-    from omnicli.stages.dedup.second_look import count_second_looks
+def _count_checks(record: "Record", counters: Counter[str]) -> None:
+    from omnicli.stages.dedup.pair_check import count_checks
 
-    count_second_looks(record, counters)
+    count_checks(record, counters)
 
 
-def _describe_second_looks(counters: Mapping[str, int]) -> list[str]:
-    from omnicli.stages.dedup.second_look import describe_second_looks
+def _describe_checks(counters: Mapping[str, int]) -> list[str]:
+    from omnicli.stages.dedup.pair_check import describe_checks
 
-    return describe_second_looks(counters)
+    return describe_checks(counters)
 
 
 def _load_extract(backbone: BackboneOptions, compute: ComputeOptions, root: str | None) -> "ExtractFeatures":
@@ -110,7 +110,7 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
 
     def make() -> "Stage":
         from omnicli.stages.dedup.census_stage import census_targets, dedup_census_records
-        from omnicli.stages.dedup.second_look import SecondLook
+        from omnicli.stages.dedup.pair_check import PairCheck
         from omnicli.streams.read.reader import read_records
 
         on_drop = _noting(unreadable)
@@ -120,13 +120,13 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
         )  # fmt: skip
         return lambda records, on_drop: dedup_census_records(
             records, targets=target, within=options.within, root=root, workers=workers, counts=counts,
-            second=SecondLook(root, workers), on_drop=on_drop,
+            check=PairCheck(root, workers), on_drop=on_drop,
         )  # fmt: skip
 
     def observe(record: "Record", counters: Counter[str]) -> None:
         counters.update(counts)  # into those of the run, which a resumed run goes on with
         counts.clear()
-        _count_second_looks(record, counters)
+        _count_checks(record, counters)
 
     def closing(counters: Mapping[str, int]) -> list[str]:
         seen.update({name: count for name, count in sorted(counters.items()) if name.startswith("census: ")})
@@ -134,7 +134,7 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
         return (
             _unreadable_lines(unreadable)
             + ([f"seen: {', '.join(found)}"] if found else [])
-            + (_describe_second_looks(counters))
+            + (_describe_checks(counters))
         )
 
     return StageSpec(

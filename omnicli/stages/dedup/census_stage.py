@@ -4,7 +4,7 @@
     out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id`, `path`
           and `media` of the target, `start_sec` and `end_sec` of the longest common run, `target_start_sec` and
           `target_end_sec` in the target, `matched_sec` and `overlap` (seconds and share of the video that match),
-          `flipped`; and what a second look at three frames found (``second_look``)
+          `flipped`; and what a second comparison of three frames found (``pair_check``)
 
 Paper: 16 frames per second, a 64-bit signature per frame, locality-sensitive hashing; the overlap is the matched share
 of the source's frames; whatever overlaps is removed, for recall counts more than precision.
@@ -35,7 +35,7 @@ from omnicli.media.source import open_media
 from omnicli.reasons import DUPLICATE, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
-from omnicli.stages.dedup.second_look import SecondLook, Suspicion, shown_fields
+from omnicli.stages.dedup.pair_check import PairCheck, Suspicion, shown_fields
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import NumberedRecords
@@ -48,7 +48,7 @@ READ_AHEAD = 4  # records per worker
 # Where margins were taken off both, which is four to nine times as many comparisons: as much as a second without a
 # differing bit gives, in whatever time. False matches in actions6 have 236 at most, true ones 670 and more.
 MIN_REDUCED_SCORE = MIN_RUN * (REACH + 1)
-LOOK_AT = (0.25, 0.5, 0.75)  # of a common stretch, for the second look
+CHECK_AT = (0.25, 0.5, 0.75)  # of a common stretch, for the second comparison
 
 NUM_FRAMES = "census: frames"
 NUM_TEXTURELESS = "census: frames with little texture"
@@ -158,7 +158,7 @@ def dedup_census_records(
     root: str | None = None,
     workers: int | None = None,
     counts: Counter[str],
-    second: SecondLook | None = None,
+    check: PairCheck | None = None,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Take out what shares a second of footage with a target (A.2).
@@ -170,7 +170,7 @@ def dedup_census_records(
         root: folder that relative paths start from.
         workers: threads that read and decode; default all cores.
         counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_IMAGES, NUM_SHORT.
-        second: looks at the frames of suspects again; None: nobody does.
+        check: compares the frames of suspects again; None: nothing does.
         on_drop: takes suspected copies, with ``match``, and what cannot be read.
 
     Yields:
@@ -185,7 +185,7 @@ def dedup_census_records(
             continue
         _count(census, counts)
         if found is not None:
-            seen = second.look([_suspicion(record, *found)])[0] if second else {}
+            seen = check.check([_suspicion(record, *found)])[0] if check else {}
             on_drop(record.derive(match={**found[0], **seen}), DUPLICATE)
             continue
         if within and census is not None:
@@ -194,10 +194,10 @@ def dedup_census_records(
 
 
 def _suspicion(record: Record, match: Mapping[str, Any], target: Record) -> Suspicion:
-    """Frames of the common stretch to look at again."""
+    """Frames of the common stretch to compare again."""
     length_sec = match["end_sec"] - match["start_sec"]
     moments = [(match["start_sec"] + part * length_sec, match["target_start_sec"] + part * length_sec)
-               for part in LOOK_AT]  # fmt: skip
+               for part in CHECK_AT]  # fmt: skip
     return Suspicion(record, target, moments)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from omnicli.stages.dedup.pair_check import shown_fields
 from omnicli.stages.dedup.search import FrameIndex
-from omnicli.stages.dedup.second_look import shown_fields
 from omnicli.streams.record import Record
 from omnicli.streams.temp_records import NumberedRecords
 

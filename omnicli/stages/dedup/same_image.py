@@ -1,10 +1,10 @@
 """Whether one image is a copy of another: local features that agree on one transformation (Ours).
 
-A feature of a whole frame says that two frames look alike: two balls, two rackets, one hall. A copy is more: what
+A feature of a whole frame says that two frames are similar: two balls, two rackets, one hall. A copy is more: what
 stands somewhere in one image stands in the other at the place that one rotation, scale and shift gives. So SIFT
 keypoints of both are matched, a similarity transformation is fitted by RANSAC, and the second image is laid over the
-first with it. Those that fit are the inliers; the correlation of brightness where both overlap tells a copy from two
-images that share only a logo. A mirrored copy is found by a second try.
+first with it. Those that fit are the inliers; the correlation of brightness where both overlap separates a copy from
+two images that share only a logo. A mirrored copy is found by a second try.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
     in    web records, and target records: images, videos, folders of frames, rows of feature shards
     out   the same web records in the same order, minus the suspected duplicates, which are rejected with `match`:
-          the target's `id` and `path`, both times in seconds, the cosine; and what a second look at both frames
-          found (``second_look``)
+          the target's `id` and `path`, both times in seconds, the cosine; and what a second comparison of both frames
+          found (``pair_check``)
 
 Frame features of an ImageNet ResNet-50 are whitened and compared pair by pair by their cosine; "the average similarity
 among different crops of the same frame is used as the threshold. Similarity above it indicates suspicious duplicates."
@@ -26,8 +26,8 @@ from omnicli.media.record_map import Dropped, keep_drops
 from omnicli.reasons import DUPLICATE, REPEAT, unreadable
 from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
+from omnicli.stages.dedup.pair_check import PairCheck, Suspicion
 from omnicli.stages.dedup.search import may_reach
-from omnicli.stages.dedup.second_look import SecondLook, Suspicion
 from omnicli.stages.dedup.target import Target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.reading import reading
@@ -62,7 +62,7 @@ def dedup_records(
     target: Target,
     reader: FrameReader,
     rule: DedupRule,
-    second: SecondLook | None = None,
+    check: PairCheck | None = None,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Drop records that resemble the target (OmniSource Sec. 3.3).
@@ -72,7 +72,7 @@ def dedup_records(
         target: from ``learn_target``.
         reader: makes or reads features.
         rule: what becomes of a record.
-        second: looks at the frames of suspects again; None: nobody does.
+        check: compares the frames of suspects again; None: nothing does.
         on_drop: takes unreadable media, duplicates (with ``match``) and repeats.
 
     Yields:
@@ -86,24 +86,24 @@ def dedup_records(
         units = target.whitening.unit_vectors(_features_of(block))
         similarities, rows = target.database.search(units, floor)
         within = _Within(stayed, units, floor) if stayed is not None else None
-        judged: list[_Judged] = []
+        verdicts: list[_Verdict] = []
         start = 0
         for frames in block:
             if isinstance(frames, Dropped):
-                judged.append(_Judged(*frames))
+                verdicts.append(_Verdict(*frames))
                 continue
             part = slice(start, start + len(frames.features))
             start = part.stop
             try:
                 with reading(frames.record):
                     found = _best_match(target.database, frames, similarities[part], rows[part])
-                    one = _judge(_outgoing(frames, rule), found, rule)
+                    one = _decide(_outgoing(frames, rule), found, rule)
             except RecordError as error:
-                one = _Judged(frames.record, unreadable(error))
+                one = _Verdict(frames.record, unreadable(error))
             if within and one.reason is None and (repeated := within.repeated(frames, part)):
-                one = _Judged(one.record, REPEAT, repeated)
-            judged.append(one)
-        yield from _settle(judged, second, on_drop)
+                one = _Verdict(one.record, REPEAT, repeated)
+            verdicts.append(one)
+        yield from _settle(verdicts, check, on_drop)
 
 
 def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop) -> Iterator[Record]:
@@ -123,7 +123,7 @@ class _Found(NamedTuple):
     target: Record
 
 
-class _Judged(NamedTuple):
+class _Verdict(NamedTuple):
     """A record with its reject reason, None if it stays, and what it resembles."""
 
     record: Record
@@ -131,22 +131,22 @@ class _Judged(NamedTuple):
     found: _Found | None = None
 
 
-def _judge(record: Record, found: _Found | None, rule: DedupRule) -> _Judged:
+def _decide(record: Record, found: _Found | None, rule: DedupRule) -> _Verdict:
     """What becomes of a record: similarity "indicates suspicious duplicates"; ``score_only`` rejects nothing."""
     if found is None or not rule.score_only:
-        return _Judged(record, DUPLICATE if found else None, found)
-    return _Judged(record.derive(similarity=found.match["cosine"], nearest=found.match))
+        return _Verdict(record, DUPLICATE if found else None, found)
+    return _Verdict(record.derive(similarity=found.match["cosine"], nearest=found.match))
 
 
-def _settle(judged: Sequence[_Judged], second: SecondLook | None, on_drop: OnDrop) -> Iterator[Record]:
-    """Yield what stays and drop the rest, in order; suspects are looked at again, together."""
-    flagged = [one.found for one in judged if one.found is not None]
+def _settle(verdicts: Sequence[_Verdict], check: PairCheck | None, on_drop: OnDrop) -> Iterator[Record]:
+    """Yield what stays and drop the rest, in order; suspects are compared again, together."""
+    flagged = [one.found for one in verdicts if one.found is not None]
     suspicions = [
         Suspicion(found.record, found.target, [(found.match["time_sec"], found.match["target_time_sec"])])
         for found in flagged
     ]
-    seen = iter(second.look(suspicions) if second else [{}] * len(flagged))
-    for record, reason, found in judged:
+    seen = iter(check.check(suspicions) if check else [{}] * len(flagged))
+    for record, reason, found in verdicts:
         if reason is None:
             yield record
         else:

@@ -38,7 +38,7 @@ class DuplicatePair:
     record: RecordCard
     target: RecordCard
     similarity: float | None
-    verified: bool | None  # None: not looked at again
+    verified: bool | None  # None: not compared again
     inliers: int | None
 
 

@@ -55,7 +55,7 @@ def similarity_of(match: Mapping[str, Any]) -> float | None:
 
 
 def rank_of(match: Mapping[str, Any]) -> float:
-    """What suspected duplicates are sorted by, highest first: verified copies, those not looked at again, look-alikes.
+    """What suspected duplicates are sorted by, highest first: verified copies, those not compared again, others.
 
     Within a kind, by the keypoints that agree, else by similarity.
 

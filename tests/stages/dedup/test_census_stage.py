@@ -24,7 +24,7 @@ from omnicli.stages.dedup.census_stage import (
     census_targets,
     dedup_census_records,
 )
-from omnicli.stages.dedup.second_look import SecondLook
+from omnicli.stages.dedup.pair_check import PairCheck
 from omnicli.streams.record import Record
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -218,7 +218,7 @@ def test_a_scene_that_another_clip_shows_again_is_found_and_verified(tmp_path):
     targets = census_targets(records(tmp_path / "g04.mp4"), on_drop=None)
     left = []
     kept = dedup_census_records(
-        records(tmp_path / "g23.mp4", tmp_path / "g24.mp4"), targets=targets, second=SecondLook(), counts=Counter(),
+        records(tmp_path / "g23.mp4", tmp_path / "g24.mp4"), targets=targets, check=PairCheck(), counts=Counter(),
         on_drop=lambda record, reason: left.append((record["match"], reason)),
     )  # fmt: skip
     assert [record["id"] for record in kept] == ["g24.mp4"]

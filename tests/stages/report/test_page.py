@@ -161,8 +161,8 @@ def test_verified_copies_stand_before_look_alikes():
         record.verdict = {"reason": "duplicate", "match": match}
         collected.add(record, "duplicate")
     text = "".join(Page(render_report(collected, title="t")).text).split("Suspected duplicates")[1]
-    places = [text.index(word) for word in ("verified copies", "copy.jpg", "212 agree", "not looked at again",
-                                            "gone.jpg", "look alike", "ball.jpg", "3 agree")]  # fmt: skip
+    places = [text.index(word) for word in ("verified copies", "copy.jpg", "212 agree", "not compared again",
+                                            "gone.jpg", "only similar", "ball.jpg", "3 agree")]  # fmt: skip
     assert places == sorted(places)
 
 

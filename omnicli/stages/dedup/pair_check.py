@@ -1,4 +1,4 @@
-"""A second look at suspected copies (Ours): whether two frames are one image, or only look alike.
+"""A second comparison of suspected copies (Ours): whether two frames are one image, or only similar.
 
 Only flagged pairs are decoded again. The outcome joins `match`, and changes no verdict: OmniSource Sec. 3.3 inspected
 its suspects by hand, and a false alarm costs one web record where a missed copy spoils a test set. `omni report`
@@ -23,7 +23,7 @@ from omnicli.streams.record import Record
 ROUNDING_SEC = 0.0005  # times in a match have three decimals
 DECIMALS = 4
 SHOWN_FIELDS = ("id", "path", "media", "row")  # of a target record, which a match repeats to open it again
-NUM_VERIFIED, NUM_LOOK_ALIKES, NUM_UNSEEN = "dedup: verified", "dedup: look alike", "dedup: not looked at again"
+NUM_VERIFIED, NUM_SIMILAR, NUM_UNSEEN = "dedup: verified", "dedup: only similar", "dedup: not compared"
 
 
 class Suspicion(NamedTuple):
@@ -40,7 +40,7 @@ class Suspicion(NamedTuple):
     moments: Sequence[tuple[float, float]]
 
 
-class SecondLook:
+class PairCheck:
     """Decodes and compares the frames of suspected pairs.
 
     Args:
@@ -52,7 +52,7 @@ class SecondLook:
         self._root = root
         self._workers = workers or available_cores()
 
-    def look(self, suspicions: Sequence[Suspicion]) -> list[dict[str, Any]]:
+    def check(self, suspicions: Sequence[Suspicion]) -> list[dict[str, Any]]:
         """Fields for the match of each suspicion, of the moment whose frames agree best.
 
         Returns:
@@ -90,23 +90,23 @@ def shown_fields(target: Record) -> dict[str, Any]:
     return {field: target[field] for field in SHOWN_FIELDS if target.get(field) is not None}
 
 
-def count_second_looks(record: Record, counters: Counter[str]) -> None:
-    """Count a rejected record by what the second look at it found."""
+def count_checks(record: Record, counters: Counter[str]) -> None:
+    """Count a rejected record by what the second comparison found."""
     match = record.get("match")
     if not isinstance(match, dict):
         return
     if "not_compared" in match:
         counters[NUM_UNSEEN] += 1
     elif "verified" in match:
-        counters[NUM_VERIFIED if match["verified"] else NUM_LOOK_ALIKES] += 1
+        counters[NUM_VERIFIED if match["verified"] else NUM_SIMILAR] += 1
 
 
-def describe_second_looks(counters: Mapping[str, int]) -> list[str]:
+def describe_checks(counters: Mapping[str, int]) -> list[str]:
     """The closing line about suspected copies; none if there are none."""
-    verified, alike, unseen = (counters.get(name, 0) for name in (NUM_VERIFIED, NUM_LOOK_ALIKES, NUM_UNSEEN))
+    verified, alike, unseen = (counters.get(name, 0) for name in (NUM_VERIFIED, NUM_SIMILAR, NUM_UNSEEN))
     if not verified + alike + unseen:
         return []
-    line = f"second look at the suspects: {verified:,} verified copies, {alike:,} look alike"
+    line = f"suspects compared again: {verified:,} verified copies, {alike:,} only similar"
     return [line + (f", {unseen:,} cannot be read again (`match.not_compared` says why)" if unseen else "")]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from omnicli.errors import MediaError
-from omnicli.stages.dedup import second_look
-from omnicli.stages.dedup.second_look import SecondLook, Suspicion, count_second_looks, describe_second_looks
+from omnicli.stages.dedup import pair_check
+from omnicli.stages.dedup.pair_check import PairCheck, Suspicion, count_checks, describe_checks
 from omnicli.streams.record import Record
 
 
@@ -27,7 +27,7 @@ def scene(seed):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """a.jpg and b.jpg; half.jpg is a.jpg at half size; video.mp4 shows b for a second, then a."""
-    root = tmp_path_factory.mktemp("looks")
+    root = tmp_path_factory.mktemp("pairs")
     first, second = scene(1), scene(2)
     for name, image in (("a", first), ("b", second), ("half", cv2.resize(first, (160, 120)))):
         cv2.imwrite(str(root / f"{name}.jpg"), image[:, :, ::-1])
@@ -48,28 +48,28 @@ def suspicion(record, target, *moments):
 
 
 def test_copies_and_look_alikes_are_told_apart_in_order(folder):
-    look = SecondLook(str(folder), workers=2).look
-    copy, other = look([suspicion("half.jpg", "a.jpg"), suspicion("b.jpg", "a.jpg")])
+    check = PairCheck(str(folder), workers=2).check
+    copy, other = check([suspicion("half.jpg", "a.jpg"), suspicion("b.jpg", "a.jpg")])
     assert copy["verified"] is True and copy["inliers"] >= 10 and copy["correlation"] > 0.9
     assert other["verified"] is False and other["inliers"] < 10
-    assert look([]) == []
+    assert check([]) == []
 
 
 def test_the_frames_of_the_match_are_compared(folder):
-    early, late = SecondLook(str(folder)).look(
+    early, late = PairCheck(str(folder)).check(
         [suspicion("a.jpg", "video.mp4", (0, 0.4)), suspicion("a.jpg", "video.mp4", (0, 1.4))]
     )
     assert (early["verified"], late["verified"]) == (False, True)
 
 
 def test_the_best_of_several_moments_counts(folder):
-    [found] = SecondLook(str(folder)).look([suspicion("a.jpg", "video.mp4", (0, 0.4), (0, 1.4), (0, 0.2))])
+    [found] = PairCheck(str(folder)).check([suspicion("a.jpg", "video.mp4", (0, 0.4), (0, 1.4), (0, 0.2))])
     assert found["verified"]
 
 
 def test_a_file_that_is_gone_or_broken_stops_nothing_and_says_why(folder, monkeypatch):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
-    gone, broken, fine = SecondLook(str(folder)).look(
+    gone, broken, fine = PairCheck(str(folder)).check(
         [suspicion("a.jpg", "gone.mp4"), suspicion("broken.jpg", "a.jpg"), suspicion("a.jpg", "half.jpg")]
     )
     assert set(gone) == set(broken) == {"not_compared"}
@@ -80,31 +80,31 @@ def test_a_file_that_is_gone_or_broken_stops_nothing_and_says_why(folder, monkey
     def crash(*images):
         raise IndexError("bug")
 
-    monkeypatch.setattr(second_look, "compare_images", crash)
-    [found] = SecondLook(str(folder)).look([suspicion("a.jpg", "half.jpg")])
+    monkeypatch.setattr(pair_check, "compare_images", crash)
+    [found] = PairCheck(str(folder)).check([suspicion("a.jpg", "half.jpg")])
     assert found == {"not_compared": "internal error: IndexError: bug"}
 
 
 def test_one_readable_moment_is_enough(folder, monkeypatch):
-    frame = SecondLook._frame
+    frame = PairCheck._frame
 
     def fail_at_first(self, record, at_sec, **options):
         if record["path"] == "video.mp4" and at_sec < 1:
             raise MediaError("decode error")
         return frame(self, record, at_sec, **options)
 
-    monkeypatch.setattr(SecondLook, "_frame", fail_at_first)
-    [found] = SecondLook(str(folder)).look([suspicion("a.jpg", "video.mp4", (0, 0.4), (0, 1.4))])
+    monkeypatch.setattr(PairCheck, "_frame", fail_at_first)
+    [found] = PairCheck(str(folder)).check([suspicion("a.jpg", "video.mp4", (0, 0.4), (0, 1.4))])
     assert found["verified"]
 
 
-def test_second_looks_are_counted_and_described():
+def test_pair_checks_are_counted_and_described():
     counters = Counter()
     for match in ({"verified": True}, {"verified": False}, {"verified": False}, {"not_compared": "gone"}, {}, None):
-        count_second_looks(Record({"id": "a", "match": match}), counters)
-    count_second_looks(Record({"id": "kept"}), counters)
-    assert describe_second_looks(counters) == [
-        "second look at the suspects: 1 verified copies, 2 look alike, 1 cannot be read again (`match.not_compared` "
+        count_checks(Record({"id": "a", "match": match}), counters)
+    count_checks(Record({"id": "kept"}), counters)
+    assert describe_checks(counters) == [
+        "suspects compared again: 1 verified copies, 2 only similar, 1 cannot be read again (`match.not_compared` "
         "says why)"
     ]
-    assert describe_second_looks(Counter()) == []
+    assert describe_checks(Counter()) == []
