@@ -17,7 +17,7 @@ MAX_KEYPOINTS = 500
 MIN_CONTRAST = 0.02  # of a SIFT keypoint; half of OpenCV's, for frames of compressed videos are soft
 RATIO = 0.8  # of the distances to the best and the second-best match, at most (Lowe)
 MAX_ERROR = 4.0  # pixels between a keypoint and where the transformation puts it
-MIN_INLIERS, MIN_CORRELATION = 10, 0.5  # in actions6 99 % of copies have both, and 0 of 248 look-alikes
+MIN_INLIERS, MIN_CORRELATION = 10, 0.5  # in actions6 99 % of copies have both, and 0 of 248 similar pairs
 MIN_OVERLAP = 0.1  # of the first image; a correlation over less means nothing
 MIN_MATCHES = 4  # two fix the transformation, and two more have to agree
 
