@@ -18,7 +18,7 @@ number of classes, and by 8 bytes per record of a class that --keep-tail cuts, o
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,9 +31,15 @@ from omnicli.commands.options.model import QueryMap
 from omnicli.commands.options.streams import OutputFile, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
+from omnicli.console import scarce_classes
 from omnicli.errors import InputError, UsageError
 from omnicli.streams.multipass.passes import MultipassStage
 from omnicli.training.recipes import AuxiliaryLabel
+
+if TYPE_CHECKING:
+    from omnicli.stages.balance.weights import GroupBalances
+
+REMEDY = "keep more of them in omni filter, collect more, or leave them out with --min-per-class 5"
 
 
 @takes_groups
@@ -49,31 +55,32 @@ def command(
     query_map: QueryMap = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one per line: reject records whose queries name "
-                     "none of them.", rich_help_panel=SELECTION), RARE,
+        typer.Option("--classes", metavar="FILE", help="Class names, one per line: name those with hardly any "
+                     "record, and reject records whose queries name none of them.", rich_help_panel=SELECTION), RARE,
     ] = None,
     seed: Seed = 0,
 ) -> None:  # fmt: skip
     options.check(context)
-    if (query_map or classes) and auxiliary_label != "query":
-        raise UsageError(f"{'--query-map' if query_map else '--classes'} needs --auxiliary-label query")
+    if query_map and auxiliary_label != "query":
+        raise UsageError("--query-map needs --auxiliary-label query")
     rule = options.rule(seed)
-    histogram: list[str] = []
+    lines: list[str] = []
 
     def make() -> "MultipassStage":
         from omnicli.data.query_labels import QueryNames, read_query_map
+        from omnicli.stages.balance.scarce import class_sizes
         from omnicli.stages.balance.stage import balance_records, histogram_lines
         from omnicli.streams.class_names import ClassIndex, read_classes
 
-        query_names = QueryNames(
-            read_query_map(query_map) if query_map else {}, ClassIndex(read_classes(classes)) if classes else None
-        )
+        names = read_classes(classes) if classes else []
+        query_names = QueryNames(read_query_map(query_map) if query_map else {}, ClassIndex(names) if names else None)
+
+        def describe(balances: "GroupBalances") -> None:
+            lines.extend(histogram_lines(balances, every_class=logging.verbose))
+            lines.extend(scarce_classes(class_sizes(balances, names), "records", REMEDY))
+
         return lambda passes: balance_records(
-            passes,
-            rule=rule,
-            by=auxiliary_label,
-            query_names=query_names,
-            on_balance=lambda balances: histogram.extend(histogram_lines(balances, every_class=logging.verbose)),
+            passes, rule=rule, by=auxiliary_label, query_names=query_names, on_balance=describe
         )
 
     deciding = {
@@ -90,14 +97,14 @@ def command(
 
     spec = StageSpec(
         name="balance", make=make, is_multipass=True, options=deciding, whole_stream="balance", check=check,
-        closing=lambda counts: histogram,
+        closing=lambda counts: lines,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 
 
 def _remedy(label: AuxiliaryLabel, classes: Path | None) -> str:
     """What no record has, and what to do."""
-    if classes:
+    if classes and label == "query":
         return f"a query that names a class of {classes}; compare them, or give --query-map"
     others = ", ".join(other for other in ("pseudo_label", "query", "label") if other != label)
     return f"a {label}; give --auxiliary-label ({others}) or run filter first"

@@ -102,7 +102,7 @@ def command(
     spec = StageSpec(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream, observe=count_confidence,
         check=partial(check_queries, made=made) if options.agree or options.label_by == "query" else None,
-        closing=keep_curve, classes=classes,
+        closing=keep_curve, classes=classes, by_query=True,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

@@ -119,7 +119,7 @@ def command(
     spec = StageSpec(
         name="segment", make=make, options=deciding, one_to_many=True, shard_kind="frames", observe=count_scored,
         check=partial(check_queries, made=made) if options.label_by == "query" else None, closing=score_curve,
-        classes=classes,
+        classes=classes, by_query=True,
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

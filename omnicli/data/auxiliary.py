@@ -16,7 +16,7 @@ from omnicli.streams.record import OnDrop, Record
 LabelField = Literal["pseudo_label", "query", "label"]
 ADVICE: dict[LabelField, str] = {
     "pseudo_label": "omni filter writes it; or learn from --auxiliary-label query or label",
-    "query": "it is what a crawl was asked for; or learn from --auxiliary-label pseudo_label or label",
+    "query": "omni index writes it from the names of folders; or learn from --auxiliary-label pseudo_label or label",
     "label": "people write it; or learn from --auxiliary-label pseudo_label or query",
 }
 

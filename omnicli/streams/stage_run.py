@@ -22,6 +22,8 @@ from omnicli.streams.write.stdout import LineWriter
 Stage = Callable[[Iterator[Record], OnDrop], Iterator[Record]]
 Observe = Callable[[Record, Counter[str]], None]
 
+MAX_QUERIES = 2_000  # Ours: a stream with more has queries by the record, such as hashtags, and no line names them
+WITHOUT_QUERY = "without query"  # counts readable records
 SAVE_SEC = 1.0  # Ours: at most one save per second, so that its two fsyncs cost under 1 %
 
 
@@ -41,10 +43,12 @@ class StageRun:
         strict: see ``stop_if_strict``.
         one_to_many: one input record may become several output records.
         observe: called with each readable record and the counters, to count more.
+        by_query: count by the query of readable records, too.
 
     Attributes:
         counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``,
-            ``kept: PSEUDO-CLASS``, and those of ``observe``.
+            ``kept: PSEUDO-CLASS``, those of ``observe``, and with ``by_query`` ``query: QUERY``, ``kept query: QUERY``
+            and ``without query``.
         examples: ID of the first unreadable record of each ``unreadable: KIND``.
     """
 
@@ -59,6 +63,7 @@ class StageRun:
         strict: bool = False,
         one_to_many: bool = False,
         observe: Observe = observe_nothing,
+        by_query: bool = False,
     ) -> None:
         self._kept = kept
         self._rejects = rejects
@@ -68,10 +73,12 @@ class StageRun:
         self._strict = strict
         self._one_to_many = one_to_many
         self._observe = observe
+        self._by_query = by_query
         self.examples: dict[str, str] = {}
         self._resumed = resumed = journal.resumed if journal else None
         self._resume_from = resumed.consumed if resumed else 0
         self.counters: Counter[str] = Counter(resumed.counters if resumed else {})
+        self._num_queries = sum(key.startswith("query: ") for key in self.counters)
         self._next = self._resume_from  # lowest position that is neither yielded nor dropped
         self._may_yield_again = False  # the position before _next may yield more records
         self._reader_rejects: dict[int, tuple[Record, str]] = {}  # rejects of the reader, which runs ahead of the stage
@@ -118,6 +125,8 @@ class StageRun:
             self.counters["kept"] += not is_further_piece
             if (name := record.get("pseudo_class")) is not None and not is_further_piece:
                 self.counters[f"kept: {name}"] += 1
+            if self._by_query and not is_further_piece:
+                self._count_query(record, is_kept=True)
             self._may_yield_again = True
 
     def reject(self, record: Record, reason: str) -> None:
@@ -191,8 +200,21 @@ class StageRun:
         note_reject(record, reason, counters=self.counters, examples=self.examples, strict=self._strict)
         if category_of(reason) not in (UNREADABLE, INTERNAL_ERROR):
             self._observe(record, self.counters)
+            if self._by_query:
+                self._count_query(record, is_kept=False)
         if self._rejects is not None:
             self._rejects.write(format_record(record.derive(reason=reason)))
+
+    def _count_query(self, record: Record, *, is_kept: bool) -> None:
+        query = record.get("query") or next(iter(record.get("queries") or ()), None)
+        key = WITHOUT_QUERY if query is None else f"query: {query}"
+        if key not in self.counters and query is not None:
+            if self._num_queries == MAX_QUERIES:
+                return
+            self._num_queries += 1
+        self.counters[key] += 1
+        if query is not None:
+            self.counters[f"kept query: {query}"] += is_kept
 
     def _write_kept(self, line: bytes) -> None:
         # a line must not appear before its shard: an open shard cannot be read, and a killed run leaves none

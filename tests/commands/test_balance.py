@@ -42,6 +42,19 @@ def test_the_books_and_the_histogram_are_shown_at_the_end(web):
     assert omni(web, "-q").stderr == ""
 
 
+def test_classes_with_hardly_any_record_are_named(web, tmp_path):
+    """Silent before: a class without a record, or with two that are drawn as often as the eighty of another."""
+    with web.open("a") as file:
+        file.write("".join(json.dumps({"id": f"t{i}", "pseudo_class": "tai chi"}) + "\n" for i in range(2)))
+    remedy = "keep more of them in omni filter, collect more, or leave them out with --min-per-class 5"
+    said = omni(web).stderr.splitlines()[-1]
+    assert said == f"balance: 1 of 3 classes have fewer than 5 records, 0 none: tai chi 2; {remedy}"
+    (tmp_path / "classes.txt").write_text("Archery\nsurfing\ntai_chi\nbowling\n")
+    said = omni(web, "--classes", tmp_path / "classes.txt").stderr.splitlines()[-1]
+    assert said == f"balance: 2 of 4 classes have fewer than 5 records, 1 none: tai chi 2, bowling 0; {remedy}"
+    assert "fewer than" not in omni(web, "--min-per-class", 5).stderr
+
+
 def test_every_way_to_balance_reaches_the_weights(web):
     assert ratio(web) == pytest.approx(4**0.8)  # p = 0.2 (Table 10)
     assert ratio(web, "--power", 0) == pytest.approx(4)
@@ -84,7 +97,7 @@ def test_rejects_summary_and_output_tell_one_story(web, tmp_path):
         (["--power", "0.2", "--sqrt"], 2, "--power and --sqrt balance in different ways: give one"),
         (["--seed", "1"], 2, "--seed needs --keep-tail or --resample: weights are not drawn"),
         (["--query-map", "tags.tsv"], 2, "--query-map needs --auxiliary-label query"),
-        (["--auxiliary-label", "label", "--classes", "c.txt"], 2, "--classes needs --auxiliary-label query"),
+        (["--auxiliary-label", "label", "--classes", "c.txt"], 65, "c.txt: no such file"),
         (["--auxiliary-label", "query", "--query-map", "no.tsv"], 65, "no.tsv: no such file"),
         (["-o", "folder/"], 2, "balance decides over the whole stream and cannot be combined with -o DIR/"),
     ],

@@ -140,6 +140,35 @@ def test_teachers_of_different_classes_are_refused(teacher, web, tmp_path):
     assert result.stdout == ""
 
 
+def stored(path, queries):
+    """Records with the scores of an earlier run, by query and confidence."""
+    rows = [
+        {"id": f"{query}{i}", "top_scores": [[0, score]], "query_score": score, **({"query": query} if query else {})}
+        for query, score, count in queries for i in range(count)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (path.parent / "classes.txt").write_text("archery\nsurfing\n")
+    return ["--classes", path.parent / "classes.txt", "--label-by", "query", path]
+
+
+def test_queries_of_which_hardly_anything_fits_and_empty_classes_are_named(tmp_path):
+    """Silent before: a query that brought only noise, and its class without a record."""
+    arguments = stored(tmp_path / "s.jsonl", [("archery", 0.9, 20), ("surfing", 0.1, 30), ("", 0.9, 2)])
+    said = omni("filter", *arguments, "--threshold", 0.5).stderr.splitlines()
+    assert "filter: 1 of 2 classes have fewer than 5 kept records, 1 none: surfing 0; keep more with " in "\n".join(
+        said
+    )
+    assert any(line.startswith("filter: hardly anything was kept of 1 of 2 queries: surfing 0/30; ") for line in said)
+    assert any(line.startswith("filter: 2 of 52 records have no query, which the rule needs: ") for line in said)
+    assert omni("filter", *arguments, "--threshold", 0.5, "-q").stderr == ""
+
+
+def test_records_without_any_query_stop_a_rule_by_query_with_the_remedy(tmp_path):
+    result = omni("filter", *stored(tmp_path / "s.jsonl", [("", 0.9, 3)]), "--threshold", 0.5)
+    assert (result.exit_code, result.stdout) == (65, "")
+    assert "none of 3 records has a query, which the rule needs; omni index writes it from the names" in result.stderr
+
+
 def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teacher, web, tmp_path):
     result = omni("filter", "--teacher", teacher, "--label-by", "query", "-o", tmp_path / "kept.jsonl", web)
     assert result.exit_code == 65

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from omnicli.console import named
 from omnicli.reasons import NO_CLASS
 
 NO_QUERY = "index: no query"  # counts readable media without query or class
+MIN_OF_QUERY = 10  # Ours: a query with fewer records says nothing
+MAX_KEPT_SHARE = 0.05  # Ours: of a query of which hardly anything fits
 
 
 def count_without_query(record: Mapping[str, object], counters: dict[str, int]) -> None:
@@ -27,3 +30,32 @@ def lines_without_query(counters: Mapping[str, int], *, inputs: Sequence[str], l
         f"{count:,} of {counters['in']:,} records have no {what}, because no folder below INPUT names one; if each "
         f"{what} has a folder, give the folder above these: omni index {option}{above}"
     ]
+
+
+def scarce_queries(counters: Mapping[str, int]) -> list[str]:
+    """Lines about queries of which hardly anything was kept, and about records without a query.
+
+    Args:
+        counters: of ``StageRun(by_query=True)``; without its keys there are no lines.
+    """
+    from omnicli.streams.stage_run import WITHOUT_QUERY
+
+    totals = {key.removeprefix("query: "): count for key, count in counters.items() if key.startswith("query: ")}
+    kept = {query: counters.get(f"kept query: {query}", 0) for query in totals}
+    few = [query for query, count in totals.items() if count >= MIN_OF_QUERY and kept[query] <= MAX_KEPT_SHARE * count]
+    lines = []
+    if few:
+        shown = named(
+            f"{query} {kept[query]:,}/{totals[query]:,}" for query in sorted(few, key=lambda query: kept[query])
+        )
+        lines.append(
+            f"hardly anything was kept of {len(few):,} of {len(totals):,} queries: {shown}; look at their records "
+            "(--rejects, omni report), ask for them in other words, or label more clips for the teacher"
+        )
+    without, no_class = counters.get(WITHOUT_QUERY, 0), counters.get(f"rejected: {NO_CLASS}", 0)
+    if without and no_class:
+        lines.append(
+            f"{without:,} of {counters['in']:,} records have no query, which the rule needs: omni index writes it from "
+            "the names of folders; give it the folder above these"
+        )
+    return lines

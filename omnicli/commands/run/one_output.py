@@ -44,6 +44,7 @@ class StageSpec:
         facts: what ``make`` found out, for the summary and the shards.
         classes: of the teacher, known after ``make``; those with hardly any kept record are named at the end.
         remedy: what to do about these.
+        by_query: queries of which hardly anything was kept are named at the end, too.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StageSpec:
     closing: Callable[[Mapping[str, int]], list[str]] = no_lines
     facts: Mapping[str, Any] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
+    by_query: bool = False
     remedy: str = "keep more with a lower --threshold, or collect more"
 
 
@@ -202,6 +204,7 @@ class OneOutput:
             strict=self.streams.strict,
             one_to_many=self.spec.one_to_many,
             observe=self.spec.observe or observe_nothing,
+            by_query=self.spec.by_query,
         )
 
     def _open_records(self, run: "StageRun", kept: Any) -> "Iterator[Record]":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omnicli import __version__
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.advice import scarce_queries
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.commands.run.output_folder import run_folder
@@ -47,7 +48,8 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     for line in (accountant.closing_line(), *accountant.failures()):
         console.say(line)
     kept = {name: accountant.counters[f"kept: {name}"] for name in spec.classes}
-    for line in (*spec.closing(accountant.counters), *scarce_classes(kept, "kept records", spec.remedy)):
+    scarce = (*scarce_classes(kept, "kept records", spec.remedy), *scarce_queries(accountant.counters))
+    for line in (*spec.closing(accountant.counters), *scarce):
         console.say(line)
     if streams.summary:
         write_summary(streams.summary, _summary(spec, accountant))
