@@ -54,8 +54,11 @@ class Queries:
     def advice(self) -> str:
         """What to do if no query names a class: the names that were compared, and what is missing or wrong."""
         compared = f"the classes are {_first_of(self.classes.names)}"
-        if self.unknown:
-            compared = f"the queries are {_first_of(list(self.unknown))}; {compared}"
+        if not self.unknown:
+            return (
+                "no record has a query: omni index writes it from the names of folders; give it the folder above these"
+            )
+        compared = f"the queries are {_first_of(list(self.unknown))}; {compared}"
         return f"{compared}; {'correct the file of --query-map' if self.query_map else 'give --query-map FILE'}"
 
     def _class_of(self, query: str) -> int | None:

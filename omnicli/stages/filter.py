@@ -27,7 +27,6 @@ from omnicli.inference.metrics import best_scores, rounded_score, shares_at_thre
 from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.stage_run import WITHOUT_QUERY
 from omnicli.streams.temp_records import RecordSpool
 
 
@@ -119,11 +118,6 @@ def check_queries(counts: Mapping[str, int], made: Sequence[Queries] = ()) -> No
         InputError: every readable record left for want of a class.
     """
     num_readable = counts.get("in", 0) - counts.get("unreadable", 0)
-    if num_readable > 0 and counts.get(WITHOUT_QUERY, 0) == num_readable:
-        raise InputError(
-            f"none of {num_readable:,} records has a query, which the rule needs; omni index writes it from the names "
-            "of folders: give it the folder above these"
-        )
     if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
         raise InputError(
             f"none of {num_readable:,} records has a query that names a class of the teacher; "

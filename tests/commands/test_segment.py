@@ -164,7 +164,7 @@ def test_another_label_by_needs_no_teacher(tmp_path):
 def test_a_stream_in_which_no_query_names_a_class_stops(teacher, world):
     result = omni("segment", "--teacher", teacher, "--label-by", "query", *sorted((world / "web").rglob("long_*.mp4")))
     assert result.exit_code == 65
-    assert "records has a query, which the rule needs" in result.stderr
+    assert "no record has a query: omni index" in result.stderr
 
 
 def test_shards_of_a_stream_make_up_the_whole(teacher, world):
