@@ -166,7 +166,7 @@ def test_queries_of_which_hardly_anything_fits_and_empty_classes_are_named(tmp_p
 def test_records_without_any_query_stop_a_rule_by_query_with_the_remedy(tmp_path):
     result = omni("filter", *stored(tmp_path / "s.jsonl", [("", 0.9, 3)]), "--threshold", 0.5)
     assert (result.exit_code, result.stdout) == (65, "")
-    assert "; no record has a query: omni index writes it from names of folders; " in result.stderr
+    assert "; no record has a query: omni index writes it from the names of folders; " in result.stderr
 
 
 def test_queries_that_name_no_class_stop_with_65_before_anything_is_written(teacher, web, tmp_path):
