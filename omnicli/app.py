@@ -28,8 +28,8 @@ EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Name of a command: the first paragraph of the docstring of omnicli/commands/NAME.py
 STAGES = {
-    "dedup": "Reject web images and videos that copy a target record, so that no validation data is trained on.",
     "teacher-train": "Train a teacher on labelled clips.",
+    "dedup": "Reject web images and videos that copy a target record, so that no validation data is trained on.",
     "filter": "Keep the web images and videos that a teacher is confident about, and label them.",
     "segment": "Find where long web videos show their class: frames for 2D teachers, clips for 3D teachers.",
     "balance": "Weight web records by class, so that training draws small classes more often and large ones less.",
@@ -46,7 +46,9 @@ SUPPORT = {
     "convert": "Convert a checkpoint to another format: omni, mmaction2, mmaction (its predecessor) or safetensors.",
 }
 COMMANDS = STAGES | SUPPORT
-EPILOG = """omni COMMAND -h lists the most used options, omni COMMAND --help or omni help COMMAND all of them.
+EPILOG = """The usual order: index, teacher-train, dedup, filter (for long videos: segment), train, eval, report.
+
+omni COMMAND -h lists the most used options, omni COMMAND --help or omni help COMMAND all of them.
 
 [bold]Exit codes[/bold]
 

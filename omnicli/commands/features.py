@@ -6,8 +6,9 @@
 
     omni features --checkpoint slowonly.pth --num-clips 10 --shards feats/ videos/ > feats.jsonl
 
-Each output line names the shard and row of its features; a shard is an INPUT wherever JSONL is. Output lines name
-shards as given with --shards, or by absolute path if --root is given.
+Rows fit every model with the same frozen backbone: omni teacher-train, filter, segment, train and eval take them
+instead of media, and then take seconds. Each output line names the shard and row of its features; a shard is an INPUT
+wherever JSONL is. Output lines name shards as given with --shards, or by absolute path if --root is given.
 """
 
 from functools import partial

@@ -88,6 +88,10 @@ def option_lines(names: str, text: str, width: int) -> str:
     """
     indent = " " * (NAMES_WIDTH + 2)
     text = re.sub(r"\[default: \((.*?)\)(?=[];])", r"[default: \1", text).replace("  [", " [")
+    text = re.sub(
+        r"(?<=[ [])([-\d.]+)<=x<=([-\d.]+)(?=])", lambda found: f"{float(found[1]):g} to {float(found[2]):g}", text
+    )
+    text = re.sub(r"(?<=[ [])x>=([-\d.]+)(?=])", lambda found: f"at least {float(found[1]):g}", text)
     shown = "\n".join(_fill(line, width - len(indent)) for line in text.splitlines())
     lines = textwrap.indent(shown, indent)
     return f"{names}\n{lines}" if len(names) > NAMES_WIDTH else names + lines[len(names) :]

@@ -11,9 +11,10 @@
 A step takes one batch of the target and one of each auxiliary source, and minimises the mean cross-entropy over all
 their samples (OmniSource Eq. 1, divided by the number of samples). --mixup-alpha is 0.2 with --mixup. Web records need
 pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance). Images, videos, clips, frame
-folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. One
-metric record per epoch and source goes to stdout. If training is interrupted, the same command continues it, bit for
-bit on a CPU. Each process holds about 2 KB per record in memory.
+folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. A source
+without records, of which the filter kept nothing, is left out. One metric record per epoch and source goes to stdout.
+If training is interrupted, the same command continues it, bit for bit on a CPU. Each process holds about 2 KB per
+record in memory.
 """
 
 from dataclasses import asdict

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import COMMANDS, app, command_module, load_command
+from omnicli.commands.help import option_lines
 from omnicli.training.recipes import TEACHER_RECIPES
 
 
@@ -76,3 +77,12 @@ def test_only_the_command_that_was_asked_for_is_imported():
         shown = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         imported = {name.split(".")[2] for name in ast.literal_eval(shown.stdout.splitlines()[-1])}
         assert imported - {"options", "run"} == set(modules)
+
+
+def test_ranges_are_words():
+    lines = option_lines("--lr X", "Rate.  [default: (as recipe); x>=0.0]", 90).splitlines()
+    lines += option_lines("--dropout X", "Share.  [default: 0.4; 0.0<=x<=1.0]", 90).splitlines()
+    assert [line.split(maxsplit=2)[2] for line in lines] == [
+        "Rate. [default: as recipe; at least 0]", "Share. [default: 0.4; 0 to 1]",
+    ]  # fmt: skip
+    assert "x>=" not in help_of("train", "--help") and "<=x<=" not in help_of("train", "--help")

@@ -49,8 +49,9 @@ class TrainingOptions:
     ] = None  # fmt: skip
     init: Annotated[
         str | None,
-        typer.Option("--init", metavar="scratch|imagenet|FILE", help="Initial weights: a backbone or a checkpoint of "
-                     "any program. 3D models inflate 2D weights.", show_default="as recipe", rich_help_panel=MODEL),
+        typer.Option("--init", metavar="scratch|imagenet|FILE", help="Initial weights: none, those of ImageNet "
+                     "(downloaded), or a file: a backbone or a checkpoint of any program. 3D models inflate 2D "
+                     "weights.", show_default="as recipe; few-clips: imagenet", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     num_segments: Annotated[
         int | None, typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
@@ -74,7 +75,7 @@ class TrainingOptions:
     ] = None  # fmt: skip
     freeze: Annotated[
         FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze.",
-                                        show_default="as recipe", rich_help_panel=MODEL),
+                                        show_default="as recipe; few-clips: backbone", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     dropout: Annotated[
         float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Dropout before the classifier.",
@@ -86,8 +87,9 @@ class TrainingOptions:
     ] = None  # fmt: skip
     recipe: Annotated[
         Recipe | None,
-        typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name.\n"
-                     f"{', '.join(TEACHER_RECIPES)}.", show_default="few-clips", rich_help_panel=OPTIMIZATION),
+        typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name; -n "
+                     f"prints them.\n{', '.join(TEACHER_RECIPES)}.", show_default="few-clips",
+                     rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
