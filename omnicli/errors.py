@@ -4,6 +4,7 @@ OmniError                 1   any error that the user can fix
 ├── TooManyBad            3   more unreadable media than --max-bad; the output is complete
 ├── InputError           65   a record, shard or list is wrong: "web.jsonl:31: no field 'path'"
 │   └── MediaError       65   an image or video cannot be decoded; stages turn it into a reject
+│       ├── FrameError   65   a frame of a video does not decode, or what it depends on
 │       └── RecordError  70   any other exception while one record was processed: a reject, with --strict the end
 ├── ModelError           66   a checkpoint is missing, or does not fit the architecture
 ├── OutputError          73   an output cannot be written
@@ -52,6 +53,10 @@ class InputError(OmniError):
 
 class MediaError(InputError):
     """An image or video that cannot be decoded; the message is the reason without the path."""
+
+
+class FrameError(MediaError):
+    """A frame of a video that does not decode, or that depends on one; ``TolerantSource`` leaves a few of them out."""
 
 
 class RecordError(MediaError):

@@ -81,6 +81,7 @@ def _report_records(
 ) -> None:  # fmt: skip
     from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.page import render_report
+    from omnicli.streams.reading import count_missing_frames, incomplete, incomplete_lines
 
     collector = RecordCollector(group_by=page.by, size=page.per_class)
     with console.progress(lambda: _describe(collector)):
@@ -94,6 +95,11 @@ def _report_records(
         )  # fmt: skip
         _write(output, html)
     console.say(f"{_describe(collector)} → {output} ({len(html) / 1e6:.1f} MB)")
+    counters, examples = Counter[str](), dict[str, str]()
+    for name, num_missing in incomplete.found():
+        count_missing_frames(name, num_missing, counters=counters, examples=examples)
+    for line in incomplete_lines(counters, examples):
+        console.say(line)
 
 
 def _report_motion(

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -237,10 +237,10 @@ def _frame_chunks(
     short_sides = {model.spec.short_side for model in models}
     short_side = short_sides.pop() if len(short_sides) == 1 else None
     walk = source.walk(indices.tolist(), short_side=short_side)
-    for start in range(0, len(indices), CHUNK_FRAMES):
-        chunk = indices[start : start + CHUNK_FRAMES]
-        frames = np.stack([next(walk)[1] for _ in chunk])  # (F, H, W, 3)
-        yield np.round(source.times[chunk], ROUND_DIGITS), [_frame_views(frames, model) for model in models]
+    while found := list(islice(walk, CHUNK_FRAMES)):
+        frames = np.stack([frame for _, frame in found])  # (F, H, W, 3)
+        times_sec = source.times[[index for index, _ in found]]
+        yield np.round(times_sec, ROUND_DIGITS), [_frame_views(frames, model) for model in models]
 
 
 def _frame_views(frames: np.ndarray, model: LoadedModel) -> np.ndarray:

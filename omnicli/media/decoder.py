@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import av
 
-from omnicli.errors import MediaError
+from omnicli.errors import FrameError
 from omnicli.media.container import open_container
 from omnicli.media.counting import count_timeline
 from omnicli.media.media_file import MediaFile
@@ -72,7 +72,8 @@ class FrameDecoder:
             following: the next one that will be wanted, if that is known; None: probably none.
 
         Raises:
-            MediaError: "decode error at 12.3 s", "no frame decoded within 60 s", ...
+            FrameError: "decode error at 12.3 s".
+            MediaError: "no frame decoded within 60 s", ...
         """
         self._file.note_progress()
         start = self._starts.before(index)
@@ -91,8 +92,25 @@ class FrameDecoder:
             is_bad = frame is None or self._is_damaged(index)
         if frame is None or is_bad:
             self._next_packet = None
-            raise MediaError(f"decode error at {self.timeline.times[index]:.1f} s")
+            raise FrameError(f"decode error at {self.timeline.times[index]:.1f} s")
         return frame
+
+    def undecodable(self, indices: range) -> Iterator[int]:
+        """Those of the frames that do not decode, or whose references do not: all are decoded once, in their order.
+
+        Raises:
+            MediaError: "no frame decoded within 60 s", ...
+        """
+        self._file.note_progress()
+        start = self._starts.before(indices.start)
+        if not self._starts.are_sure(start):
+            self._starts.distrust()
+            start = BEGINNING
+        self._seek(start)
+        for index in indices:
+            following = index + 1 if index + 1 < indices.stop else None
+            if self._decode_to(index, following) is None or self._is_damaged(index):
+                yield index
 
     def _is_seek_cheaper(self, index: int, start: Keyframe) -> bool:
         at = self._next_packet

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.closing import Closing
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
+from omnicli.media.tolerance import StrictSource, TolerantSource
 from omnicli.media.video import VideoSource
 from omnicli.streams.files.media_files import media_path, open_binary
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
@@ -88,12 +89,14 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
         MediaError: whatever is wrong with the media, in a few words without the path.
         InputError: the record has no path, or is a row of features.
     """
-    source = _open_whole(record, media_path(record, root))
+    whole = _open_whole(record, media_path(record, root))
     try:
-        return part_of(source, record.get("start_sec"), record.get("end_sec"))
+        source = part_of(whole, record.get("start_sec"), record.get("end_sec"))
     except BaseException:
-        source.close()
+        whole.close()
         raise
+    is_video = isinstance(whole, VideoSource)
+    return TolerantSource(cast(StrictSource, source), record) if is_video else source
 
 
 def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None) -> MediaSource:
@@ -199,6 +202,11 @@ class _Part(Closing):
 
     def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]:
         return self._source.walk_grey(self._in_source(frame_indices), size=size)
+
+    def undecodable(self) -> Iterator[int]:
+        """Frames of the part of a ``VideoSource`` that do not decode."""
+        video = cast(VideoSource, self._source)
+        return (index - self._first for index in video.undecodable(range(self._first, self._first + self.num_frames)))
 
     def close(self) -> None:
         self._source.close()

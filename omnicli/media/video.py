@@ -1,9 +1,9 @@
 """Videos → the wanted frames, exact to a frame, decoding no more than needed.
 
 Ours, where papers say nothing: time 0 is the first frame; a file that was cut short is the shorter video it still
-holds; a frame that does not decode, or whose references did not, is an error, never replaced by a neighbour; both
-fields of an interlaced frame stay in it; mirrored and turned videos are shown as their display matrix says; pixels are
-taken as square; frames whose size changes on the way are stretched to the size of the video.
+holds; a frame that does not decode, or whose references did not, is an error (``tolerance.py`` leaves a few of them
+out); both fields of an interlaced frame stay in it; mirrored and turned videos are shown as their display matrix says;
+pixels are taken as square; frames whose size changes on the way are stretched to the size of the video.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ class VideoSource(Closing):
             (T, H, W, 3) uint8 RGB.
 
         Raises:
-            MediaError: "decode error at 12.3 s".
+            FrameError: "decode error at 12.3 s".
             IndexError: an index outside the video.
         """
         wanted, rows = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
@@ -123,6 +123,10 @@ class VideoSource(Closing):
         for _, frame in self._decoded(frame_indices):
             pixels = self._reader.plane(frame, "gray", channels=1)[..., 0]
             yield orient(shrink(pixels, size), self._turn(frame))
+
+    def undecodable(self, indices: range | None = None) -> Iterator[int]:
+        """Those of the frames, by default of all, that do not decode; decodes the video up to the last of them."""
+        return self._decoder.undecodable(range(self.num_frames) if indices is None else indices)
 
     def close(self) -> None:
         """Closes the file too."""

@@ -108,12 +108,13 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
     with open_media(record, root=packing.root) as source:
         indices = wanted_frames(record, source, packing)
         short_side = min(packing.short_side, source.height, source.width)
-        frames, shape = [], (0, 0)
-        for _, pixels in source.walk(indices.tolist(), short_side=short_side):
+        frames, packed, shape = [], list[int](), (0, 0)
+        for index, pixels in source.walk(indices.tolist(), short_side=short_side):
+            packed.append(index)
             resized = resize_short_side(pixels[None], short_side)[0]
             shape = resized.shape[:2]
             frames.append(encode_jpeg(resized, quality=packing.quality))
-        times = np.asarray(source.times)[indices]
+        times = np.asarray(source.times)[packed]
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
     facts: dict[str, float] = {"width": shape[1], "height": shape[0]}

@@ -12,13 +12,21 @@ import struct
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from omnicli.errors import InputError, OmniError, RecordError, is_out_of_memory
 from omnicli.process import crash_log
-from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, count_reject, detail_of
+from omnicli.reasons import (
+    DAMAGED_TAR,
+    INCOMPLETE,
+    INTERNAL_ERROR,
+    MISSING_FRAMES,
+    category_of,
+    count_reject,
+    detail_of,
+)
 from omnicli.streams.record import Record
 
 NUM_SLOTS = 512  # threads that read at once
@@ -77,6 +85,51 @@ def stop_if_strict(record: Record, reason: str, *, strict: bool) -> None:
         raise RecordError(f"{record.get('id') or record.where}: {reason}")
     if strict and detail_of(reason).startswith(DAMAGED_TAR):
         raise InputError(f"{record.get('path') or record.where}: {detail_of(reason)}")
+
+
+class IncompleteVideos:
+    """Records that were read without a few frames that do not decode, each noted once, from any thread."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], tuple[str, int]] = {}
+
+    def note(self, record: Record, num_missing: int) -> None:
+        """The record's video was read without so many frames."""
+        record.missing_frames = num_missing
+        key = tuple(record.get(field) for field in ("id", "path", "start_sec", "end_sec"))
+        self._found[key] = str(record.get("id") or record.where), num_missing
+
+    def found(self) -> list[tuple[str, int]]:
+        """IDs, and numbers of frames, of all that were noted in this process."""
+        return list(self._found.values())
+
+    def clear(self) -> None:
+        """Forget what earlier commands of this process noted."""
+        self._found.clear()
+
+
+incomplete = IncompleteVideos()
+
+
+def count_missing_frames(name: str, num_missing: int, *, counters: Counter[str], examples: dict[str, str]) -> None:
+    """Count a record whose video was read without so many frames; the first one becomes the example."""
+    if num_missing:
+        counters[INCOMPLETE] += 1
+        counters[MISSING_FRAMES] += num_missing
+        examples.setdefault(INCOMPLETE, name)
+
+
+def incomplete_lines(counters: Mapping[str, int], examples: Mapping[str, str]) -> list[str]:
+    """A line for people about what ``count_missing_frames`` counted.
+
+    >>> incomplete_lines({"incomplete": 1, "missing frames": 2}, {"incomplete": "a.mp4"})
+    ['1 videos read without 2 frames that do not decode, such as a.mp4']
+    """
+    if not counters.get(INCOMPLETE):
+        return []
+    example = f", such as {examples[INCOMPLETE]}" if INCOMPLETE in examples else ""
+    counts = f"{counters[INCOMPLETE]:,} videos read without {counters[MISSING_FRAMES]:,} frames that do not decode"
+    return [counts + example]
 
 
 class _Current:

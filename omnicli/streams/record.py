@@ -73,9 +73,10 @@ class Record(dict[str, Any]):
             names and shapes as in ``streams.shards``.
         verdict: ``reason`` and ``match`` of an earlier ``--rejects``, which are not fields of the record any more;
             empty for other records and for derived ones.
+        missing_frames: of its video that do not decode, as far as a command noticed (``media.tolerance``).
     """
 
-    __slots__ = ("arrays", "line", "origin", "position", "verdict")
+    __slots__ = ("arrays", "line", "missing_frames", "origin", "position", "verdict")
 
     def __init__(
         self, fields: Mapping[str, Any] | None = None, *, origin: str = "", line: int = 0, position: int = 0
@@ -86,6 +87,7 @@ class Record(dict[str, Any]):
         self.position = position
         self.arrays: dict[str, Any] | None = None
         self.verdict: Mapping[str, Any] = NO_VERDICT
+        self.missing_frames = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # records are pickled for other processes of a training, which need neither arrays nor verdict
@@ -115,7 +117,7 @@ class Record(dict[str, Any]):
     def derive(self, **fields: Any) -> Self:
         """A copy with some fields replaced, at the same position. Stages never change their input records."""
         made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
-        made.arrays = self.arrays
+        made.arrays, made.missing_frames = self.arrays, self.missing_frames
         made.update(fields)
         return made
 

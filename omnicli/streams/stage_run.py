@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from omnicli.errors import OmniError
 from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, category_of, unreadable
-from omnicli.streams.reading import DIED, InFlight, note_reject
+from omnicli.streams.reading import DIED, InFlight, count_missing_frames, note_reject
 from omnicli.streams.record import OnDrop, Record, format_record
 from omnicli.streams.shards.writer import ShardWriter
 from omnicli.streams.write.resume import Journal, chain_digest
@@ -47,9 +47,9 @@ class StageRun:
 
     Attributes:
         counters: ``in``, ``kept``, ``out`` (lines), ``unreadable``, ``unreadable: KIND``, ``rejected: REASON``,
-            ``kept: PSEUDO-CLASS``, those of ``observe``, and with ``by_query`` ``query: QUERY``, ``kept query: QUERY``
-            and ``without query``.
-        examples: ID of the first unreadable record of each ``unreadable: KIND``.
+            ``kept: PSEUDO-CLASS``, ``incomplete``, ``missing frames``, those of ``observe``, and with ``by_query``
+            ``query: QUERY``, ``kept query: QUERY`` and ``without query``.
+        examples: ID of the first record of each ``unreadable: KIND``, and of the first that is ``incomplete``.
     """
 
     def __init__(
@@ -123,6 +123,8 @@ class StageRun:
             self._write_kept(format_record(record))
             self.counters["out"] += 1
             self.counters["kept"] += not is_further_piece
+            if not is_further_piece:
+                self._count_missing_frames(record)
             if (name := record.get("pseudo_class")) is not None and not is_further_piece:
                 self.counters[f"kept: {name}"] += 1
             if self._by_query and not is_further_piece:
@@ -198,6 +200,7 @@ class StageRun:
 
     def _write_reject(self, record: Record, reason: str) -> None:
         note_reject(record, reason, counters=self.counters, examples=self.examples, strict=self._strict)
+        self._count_missing_frames(record)
         if category_of(reason) not in (UNREADABLE, INTERNAL_ERROR):
             self._observe(record, self.counters)
             if self._by_query:
@@ -215,6 +218,10 @@ class StageRun:
         self.counters[key] += 1
         if query is not None:
             self.counters[f"kept query: {query}"] += is_kept
+
+    def _count_missing_frames(self, record: Record) -> None:
+        name = str(record.get("id") or record.where)
+        count_missing_frames(name, record.missing_frames, counters=self.counters, examples=self.examples)
 
     def _write_kept(self, line: bytes) -> None:
         # a line must not appear before its shard: an open shard cannot be read, and a killed run leaves none

@@ -67,6 +67,7 @@ class RecordSpool:
         self._positions = array("Q")
         self._reason_numbers = array("Q")
         self._reasons: dict[str, int] = {"": 0}
+        self._missing_frames: dict[int, int] = {}  # by number
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -74,6 +75,8 @@ class RecordSpool:
     def add(self, record: Record, reason: str = "") -> None:
         """Append one record, with the reason if it is a reject. Raises OutputError."""
         self._file.write(format_record(record))
+        if record.missing_frames:
+            self._missing_frames[len(self)] = record.missing_frames
         self._positions.append(record.position)
         self._reason_numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
 
@@ -81,8 +84,11 @@ class RecordSpool:
         """Yield (record, reason); the reason is "" unless the record is a reject. Raises OutputError."""
         reasons = list(self._reasons)
         lines = (line for lines in self._file.lines() for line in lines)
-        for line, position, number in zip(lines, self._positions, self._reason_numbers, strict=True):
-            yield parse_record(line, origin="", line_number=0, position=position), reasons[number]
+        rows = zip(lines, self._positions, self._reason_numbers, strict=True)
+        for row, (line, position, number) in enumerate(rows):
+            record = parse_record(line, origin="", line_number=0, position=position)
+            record.missing_frames = self._missing_frames.get(row, 0)
+            yield record, reasons[number]
 
 
 class NumberedRecords:

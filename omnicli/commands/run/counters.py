@@ -14,8 +14,16 @@ from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import TooManyBad
 from omnicli.process import crash_log
-from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, unreadable_by_kind
-from omnicli.streams.reading import note_reject
+from omnicli.reasons import (
+    INCOMPLETE,
+    INTERNAL_ERROR,
+    UNREADABLE,
+    counter_of,
+    missing_frames,
+    num_failed,
+    unreadable_by_kind,
+)
+from omnicli.streams.reading import count_missing_frames, incomplete, incomplete_lines, note_reject
 from omnicli.streams.record import Record
 
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end
@@ -82,7 +90,7 @@ class RecordAccountant:
         if count := self.counters[counter_of(INTERNAL_ERROR)]:
             where = crash_log.path or "no file: TMPDIR cannot be written"
             lines.append(f"internal errors: {count:,}, please report them; the tracebacks are in {where}")
-        return lines
+        return lines + incomplete_lines(self.counters, self.examples)
 
     def on_hidden(self, path: bytes) -> None:
         """Count a hidden file or folder that the reader skips."""
@@ -145,6 +153,7 @@ class ReadAccountant(RecordAccountant):
     def __enter__(self) -> Self:
         from omnicli.streams.write.atomic import open_atomic
 
+        incomplete.clear()
         if self._streams.rejects:
             self._file = self._stack.enter_context(open_atomic(Path(self._streams.rejects)))
         return self
@@ -155,6 +164,7 @@ class ReadAccountant(RecordAccountant):
         self._stack.__exit__(kind, error, trace)
         if error is not None:
             return
+        self.count_incomplete(incomplete.found())
         for line in self.failures():
             self.console.say(line)
         if self._streams.summary:
@@ -214,6 +224,12 @@ class ReadAccountant(RecordAccountant):
         if self._file:
             self._file.write(format_record(record.derive(reason=reason)))
 
+    def count_incomplete(self, found: Iterable[tuple[str, int]]) -> None:
+        """Count IDs of records whose videos were read without so many frames; the first call counts."""
+        if INCOMPLETE not in self.counters:
+            for name, num_missing in found:
+                count_missing_frames(name, num_missing, counters=self.counters, examples=self.examples)
+
     def sums(self) -> str:
         """The sum: ``57 in = 55 used + 2 unreadable, 31 s``."""
         validated = f" + {self.num_validated:,} validated on" if self.num_validated else ""
@@ -232,6 +248,7 @@ class ReadAccountant(RecordAccountant):
             "rejected": self.num_rejected,
             "unreadable": self.counters[UNREADABLE],
             "unreadable_by_kind": unreadable_by_kind(self.counters),
+            **missing_frames(self.counters),
             "seconds": round(self.seconds, 3),
             "options": dict(self._options),
             "result": self.result,

@@ -15,7 +15,7 @@ from omnicli.commands.run.output_folder import run_folder
 from omnicli.commands.run.summary import print_options, write_summary
 from omnicli.console import rejected_by_reason, scarce_classes
 from omnicli.process import Stop, stopping_stage
-from omnicli.reasons import unreadable_by_kind
+from omnicli.reasons import missing_frames, unreadable_by_kind
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassStage
@@ -81,6 +81,7 @@ def _summary(spec: StageSpec, accountant: RecordAccountant) -> dict[str, Any]:
         "rejected": rejected_by_reason(counters),
         "unreadable": counters["unreadable"],
         "unreadable_by_kind": unreadable_by_kind(counters),
+        **missing_frames(counters),
         "resumed": accountant.num_resumed,
         "seconds": round(accountant.seconds, 3),
         "options": dict(spec.options),

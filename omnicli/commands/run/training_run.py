@@ -93,6 +93,7 @@ class TrainingCommand:
         self, lines: Iterable[Metrics], accountant: ReadAccountant, world: "World", draw: Callable[[Metrics], None]
     ) -> None:
         """Print the metric lines as they come, and the closing line."""
+        from omnicli.streams.reading import incomplete
         from omnicli.streams.record import format_record
         from omnicli.streams.write.stdout import open_stdout
 
@@ -111,6 +112,7 @@ class TrainingCommand:
                     last.update(line)
                 draw(line)
         accountant.result = accountant.result or last
+        accountant.count_incomplete(world.gather_rare(incomplete.found()))
         console.say(f"{accountant.sums()}; {shown_metrics(last)} → {self.streams.output}")
 
 

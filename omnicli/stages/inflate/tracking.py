@@ -18,7 +18,6 @@ from omnicli.media.codecs import quiet_codecs
 from omnicli.media.source import MediaSource
 
 SHORT_SIDE = 256  # pixels of the frames that are tracked, at most
-FRAMES_AT_ONCE = 32  # decoded and held
 MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 400, 0.01, 8.0
 MIN_CORNERS = 20
 RETURN_WITHIN = 0.5  # pixels between a corner and where tracking forward and back ends
@@ -31,6 +30,7 @@ MIN_SPREAD = 0.25  # standard deviation of agreeing corners along each axis; eve
 MAX_MOVE = 1.0  # half a short side, by a corner of the frame: no camera turns so fast between two frames
 
 FLAT, CUT, NO_FIT, LOOSE = "no texture", "shot cut", "no common motion", "corners too few or too close"
+MISSING = "a frame does not decode"
 
 quiet_codecs()
 
@@ -39,28 +39,33 @@ def track_motion(source: MediaSource, first_frames: Sequence[int]) -> tuple[np.n
     """How the camera moved from each of ``first_frames`` to the frame after it.
 
     Args:
-        source: an open video; about ``FRAMES_AT_ONCE`` small frames are held in memory.
+        source: an open video; two small frames are held in memory.
         first_frames: ascending, in [0, num_frames - 1).
 
     Returns:
         homographies: (P, 3, 3) float64 from points of a frame to points of the next, h33 = 1, in coordinates whose
             short side is [-1, 1] and whose centre is 0; P is at most ``len(first_frames)``.
         left_out: how many pairs of frames have none, by why: "no texture", "shot cut", "no common motion", "corners too
-            few or too close".
+            few or too close", "a frame does not decode".
 
     Raises:
-        MediaError: a frame does not decode.
+        MediaError: a frame does not decode; of a video, too many of them.
     """
     wanted = set(first_frames)
     found, left_out = [], Counter[str]()
-    for (index, before), (_, after) in pairwise(_grey_frames(source, sorted(wanted | {i + 1 for i in wanted}))):
-        if index not in wanted:
+    num_tried = 0
+    frames = _grey_frames(source, sorted(wanted | {i + 1 for i in wanted}))
+    for (index, before), (following, after) in pairwise(frames):
+        if index not in wanted or following != index + 1:
             continue
+        num_tried += 1
         homography = find_homography(before, after)
         if isinstance(homography, str):
             left_out[homography] += 1
         else:
             found.append(homography)
+    if num_tried < len(wanted):
+        left_out[MISSING] = len(wanted) - num_tried
     return np.array(found).reshape(-1, 3, 3), left_out
 
 
@@ -121,12 +126,10 @@ def dilution(homography: np.ndarray, points: np.ndarray, positions: np.ndarray) 
 
 
 def _grey_frames(source: MediaSource, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, (H, W) uint8) of the wanted frames, few at a time."""
+    """(index, (H, W) uint8) of the wanted frames that decode."""
     short_side = min(SHORT_SIDE, source.height, source.width)
-    for start in range(0, len(indices), FRAMES_AT_ONCE):
-        some = indices[start : start + FRAMES_AT_ONCE]
-        for index, frame in zip(some, source.read(some, short_side=short_side), strict=True):
-            yield index, cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    for index, frame in source.walk(indices, short_side=short_side):
+        yield index, cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
 def _tracked(before: np.ndarray, after: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
