@@ -21,9 +21,7 @@ REPEAT = "repeat"  # dedup --within: resembles an earlier record of the stream
 SMALL_CLASS = "small class"  # balance --min-per-class
 HEAD_CLASS = "head class"  # balance --keep-tail
 NOT_DRAWN = "not drawn"  # balance --resample
-
-# counters of what is kept although it is not whole: records of videos, and their frames that do not decode
-INCOMPLETE, MISSING_FRAMES = "incomplete", "missing frames"
+NO_SCORES = "no scores"  # eval --fuse: not in every set of scores
 
 MAX_KINDS = 100  # kinds of unreadable records that are counted apart
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*(?:e[+-]?\d+)?(?![\w-])")  # not those in HDF5, 16-bit
@@ -64,11 +62,6 @@ def unreadable_by_kind(counters: Mapping[str, int]) -> dict[str, int]:
     prefix = f"{UNREADABLE}: "
     kinds = Counter({key.removeprefix(prefix): count for key, count in counters.items() if key.startswith(prefix)})
     return dict(kinds.most_common())
-
-
-def missing_frames(counters: Mapping[str, int]) -> dict[str, int]:
-    """The counters of records that were read without frames that do not decode, as they stand in ``--summary``."""
-    return {name.replace(" ", "_"): counters.get(name, 0) for name in (INCOMPLETE, MISSING_FRAMES)}
 
 
 def num_failed(counters: Mapping[str, int]) -> int:

@@ -20,9 +20,9 @@ A checkpoint remembers what it was trained on (ids, parents and contents, as dig
 test with exit code 65, unless --allow-overlap is given.
 
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
-evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits). --baseline reads such
-shards of another model: the summary lists the pairs of classes that are confused less and more, how many records became
-right or wrong, and the p-value of that change (McNemar's exact test).
+evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits), of the records that all of
+them have. --baseline reads such shards of another model: the summary lists the pairs of classes that are confused less
+and more, how many records became right or wrong, and the p-value of that change (McNemar's exact test).
 
 Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, to compute mAP.
 """
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from omnicli.models.loading import LoadedModel
-    from omnicli.stages.eval.fusion import ScoreSet
     from omnicli.streams.record import Record
 
 STREAMS = Adapt("part", "missing", "parts", "resume", output=OutputFile, shards_dir=ShardsDir)
@@ -100,27 +99,27 @@ def command(
         from omnicli.stages.eval.stage import evaluate
         from omnicli.streams.class_names import read_classes
 
-        fused: ScoreSet | None = None
         score: Any
+        lacking: list[str] = []
         if checkpoint is None:
-            fused, sets, names = stored.load(read_classes(model.classes) if model.classes else None)
+            sets, names, lacking = stored.load(read_classes(model.classes) if model.classes else None)
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
-            records, function = accountant.count(read_score_records(fused)), fused.function
+            records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
             score, tested_model, function = _load(checkpoint, model, views, compute, streams.root)
             names = tested_model.classes
             records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
         tested = str(checkpoint or (stored.fuse or [])[0])
-        baseline = stored.load_baseline(names, tested=tested, fused=fused)
+        baseline = stored.load_baseline(names, tested=tested)
         output.open_shards(streams.shards_dir, options, names, function)
         with console.progress(accountant.sums):
-            for record in evaluate(
-                records, score=score, classes=names, baseline=baseline, on_drop=accountant.on_drop
-            ):  # fmt: skip
+            made = evaluate(records, score=score, classes=names, baseline=baseline, on_drop=accountant.on_drop)
+            for record in made:
                 accountant.result = output.write(record)  # the last one is the summary
         output.close()
-        console.say(f"{accountant.sums()}; {result_line(accountant.result, stored.baseline)}")
+        for line in (f"{accountant.sums()}; {result_line(accountant.result, stored.baseline)}", *lacking):
+            console.say(line)
 
 
 def _load(

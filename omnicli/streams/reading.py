@@ -18,15 +18,7 @@ from typing import BinaryIO
 
 from omnicli.errors import InputError, OmniError, RecordError, is_out_of_memory
 from omnicli.process import crash_log
-from omnicli.reasons import (
-    DAMAGED_TAR,
-    INCOMPLETE,
-    INTERNAL_ERROR,
-    MISSING_FRAMES,
-    category_of,
-    count_reject,
-    detail_of,
-)
+from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, count_reject, detail_of
 from omnicli.streams.record import Record
 
 NUM_SLOTS = 512  # threads that read at once
@@ -36,6 +28,8 @@ KILLS_TO_REJECT = 4
 DIED = "the process died each time that it was read"
 MAX_MESSAGE = 200
 NO_POSITION = -1  # of what is no record yet
+# Counters of videos that were read without a few frames that do not decode, and of those frames
+INCOMPLETE, MISSING_FRAMES = "incomplete", "missing frames"
 
 
 @contextlib.contextmanager
@@ -117,6 +111,11 @@ def count_missing_frames(name: str, num_missing: int, *, counters: Counter[str],
         counters[INCOMPLETE] += 1
         counters[MISSING_FRAMES] += num_missing
         examples.setdefault(INCOMPLETE, name)
+
+
+def missing_frames(counters: Mapping[str, int]) -> dict[str, int]:
+    """What ``count_missing_frames`` counted, as it stands in ``--summary``."""
+    return {name.replace(" ", "_"): counters.get(name, 0) for name in (INCOMPLETE, MISSING_FRAMES)}
 
 
 def incomplete_lines(counters: Mapping[str, int], examples: Mapping[str, str]) -> list[str]:

@@ -117,34 +117,30 @@ class StoredScoreOptions:
         """Digests of the shards of each --fuse, and their weights. Raises InputError."""
         return {"fused": [digests_of_shards(path) for path in self.fuse or []], "fuse_ratio": self.ratio()}
 
-    def load(self, classes: list[str] | None) -> "tuple[ScoreSet, list[ScoreSet], tuple[str, ...]]":
-        """The first --fuse, whose records are evaluated; all of them; their classes. Raises InputError."""
-        from omnicli.stages.eval.fusion import check_same_records, common_classes, open_scores
+    def load(self, classes: list[str] | None) -> "tuple[list[ScoreSet], tuple[str, ...], list[str]]":
+        """All --fuse, the first of which gives the records; their classes; what some lack. Raises InputError."""
+        from omnicli.stages.eval.fusion import check_common_records, common_classes, open_scores
 
         sets = [open_scores(path) for path in self.fuse or []]
         names = common_classes(sets, classes)
-        check_same_records(sets)
-        return sets[0], sets, names
+        return sets, names, check_common_records(sets)
 
-    def load_baseline(self, classes: tuple[str, ...], *, tested: str, fused: "ScoreSet | None") -> "ScoreSet | None":
+    def load_baseline(self, classes: tuple[str, ...], *, tested: str) -> "ScoreSet | None":
         """The scores of --baseline, or None without it.
 
         Args:
             classes: (K,) names of the tested model.
             tested: that model, for messages.
-            fused: the stored records that are evaluated, if any; both must hold the same records.
 
         Raises:
-            InputError: other classes, or records missing in one of both.
+            InputError: other classes.
         """
-        from omnicli.stages.eval.fusion import check_same_records, common_classes, open_scores
+        from omnicli.stages.eval.fusion import common_classes, open_scores
 
         if self.baseline is None:
             return None
         baseline = open_scores(self.baseline)
         common_classes([baseline], classes, source=tested)
-        if fused is not None:
-            check_same_records([fused, baseline])
         return baseline
 
 

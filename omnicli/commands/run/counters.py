@@ -14,16 +14,15 @@ from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import TooManyBad
 from omnicli.process import crash_log
-from omnicli.reasons import (
+from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, unreadable_by_kind
+from omnicli.streams.reading import (
     INCOMPLETE,
-    INTERNAL_ERROR,
-    UNREADABLE,
-    counter_of,
+    count_missing_frames,
+    incomplete,
+    incomplete_lines,
     missing_frames,
-    num_failed,
-    unreadable_by_kind,
+    note_reject,
 )
-from omnicli.streams.reading import count_missing_frames, incomplete, incomplete_lines, note_reject
 from omnicli.streams.record import Record
 
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end

@@ -15,7 +15,8 @@ from omnicli.commands.run.output_folder import run_folder
 from omnicli.commands.run.summary import print_options, write_summary
 from omnicli.console import rejected_by_reason, scarce_classes
 from omnicli.process import Stop, stopping_stage
-from omnicli.reasons import missing_frames, unreadable_by_kind
+from omnicli.reasons import unreadable_by_kind
+from omnicli.streams.reading import missing_frames
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassStage

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from omnicli.errors import InputError
+from omnicli.reasons import NO_SCORES
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.reader import ShardReader, read_shard
 
 CLASS_NAMES = "class_names"  # attribute of score shards: JSON list, in the order of the columns
 SCORE_FUNCTION = "score_function"  # attribute of score shards: "softmax", also where there is none, or "sigmoid"
+NUM_EXAMPLES = 3  # records that a set lacks
 SUM_TOLERANCE = 1e-2  # of softmax scores that were computed in bfloat16
 
 
@@ -131,29 +133,42 @@ def common_classes(
     return classes
 
 
-def check_same_records(sets: Sequence[ScoreSet]) -> None:
-    """Every record must be in every set, with one label.
+def check_common_records(sets: Sequence[ScoreSet]) -> list[str]:
+    """A line about each set that lacks records of others; those that all have are fused, and have one label.
 
     Raises:
-        InputError: names the first that is not.
+        InputError: no record is in every set, or two disagree about the label of one.
     """
-    first = sets[0]
-    for other in sets[1:]:
-        for here, there in ((first, other), (other, first)):
-            missing = [name for name in here.rows if name not in there.rows]
-            if missing:
-                more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-                raise InputError(
-                    f"{there.name}: no scores for id {missing[0]!r}{more}, which {here.name} has; streams of one video "
-                    f"are fused by its id, so give their records the same"
-                )
+    first, *others = sets
+    common = set(first.rows)
+    everything = dict(first.rows)
+    for other in others:
+        if not first.rows.keys() & other.rows.keys():
+            raise InputError(
+                f"{other.name}: no scores for id {next(iter(first.rows))!r} and all others of {first.name}; streams of "
+                f"one video are fused by its id, so give their records the same"
+            )
+        common &= other.rows.keys()
+        everything = other.rows | everything
         for name, at in other.rows.items():
-            own = first.rows[name]
+            own = everything[name]
             if not same_labels(own.label, at.label):
                 raise InputError(
                     f"{at.path}:{at.row + 1}: id {name!r} has label {at.label}, but {own.label} at "
                     f"{own.path}:{own.row + 1}"
                 )
+    if not common:
+        raise InputError(f"{first.name}: no id that all of the other --fuse have too")
+    lines = []
+    for each in sets:
+        missing = [name for name in everything if name not in each.rows]
+        if missing:
+            examples = ", ".join(repr(name) for name in missing[:NUM_EXAMPLES])
+            lines.append(
+                f"{each.name}: no scores for {len(missing):,} of {len(everything):,} records, such as {examples}; only "
+                "records that every --fuse has are evaluated"
+            )
+    return lines
 
 
 def same_labels(ours: Any, theirs: Any) -> bool:
@@ -182,9 +197,9 @@ def fuse_scores(
 
     Args:
         records: of the first set.
-        sets: with the same records and classes.
+        sets: with the same classes.
         ratio: a weight for each set, not all zero.
-        on_drop: takes nothing: what is stored was readable.
+        on_drop: takes records that are not in every set.
 
     Raises:
         InputError: a row that holds no scores.
@@ -192,7 +207,12 @@ def fuse_scores(
     with contextlib.ExitStack() as stack:
         readers = {shard: stack.enter_context(ShardReader(shard)) for each in sets for shard in each.shards}
         for record in records:
-            rows = [each.rows[str(record["id"])] for each in sets]
+            name = str(record["id"])
+            lacking = next((each for each in sets if name not in each.rows), None)
+            if lacking is not None:
+                on_drop(record, f"{NO_SCORES}: not in {lacking.name}")
+                continue
+            rows = [each.rows[name] for each in sets]
             stored = [stored_scores(readers[at.path], at.row) for at in rows]
             yield record, np.asarray(ratio) @ np.stack(stored) / sum(ratio)
 

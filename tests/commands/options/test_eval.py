@@ -90,7 +90,6 @@ def test_ids_and_classes_that_are_not_the_baselines_are_65_and_named(shards, tea
         (doubled / f"{number}.h5").symlink_to(twice)
     cases = [
         (fuse, part, f"{part}: no scores for id "),
-        (fuse, part, f" and 1 more, which {shards / 'teacher'} has"),
         (media, part, f"{part}: no scores for id "),
         (media, doubled, " is already at "),
         (fuse, renamed, f"{renamed}: has other classes than {shards / 'teacher'}, or another order: class 0 is "),

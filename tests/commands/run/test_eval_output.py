@@ -105,17 +105,26 @@ def test_settings_of_the_environment_do_not_contradict(streams, monkeypatch):
     assert omni("eval", "--fuse", streams / "rgb", "--fuse", streams / "flow").exit_code == 0
 
 
-def test_a_record_that_one_lacks_is_65_and_named(streams, tmp_path):
-    record = Record({"id": "other.mp4", "label": 0})
-    record.arrays = {"scores": np.full(4, 0.25)}
+@pytest.mark.parametrize("num_common", [0, 1])
+def test_records_that_one_lacks_are_left_out_and_named_and_65_if_it_lacks_all(streams, tmp_path, num_common):
     with h5py.File(streams / "rgb" / "00000.h5") as shard:
         names = json.loads(shard.attrs["class_names"])
+        common = [json.loads(line) for line in shard["records"][:num_common]]
     writer = ShardWriter(tmp_path / "x", stage="eval", kind="scores", provenance={CLASS_NAMES: names})
-    writer.add(record)
+    for fields in ({"id": "other.mp4", "label": 0}, *common):
+        record = Record(fields)
+        record.arrays = {"scores": np.full(4, 0.25)}
+        writer.add(record)
     writer.close()
     result = omni("eval", "--fuse", streams / "rgb", "--fuse", tmp_path / "x")
+    if num_common:
+        assert result.exit_code == 0, result.stderr
+        assert "12 in = 1 used + 11 rejected + 0 unreadable" in result.stderr
+        assert f"{tmp_path / 'x'}: no scores for 11 of 13 records, such as " in result.stderr
+        assert f"{streams / 'rgb'}: no scores for 1 of 13 records, such as 'other.mp4'; only" in result.stderr
+        return
     assert (result.exit_code, result.stdout) == (65, "")
-    assert f"{tmp_path / 'x'}: no scores for id" in result.stderr and "and 11 more" in result.stderr
+    assert f"{tmp_path / 'x'}: no scores for id" in result.stderr and "and all others of" in result.stderr
     assert omni("eval", "--fuse", streams / "rgb", "--fuse", tmp_path / "no").exit_code == 65
 
 

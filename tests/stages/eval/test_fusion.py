@@ -9,7 +9,7 @@ from omnicli.errors import InputError
 from omnicli.stages.eval.fusion import (
     CLASS_NAMES,
     SCORE_FUNCTION,
-    check_same_records,
+    check_common_records,
     common_classes,
     fuse_scores,
     open_scores,
@@ -47,7 +47,7 @@ def drawn(seed, count=7):
 def fused(paths, ratio):
     sets = [open_scores(path) for path in paths]
     common_classes(sets, None)
-    check_same_records(sets)
+    check_common_records(sets)
     pairs = fuse_scores(read_score_records(sets[0]), sets=sets, ratio=ratio, on_drop=lambda *_: None)
     return {record["id"]: scores for record, scores in pairs}
 
@@ -98,10 +98,27 @@ def test_an_id_that_occurs_twice_is_named_at_both_places(tmp_path):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_an_id_that_one_of_them_lacks_is_named_whichever_it_is(tmp_path, turned):
+def test_records_that_all_have_are_fused_and_the_others_named(tmp_path, turned):
     whole, part = write(tmp_path / "whole", drawn(1)), write(tmp_path / "part", drawn(2)[2:])
-    with pytest.raises(InputError, match=r"part: no scores for id 'v0' and 1 more, which .*whole has"):
-        fused([part, whole] if turned else [whole, part], [1, 1])
+    paths = [part, whole] if turned else [whole, part]
+    sets = [open_scores(path) for path in paths]
+    [line] = check_common_records(sets)
+    assert line.startswith(f"{part}: no scores for 2 of 7 records, such as 'v0', 'v1'; only records that every --fuse")
+    gone = []
+    pairs = fuse_scores(read_score_records(sets[0]), sets=sets, ratio=[1, 1], on_drop=lambda *drop: gone.append(drop))
+    assert [record["id"] for record, _ in pairs] == [f"v{n}" for n in range(2, 7)]
+    expected = [] if turned else [(name, f"no scores: not in {part}") for name in ("v0", "v1")]
+    assert [(record["id"], reason) for record, reason in gone] == expected
+
+
+def test_sets_without_a_common_record_are_refused(tmp_path):
+    rows = drawn(1)
+    a, b, c = write(tmp_path / "a", rows[:2]), write(tmp_path / "b", rows[2:]), write(tmp_path / "c", rows[1:4])
+    with pytest.raises(InputError, match=r"b: no scores for id 'v0' and all others of .*a; streams of one video"):
+        fused([a, b], [1, 1])
+    d = write(tmp_path / "d", rows[:1])
+    with pytest.raises(InputError, match="no id that all of the other --fuse have too"):
+        check_common_records([open_scores(path) for path in (a, c, d)])
 
 
 @pytest.mark.parametrize(
