@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from omnicli.stages.report.collector import RecordCollector, RecordGroup, TopRecords
+from omnicli.stages.report.collector import RecordCollector, RecordGroup
 from omnicli.stages.report.record_fields import class_of, confidence_of, query_of, similarity_of
 from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
+from omnicli.stages.report.top_records import TopRecords
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 

@@ -4,8 +4,6 @@ Memory grows with the number of classes, not of records: counters, and bounded h
 records. Which records a heap keeps depends only on their confidence and ids, not on their order.
 """
 
-import hashlib
-import heapq
 from collections import Counter
 from collections.abc import Mapping
 
@@ -19,37 +17,15 @@ from omnicli.stages.report.record_fields import (
     query_of,
     rank_of,
 )
+from omnicli.stages.report.segments import SegmentCollector
+from omnicli.stages.report.top_records import TopRecords
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
 NUM_BINS = 1000  # of confidence in [0, 1]; a multiple of what is drawn
 MAX_SHOWN_BAD = 24
+MAX_GAP = 0.1  # between the confidences on both sides of a threshold that can be guessed
 MAX_METRICS = 100_000
-
-
-class TopRecords:
-    """The ``size`` records of highest priority; equal ones are chosen by the hash of their ids."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._heap: list[tuple[float, bytes, int, Record]] = []
-        self._added = 0
-
-    def add(self, priority: float, record: Record) -> None:
-        """Offer a record."""
-        full = len(self._heap) >= self.size
-        if not self.size or (full and priority < self._heap[0][0]):
-            return
-        self._added += 1
-        entry = (priority, _hash_of(record), -self._added, record)
-        if full:
-            heapq.heappushpop(self._heap, entry)
-        else:
-            heapq.heappush(self._heap, entry)
-
-    def records(self) -> list[Record]:
-        """Highest priority first."""
-        return [entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
 
 
 class RecordGroup:
@@ -91,6 +67,7 @@ class RecordCollector:
         pseudo: kept records of each pseudo-class; ``pairs``: of each (query, pseudo-class).
         bins: confidence of ``kept`` and ``rejected``, NUM_BINS counts each.
         metrics: records of training; ``summaries``: of evaluation.
+        segments: videos that ``omni segment`` divided.
         num_labelled, right: records that carry a label and a pseudo-label, and those where they agree.
     """
 
@@ -112,6 +89,7 @@ class RecordCollector:
         )  # most flags are false: people look at many
         self.num_labelled, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
+        self.segments = SegmentCollector(size)
         self.metrics: list[Record] = []
         self.summaries: list[Record] = []
         self.names: dict[int, str] = {}  # of labels, from the records
@@ -125,6 +103,7 @@ class RecordCollector:
             if len(self.metrics) < MAX_METRICS:
                 self.metrics.append(record)
             return
+        self.segments.add(record, is_kept=reason is None)
         kind, _, detail = (reason or "").partition(": ")
         outcome = "kept" if reason is None else UNREADABLE if kind == UNREADABLE else "rejected"
         group = self._group(record)
@@ -158,12 +137,9 @@ class RecordCollector:
     def threshold(self) -> float | None:
         """The roundest number between the confidences of kept and of rejected records; None if they overlap.
 
-        None also if the gap is wider than 0.1.
+        None also if the gap is wider than ``MAX_GAP``.
         """
-        low, high = self.highest_rejected, self.lowest_kept
-        if not 0 <= low < high <= 1 or high - low > 0.1:
-            return None
-        return next((value for digits in range(1, 7) if low < (value := _floor(high, digits)) <= high), high)
+        return round_between(self.highest_rejected, self.lowest_kept)
 
     def _group(self, record: Record) -> RecordGroup:
         name = group_name(record, self.group_by)
@@ -220,9 +196,15 @@ class RecordCollector:
                 self.mistakes.add(confidence, record)
 
 
-def _hash_of(record: Record) -> bytes:
-    name = str(record.get("id") or record.get("path") or "")
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def round_between(low: float, high: float) -> float | None:
+    """The roundest number above ``low`` and at most ``high``; None if there is none in [0, 1], or they lie apart.
+
+    >>> round_between(0.4712, 0.5301), round_between(0.2, 0.9)
+    (0.5, None)
+    """
+    if not 0 <= low < high <= 1 or high - low > MAX_GAP:
+        return None
+    return next((value for digits in range(1, 7) if low < (value := _floor(high, digits)) <= high), high)
 
 
 def _floor(value: float, digits: int) -> float:

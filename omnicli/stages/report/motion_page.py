@@ -19,7 +19,6 @@ from omnicli.media.frames import ImageSource
 from omnicli.media.source import open_media
 from omnicli.motion.camera import MIN_CROP, MODES, SPECIFIC, TRANSLATIONS, recipe_for, try_paths
 from omnicli.motion.motion_file import Fitted, Motion
-from omnicli.stages.report.collector import TopRecords
 from omnicli.stages.report.motion_figures import (
     NUM_FRAMES,
     ClipAnimation,
@@ -28,6 +27,7 @@ from omnicli.stages.report.motion_figures import (
     outlines,
     parameter_rows,
 )
+from omnicli.stages.report.top_records import TopRecords
 from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
 

@@ -24,8 +24,9 @@ from omnicli.errors import InputError
 from omnicli.reasons import unreadable
 from omnicli.stages.report import plots
 from omnicli.stages.report.cards import CardMaker, find_duplicates, make_gallery
-from omnicli.stages.report.collector import RecordCollector
+from omnicli.stages.report.collector import RecordCollector, round_between
 from omnicli.stages.report.curves import metric_charts, summary_of
+from omnicli.stages.report.video_cards import make_video_cards
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
 MAX_BARS, ENDS = 40, 12  # more classes are drawn as a curve over their ranks, with the ends as bars
@@ -75,6 +76,7 @@ def render_report(
     shown_groups = sorted(collected.groups.values(), key=lambda group: (-group.total, group.name))[:max_groups]
     cards = CardMaker(collected, shown_groups, root=root, workers=workers)
     cut = threshold if threshold is not None else collected.threshold()
+    cut_of_frames = threshold if threshold is not None else round_between(*collected.segments.between)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -91,6 +93,7 @@ def render_report(
         confidence=_confidence_plots(collected, cut),
         reasons=_reason_rows(collected),
         **_class_plots(collected),
+        videos=make_video_cards(collected.segments.videos(), threshold=cut_of_frames, root=root, workers=workers),
         galleries=[make_gallery(group, cards) for group in shown_groups],
         just_kept=cards.show(collected.just_kept.records(), "kept"),
         just_rejected=cards.show(collected.just_rejected.records(), "rejected"),

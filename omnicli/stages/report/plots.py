@@ -81,7 +81,7 @@ def histogram(kept: Sequence[int], rejected: Sequence[int], *, threshold: float 
     """
     tallest = max([*map(sum, zip(kept, rejected, strict=True)), 1])
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, tallest, HEIGHT - BOTTOM, TOP)
-    parts = [_frame(x, y, x_label="confidence", y_label="records")]
+    parts = [frame(x, y, x_label="confidence", y_label="records")]
     for index, (below, above) in enumerate(zip(kept, rejected, strict=True)):
         left, right = x.pixel(index / len(kept)), x.pixel((index + 1) / len(kept))
         span = f"{index / len(kept):.3g} to {(index + 1) / len(kept):.3g}"
@@ -95,7 +95,7 @@ def histogram(kept: Sequence[int], rejected: Sequence[int], *, threshold: float 
             f'<line class="cut" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
             f'<text class="cut" x="{at + side[1]:.1f}" y="{TOP}" text-anchor="{side[0]}">{threshold:g}</text>'
         )
-    return _svg(parts, label="histogram of confidence, kept and rejected")
+    return svg(parts, label="histogram of confidence, kept and rejected")
 
 
 def share_curve(shares: Sequence[float], *, threshold: float | None) -> Markup:
@@ -106,7 +106,7 @@ def share_curve(shares: Sequence[float], *, threshold: float | None) -> Markup:
         threshold: where the cut was, marked on the curve.
     """
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
-    parts = [_frame(x, y, x_label="threshold", y_label="share with at least this confidence", percent=True)]
+    parts = [frame(x, y, x_label="threshold", y_label="share with at least this confidence", percent=True)]
     steps = len(shares) - 1
     points = [(index / steps, share) for index, share in enumerate(shares)]
     outline = " ".join(f"{x.pixel(at):.1f},{y.pixel(share):.1f}" for at, share in points)
@@ -121,7 +121,7 @@ def share_curve(shares: Sequence[float], *, threshold: float | None) -> Markup:
     if threshold is not None:
         at = x.pixel(threshold)
         parts.append(f'<line class="cut" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>')
-    return _svg(parts, label="share kept at each threshold")
+    return svg(parts, label="share kept at each threshold")
 
 
 def bar(before: float, after: float, *, style: str = "before") -> Markup:
@@ -147,7 +147,7 @@ def rank_plot(before: Sequence[int], after: Sequence[int]) -> Markup:
     low, high = (0.8, max([*before, 10])) if log else (0.0, max([*before, *after, 1]))
     x = Axis(0, max(len(before) - 1, 1), LEFT, WIDTH - RIGHT)
     y = Axis(low, high, HEIGHT - BOTTOM, TOP, log)
-    parts = [_frame(x, y, x_label="classes, largest first", y_label="records")]
+    parts = [frame(x, y, x_label="classes, largest first", y_label="records")]
     for counts, name in ((before, "before"), (after, "kept")):
         ranked = sorted(counts, reverse=True)
         outline = " ".join(f"{x.pixel(rank):.1f},{y.pixel(count):.1f}" for rank, count in enumerate(ranked))
@@ -155,7 +155,7 @@ def rank_plot(before: Sequence[int], after: Sequence[int]) -> Markup:
         parts.append(
             f'<polygon class="{name}" points="{LEFT},{base} {outline} {x.pixel(len(ranked) - 1):.1f},{base}"/>'
         )
-    return _svg(parts, label="records of each class before and after filtering, largest first")
+    return svg(parts, label="records of each class before and after filtering, largest first")
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str = "") -> Markup:
@@ -168,7 +168,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: 
     low, high = max(low - padding, 0.0) if low >= 0 else low - padding, high + padding
     x = Axis(min(at for at, _ in points), max(at for at, _ in points), LEFT, WIDTH - RIGHT)
     y = Axis(low, min(high, 1.0) if unit and high > 0.9 else high, HEIGHT - BOTTOM, TOP)
-    parts = [_frame(x, y, x_label=x_label, y_label=y_label, whole_x=True)]
+    parts = [frame(x, y, x_label=x_label, y_label=y_label, whole_x=True)]
     for index, (name, line) in enumerate(series.items()):
         style = f"series-{index % NUM_SERIES_COLOURS}"
         outline = " ".join(f"{x.pixel(at):.1f},{y.pixel(value):.1f}" for at, value in line)
@@ -177,7 +177,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: 
             parts += [
                 _dot(x.pixel(at), y.pixel(value), style, f"{name}, {x_label} {at:g}: {value:.4g}") for at, value in line
             ]
-    return _svg(parts, label=", ".join(series))
+    return svg(parts, label=", ".join(series))
 
 
 def heat_map(matrix: Sequence[Sequence[float]], names: Sequence[str], columns: Sequence[str] | None = None) -> Markup:
@@ -220,7 +220,7 @@ def heat_map(matrix: Sequence[Sequence[float]], names: Sequence[str], columns: S
             parts.append(
                 f'<text transform="translate({left:.1f},{top:.1f}) rotate(-40)" text-anchor="end">{_cut(name)}</text>'
             )
-    return _svg(parts, label="heat map of counts", width=width, height=height)
+    return svg(parts, label="heat map of counts", width=width, height=height)
 
 
 def needs_log(counts: Sequence[float]) -> bool:
@@ -233,10 +233,11 @@ def _cut(name: str) -> Markup:
     return escape(name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…")
 
 
-def _svg(parts: Sequence[str], *, label: str, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+def svg(parts: Sequence[str], *, label: str, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+    """A plot of these parts, which are numbers, class names and escaped text."""
     view = f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width * 1.4:.0f}px"'  # texts stay one size
     head = f'<svg class="plot" role="img" aria-label="{escape(label)}" {view}>'
-    return Markup(head + "".join(parts) + "</svg>")  # parts are numbers, class names and escaped text
+    return Markup(head + "".join(parts) + "</svg>")
 
 
 def _rect(left: float, right: float, top: float, bottom: float, style: str, title: str) -> str:
@@ -250,10 +251,19 @@ def _dot(x: float, y: float, style: str, title: str) -> str:
     return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"><title>{escape(title)}</title></circle>'
 
 
-def _frame(x: Axis, y: Axis, *, x_label: str, y_label: str, percent: bool = False, whole_x: bool = False) -> str:
+def frame(
+    x: Axis,
+    y: Axis,
+    *,
+    x_label: str,
+    y_label: str,
+    percent: bool = False,
+    whole_x: bool = False,
+    y_ticks: Sequence[float] = (),
+) -> str:
     """Grid lines, tick labels and the names of both axes."""
     parts = []
-    for tick in y.ticks():
+    for tick in y_ticks or y.ticks():
         at = y.pixel(tick)
         text = f"{tick:.0%}" if percent else short_number(tick)
         parts.append(f'<line class="grid" x1="{x.start:.0f}" x2="{x.end:.0f}" y1="{at:.1f}" y2="{at:.1f}"/>')

@@ -11,6 +11,7 @@ from omnicli.errors import OmniError
 from omnicli.media.source import open_media
 from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
+from omnicli.streams.shards.features import is_stored, made_of
 
 SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smaller
 NARROWEST, WIDEST = 1 / 1.6, 2.2  # width / height of what is shown; what lies beyond is cut off evenly
@@ -41,16 +42,16 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
     """A small image of the record, or why there is none; never raises for bad media.
 
     Args:
-        record: an image, video, folder of frames or row of a shard.
+        record: an image, video, folder of frames or row of a shard; of features, the media that they were made from.
         root: folder that relative paths start from.
         at_sec: show the frame at this time alone, seconds; None: the whole.
     """
-    if record.get("media") == "features":
-        return Thumbnail(why_not="features, no pixels")
     if not record.get("path"):
         return Thumbnail(why_not="no path")
     try:
         with reading(record):
+            if is_stored(record):
+                record = made_of(record, root)
             frames, duration_sec = _frames(record, root, at_sec)
     except OmniError as error:
         return Thumbnail(why_not=str(error))

@@ -11,7 +11,7 @@ from omnicli.reasons import unreadable
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.reader import open_shard
+from omnicli.streams.shards.reader import ShardReader, open_shard
 from omnicli.streams.stage_run import Stage
 
 T = TypeVar("T")
@@ -109,6 +109,18 @@ def as_media(record: Record, made_of: Record) -> Record:
     return made
 
 
+def made_of(record: Record, root: str | None) -> Record:
+    """The record of the image or video that a row of features was made of, without reading the features.
+
+    Raises:
+        InputError: the record names no row, or the shard is missing, damaged or of another kind.
+    """
+    row = int(record.require("row"))
+    shard = open_shard(media_path(record, root))
+    _check_row(shard, row)
+    return shard.stored_records(row, row + 1)[0]
+
+
 def output_as_media(stage: Stage, root: str | None) -> Stage:
     """The stage with each output row replaced by ``as_media``; rows that cannot be read are dropped."""
 
@@ -173,10 +185,7 @@ def _weights_digest(attributes: Mapping[str, Any]) -> str:
 
 def _read_rows(path: str, row: int, num_rows: int) -> list[FeatureRow]:
     shard = open_shard(path)
-    if shard.kind != "features":
-        raise InputError(f"{path}: holds {shard.kind}, not features")
-    if not 0 <= row < len(shard):
-        raise InputError(f"{path}: no row {row}; it has rows 0 to {len(shard) - 1}")
+    _check_row(shard, row)
     features, times, counts = shard.feature_block(row, row + num_rows)
     ends = counts.cumsum().tolist()
     starts = [0, *ends[:-1]]
@@ -185,3 +194,10 @@ def _read_rows(path: str, row: int, num_rows: int) -> list[FeatureRow]:
         FeatureRow(features[start:end], times[start:end], record)
         for start, end, record in zip(starts, ends, records, strict=True)
     ]
+
+
+def _check_row(shard: ShardReader, row: int) -> None:
+    if shard.kind != "features":
+        raise InputError(f"{shard.path}: holds {shard.kind}, not features")
+    if not 0 <= row < len(shard):
+        raise InputError(f"{shard.path}: no row {row}; it has rows 0 to {len(shard) - 1}")

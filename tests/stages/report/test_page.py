@@ -150,6 +150,27 @@ def test_suspected_duplicates_stand_beside_their_target(world):
     assert page.count("data:image/jpeg") >= 2
 
 
+def test_divided_videos_have_their_scores_and_the_threshold(world):
+    video = sorted((world / "target/val").rglob("*.mp4"))[0]
+    scores = {"positive_sec": [0.4], "negative_sec": [0.0, 0.2], "frame_scores": [0.1, 0.46, 0.51]}
+    collected = RecordCollector()
+    fields = {"id": "v", "path": str(video), "pseudo_class": "rain", "confidence": 0.51}
+    collected.add(Record({**fields, **scores}))
+    page = render_report(collected, title="t")
+    section = page.split('id="videos"')[1].split('id="images"')[0]
+    text = "".join(Page(page).text)
+    assert "rain" in text and "1 of 3 frames positive" in text and "0.4 s" in text
+    assert section.count("data:image/jpeg") == 1 and section.count('class="kept" x=') == 1
+    assert '<text class="cut"' in section and ">0.5</text>" in section.split('<text class="cut"')[1]
+    assert 'id="videos"' not in render_report(_one_image(), title="t")
+
+
+def _one_image():
+    collected = RecordCollector()
+    collected.add(Record({"id": "a.jpg", "query": "q"}))
+    return collected
+
+
 def test_verified_copies_stand_before_look_alikes():
     collected = RecordCollector()
     for name, match in (

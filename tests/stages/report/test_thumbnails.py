@@ -7,6 +7,8 @@ import pytest
 from omnicli.media.video import VideoSource
 from omnicli.stages.report.thumbnails import SHORT_SIDE, make_thumbnail
 from omnicli.streams.record import Record
+from omnicli.streams.shards.reader import read_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 
 def decode(uri):
@@ -76,4 +78,21 @@ def test_what_cannot_be_read_says_why(world, name, why):
 
 def test_records_without_pixels_are_placeholders():
     assert make_thumbnail(Record({"id": "a"})).why_not == "no path"
-    assert "features" in make_thumbnail(Record({"id": "a", "path": "x.h5", "row": 0, "media": "features"})).why_not
+    row = Record({"id": "a", "path": "x.h5", "row": 0, "media": "features"})
+    assert make_thumbnail(row).why_not == "x.h5: no such file"
+
+
+def test_a_row_of_features_is_shown_as_what_it_was_made_of(world, tmp_path):
+    video = sorted((world / "target/val").rglob("*.mp4"))[0]
+    writer = ShardWriter(tmp_path, stage="features", kind="features", provenance={"backbone": "made"})
+    for path in (video, tmp_path / "gone.jpg"):
+        record = Record({"id": path.name, "path": str(path)})
+        record.arrays = {"features": np.zeros((1, 2)), "times": np.zeros(1)}
+        writer.add(record)
+    writer.close()
+    row, gone = read_shard(str(tmp_path / "00000.h5"))
+    assert row["media"] == "features"
+    plain = Record({"id": "v", "path": str(video)})
+    assert make_thumbnail(row) == make_thumbnail(plain) != make_thumbnail(plain, at_sec=0.6)
+    assert make_thumbnail(row, at_sec=0.6) == make_thumbnail(plain, at_sec=0.6)
+    assert make_thumbnail(gone).why_not == "no such file"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnicli.errors import InputError
 from omnicli.streams.record import Record
 from omnicli.streams.shards import features as stored_features
-from omnicli.streams.shards.features import StoredFeatures, is_stored, output_as_media
+from omnicli.streams.shards.features import StoredFeatures, is_stored, made_of, output_as_media
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -58,6 +58,13 @@ def test_a_shard_tells_which_model_made_it(shards):
 def test_a_row_that_is_not_there_is_named(shards):
     with pytest.raises(InputError, match=r"00000\.h5: no row 7; it has rows 0 to 6"):
         StoredFeatures().read(shards[0].derive(row=7))
+
+
+def test_what_a_row_was_made_of_is_known_without_its_features(shards, monkeypatch):
+    monkeypatch.setattr(stored_features, "_read_rows", None)
+    assert [made_of(record, None)["path"] for record in shards] == [f"web/{i}.mp4" for i in range(17)]
+    with pytest.raises(InputError, match="no row 99; it has rows 0 to 6"):
+        made_of(shards[0].derive(row=99), None)
 
 
 def test_shards_of_scores_have_no_features(tmp_path):
