@@ -13,8 +13,9 @@
     omni eval --checkpoint student.pth --baseline tsn/ val.jsonl | tail -1 | jq .baseline.improved
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores. The last line is the summary: top1_acc,
-top5_acc, mean_class_acc, mean_ap, and the most confused classes; for records with several labels only mean_ap. Rows of
-features (omni features) of the model's own backbone are scored by its classifier alone.
+top5_acc, mean_class_acc, mean_ap, view (what the model was shown), and the most confused classes; for records with
+several labels only mean_ap. Rows of features (omni features) of the model's own backbone are scored by its classifier
+alone.
 
 A checkpoint remembers what it was trained on (ids, parents and contents, as digests): records among these stop the
 test with exit code 65, unless --allow-overlap is given.
@@ -52,6 +53,7 @@ from omnicli.process import stopping_stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from omnicli.inference.view_names import SeenViews
     from omnicli.models.loading import LoadedModel
     from omnicli.streams.record import Record
 
@@ -99,6 +101,7 @@ def command(
         from omnicli.stages.eval.stage import evaluate
         from omnicli.streams.class_names import read_classes
 
+        seen: SeenViews | None = None
         score: Any
         lacking: list[str] = []
         if checkpoint is None:
@@ -106,15 +109,17 @@ def command(
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
-            score, tested_model, function = _load(checkpoint, model, views, compute, streams.root)
-            names = tested_model.classes
+            score, tested_model, seen = _load(checkpoint, model, views, compute, streams.root)
+            names, function = tested_model.classes, "sigmoid" if tested_model.spec.multi_label else "softmax"
             records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
         tested = str(checkpoint or (stored.fuse or [])[0])
         baseline = stored.load_baseline(names, tested=tested)
         output.open_shards(streams.shards_dir, options, names, function)
         with console.progress(accountant.sums):
-            made = evaluate(records, score=score, classes=names, baseline=baseline, on_drop=accountant.on_drop)
+            made = evaluate(
+                records, score=score, classes=names, baseline=baseline, seen=seen, on_drop=accountant.on_drop
+            )
             for record in made:
                 accountant.result = output.write(record)  # the last one is the summary
         output.close()
@@ -124,9 +129,10 @@ def command(
 
 def _load(
     checkpoint: Path, options: ModelOptions, views: ViewsOptions, compute: ComputeOptions, root: str | None
-) -> "tuple[Any, LoadedModel, str]":
-    """``score_records`` with the model, the model, and the function that makes scores of its logits."""
+) -> "tuple[Any, LoadedModel, SeenViews]":
+    """``score_records`` with the model, the model, and what notes its views."""
     from omnicli.inference.scorer import score_records
+    from omnicli.inference.view_names import SeenViews
     from omnicli.inference.views import ViewOptions
 
     [model] = options.load([checkpoint], compute)
@@ -134,7 +140,7 @@ def _load(
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip
-    return score, model, "sigmoid" if model.spec.multi_label else "softmax"
+    return score, model, SeenViews(model, chosen)
 
 
 def _untrained(

@@ -1,7 +1,8 @@
 """Trained models, loaded from checkpoints of omni or of other codebases."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def load_model(
         backbone=_frozen_backbone(opened.file),
         meta=opened.file.meta if isinstance(opened.file, Checkpoint) else {},
     )
+
+
+def inference_copy(model: LoadedModel, precision: torch.dtype) -> LoadedModel:
+    """A model in training as ``load_model`` would load it from its checkpoint: batch-norms folded, in ``precision``."""
+    network = copy.deepcopy(model.network).to("cpu").eval()
+    return replace(model, network=_prepared(network, model.spec, model.device, precision), precision=precision)
 
 
 def open_model(

@@ -162,7 +162,7 @@ def train(
 
 def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) -> Metrics:
     """Metrics of the validation records; saves the best epoch by top-1 or mean AP, the earlier of equal ones."""
-    metrics = {f"val_{name}": value for name, value in validator.metrics(multi_label=spec.multi_label).items()}
+    metrics: Metrics = {f"val_{name}": value for name, value in validator.metrics(multi_label=spec.multi_label).items()}
     deciding = "val_mean_ap" if spec.multi_label else "val_top1_acc"
     if metrics and metrics[deciding] > run.best:
         run.best = metrics[deciding]

@@ -1,6 +1,9 @@
 """Metrics and temperature of a model in training, on labelled records."""
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +14,9 @@ from omnicli.data.training_clips import read_feature
 from omnicli.errors import Interrupted, MediaError
 from omnicli.inference.metrics import classification_metrics, mean_average_precision
 from omnicli.inference.predictor import forward_of, predict_records
+from omnicli.inference.view_names import SeenViews
 from omnicli.inference.views import ViewOptions, read_views
-from omnicli.models.loading import LoadedModel
+from omnicli.models.loading import LoadedModel, inference_copy
 from omnicli.reasons import UNREADABLE, unreadable
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
@@ -27,9 +31,10 @@ ReadRow = Callable[[Record, int, str | None], np.ndarray]  # record, number of f
 
 
 class Validator:
-    """Measures a model on labelled records as ``eval --num-clips 1`` does: middle frames, centre crop.
+    """Measures a model on labelled records as ``eval --num-clips 1`` does: middle frames, centre crop, same precision.
 
-    The processes of a training share the records.
+    The backbone runs as in a loaded checkpoint, so that eval gives the same numbers. The processes of a training share
+    the records.
     """
 
     def __init__(
@@ -40,15 +45,16 @@ class Validator:
         self._context = context
         self._on_drop = on_drop
         self._features: Tensor | None = None
+        self._views = ViewOptions(num_clips=1, root=context.root)
 
-    def metrics(self, *, multi_label: bool = False) -> dict[str, float]:
-        """``top1_acc``, ``top5_acc`` and ``mean_class_acc``, or ``mean_ap``; empty without a record."""
+    def metrics(self, *, multi_label: bool = False) -> dict[str, Any]:
+        """``top1_acc``, ``top5_acc``, ``mean_class_acc`` or ``mean_ap``, and their ``view``; empty without a record."""
         logits, labels = self._logits()
         if not len(labels):
             return {}
         if multi_label:
-            return {"mean_ap": mean_average_precision(logits, labels)}
-        return classification_metrics(logits, labels.argmax(axis=1))
+            return {"mean_ap": mean_average_precision(logits, labels), "view": self._view()}
+        return {**classification_metrics(logits, labels.argmax(axis=1)), "view": self._view()}
 
     def temperature(self) -> float | None:
         """The temperature that calibrates the scores on these records; None without a record."""
@@ -80,7 +86,8 @@ class Validator:
 
     def _readable_features(self) -> Tensor:
         """(M, D); unreadable records are dropped, here and from then on."""
-        features, failed = backbone_features(self._model, self._examples, self._read, self._context)
+        model = inference_copy(self._model, self._context.precision)
+        features, failed = backbone_features(model, self._examples, self._read, self._context)
         dropped = [(self._examples[row].record, why) for row, why in failed.items()]
         for record, why in self._context.world.gather_rare(dropped):
             self._on_drop(record, unreadable(why))
@@ -88,9 +95,15 @@ class Validator:
         self._examples = [self._examples[row] for row in kept]
         return features[kept]
 
+    def _view(self) -> str:
+        """What the model is shown, in a few words."""
+        seen = SeenViews(replace(self._model, precision=self._context.precision), self._views)
+        for example in self._examples:
+            seen.note(example.record)
+        return str(seen)
+
     def _read(self, record: Record) -> np.ndarray:
-        views = ViewOptions(num_clips=1, root=self._context.root)
-        return read_views(record, models=[self._model], views=views)[0]
+        return read_views(record, models=[self._model], views=self._views)[0]
 
 
 def num_frames_per_view(model: LoadedModel) -> int:
@@ -136,7 +149,7 @@ def backbone_features(
             unreadable_rows[row] = str(error)
     was_training = model.network.training
     model.network.eval()
-    with context.autocast():
+    with context.autocast() if model.precision == torch.float32 else contextlib.nullcontext():
         for record, outputs in predict_records(
             to_compute,
             read=lambda record: [read(record)],

@@ -1,13 +1,16 @@
 """Metrics and temperature of a model in training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from omnicli.data.dataloader import Example
+from omnicli.inference.ensemble import softmax
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
-from omnicli.models.loading import load_model
+from omnicli.models.loading import load_model, open_model
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
 from omnicli.training.loop import TrainingDiverged
@@ -25,6 +28,25 @@ def test_it_measures_what_eval_measures(loaded, examples):
     right = [scores.argmax() == example.label for (_, scores), example in zip(scored, examples, strict=True)]
     assert validator.metrics()["top1_acc"] == pytest.approx(np.mean(right))
     assert 0.5 <= validator.temperature() <= 5.0
+
+
+def test_in_bfloat16_it_scores_as_the_loaded_checkpoint_does(teacher, examples):
+    """Before, autocast and batch norms that were not folded gave other numbers than eval for the same views."""
+    context = TrainingContext(workers=2, precision=torch.bfloat16)
+    opened = open_model(teacher)
+    learning = replace(load_model(teacher), network=opened.network)
+    logits, _ = Validator(learning, examples, context, on_drop=lambda *_: None)._logits()
+    loaded = load_model(teacher, precision=torch.bfloat16)
+    scored = score_records(
+        [example.record for example in examples], models=[loaded], views=ViewOptions(), batch_size=32,
+        on_drop=lambda *_: None,
+    )  # fmt: skip
+    np.testing.assert_allclose(softmax(logits / loaded.temperature), [scores for _, scores in scored], atol=1e-6)
+
+
+def test_the_view_of_each_number_is_said(loaded, examples):
+    validator = Validator(loaded, examples, TrainingContext(workers=2), on_drop=lambda *_: None)
+    assert validator.metrics()["view"] == "3 segments, float32"
 
 
 def test_without_records_it_measures_nothing(loaded):

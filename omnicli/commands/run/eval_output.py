@@ -64,12 +64,13 @@ class EvalOutput:
 
 
 def result_line(result: Mapping[str, Any], baseline: Path | None) -> str:
-    """The summary of eval in one line, in percent.
+    """The summary of eval in one line, in percent, and the views that gave it.
 
-    >>> result_line({"mean_ap": 0.5}, None)
-    'mAP 50.00 %'
+    >>> result_line({"mean_ap": 0.5, "view": "3 segments, bfloat16"}, None)
+    'mAP 50.00 % (3 segments, bfloat16)'
     """
     line = ", ".join(f"{word} {100 * result[name]:.2f} %" for name, word in SHOWN.items() if name in result)
+    line += f" ({result['view']})" if result.get("view") else ""
     if baseline is None:
         return line
     compared = result["baseline"]

@@ -117,12 +117,13 @@ class TrainingCommand:
 
 
 def shown_metrics(metrics: Metrics) -> str:
-    """The metrics of an epoch for people."""
+    """The metrics of an epoch for people; those of validation with the views that gave them."""
     if not metrics:
         return "no epoch yet"
     names = {"train_top1_acc": "train top-1", "val_top1_acc": "val top-1", "val_mean_ap": "val mAP"}
     shown = [f"{text} {100 * metrics[name]:.1f} %" for name, text in names.items() if name in metrics]
-    return f"epoch {metrics['epoch']}, " + ", ".join(shown)
+    view = f" ({metrics['val_view']})" if metrics.get("val_view") else ""
+    return f"epoch {metrics['epoch']}, " + ", ".join(shown) + view
 
 
 @contextlib.contextmanager
@@ -146,7 +147,7 @@ def drawing_in(folder: Path | None) -> Iterator[Callable[[Metrics], None]]:
         def draw(metrics: Metrics) -> None:
             source = f"{metrics['source']}/" if "source" in metrics else ""
             for name, value in metrics.items():
-                if name not in ("epoch", "source"):
+                if name not in ("epoch", "source", "val_view"):
                     writer.add_scalar(f"{source}{name}", value, metrics["epoch"])
             writer.flush()
 

@@ -18,6 +18,7 @@ from omnicli.data.labels import class_name_of, labels_of
 from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores
 from omnicli.inference.protocols import ScoreRecords
+from omnicli.inference.view_names import SeenViews
 from omnicli.stages.eval.baseline import open_baseline
 from omnicli.stages.eval.confusion import class_accs, exact_p_value, fallen_pairs, most_confused
 from omnicli.stages.eval.evaluator import Evaluator
@@ -36,6 +37,7 @@ def evaluate(
     score: ScoreRecords,
     classes: Sequence[str],
     baseline: ScoreSet | None = None,
+    seen: SeenViews | None = None,
     on_drop: OnDrop,
 ) -> Iterator[Record | dict[str, Any]]:
     """Score every record, then sum up.
@@ -47,6 +49,7 @@ def evaluate(
         score: ``inference.scorer.score_records`` with a model and views: (record, scores (K,) in [0, 1]) in order.
         classes: (K,) names, in the order of the scores.
         baseline: another model's scores of the same records.
+        seen: says what the model was shown, for the summary; None for stored scores.
         on_drop: takes what cannot be read, as ``unreadable: why``.
 
     Yields:
@@ -69,12 +72,14 @@ def evaluate(
             stored, labels = scores.astype(np.float32), labels_of(record, index)
             predicted = _with_prediction(record, stored, labels, classes)
             is_right = ours.add(stored, labels)
+            if seen is not None:
+                seen.note(record)
             if find is not None:
                 changes[theirs.add(find(predicted), labels), is_right] += 1
             yield predicted
         if not ours.num_records:
             raise InputError("no readable record: eval needs labelled media")
-        summary = _summary(ours, classes)
+        summary = {**_summary(ours, classes), **({} if seen is None else {"view": str(seen)})}
         if baseline is not None:
             num_left_out = len(baseline.rows) - theirs.num_records
             summary["baseline"] = {**_compared(theirs, ours, changes, classes), "num_left_out": num_left_out}
