@@ -14,6 +14,7 @@ from omnicli.models.factory import ModelSpec, build_model, create_model, model_s
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.import_weights import build_foreign, check_can_score
 from omnicli.models.recogniser import ClipModel, Recogniser
+from omnicli.models.tsm import ShiftedConv2d
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,9 @@ def load_model(
 def inference_copy(model: LoadedModel, precision: torch.dtype) -> LoadedModel:
     """A model in training as ``load_model`` would load it from its checkpoint: batch-norms folded, in ``precision``."""
     network = copy.deepcopy(model.network).to("cpu").eval()
+    for module in network.backbone.modules():
+        if isinstance(module, ShiftedConv2d):
+            module.num_segments = 1  # as before the first clip: folding shows the backbone one frame
     return replace(model, network=_prepared(network, model.spec, model.device, precision), precision=precision)
 
 
