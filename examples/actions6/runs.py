@@ -30,6 +30,7 @@ class Runs(NamedTuple):
         calibrated: (S, V) the same, each draw at the temperature that minimises its mean.
         seeds: (S,) of the draws.
         units: class and UCF group of every test clip.
+        view: what the students were shown, in the words of omni eval; "" for files of earlier versions.
     """
 
     right: np.ndarray
@@ -37,6 +38,7 @@ class Runs(NamedTuple):
     calibrated: np.ndarray
     seeds: tuple[int, ...]
     units: tuple[tuple[str, str], ...]
+    view: str = ""
 
     @property
     def mean(self) -> float:
@@ -50,13 +52,14 @@ class Runs(NamedTuple):
 
 def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
     """(study, clips, setting) → its draws."""
+    views: dict[tuple[str, int, str], dict[str, None]] = defaultdict(dict)
     drawn: dict[tuple[str, int, str], dict[int, dict[str, dict[str, object]]]] = defaultdict(dict)
     for path in sorted(folder.glob("*/*/k*-s*.jsonl")):
         clips, seed = map(int, re.fullmatch(r"k(\d+)-s(\d+)", path.stem).groups())
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        drawn[path.parts[-3], clips, path.parts[-2]][seed] = {
-            record["id"]: record for record in records if "id" in record
-        }
+        key = path.parts[-3], clips, path.parts[-2]
+        drawn[key][seed] = {record["id"]: record for record in records if "id" in record}
+        views[key].update({record["view"]: None for record in records if "id" not in record and "view" in record})
     made, tests = {}, {}
     for key, draws in drawn.items():
         names = sorted(next(iter(draws.values())))
@@ -70,7 +73,7 @@ def read_runs(folder: Path) -> dict[tuple[str, int, str], Runs]:
         losses = np.stack([log_losses(row) for row in table])  # (S, T, V)
         best = losses.mean(axis=2).argmin(axis=1)  # (S,)
         units = tuple((Path(name).parent.name, group_of(name)) for name in names)
-        made[key] = Runs(right, losses[:, 0], losses[range(len(seeds)), best], seeds, units)
+        made[key] = Runs(right, losses[:, 0], losses[range(len(seeds)), best], seeds, units, " or ".join(views[key]))
     return made
 
 

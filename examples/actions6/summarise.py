@@ -138,7 +138,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     lines = [
         {"study": study, "setting": setting, "clips": clips, "seed": seed, "top1_acc": round(float(row.mean()), 6),
-         "log_loss": round(float(loss.mean()), 6), "num_videos": len(row)}
+         "log_loss": round(float(loss.mean()), 6), "num_videos": len(row),
+         **({"view": runs.view} if runs.view else {})}
         for (study, clips, setting), runs in sorted(found.items())
         for seed, row, loss in zip(runs.seeds, runs.right, runs.log_loss, strict=True)
     ]  # fmt: skip
@@ -148,6 +149,8 @@ def main() -> None:
         rows = table_rows(study, found)
         if rows:
             parts.append(as_markdown(study, rows))
+            views = dict.fromkeys(runs.view for (name, _, _), runs in found.items() if name == study and runs.view)
+            parts += [f"Views of the test clips: {'; '.join(views)}.\n"] if views else []
             parts.append(log_loss_table(study, rows, found))
             (options.out / f"{study}.svg").write_text(as_svg(study, rows), encoding="utf-8")
     chosen = [study for study, _, _ in found if study.startswith("choose")]

@@ -414,6 +414,18 @@ def test_the_summary_is_the_same_each_time_and_lists_every_run(tmp_path, summary
     assert "own & more" in "".join(ElementTree.fromstring(made["few.svg"]).itertext())
 
 
+def test_the_views_of_the_test_clips_stand_beside_the_accuracies(tmp_path, summary):
+    for setting in ("target", "best"):
+        write_eval(tmp_path, setting, 0, ALL_RIGHT)
+    assert "Views" not in summary()["RESULTS.md"].decode()
+    for path in (tmp_path / "eval").rglob("*.jsonl"):
+        with path.open("a") as file:
+            file.write(json.dumps({"top1_acc": 1.0, "view": "features at 1 fps"}) + "\n")
+    made = summary(out="again")
+    assert "Views of the test clips: features at 1 fps.\n" in made["RESULTS.md"].decode()
+    assert json.loads(made["results.jsonl"].splitlines()[0])["view"] == "features at 1 fps"
+
+
 # One process for many commands
 
 WARM = r"""
