@@ -46,13 +46,14 @@ def command(
     def make() -> "Stage":
         from omnicli.inference.scorer import extract_features
         from omnicli.stages.features import feature_records
+        from omnicli.streams.shards.features import CONTENT
 
         model = backbone.load(compute)
         if backbone.checkpoint and backbone.fps and not model.network.is_framewise:
             raise UsageError(f"--fps needs a model of single frames; {backbone.checkpoint} takes clips")
         if num_clips and model.network.is_2d:
             raise UsageError("--num-clips is for 3D models; use --fps to choose the frames of a 2D model")
-        facts["looks"] = model.spec.signature
+        facts.update({"looks": model.spec.signature, CONTENT: model.backbone_content})
         extract = partial(
             extract_features, model=model, fps=backbone.fps or 1.0, num_clips=num_clips or 10, root=streams.root,
             batch_size=compute.batch_size, workers=compute.workers,

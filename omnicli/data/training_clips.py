@@ -1,6 +1,6 @@
 """A record as a training clip: frame sampling, crop and flip."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,6 +118,7 @@ def check_media(
     is_frozen: bool,
     backbone: str | None,
     signature: str,
+    content: Callable[[], str],
     root: str | None = None,
 ) -> None:
     """Refuse records that the model cannot learn from, before the first step.
@@ -128,6 +129,7 @@ def check_media(
         is_frozen: only the classifier is trained.
         backbone: weights of a frozen backbone (``training.setup.frozen_backbone``).
         signature: the backbone's architecture and input (``ModelSpec.signature``).
+        content: digest of the backbone itself (``models.content``).
         root: folder that relative paths start from.
 
     Raises:
@@ -148,7 +150,7 @@ def check_media(
             )
         path = media_path(record, root)
         if path not in checked:
-            _check_backbone(record, path, backbone, signature)
+            _check_backbone(record, path, backbone, signature, content)
             checked.add(path)
 
 
@@ -162,7 +164,9 @@ def _check_snippets(record: Record, is_2d: bool) -> None:
         raise InputError(f"{record.where}: positive_sec is empty; omni segment leaves such videos out")
 
 
-def _check_backbone(record: Record, path: str, backbone: str | None, signature: str) -> None:
+def _check_backbone(
+    record: Record, path: str, backbone: str | None, signature: str, content: Callable[[], str]
+) -> None:
     """The features of a shard are those of the backbone. Raises InputError."""
     attributes = open_shard(path).attributes
     if backbone is None:
@@ -174,8 +178,9 @@ def _check_backbone(record: Record, path: str, backbone: str | None, signature: 
         return
     advice = "give the --model and --init that omni features had"
     check_backbone(
-        record, attributes, model="the model", signature=signature, weights=backbone, digests={backbone}, advice=advice
-    )
+        record, attributes, model="the model", signature=signature, weights=backbone, digests={backbone},
+        content=content, advice=advice,
+    )  # fmt: skip
 
 
 def read_feature(

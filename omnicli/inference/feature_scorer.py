@@ -142,7 +142,7 @@ def _logits(features: np.ndarray, model: LoadedModel) -> np.ndarray:
 def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, model: LoadedModel) -> None:
     """Check that the model's own backbone gave the features. Raises InputError."""
     digests = {model.sha256} if model.backbone is None else {model.sha256, model.backbone}
-    advice = f"give the media, or features made with --checkpoint {model.name}"
+    advice = f"give the media, or features made with --checkpoint {model.name} or another of the same backbone"
     check_backbone(
         record,
         attributes,
@@ -150,6 +150,7 @@ def _check_backbone(record: Record, attributes: Mapping[str, Any], width: int, m
         signature=model.spec.signature,
         weights=model.backbone,
         digests=digests,
+        content=lambda: model.backbone_content,
         advice=advice,
     )
     if width != model.network.fc.in_features:

@@ -1,8 +1,9 @@
 """Trained models, loaded from checkpoints of omni or of other codebases."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import Checkpoint, Weights, load_any
+from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.import_weights import build_foreign, check_can_score
@@ -32,6 +34,7 @@ class LoadedModel:
         backbone: SHA-256 of the weights of a backbone that was frozen in training, "" for ImageNet weights; None if it
             was trained.
         meta: JSON of the checkpoint; empty for another program's.
+        reopen: builds the network again as it was before its batch-norms were folded; None: ``network`` is that.
     """
 
     network: Recogniser
@@ -43,6 +46,17 @@ class LoadedModel:
     precision: torch.dtype
     backbone: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    reopen: Callable[[], Recogniser] | None = None
+
+    @cached_property
+    def backbone_content(self) -> str:
+        """The digest by which equal backbones are recognised (``models.content``), computed when it is asked for.
+
+        Raises:
+            ModelError: the file of the weights is gone.
+        """
+        network = self.network if self.reopen is None else self.reopen()
+        return digest_of_backbone(network.backbone, self.spec)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,10 +110,11 @@ def load_model(
             differ from ``classes``.
     """
     device = device or torch.device("cpu")
-    opened = open_model(
-        path, name=name, classes=classes, num_segments=num_segments, num_frames=num_frames,
+    reopen = partial(
+        open_model, path, name=name, classes=classes, num_segments=num_segments, num_frames=num_frames,
         frame_interval=frame_interval,
     )  # fmt: skip
+    opened = reopen()
     return LoadedModel(
         network=_prepared(opened.network, opened.spec, device, precision),
         spec=opened.spec,
@@ -110,6 +125,7 @@ def load_model(
         precision=precision,
         backbone=_frozen_backbone(opened.file),
         meta=opened.file.meta if isinstance(opened.file, Checkpoint) else {},
+        reopen=lambda: reopen().network,
     )
 
 
@@ -173,7 +189,8 @@ def load_extractor(
     """
     device = device or torch.device("cpu")
     name = f"tsn-{backbone}"
-    model = create_model(name, num_classes=1, init=str(weights) if weights else "imagenet").eval()
+    create = partial(create_model, name, num_classes=1, init=str(weights) if weights else "imagenet")
+    model = create().eval()
     spec = model_spec(name, classes=())
     return LoadedModel(
         network=_prepared(model, spec, device, precision),
@@ -183,6 +200,7 @@ def load_extractor(
         name=str(weights or backbone),
         device=device,
         precision=precision,
+        reopen=create,
     )
 
 

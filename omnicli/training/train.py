@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +14,7 @@ from omnicli.data.labels import check_every_class_has_a_clip
 from omnicli.data.training_clips import check_media
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import save_checkpoint
+from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import Recogniser
@@ -108,7 +109,8 @@ def train(
     backbone = frozen_backbone(student)
     check_media(
         [example.record for example in data.examples], is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
-        backbone=backbone, signature=spec.signature, root=context.root,
+        backbone=backbone, signature=spec.signature, content=cache(partial(digest_of_backbone, model.backbone, spec)),
+        root=context.root,
     )  # fmt: skip
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
     target = list(openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target"))

@@ -202,7 +202,7 @@ def test_what_the_model_cannot_learn_from_is_refused_with_its_line(numbered, fie
     with pytest.raises(InputError, match=says):
         check_media(
             [numbered.derive(**fields)],
-            **{"is_2d": True, "is_frozen": False, "backbone": None, "signature": "", **options},
+            **{"is_2d": True, "is_frozen": False, "backbone": None, "signature": "", "content": str, **options},
         )
 
 
@@ -212,7 +212,7 @@ def test_features_of_another_backbone_are_refused(tmp_path):
     weights = tmp_path / "w.pth"
     weights.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    options = {"is_2d": True, "is_frozen": True, "signature": "tsn-resnet18 256/224"}
+    options = {"is_2d": True, "is_frozen": True, "signature": "tsn-resnet18 256/224", "content": lambda: "c" * 64}
     row = feature_row(tmp_path, [[1.0]], checkpoint=sha256)
     check_media([row], backbone=sha256, **options)
     with pytest.raises(
@@ -221,3 +221,9 @@ def test_features_of_another_backbone_are_refused(tmp_path):
         check_media([row], backbone="", **options)
     with pytest.raises(InputError, match="--init scratch draws other weights"):
         check_media([row], backbone=None, **options)
+    looks = options["signature"]
+    equal = feature_row(tmp_path / "equal", [[1.0]], checkpoint="b" * 64, looks=looks, content="c" * 64)
+    check_media([equal], backbone=sha256, **options)
+    other = feature_row(tmp_path / "other", [[1.0]], checkpoint="b" * 64, looks=looks, content="d" * 64)
+    with pytest.raises(InputError, match="features by tsn-resnet18 256/224 of bbbbbbbbbbbb, and the model is"):
+        check_media([other], backbone=sha256, **options)

@@ -134,6 +134,23 @@ def test_features_of_another_backbone_are_refused(media, rows, model, tmp_path):
         scored(store(media[:1], model, tmp_path / "other", backbone="resnet18"), of_imagenet)
 
 
+def test_features_of_an_equal_backbone_in_another_file_are_scored(media, model, tmp_path):
+    """Two teachers on one frozen backbone: the shard stores what the backbone is, beside the file it came from."""
+    signature, content = model.spec.signature, model.backbone_content
+    rows = store(media[:1], model, tmp_path / "a", checkpoint="a" * 64, looks=signature, content=content)
+    other = dataclasses.replace(model, sha256="f" * 64, backbone="e" * 64)
+    assert len(scored(rows, other)) == 1
+    assert len(scored(rows, dataclasses.replace(other, backbone=None))) == 1
+    without = store(media[:1], model, tmp_path / "b", checkpoint="a" * 64, looks=signature)  # of an older version
+    with pytest.raises(InputError, match="features by tsn-resnet10t 72/64 of aaa"):
+        scored(without, other)
+    of_another = store(media[:1], model, tmp_path / "c", checkpoint="a" * 64, looks=signature, content="c" * 64)
+    with pytest.raises(InputError, match="or another of the same backbone"):
+        scored(of_another, other)
+    with pytest.raises(InputError, match="features by tsn-resnet10t 72/64 of aaa"):
+        scored(rows, dataclasses.replace(other, spec=dataclasses.replace(model.spec, crop_size=96)))
+
+
 @pytest.mark.parametrize("changed", [{"name": "tsm-resnet10t"}, {"name": "slowonly-r18"}, {"crop_size": 96}])
 def test_the_same_weights_in_another_architecture_or_at_another_size_are_another_backbone(
     media, model, tmp_path, changed

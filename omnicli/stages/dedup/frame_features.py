@@ -11,7 +11,13 @@ from omnicli.errors import InputError
 from omnicli.inference.protocols import ExtractFeatures
 from omnicli.inference.scorer import half_precision
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.shards.features import StoredFeatures, is_stored, read_stored_or_media
+from omnicli.streams.shards.features import (
+    BACKBONE_ATTRIBUTES,
+    StoredFeatures,
+    is_same_model,
+    is_stored,
+    read_stored_or_media,
+)
 
 NUM_CROPS = 5
 
@@ -37,7 +43,7 @@ class FrameReader:
 
     Args:
         load: loads the model at the first image or video, and returns ``inference.scorer.extract_features`` with it.
-        backbone: the model, as attributes of feature shards (``features.BACKBONE_ATTRIBUTES``).
+        backbone: the model, as attributes of feature shards (``StoredFeatures.backbone``).
         root: folder that relative paths start from.
     """
 
@@ -53,7 +59,7 @@ class FrameReader:
     @cached_property
     def extract(self) -> ExtractFeatures:
         """The model at work. Raises InputError where the features read so far are of another."""
-        if self._first is not None and self._first[1] != self._backbone:
+        if self._first is not None and not is_same_model(self._first[1], self._backbone):
             where, backbone, width = self._first
             raise InputError(
                 f"{_shown(where, backbone, width)}, but images and videos would get those of {_model(self._backbone)}; "
@@ -106,7 +112,7 @@ class FrameReader:
         if self._first is None:
             self._first = where, dict(backbone), width
         first_where, first, first_width = self._first
-        if (backbone, width) != (first, first_width):
+        if width != first_width or not is_same_model(backbone, first):
             raise InputError(
                 f"{record.where}: {_shown(where, backbone, width)}, but {_shown(first_where, first, first_width)}; "
                 "features of two models cannot be compared: make both with the same --backbone and --weights or "
@@ -119,4 +125,5 @@ def _shown(where: str, backbone: Mapping[str, Any], width: int) -> str:
 
 
 def _model(backbone: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {str(value)[:16]}" for name, value in backbone.items()) or "an unknown model"
+    shown = {name: str(backbone[name])[:16] for name in BACKBONE_ATTRIBUTES if name in backbone}
+    return ", ".join(f"{name} {value}" for name, value in shown.items()) or "an unknown model"

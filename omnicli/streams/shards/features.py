@@ -17,6 +17,7 @@ from omnicli.streams.stage_run import Stage
 T = TypeVar("T")
 
 ROWS_AT_ONCE = 256  # read together if rows are requested in order
+CONTENT = "content"  # attribute: digest of the backbone itself, in shards of this version
 BACKBONE_ATTRIBUTES = ("backbone", "weights", "checkpoint")  # of a shard, which identify the model of its features
 
 
@@ -42,6 +43,7 @@ def check_backbone(
     signature: str,
     weights: str | None,
     digests: Collection[str | None],
+    content: Callable[[], str],
     advice: str,
 ) -> None:
     """Check that the features of a record's shard are those that a model's backbone gives.
@@ -53,12 +55,15 @@ def check_backbone(
         signature: the backbone's architecture and input (``ModelSpec.signature``).
         weights: SHA-256 of the weights, "" for ImageNet's, None for the model's own; for the message.
         digests: SHA-256 of the files that the backbone may come from; "" for ImageNet's weights.
+        content: digest of the backbone itself (``models.content``), asked for where the files differ.
         advice: what to do, for the message.
 
     Raises:
         InputError: the features are of another backbone.
     """
-    if not _is_same_backbone(attributes, digests, signature):
+    if not _is_same_backbone(attributes, digests, signature) and not (
+        attributes.get(CONTENT) and attributes.get("looks") == signature and attributes[CONTENT] == content()
+    ):
         of_weights = "weights of its own" if weights is None else weights[:12] or "ImageNet"
         raise InputError(
             f"{record.where}: features by {describe_backbone(attributes)}, "
@@ -75,6 +80,18 @@ def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | N
         return bool(attributes["looks"] == signature)
     backbone = attributes.get("backbone")
     return bool(made_with) if backbone is None else signature.startswith(f"tsn-{backbone} ")
+
+
+def is_same_model(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """True if two shards, by ``StoredFeatures.backbone``, hold features of one model: of one file or of equal weights.
+
+    >>> is_same_model({"checkpoint": "a", "content": "c"}, {"checkpoint": "b", "content": "c"})
+    True
+    """
+    if all(ours.get(name) == theirs.get(name) for name in BACKBONE_ATTRIBUTES):
+        return True
+    pairs = [(each.get(CONTENT), each.get("looks")) for each in (ours, theirs)]
+    return bool(pairs[0][0]) and pairs[0] == pairs[1]
 
 
 def describe_backbone(attributes: Mapping[str, Any]) -> str:
@@ -169,9 +186,10 @@ class StoredFeatures:
         return self._rows[row - self._first]
 
     def backbone(self, record: Record) -> dict[str, Any]:
-        """The ``BACKBONE_ATTRIBUTES`` of the record's shard."""
+        """What identifies the model of the record's shard, for ``is_same_model``."""
         attributes = self.attributes(record)
-        return {name: attributes[name] for name in BACKBONE_ATTRIBUTES if attributes.get(name) is not None}
+        names = (*BACKBONE_ATTRIBUTES, "looks", CONTENT)
+        return {name: attributes[name] for name in names if attributes.get(name) is not None}
 
     def attributes(self, record: Record) -> dict[str, Any]:
         """The attributes of the record's shard."""
