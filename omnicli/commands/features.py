@@ -48,7 +48,7 @@ def command(
         from omnicli.stages.features import feature_records
         from omnicli.streams.shards.features import CONTENT
 
-        model = backbone.load(compute)
+        model = backbone.load(compute, with_content=True)
         if backbone.checkpoint and backbone.fps and not model.network.is_framewise:
             raise UsageError(f"--fps needs a model of single frames; {backbone.checkpoint} takes clips")
         if num_clips and model.network.is_2d:

@@ -35,6 +35,7 @@ class LoadedModel:
             was trained.
         meta: JSON of the checkpoint; empty for another program's.
         reopen: builds the network again as it was before its batch-norms were folded; None: ``network`` is that.
+        content: digest of the backbone, if it was asked for when the model was loaded.
     """
 
     network: Recogniser
@@ -47,6 +48,7 @@ class LoadedModel:
     backbone: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     reopen: Callable[[], Recogniser] | None = None
+    content: str = ""
 
     @cached_property
     def backbone_content(self) -> str:
@@ -55,6 +57,8 @@ class LoadedModel:
         Raises:
             ModelError: the file of the weights is gone.
         """
+        if self.content:
+            return self.content
         network = self.network if self.reopen is None else self.reopen()
         return digest_of_backbone(network.backbone, self.spec)
 
@@ -91,6 +95,7 @@ def load_model(
     num_segments: int | None = None,
     num_frames: int | None = None,
     frame_interval: int | None = None,
+    with_content: bool = False,
 ) -> LoadedModel:
     """Load a checkpoint of omni or of another codebase for inference.
 
@@ -103,6 +108,7 @@ def load_model(
         num_segments: of a 2D model; default as published.
         num_frames: per clip; default as published.
         frame_interval: of a clip; default as published.
+        with_content: compute ``backbone_content`` now, for which the model would be opened again later.
 
     Raises:
         UsageError: unknown architecture ``name``; or an argument that a checkpoint of omni stores itself.
@@ -115,6 +121,7 @@ def load_model(
         frame_interval=frame_interval,
     )  # fmt: skip
     opened = reopen()
+    content = digest_of_backbone(opened.network.backbone, opened.spec) if with_content else ""
     return LoadedModel(
         network=_prepared(opened.network, opened.spec, device, precision),
         spec=opened.spec,
@@ -126,6 +133,7 @@ def load_model(
         backbone=_frozen_backbone(opened.file),
         meta=opened.file.meta if isinstance(opened.file, Checkpoint) else {},
         reopen=lambda: reopen().network,
+        content=content,
     )
 
 
@@ -174,6 +182,8 @@ def load_extractor(
     weights: str | Path | None,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
+    *,
+    with_content: bool = False,
 ) -> LoadedModel:
     """A 2D backbone for feature extraction, without classes; its classifier is random.
 
@@ -182,6 +192,7 @@ def load_extractor(
         weights: file of its weights; None downloads ImageNet weights.
         device: default CPU.
         precision: dtype of the backbone.
+        with_content: as in ``load_model``.
 
     Raises:
         UsageError: unknown backbone.
@@ -192,6 +203,7 @@ def load_extractor(
     create = partial(create_model, name, num_classes=1, init=str(weights) if weights else "imagenet")
     model = create().eval()
     spec = model_spec(name, classes=())
+    content = digest_of_backbone(model.backbone, spec) if with_content else ""
     return LoadedModel(
         network=_prepared(model, spec, device, precision),
         spec=spec,
@@ -201,6 +213,7 @@ def load_extractor(
         device=device,
         precision=precision,
         reopen=create,
+        content=content,
     )
 
 

@@ -110,13 +110,17 @@ def test_options_of_the_other_kind_of_model_are_refused(clip_model, teacher, tmp
         assert option in result.stderr
 
 
+@pytest.mark.slow
 def test_features_fit_every_checkpoint_on_the_same_frozen_backbone(teacher, world, tmp_path):
     """Rows made with one teacher are scored by another, learnt from under its --init, and searched beside its rows."""
-    train, frozen = world / "target" / "train", ["--model", "tsn-resnet10t", "--init", teacher, "--freeze", "backbone"]
-    frozen += ["--recipe", "few-clips-scratch", "--num-segments", 1, "--epochs", 1, "--device", "cpu"]
+    train, options = world / "target" / "train", ["--model", "tsn-resnet10t", "--init", teacher, "--num-segments", 1]
+    options += ["--recipe", "few-clips-scratch", "--epochs", 1, "--device", "cpu"]
+    frozen = [*options, "--freeze", "backbone"]
+    records = tmp_path / "train.jsonl"
+    assert omni("index", "--labels", train, "-o", records).exit_code == 0
     for seed, name in enumerate(("a", "b")):
         assert omni("teacher-train", train, *frozen, "--seed", seed, "-o", tmp_path / f"{name}.pth").exit_code == 0
-        made = omni("features", "--checkpoint", tmp_path / f"{name}.pth", "--shards", tmp_path / name, train,
+        made = omni("features", "--checkpoint", tmp_path / f"{name}.pth", "--shards", tmp_path / name, records,
                     "-o", tmp_path / f"{name}.jsonl")  # fmt: skip
         assert made.exit_code == 0, made.stderr
     assert (tmp_path / "a.pth").read_bytes() != (tmp_path / "b.pth").read_bytes()
@@ -125,11 +129,10 @@ def test_features_fit_every_checkpoint_on_the_same_frozen_backbone(teacher, worl
     assert scored.stdout.count("\n") == 24
     searched = omni("dedup", "--target", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--threshold", 1)
     assert searched.exit_code == 0, searched.stderr
-    student = ["--model", "tsn-resnet10t", "--init", tmp_path / "b.pth", "--freeze", "backbone"]
-    student += ["--num-segments", 1, "--short-side", 72, "--crop-size", 64, "--epochs", 1, "--device", "cpu"]
+    student = [*frozen, "--init", tmp_path / "b.pth"]
     learnt = omni("teacher-train", tmp_path / "a.jsonl", *student, "-o", tmp_path / "c.pth")
     assert learnt.exit_code == 0, learnt.stderr
-    other = omni("teacher-train", train, *frozen, "--freeze", "none", "-o", tmp_path / "d.pth")
+    other = omni("teacher-train", train, *options, "-o", tmp_path / "d.pth")
     assert other.exit_code == 0, other.stderr
     refused = omni("filter", "--teacher", tmp_path / "d.pth", "--threshold", 0, tmp_path / "a.jsonl")
     assert refused.exit_code == 65

@@ -53,5 +53,5 @@ def test_a_loaded_model_has_the_digest_that_it_had_before_its_batch_norms_were_f
     save_checkpoint(path, meta=meta, state_dict=one.state_dict())
     expected = digest_of_backbone(one.backbone, SPEC)
     for precision in (torch.float32, torch.bfloat16):
-        loaded = load_model(path, precision=precision)
-        assert loaded.backbone_content == expected
+        assert load_model(path, precision=precision).backbone_content == expected
+        assert load_model(path, precision=precision, with_content=True).content == expected

@@ -120,11 +120,11 @@ class BackboneOptions:
         files = {"weights": self.weights, "checkpoint": self.checkpoint}
         return {option: digest_of(path, ModelError) for option, path in files.items() if path}
 
-    def load(self, compute: ComputeOptions) -> "LoadedModel":
+    def load(self, compute: ComputeOptions, *, with_content: bool = False) -> "LoadedModel":
         """The model whose features are taken, on its device. Raises ModelError."""
         from omnicli.models.loading import load_extractor, load_model
 
         device, precision = compute.resolve()
         if self.checkpoint:
-            return load_model(self.checkpoint, device, precision)
-        return load_extractor(self.name or "", self.weights, device, precision)
+            return load_model(self.checkpoint, device, precision, with_content=with_content)
+        return load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
