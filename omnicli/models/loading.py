@@ -143,7 +143,8 @@ def inference_copy(model: LoadedModel, precision: torch.dtype) -> LoadedModel:
     for module in network.backbone.modules():
         if isinstance(module, ShiftedConv2d):
             module.num_segments = 1  # as before the first clip: folding shows the backbone one frame
-    return replace(model, network=_prepared(network, model.spec, model.device, precision), precision=precision)
+    prepared = _prepared(network, model.spec, model.device, precision)
+    return replace(model, network=prepared, precision=precision, reopen=lambda: model.network)
 
 
 def open_model(
