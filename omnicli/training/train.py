@@ -107,11 +107,7 @@ def train(
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
     backbone = frozen_backbone(student)
-    check_media(
-        [example.record for example in data.examples], is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
-        backbone=backbone, signature=spec.signature, content=cache(partial(digest_of_backbone, model.backbone, spec)),
-        root=context.root,
-    )  # fmt: skip
+    _check_media(data, student, backbone, spec, model, context)
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
     target = list(openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target"))
     val = list(openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val"))
@@ -171,6 +167,18 @@ def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) ->
         if run.world.is_first:
             _save(run, best_path(run.out), spec, None, {"epoch": run.progress.epoch, **metrics})
     return metrics
+
+
+def _check_media(
+    data: TrainingData, student: StudentRecipe, backbone: str | None, spec: ModelSpec, model: Recogniser,
+    context: TrainingContext,
+) -> None:  # fmt: skip
+    """Raise InputError for records that the model cannot learn from."""
+    check_media(
+        [example.record for example in data.examples], is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
+        backbone=backbone, signature=spec.signature, content=cache(partial(digest_of_backbone, model.backbone, spec)),
+        root=context.root,
+    )  # fmt: skip
 
 
 def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | None, metrics: Metrics) -> None:
