@@ -86,7 +86,10 @@ def check_every_class_has_a_clip(examples: Sequence[Example], classes: Sequence[
     empty = [name for label, name in enumerate(classes) if label not in seen]
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
-        raise InputError(f"no readable clip of class {', '.join(map(repr, empty[:5]))}{more}; every class needs one")
+        raise InputError(
+            f"no readable clip of class {', '.join(map(repr, empty[:5]))}{more}; every class needs one: add a clip, or "
+            "take the class out of --classes"
+        )
 
 
 def one_class_each(record: Record) -> list[Record]:
