@@ -42,7 +42,7 @@ def videos(made, world, tmp_path, monkeypatch):
     """A folder of one video per class, and two more that are damaged; the work goes on in its parent."""
     for name in CLASSES:
         (tmp_path / "videos" / name).mkdir(parents=True)
-        shutil.copy(next((world / "target" / "train" / name).glob("*.mp4")), tmp_path / "videos" / name / "whole.mp4")
+        shutil.copy(next((world / "target" / "val" / name).glob("*.mp4")), tmp_path / "videos" / name / "whole.mp4")
     monkeypatch.chdir(tmp_path)
     for name, path in made.items():
         shutil.copy(path, tmp_path / "videos" / CLASSES[0] / f"{name}.mp4")
@@ -51,7 +51,7 @@ def videos(made, world, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_few_missing_frames_are_left_out_and_counted_and_many_a_reject(videos, teacher, world, name):
-    named = {"TEACHER": teacher, "TARGET": world / "target" / "val"}
+    named = {"TEACHER": teacher, "TARGET": world / "target" / "train"}
     output = "out.h5" if name == "teacher-train" else "out.jsonl"
     command = [str(named.get(word, word)) for word in COMMANDS[name]]
     written = [] if name == "eval" else ["-o", output]
