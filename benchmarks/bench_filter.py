@@ -27,7 +27,8 @@ from omnicli.media.parallel import parallel_map
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import create_model, model_spec
 from omnicli.models.loading import LoadedModel, load_model
-from omnicli.stages.filter import FilterRule, filter_records
+from omnicli.stages.filter.rules import FilterRule
+from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record

@@ -38,7 +38,8 @@ from omnicli.media.parallel import parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.stages.dedup.search import FrameIndex
 from omnicli.stages.dedup.whitening import on_grid
-from omnicli.stages.filter import FilterRule, filter_records
+from omnicli.stages.filter.rules import FilterRule
+from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record

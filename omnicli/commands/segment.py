@@ -78,7 +78,7 @@ def command(
         refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, stored frame_scores decide")
         if streams.shards_dir is None:
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
-    from omnicli.stages.filter import check_queries
+    from omnicli.stages.filter.closing import check_queries
     from omnicli.stages.segment import count_scored, is_untouched, score_curve, segment_records
 
     rule = options.rule(has_teacher=bool(teachers))

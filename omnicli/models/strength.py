@@ -1,0 +1,88 @@
+"""How strong a teacher is, as its checkpoint remembers it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnicli.models.checkpoint import Checkpoint, load_any
+
+FEW_CLIPS = 50  # Ours: a teacher that learnt from fewer per class is weak (docs/studies)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What a training found out about its model.
+
+    Attributes:
+        clips_per_class: labelled clips, median over the classes.
+        cross_val_acc: top-1 accuracy on labelled clips by classifiers that were trained without them; None if it was
+            not measured.
+        val_acc: top-1 accuracy on the validation records; None without them.
+    """
+
+    clips_per_class: float
+    cross_val_acc: float | None = None
+    val_acc: float | None = None
+
+    @property
+    def is_weak(self) -> bool:
+        """True if the teacher learnt from few labelled clips."""
+        return self.clips_per_class < FEW_CLIPS
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of clips it recognises that it was not trained on; cross-validation comes first."""
+        return self.val_acc if self.cross_val_acc is None else self.cross_val_acc
+
+    def describe(self) -> str:
+        """For a line of text.
+
+        >>> Strength(2, cross_val_acc=0.8333).describe()
+        'learnt from 2 labelled clips per class, recognises 83 % of clips it was not trained on'
+        """
+        learnt = f"learnt from {self.clips_per_class:g} labelled clip{'s' * (self.clips_per_class != 1)} per class"
+        if self.accuracy is None:
+            return learnt
+        return f"{learnt}, recognises {self.accuracy:.0%} of clips it was not trained on".replace("%", " %")
+
+    def to_meta(self) -> dict[str, float | None]:
+        """As JSON; the validation accuracy is among the metrics."""
+        return {"clips_per_class": self.clips_per_class, "cross_val_acc": self.cross_val_acc}
+
+
+def read_strength(paths: Sequence[str | Path]) -> Strength | None:
+    """The strength of an ensemble: the most clips and the mean accuracies; None if that of one model is unknown.
+
+    Checkpoints of other programs and of earlier versions say nothing of it.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    found = [_strength_of(load_any(path)) for path in paths]
+    known = [strength for strength in found if strength is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Strength(
+        max(strength.clips_per_class for strength in known),
+        _mean([strength.cross_val_acc for strength in known]),
+        _mean([strength.val_acc for strength in known]),
+    )
+
+
+def _strength_of(file: object) -> Strength | None:
+    if not isinstance(file, Checkpoint):
+        return None
+    stored, metrics = file.meta.get("strength"), file.meta.get("metrics")
+    clips = _number(stored, "clips_per_class")
+    return None if clips is None else Strength(clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"))
+
+
+def _number(fields: Any, name: str) -> float | None:
+    value = fields.get(name) if isinstance(fields, Mapping) else None
+    return float(value) if isinstance(value, int | float) and value >= 0 else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None

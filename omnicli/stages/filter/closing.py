@@ -1,0 +1,45 @@
+"""What filter says at its end."""
+
+from collections.abc import Mapping, Sequence
+
+from omnicli.data.query_labels import Queries
+from omnicli.errors import InputError
+from omnicli.inference.metrics import shares_at_thresholds
+from omnicli.reasons import NO_CLASS
+from omnicli.streams.record import Record
+
+
+def check_queries(counts: Mapping[str, int], made: Sequence[Queries] = ()) -> None:
+    """Stop a run in which no query named a class: the labels it would lack are all of them.
+
+    ``made`` holds the queries of the run, once they are made.
+
+    Raises:
+        InputError: every readable record left for want of a class.
+    """
+    num_readable = counts.get("in", 0) - counts.get("unreadable", 0)
+    if num_readable > 0 and counts.get(f"rejected: {NO_CLASS}", 0) == num_readable:
+        raise InputError(
+            f"none of {num_readable:,} records has a query that names a class of the teacher; "
+            f"{made[-1].advice() if made else 'compare `query` with the class names'}"
+        )
+
+
+def count_confidence(record: Record, counters: dict[str, int]) -> None:
+    """Keep curve: how many records of the stream have confidence >= 0.1 ... 0.9."""
+    confidence = record.get("confidence")
+    if confidence is None:
+        return
+    counters["filter: scored"] += 1
+    for tenth in range(1, 10):
+        if confidence >= tenth / 10:
+            counters[f"filter: confidence >= 0.{tenth}"] += 1
+
+
+def keep_curve(counts: Mapping[str, int]) -> list[str]:
+    """The closing line with the keep curve; none if no record was scored."""
+    num_scored = counts.get("filter: scored", 0)
+    if not num_scored:
+        return []
+    curve = shares_at_thresholds(counts, num_scored=num_scored, key="filter: confidence >= ")
+    return [f"share with confidence at or above a threshold: {curve}"]

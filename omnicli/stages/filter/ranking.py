@@ -1,0 +1,151 @@
+"""Decisions that need the whole stream. All records wait on disk; at most 100 bytes of each in memory."""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from omnicli.data.query_labels import Queries
+from omnicli.inference.metrics import NUM_TOP_SCORES
+from omnicli.reasons import LOW_CONFIDENCE, LOW_RANK, NO_CLASS
+from omnicli.stages.filter.labelling import pseudo_label
+from omnicli.stages.filter.query_shares import Scored, Shares, query_shares
+from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups, group_of, most_confident, quota, tie_breaker
+from omnicli.streams.class_names import normalise_class
+from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.temp_records import RecordSpool
+
+MIN_WITH_CLASS = 0.5  # Ours: with fewer, the paper's rule decides
+
+Incoming = Callable[[OnDrop], Iterator[Record]]
+"""Scored records; rejects go to the given function."""
+
+
+def keep_best(incoming: Incoming, rule: FilterRule, on_drop: OnDrop) -> Iterator[Record]:
+    """The best share or number of each group of labelled records."""
+    confidences, groups, ties = array("d"), array("q"), array("Q")
+    numbers: dict[str, int] = {}
+
+    def note(record: Record) -> None:
+        confidences.append(record["confidence"])
+        groups.append(numbers.setdefault(group_of(record, rule), len(numbers)))
+        ties.append(tie_breaker(record))
+
+    spool = _spooled(incoming, note)
+    is_kept = iter(best_of_groups(np.array(confidences), np.array(groups), np.array(ties), rule))
+    for record, reason in spool:
+        if reason:
+            on_drop(record, reason)
+        elif next(is_kept):
+            yield record
+        else:
+            on_drop(record, LOW_RANK)
+
+
+def keep_by_query(
+    incoming: Incoming, queries: Queries, rule: QueryRule, on_drop: OnDrop, facts: MutableMapping[str, Any]
+) -> Iterator[Record]:
+    """The results of each query that seem to fit, labelled by query; ``facts`` gets what was decided."""
+    stream = _ScoredStream(queries)
+    spool = _spooled(incoming, stream.note)
+    scored = stream.scored()
+    has_class = scored.asked >= 0
+    if rule.threshold is not None and has_class.mean() < MIN_WITH_CLASS if len(has_class) else False:
+        facts["rule"] = "paper"
+        for record, reason in spool:
+            labelled = record if reason else pseudo_label(record, queries, "teacher")
+            if reason or labelled["confidence"] < rule.threshold:
+                on_drop(labelled, reason or LOW_CONFIDENCE)
+            else:
+                yield labelled
+        return
+    facts["rule"] = "query"
+    kept = np.zeros(len(has_class), bool)
+    if has_class.any():
+        kept[has_class] = _best_by_query(scored.select(has_class), stream.ties()[has_class], rule, facts)
+    is_kept, is_named = iter(kept.tolist()), iter(has_class.tolist())
+    for record, reason in spool:
+        if reason:
+            on_drop(record, reason)
+        elif not next(is_named):
+            next(is_kept)
+            on_drop(record, NO_CLASS)
+        elif next(is_kept):
+            yield pseudo_label(record, queries, "query")
+        else:
+            on_drop(pseudo_label(record, queries, "query"), LOW_RANK)
+
+
+def _best_by_query(scored: Scored, ties: np.ndarray, rule: QueryRule, facts: MutableMapping[str, Any]) -> np.ndarray:
+    """(N,) bool: which records of known class are kept."""
+    shares = query_shares(scored, rule.accuracy)
+    facts["shares"] = {("images" if is_image else "videos"): _summary(own) for is_image, own in shares.items()}
+    groups = 2 * scored.groups + scored.is_image
+    sizes = np.bincount(groups)
+    share = np.zeros(len(sizes))
+    for is_image, own in shares.items():
+        numbers = np.arange(int(is_image), len(sizes), 2)
+        share[numbers] = own.by_group[numbers // 2] if len(numbers) else 0
+    confidences = np.where(scored.best == scored.asked[:, None], scored.scores, 0.0).sum(axis=1)
+    return most_confident(confidences, groups, ties, quota(sizes, share))
+
+
+def _summary(shares: Shares) -> dict[str, float | None]:
+    return {"fit": None if shares.fits is None else round(shares.fits, 4), "kept": round(shares.kept, 4)}
+
+
+class _ScoredStream:
+    """The numbers of a stream of scored records that decide."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._best, self._scores = array("i"), array("d")
+        self._asked, self._groups, self._is_image, self._ties = array("i"), array("i"), array("b"), array("Q")
+        self._numbers: dict[str, int] = {}
+
+    def note(self, record: Record) -> None:
+        """Take the numbers of one record."""
+        top = record["top_scores"][:NUM_TOP_SCORES]
+        found = self._queries.find(record)
+        label, query = (-1, "") if found is None else found
+        padding = NUM_TOP_SCORES - len(top)
+        self._best.extend([*(int(index) for index, _ in top), *[-1] * padding])
+        self._scores.extend([*(float(score) for _, score in top), *[0.0] * padding])
+        if found is not None and label not in (index for index, _ in top):
+            self._best[-1], self._scores[-1] = label, float(record.require("query_score"))
+        self._asked.append(label)
+        self._groups.append(self._numbers.setdefault(normalise_class(query), len(self._numbers)))
+        self._is_image.append(record.get("media") == "image")
+        self._ties.append(tie_breaker(record))
+
+    def ties(self) -> np.ndarray:
+        """(N,) uint64."""
+        return np.array(self._ties, np.uint64)
+
+    def scored(self) -> Scored:
+        """All records, in order."""
+        shape = (len(self._asked), NUM_TOP_SCORES)
+        return Scored(
+            best=np.array(self._best, np.int32).reshape(shape), scores=np.array(self._scores).reshape(shape),
+            asked=np.array(self._asked, np.int64), groups=np.array(self._groups, np.int64),
+            is_image=np.array(self._is_image, bool), num_classes=len(self._queries.classes),
+        )  # fmt: skip
+
+
+def _spooled(incoming: Incoming, note: Callable[[Record], None]) -> RecordSpool:
+    """All records on disk, rejects among them with their reasons; ``note`` sees each that is no reject."""
+    spool = RecordSpool()
+    leaving: list[tuple[Record, str]] = []
+
+    def spool_leaving() -> None:
+        for record, reason in leaving:
+            spool.add(record, reason)
+        leaving.clear()
+
+    for record in incoming(lambda record, reason: leaving.append((record, reason))):
+        spool_leaving()
+        spool.add(record)
+        note(record)
+    spool_leaving()
+    return spool

@@ -1,0 +1,129 @@
+"""Accuracy on labelled clips of classifiers that were trained without them.
+
+Ours. It tells ``filter`` how far to trust a teacher of few clips, where a held-out part would be too small. A classifier
+on a frozen backbone is fitted in milliseconds, so every clip is left out once.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from omnicli.data.dataloader import Example
+from omnicli.streams.record import partition_key
+from omnicli.training.inputs import NUM_FROZEN_VIEWS, CachedFeatureInputs
+
+MAX_FOLDS = 20
+MAX_SAMPLES = 5_000  # of all sources
+NUM_ITERATIONS = 50
+
+
+class _Samples(NamedTuple):
+    """Augmented views of clips: features (N, D), labels (N,), and the example of each."""
+
+    features: Tensor
+    labels: Tensor
+    examples: Sequence[Example]
+
+
+def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float) -> float | None:
+    """Top-1 accuracy on target clips that the classifier has not seen; their videos are left out together.
+
+    The classifiers are L2 logistic regressions on what the first epochs draw from all sources, auxiliary ones too.
+    Ours: (hits + 1) / (clips + 2), so that a few clips do not make a teacher perfect.
+
+    Args:
+        inputs: of a training with a frozen backbone; their features stay cached for it.
+        decay: L2 weight of the classifier.
+
+    Returns:
+        None if no class has clips of two videos.
+    """
+    target, auxiliary = _samples(inputs)
+    folds = assign_folds(target.labels.tolist(), [partition_key(example.record) for example in target.examples])
+    num_classes = inputs.model.network.fc.out_features
+    logits = torch.full((len(target.labels), num_classes), torch.nan)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        out = torch.from_numpy(folds == fold)
+        seen = target.labels[~out].unique()
+        tested = out & torch.isin(target.labels, seen)
+        if not tested.any():
+            continue
+        features = torch.cat([target.features[~out], auxiliary.features])
+        labels = torch.cat([target.labels[~out], auxiliary.labels])
+        weights, bias = fit_classifier(features, labels, num_classes, decay)
+        logits[tested] = target.features[tested] @ weights.T + bias
+    hits = [found for found in _hits(logits, target)]
+    return (sum(hits) + 1) / (len(hits) + 2) if hits else None
+
+
+def assign_folds(labels: Sequence[int], origins: Sequence[str]) -> np.ndarray:
+    """(N,) fold of each clip; clips of one origin share a fold, and origins of one class are spread over the folds.
+
+    >>> assign_folds([0, 0, 1, 1], ["a", "b", "c", "c"]).tolist()
+    [0, 1, 2, 2]
+    """
+    first: dict[str, int] = {}
+    for label, origin in zip(labels, origins, strict=True):
+        first.setdefault(origin, label)
+    ordered = sorted(first, key=lambda origin: (first[origin], origin))
+    num_folds = min(MAX_FOLDS, len(ordered)) or 1
+    fold = {origin: index % num_folds for index, origin in enumerate(ordered)}
+    return np.array([fold[origin] for origin in origins], np.int64)
+
+
+def fit_classifier(features: Tensor, labels: Tensor, num_classes: int, decay: float) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross-entropy + decay / 2 · squared norm; returns weights (K, D) and biases (K,)."""
+    parameters = torch.zeros(num_classes, features.shape[1] + 1, requires_grad=True)
+    ones = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=NUM_ITERATIONS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(ones @ parameters.T, labels) + decay / 2 * parameters.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)
+    fitted = parameters.detach()
+    return fitted[:, :-1], fitted[:, -1]
+
+
+def _samples(inputs: CachedFeatureInputs) -> tuple[_Samples, _Samples]:
+    """What the first epochs draw from the target, and from all auxiliary sources together."""
+    target_name = inputs.sampler.sources[0].name
+    drawn: tuple[list[tuple[Tensor, Tensor, tuple[Example, ...]]], ...] = ([], [])
+    total = 0
+    for epoch in range(NUM_FROZEN_VIEWS):
+        for step in inputs.batches({}, epoch, 0):
+            for part in step.parts:
+                drawn[part.source != target_name].append((part.clips, part.labels, part.examples))
+                total += len(part.labels)
+        if total * (epoch + 2) > MAX_SAMPLES * (epoch + 1):
+            break
+    width = inputs.model.network.fc.in_features
+    target, auxiliary = (_joined(parts, width) for parts in drawn)
+    return target, auxiliary
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor, tuple[Example, ...]]], width: int) -> _Samples:
+    empty = torch.empty(0, width), torch.empty(0, dtype=torch.int64)
+    return _Samples(
+        torch.cat([empty[0], *(clips for clips, _, _ in parts)]),
+        torch.cat([empty[1], *(labels for _, labels, _ in parts)]),
+        [example for _, _, examples in parts for example in examples],
+    )
+
+
+def _hits(logits: Tensor, target: _Samples) -> Iterator[bool]:
+    """Whether each tested clip is recognised by the mean logits of its views."""
+    views: dict[int, list[int]] = {}
+    for row, example in enumerate(target.examples):
+        views.setdefault(id(example.record), []).append(row)
+    for rows in views.values():
+        mean = logits[rows].mean(dim=0)
+        if not mean.isnan().any():
+            yield int(mean.argmax()) == int(target.labels[rows[0]])
