@@ -5,9 +5,14 @@
     omni filter --teacher tsn.pth --score-only web.jsonl -o scored.jsonl
     omni filter --keep-fraction 0.3 --per query --label-by query --classes classes.txt scored.jsonl > kept.jsonl
 
-Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. By default a record is kept if its
-confidence reaches --threshold; the closing lines show what other thresholds would keep. Without --teacher, stored
-scores decide again without reading media; files written by --rejects can be decided again, too.
+Each record gains pseudo_label, pseudo_class, confidence, top_scores and query_score. A teacher of many labelled clips
+labels the records with its best class and keeps those that reach --threshold; the closing lines show what other
+thresholds would keep. A teacher that learnt from few clips rejects most of what is new to it: if the records have
+queries, it only ranks the results of each query, and the share that seems to fit is kept (--rule query). This needs the
+whole stream; for --part and -o DIR/, score with --score-only and decide with --stored-scores.
+
+Without --teacher, stored scores decide again without reading media; files written by --rejects can be decided again,
+too.
 
 Images need a 2D teacher (tsn-...); videos accept 2D and 3D teachers. Rows of features (omni features) of the teacher's
 own backbone are scored by its classifier alone; --as-media writes them as the media they were made from.
@@ -32,14 +37,15 @@ from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreRecords
+    from omnicli.models.strength import Strength
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
-OF_A_TEACHER = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
+OF_SCORING = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
                 "precision")  # fmt: skip
 
 
@@ -66,52 +72,75 @@ def command(
     options.check()
     if not teachers:
         _check_without_teacher(context, options, query_map, model)
-    from omnicli.stages.filter import check_queries, count_confidence, keep_curve
+    elif options.stored_scores:
+        refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
+    from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
 
-    rule = options.rule(is_labelled=bool(teachers or model.classes))
+    strength = _strength(teachers, options)
+    rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
+    is_scoring = bool(teachers) and not options.stored_scores
     views = {"num_segments": model.num_segments, "num_clips": num_clips}
     scoring = {**views, **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
     deciding = {
-        **asdict(rule), "teacher": digests_of_models(teachers), **(scoring if teachers else {}),
+        **asdict(rule), "teacher": digests_of_models(teachers), **(scoring if is_scoring else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
         "as_media": as_media,
     }  # fmt: skip
 
     classes: list[str] = []
     made: list[Queries] = []
+    facts: dict[str, Any] = {}
 
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
-        from omnicli.stages.filter import filter_records
+        from omnicli.stages.filter.stage import filter_records
         from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import output_as_media
 
         score, names = None, model.class_names() or ()
-        if teachers:
+        if is_scoring:
             score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root})
+        elif teachers:
+            names = model.load_classes(teachers)
         classes[:] = names
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
         made.append(queries)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
-            return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop)
+            return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop, facts=facts)
 
         return output_as_media(stage, streams.root) if as_media else stage
 
+    def closing(counters: "Mapping[str, int]") -> list[str]:
+        chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
+        return [*chosen, *keep_curve(counters)]
+
+    needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(
-        name="filter", make=make, options=deciding, whole_stream=options.whole_stream, observe=count_confidence,
-        check=partial(check_queries, made=made) if options.agree or options.label_by == "query" else None,
-        closing=keep_curve, classes=classes, by_query=True,
+        name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule), observe=count_confidence,
+        check=partial(check_queries, made=made) if needs_query else None, closing=closing, facts=facts,
+        classes=classes, by_query=True,
     )  # fmt: skip
     run_stage(spec, streams, logging)
+
+
+def _strength(teachers: list[Path], options: FilterOptions) -> "Strength | None":
+    """How strong the teachers are, where it matters. Raises ModelError."""
+    if not teachers or not (options.is_automatic or options.rule_name == "query"):
+        return None
+    from omnicli.models.strength import read_strength
+
+    return read_strength(teachers)
 
 
 def _check_without_teacher(
     context: typer.Context, options: FilterOptions, query_map: Path | None, model: ModelOptions
 ) -> None:
     """Stored scores decide: no media are read, and labels need class names. Raises UsageError."""
-    refuse_given(context, OF_A_TEACHER, "needs --teacher; without it the stored scores are used")
+    refuse_given(context, OF_SCORING, "needs --teacher; without it the stored scores are used")
+    if options.rule_name == "query":
+        raise UsageError("--rule query needs --teacher, which says how far to trust the scores; add --stored-scores")
     labelling = {"--label-by": options.label_by, "--agree": options.agree, "--query-map": query_map}
     given = [name for name, value in labelling.items() if value]
     if given and not model.classes:

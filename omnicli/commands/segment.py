@@ -15,6 +15,9 @@ A 3D teacher scores clips of --clip-sec. Each positive clip becomes a record PAR
 end_sec, which refer to the video. --shards writes the frames of kept records, as omni pack does with its defaults. With
 --score-only all clips are kept, and omni filter --threshold decides.
 
+With a teacher that learnt from few labelled clips, whose scores are low everywhere, a frame or clip of a video of known
+class is positive if that class is the teacher's best one (--rule query); --rule paper takes --threshold.
+
 The class of a video is its label, else the class of its query, else the class with the best mean score. A video without
 a positive frame or clip is rejected as "no positive". Images, and clips made from images, pass unchanged. Rows of
 features (omni features) of the teacher's own backbone, taken at --fps, are scored by its classifier alone; --as-media
@@ -43,14 +46,16 @@ from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreVideos
+    from omnicli.models.strength import Strength
+    from omnicli.stages.segment import SegmentRule
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
-OF_A_TEACHER = ("query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
+OF_A_TEACHER = ("rule_name", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
                 "frame_interval", "model", "batch_size", "device", "precision", "seed")  # fmt: skip
 
 
@@ -74,14 +79,16 @@ def command(
     seed: Seed = 0,
 ) -> None:  # fmt: skip
     teachers = teacher or []
+    options.check()
     if not teachers:
         refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, stored frame_scores decide")
         if streams.shards_dir is None:
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
     from omnicli.stages.filter.closing import check_queries
-    from omnicli.stages.segment import count_scored, is_untouched, score_curve, segment_records
+    from omnicli.stages.segment import count_scored, is_untouched, segment_records
 
-    rule = options.rule(has_teacher=bool(teachers))
+    strength = _strength(teachers, options)
+    rule = options.rule(has_teacher=bool(teachers), strength=strength)
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
     deciding = {
@@ -118,10 +125,27 @@ def command(
 
     spec = StageSpec(
         name="segment", make=make, options=deciding, one_to_many=True, shard_kind="frames", observe=count_scored,
-        check=partial(check_queries, made=made) if options.label_by == "query" else None, closing=score_curve,
-        classes=classes, by_query=True,
+        check=partial(check_queries, made=made) if options.label_by == "query" else None,
+        closing=partial(_closing, rule=rule, strength=strength), classes=classes, by_query=True,
     )  # fmt: skip
     run_stage(spec, streams, logging)
+
+
+def _strength(teachers: list[Path], options: SegmentOptions) -> "Strength | None":
+    """How strong the teachers are, where it matters. Raises ModelError."""
+    if not teachers or not options.is_automatic:
+        return None
+    from omnicli.models.strength import read_strength
+
+    return read_strength(teachers)
+
+
+def _closing(counters: "Mapping[str, int]", *, rule: "SegmentRule", strength: "Strength | None") -> list[str]:
+    from omnicli.stages.segment import score_curve
+
+    why = f" (the teacher {strength.describe()})" if strength else ""
+    chosen = [f"by best class, where the class of a video is known{why}"] if rule.best_class else []
+    return [*chosen, *score_curve(counters)]
 
 
 def _load_scorer(

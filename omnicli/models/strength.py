@@ -75,7 +75,9 @@ def _strength_of(file: object) -> Strength | None:
         return None
     stored, metrics = file.meta.get("strength"), file.meta.get("metrics")
     clips = _number(stored, "clips_per_class")
-    return None if clips is None else Strength(clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"))
+    return (
+        None if clips is None else Strength(clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"))
+    )
 
 
 def _number(fields: Any, name: str) -> float | None:

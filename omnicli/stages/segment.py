@@ -10,7 +10,8 @@ Paper: 2D: "We first extract frames from the entire video at a low frame rate (1
 confidence score of each frame, which also divides frames into positive ones and negative ones." 3D: "We first cut
 untrimmed videos into 10-second clips, then use a 3D teacher to obtain confidence scores. Only positive clips are
 used for joint training."
-Ours: the threshold (0.5); the class of a video without label or query, the one with the best mean score; the
+Ours: the threshold (0.5), and instead of it, for a weak teacher and a video whose class is known, that the class is the
+teacher's best one, because such a teacher's scores are low everywhere; the class of a video without label or query, the one with the best mean score; the
 `confidence` of a video is the mean score of its positive frames (the best score if it has none); scores rounded to 6
 decimals before any decision, so that `frame_scores` decides again as at first; a video without a positive frame
 is rejected.
@@ -38,6 +39,7 @@ class SegmentRule:
 
     Attributes:
         threshold: a frame or clip is positive if its score for the video's class >= threshold.
+        best_class: instead, of videos with a label or a query, if that class has the best score.
         label_by: the class of a video. "known": its label, else its query's class, else the best mean score (Ours).
             "query": its label, else its query's class. "teacher": the best mean score. "stored": as an earlier run
             decided; only without a teacher.
@@ -45,6 +47,7 @@ class SegmentRule:
     """
 
     threshold: float = 0.5
+    best_class: bool = False
     label_by: Literal["known", "query", "teacher", "stored"] = "known"
     score_only: bool = False
 
@@ -84,10 +87,12 @@ def segment_records(
         if found is None:
             on_drop(record, NO_CLASS)
         elif times_sec.ndim == 1:
-            yield from _divide_frames(_labelled(record, found, candidates), times_sec, rule, on_drop)
+            labelled = _labelled(record, found, candidates)
+            yield from _divide_frames(labelled, times_sec, _positive(found, scores, candidates, rule), rule, on_drop)
         else:
             labelled = record.derive(pseudo_label=found.label, pseudo_class=found.name)
-            yield from _cut_clips(labelled, times_sec, np.array(found.scores), rule, on_drop)
+            is_kept = _positive(found, scores, candidates, rule)
+            yield from _cut_clips(labelled, times_sec, np.array(found.scores), is_kept, rule, on_drop)
 
 
 def is_untouched(record: Record) -> bool:
@@ -149,6 +154,13 @@ def _choose(candidates: Candidates, rule: SegmentRule) -> ClassScores | None:
     return candidates[rule.label_by]
 
 
+def _positive(chosen: ClassScores, scores: np.ndarray, candidates: Candidates, rule: SegmentRule) -> np.ndarray:
+    """(M,) bool: which frames or clips show the class, from (M, K) scores."""
+    if rule.best_class and candidates["query"] == chosen:
+        return scores.argmax(axis=1) == chosen.label  # type: ignore[no-any-return]
+    return np.array(chosen.scores) >= rule.threshold
+
+
 def _labelled(record: Record, chosen: ClassScores, candidates: Candidates) -> Record:
     """The record with its class; ``other_scores`` lets another ``--label-by`` choose again without a teacher."""
     others = {by: one and one._asdict() for by, one in candidates.items() if one != chosen}
@@ -157,10 +169,11 @@ def _labelled(record: Record, chosen: ClassScores, candidates: Candidates) -> Re
     )
 
 
-def _divide_frames(record: Record, times_sec: np.ndarray, rule: SegmentRule, on_drop: OnDrop) -> Iterator[Record]:
-    """2D: one record per video, its frames divided into positive and negative ones by their ``frame_scores``."""
+def _divide_frames(
+    record: Record, times_sec: np.ndarray, is_positive: np.ndarray, rule: SegmentRule, on_drop: OnDrop
+) -> Iterator[Record]:
+    """2D: one record per video, its frames divided into positive and negative ones."""
     confidences = np.array(record["frame_scores"], np.float64)
-    is_positive = confidences >= rule.threshold
     confidence = confidences[is_positive].mean() if is_positive.any() else confidences.max()
     divided = record.derive(
         confidence=round(float(confidence), DECIMALS),
@@ -197,7 +210,8 @@ def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterato
             on_drop(record, NO_CLASS)
             return
         record = _labelled(record, chosen, candidates)
-    yield from _divide_frames(record, times_sec, rule, on_drop)
+    is_positive = np.array(record["frame_scores"]) >= rule.threshold
+    yield from _divide_frames(record, times_sec, is_positive, rule, on_drop)
 
 
 def _stored_candidates(record: Record) -> Candidates:
@@ -214,15 +228,20 @@ def _stored_candidates(record: Record) -> Candidates:
 
 
 def _cut_clips(
-    record: Record, spans_sec: np.ndarray, confidences: np.ndarray, rule: SegmentRule, on_drop: OnDrop
+    record: Record,
+    spans_sec: np.ndarray,
+    confidences: np.ndarray,
+    is_kept: np.ndarray,
+    rule: SegmentRule,
+    on_drop: OnDrop,
 ) -> Iterator[Record]:
     """3D: one record per positive clip; nothing is encoded, the clip refers to the file."""
-    is_kept = confidences >= rule.threshold
     if not is_kept.any() and not rule.score_only:
         on_drop(record.derive(confidence=float(confidences.max())), NO_POSITIVE)
         return
-    for (start_sec, end_sec), confidence in zip(spans_sec.tolist(), confidences.tolist(), strict=True):
-        if confidence >= rule.threshold or rule.score_only:
+    clips = zip(spans_sec.tolist(), confidences.tolist(), is_kept.tolist(), strict=True)
+    for (start_sec, end_sec), confidence, is_positive in clips:
+        if is_positive or rule.score_only:
             yield _clip(record, start_sec, end_sec, confidence)
 
 

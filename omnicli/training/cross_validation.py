@@ -1,10 +1,10 @@
 """Accuracy on labelled clips of classifiers that were trained without them.
 
-Ours. It tells ``filter`` how far to trust a teacher of few clips, where a held-out part would be too small. A classifier
-on a frozen backbone is fitted in milliseconds, so every clip is left out once.
+Ours. It tells ``filter`` how far to trust a teacher of few clips, where a held-out part would be too small. A
+classifier on a frozen backbone is fitted in milliseconds, so every clip is left out once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnicli.data.dataloader import Example
+from omnicli.data.dataloader import Example, ExampleKey
 from omnicli.streams.record import partition_key
 from omnicli.training.inputs import NUM_FROZEN_VIEWS, CachedFeatureInputs
 
@@ -29,7 +29,7 @@ class _Samples(NamedTuple):
     examples: Sequence[Example]
 
 
-def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float) -> float | None:
+def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float, bad: Mapping[ExampleKey, str]) -> float | None:
     """Top-1 accuracy on target clips that the classifier has not seen; their videos are left out together.
 
     The classifiers are L2 logistic regressions on what the first epochs draw from all sources, auxiliary ones too.
@@ -38,17 +38,18 @@ def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float) -> float
     Args:
         inputs: of a training with a frozen backbone; their features stay cached for it.
         decay: L2 weight of the classifier.
+        bad: examples that are known to be unreadable.
 
     Returns:
         None if no class has clips of two videos.
     """
-    target, auxiliary = _samples(inputs)
+    target, auxiliary = _samples(inputs, bad)
     folds = assign_folds(target.labels.tolist(), [partition_key(example.record) for example in target.examples])
     num_classes = inputs.model.network.fc.out_features
     logits = torch.full((len(target.labels), num_classes), torch.nan)
     for fold in range(int(folds.max(initial=-1)) + 1):
         out = torch.from_numpy(folds == fold)
-        seen = target.labels[~out].unique()
+        seen = torch.unique(target.labels[~out])
         tested = out & torch.isin(target.labels, seen)
         if not tested.any():
             continue
@@ -56,7 +57,7 @@ def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float) -> float
         labels = torch.cat([target.labels[~out], auxiliary.labels])
         weights, bias = fit_classifier(features, labels, num_classes, decay)
         logits[tested] = target.features[tested] @ weights.T + bias
-    hits = [found for found in _hits(logits, target)]
+    hits = list(_hits(logits, target))
     return (sum(hits) + 1) / (len(hits) + 2) if hits else None
 
 
@@ -87,18 +88,18 @@ def fit_classifier(features: Tensor, labels: Tensor, num_classes: int, decay: fl
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     fitted = parameters.detach()
     return fitted[:, :-1], fitted[:, -1]
 
 
-def _samples(inputs: CachedFeatureInputs) -> tuple[_Samples, _Samples]:
+def _samples(inputs: CachedFeatureInputs, bad: Mapping[ExampleKey, str]) -> tuple[_Samples, _Samples]:
     """What the first epochs draw from the target, and from all auxiliary sources together."""
     target_name = inputs.sampler.sources[0].name
     drawn: tuple[list[tuple[Tensor, Tensor, tuple[Example, ...]]], ...] = ([], [])
     total = 0
     for epoch in range(NUM_FROZEN_VIEWS):
-        for step in inputs.batches({}, epoch, 0):
+        for step in inputs.batches(bad, epoch, 0):
             for part in step.parts:
                 drawn[part.source != target_name].append((part.clips, part.labels, part.examples))
                 total += len(part.labels)

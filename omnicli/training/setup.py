@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from omnicli.data.training_clips import Augmentation
@@ -13,8 +14,10 @@ from omnicli.errors import Interrupted, UsageError
 from omnicli.models.architectures import find_config_3d
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.recogniser import Recogniser
+from omnicli.models.strength import Strength
 from omnicli.training.batch_sampler import JointSampler
 from omnicli.training.context import TrainingContext
+from omnicli.training.cross_validation import cross_validated_accuracy
 from omnicli.training.inputs import CachedFeatureInputs
 from omnicli.training.loop import train_epoch
 from omnicli.training.objective import Objective
@@ -106,12 +109,10 @@ def prepare_training(
         context: where the training runs.
     """
     step_size = sampler.step_size
-    num_samples = step_size * sampler.num_steps if len(sampler.sources) > 1 else len(sampler.sources[0].examples)
-    prior = min(recipe.classifier_prior / num_samples, MAX_CLASSIFIER_DECAY)
     optimizer = make_sgd(
         [
             ParameterGroup(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay),
-            ParameterGroup(list(model.fc.parameters()), 1.0, recipe.weight_decay + prior),
+            ParameterGroup(list(model.fc.parameters()), 1.0, classifier_decay(recipe, sampler)),
         ]
     )
     average = get_ema_multi_avg_fn(recipe.ema) if recipe.ema else None  # type: ignore[no-untyped-call]
@@ -130,6 +131,27 @@ def prepare_training(
         averages=AveragedModel(model, multi_avg_fn=average, use_buffers=True) if average else None,
         progress=Progress(tallies={source.name: SourceMetrics() for source in sampler.sources}),
     )
+
+
+def classifier_decay(recipe: StudentRecipe, sampler: JointSampler) -> float:
+    """L2 weight of the classifier: weight decay and ``classifier_prior``."""
+    num_drawn = sampler.step_size * sampler.num_steps
+    num_samples = num_drawn if len(sampler.sources) > 1 else len(sampler.sources[0].examples)
+    return recipe.weight_decay + min(recipe.classifier_prior / num_samples, MAX_CLASSIFIER_DECAY)
+
+
+def measure_strength(inputs: CachedFeatureInputs, recipe: StudentRecipe, run: TrainingRun) -> Strength:
+    """How far the model of this training can be trusted; cross-validated where that takes seconds.
+
+    Ours: with few clips per class, a frozen backbone (or one whose classifier is trained first) and one process.
+    """
+    labels = [example.label for example in inputs.sampler.sources[0].examples]
+    strength = Strength(float(np.median([labels.count(label) for label in set(labels)])))
+    is_pretrained = recipe.freeze == "backbone" or recipe.probe_epochs > 0
+    if not strength.is_weak or not is_pretrained or recipe.multi_label or run.world.size > 1:
+        return strength
+    decay = classifier_decay(recipe, inputs.sampler)
+    return replace(strength, cross_val_acc=cross_validated_accuracy(inputs, decay, run.bad))
 
 
 def learn_classifier(

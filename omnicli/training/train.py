@@ -34,6 +34,7 @@ from omnicli.training.setup import (
     learn_classifier,
     make_augmentation,
     make_objective,
+    measure_strength,
     prepare_training,
 )
 from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_records, left_out_before
@@ -136,15 +137,19 @@ def train(
     augmentation = make_augmentation(spec, student, seed=seed, stage=stage, root=context.root)
     objective = make_objective(student, len(data.classes))
     loaded = LoadedModel(model, spec, 1.0, "", str(out), context.device, torch.float32)
-    if student.probe_epochs and not is_resumed:
-        learn_classifier(CachedFeatureInputs(loaded, sampler, augmentation, context), student, run, objective)
+    cached = CachedFeatureInputs(loaded, sampler, augmentation, context)
+    if not is_resumed:
+        run.strength = measure_strength(cached, student, run).to_meta()
+        if student.probe_epochs:
+            learn_classifier(cached, student, run, objective)
     if context.compile:
         model.compile()
-    make_inputs = CachedFeatureInputs if student.freeze == "backbone" else ClipInputs
+    is_frozen = student.freeze == "backbone"
+    inputs = cached if is_frozen else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
     yield from train_epochs(
         run,
-        make_inputs(loaded, sampler, augmentation, context),
+        inputs,
         objective,
         measure=partial(measure_epoch, validator=Validator(result, val, context, on_drop), spec=spec),
         on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
@@ -183,7 +188,7 @@ def _check_media(
 
 def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | None, metrics: Metrics) -> None:
     meta = {"model": spec.to_meta(), "temperature": temperature, "metrics": metrics, "provenance": dict(run.options),
-            "trained_on": dict(run.trained_on)}  # fmt: skip
+            "trained_on": dict(run.trained_on), "strength": dict(run.strength)}  # fmt: skip
     save_checkpoint(path, meta=meta, state_dict=run.result.state_dict())
 
 

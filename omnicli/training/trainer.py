@@ -119,6 +119,7 @@ class TrainingRun:
         averages: of the weights over steps (EMA); if set, they are measured and saved instead of the weights.
         left_out: media that could not be opened before the first step.
         trained_on: what the checkpoint remembers of the data (``data.trained_on``).
+        strength: what it remembers of how far the model can be trusted (``models.strength``).
         progress: the position.
         history: metric records of finished epochs.
         bad: examples whose media turned out to be unreadable, and why.
@@ -139,6 +140,7 @@ class TrainingRun:
     averages: AveragedModel | None = None
     left_out: UnopenedMedia = field(default_factory=UnopenedMedia)
     trained_on: Mapping[str, Any] = field(default_factory=dict)
+    strength: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     history: list[Metrics] = field(default_factory=list)
     bad: dict[ExampleKey, str] = field(default_factory=dict)
@@ -213,6 +215,7 @@ class TrainingRun:
             "bad": self.bad,
             "left_out": self.left_out.rows,
             "trained_on": dict(self.trained_on),
+            "strength": dict(self.strength),
             "best": self.best,
         }
         write_torch_file(state_path(self.out), content)
@@ -237,6 +240,7 @@ class TrainingRun:
         self.progress = Progress.from_meta(content["progress"])
         self.history, self.bad, self.best = content["history"], content["bad"], content["best"]
         self.trained_on = content.get("trained_on", self.trained_on)  # media may have vanished since
+        self.strength = content.get("strength", self.strength)
         return True
 
 

@@ -68,6 +68,12 @@ class ModelOptions:
 
         return tuple(read_classes(self.classes)) if self.classes else None
 
+    def load_classes(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        """The class names of these checkpoints. Raises ModelError and UsageError."""
+        from omnicli.inference.ensemble import align_classes
+
+        return align_classes(self.load(paths, ComputeOptions(device="cpu", precision="float32")))
+
     def load(self, paths: Sequence[Path], compute: ComputeOptions) -> "list[LoadedModel]":
         """The models in these checkpoints, on their device. Raises ModelError and UsageError."""
         from omnicli.models.loading import load_model

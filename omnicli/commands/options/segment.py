@@ -10,6 +10,7 @@ from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from omnicli.inference.video_scorer import VideoSampling
+    from omnicli.models.strength import Strength
     from omnicli.stages.segment import SegmentRule
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
@@ -21,11 +22,19 @@ DEFAULT_CLIP_SEC = 10.0  # OmniSource Sec. 3.5
 class SegmentOptions:
     """What is positive."""
 
+    rule_name: Annotated[
+        Literal["auto", "paper", "query"] | None,
+        typer.Option("--rule", help="paper: a frame or clip is positive if its score reaches --threshold (OmniSource). "
+                     "query: if the class of the video, known from its label or query, is the teacher's best class. "
+                     "auto: paper, but query if the teacher learnt from few labelled clips.", show_default="auto",
+                     rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="A frame or clip is positive if its score for "
-                     "the class of the video is at least this.", rich_help_panel=SELECTION),
-    ] = DEFAULT_THRESHOLD  # fmt: skip
+                     "the class of the video is at least this.", show_default=str(DEFAULT_THRESHOLD),
+                     rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
     score_only: Annotated[
         bool, typer.Option("--score-only", help="Keep videos and clips without a positive score, too.",
                            rich_help_panel=SELECTION)
@@ -37,12 +46,32 @@ class SegmentOptions:
                      show_default="known", rich_help_panel=SELECTION),
     ] = None  # fmt: skip
 
-    def rule(self, *, has_teacher: bool) -> "SegmentRule":
-        """The rule of the stage; without a teacher, videos keep their class unless another ``--label-by`` is given."""
+    def check(self) -> None:
+        """One way to decide. Raises UsageError."""
+        if self.rule_name == "query" and self.threshold is not None:
+            raise UsageError("--rule query and --threshold decide in different ways: give one")
+
+    @property
+    def is_automatic(self) -> bool:
+        """True if the teacher's strength chooses the rule."""
+        return self.rule_name in (None, "auto") and self.threshold is None
+
+    def rule(self, *, has_teacher: bool, strength: "Strength | None" = None) -> "SegmentRule":
+        """The rule of the stage; without a teacher, videos keep their class unless another ``--label-by`` is given.
+
+        Args:
+            has_teacher: media are scored.
+            strength: of the teacher; None if unknown.
+        """
         from omnicli.stages.segment import SegmentRule
 
-        label_by = self.label_by or ("known" if has_teacher else "stored")
-        return SegmentRule(threshold=self.threshold, label_by=label_by, score_only=self.score_only)
+        is_weak = self.is_automatic and strength is not None and strength.is_weak
+        return SegmentRule(
+            threshold=DEFAULT_THRESHOLD if self.threshold is None else self.threshold,
+            best_class=self.rule_name == "query" or is_weak,
+            label_by=self.label_by or ("known" if has_teacher else "stored"),
+            score_only=self.score_only,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,7 +162,7 @@ class StreamOptions(InputOptions):
             clash = "--part" if self.part else "-o DIR/"
             raise UsageError(
                 f"{whole_stream} decides over the whole stream and cannot be combined with {clash}: score in parts "
-                "(filter --score-only), concatenate the results, then decide"
+                "(filter --score-only), concatenate the results, then decide (filter --stored-scores)"
             )
         if self.missing and not (self.to_folder and self.parts):
             raise UsageError("--missing needs -o DIR/ and --parts N")

@@ -1,6 +1,7 @@
 """What filter says at its end."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
@@ -43,3 +44,25 @@ def keep_curve(counts: Mapping[str, int]) -> list[str]:
         return []
     curve = shares_at_thresholds(counts, num_scored=num_scored, key="filter: confidence >= ")
     return [f"share with confidence at or above a threshold: {curve}"]
+
+
+def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:
+    """The closing line that says which rule decided, and why.
+
+    Args:
+        facts: of ``ranking.keep_by_query``.
+        strength: of the teacher, in words; None if unknown.
+
+    >>> rule_line({"rule": "query", "shares": {"images": {"fit": 0.24, "kept": 0.31}}}, None)
+    'by query: 24 % of the images seem to fit their query, the best 31 % of each query are kept'
+    """
+    why = f" (the teacher {strength})" if strength else ""
+    if facts.get("rule") == "paper":
+        return f"by --threshold: most records have no query that names a class{why}"
+    parts = [_share(media, share["fit"], share["kept"]) for media, share in facts.get("shares", {}).items()]
+    return f"by query{why}: {'; '.join(parts) or 'no record has a query that names a class'}"
+
+
+def _share(media: str, fit: float | None, kept: float) -> str:
+    best = f"the best {100 * kept:.0f} % of each query are kept"
+    return f"{media}: {best}" if fit is None else f"{100 * fit:.0f} % of the {media} seem to fit their query, {best}"

@@ -36,9 +36,7 @@ def pseudo_label(scored: Record, queries: Queries, label_by: Literal["teacher", 
     found = queries.find(scored)
     if label_by == "query" and found is not None:
         label, confidence = found[0], scored.require("query_score")
-    return scored.derive(
-        pseudo_label=label, pseudo_class=queries.classes.names[int(label)], confidence=confidence
-    )
+    return scored.derive(pseudo_label=label, pseudo_class=queries.classes.names[int(label)], confidence=confidence)
 
 
 def agrees(scored: Record, queries: Queries) -> bool:

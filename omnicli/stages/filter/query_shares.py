@@ -6,12 +6,13 @@ the crawl is clean and keeps noise where it is not. So the share follows from wh
 
 1. How many results fit? A result of query q that fits has q's class as the teacher's best class with probability m, the
    teacher's accuracy on labelled clips that it was not trained on; one that does not fit, with the probability n_q with
-   which the teacher gives that class to results of other queries that do not fit them either. So the share a of results
-   whose best class is their query is π·m + (1 - π)·n, and π = (a - n) / (m - n).
-2. A weak teacher ranks imperfectly: the best π·(2 - m) of each query are kept, so 1 - m more than seem to fit. It is one
-   share for all queries, because classes that the teacher recognises less well need their results most.
-3. A query whose results get no higher scores for its class than misfits of other queries brought noise: it keeps less
-   than the share, down to nothing (z-score of the rank-sum test, between 0 and 1).
+   which the teacher gives that class to results of other queries that do not fit them either. So the share a of
+   results whose best class is their query is π·m + (1 - π)·n, and π = (a - n) / (m - n).
+2. A weak teacher ranks imperfectly: the best π·(2 - m) of each query are kept, so 1 - m more than seem to fit. It is
+   one share for all queries, because classes that the teacher recognises less well need their results most.
+3. A query whose results get no higher scores for its class than misfits of other queries brought noise: of the share
+   it keeps as much as the z-score of the rank-sum test, between 0.2 and 1. (With nothing of one class, a student
+   learns that the class hardly occurs.)
 
 A threshold that target clips reach is no use here: most web results that fit score below the worst target clip.
 """
@@ -24,6 +25,7 @@ DEFAULT_SHARE = 0.5  # if the teacher's accuracy is unknown
 MIN_RECORDS = 30  # fewer images (or videos) share an estimate with the others
 MAX_MISFITS = 20_000  # that results are compared with
 NUM_STEPS = 100
+MIN_SIGNAL = 0.2
 MIN_NOISE = 0.05  # share of misfits that is assumed at least, against division by 0
 
 
@@ -90,7 +92,7 @@ def query_shares(scored: Scored, accuracy: float | None) -> dict[bool, Shares]:
             accuracy = max(accuracy, 1.5 / scored.num_classes)  # a teacher at chance tells nothing
             fits = share_that_fits(known.best[:, 0], known.asked, accuracy, scored.num_classes)
             kept = min(1.0, fits * (2.0 - accuracy))
-        shares[is_image] = Shares(kept * np.clip(signal(known), 0.0, 1.0), fits, kept)
+        shares[is_image] = Shares(kept * np.clip(signal(own), MIN_SIGNAL, 1.0), fits, kept)
     return shares
 
 
@@ -120,7 +122,7 @@ def share_that_fits(best: np.ndarray, asked: np.ndarray, accuracy: float, num_cl
 
 
 def signal(scored: Scored) -> np.ndarray:
-    """(G,) z-score of each query: do its results score higher for its class than misfits of other queries?
+    """(G,) z-scores: how much higher do the results of each query score for its class than misfits of other queries.
 
     A misfit is a record whose best class is not its query. Queries without results, and all queries if no other class
     has misfits, get 1.
@@ -140,7 +142,7 @@ def signal(scored: Scored) -> np.ndarray:
 
 
 def _rank_sum(own: np.ndarray, other: np.ndarray) -> float:
-    """z of the Mann-Whitney U test of (n,) scores against (m,) sorted scores; ties count half."""
+    """Z of the Mann-Whitney U test of (n,) scores against (m,) sorted scores; ties count half."""
     below = (np.searchsorted(other, own, "left") + np.searchsorted(other, own, "right")) / 2
     n, m = len(own), len(other)
     area = below.sum() / (n * m)

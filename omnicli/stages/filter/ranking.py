@@ -1,7 +1,7 @@
 """Decisions that need the whole stream. All records wait on disk; at most 100 bytes of each in memory."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,15 @@ from omnicli.inference.metrics import NUM_TOP_SCORES
 from omnicli.reasons import LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.stages.filter.labelling import pseudo_label
 from omnicli.stages.filter.query_shares import Scored, Shares, query_shares
-from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups, group_of, most_confident, quota, tie_breaker
+from omnicli.stages.filter.rules import (
+    FilterRule,
+    QueryRule,
+    best_of_groups,
+    group_of,
+    most_confident,
+    quota,
+    tie_breaker,
+)
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import RecordSpool

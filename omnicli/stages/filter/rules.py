@@ -83,7 +83,7 @@ def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray
 
 def quota(sizes: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
     """How many of each group are kept: (G,) sizes and (G,) shares in [0, 1] → (G,)."""
-    return np.floor(sizes * shares + 0.5)  # type: ignore[no-any-return]
+    return np.floor(sizes * shares + 0.5)
 
 
 def most_confident(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray, quotas: np.ndarray) -> np.ndarray:

@@ -128,9 +128,7 @@ def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> I
             yield record
 
 
-def _pseudo_label(
-    scored: Iterable[Record], queries: Queries, rule: FilterRule, on_drop: OnDrop
-) -> Iterator[Record]:
+def _pseudo_label(scored: Iterable[Record], queries: Queries, rule: FilterRule, on_drop: OnDrop) -> Iterator[Record]:
     """ŷ = PseudoLabel(M(x)) (OmniSource Sec. 3.2)."""
     for record in scored:
         labelled = pseudo_label(record, queries, "query" if rule.label_by == "query" else "teacher")

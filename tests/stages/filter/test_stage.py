@@ -7,14 +7,9 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.filter import (
-    FilterRule,
-    best_of_groups,
-    check_queries,
-    count_confidence,
-    filter_records,
-    keep_curve,
-)
+from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve
+from omnicli.stages.filter.rules import FilterRule, best_of_groups
+from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
 
