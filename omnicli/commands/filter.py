@@ -76,6 +76,7 @@ def command(
         refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
     from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
 
+    digests = digests_of_models(teachers)
     strength = _strength(teachers, options)
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
     is_scoring = bool(teachers) and not options.stored_scores
@@ -83,7 +84,7 @@ def command(
     scoring = {**views, **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
     deciding = {
-        **asdict(rule), "teacher": digests_of_models(teachers), **(scoring if is_scoring else {}),
+        **asdict(rule), "teacher": digests, **(scoring if is_scoring else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
         "as_media": as_media,
     }  # fmt: skip

@@ -87,12 +87,13 @@ def command(
     from omnicli.stages.filter.closing import check_queries
     from omnicli.stages.segment import count_scored, is_untouched, segment_records
 
+    digests = digests_of_models(teachers)
     strength = _strength(teachers, options)
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
     deciding = {
-        **asdict(rule), "teacher": digests_of_models(teachers), **(scoring if teachers else {}),
+        **asdict(rule), "teacher": digests, **(scoring if teachers else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
         "as_media": as_media,
     }  # fmt: skip

@@ -11,10 +11,10 @@ confidence score of each frame, which also divides frames into positive ones and
 untrimmed videos into 10-second clips, then use a 3D teacher to obtain confidence scores. Only positive clips are
 used for joint training."
 Ours: the threshold (0.5), and instead of it, for a weak teacher and a video whose class is known, that the class is the
-teacher's best one, because such a teacher's scores are low everywhere; the class of a video without label or query, the one with the best mean score; the
-`confidence` of a video is the mean score of its positive frames (the best score if it has none); scores rounded to 6
-decimals before any decision, so that `frame_scores` decides again as at first; a video without a positive frame
-is rejected.
+teacher's best one, because such a teacher's scores are low everywhere; the class of a video without label or query, the
+one with the best mean score; the `confidence` of a video is the mean score of its positive frames (the best score if it
+has none); scores rounded to 6 decimals before any decision, so that `frame_scores` decides again as at first; a video
+without a positive frame is rejected.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -71,7 +71,7 @@ def keep_by_query(
     facts["rule"] = "query"
     kept = np.zeros(len(has_class), bool)
     if has_class.any():
-        kept[has_class] = _best_by_query(scored.select(has_class), stream.ties()[has_class], rule, facts)
+        kept[has_class] = _best_by_query(scored.select(has_class), stream.ties()[has_class], rule, stream.others, facts)
     is_kept, is_named = iter(kept.tolist()), iter(has_class.tolist())
     for record, reason in spool:
         if reason:
@@ -85,10 +85,12 @@ def keep_by_query(
             on_drop(pseudo_label(record, queries, "query"), LOW_RANK)
 
 
-def _best_by_query(scored: Scored, ties: np.ndarray, rule: QueryRule, facts: MutableMapping[str, Any]) -> np.ndarray:
-    """(N,) bool: which records of known class are kept."""
+def _best_by_query(
+    scored: Scored, ties: np.ndarray, rule: QueryRule, others: str, facts: MutableMapping[str, Any]
+) -> np.ndarray:
+    """(N,) bool: which records of known class are kept; ``others`` are what is no image, in words."""
     shares = query_shares(scored, rule.accuracy)
-    facts["shares"] = {("images" if is_image else "videos"): _summary(own) for is_image, own in shares.items()}
+    facts["shares"] = {("images" if is_image else others): _summary(own) for is_image, own in shares.items()}
     groups = 2 * scored.groups + scored.is_image
     sizes = np.bincount(groups)
     share = np.zeros(len(sizes))
@@ -111,6 +113,7 @@ class _ScoredStream:
         self._best, self._scores = array("i"), array("d")
         self._asked, self._groups, self._is_image, self._ties = array("i"), array("i"), array("b"), array("Q")
         self._numbers: dict[str, int] = {}
+        self.others = "videos"  # what is no image
 
     def note(self, record: Record) -> None:
         """Take the numbers of one record."""
@@ -125,6 +128,8 @@ class _ScoredStream:
         self._asked.append(label)
         self._groups.append(self._numbers.setdefault(normalise_class(query), len(self._numbers)))
         self._is_image.append(record.get("media") == "image")
+        if record.get("media") == "features":
+            self.others = "results"
         self._ties.append(tie_breaker(record))
 
     def ties(self) -> np.ndarray:
