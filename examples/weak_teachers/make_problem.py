@@ -2,10 +2,10 @@
 
     python make_problem.py PICTURES DATA --classes food/fruit animals/birds ... [--noise FOLDER ...] [--seed N]
 
-PICTURES holds one folder per kind of picture, such as /usr/share/openclipart/png of Debian's openclipart-png. Each class
-gives pictures to DATA/target/train and DATA/target/val; the rest is what a search for the class finds, in DATA/web/image,
-with as many pictures of the noise folders and of other classes mixed in that --fit of the results fit. truth.jsonl lists
-the true class of each result.
+PICTURES holds one folder per kind of picture, such as /usr/share/openclipart/png of Debian's openclipart-png. Each
+class gives pictures to DATA/target/train and DATA/target/val; the rest is what a search for the class finds, in
+DATA/web/image, with so many pictures of the noise folders and of other classes that --fit of the results fit.
+truth.jsonl lists the true class of each result.
 """
 
 import argparse

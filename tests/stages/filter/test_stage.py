@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve
-from omnicli.stages.filter.rules import FilterRule, best_of_groups
+from omnicli.stages.filter.rules import FilterRule
 from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
@@ -183,37 +182,3 @@ def test_keep_fraction_keeps_the_best_of_each_query_whatever_is_unreadable():
     assert {r["id"] for r in kept} == expected
     assert sorted({reason for _, reason in dropped}) == ["low rank", "unreadable: empty file"]
     assert [r.position for r, _ in dropped] == sorted(r.position for r, _ in dropped)
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3), st.integers(0, 5)), max_size=30),
-    st.one_of(st.integers(0, 5), st.floats(0, 1)),
-)
-def test_the_best_of_each_group_equal_a_plain_loop(rows, quota):
-    confidences, groups, ties = (np.array([row[i] for row in rows]) for i in range(3))
-    rule = FilterRule(threshold=None, **({"top": quota} if isinstance(quota, int) else {"keep_fraction": quota}))
-    kept = best_of_groups(confidences, groups.astype(np.int64), ties.astype(np.uint64), rule)
-    for group in set(groups.tolist()):
-        members = sorted((-c, t, i) for i, (c, g, t) in enumerate(rows) if g == group)
-        count = quota if isinstance(quota, int) else int(len(members) * quota + 0.5)
-        assert {i for _, _, i in members[:count]} == {i for _, _, i in members if kept[i]}
-
-
-def test_a_stream_in_which_no_query_names_a_class_is_an_error():
-    check_queries({"in": 3, "rejected: no class": 2})
-    check_queries({"in": 2, "unreadable": 2})
-    with pytest.raises(InputError, match="none of 3 records has a query that names a class"):
-        check_queries({"in": 4, "unreadable": 1, "rejected: no class": 3})
-
-
-def test_the_keep_curve_counts_all_that_was_scored():
-    from collections import Counter
-
-    counters = Counter()
-    for confidence in (0.95, 0.5, 0.3, None):
-        count_confidence(Record({"confidence": confidence}), counters)
-    line = keep_curve(counters)[0]
-    assert line.endswith(
-        "100% at 0.1, 100% at 0.2, 100% at 0.3, 67% at 0.4, 67% at 0.5, 33% at 0.6, 33% at 0.7, 33% at 0.8, 33% at 0.9"
-    )
-    assert keep_curve({}) == []

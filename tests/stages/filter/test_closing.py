@@ -1,0 +1,38 @@
+"""The closing lines of filter."""
+
+from collections import Counter
+
+import pytest
+
+from omnicli.errors import InputError
+from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
+from omnicli.streams.record import Record
+
+
+def test_a_stream_in_which_no_query_names_a_class_is_an_error():
+    check_queries({"in": 3, "rejected: no class": 2})
+    check_queries({"in": 2, "unreadable": 2})
+    with pytest.raises(InputError, match="none of 3 records has a query that names a class"):
+        check_queries({"in": 4, "unreadable": 1, "rejected: no class": 3})
+
+
+def test_the_keep_curve_counts_all_that_was_scored():
+    counters = Counter()
+    for confidence in (0.95, 0.5, 0.3, None):
+        count_confidence(Record({"confidence": confidence}), counters)
+    line = keep_curve(counters)[0]
+    assert line.endswith(
+        "100% at 0.1, 100% at 0.2, 100% at 0.3, 67% at 0.4, 67% at 0.5, 33% at 0.6, 33% at 0.7, 33% at 0.8, 33% at 0.9"
+    )
+    assert keep_curve({}) == []
+
+
+def test_the_rule_is_said_with_its_reason():
+    shares = {"images": {"fit": 0.241, "kept": 0.31}, "videos": {"fit": None, "kept": 0.5}}
+    line = rule_line({"rule": "query", "shares": shares}, "learnt from 2 labelled clips per class")
+    assert line == (
+        "by query (the teacher learnt from 2 labelled clips per class): 24 % of the images seem to fit their query, "
+        "the best 31 % of each query are kept; videos: the best 50 % of each query are kept"
+    )
+    assert rule_line({"rule": "paper"}, None) == "by --threshold: most records have no query that names a class"
+    assert rule_line({"rule": "query"}, None) == "by query: no record has a query that names a class"

@@ -1,0 +1,28 @@
+"""Ranks and quotas within groups."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3), st.integers(0, 5)), max_size=30),
+    st.one_of(st.integers(0, 5), st.floats(0, 1)),
+)
+def test_the_best_of_each_group_equal_a_plain_loop(rows, quota):
+    confidences, groups, ties = (np.array([row[i] for row in rows]) for i in range(3))
+    rule = FilterRule(threshold=None, **({"top": quota} if isinstance(quota, int) else {"keep_fraction": quota}))
+    kept = best_of_groups(confidences, groups.astype(np.int64), ties.astype(np.uint64), rule)
+    for group in set(groups.tolist()):
+        members = sorted((-c, t, i) for i, (c, g, t) in enumerate(rows) if g == group)
+        count = quota if isinstance(quota, int) else int(len(members) * quota + 0.5)
+        assert {i for _, _, i in members[:count]} == {i for _, _, i in members if kept[i]}
+
+
+def test_the_rule_for_weak_teachers_needs_queries_only_where_nothing_else_decides():
+    assert FilterRule(by_query=QueryRule(accuracy=None)).needs_query
+    assert not FilterRule(by_query=QueryRule(accuracy=None, threshold=0.5)).needs_query
+    assert FilterRule(by_query=QueryRule(accuracy=None)).needs_whole_stream
+    assert not FilterRule().needs_whole_stream
