@@ -48,7 +48,7 @@ def main() -> None:
             found.append((rng.choice(spare[other]), names[other]) if is_confused else (noise.pop(), ""))
         copied = copy([path for path, _ in found], options.data / "web" / "image" / name)
         truth += [{"path": str(to), "class": shown} for to, (_, shown) in zip(copied, found, strict=True)]
-    with open(options.data / "truth.jsonl", "w", encoding="utf-8") as file:
+    with (options.data / "truth.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in truth)
 
 
