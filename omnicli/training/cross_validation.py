@@ -41,7 +41,7 @@ def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float, bad: Map
         bad: examples that are known to be unreadable.
 
     Returns:
-        None if no class has clips of two videos.
+        None if no class has anything else to learn it from than one video.
     """
     target, auxiliary = _samples(inputs, bad)
     folds = assign_folds(target.labels.tolist(), [partition_key(example.record) for example in target.examples])
@@ -49,12 +49,11 @@ def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float, bad: Map
     logits = torch.full((len(target.labels), num_classes), torch.nan)
     for fold in range(int(folds.max(initial=-1)) + 1):
         out = torch.from_numpy(folds == fold)
-        seen = torch.unique(target.labels[~out])
-        tested = out & torch.isin(target.labels, seen)
-        if not tested.any():
-            continue
         features = torch.cat([target.features[~out], auxiliary.features])
         labels = torch.cat([target.labels[~out], auxiliary.labels])
+        tested = out & torch.isin(target.labels, torch.unique(labels))
+        if not tested.any():
+            continue
         weights, bias = fit_classifier(features, labels, num_classes, decay)
         logits[tested] = target.features[tested] @ weights.T + bias
     hits = list(_hits(logits, target))

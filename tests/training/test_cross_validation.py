@@ -72,8 +72,9 @@ def test_auxiliary_sources_help_as_in_training():
     assert misled < alone < helped
 
 
-def test_without_a_second_video_of_any_class_nothing_is_known():
+def test_a_class_of_one_video_is_known_from_auxiliary_sources_only():
     assert cross_validated_accuracy(Inputs([clips(1, spread=0.1)], 3), 0.1, {}) is None
+    assert cross_validated_accuracy(Inputs([clips(1, spread=0.1), clips(9, spread=0.1)], 3), 0.01, {}) == 4 / 5
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), max_size=60))

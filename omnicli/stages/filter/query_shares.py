@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DEFAULT_SHARE = 0.5  # if the teacher's accuracy is unknown
+DEFAULT_SHARE = 0.7  # if the teacher's accuracy is unknown
 MIN_RECORDS = 30  # fewer images (or videos) share an estimate with the others
 MAX_MISFITS = 20_000  # that results are compared with
 NUM_STEPS = 100
@@ -81,7 +81,7 @@ def query_shares(scored: Scored, accuracy: float | None) -> dict[bool, Shares]:
 
     Args:
         scored: records whose query names a class, N >= 1.
-        accuracy: m, in [0, 1]; None keeps half of each query that is not noise.
+        accuracy: m, in [0, 1]; None keeps 70 % of each query that is not noise.
     """
     shares = {}
     for is_image in np.unique(scored.is_image).tolist():

@@ -54,7 +54,7 @@ def test_a_clean_crawl_is_kept_whole_and_a_query_of_noise_is_not():
     assert (np.delete(shares.by_group, 2) == shares.kept).all()
 
 
-def test_without_an_accuracy_half_of_each_query_is_kept():
+def test_without_an_accuracy_one_share_of_each_query_is_kept():
     shares = query_shares(crawl(0.9, 0.9), None)[True]
     assert shares.fits is None
     assert shares.by_group.tolist() == [DEFAULT_SHARE] * NUM_CLASSES
