@@ -1,7 +1,7 @@
 """Accuracy on labelled clips of classifiers that were trained without them.
 
-Ours. It tells ``filter`` how far to trust a teacher of few clips, where a held-out part would be too small. A
-classifier on a frozen backbone is fitted in milliseconds, so every clip is left out once.
+Ours. ``filter`` needs it to know how far to trust a teacher of few clips, for which a held-out part would be too
+small. A classifier on a frozen backbone is fitted in milliseconds, so every clip is left out once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -144,8 +144,7 @@ def train(
             learn_classifier(cached, student, run, objective)
     if context.compile:
         model.compile()
-    is_frozen = student.freeze == "backbone"
-    inputs = cached if is_frozen else ClipInputs(loaded, sampler, augmentation, context)
+    inputs = cached if student.freeze == "backbone" else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
     yield from train_epochs(
         run,

@@ -1,6 +1,6 @@
 """How many results of each query to keep when the teacher is weak.
 
-Ours. The paper drops what is under a threshold. A teacher of few labelled clips is unsure of everything that looks
+Ours. The paper drops what is under a threshold. A teacher of few labelled clips is unsure of everything that is
 unlike its clips, so a threshold drops the variety that web data are for, and a fixed share of each query drops it where
 the crawl is clean and keeps noise where it is not. So the share follows from what the crawl shows:
 
@@ -89,7 +89,7 @@ def query_shares(scored: Scored, accuracy: float | None) -> dict[bool, Shares]:
         known = own if len(own.asked) >= MIN_RECORDS else scored
         fits, kept = None, DEFAULT_SHARE
         if accuracy is not None:
-            accuracy = max(accuracy, 1.5 / scored.num_classes)  # a teacher at chance tells nothing
+            accuracy = max(accuracy, 1.5 / scored.num_classes)  # at chance, best classes say nothing
             fits = share_that_fits(known.best[:, 0], known.asked, accuracy, scored.num_classes)
             kept = min(1.0, fits * (2.0 - accuracy))
         shares[is_image] = Shares(kept * np.clip(signal(own), MIN_SIGNAL, 1.0), fits, kept)
