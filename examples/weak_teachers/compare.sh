@@ -11,7 +11,7 @@
 #     unfiltered  + the whole crawl, labelled by query
 #     paper       + what omni filter --rule paper and omni segment --rule paper keep
 #     default     + what omni filter and omni segment keep
-#     second      as default, with the student of default as the teacher
+#     second      the student of default ranks each query, of which the share stays that default kept
 . "$(dirname "$0")/../actions6/common.sh"
 [ $# -gt 0 ] || set -- 1 2 4
 web=()
@@ -27,6 +27,9 @@ keep() { # keep DIR TEACHER OPTION...: what each source keeps
         omni "$command" --teacher "$teacher" -q "$@" "$data/$source.features.jsonl" --no-resume -o "$dir/$source.jsonl" \
             --rejects "$dir/$source.rejects.jsonl" --summary "$dir/$source.json"
     done
+}
+share() { # share SUMMARY: the share of each query that omni filter kept
+    sed -n '/"shares"/,$s/.*"kept": \([0-9.]*\).*/\1/p' "$1"
 }
 student() { # student SETTING DIR OPTION...
     local setting=$1 dir=$2 auxiliary=() source
@@ -49,7 +52,13 @@ for clips; do
         student paper "$work/paper"
         keep "$work/default" "$work/target.pth"
         student default "$work/default"
-        keep "$work/second" "$work/default.pth"
+        mkdir -p "$work/second"
+        for source in "${web[@]}"; do
+            command=filter options=(--label-by query --per query --keep-fraction "$(share "$work/default/$source.json")")
+            if [ "$source" = long ]; then command=segment options=(); fi
+            omni "$command" --teacher "$work/default.pth" -q "${options[@]}" "$data/$source.features.jsonl" --no-resume \
+                -o "$work/second/$source.jsonl"
+        done
         student second "$work/second"
     done
 done

@@ -19,11 +19,13 @@ class Strength:
         cross_val_acc: top-1 accuracy on labelled clips by classifiers that were trained without them; None if it was
             not measured.
         val_acc: top-1 accuracy on the validation records; None without them.
+        is_student: it learnt from web data, too.
     """
 
     clips_per_class: float
     cross_val_acc: float | None = None
     val_acc: float | None = None
+    is_student: bool = False
 
     @property
     def is_weak(self) -> bool:
@@ -32,7 +34,12 @@ class Strength:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of clips it recognises that it was not trained on; cross-validation comes first."""
+        """The share of clips it recognises that it was not trained on; cross-validation comes first.
+
+        None for a student: it has learnt the queries of the web data, so that it agrees with them proves nothing.
+        """
+        if self.is_student:
+            return None
         return self.val_acc if self.cross_val_acc is None else self.cross_val_acc
 
     def describe(self) -> str:
@@ -42,13 +49,19 @@ class Strength:
         'learnt from 2 labelled clips per class, recognises 83 % of clips it was not trained on'
         """
         learnt = f"learnt from {self.clips_per_class:g} labelled clip{'s' * (self.clips_per_class != 1)} per class"
+        if self.is_student:
+            return f"{learnt} and from web data"
         if self.accuracy is None:
             return learnt
         return f"{learnt}, recognises {self.accuracy:.0%} of clips it was not trained on".replace("%", " %")
 
-    def to_meta(self) -> dict[str, float | None]:
+    def to_meta(self) -> dict[str, float | bool | None]:
         """As JSON; the validation accuracy is among the metrics."""
-        return {"clips_per_class": self.clips_per_class, "cross_val_acc": self.cross_val_acc}
+        return {
+            "clips_per_class": self.clips_per_class,
+            "cross_val_acc": self.cross_val_acc,
+            "is_student": self.is_student,
+        }
 
 
 def read_strength(paths: Sequence[str | Path]) -> Strength | None:
@@ -67,6 +80,7 @@ def read_strength(paths: Sequence[str | Path]) -> Strength | None:
         max(strength.clips_per_class for strength in known),
         _mean([strength.cross_val_acc for strength in known]),
         _mean([strength.val_acc for strength in known]),
+        any(strength.is_student for strength in known),
     )
 
 
@@ -75,8 +89,10 @@ def _strength_of(file: object) -> Strength | None:
         return None
     stored, metrics = file.meta.get("strength"), file.meta.get("metrics")
     clips = _number(stored, "clips_per_class")
-    return (
-        None if clips is None else Strength(clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"))
+    if clips is None:
+        return None
+    return Strength(
+        clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"), stored.get("is_student") is True
     )
 
 

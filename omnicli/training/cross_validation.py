@@ -17,7 +17,7 @@ from omnicli.streams.record import partition_key
 from omnicli.training.inputs import NUM_FROZEN_VIEWS, CachedFeatureInputs
 
 MAX_FOLDS = 20
-MAX_SAMPLES = 5_000  # of all sources
+MAX_SAMPLES = 5_000
 NUM_ITERATIONS = 50
 
 
@@ -32,29 +32,27 @@ class _Samples(NamedTuple):
 def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float, bad: Mapping[ExampleKey, str]) -> float | None:
     """Top-1 accuracy on target clips that the classifier has not seen; their videos are left out together.
 
-    The classifiers are L2 logistic regressions on what the first epochs draw from all sources, auxiliary ones too.
+    The classifiers are L2 logistic regressions on what the first epochs draw.
     Ours: (hits + 1) / (clips + 2), so that a few clips do not make a teacher perfect.
 
     Args:
-        inputs: of a training with a frozen backbone; their features stay cached for it.
+        inputs: of a teacher with a frozen backbone; their features stay cached for its training.
         decay: L2 weight of the classifier.
         bad: examples that are known to be unreadable.
 
     Returns:
-        None if no class has anything else to learn it from than one video.
+        None if no class has clips of two videos.
     """
-    target, auxiliary = _samples(inputs, bad)
+    target = _samples(inputs, bad)
     folds = assign_folds(target.labels.tolist(), [partition_key(example.record) for example in target.examples])
     num_classes = inputs.model.network.fc.out_features
     logits = torch.full((len(target.labels), num_classes), torch.nan)
     for fold in range(int(folds.max(initial=-1)) + 1):
         out = torch.from_numpy(folds == fold)
-        features = torch.cat([target.features[~out], auxiliary.features])
-        labels = torch.cat([target.labels[~out], auxiliary.labels])
-        tested = out & torch.isin(target.labels, torch.unique(labels))
+        tested = out & torch.isin(target.labels, torch.unique(target.labels[~out]))
         if not tested.any():
             continue
-        weights, bias = fit_classifier(features, labels, num_classes, decay)
+        weights, bias = fit_classifier(target.features[~out], target.labels[~out], num_classes, decay)
         logits[tested] = target.features[tested] @ weights.T + bias
     hits = list(_hits(logits, target))
     return (sum(hits) + 1) / (len(hits) + 2) if hits else None
@@ -92,30 +90,18 @@ def fit_classifier(features: Tensor, labels: Tensor, num_classes: int, decay: fl
     return fitted[:, :-1], fitted[:, -1]
 
 
-def _samples(inputs: CachedFeatureInputs, bad: Mapping[ExampleKey, str]) -> tuple[_Samples, _Samples]:
-    """What the first epochs draw from the target, and from all auxiliary sources together."""
-    target_name = inputs.sampler.sources[0].name
-    drawn: tuple[list[tuple[Tensor, Tensor, tuple[Example, ...]]], ...] = ([], [])
-    total = 0
+def _samples(inputs: CachedFeatureInputs, bad: Mapping[ExampleKey, str]) -> _Samples:
+    """What the first epochs draw."""
+    width = inputs.model.network.fc.in_features
+    features, labels, examples = [torch.empty(0, width)], [torch.empty(0, dtype=torch.int64)], []
     for epoch in range(NUM_FROZEN_VIEWS):
         for step in inputs.batches(bad, epoch, 0):
-            for part in step.parts:
-                drawn[part.source != target_name].append((part.clips, part.labels, part.examples))
-                total += len(part.labels)
-        if total * (epoch + 2) > MAX_SAMPLES * (epoch + 1):
+            features += [part.clips for part in step.parts]
+            labels += [part.labels for part in step.parts]
+            examples += [example for part in step.parts for example in part.examples]
+        if len(examples) * (epoch + 2) > MAX_SAMPLES * (epoch + 1):
             break
-    width = inputs.model.network.fc.in_features
-    target, auxiliary = (_joined(parts, width) for parts in drawn)
-    return target, auxiliary
-
-
-def _joined(parts: Sequence[tuple[Tensor, Tensor, tuple[Example, ...]]], width: int) -> _Samples:
-    empty = torch.empty(0, width), torch.empty(0, dtype=torch.int64)
-    return _Samples(
-        torch.cat([empty[0], *(clips for clips, _, _ in parts)]),
-        torch.cat([empty[1], *(labels for _, labels, _ in parts)]),
-        [example for _, _, examples in parts for example in examples],
-    )
+    return _Samples(torch.cat(features), torch.cat(labels), examples)
 
 
 def _hits(logits: Tensor, target: _Samples) -> Iterator[bool]:

@@ -143,12 +143,14 @@ def classifier_decay(recipe: StudentRecipe, sampler: JointSampler) -> float:
 def measure_strength(inputs: CachedFeatureInputs, recipe: StudentRecipe, run: TrainingRun) -> Strength:
     """How far the model of this training can be trusted; cross-validated where that takes seconds.
 
-    Ours: with few clips per class, a frozen backbone (or one whose classifier is trained first) and one process.
+    Ours: for a teacher of few clips per class, with a frozen backbone (or a classifier that is trained first), in one
+    process.
     """
     labels = [example.label for example in inputs.sampler.sources[0].examples]
-    strength = Strength(float(np.median([labels.count(label) for label in set(labels)])))
+    _, counts = np.unique(labels, return_counts=True)
+    strength = Strength(float(np.median(counts)), is_student=len(inputs.sampler.sources) > 1)
     is_pretrained = recipe.freeze == "backbone" or recipe.probe_epochs > 0
-    if not strength.is_weak or not is_pretrained or recipe.multi_label or run.world.size > 1:
+    if strength.is_student or not strength.is_weak or not is_pretrained or recipe.multi_label or run.world.size > 1:
         return strength
     decay = classifier_decay(recipe, inputs.sampler)
     return replace(strength, cross_val_acc=cross_validated_accuracy(inputs, decay, run.bad))
