@@ -89,7 +89,7 @@ def _strength_of(file: object) -> Strength | None:
         return None
     stored, metrics = file.meta.get("strength"), file.meta.get("metrics")
     clips = _number(stored, "clips_per_class")
-    if clips is None:
+    if clips is None or not isinstance(stored, Mapping):
         return None
     return Strength(
         clips, _number(stored, "cross_val_acc"), _number(metrics, "val_top1_acc"), stored.get("is_student") is True

@@ -56,7 +56,9 @@ def test_every_line_is_valid_and_reads_only_outputs_of_earlier_lines(world, tmp_
     lines = lines_of(done)
     written = {"out/classes.txt"}
     for words in lines:
-        outputs = {value for option in ("-o", "--rejects", "--shards") for value in values_of(words, option)}
+        outputs = {
+            value for option in ("-o", "--rejects", "--shards", "--summary") for value in values_of(words, option)
+        }
         assert all(word in written for word in words if word.startswith("out/") and word not in outputs), words
         written |= outputs
         written |= {str(Path(value).with_suffix(".metrics.jsonl")) for value in outputs if value.endswith(".pth")}
