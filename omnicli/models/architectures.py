@@ -151,7 +151,10 @@ def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
     except Exception as error:  # the hub client raises requests' errors, its own and OSError, with no common base
         if not pretrained:
             raise
-        raise _no_download(backbone, error) from None
+        hub = getattr(timm.get_pretrained_cfg(backbone, allow_unregistered=True), "hf_hub_id", None)
+        raise _no_download(
+            backbone, error, f", such as model.safetensors of huggingface.co/{hub}" if hub else ""
+        ) from None
 
 
 def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, int]:
@@ -174,9 +177,9 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
     raise UsageError(f"--model tsn-{TORCHVISION}{name}: not an image classifier")
 
 
-def _no_download(backbone: str, error: Exception) -> ModelError:
+def _no_download(backbone: str, error: Exception, source: str = "") -> ModelError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return ModelError(
-        f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a local file: "
+        f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a local file{source}: "
         f"--init {backbone}.safetensors to train, --weights {backbone}.safetensors for features"
     )

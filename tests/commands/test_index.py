@@ -125,6 +125,16 @@ def test_media_without_a_query_are_named_with_the_folder_to_give():
         assert "folder above" not in omni(*inputs).stderr
 
 
+def test_a_few_media_without_a_query_are_no_reason_to_give_another_folder():
+    """Before, one file beside the query folders gave the advice to index the folder above them."""
+    Path("web", "1.jpg").write_bytes(JPEG)
+    assert omni("web").stderr.splitlines()[2:] == [
+        "index: 1 of 5 records have no query: files beside the query folders, or samples of tars; rules by query "
+        "reject them"
+    ]
+    assert "1 of 5 records have no class: files beside the class folders" in omni("web", "--labels").stderr
+
+
 def test_hidden_files_are_no_records_and_are_counted():
     """Before, .ipynb_checkpoints became a query."""
     for name in (".ipynb_checkpoints/1-checkpoint.jpg", "Archery/.thumbs/1.jpg", "Archery/._1.jpg", "@eaDir/1.jpg"):

@@ -100,7 +100,7 @@ def test_one_round_is_the_beginning_of_two(world, tmp_path):
 )
 def test_what_is_missing_or_has_changed_is_said_before_anything_runs(tmp_path, arguments, says):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "settings.txt").write_text("TRAIN=others\n")
+    (tmp_path / "old" / "settings.txt").write_text("TRAIN=others IMAGES=web\n")
     done = make(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr

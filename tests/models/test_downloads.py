@@ -84,5 +84,6 @@ def test_without_a_network_the_remedy_comes_without_a_retry(backbone, closed, pr
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits to try again"))
-    with pytest.raises(ModelError, match=f"cannot be downloaded .*--init {backbone}.safetensors"):
+    with pytest.raises(ModelError, match=f"cannot be downloaded .*--init {backbone}.safetensors") as raised:
         new_model(f"tsn-{backbone}", 2, pretrained=True)
+    assert ("model.safetensors of huggingface.co/timm/resnet10t." in str(raised.value)) is (backbone == "resnet10t")

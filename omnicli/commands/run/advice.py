@@ -24,11 +24,14 @@ def lines_without_query(counters: Mapping[str, int], *, inputs: Sequence[str], l
     count = counters.get(f"rejected: {NO_CLASS}" if labels else NO_QUERY, 0)
     if not count:
         return []
+    start = f"{count:,} of {counters['in']:,} records have no {what}"
+    if counters["kept"] > (0 if labels else count):  # the folders below INPUT are right
+        return [f"{start}: files beside the {what} folders, or samples of tars; rules by {what} reject them"]
     named = [name for name in inputs if name != "-"]
     above = folder_above(named[0]) if named else "FOLDER"
     return [
-        f"{count:,} of {counters['in']:,} records have no {what}, because no folder below INPUT names one; if each "
-        f"{what} has a folder, give the folder above these: omni index {option}{above}"
+        f"{start}, because no folder below INPUT names one; if each {what} has a folder, give the folder above these: "
+        f"omni index {option}{above}"
     ]
 
 
