@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.models.checkpoint import save_checkpoint
 
 SLURM = Path(__file__).resolve().parents[2] / "examples" / "slurm"
 ARRAYS = ("dedup", "filter", "segment")
@@ -38,6 +40,7 @@ def slurm(tmp_path):
     for name in ("crawl/a.jsonl", "long/a.jsonl", "unique/a.jsonl", "kept/a.jsonl", "segments/a.jsonl", "val.jsonl",
                  "train.jsonl", "teacher.pth"):  # fmt: skip
         (out / name).write_text('{"path": "a.jpg"}\n')
+    save_checkpoint(out / "teacher.pth", meta={"model": {}}, state_dict={"fc.bias": torch.zeros(1)})
     log = tmp_path / "log"
 
     def run(script, *arguments, **environment):

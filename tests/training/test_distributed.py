@@ -142,7 +142,7 @@ def test_both_stop_after_the_step_in_which_one_was_asked_to(found):
 
 def test_a_loss_that_is_not_finite_stops_both_and_the_one_that_had_it_says_where(found):
     first, second, _ = found
-    assert "epoch 0, step 1, records 0, 1, 2" in second["diverged"]
+    assert "epoch 1, step 2, records 0, 1, 2" in second["diverged"]
     assert "of another process is not finite" in first["diverged"]
 
 

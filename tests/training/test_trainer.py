@@ -157,7 +157,7 @@ def test_a_diverged_training_leaves_the_last_state_and_no_checkpoint(tmp_path):
     training.save()
     before = state_path(out).read_bytes()
 
-    with pytest.raises(TrainingDiverged, match="epoch 1, step 0"):
+    with pytest.raises(TrainingDiverged, match="epoch 2, step 1"):
         run(training, to_device=lambda batch: batch.clips * (float("nan") if training.progress.epoch == 1 else 1.0))
     assert state_path(out).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [".a.pth.state"]

@@ -74,7 +74,9 @@ def test_stored_scores_are_compared_as_media_are(shards, teacher, world):
     media = omni("eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", *turned)
     fused = omni("eval", "--fuse", shards / "teacher", "--fuse", shards / "teacher", *turned)
     alone = omni("eval", "--fuse", shards / "teacher", *turned)
-    assert summary_of(fused) == summary_of(media) == summary_of(alone)
+    of_media = summary_of(media)
+    assert of_media.pop("view") == "3 segments, float32"  # stored scores do not say it
+    assert summary_of(fused) == of_media == summary_of(alone)
 
 
 def test_ids_and_classes_that_are_not_the_baselines_are_65_and_named(shards, teacher, world, tmp_path):
@@ -138,13 +140,16 @@ def test_a_model_of_several_labels_is_trained_tested_and_compared(world, tmp_pat
                 "--model", "tsn-resnet10t", "--init", "scratch", "--epochs", "1", "--short-side", "40", "--crop-size",
                 "32", "--batch-size", "4", "-o", tmp_path / "m.pth")  # fmt: skip
     assert made.exit_code == 0, made.stderr
-    tested = omni("eval", "--checkpoint", tmp_path / "m.pth", tmp_path / "v.jsonl", "--shards", tmp_path / "s")
+    tested = omni(
+        "eval", "--checkpoint", tmp_path / "m.pth", tmp_path / "v.jsonl", "--shards", tmp_path / "s", "--allow-overlap"
+    )
     summary = summary_of(tested)
     with h5py.File(tmp_path / "s" / "00000.h5") as file:
         scores, function = file["scores"][:], file.attrs["score_function"]
         labels = [json.loads(line)["label"] for line in file["records"].asstr()]
     there = np.array([[label in own for label in range(4)] for own in labels], int)
     assert function == "sigmoid" and abs(scores.sum(axis=1) - 1).max() > 0.02
+    assert summary.pop("view").startswith("3 segments, ")
     assert summary == {"mean_ap": pytest.approx(average_precision_score(there, scores)), "num_videos": 12}
     again = omni("eval", "--fuse", tmp_path / "s", "--baseline", tmp_path / "s")
     assert summary_of(again)["baseline"]["change"] == {"mean_ap": 0.0}
