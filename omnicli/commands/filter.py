@@ -122,6 +122,7 @@ def command(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule), observe=count_confidence,
         check=partial(check_queries, made=made) if needs_query else None, closing=closing, facts=facts,
         classes=classes, by_query=True,
+        remedy="collect more, or label more clips" if rule.by_query else "lower the threshold, or collect more",
     )  # fmt: skip
     run_stage(spec, streams, logging)
 

@@ -61,7 +61,7 @@ class StageSpec:
     facts: Mapping[str, Any] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
     by_query: bool = False
-    remedy: str = "keep more with a lower --threshold, or collect more"
+    remedy: str = "lower the threshold, or collect more"
 
 
 @dataclass(frozen=True)

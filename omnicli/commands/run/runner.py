@@ -49,7 +49,9 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     for line in (accountant.closing_line(), *accountant.failures()):
         console.say(line)
     kept = {name: accountant.counters[f"kept: {name}"] for name in spec.classes}
-    scarce = (*scarce_classes(kept, "kept records", spec.remedy), *scarce_queries(accountant.counters))
+    scarce: list[str] = []
+    if accountant.counters["in"]:
+        scarce = [*scarce_classes(kept, "kept records", spec.remedy), *scarce_queries(accountant.counters)]
     for line in (*spec.closing(accountant.counters), *scarce):
         console.say(line)
     if streams.summary:

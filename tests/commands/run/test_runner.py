@@ -178,9 +178,12 @@ def test_classes_with_hardly_a_kept_record_are_named(tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert said[1:] == [
         "filter: 2 of 3 classes have fewer than 5 kept records, 1 none: archery 2, bowling 0; "
-        "keep more with a lower --threshold, or collect more"
+        "lower the threshold, or collect more"
     ]
     run_stage(replace(spec, classes=["diving"]), StreamOptions(inputs=[str(web)]), LoggingOptions())
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    web.write_text("")
+    run_stage(spec, StreamOptions(inputs=[str(web)]), LoggingOptions())
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
