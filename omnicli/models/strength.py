@@ -46,14 +46,15 @@ class Strength:
         """For a line of text.
 
         >>> Strength(2, cross_val_acc=0.8333).describe()
-        'learnt from 2 labelled clips per class, recognises 83 % of clips it was not trained on'
+        'learnt from 2 labelled clips per class, recognises 83 % of them if they are left out (cross-validation)'
         """
         learnt = f"learnt from {self.clips_per_class:g} labelled clip{'s' * (self.clips_per_class != 1)} per class"
         if self.is_student:
             return f"{learnt} and from web data"
         if self.accuracy is None:
             return learnt
-        return f"{learnt}, recognises {self.accuracy:.0%} of clips it was not trained on".replace("%", " %")
+        clips = "validation clips" if self.cross_val_acc is None else "them if they are left out (cross-validation)"
+        return f"{learnt}, recognises {self.accuracy:.0%} of {clips}".replace("%", " %")
 
     def to_meta(self) -> dict[str, float | bool | None]:
         """As JSON; the validation accuracy is among the metrics."""

@@ -21,6 +21,7 @@ def test_cross_validation_comes_before_validation():
     assert Strength(2, cross_val_acc=0.6, val_acc=0.9).accuracy == 0.6
     assert Strength(2, val_acc=0.9).accuracy == 0.9
     assert Strength(2, val_acc=0.9, is_student=True).accuracy is None
+    assert Strength(2, val_acc=0.9).describe().endswith("per class, recognises 90 % of validation clips")
     assert Strength(1).describe() == "learnt from 1 labelled clip per class"
 
 

@@ -51,7 +51,8 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     kept = {name: accountant.counters[f"kept: {name}"] for name in spec.classes}
     scarce: list[str] = []
     if accountant.counters["in"]:
-        scarce = [*scarce_classes(kept, "kept records", spec.remedy), *scarce_queries(accountant.counters)]
+        remedy = spec.remedy if rejected_by_reason(accountant.counters) else "nothing was rejected: collect more"
+        scarce = [*scarce_classes(kept, "kept records", remedy), *scarce_queries(accountant.counters)]
     for line in (*spec.closing(accountant.counters), *scarce):
         console.say(line)
     if streams.summary:

@@ -185,6 +185,9 @@ def test_classes_with_hardly_a_kept_record_are_named(tmp_path, capsys):
     web.write_text("")
     run_stage(spec, StreamOptions(inputs=[str(web)]), LoggingOptions())
     assert len(capsys.readouterr().err.splitlines()) == 1
+    web.write_text('{"id": "a0"}\n')
+    run_stage(replace(spec, classes=["archery"]), StreamOptions(inputs=[str(web)]), LoggingOptions())
+    assert capsys.readouterr().err.splitlines()[1].endswith("archery 1; nothing was rejected: collect more")
 
 
 def test_strict_stops_at_the_first_record_that_fails(web, tmp_path):
