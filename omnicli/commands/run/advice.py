@@ -59,6 +59,6 @@ def scarce_queries(counters: Mapping[str, int]) -> list[str]:
     if without and no_class:
         lines.append(
             f"{without:,} of {counters['in']:,} records have no query, which the rule needs: omni index writes it from "
-            "the names of folders; give it the folder above these"
+            "the names of the folders below its INPUT"
         )
     return lines
