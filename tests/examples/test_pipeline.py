@@ -107,6 +107,22 @@ def test_what_is_missing_or_has_changed_is_said_before_anything_runs(tmp_path, a
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_what_is_removed_is_made_again_and_nothing_else(world, tmp_path):
+    """Before, rounds that were removed to try other options were not: make had nothing to do."""
+    (tmp_path / "weights.pth").touch()
+    (tmp_path / "omni.sh").write_text('while [ "$1" ]; do [ "$1" != -o ] || touch "$2"; shift; done\n')
+    arguments = [
+        f"TRAIN={world}/target/train", f"VAL={world}/target/val", *given(world, *SOURCES), "INIT=weights.pth", "JOBS=1"
+    ]  # fmt: skip
+    assert make(*arguments, "OMNI=sh omni.sh", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out" / "videos.unique.jsonl").exists()
+    assert "Nothing to be done" in make("-n", *arguments, cwd=tmp_path).stdout
+    shutil.rmtree(tmp_path / "out" / "round1")
+    shutil.rmtree(tmp_path / "out" / "round2")
+    again = lines_of(make("-n", *arguments, "FILTER_OPTIONS=--threshold 0.7", cwd=tmp_path))
+    assert [words[1] for words in again] == [*["filter", "filter", "segment", "train"] * 2, "eval", "eval", "report"]
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_to_students_of_two_rounds_and_a_report(world, tmp_path, shell_environment):
     write_torch_file(tmp_path / "weights.pth", new_model("tsn-resnet10t", 4).backbone.state_dict())
