@@ -155,9 +155,7 @@ def test_queries_of_which_hardly_anything_fits_and_empty_classes_are_named(tmp_p
     """Silent before: a query that brought only noise, and its class without a record."""
     arguments = stored(tmp_path / "s.jsonl", [("archery", 0.9, 20), ("surfing", 0.1, 30), ("", 0.9, 2)])
     said = omni("filter", *arguments, "--threshold", 0.5).stderr.splitlines()
-    assert "filter: 1 of 2 classes have fewer than 5 kept records, 1 none: surfing 0; keep more with " in "\n".join(
-        said
-    )
+    assert "filter: 1 of 2 classes have fewer than 5 kept records, 1 none: surfing 0; lower the " in "\n".join(said)
     assert any(line.startswith("filter: hardly anything was kept of 1 of 2 queries: surfing 0/30; ") for line in said)
     assert any(line.startswith("filter: 2 of 52 records have no query, which the rule needs: ") for line in said)
     assert omni("filter", *arguments, "--threshold", 0.5, "-q").stderr == ""
