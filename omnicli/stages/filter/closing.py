@@ -65,4 +65,6 @@ def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:
 
 def _share(media: str, fit: float | None, kept: float) -> str:
     best = f"the best {100 * kept:.0f} % of each query are kept"
+    if round(100 * kept) == 100:
+        best = "all of each query are kept (--keep-fraction 0.5 --per query --label-by query keeps the best half)"
     return f"{media}: {best}" if fit is None else f"{100 * fit:.0f} % of the {media} seem to fit their query, {best}"

@@ -34,5 +34,7 @@ def test_the_rule_is_said_with_its_reason():
         "by query (the teacher learnt from 2 labelled clips per class): 24 % of the images seem to fit their query, "
         "the best 31 % of each query are kept; videos: the best 50 % of each query are kept"
     )
+    everything = rule_line({"rule": "query", "shares": {"images": {"fit": 0.83, "kept": 1.0}}}, None)
+    assert "83 % of the images seem to fit their query, all of each query are kept (--keep-fraction 0.5" in everything
     assert rule_line({"rule": "paper"}, None) == "by --threshold: most records have no query that names a class"
     assert rule_line({"rule": "query"}, None) == "by query: no record has a query that names a class"
