@@ -1,10 +1,10 @@
-"""A labelled picture set and a crawl with noise, from folders of pictures.
+"""A labelled image set and a crawl with noise, from folders of images.
 
-    python make_problem.py PICTURES DATA --classes food/fruit animals/birds ... [--noise FOLDER ...] [--seed N]
+    python make_problem.py IMAGES DATA --classes food/fruit animals/birds ... [--noise FOLDER ...] [--seed N]
 
-PICTURES holds one folder per kind of picture, such as /usr/share/openclipart/png of Debian's openclipart-png. Each
-class gives pictures to DATA/target/train and DATA/target/val; the rest is what a search for the class finds, in
-DATA/web/image, with so many pictures of the noise folders and of other classes that --fit of the results fit.
+IMAGES holds one folder per kind of image, such as /usr/share/openclipart/png of Debian's openclipart-png. Each
+class gives images to DATA/target/train and DATA/target/val; the rest is what a search for the class finds, in
+DATA/web/image, with so many images of the noise folders and of other classes that --fit of the results fit.
 truth.jsonl lists the true class of each result.
 """
 
@@ -18,12 +18,12 @@ from pathlib import Path
 def main() -> None:
     """Write the problem."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--classes", nargs="+", required=True, help="folders below PICTURES")
-    parser.add_argument("--noise", nargs="+", default=[], help="folders below PICTURES that no class is named after")
-    parser.add_argument("--train", type=int, default=6, help="labelled pictures per class")
-    parser.add_argument("--val", type=int, default=8, help="test pictures per class")
+    parser.add_argument("--classes", nargs="+", required=True, help="folders below IMAGES")
+    parser.add_argument("--noise", nargs="+", default=[], help="folders below IMAGES that no class is named after")
+    parser.add_argument("--train", type=int, default=6, help="labelled images per class")
+    parser.add_argument("--val", type=int, default=8, help="test images per class")
     parser.add_argument("--results", type=int, default=84, help="largest number of results of one search")
     parser.add_argument("--fit", type=float, default=0.48, help="share of the results that fit their query")
     parser.add_argument("--confused", type=float, default=0.4, help="share of the noise that shows another class")
@@ -31,8 +31,8 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     names = {folder: folder.rsplit("/", 1)[-1].replace("_", " ") for folder in options.classes}
-    spare = {folder: shuffled(options.pictures / folder, rng) for folder in options.classes}
-    noise = [path for folder in options.noise for path in shuffled(options.pictures / folder, rng)]
+    spare = {folder: shuffled(options.images / folder, rng) for folder in options.classes}
+    noise = [path for folder in options.noise for path in shuffled(options.images / folder, rng)]
     rng.shuffle(noise)
     for folder, name in names.items():
         for part, number in (("val", options.val), ("train", options.train)):
@@ -53,14 +53,14 @@ def main() -> None:
 
 
 def shuffled(folder: Path, rng: random.Random) -> list[Path]:
-    """The pictures in a folder and its folders, each once, in random order."""
+    """The images in a folder and its folders, each once, in random order."""
     paths = sorted(path for path in folder.rglob("*.png") if not path.is_symlink())
     rng.shuffle(paths)
     return paths
 
 
 def copy(paths: list[Path], folder: Path) -> list[Path]:
-    """Copy pictures into a folder under numbers, because names give classes away."""
+    """Copy images into a folder under numbers, because names give classes away."""
     folder.mkdir(parents=True, exist_ok=True)
     return [Path(shutil.copy(path, folder / f"{number:04}.png")) for number, path in enumerate(paths)]
 

@@ -30,7 +30,7 @@ from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.filter import FilterOptions
 from omnicli.commands.options.groups import SELECTION, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap
+from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap, strength_of
 from omnicli.commands.options.streams import AsMedia, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreRecords
-    from omnicli.models.strength import Strength
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
@@ -77,7 +76,7 @@ def command(
     from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
 
     digests = digests_of_models(teachers)
-    strength = _strength(teachers, options)
+    strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
     is_scoring = bool(teachers) and not options.stored_scores
     views = {"num_segments": model.num_segments, "num_clips": num_clips}
@@ -122,18 +121,9 @@ def command(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule), observe=count_confidence,
         check=partial(check_queries, made=made) if needs_query else None, closing=closing, facts=facts,
         classes=classes, by_query=True,
-        remedy="collect more, or label more clips" if rule.by_query else "lower the threshold, or collect more",
+        remedy="collect more, or label more clips" if rule.by_query else StageSpec.remedy,
     )  # fmt: skip
     run_stage(spec, streams, logging)
-
-
-def _strength(teachers: list[Path], options: FilterOptions) -> "Strength | None":
-    """How strong the teachers are, where it matters. Raises ModelError."""
-    if not teachers or not (options.is_automatic or options.rule_name == "query"):
-        return None
-    from omnicli.models.strength import read_strength
-
-    return read_strength(teachers)
 
 
 def _check_without_teacher(

@@ -39,7 +39,7 @@ from omnicli.commands.options.compute import ComputeOptions, Seed
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.model import ModelOptions, QueryMap
+from omnicli.commands.options.model import ModelOptions, QueryMap, strength_of
 from omnicli.commands.options.segment import SamplingOptions, SegmentOptions
 from omnicli.commands.options.streams import AsMedia, ShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
@@ -88,7 +88,7 @@ def command(
     from omnicli.stages.segment import count_scored, is_untouched, segment_records
 
     digests = digests_of_models(teachers)
-    strength = _strength(teachers, options)
+    strength = strength_of(teachers) if options.is_automatic else None
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
@@ -130,15 +130,6 @@ def command(
         closing=partial(_closing, rule=rule, strength=strength), classes=classes, by_query=True,
     )  # fmt: skip
     run_stage(spec, streams, logging)
-
-
-def _strength(teachers: list[Path], options: SegmentOptions) -> "Strength | None":
-    """How strong the teachers are, where it matters. Raises ModelError."""
-    if not teachers or not options.is_automatic:
-        return None
-    from omnicli.models.strength import read_strength
-
-    return read_strength(teachers)
 
 
 def _closing(counters: "Mapping[str, int]", *, rule: "SegmentRule", strength: "Strength | None") -> list[str]:

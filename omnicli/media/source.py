@@ -9,7 +9,7 @@ import numpy as np
 from omnicli.errors import InputError, MediaError
 from omnicli.media.closing import Closing
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
-from omnicli.media.tolerance import StrictSource, TolerantSource
+from omnicli.media.tolerance import TolerantSource
 from omnicli.media.video import VideoSource
 from omnicli.streams.files.media_files import media_path, open_binary
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
@@ -67,6 +67,14 @@ class MediaSource(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+
+class StrictSource(MediaSource, Protocol):
+    """A ``MediaSource`` that raises FrameError, and knows which of its frames do not decode."""
+
+    def undecodable(self) -> Iterator[int]:
+        """Indices of the frames that do not decode, ascending; all are decoded in their order."""
+        ...
 
 
 def is_image(source: MediaSource) -> bool:

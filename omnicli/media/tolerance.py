@@ -6,7 +6,7 @@ how many. With more of them, every frame that does not decode is an error.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,40 +15,10 @@ from omnicli.media.closing import Closing
 from omnicli.streams.reading import incomplete
 from omnicli.streams.record import Record
 
+if TYPE_CHECKING:
+    from omnicli.media.source import StrictSource
+
 MAX_MISSING = 0.1  # Ours: share of the frames of a record that need not decode
-
-
-class StrictSource(Protocol):
-    """A ``MediaSource`` that raises FrameError, and knows which of its frames do not decode."""
-
-    times: np.ndarray
-    num_frames: int
-    fps: float
-    start_sec: float
-    duration_sec: float
-
-    @property
-    def width(self) -> int: ...  # noqa: D102
-
-    @property
-    def height(self) -> int: ...  # noqa: D102
-
-    @property
-    def keyframes(self) -> np.ndarray: ...  # noqa: D102
-
-    def walk(  # noqa: D102
-        self, frame_indices: Sequence[int], *, short_side: int | None = None
-    ) -> Iterator[tuple[int, np.ndarray]]: ...
-
-    def read(self, frame_indices: Sequence[int], *, short_side: int | None = None) -> np.ndarray: ...  # noqa: D102
-
-    def walk_grey(self, frame_indices: Sequence[int], *, size: int) -> Iterator[np.ndarray]: ...  # noqa: D102
-
-    def undecodable(self) -> Iterator[int]:
-        """Indices of the frames that do not decode, ascending; all are decoded in their order."""
-        ...
-
-    def close(self) -> None: ...  # noqa: D102
 
 
 class TolerantSource(Closing):
@@ -62,7 +32,7 @@ class TolerantSource(Closing):
         record: gets ``missing_frames``.
     """
 
-    def __init__(self, source: StrictSource, record: Record) -> None:
+    def __init__(self, source: "StrictSource", record: Record) -> None:
         self._source, self._record = source, record
         self._shown: np.ndarray | None = None  # (N,) int64, by index the frame on screen; None: all, as far as known
         self.times: np.ndarray = source.times

@@ -14,6 +14,7 @@ from omnicli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from omnicli.models.loading import LoadedModel
+    from omnicli.models.strength import Strength
 
 DEFAULT_BACKBONE = "resnet50"  # OmniSource Sec. 3.3
 NumClips = Annotated[
@@ -134,3 +135,12 @@ class BackboneOptions:
         if self.checkpoint:
             return load_model(self.checkpoint, device, precision, with_content=with_content)
         return load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
+
+
+def strength_of(teachers: Sequence[Path]) -> "Strength | None":
+    """How strong the teachers are; None without any, or if unknown. Raises ModelError."""
+    if not teachers:
+        return None
+    from omnicli.models.strength import read_strength
+
+    return read_strength(teachers)

@@ -59,7 +59,7 @@ def keep_by_query(
     spool = _spooled(incoming, stream.note)
     scored = stream.scored()
     has_class = scored.asked >= 0
-    if rule.threshold is not None and has_class.mean() < MIN_WITH_CLASS if len(has_class) else False:
+    if rule.threshold is not None and has_class.sum() < MIN_WITH_CLASS * len(has_class):
         facts["rule"] = "paper"
         for record, reason in spool:
             labelled = record if reason else pseudo_label(record, queries, "teacher")
@@ -72,17 +72,15 @@ def keep_by_query(
     kept = np.zeros(len(has_class), bool)
     if has_class.any():
         kept[has_class] = _best_by_query(scored.select(has_class), stream.ties()[has_class], rule, stream.others, facts)
-    is_kept, is_named = iter(kept.tolist()), iter(has_class.tolist())
+    verdicts = zip(has_class.tolist(), kept.tolist(), strict=True)
     for record, reason in spool:
-        if reason:
-            on_drop(record, reason)
-        elif not next(is_named):
-            next(is_kept)
-            on_drop(record, NO_CLASS)
-        elif next(is_kept):
+        is_named, is_kept = (False, False) if reason else next(verdicts)
+        if is_kept:
             yield pseudo_label(record, queries, "query")
-        else:
+        elif is_named:
             on_drop(pseudo_label(record, queries, "query"), LOW_RANK)
+        else:
+            on_drop(record, reason or NO_CLASS)
 
 
 def _best_by_query(
