@@ -4,7 +4,7 @@
 
     omni teacher-train k400_train.jsonl --recipe tsn-r50-3seg --root /data/k400 -o tsn.pth
 
-    omni teacher-train k400_train.jsonl --recipe slowonly-r50-4x16 --root /data/k400 -o slowonly.pth
+    torchrun --nproc-per-node 8 -m omnicli teacher-train k400.jsonl --recipe slowonly-r50-4x16 -o slowonly.pth
 
 INPUTs need classes: records with class_name or label, or one folder per class. One metric record per epoch goes to
 stdout. Without --recipe the backbone stays frozen, which suits a few clips per class; --freeze batch-norm fine-tunes
@@ -12,7 +12,6 @@ it, --init scratch trains all weights. To filter images, train a 2D model (tsn-.
 training is interrupted, the same command continues it.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +23,6 @@ from omnicli.commands.options.streams import CheckpointFile, InputOptions, Strea
 from omnicli.commands.options.training import Classes, TrainingOptions, Val
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.training_run import Metrics, TrainingCommand
-from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +41,6 @@ def command(
     seed: Seed = 0,
 ) -> None:
     name, recipe = training.resolve()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("teacher-train is one process; use torchrun ... -m omnicli train --target ... for several")
     options = {
         "recipe": name, **asdict(recipe), "seed": seed, "temperature": training.temperature, "classes": classes,
         "inputs": streams.inputs or ["-"], "val": val, "output": streams.output,

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 
@@ -181,11 +182,32 @@ def test_equal_views_give_equal_numbers_in_training_and_eval(world, tmp_path):
     assert "% (2 segments, bfloat16)" in tested.stderr
 
 
-def test_several_processes_are_sent_to_train(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    result = omni("teacher-train", "target", *TINY, "-o", "a.pth")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "-m omnicli train --target" in result.stderr
+@pytest.mark.slow
+def test_under_torchrun_it_gives_the_weights_of_one_process_on_the_same_global_batch(
+    trained, world, tmp_path, shell_environment
+):
+    """Batch norm is frozen, because each process has its own statistics; --lr is that of the whole step."""
+    options = [
+        world / "target" / "train", "--init", trained[0], "--recipe", "few-clips-scratch", *TINY[4:], "--freeze",
+        "batch-norm", "--dropout", "0", "--lr", "0.01", "--epochs", "1", "--no-temperature",
+    ]  # fmt: skip
+    alone = omni("teacher-train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
+    assert alone.exit_code == 0, alone.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "torchrun", "--nproc-per-node", 2, "--master-port", port, "-m", "omnicli", "teacher-train", *options,
+        "--batch-size", 5, "--workers", 1, "-o", tmp_path / "two.pth",
+    ]  # fmt: skip
+    done = subprocess.run([str(w) for w in command], capture_output=True, text=True, env=shell_environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == done.stderr.count(" trained on + ") == 1
+    assert parsed(done.stdout)[0]["num_clips"] == parsed(alone.stdout)[0]["num_clips"]
+    one, two = (load_any(tmp_path / name) for name in ("one.pth", "two.pth"))
+    assert two.meta["provenance"]["processes"] == 2
+    for name, tensor in one.state_dict.items():
+        torch.testing.assert_close(two.state_dict[name], tensor, atol=1e-5, rtol=0)
 
 
 def test_an_empty_target_is_65(tmp_path):
@@ -236,7 +258,7 @@ def test_weights_of_another_program_do_not_say_what_they_are(tmp_path):
 
 def test_a_learning_rate_that_is_given_is_not_scaled():
     _, row = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), lr=0.5, batch_size=4).resolve()
-    assert (row.lr, row.reference_batch_size, row.batch_size) == (0.5, 4, 4)
+    assert (row.lr, row.reference_batch_size, row.batch_size) == (0.5, 0, 4)
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,6 @@ class JointOptions:
             soft_labels=self.soft_labels, mixup=self.mixup, multi_label=self.multi_label, ema=self.ema,
             num_passes=self.accumulate, snippets=parse_ratio(self.snippets, name="--snippets", example="1:2"),
         )  # fmt: skip
-        if training.lr is not None:  # given for the step at hand, so nothing is scaled
-            student = replace(student, reference_batch_size=0)
         return name, student
 
     def sources(self) -> dict[str, str]:

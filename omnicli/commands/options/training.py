@@ -156,8 +156,8 @@ class TrainingOptions:
         given = self.given()
         name = self.recipe.value if self.recipe else default_teacher_recipe(init=self.init, freeze=self.freeze)
         recipe = replace(TEACHER_RECIPES[name], **given)
-        if self.lr is not None:  # given for this batch size, so nothing is scaled
-            recipe = replace(recipe, reference_batch_size=recipe.batch_size)
+        if self.lr is not None:  # given for the step at hand, so nothing is scaled
+            recipe = replace(recipe, reference_batch_size=0)
         if recipe.model is None and recipe.init not in ("scratch", "imagenet"):
             recipe = _with_architecture_of_init(recipe)
         _check_recipe(recipe, given)
