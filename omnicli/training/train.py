@@ -123,10 +123,9 @@ def train(
         world=context.world,
     )  # fmt: skip
     options = {
-        **asdict(student if is_student else recipe), "seed": seed, "calibrate": calibrate,
-        **({"sources": list(data.auxiliary)} if is_student else {}), "data": digest,
+        **asdict(student if is_student else recipe), "seed": seed, "calibrate": calibrate, "data": digest,
+        **({"sources": list(data.auxiliary)} if is_student else {}), "trunk": backbone, "omni": __version__,
         **({"processes": context.world.size} if is_student or context.world.size > 1 else {}),
-        "omni": __version__, "trunk": backbone,
     }  # fmt: skip
     run = prepare_training(model, student, sampler, out, options, context)
     run.left_out, run.trained_on = left_out, trained_on
