@@ -4,21 +4,22 @@
 
     omni index train/ --labels --classes classes.txt --root train -o train.jsonl
     omni index kinetics_val.csv --root /data/k400/val --probe -o val.jsonl
+    omni index hmdb51_splits/*_test_split1.txt --split train --root hmdb51 --classes classes.txt -o train.jsonl
 
 The name of a folder below INPUT becomes the query of its files, or their class with --labels. Several folders side by
 side, such as web/images/*, give their own names. Hidden files and folders are skipped. Annotation lists of mmaction,
-Kinetics and UCF101 are detected. --root is removed from the paths; later stages take it again, so that data can move.
+Kinetics, UCF101, HMDB51 and OmniSource's raw videos are detected. --root is removed from the paths; later stages take
+it again, so that data can move.
 """
 
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from omnicli.commands.options.compute import Workers
-from omnicli.commands.options.digests import digest_of_list
-from omnicli.commands.options.groups import DATA, INPUT_OUTPUT, RARE, Adapt, refuse_given, takes_groups
+from omnicli.commands.options.groups import Adapt, refuse_given, takes_groups
+from omnicli.commands.options.index import EACH_CLIP, FRAMES, LIST_FORMAT, SPLIT, IndexOptions
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.advice import count_without_query, lines_without_query
@@ -26,65 +27,42 @@ from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.streams.stage_run import Stage
 
-FRAMES = Annotated[
-    bool, typer.Option("--frames", help="Read a folder of numbered images as one video.", rich_help_panel=INPUT_OUTPUT)
-]  # fmt: skip
-LIST_FORMAT = Annotated[
-    Literal["mmaction", "frames", "kinetics", "ucf101"] | None,
-    typer.Option("--list-format", help="Format of annotation lists, if their lines fit two formats.",
-                 show_default="detected", rich_help_panel=INPUT_OUTPUT), RARE,
-]  # fmt: skip
+STREAMS = Adapt(frames=FRAMES, list_format=LIST_FORMAT, split=SPLIT, each_clip=EACH_CLIP)
 
 
 @takes_groups
 def command(
     context: typer.Context,
-    streams: Annotated[StreamOptions, Adapt(frames=FRAMES, list_format=LIST_FORMAT)],
+    streams: Annotated[StreamOptions, STREAMS],
     logging: LoggingOptions,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Folder names are classes: write class_name instead of query.",
-                           rich_help_panel=DATA)
-    ] = False,
-    classes: Annotated[
-        Path | None,
-        typer.Option("--classes", metavar="FILE", help="Class names, one per line: write label too, the 0-based line.",
-                     rich_help_panel=DATA),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--source", metavar="NAME", help="Name of the crawl, such as gg-k400.", rich_help_panel=DATA),
-    ] = None,
-    probe: Annotated[
-        bool, typer.Option("--probe", help="Open every file and write width, height, fps, num_frames, duration_sec.",
-                           rich_help_panel=DATA)
-    ] = False,
+    options: IndexOptions,
     workers: Workers = None,
-) -> None:  # fmt: skip
-    if not probe:
+) -> None:
+    if not options.probe:
         refuse_given(context, ("workers",), "needs --probe: nothing else opens files in threads")
 
     def make() -> "Stage":
         from omnicli.cpus import available_cores
         from omnicli.stages.index import index_records
-        from omnicli.streams.class_names import ClassIndex, read_classes
 
         measure = None
-        if probe:
+        if options.probe:
             from omnicli.media.probe import probe_media
 
             measure = partial(probe_media, root=streams.root)
-        known = ClassIndex(read_classes(classes)) if classes else None
+        known, class_map = options.known_classes(), options.read_map()
         return lambda records, on_drop: index_records(
-            records, labels=labels, classes=known, source=source, measure=measure,
-            workers=workers or available_cores(), on_drop=on_drop,
+            records, labels=options.labels, classes=known, class_map=class_map, source=options.source,
+            measure=measure, workers=workers or available_cores(), on_drop=on_drop,
         )  # fmt: skip
 
-    options = {
-        "labels": labels, "classes": digest_of_list(classes), "source": source, "probe": probe,
-        "frames": streams.frames, "list_format": streams.list_format, "root": streams.root,
+    later = {"split": streams.split, "each_clip": streams.each_clip}
+    deciding = {
+        **options.deciding(), "frames": streams.frames, "list_format": streams.list_format, "root": streams.root,
+        **{name: value for name, value in later.items() if value},
     }  # fmt: skip
     spec = StageSpec(
-        name="index", make=make, options=options, observe=count_without_query,
-        closing=partial(lines_without_query, inputs=streams.inputs or [], labels=labels),
+        name="index", make=make, options=deciding, observe=count_without_query,
+        closing=partial(lines_without_query, inputs=streams.inputs or [], labels=options.labels),
     )  # fmt: skip
     run_stage(spec, streams, logging)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
+from omnicli.data.positive_clips import draw_clip
 from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frame_times import frames_at
@@ -58,8 +59,8 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
     """One random clip of any media (OmniSource Sec. 3.5); the same for the same id, epoch, draw and seed.
 
     A video gives a random frame of each segment, or a dense clip; a segmented video (``positive_sec``) gives positive
-    and negative snippets; an image is a still clip, or for a 3D model a clip of a moving camera if it has an
-    ``inflation``.
+    and negative snippets; a long video (``positive_clips``) is read as one of its positive clips; an image is a still
+    clip, or for a 3D model a clip of a moving camera if it has an ``inflation``.
 
     Returns:
         (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet.
@@ -68,6 +69,9 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
         MediaError: it cannot be opened, or a frame does not decode.
     """
     rng = keyed_rng(augmentation.seed, augmentation.stage, str(record.get("id")), epoch, draw)
+    if record.get("positive_clips") is not None:
+        key = (str(record.get("id")), epoch, draw)
+        record = draw_clip(record, keyed_rng(augmentation.seed, f"{augmentation.stage} clip", *key))
     with open_media(record, root=augmentation.root) as source:
         if record.get("inflation") is not None and augmentation.num_frames > 1 and is_image(source):
             frames = inflate_image(

@@ -127,6 +127,11 @@ def _open_whole(record: Record, path: str) -> MediaSource:
             f"{record.where}: features, no media; give the records that the features were made of "
             "(omni filter, segment and dedup give them with --as-media)"
         )
+    if media == "clips":
+        raise InputError(
+            f"{record.where}: a folder of clips, of which training draws one; omni index --each-clip writes a record "
+            "for each"
+        )
     if media == "clip" or (media == "image" and record.get("row") is not None):
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 

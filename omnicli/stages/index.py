@@ -16,6 +16,7 @@ from typing import Any
 from omnicli.errors import InputError
 from omnicli.media.record_map import Dropped, map_records
 from omnicli.reasons import NO_CLASS
+from omnicli.streams.class_map import ClassMap
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
 
@@ -28,6 +29,7 @@ def index_records(
     *,
     labels: bool = False,
     classes: ClassIndex | None = None,
+    class_map: ClassMap | None = None,
     source: str | None = None,
     measure: Measure | None = None,
     workers: int = 1,
@@ -39,6 +41,7 @@ def index_records(
         records: as the reader gives them.
         labels: ``query``, the name of the folder, becomes ``class_name``; records without either are rejected.
         classes: gives ``label`` to names and names to labels, and the file's spelling to both.
+        class_map: gives new classes to labels or names, before ``classes``; records of other classes are rejected.
         source: the crawl they come from; replaces what a record says.
         measure: media facts of one record; MediaError makes it a counted reject.
         workers: threads that call ``measure``.
@@ -47,7 +50,8 @@ def index_records(
     Raises:
         InputError: a class that ``classes`` does not know, or a label that contradicts its name; names file and line.
     """
-    labelled = map(partial(_label, labels=labels, classes=classes, source=source), records)
+    label = partial(_label, labels=labels, classes=classes, class_map=class_map, source=source)
+    labelled = map(label, records)
     if measure is None:
         return map_records(lambda record: record, labelled, workers=0, on_drop=on_drop)
     return map_records(
@@ -59,7 +63,9 @@ def index_records(
     )
 
 
-def _label(record: Record, *, labels: bool, classes: ClassIndex | None, source: str | None) -> Record | Dropped:
+def _label(
+    record: Record, *, labels: bool, classes: ClassIndex | None, class_map: ClassMap | None, source: str | None
+) -> Record | Dropped:
     """The record with its source, class name and label."""
     made = record.derive() if source is None else record.derive(source=source)
     if labels:
@@ -68,6 +74,11 @@ def _label(record: Record, *, labels: bool, classes: ClassIndex | None, source: 
             made["class_name"] = folder
         if made.get("class_name") is None and made.get("label") is None:
             return Dropped(record, NO_CLASS)
+    if class_map is not None:
+        mapped = class_map.apply(made)
+        if mapped is None:
+            return Dropped(record, NO_CLASS)
+        made = mapped
     return made if classes is None else _resolve(made, classes)
 
 

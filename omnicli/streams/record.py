@@ -35,6 +35,8 @@ class Fields(msgspec.Struct):
     end_sec: float | None = None
     positive_sec: list[float] | None = None
     negative_sec: list[float] | None = None
+    positive_clips: list[int | tuple[float, float]] | None = None
+    labelled_sec: tuple[float, float] | None = None
     similarity: float | None = None
     nearest: dict[str, Any] | None = None
     frame_scores: list[float] | None = None
@@ -51,7 +53,7 @@ class Fields(msgspec.Struct):
 
 
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-MEDIA_KINDS = ("image", "video", "frames", "clip", "features")
+MEDIA_KINDS = ("image", "video", "frames", "clip", "clips", "features")
 MAX_LEVELS = 200  # Ours: of nested objects and arrays; far below the limit of any JSON parser
 MAX_VALUES = 1 << 22  # Ours: of a line, which take up to 80 bytes each
 LONG_LINE = 1 << 20  # bytes; a shorter line has fewer values than is worth counting

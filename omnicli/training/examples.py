@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from omnicli.data.dataloader import Example
+from omnicli.data.positive_clips import first_clip
 from omnicli.errors import InputError, Interrupted, MediaError
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.media.source import is_image, open_media
@@ -84,7 +85,8 @@ def _unopened(examples: Sequence[Example], takes_images: bool, context: Training
         if example.record.get("media") == "features":
             return ""
         try:
-            with reading(example.record), open_media(example.record, root=context.root) as source:
+            record = first_clip(example.record)
+            with reading(record), open_media(record, root=context.root) as source:
                 if is_image(source) and not takes_images:
                     raise InputError(
                         f"{example.record.where}: an image, and a 3D model learns from clips; train a 2D model on "

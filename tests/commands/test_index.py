@@ -84,6 +84,32 @@ def test_frames_and_list_formats_reach_the_reader():
     assert records("l.txt", "--list-format", "mmaction") == [{"id": "x", "path": "x", "label": [120, 3]}]
 
 
+def test_released_lists_with_their_class_map():
+    Path("raw.json").write_text(json.dumps([
+        {"video_dir": f"v{label}", "label": label, "num_clips": 3, "positive_clip_inds": [0, 2]} for label in (5, 6, 7)
+    ]))  # fmt: skip
+    Path("map.json").write_text('{"5": 1, "7": 0}')
+    given = ("raw.json", "--class-map", "map.json", "--classes", "classes.txt")
+    result = omni(*given)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(record["id"], record["label"], record["class_name"]) for record in found] == [
+        ("v5", 1, "archery"), ("v7", 0, "surf ing")
+    ]  # fmt: skip
+    assert "3 in = 2 kept + 1 rejected (no class 1)" in result.stderr
+    assert [record["path"] for record in records(*given, "--each-clip")] == [
+        f"v{label}/part_{i}.mp4" for label in (5, 7) for i in (0, 2)
+    ]
+    assert omni("raw.json", "--probe").exit_code == 65
+
+
+def test_a_part_of_hmdb51():
+    Path("surf_ing_test_split2.txt").write_text("a.avi 1\nb.avi 2\nc.avi 0\n")
+    assert omni("surf_ing_test_split2.txt").exit_code == 65
+    assert records("surf_ing_test_split2.txt", "--split", "test", "--classes", "classes.txt") == [
+        {"id": "surf_ing/b.avi", "path": "surf_ing/b.avi", "class_name": "surf ing", "label": 0}
+    ]
+
+
 def test_probe_writes_facts_and_drops_what_does_not_open(world):
     probed = records(str(world), "--probe", "--workers", "2")
     plain = records(str(world))

@@ -1,5 +1,6 @@
 """One training view of a record."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -114,6 +115,28 @@ def test_a_piece_of_a_video_gives_frames_of_that_piece(numbered):
         frames = seen(record, look, epoch)
         assert 10 <= min(frames) <= max(frames) < 16
         assert frames == sorted(frames)
+
+
+def test_a_long_video_gives_one_of_its_positive_clips_per_visit(numbered):
+    look = Augmentation(num_segments=1, num_frames=4, **WHOLE)
+    record = numbered.derive(positive_clips=[[3.0, 7.0], [20.0, 24.0]])
+    clips = [seen(record, look, epoch) for epoch in range(20)]
+    assert {tuple(frames) for frames in clips} == {(3, 4, 5, 6), (20, 21, 22, 23)}
+    assert clips == [seen(record, look, epoch) for epoch in range(20)], "keyed"
+    draws = {read_training_clip(record, look, epoch=0, draw=draw)[0, 0, 0, 0] for draw in range(9)}
+    assert len(draws) == 2, "each draw of an epoch is another"
+
+
+def test_a_folder_of_clips_gives_one_of_them(world, tmp_path):
+    files = sorted((world / "target" / "train").rglob("*.mp4"))[:2]
+    for number, file in zip((1, 4), files, strict=True):
+        (tmp_path / f"part_{number}.mp4").write_bytes(file.read_bytes())
+    record = Record({"id": "v", "path": tmp_path.name, "media": "clips", "positive_clips": [1, 4]})
+    look = replace(LOOK, root=str(tmp_path.parent))
+    views = [read_training_clip(record, look, epoch=epoch) for epoch in range(12)]
+    assert len({view.tobytes() for view in views}) == 12
+    with pytest.raises(InputError, match="a folder of clips, of which training draws one; omni index --each-clip"):
+        open_media(record, root=str(tmp_path.parent))
 
 
 @pytest.fixture

@@ -76,6 +76,15 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
     assert [len(reasons[0]) for reasons in shelf] == [3, 3]
 
 
+def test_of_a_folder_of_clips_the_first_positive_one_is_opened(world, tmp_path):
+    (tmp_path / "part_2.mp4").write_bytes(next((world / "target" / "train").rglob("*.mp4")).read_bytes())
+    fields = {"path": str(tmp_path), "media": "clips"}
+    videos = [Example(Record({"id": str(i), **fields, "positive_clips": [i]}), 0) for i in (2, 3)]
+    left = []
+    kept = list(openable(videos, False, CONTEXT, lambda *drop: left.append(drop[1]), left_out=UnopenedMedia(), name=""))
+    assert (kept, left) == (videos[:1], ["unreadable: no such file"])
+
+
 def test_an_image_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
     image = next((world / "web" / "image").rglob("*.jpg"))
     fresh = {"left_out": UnopenedMedia(), "name": ""}

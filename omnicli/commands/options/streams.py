@@ -105,6 +105,8 @@ class InputOptions:
         typer.Option("--limit", metavar="N", min=0, help="Stop after N records.", rich_help_panel=INPUT_OUTPUT), RARE,
     ] = None  # fmt: skip
     list_format: str | None = None
+    split: str | None = None
+    each_clip: bool = False
     frames: bool = False
 
     def read(self, on_drop: "OnDrop", on_hidden: "OnHidden | None" = None) -> "Iterator[Record]":

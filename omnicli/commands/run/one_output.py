@@ -220,6 +220,8 @@ class OneOutput:
             part=parse_part(streams.part) if streams.part else None,
             limit=streams.limit,
             list_format=streams.list_format,
+            split=streams.split,
+            each_clip=streams.each_clip,
             frames=streams.frames,
             on_drop=run.reject_early,
             on_wait=kept.flush,

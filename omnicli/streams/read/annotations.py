@@ -4,11 +4,12 @@
     frames     folder num_frames label
     kinetics   CSV: label,youtube_id,time_start,time_end,split
     ucf101     Class/v_Class_g01_c01.avi [number]    numbers from 1, in the order of classInd.txt
+    hmdb51     CLASS_test_splitN.txt: video.avi flag    1 train, 2 test, 0 neither
+    raw-video  folder label num_clips positive ...      or JSON; the long videos of OmniSource
 
 The lines show the format of a list; ``--list-format`` decides if two formats fit.
 """
 
-import csv
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +17,14 @@ from itertools import chain, islice
 
 from omnicli.errors import InputError
 from omnicli.streams.files.sniff import MEDIA_SUFFIXES
-from omnicli.streams.read.file_records import file_fields, record_path, unreadable_file
+from omnicli.streams.read.hmdb51 import is_hmdb51, read_hmdb51
+from omnicli.streams.read.kinetics import is_kinetics, read_kinetics
+from omnicli.streams.read.raw_videos import fits, holds_clips, video_records
 from omnicli.streams.record import Record, normalise_id
 
-LIST_FORMATS = ("mmaction", "frames", "kinetics", "ucf101")
+LIST_FORMATS = ("mmaction", "frames", "kinetics", "ucf101", "hmdb51", "raw-video")
+SPLIT_FORMATS = ("kinetics", "hmdb51")  # lists of several parts
 _UCF_PATH = re.compile(r"[^/\s]+/v_[^/\s]+_g\d+_c\d+(\.\w+)?")
-_TRIMMED_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 NUM_AHEAD = 200  # lines read to recognise the format
 
 Line = tuple[int, str]
@@ -29,7 +32,13 @@ Parse = Callable[[Iterator[Line]], Iterator[Record]]
 
 
 def read_annotations(
-    lines: Iterable[tuple[int, bytes]], *, name: str, list_format: str | None = None, root: str | None = None
+    lines: Iterable[tuple[int, bytes]],
+    *,
+    name: str,
+    list_format: str | None = None,
+    root: str | None = None,
+    split: str | None = None,
+    each_clip: bool = False,
 ) -> Iterator[Record]:
     """Yield one record per line of an annotation list.
 
@@ -39,6 +48,8 @@ def read_annotations(
             None.
         list_format: one of ``LIST_FORMATS``; None recognises it.
         root: folder of relative paths.
+        split: "train", "val" or "test": read only this part of a list of several.
+        each_clip: of raw videos, one record per positive clip.
 
     Raises:
         InputError: a line of another form, or a list that fits two formats; names file, line and option.
@@ -49,13 +60,21 @@ def read_annotations(
         return
     form = list_format or _recognise(ahead, name, root)
     rows = chain(ahead, decoded)
+    if split is not None and form not in SPLIT_FORMATS:
+        raise InputError(f"{name}: --split {split}: a list of the form {form} is of one part; remove --split")
     match form:
         case "mmaction":
             yield from (_mmaction(row, name, root) for row in rows)
         case "frames":
             yield from (_frames(row, name, root) for row in rows)
         case "kinetics":
-            yield from _kinetics(rows, name, root)
+            yield from read_kinetics(rows, name, root, split)
+        case "hmdb51":
+            yield from read_hmdb51(rows, name, split)
+        case "raw-video":
+            for number, line in rows:
+                path, numbers = _split(line, root)
+                yield from video_records(path, numbers, name, number, each_clip=each_clip)
         case "ucf101":
             class_names = _read_class_ind(name)
             yield from (_ucf101(row, name, class_names) for row in rows)
@@ -76,9 +95,10 @@ def _decode(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
 def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
     """The format of a list by its first lines. Raises InputError."""
     number, first = ahead[0]
-    columns = [column.strip().strip('"').casefold() for column in first.split(",")]
-    if "youtube_id" in columns:
+    if is_kinetics(first):
         return "kinetics"
+    if is_hmdb51(ahead, name):
+        return "hmdb51"
     if all(_UCF_PATH.fullmatch(_split_numbers(line)[0]) for _, line in ahead):
         return _recognise_ucf101(ahead, name)
     votes = {_vote(line, root) for _, line in ahead}
@@ -86,14 +106,17 @@ def _recognise(ahead: Sequence[Line], name: str, root: str | None) -> str:
         number, line = next((number, line) for number, line in ahead if _vote(line, root) == "none")
         raise InputError(
             f"{name}:{number}: not a known list format: {line[:60]!r}; expected 'path label', "
-            "'folder num_frames label', Kinetics CSV or UCF101 lines (for plain paths use --files-from)"
+            "'folder num_frames label', Kinetics CSV, UCF101 or HMDB51 lines (for plain paths use --files-from)"
         )
     decided = votes - {"unsure"}
     if len(decided) == 1:
         return decided.pop()
+    numbers = [_split_numbers(line)[1] for _, line in ahead]
+    is_raw = all(map(fits, numbers)) and any(len(some) > 2 for some in numbers)
+    others, formats = (", 'folder label num_clips positive ...'", "raw-video, ") if is_raw else ("", "")
     raise InputError(
-        f"{name}:{number}: could be 'path label label' or 'folder num_frames label': {first[:60]!r}; "
-        "use --list-format mmaction or --list-format frames"
+        f"{name}:{number}: could be 'path label label'{others} or 'folder num_frames label': {first[:60]!r}; "
+        f"use --list-format {formats}mmaction or --list-format frames"
     )
 
 
@@ -118,14 +141,15 @@ def _recognise_ucf101(ahead: Sequence[Line], name: str) -> str:
 
 
 def _vote(line: str, root: str | None) -> str:
-    """The format that fits one line: "mmaction", "frames", "unsure" or "none"."""
+    """The format that fits one line: "mmaction", "frames", "raw-video", "unsure" or "none"."""
     path, numbers = _split(line, root)
     if not numbers or not path:
         return "none"
     if len(numbers) == 1 or path.casefold().endswith(MEDIA_SUFFIXES):
         return "mmaction"
-    if os.path.isdir(os.path.join(root or "", path)):  # noqa: PTH112, PTH118 (as given)
-        return "frames"
+    folder = os.path.join(root or "", path)  # noqa: PTH118 (as given)
+    if os.path.isdir(folder):  # noqa: PTH112
+        return "raw-video" if fits(numbers) and holds_clips(folder, numbers) else "frames"
     return "mmaction" if _exists(path, root) else "unsure"
 
 
@@ -217,37 +241,3 @@ def _read_class_ind(name: str) -> list[str]:
         if len(row) != 2 or row[0] != str(number):
             raise InputError(f"{path}:{number}: expected '{number} ClassName', got {' '.join(row)!r}")
     return [row[1] for row in rows]
-
-
-def _kinetics(rows: Iterator[Line], name: str, root: str | None) -> Iterator[Record]:
-    """Yield the records of a Kinetics CSV; videos that were not downloaded are rejects."""
-    number, header = next(rows)
-    columns = [column.strip() for column in next(csv.reader([header]))]
-    needed = {"youtube_id", "time_start", "time_end"}
-    if missing := needed - set(columns):
-        raise InputError(f"{name}:{number}: no column {', '.join(sorted(missing))}; has {', '.join(columns)}")
-    top = root if root is not None else os.path.dirname(name)  # noqa: PTH120
-    for number, line in rows:
-        values = next(csv.reader([line]))
-        if len(values) != len(columns):
-            raise InputError(f"{name}:{number}: expected {len(columns)} columns, got {len(values)}: {line[:60]!r}")
-        row = dict(zip(columns, values, strict=True))
-        try:
-            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except ValueError:
-            raise InputError(f"{name}:{number}: time_start and time_end must be seconds: {line[:60]!r}") from None
-        yield _kinetics_record(row, f"{row['youtube_id']}_{start:06d}_{end:06d}", top, root, name, number)
-
-
-def _kinetics_record(row: dict[str, str], stem: str, top: str, root: str | None, name: str, number: int) -> Record:
-    label = row.get("label", "")
-    extra = {"youtube_id": row["youtube_id"]} | ({"split": row["split"]} if row.get("split") else {})
-    extra |= {"class_name": label} if label else {}
-    folders = ["", *dict.fromkeys((label, label.replace(" ", "_")))] if label else [""]
-    for suffix in _TRIMMED_SUFFIXES:
-        for folder in folders:
-            path = os.path.join(top, folder, stem + suffix)  # noqa: PTH118 (as given)
-            if os.path.exists(path):  # noqa: PTH110
-                return Record(file_fields(path, root) | extra, origin=name, line=number)
-    path = record_path(os.path.join(top, stem + _TRIMMED_SUFFIXES[0]), root)  # noqa: PTH118
-    return unreadable_file("no such file", {"id": normalise_id(path), "path": path} | extra, origin=name, line=number)

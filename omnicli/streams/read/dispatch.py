@@ -19,6 +19,7 @@ from omnicli.streams.read.file_records import escaped_name, file_fields, unreada
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import Lines, do_nothing, read_lines
+from omnicli.streams.read.raw_videos import read_json_list
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record, normalise_id, parse_record
@@ -64,6 +65,8 @@ class Reader:
         on_wait: called before waiting for a pipe.
         parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
         on_hidden: called with each hidden file or folder below an input, which is skipped.
+        split: part of annotation lists of several.
+        each_clip: of lists of raw videos, one record per positive clip.
     """
 
     root: str | None
@@ -72,6 +75,8 @@ class Reader:
     on_wait: Callable[[], None]
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
     on_hidden: OnHidden = ignore_hidden
+    split: str | None = None
+    each_clip: bool = False
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
@@ -109,9 +114,7 @@ class Reader:
         elif os.path.lexists(name) or (is_listed and not name.lower().endswith(STREAM_SUFFIXES)):
             yield self._media(os.fsencode(name), None, reason_of(error))
         else:
-            shown = escaped_name(name) or name
-            why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
-            raise InputError(f"{shown}: {why}")
+            raise InputError(f"{escaped_name(name) or name}: {_why(error)}")
 
     def _member(self, name: str) -> Record:
         try:
@@ -204,10 +207,16 @@ class Reader:
         if start.startswith(b"{") and self.list_format is None:
             yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
-            raise InputError(f"{name}:1: a JSON array; expected one object per line: jq -c '.[]' {name}")
+            data = b"\n".join(line for batch in again for line in batch.lines)
+            yield from read_json_list(data, name, each_clip=self.each_clip)
         else:
             numbered = (pair for batch in again for pair in enumerate(batch.lines, batch.first))
-            yield from read_annotations(numbered, name=name, list_format=self.list_format, root=self.root)
+            options: dict[str, Any] = {
+                "list_format": self.list_format,
+                "split": self.split,
+                "each_clip": self.each_clip,
+            }
+            yield from read_annotations(numbered, name=name, root=self.root, **options)
 
     def _media(self, path: bytes, kind: str | None, problem: str, *, folder: bytes = b"") -> Record:
         """The record of one media file, ``Rejected`` if ``kind`` is None."""
@@ -275,6 +284,10 @@ def _may_be_stream(head: bytes) -> bool:
     return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)
 
 
+def _why(error: OSError | ValueError) -> str:
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
+
+
 @contextlib.contextmanager
 def open_input(name: str) -> Iterator[int]:
     """Open a file of lines and yield its descriptor; stdin stays open. Raises InputError."""
@@ -284,8 +297,7 @@ def open_input(name: str) -> Iterator[int]:
     try:
         handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
-        raise InputError(f"{name}: {why}") from None
+        raise InputError(f"{name}: {_why(error)}") from None
     try:
         yield handle
     finally:

@@ -29,6 +29,8 @@ def read_records(
     part: Part | None = None,
     limit: int | None = None,
     list_format: str | None = None,
+    split: str | None = None,
+    each_clip: bool = False,
     frames: bool = False,
     on_drop: OnDrop,
     on_wait: Callable[[], None] = do_nothing,
@@ -48,7 +50,9 @@ def read_records(
         root: folder of relative paths in records; removed from the paths of media files.
         part: read only the records of this part.
         limit: maximum number of records.
-        list_format: of annotation lists ("mmaction", "frames", "kinetics", "ucf101"); None recognises it.
+        list_format: of annotation lists, one of ``LIST_FORMATS``; None recognises it.
+        split: "train", "val" or "test": this part of annotation lists of several (HMDB51, Kinetics).
+        each_clip: of lists of raw videos, one record per positive clip.
         frames: a folder of numbered images is one record.
         on_drop: called with each file that is not readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
@@ -64,6 +68,8 @@ def read_records(
         null_separated=null_separated,
         root=root,
         list_format=list_format,
+        split=split,
+        each_clip=each_clip,
         frames=frames,
         on_wait=on_wait,
         on_hidden=on_hidden,
@@ -78,6 +84,8 @@ def find_records(
     null_separated: bool = False,
     root: str | None = None,
     list_format: str | None = None,
+    split: str | None = None,
+    each_clip: bool = False,
     frames: bool = False,
     on_wait: Callable[[], None] = do_nothing,
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
@@ -102,7 +110,7 @@ def find_records(
         raise UsageError("stdin (-) is closed; name files or folders")
     if list_format is not None and list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {list_format!r}")
-    reader = Reader(root, list_format, frames, on_wait, parse_lines, on_hidden)
+    reader = Reader(root, list_format, frames, on_wait, parse_lines, on_hidden, split, each_clip)
     return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 

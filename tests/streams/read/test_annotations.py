@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from omnicli.errors import InputError
 from omnicli.streams.read.annotations import read_annotations
-from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.record import Record
 
 UCF = "v_Archery_g01_c01.avi"
@@ -69,48 +68,6 @@ def test_two_numbers_after_a_path_without_suffix_are_ambiguous():
         "list.txt:1: could be 'path label label' or 'folder num_frames label': 'clip_1 120 3'; "
         "use --list-format mmaction or --list-format frames"
     )
-
-
-KINETICS = "label,youtube_id,time_start,time_end,split\n"
-
-
-@pytest.mark.parametrize("name", ["-3B32lodo2M_000059_000069.mp4", "air drumming/-3B32lodo2M_000059_000069.mkv",
-                                   "air_drumming/-3B32lodo2M_000059_000069.mp4"])  # fmt: skip
-def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(name):
-    row = KINETICS + '"air drumming",-3B32lodo2M,59,69,train\n'
-    Path("data", name).parent.mkdir(parents=True)
-    Path("data", name).touch()
-    (record,) = read(row, root="data", name="lists/train.csv")
-    fields = {"youtube_id": "-3B32lodo2M", "split": "train", "class_name": "air drumming"}
-    assert record == {"id": name, "path": name, **fields}
-    (record,) = read(row, name="data/train.csv")
-    assert record == {"id": f"data/{name}", "path": f"data/{name}", **fields}
-    assert record.where == "data/train.csv:2"
-
-
-def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():
-    (record,) = read(KINETICS + '"pet, the cat",abc,0,10,val', root="data")
-    assert type(record) is Rejected
-    assert record.reason == "unreadable: no such file"
-    assert record["class_name"] == "pet, the cat"
-    assert record["path"] == "abc_000000_000010.mp4"
-
-
-def test_kinetics_test_lists_have_no_label():
-    (record,) = read("youtube_id,time_start,time_end,split\nabc,1,11,test")
-    assert "class_name" not in record
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (KINETICS + "a,b,c", "list.txt:2: expected 5 columns, got 3: 'a,b,c'"),
-        (KINETICS + "a,b,c,d,e", "list.txt:2: time_start and time_end must be seconds: 'a,b,c,d,e'"),
-        ("label,youtube_id\n", "list.txt:1: no column time_end, time_start; has label, youtube_id"),
-    ],
-)
-def test_bad_kinetics_lines_are_named(text, expected):
-    assert message(text) == expected
 
 
 def test_ucf101_counts_from_one_in_the_order_of_class_ind():

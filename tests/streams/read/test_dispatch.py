@@ -199,7 +199,8 @@ def test_errors_name_the_file_and_the_remedy():
     for name, message in {
         "x.tar.gz": "x.tar.gz: members of a compressed tar cannot be read in place; unpack it to .tar first",
         "x.h5": "x.h5: not an HDF5 file",
-        "x.json": "x.json:1: a JSON array; expected one object per line: jq -c '.[]' x.json",
+        "x.json": "x.json:1: in a JSON array, an object of nothing; a list of raw videos has video_dir, label, "
+        "num_clips, positive_clip_inds; of records, expected one object per line: jq -c '.[]' x.json",
         "x.jsonl": "x.jsonl:3: not JSON (input data was truncated): '{\"id\":'; expected one object per line",
     }.items():
         with pytest.raises(InputError) as caught:
@@ -346,3 +347,9 @@ def test_a_list_may_name_no_device_and_no_fifo():
     os.mkfifo("fifo")
     write("names", "/dev/zero\nfifo\n")
     assert whys(read(files_from="names")) == ["unreadable: not a regular file"] * 2
+
+
+def test_json_of_raw_videos_is_a_list():
+    entry = '{"video_dir": "v", "label": 3, "num_clips": 9, "positive_clip_inds": [7]}'
+    write("raw.json", f"[{entry},\n {entry}]")
+    assert [record["positive_clips"] for record in read("raw.json")] == [[7], [7]]

@@ -1,0 +1,77 @@
+"""CSV lists of Kinetics."""
+
+from pathlib import Path
+
+import pytest
+
+from omnicli.errors import InputError
+from omnicli.streams.read.annotations import read_annotations
+from omnicli.streams.read.file_records import Rejected
+from omnicli.streams.record import Record
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text: str, *, name: str = "list.txt", **options) -> list[Record]:
+    lines = enumerate(text.encode().split(b"\n"), 1)
+    return list(read_annotations(lines, name=name, **options))
+
+
+def message(text: str, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        read(text, **options)
+    return str(caught.value)
+
+
+KINETICS = "label,youtube_id,time_start,time_end,split\n"
+
+
+@pytest.mark.parametrize("name", ["-3B32lodo2M_000059_000069.mp4", "air drumming/-3B32lodo2M_000059_000069.mkv",
+                                   "air_drumming/-3B32lodo2M_000059_000069.mp4"])  # fmt: skip
+def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(name):
+    row = KINETICS + '"air drumming",-3B32lodo2M,59,69,train\n'
+    Path("data", name).parent.mkdir(parents=True)
+    Path("data", name).touch()
+    (record,) = read(row, root="data", name="lists/train.csv")
+    fields = {"youtube_id": "-3B32lodo2M", "split": "train", "class_name": "air drumming"}
+    assert record == {"id": name, "path": name, **fields}
+    (record,) = read(row, name="data/train.csv")
+    assert record == {"id": f"data/{name}", "path": f"data/{name}", **fields}
+    assert record.where == "data/train.csv:2"
+
+
+def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():
+    (record,) = read(KINETICS + '"pet, the cat",abc,0,10,val', root="data")
+    assert type(record) is Rejected
+    assert record.reason == "unreadable: no such file"
+    assert record["class_name"] == "pet, the cat"
+    assert record["path"] == "abc_000000_000010.mp4"
+
+
+def test_kinetics_test_lists_have_no_label():
+    (record,) = read("youtube_id,time_start,time_end,split\nabc,1,11,test")
+    assert "class_name" not in record
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (KINETICS + "a,b,c", "list.txt:2: expected 5 columns, got 3: 'a,b,c'"),
+        (KINETICS + "a,b,c,d,e", "list.txt:2: time_start and time_end must be seconds: 'a,b,c,d,e'"),
+        ("label,youtube_id\n", "list.txt:1: no column time_end, time_start; has label, youtube_id"),
+    ],
+)
+def test_bad_kinetics_lines_are_named(text, expected):
+    assert message(text) == expected
+
+
+def test_one_part_of_a_list_of_several():
+    text = KINETICS + "a,x,0,10,train\nb,y,0,10,validate\nb,z,0,10,test"
+    assert [record["youtube_id"] for record in read(text, split="val")] == ["y"]
+    assert [record["youtube_id"] for record in read(text, split="train")] == ["x"]
+    assert len(read(text)) == 3
+    without = "label,youtube_id,time_start,time_end\na,x,0,10"
+    assert message(without, split="val") == ("list.txt:1: no column split; has label, youtube_id, time_start, time_end")
