@@ -1,6 +1,5 @@
 """Records of inputs of every kind, before they are numbered: the content of a file decides how it is read."""
 
-import contextlib
 import os
 import re
 import stat
@@ -18,13 +17,12 @@ from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
 from omnicli.streams.read.input_queries import queries_of_inputs
-from omnicli.streams.read.line_reader import Lines, do_nothing, read_lines
+from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
 from omnicli.streams.read.raw_videos import read_json_list
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record, normalise_id, parse_record
 
-STDIN = 0
 JSONL_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
 SHARD_SUFFIXES = (".h5", ".hdf5")
 LIST_SUFFIXES = (".json", ".txt", ".csv", ".tsv", ".lst", ".list")
@@ -114,7 +112,7 @@ class Reader:
         elif os.path.lexists(name) or (is_listed and not name.lower().endswith(STREAM_SUFFIXES)):
             yield self._media(os.fsencode(name), None, reason_of(error))
         else:
-            raise InputError(f"{escaped_name(name) or name}: {_why(error)}")
+            raise InputError(f"{escaped_name(name) or name}: {why_absent(error)}")
 
     def _member(self, name: str) -> Record:
         try:
@@ -282,23 +280,3 @@ def _with_id(record: Record) -> Record:
 def _may_be_stream(head: bytes) -> bool:
     """True for text, tars, shards and compressed files of any name."""
     return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)
-
-
-def _why(error: OSError | ValueError) -> str:
-    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
-
-
-@contextlib.contextmanager
-def open_input(name: str) -> Iterator[int]:
-    """Open a file of lines and yield its descriptor; stdin stays open. Raises InputError."""
-    if name == "-":
-        yield STDIN
-        return
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name}: {_why(error)}") from None
-    try:
-        yield handle
-    finally:
-        os.close(handle)

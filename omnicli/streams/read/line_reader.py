@@ -1,5 +1,6 @@
 """Lines of a file, a pipe or stdin, plain or compressed, in constant memory."""
 
+import contextlib
 import os
 import select
 import stat
@@ -13,6 +14,7 @@ import zstandard
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 
+STDIN = 0
 CHUNK_BYTES = 1 << 18
 # decompressed at a time: gzip grows at most 1,000-fold and zstd 32,000-fold, so that a bomb gives 8 or 32 MiB
 GZIP_BYTES, ZSTD_BYTES = 1 << 13, 1 << 10
@@ -154,3 +156,24 @@ def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
     if first := first.removeprefix(UTF8_BOM):
         yield first
     yield from chunks
+
+
+def why_absent(error: OSError | ValueError) -> str:
+    """Why a file cannot be opened, in a few words."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
+
+
+@contextlib.contextmanager
+def open_input(name: str) -> Iterator[int]:
+    """Open a file of lines and yield its descriptor; stdin stays open. Raises InputError."""
+    if name == "-":
+        yield STDIN
+        return
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: {why_absent(error)}") from None
+    try:
+        yield handle
+    finally:
+        os.close(handle)
