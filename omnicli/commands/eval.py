@@ -22,8 +22,9 @@ test with exit code 65, unless --allow-overlap is given.
 
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
 evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits), of the records that all of
-them have. --baseline reads such shards of another model: the summary lists the pairs of classes that are confused less
-and more, how many records became right or wrong, and the p-value of that change (McNemar's exact test).
+them have. It also takes result files of mmaction2 (.pkl, .json), which follow the lines of --fuse-list and are read as
+data, never run. --baseline reads such shards of another model: the summary lists the pairs of classes that are confused
+less and more, how many records became right or wrong, and the p-value of that change (McNemar's exact test).
 
 Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, to compute mAP.
 """
@@ -105,7 +106,7 @@ def command(
         score: Any
         lacking: list[str] = []
         if checkpoint is None:
-            sets, names, lacking = stored.load(read_classes(model.classes) if model.classes else None)
+            sets, names, lacking = stored.load(read_classes(model.classes) if model.classes else None, stack)
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
@@ -114,7 +115,7 @@ def command(
             records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
         tested = str(checkpoint or (stored.fuse or [])[0])
-        baseline = stored.load_baseline(names, tested=tested)
+        baseline = stored.load_baseline(names, tested=tested, stack=stack)
         output.open_shards(streams.shards_dir, options, names, function)
         with console.progress(accountant.sums):
             made = evaluate(

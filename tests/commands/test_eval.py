@@ -1,6 +1,7 @@
 """``omni eval`` with a real model on real files."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -132,6 +133,21 @@ def test_the_help_promises_neither_folders_nor_resuming():
     text = CliRunner().invoke(app, ["eval", "--help"]).stdout
     assert "DIR/" not in text
     assert "resum" not in text
+
+
+def test_result_files_of_mmaction2_are_fused_by_their_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("a.mp4 0\nb.mp4 1\n")
+    Path("classes.txt").write_text("x\ny\n")
+    Path("rgb.json").write_text("[[0.9, 0.1], [0.6, 0.4]]")
+    Path("flow.json").write_text("[[0.8, 0.2], [0.2, 0.8]]")
+    both = ("--fuse", "rgb.json", "--fuse", "flow.json")
+    result = omni("eval", *both, "--fuse-list", "list.txt", "--classes", "classes.txt")
+    assert result.exit_code == 0, result.stderr
+    assert parsed(result.stdout)[-1]["top1_acc"] == 1.0
+    assert "rgb.json: names no records; give --fuse-list" in omni("eval", *both).stderr
+    alone = omni("eval", "--fuse", "s", "--fuse", "t", "--fuse-list", "list.txt")
+    assert (alone.exit_code, "--fuse-list is for result files" in alone.stderr) == (2, True)
 
 
 def test_scores_of_a_longer_run_before_do_not_stay(teacher, world, tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """Options of eval: the views of a model under test, and stored scores to fuse or compare."""
 
 import math
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,8 +16,9 @@ from omnicli.errors import InputError, UsageError
 if TYPE_CHECKING:
     from omnicli.stages.eval.fusion import ScoreSet
 
-WITH_FUSE = {"fuse", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary", "dry_run", "quiet",
-             "verbose"}  # fmt: skip
+RESULT_SUFFIXES = (".pkl", ".pickle", ".json")
+WITH_FUSE = {"fuse", "fuse_list", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary", "dry_run",
+             "quiet", "verbose"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +63,14 @@ class StoredScoreOptions:
 
     fuse: Annotated[
         list[Path] | None,
-        typer.Option("--fuse", metavar="SHARD|DIR", help="Scores written by eval --shards, instead of a model; two or "
-                     "more to fuse, or one to compare.", rich_help_panel=SELECTION),
+        typer.Option("--fuse", metavar="SHARD|DIR", help="Scores written by eval --shards, or a result file of "
+                     "mmaction2 (.pkl, .json), instead of a model; two or more to fuse, or one to compare.",
+                     rich_help_panel=SELECTION),
+    ] = None  # fmt: skip
+    fuse_list: Annotated[
+        Path | None,
+        typer.Option("--fuse-list", metavar="LIST", help="Annotation list, or records, whose lines the result files "
+                     "of mmaction2 follow.", rich_help_panel=SELECTION), RARE,
     ] = None  # fmt: skip
     fuse_ratio: Annotated[
         str | None,
@@ -83,6 +92,7 @@ class StoredScoreOptions:
             raise UsageError("--fuse-ratio needs --fuse")
         elif checkpoint is None:
             raise UsageError("nothing to test: give --checkpoint FILE, or scores to --fuse")
+        self._check_list()
         if shards_dir:
             folder = shards_dir.resolve()
             if folder in {found.resolve() for path in self.fuse or [] for found in (path, path.parent)}:
@@ -96,6 +106,13 @@ class StoredScoreOptions:
             raise UsageError(f"--fuse scores no media; {' and '.join(idle)} cannot act on stored scores")
         if len(self.fuse or []) < 2 and self.baseline is None:
             raise UsageError(f"--fuse {(self.fuse or [])[0]}: give --fuse twice or more, or a --baseline")
+
+    def _check_list(self) -> None:
+        results = [path for path in [*(self.fuse or []), self.baseline] if path and is_result(path)]
+        if results and self.fuse_list is None:
+            raise UsageError(f"{results[0]}: names no records; give --fuse-list LIST, the annotation list it follows")
+        if self.fuse_list is not None and not results:
+            raise UsageError("--fuse-list is for result files of mmaction2 (.pkl, .json) among --fuse and --baseline")
 
     def ratio(self) -> list[float]:
         """The weight of each --fuse. Raises UsageError."""
@@ -115,33 +132,57 @@ class StoredScoreOptions:
 
     def deciding(self) -> dict[str, Any]:
         """Digests of the shards of each --fuse, and their weights. Raises InputError."""
-        return {"fused": [digests_of_shards(path) for path in self.fuse or []], "fuse_ratio": self.ratio()}
+        listed = {"fuse_list": digest_of(self.fuse_list, InputError)} if self.fuse_list else {}
+        fused = [digests_of_shards(path) for path in self.fuse or []]
+        return {"fused": fused, "fuse_ratio": self.ratio(), **listed}
 
-    def load(self, classes: list[str] | None) -> "tuple[list[ScoreSet], tuple[str, ...], list[str]]":
-        """All --fuse, the first of which gives the records; their classes; what some lack. Raises InputError."""
-        from omnicli.stages.eval.fusion import check_common_records, common_classes, open_scores
+    def load(self, classes: list[str] | None, stack: ExitStack) -> "tuple[list[ScoreSet], tuple[str, ...], list[str]]":
+        """All --fuse, the first of which gives the records; their classes; what some lack.
 
-        sets = [open_scores(path) for path in self.fuse or []]
+        Args:
+            classes: of --classes.
+            stack: removes what result files were converted to.
+
+        Raises:
+            InputError: scores that cannot be read, or of other classes or records.
+        """
+        from omnicli.stages.eval.fusion import check_common_records, common_classes
+
+        sets = [self._open(path, stack) for path in self.fuse or []]
         names = common_classes(sets, classes)
         return sets, names, check_common_records(sets)
 
-    def load_baseline(self, classes: tuple[str, ...], *, tested: str) -> "ScoreSet | None":
+    def load_baseline(self, classes: tuple[str, ...], *, tested: str, stack: ExitStack) -> "ScoreSet | None":
         """The scores of --baseline, or None without it.
 
         Args:
             classes: (K,) names of the tested model.
             tested: that model, for messages.
+            stack: removes what a result file was converted to.
 
         Raises:
             InputError: other classes.
         """
-        from omnicli.stages.eval.fusion import common_classes, open_scores
+        from omnicli.stages.eval.fusion import common_classes
 
         if self.baseline is None:
             return None
-        baseline = open_scores(self.baseline)
+        baseline = self._open(self.baseline, stack)
         common_classes([baseline], classes, source=tested)
         return baseline
+
+    def _open(self, path: Path, stack: ExitStack) -> "ScoreSet":
+        from omnicli.stages.eval.fusion import open_scores
+        from omnicli.stages.eval.result_files import open_results
+
+        if not is_result(path) or self.fuse_list is None:
+            return open_scores(path)
+        return open_results(path, self.fuse_list, stack.enter_context(TemporaryDirectory(prefix="omni-eval-")))
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is named like a result file of mmaction2."""
+    return path.suffix.lower() in RESULT_SUFFIXES
 
 
 def digests_of_shards(path: Path) -> list[str]:
