@@ -26,6 +26,12 @@ SPLIT = Annotated[
     typer.Option("--split", help="Read only this part of lists that hold several: HMDB51 split files, Kinetics CSV.",
                  rich_help_panel=INPUT_OUTPUT),
 ]  # fmt: skip
+DATA_PREFIX = Annotated[
+    str | None,
+    typer.Option("--data-prefix", metavar="DIR", help="Folder that the paths of lists start from. It is added to the "
+                 "paths in the output, so that one --root holds for several lists.", rich_help_panel=INPUT_OUTPUT),
+    RARE,
+]  # fmt: skip
 EACH_CLIP = Annotated[
     bool,
     typer.Option("--each-clip", help="Of lists of raw videos (DIR label num_clips positives), write a record for each "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from omnicli.streams.read.folder import OnHidden
+    from omnicli.streams.read.list_options import ListOptions
     from omnicli.streams.record import OnDrop, Record
 
 Inputs = Annotated[
@@ -107,7 +108,16 @@ class InputOptions:
     list_format: str | None = None
     split: str | None = None
     each_clip: bool = False
+    data_prefix: str | None = None
     frames: bool = False
+
+    def lists(self) -> "ListOptions":
+        """How annotation lists are read."""
+        from omnicli.streams.read.list_options import ListOptions
+
+        return ListOptions(
+            list_format=self.list_format, split=self.split, each_clip=self.each_clip, data_prefix=self.data_prefix
+        )
 
     def read(self, on_drop: "OnDrop", on_hidden: "OnHidden | None" = None) -> "Iterator[Record]":
         """The records of INPUTs; those that the reader drops go to ``on_drop``, hidden files to ``on_hidden``."""

@@ -18,6 +18,7 @@ from omnicli.streams.read.file_records import escaped_name, file_fields, unreada
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
+from omnicli.streams.read.list_options import ListOptions
 from omnicli.streams.read.raw_videos import read_json_list
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
@@ -58,23 +59,19 @@ class Reader:
 
     Attributes:
         root: folder of relative paths.
-        list_format: of annotation lists; None recognises it.
+        lists: how annotation lists are read.
         frames: a folder of numbered images is one record.
         on_wait: called before waiting for a pipe.
         parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
         on_hidden: called with each hidden file or folder below an input, which is skipped.
-        split: part of annotation lists of several.
-        each_clip: of lists of raw videos, one record per positive clip.
     """
 
     root: str | None
-    list_format: str | None
+    lists: ListOptions
     frames: bool
     on_wait: Callable[[], None]
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
     on_hidden: OnHidden = ignore_hidden
-    split: str | None = None
-    each_clip: bool = False
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
@@ -88,7 +85,7 @@ class Reader:
     def _read(self, name: str, *, is_listed: bool, query: bytes = b"") -> Iterator[Record]:
         """Yield the records of one input: an argument, or a name from ``--files-from``; ``query`` is that of media."""
         if name == "-":
-            yield from self._read_lines(STDIN, "stdin", is_jsonl=self.list_format is None)
+            yield from self._read_lines(STDIN, "stdin", is_jsonl=self.lists.list_format is None)
             return
         try:
             mode = os.stat(name).st_mode  # noqa: PTH116 (Path refuses some names)
@@ -96,6 +93,7 @@ class Reader:
             yield from self._read_absent(name, error, is_listed=is_listed)
             return
         if stat.S_ISDIR(mode):
+            self.lists.refuse_for(name)
             yield from self._read_folder(name, query)
         elif stat.S_ISREG(mode):
             yield from self._read_file(name, query, is_listed=is_listed)
@@ -103,7 +101,7 @@ class Reader:
             yield self._media(os.fsencode(name), None, "not a regular file")
         else:  # a FIFO such as <(...) can be read only once
             with open_input(name) as handle:
-                yield from self._read_lines(handle, name, is_jsonl=self.list_format is None)
+                yield from self._read_lines(handle, name, is_jsonl=self.lists.list_format is None)
 
     def _read_absent(self, name: str, error: OSError | ValueError, *, is_listed: bool) -> Iterator[Record]:
         """Yield the record of a tar member or a reject for a missing media file. Raises InputError for other names."""
@@ -142,6 +140,7 @@ class Reader:
         kind, problem, head = identify(os.fsencode(name))
         suffixed = name.lower()
         if kind is not None:
+            self.lists.refuse_for(name)
             yield self._media(os.fsencode(name), kind, "", folder=query)
         elif suffixed.endswith((*STREAM_SUFFIXES, ".gz", ".zst")):
             if head:
@@ -172,8 +171,10 @@ class Reader:
         if head.startswith(LFS_MAGIC):
             raise InputError(f"{name}: {LFS_POINTER}")
         if suffixed.endswith(SHARD_SUFFIXES) or sniff(head)[1] == "HDF5":
+            self.lists.refuse_for(name)
             yield from self._read_shard(name)
         elif is_tar(head) or suffixed.endswith(".tar"):
+            self.lists.refuse_for(name)
             if is_tar(head) or not head.strip(b"\0"):
                 yield from read_tar(name, root=self.root)
             else:  # Ours: a reject wherever it is named, since crawls come as thousands of tars
@@ -195,6 +196,7 @@ class Reader:
     def _read_lines(self, handle: int, name: str, *, is_jsonl: bool) -> Iterator[Record]:
         batches = read_lines(handle, name=name, on_wait=self.on_wait)
         if is_jsonl:
+            self.lists.refuse_for(name)
             yield from self.parse_lines(batches, name)
             return
         first = next((batch for batch in batches if any(map(bytes.strip, batch.lines))), None)
@@ -202,19 +204,19 @@ class Reader:
             return
         start = next(line.strip() for line in first.lines if line.strip())
         again = chain([first], batches)
-        if start.startswith(b"{") and self.list_format is None:
+        if start.startswith(b"{") and self.lists.list_format is None:
+            self.lists.refuse_for(name)
             yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
             data = b"\n".join(line for batch in again for line in batch.lines)
-            yield from read_json_list(data, name, each_clip=self.each_clip)
+            yield from self.lists.placed(read_json_list(data, name, each_clip=self.lists.each_clip))
         else:
             numbered = (pair for batch in again for pair in enumerate(batch.lines, batch.first))
-            options: dict[str, Any] = {
-                "list_format": self.list_format,
-                "split": self.split,
-                "each_clip": self.each_clip,
-            }
-            yield from read_annotations(numbered, name=name, root=self.root, **options)
+            records = read_annotations(
+                numbered, name=name, root=self.lists.root_of_list(self.root), list_format=self.lists.list_format,
+                split=self.lists.split, each_clip=self.lists.each_clip,
+            )  # fmt: skip
+            yield from self.lists.placed(records)
 
     def _media(self, path: bytes, kind: str | None, problem: str, *, folder: bytes = b"") -> Record:
         """The record of one media file, ``Rejected`` if ``kind`` is None."""

@@ -17,6 +17,7 @@ from omnicli.streams.read.dispatch import Reader, parse_lines, read_names
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.folder import OnHidden, ignore_hidden
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing
+from omnicli.streams.read.list_options import NO_LIST_OPTIONS, ListOptions
 from omnicli.streams.record import OnDrop, Record
 
 
@@ -28,9 +29,7 @@ def read_records(
     root: str | None = None,
     part: Part | None = None,
     limit: int | None = None,
-    list_format: str | None = None,
-    split: str | None = None,
-    each_clip: bool = False,
+    lists: ListOptions = NO_LIST_OPTIONS,
     frames: bool = False,
     on_drop: OnDrop,
     on_wait: Callable[[], None] = do_nothing,
@@ -50,9 +49,7 @@ def read_records(
         root: folder of relative paths in records; removed from the paths of media files.
         part: read only the records of this part.
         limit: maximum number of records.
-        list_format: of annotation lists, one of ``LIST_FORMATS``; None recognises it.
-        split: "train", "val" or "test": this part of annotation lists of several (HMDB51, Kinetics).
-        each_clip: of lists of raw videos, one record per positive clip.
+        lists: how annotation lists are read.
         frames: a folder of numbered images is one record.
         on_drop: called with each file that is not readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
@@ -67,9 +64,7 @@ def read_records(
         files_from=files_from,
         null_separated=null_separated,
         root=root,
-        list_format=list_format,
-        split=split,
-        each_clip=each_clip,
+        lists=lists,
         frames=frames,
         on_wait=on_wait,
         on_hidden=on_hidden,
@@ -83,9 +78,7 @@ def find_records(
     files_from: str | None = None,
     null_separated: bool = False,
     root: str | None = None,
-    list_format: str | None = None,
-    split: str | None = None,
-    each_clip: bool = False,
+    lists: ListOptions = NO_LIST_OPTIONS,
     frames: bool = False,
     on_wait: Callable[[], None] = do_nothing,
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
@@ -108,9 +101,9 @@ def find_records(
         raise UsageError("stdin (-) can be read only once")
     if sys.stdin is None and ("-" in names or files_from == "-"):
         raise UsageError("stdin (-) is closed; name files or folders")
-    if list_format is not None and list_format not in LIST_FORMATS:
-        raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {list_format!r}")
-    reader = Reader(root, list_format, frames, on_wait, parse_lines, on_hidden, split, each_clip)
+    if lists.list_format is not None and lists.list_format not in LIST_FORMATS:
+        raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {lists.list_format!r}")
+    reader = Reader(root, lists, frames, on_wait, parse_lines, on_hidden)
     return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 

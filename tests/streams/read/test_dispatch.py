@@ -18,6 +18,7 @@ from omnicli.streams.read import dispatch
 from omnicli.streams.read.dispatch import Reader
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import do_nothing
+from omnicli.streams.read.list_options import ListOptions
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
@@ -33,7 +34,7 @@ def _in_folder(tmp_path, monkeypatch):
 
 
 def read(*inputs: str, root=None, list_format=None, frames=False, files_from=None) -> list[Record]:
-    reader = Reader(root=root, list_format=list_format, frames=frames, on_wait=do_nothing)
+    reader = Reader(root=root, lists=ListOptions(list_format=list_format), frames=frames, on_wait=do_nothing)
     return list(reader.read_all(inputs, files_from, separator=b"\n"))
 
 

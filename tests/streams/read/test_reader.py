@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from omnicli.errors import InputError, UsageError
 from omnicli.streams.partition import Part
+from omnicli.streams.read.list_options import ListOptions
 from omnicli.streams.read.reader import read_file_list, read_records
 
 JPEG = b"\xff\xd8\xff\xe0 image"
@@ -129,7 +130,7 @@ def test_asking_for_stdin_twice_or_for_an_unknown_list_is_a_usage_error_at_once(
     with pytest.raises(UsageError, match="only once"):
         read_records(["-"], files_from="-", on_drop=pytest.fail)
     with pytest.raises(UsageError, match=r"--list-format: expected one of mmaction, .*, got 'csv'"):
-        read_records(["x"], list_format="csv", on_drop=pytest.fail)
+        read_records(["x"], lists=ListOptions(list_format="csv"), on_drop=pytest.fail)
 
 
 SCRIPT = (
