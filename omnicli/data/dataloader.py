@@ -50,7 +50,7 @@ class DrawnExample(NamedTuple):
 
     Attributes:
         example: the example.
-        draw: how often it was drawn before in this epoch.
+        draw: its number among the draws of its ID in this epoch.
         key: identifies the example.
     """
 
@@ -78,7 +78,7 @@ class SourceBatch:
     """The samples of one source in one step.
 
     Attributes:
-        clips: (N, S, H, W, C) uint8 RGB, or (N, D) float32 features.
+        clips: (N, S, H, W, C) uint8 RGB, S = 1 if all are images for a TSN; or (N, D) float32 features.
         labels: (N,) int64.
         examples: (N,) examples of the clips.
         bad: examples of this batch whose media are unreadable, and why; they are not in ``clips``.
@@ -184,8 +184,11 @@ def feature_batches(
 
 
 def _collate(items: Iterable[tuple[DrawnExample, np.ndarray | None, str]]) -> SourceBatch:
+    """One batch. Beside videos, an image of one frame is repeated; a batch of images alone stays at one frame each."""
     good = [(drawn.example, clip) for drawn, clip, _ in items if clip is not None]
     bad = tuple((drawn, why) for drawn, _, why in items if why)
-    clips = torch.from_numpy(np.stack([clip for _, clip in good])) if good else torch.empty(0, dtype=torch.uint8)
+    num_frames = max((len(clip) for _, clip in good), default=0)
+    shown = [clip if len(clip) == num_frames else np.repeat(clip, num_frames, axis=0) for _, clip in good]
+    clips = torch.from_numpy(np.stack(shown)) if good else torch.empty(0, dtype=torch.uint8)
     labels = torch.tensor([example.label for example, _ in good], dtype=torch.int64)
     return SourceBatch(clips, labels, tuple(example for example, _ in good), bad)

@@ -40,6 +40,8 @@ class Augmentation:
         frame_interval: source frames between them, the 16 of "4x16".
         num_positive: positive snippets of a segmented video (OmniSource Sec. 3.5); None is a third of all snippets, the
             1 of 3 of the paper.
+        images_once: an image is one frame, not a still clip. A TSN averages over its segments, and the mean over equal
+            frames is that of one of them; a TSM, trained to shift, sees a still clip.
     """
 
     num_segments: int
@@ -53,6 +55,7 @@ class Augmentation:
     num_frames: int = 1
     frame_interval: int = 1
     num_positive: int | None = None
+    images_once: bool = False
 
 
 def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
@@ -60,10 +63,11 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
 
     A video gives a random frame of each segment, or a dense clip; a segmented video (``positive_sec``) gives positive
     and negative snippets; a long video (``positive_clips``) is read as one of its positive clips; an image is a still
-    clip, or for a 3D model a clip of a moving camera if it has an ``inflation``.
+    clip, or for a 3D model a clip of a moving camera if it has an ``inflation``, or with ``augmentation.images_once`` a
+    single frame.
 
     Returns:
-        (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet.
+        (S, crop_size, crop_size, 3) uint8 RGB, S = segments x frames of a snippet, or 1.
 
     Raises:
         MediaError: it cannot be opened, or a frame does not decode.
@@ -80,6 +84,8 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
             )  # fmt: skip
         else:
             indices = _frame_indices(source, record, augmentation, rng)  # (S,)
+            if augmentation.images_once and is_image(source):
+                indices = indices[:1]
             unique, inverse = np.unique(indices, return_inverse=True)
             frames = source.read(unique.tolist(), short_side=augmentation.short_side)[inverse]
     frames = resize_short_side(frames, augmentation.short_side)  # (S, H, W, 3)

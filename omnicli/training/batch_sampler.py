@@ -11,6 +11,7 @@ and without weights no record is drawn twice in an epoch before all have been dr
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,26 @@ class TrainingSource:
     batch_size: int
     weights: np.ndarray | None = None
 
+    @cached_property
+    def copies(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(M,) rows of the same ID before each, and (M,) rows of its ID; None if no two examples share an ID."""
+        ids = np.fromiter((hash(example.id) for example in self.examples), np.int64, len(self.examples))
+        _, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
+        return None if len(counts) == len(ids) else (occurrences(inverse), counts[inverse])
+
+    def number_draws(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) numbers of the draws of these rows of an epoch, in their order; part of the keys of their augmentations.
+
+        A row has numbers 0, 1, 2, ... The rows of one ID, such as copies by ``balance --resample``, take turns: of two,
+        the first has 0, 2, 4, ... and the second 1, 3, 5, ..., so no two draws of an ID are the same.
+        """
+        draws = occurrences(rows)
+        if self.copies is None:
+            return draws
+        before, counts = self.copies
+        numbers: np.ndarray = draws * counts[rows] + before[rows]
+        return numbers
+
 
 @dataclass(frozen=True)
 class SourceDraws:
@@ -50,7 +71,7 @@ class SourceDraws:
     Attributes:
         source: its number.
         rows: (B,) examples.
-        draws: (B,) how often each was drawn before in this epoch; part of the key of its augmentation.
+        draws: (B,) numbers of the draws (``TrainingSource.number_draws``).
     """
 
     source: int
@@ -106,8 +127,9 @@ class JointSampler:
     def steps(self, epoch: int) -> list[list[SourceDraws]]:
         """The draws of this process for each step of an epoch, in the order of its forward passes.
 
-        Joint: every source in every step, the target last, as in the released code, so that the running batch
-        statistics favour it. If the last target batch is shorter, the other batches shrink with it, rounded up.
+        Joint: every source in every step. Ours: the target last, so that the running batch statistics, which move with
+        each forward pass, end with it. (The released runner takes the target's batch first, and alternates.) If the
+        last target batch is shorter, the other batches shrink with it, rounded up.
         """
         if self.alternate:
             turns = alternate_turns([self._num_batches(source) for source in self.sources], self.ratio, epoch)
@@ -123,7 +145,7 @@ class JointSampler:
         sizes[-1] = len(target.examples) - sizes[:-1].sum()
         sizes = -(-sizes * self.ratio[number] // self.ratio[0])
         rows = self._draw(number, epoch, 0, int(sizes.sum()))
-        draws = occurrences(rows)
+        draws = self.sources[number].number_draws(rows)
         ends = np.cumsum(sizes)
         spans = zip(ends - sizes, ends, strict=True)
         return [self._own(number, rows[start:end], draws[start:end]) for start, end in spans]
@@ -142,7 +164,7 @@ class JointSampler:
             begin = (rounds[number] - 1) * len(source.examples)
             start = begin + batch * source.batch_size * self.size
             spans.append((number, start, min(start + source.batch_size * self.size, begin + len(source.examples))))
-        draws = {number: occurrences(drawn) for number, drawn in rows.items()}
+        draws = {number: self.sources[number].number_draws(drawn) for number, drawn in rows.items()}
         return [self._own(number, rows[number][start:end], draws[number][start:end]) for number, start, end in spans]
 
     def _draw(self, number: int, epoch: int, part: int, count: int) -> np.ndarray:

@@ -47,7 +47,7 @@ class ClipInputs:
     ) -> None:
         self.model = model
         self.sampler = sampler
-        self.augmentation = augmentation
+        self.augmentation = replace(augmentation, images_once=model.network.is_framewise)
         self.context = context
 
     def batches(self, bad: Mapping[ExampleKey, str], epoch: int, first_step: int) -> Iterator[StepBatch]:
@@ -179,5 +179,5 @@ class CachedFeatureInputs(ClipInputs):
         clip = read_training_clip(record, augmentation=self.augmentation, epoch=epoch, draw=0)  # (S, H, W, 3)
         if not self.model.network.is_framewise:
             return clip[None]
-        is_still = (clip == clip[:1]).all()  # the frames of an image are equal: one is enough
+        is_still = (clip == clip[:1]).all()  # the frames of a still video are equal: one is enough
         return (clip[:1] if is_still else clip)[:, None]

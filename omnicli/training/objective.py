@@ -67,7 +67,8 @@ class Objective:
         mixup_alpha: λ ~ Beta(α, α); 0 disables mixup.
         is_cross: mix target samples with auxiliary samples, and the other way round, instead of within each source.
         multi_label: one sigmoid per class instead of one softmax.
-        num_passes: forward passes per source batch; more passes need less memory and give the same step.
+        num_passes: forward passes per source batch; more passes need less memory and give the same step, except that
+            batch statistics are those of each pass.
     """
 
     num_classes: int
@@ -104,7 +105,7 @@ class Objective:
     def mix(self, sources: Iterable[Samples], rng_for: RngFor) -> Iterator[Samples]:
         """The samples of each source after mixup; labels must be probabilities unless ``mixup_alpha`` is 0."""
         if self.is_cross:
-            own = list(sources)
+            own = with_equal_frames(list(sources))
             pairs = [(samples.inputs, samples.labels) for samples in own]
             is_target = [samples.source == TARGET for samples in own]
             mixed = mixup_across(pairs, is_target, alpha=self.mixup_alpha, rng=rng_for("cross"))
@@ -125,6 +126,17 @@ class Objective:
         if self.mixup_alpha or self.multi_label or any(example.scores for example in part.examples):
             labels = class_probabilities(part.examples, self.num_classes, multi_label=self.multi_label)
         return Samples(inputs, labels.to(inputs.device), part.source, part.ids)
+
+
+def with_equal_frames(sources: Sequence[Samples]) -> list[Samples]:
+    """The samples with images repeated to the number of segments of videos, so that they can be mixed."""
+    num_frames = max((samples.inputs.shape[2] for samples in sources if samples.inputs.dim() == 5), default=1)
+    return [
+        replace(samples, inputs=samples.inputs.expand(-1, -1, num_frames, -1, -1))
+        if samples.inputs.dim() == 5
+        else samples
+        for samples in sources
+    ]
 
 
 def _num_correct(logits: Tensor, labels: Tensor) -> int:

@@ -159,6 +159,31 @@ def test_occurrences_count_what_came_before(rows):
     assert occurrences(np.array(rows, np.int64)).tolist() == expected
 
 
+def drawn_numbers(ids, *, epoch=0, **options):
+    """(row, number) of every draw of an auxiliary source with these ids, in an epoch of twelve draws."""
+    rows = [Example(Record({"id": name}), 0) for name in ids]
+    sources = [TrainingSource("target", examples(12), 3), TrainingSource("web", rows, 3, np.ones(len(rows)))]
+    steps = JointSampler(sources, (1, 1), **options).steps(epoch)
+    parts = [part for step in steps for part in step if part.source == 1]
+    return [pair for part in parts for pair in zip(part.rows.tolist(), part.draws.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("alternate", [False, True])
+def test_rows_of_one_id_are_different_draws_and_the_first_has_the_key_of_a_single_row(alternate):
+    ids = ["a", "b", "a", "c", "a", "b"]
+    drawn = drawn_numbers(ids, alternate=alternate)
+    assert len({(ids[row], number) for row, number in drawn}) == len(drawn) >= len(ids)
+    first = {row: min(number for other, number in drawn if other == row) for row, _ in drawn}
+    assert first == {0: 0, 1: 0, 2: 1, 3: 0, 4: 2, 5: 1}
+
+
+def test_without_copies_the_numbers_of_draws_count_the_draws_of_each_row():
+    drawn = drawn_numbers(["a", "b", "c", "d", "e"])
+    rows = np.array([row for row, _ in drawn])
+    assert [number for _, number in drawn] == occurrences(rows).tolist()
+    assert max(number for _, number in drawn) == 2
+
+
 def test_batch_sizes_that_are_not_whole_are_refused_with_the_next_that_are():
     assert batch_sizes(32, [1, 1]) == [32, 32]
     assert batch_sizes(12, [2, 1, 3]) == [12, 6, 18]

@@ -207,3 +207,17 @@ def test_the_loss_of_two_sources_with_mixup_equals_the_cross_entropy_computed_by
     assert [loss.num_clips for loss in losses] == [2, 3]
     total = sum(float(loss.mean) * loss.num_clips for loss in losses)
     assert total == pytest.approx(sum(by_hand), rel=1e-12)
+
+
+def test_cross_mixup_repeats_images_to_the_segments_of_videos():
+    """An image of one frame and a video of three: what is shown is the still clip of the image in the mixture."""
+    images, videos = torch.randn(4, 2, 1, 5, 5), torch.randn(4, 2, 3, 5, 5)
+    labels = torch.eye(4)
+    sources = [Samples(images, labels, "gg"), Samples(videos, labels, "target")]
+    still = [replace(sources[0], inputs=images.expand(-1, -1, 3, -1, -1)), sources[1]]
+    objective = Objective(num_classes=4, mixup_alpha=1.0, is_cross=True)
+    mixed, expected = ([*objective.mix(each, lambda name: np.random.default_rng(1))] for each in (sources, still))
+    for one, other in zip(mixed, expected, strict=True):
+        assert one.inputs.shape == (4, 2, 3, 5, 5)
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.labels, other.labels)
