@@ -95,7 +95,11 @@ class ClipInputs:
         return StepBatch(tuple(replace(part, clips=part.clips.pin_memory()) for part in step.parts))
 
     def _named(self, batch: SourceBatch, draws: SourceDraws) -> SourceBatch:
-        return replace(batch, source=self.sampler.sources[draws.source].name)
+        """The batch of a source. Ours: an image alone in it is a still clip, as batch norm cannot take one value."""
+        clips = batch.clips
+        if clips.dim() == 5 and clips.shape[:2] == (1, 1):
+            clips = clips.repeat(1, self.augmentation.num_segments, 1, 1, 1)
+        return replace(batch, clips=clips, source=self.sampler.sources[draws.source].name)
 
 
 class CachedFeatureInputs(ClipInputs):

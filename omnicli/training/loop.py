@@ -89,9 +89,9 @@ def train_epoch(
 
     OmniSource Eq. 1 is the cross-entropy summed over B_T and every B_A,i, and one update minimises it. Ours: it is
     divided by the number of samples, and the learning rate is scaled with that number. The gradient then moves the
-    weights as that of the sum does at a fixed learning rate, but weight decay is scaled too, and the gradient is clipped
-    at 40 as a mean, as the released configurations clip the mean of a batch. (The released runner does not minimise
-    Eq. 1: it takes an update per source batch, ``--joint alternate``.)
+    weights as that of the sum does at a fixed learning rate, but weight decay is scaled too, and what is clipped at 40
+    is the gradient of a mean, as in the released configurations. (The released runner does not minimise Eq. 1: it takes
+    an update per source batch, ``--joint alternate``.)
 
     One forward pass per source, so each has its own batch statistics, as in the released runner; a backward pass after
     each (Ours), so the activations of only one pass are in memory.

@@ -13,6 +13,7 @@ from omnicli import __version__
 from omnicli.errors import OutputError
 from omnicli.streams.record import Record, format_record
 from omnicli.streams.shards.opening import FORMAT, VERSION
+from omnicli.streams.shards.reader import expect_other_shards
 from omnicli.streams.shards.safe_file import SafeFile
 from omnicli.streams.write.atomic import rename_synced
 
@@ -69,6 +70,7 @@ class OpenShard:
         self._target.sync()
         self._target.close()
         rename_synced(self._partial, self.path)
+        expect_other_shards()
 
     def discard(self) -> None:
         """Close and remove the file."""

@@ -13,33 +13,37 @@ closed, since a killed HDF5 writer leaves a file that cannot be read.
 """
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Self
 
+import h5py
 import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.record import Record, normalise_id, parse_record
-from omnicli.streams.shards.byte_reader import StoredBytes
+from omnicli.streams.shards.byte_reader import Identity, StoredRows, identity_of, open_raw
 from omnicli.streams.shards.opening import first_line, has_checked_lines, open_checked
 
 READ_ROWS = 1000
+FRESH_SEC = 1.0  # Ours: a shard that another process replaces is noticed so late
+MAX_FRAMES_OF_TABLE = 4  # per row
+MAX_HDF5_FILES = 16  # open at once, for lines and compressed arrays of single rows
 MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
 
 
 class ShardReader:
-    """An open shard; can be read from many threads.
+    """A shard; can be read from many threads. Its tables, 4 to 100 bytes per row, are in memory.
 
     Args:
         path: of the file.
-        again: this process has opened it before, so its datasets need no check.
 
     Attributes:
         path: as given.
+        identity: of the file.
         kind: "features", "scores" or "frames".
         attributes: as they were written.
 
@@ -47,19 +51,21 @@ class ShardReader:
         InputError: missing, unreadable, or not a shard of this version; names the file.
     """
 
-    def __init__(self, path: str, *, again: bool = False) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._file, self.attributes, self._arrays = open_checked(path, again=again)
+        self._file: h5py.File | None
+        self._file, self.attributes, datasets = open_checked(path)
         self.kind: str = self.attributes["kind"]
-        self._records = self._arrays["records"]
+        self._num_rows = len(datasets["records"])
         try:
             with _damage(path):
-                self._rows_at_once = READ_ROWS if again or has_checked_lines(self._records) else 1
-                counts = self._arrays["counts"][:] if self.kind != "scores" else np.ones(len(self._records), np.int64)
-                self._counts = counts.astype(np.int64)
-                self._starts = np.concatenate([[0], np.cumsum(self._counts)])  # (R + 1,)
-                if self.kind == "frames":
-                    self._spans, self._bytes = self._arrays["spans"][:], StoredBytes(self._arrays["frames"])
+                self.identity: Identity = identity_of(self._file.id.get_vfd_handle())
+                self._rows_at_once = READ_ROWS if has_checked_lines(datasets["records"]) else 1
+                counts = datasets["counts"][:] if self.kind != "scores" else np.ones(self._num_rows, np.int64)
+                starts = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])  # (R + 1,)
+                self._starts = starts.astype(np.uint32) if starts[-1] < 1 << 32 else starts
+                self._arrays = {name: StoredRows(dataset) for name, dataset in datasets.items() if name != "records"}
+                self._tables = self._read_tables(datasets)
         except InputError:
             self._file.close()
             raise
@@ -72,11 +78,13 @@ class ShardReader:
 
     def __len__(self) -> int:
         """Number of records."""
-        return len(self._records)
+        return self._num_rows
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; rows can still be read, and open it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     @property
     def records(self) -> Iterator[Record]:
@@ -87,32 +95,33 @@ class ShardReader:
 
     def num_frames(self, row: int) -> int:
         """Number of frames of one record."""
-        return int(self._counts[row])
+        return int(self._starts[row + 1]) - int(self._starts[row])
 
     def features(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """(F, D) float16 features and (F,) float64 times of one record."""
         start, stop = self._range(row, "features")
         with _damage(self.path):
-            return self._arrays["features"][start:stop], self._arrays["times"][start:stop]
+            return self._numbers("features", start, stop), self._numbers("times", start, stop)
 
     def feature_block(self, start_row: int, stop_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ΣF, D) features, (ΣF,) times and (R,) counts of rows [start_row, stop_row)."""
-        counts = self._counts[start_row:stop_row]
+        counts = np.diff(self._starts[start_row : stop_row + 1].astype(np.int64))
         start, stop = int(self._starts[start_row]), int(self._starts[start_row + len(counts)])
         with _damage(self.path):
-            return self._arrays["features"][start:stop], self._arrays["times"][start:stop], counts
+            return self._numbers("features", start, stop), self._numbers("times", start, stop), counts
 
     def stored_records(self, start_row: int, stop_row: int) -> list[Record]:
         """Records as they were written, with the ``path`` of their media."""
         with _damage(self.path):
-            lines = self._records[start_row:stop_row]
+            lines = self._hdf5()["records"][start_row:stop_row]
         return [parse_record(line, origin=self.path, line_number=row) for row, line in enumerate(lines, start_row + 1)]
 
     def scores(self, row: int) -> np.ndarray:
         """(K,) float32 scores of one record."""
         self._range(row, "scores")
         with _damage(self.path):
-            return np.asarray(self._arrays["scores"][row])
+            [scores] = self._numbers("scores", row, row + 1)
+            return np.asarray(scores)
 
     def frames(self, row: int, frame_indices: Sequence[int] | None = None) -> list[bytes]:
         """The JPEG files of one record: all, or those at ``frame_indices``."""
@@ -120,21 +129,20 @@ class ShardReader:
         if start == stop:
             return []
         with _damage(self.path):
-            offsets = self._arrays["offsets"][start : stop + 1].astype(np.int64)
-            if (np.diff(offsets) < 0).any() or offsets[0] < 0:
+            bounds = self._numbers("offsets", start, stop + 1).tolist()
+            if bounds[0] < 0 or any(begin > end for begin, end in pairwise(bounds)):
                 raise OSError(f"offsets of row {row} do not ascend")
             if frame_indices is not None:
-                bounds = offsets.tolist()
-                return [self._bytes.read(bounds[index], bounds[index + 1]) for index in frame_indices]
-            packed = self._bytes.read(int(offsets[0]), int(offsets[-1]))
-        bounds = (offsets - offsets[0]).tolist()
-        return [packed[begin:end] for begin, end in pairwise(bounds)]
+                return [self._bytes("frames", bounds[index], bounds[index + 1]) for index in frame_indices]
+            packed = self._bytes("frames", bounds[0], bounds[-1])
+        return [packed[begin - bounds[0] : end - bounds[0]] for begin, end in pairwise(bounds)]
 
     def frame_times(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
         """(F,) float64 times of the frames, and [start, end) of the record, in seconds; NaN if unknown."""
         start, stop = self._range(row, "frames")
         with _damage(self.path):
-            return self._arrays["times"][start:stop], tuple(self._spans[row].tolist())
+            [span] = self._numbers("spans", row, row + 1).tolist()
+            return self._numbers("times", start, stop), tuple(span)
 
     def _range(self, row: int, kind: str) -> tuple[int, int]:
         """The frames [start, stop) of a row. Raises InputError."""
@@ -144,6 +152,27 @@ class ShardReader:
             raise InputError(f"{self.path}: no row {row}; it has rows 0 to {len(self) - 1}")
         return int(self._starts[row]), int(self._starts[row + 1])
 
+    def _read_tables(self, datasets: Mapping[str, h5py.Dataset]) -> dict[str, np.ndarray]:
+        """Where the frames are and when they are shown, kept in memory if rows have few frames, as images have."""
+        if self.kind != "frames" or self._starts[-1] > MAX_FRAMES_OF_TABLE * self._num_rows:
+            return {}
+        return {name: datasets[name][:] for name in ("offsets", "times", "spans")}
+
+    def _numbers(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of an array."""
+        if name in self._tables:
+            return self._tables[name][start:stop].copy()
+        stored = self._arrays[name]
+        return np.frombuffer(bytearray(self._bytes(name, start, stop)), stored.dtype).reshape(-1, *stored.row_shape)
+
+    def _bytes(self, name: str, start: int, stop: int) -> bytes:
+        """Rows [start, stop) of an array as they are stored."""
+        data = self._arrays[name].read(open_raw(self.path, self.identity), start, stop)
+        return self._hdf5()[name][start:stop].tobytes() if data is None else data
+
+    def _hdf5(self) -> h5py.File:
+        return self._file if self._file is not None else _open_hdf5(self.path, self.identity)
+
 
 def read_shard(path: str) -> Iterator[Record]:
     """Yield the records of a shard and close it; see ``ShardReader.records``."""
@@ -152,27 +181,45 @@ def read_shard(path: str) -> Iterator[Record]:
 
 
 def open_shard(path: str) -> ShardReader:
-    """A reader that stays open, for single rows. The last 64 shards stay open.
+    """A reader for single rows of any number of shards.
+
+    The tables of every shard stay in memory, and the files of the most recently used stay open (``byte_reader``), so a
+    row costs the same among 2,000 shards as among 20. A shard that was replaced is opened again: one that this process
+    wrote at once, any other within ``FRESH_SEC``.
 
     Raises:
         InputError: as ``ShardReader``.
     """
+    now = time.monotonic()
+    reader, seen_at = _readers.get(path, (None, 0.0))
+    if reader is not None and now - seen_at < FRESH_SEC:
+        return reader
     try:
-        status = os.stat(path)  # noqa: PTH116 (Path refuses some names)
+        identity = identity_of(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {reason_of(error)}") from None
-    return _open_once(path, status.st_ino, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _open_once(path: str, inode: int, changed_ns: int) -> ShardReader:
-    # inode and time are part of the cache key, so that a replaced shard is opened again
-    reader = ShardReader(path, again=(path, inode, changed_ns) in _checked)
-    _checked.add((path, inode, changed_ns))
+    if reader is None or reader.identity != identity:
+        reader = ShardReader(path)
+        reader.close()
+    _readers[path] = (reader, now)
     return reader
 
 
-_checked: set[tuple[str, int, int]] = set()  # shards that were opened before; the check takes 1 ms
+_readers: dict[str, tuple[ShardReader, float]] = {}  # and when the file was last known to be the same
+
+
+def expect_other_shards() -> None:
+    """Ask for every shard whether it is still the same: this process has written one."""
+    for path, (reader, _) in list(_readers.items()):
+        _readers[path] = reader, -FRESH_SEC
+
+
+@lru_cache(maxsize=MAX_HDF5_FILES)
+def _open_hdf5(path: str, identity: Identity) -> h5py.File:
+    file, _, _ = open_checked(path, again=True)
+    if identity_of(file.id.get_vfd_handle()) != identity:
+        raise InputError(f"{path}: it was replaced while it was read")
+    return file
 
 
 def as_row(record: Record, kind: str, path: str, row: int) -> Record:
@@ -193,5 +240,7 @@ def _damage(path: str) -> Iterator[None]:
     """Turn errors of reading into InputError."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: damaged shard: {first_line(error)}") from None

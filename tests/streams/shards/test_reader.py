@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from made_shards import make, writer
 
 from omnicli.errors import InputError
+from omnicli.streams.shards import byte_reader, opening
+from omnicli.streams.shards import reader as reader_module
 from omnicli.streams.shards.reader import ShardReader, open_shard, read_shard
 
 
@@ -147,3 +149,68 @@ def test_a_bad_line_is_named_by_shard_and_row(tmp_path, monkeypatch):
         file["records"][1] = "oops"
     with pytest.raises(InputError, match=r"^00000\.h5:2: not JSON"):
         list(read_shard("00000.h5"))
+
+
+def images_in_shards(folder, num_shards, rows_per_shard=3):
+    shards = writer(folder, "frames", rows_per_shard=rows_per_shard)
+    image = {"times": np.zeros(1), "span_sec": (0, 1)}
+    made = [shards.add(make(i, frames=[b"%d" % i], **image)) for i in range(rows_per_shard * num_shards)]
+    shards.close()
+    return made
+
+
+def test_single_rows_of_many_shards_open_each_shard_with_hdf5_once(tmp_path, monkeypatch):
+    made = images_in_shards(tmp_path, 90)
+    opened = []
+    real = opening.open_checked
+    monkeypatch.setattr(reader_module, "open_checked", lambda path, **again: opened.append(path) or real(path, **again))
+    for _ in range(3):
+        for row in np.random.default_rng(0).permutation(len(made)):
+            reader = open_shard(made[row]["path"])
+            assert reader.frames(made[row]["row"], [0]) == [b"%d" % row]
+            assert reader.frame_times(made[row]["row"])[1] == (0.0, 1.0)
+    assert len(opened) == len(set(opened)) == 90
+
+
+def test_a_row_costs_no_question_to_the_file_system_but_the_bytes(tmp_path, monkeypatch):
+    made = images_in_shards(tmp_path, 4)
+    asked = []
+    real = byte_reader.identity_of
+    monkeypatch.setattr(reader_module, "identity_of", lambda file: asked.append(file) or real(file))
+    monkeypatch.setattr(reader_module, "FRESH_SEC", 1e9)
+    for _ in range(50):
+        for record in made:
+            open_shard(record["path"]).frames(record["row"], [0])
+    assert len(asked) <= 2 * 4
+
+
+def test_a_shard_that_this_process_writes_again_is_read_anew_at_once(tmp_path):
+    first = images_in_shards(tmp_path, 1)[0]
+    assert open_shard(first["path"]).frames(0) == [b"0"]
+    shards = writer(tmp_path, "frames")
+    shards.add(make(7, frames=[b"new"]))
+    shards.close()
+    assert open_shard(first["path"]).frames(0) == [b"new"]
+
+
+def test_a_shard_that_another_process_replaces_is_noticed(tmp_path, monkeypatch):
+    [path] = {record["path"] for record in images_in_shards(tmp_path / "a", 1)}
+    images_in_shards(tmp_path / "b", 1, rows_per_shard=2)
+    monkeypatch.setattr(reader_module, "FRESH_SEC", 0.0)
+    assert len(open_shard(path)) == 3
+    (tmp_path / "b" / "00000.h5").rename(path)
+    assert len(open_shard(path)) == 2
+
+
+def test_compressed_arrays_of_other_programs_are_read_row_by_row(tmp_path):
+    path = str(tmp_path / "x.h5")
+    features = np.arange(12, dtype=np.float16).reshape(6, 2)
+    with h5py.File(path, "w") as file:
+        file["records"] = ["{}", "{}"]
+        file["counts"] = np.array([2, 4])
+        file.create_dataset("features", data=features, compression="gzip")
+        file["times"] = np.arange(6.0)
+        file.attrs.update({"format": "omni-shard", "version": 1, "kind": "features"})
+    found, times = open_shard(path).features(1)
+    assert (found == features[2:]).all()
+    assert times.tolist() == [2, 3, 4, 5]
