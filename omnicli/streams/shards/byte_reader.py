@@ -106,7 +106,7 @@ open_raw = lru_cache(maxsize=MAX_OPEN)(RawFile)
 
 
 def identity_of(file: int | str) -> Identity:
-    """What tells a file from one that replaces it. Raises OSError."""
+    """What differs between a file and one that replaces it. Raises OSError."""
     status = os.stat(file)  # noqa: PTH116 (Path refuses some names)
     return status.st_ino, status.st_mtime_ns
 
