@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from bench_decode import seconds
 
-from omnicli.inference.video_scorer import VideoSampling, wanted_frames
+from omnicli.inference.video_sampling import VideoSampling, wanted_frames
 from omnicli.media.source import open_media
 from omnicli.streams.record import Record
 

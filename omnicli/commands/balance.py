@@ -11,8 +11,11 @@ many. Weights have mean 1 per value of the field source (records without it coun
 balance decides over the whole stream: concatenate the parts of earlier stages first. The class histogram before and
 after is printed at the end, by tenths of the classes, or for each class with -v.
 
-Files are read twice, with --keep-tail or --resample three times; stdin is stored in TMPDIR. Memory grows with the
-number of classes, and by 8 bytes per record of a class that --keep-tail cuts, or of every class under --resample.
+--per-parent counts the clips of one video (one parent) as one record, as the released lists of OmniSource do.
+
+Files are read twice, with --keep-tail, --resample or --per-parent three times; stdin is stored in TMPDIR. Memory grows
+with the number of classes, and by 8 bytes per record of a class that --keep-tail cuts, or of every class under
+--resample, or by 100 bytes per parent under --per-parent.
 """
 
 from collections.abc import Mapping
@@ -68,8 +71,9 @@ def command(
 
     def make() -> "MultipassStage":
         from omnicli.data.query_labels import QueryNames, read_query_map
+        from omnicli.stages.balance.histogram import histogram_lines
         from omnicli.stages.balance.scarce import class_sizes
-        from omnicli.stages.balance.stage import balance_records, histogram_lines
+        from omnicli.stages.balance.stage import balance_records
         from omnicli.streams.class_names import ClassIndex, read_classes
 
         names = read_classes(classes) if classes else []
@@ -83,8 +87,11 @@ def command(
             passes, rule=rule, by=auxiliary_label, query_names=query_names, on_balance=describe
         )
 
+    described = asdict(rule)
+    if not rule.per_parent:  # as in earlier versions, which did not know it
+        del described["per_parent"]
     deciding = {
-        **asdict(rule), "auxiliary_label": auxiliary_label, "query_map": digest_of_list(query_map),
+        **described, "auxiliary_label": auxiliary_label, "query_map": digest_of_list(query_map),
         "classes": digest_of_list(classes),
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ import typer
 
 from omnicli.commands.options.compute import Workers
 from omnicli.commands.options.groups import Adapt, refuse_given, takes_groups
-from omnicli.commands.options.index import DATA_PREFIX, EACH_CLIP, FRAMES, LIST_FORMAT, SPLIT, IndexOptions
+from omnicli.commands.options.index import DATA_PREFIX, EACH_CLIP, FRAMES, LIST_FORMAT, RAW_VIDEOS, SPLIT, IndexOptions
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.advice import count_without_query, lines_without_query
@@ -27,7 +27,10 @@ from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.streams.stage_run import Stage
 
-STREAMS = Adapt(frames=FRAMES, list_format=LIST_FORMAT, split=SPLIT, each_clip=EACH_CLIP, data_prefix=DATA_PREFIX)
+STREAMS = Adapt(
+    frames=FRAMES, list_format=LIST_FORMAT, split=SPLIT, each_clip=EACH_CLIP, raw_videos=RAW_VIDEOS,
+    data_prefix=DATA_PREFIX,
+)  # fmt: skip
 
 
 @takes_groups
@@ -56,7 +59,8 @@ def command(
             measure=measure, workers=workers or available_cores(), on_drop=on_drop,
         )  # fmt: skip
 
-    later = {"split": streams.split, "each_clip": streams.each_clip, "data_prefix": streams.data_prefix}
+    later = {"split": streams.split, "each_clip": streams.each_clip, "raw_videos": streams.raw_videos,
+             "data_prefix": streams.data_prefix}  # fmt: skip
     deciding = {
         **options.deciding(), "frames": streams.frames, "list_format": streams.list_format, "root": streams.root,
         **{name: value for name, value in later.items() if value},

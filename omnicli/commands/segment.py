@@ -13,7 +13,8 @@ also over the files written by --rejects.
 
 A 3D teacher scores clips of --clip-sec. Each positive clip becomes a record PARENT#START-END with parent, start_sec and
 end_sec, which refer to the video. --shards writes the frames of kept records, as omni pack does with its defaults. With
---score-only all clips are kept, and omni filter --threshold decides.
+--score-only all clips are kept, and omni filter --threshold decides. With --per-video a video is one record with
+positive_clips, of which training draws one per visit, so that a long video counts as much as a short one.
 
 With a teacher that learnt from few labelled clips, whose scores are low everywhere, a frame or clip of a video of known
 class is positive if that class is the teacher's best one (--rule query); --rule paper takes --threshold.
@@ -44,6 +45,7 @@ from omnicli.commands.options.segment import SamplingOptions, SegmentOptions
 from omnicli.commands.options.streams import AsMedia, ShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
+from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,7 +58,8 @@ if TYPE_CHECKING:
     from omnicli.streams.stage_run import Stage
 
 OF_A_TEACHER = ("rule_name", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
-                "frame_interval", "model", "batch_size", "device", "precision", "seed")  # fmt: skip
+                "frame_interval", "model", "batch_size", "device", "precision", "seed", "per_video",
+                "cut_labelled")  # fmt: skip
 
 
 @takes_groups
@@ -92,8 +95,11 @@ def command(
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
                "precision": compute.precision}  # fmt: skip
+    described = asdict(rule)
+    if not rule.per_video:  # outputs of earlier versions, which did not know it, can be resumed
+        del described["per_video"]
     deciding = {
-        **asdict(rule), "teacher": digests, **(scoring if teachers else {}),
+        **described, "teacher": digests, **(scoring if teachers else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
         "as_media": as_media,
     }  # fmt: skip
@@ -108,7 +114,7 @@ def command(
 
         score, queries = None, None
         if teachers:
-            score, names = _load_scorer(teachers, model, compute, sampling, streams.root)
+            score, names = _load_scorer(teachers, model, compute, sampling, streams.root, per_video=rule.per_video)
             classes[:] = names
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
             made.append(queries)
@@ -141,14 +147,23 @@ def _closing(counters: "Mapping[str, int]", *, rule: "SegmentRule", strength: "S
 
 
 def _load_scorer(
-    paths: list[Path], model: ModelOptions, compute: ComputeOptions, sampling: SamplingOptions, root: str | None
+    paths: list[Path],
+    model: ModelOptions,
+    compute: ComputeOptions,
+    sampling: SamplingOptions,
+    root: str | None,
+    *,
+    per_video: bool,
 ) -> "tuple[ScoreVideos, tuple[str, ...]]":
     """``score_videos`` with its teachers, and their classes."""
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.video_scorer import check_same_kind, score_videos
 
     teachers = model.load(paths, compute)
-    chosen = sampling.resolve(is_2d=check_same_kind(teachers), name=paths[0], root=root)
+    is_2d = check_same_kind(teachers)
+    if per_video and is_2d:
+        raise UsageError(f"--per-video is for 3D teachers, and {paths[0]} is 2D, whose videos stay one record anyway")
+    chosen = sampling.resolve(is_2d=is_2d, name=paths[0], root=root)
     score = partial(
         score_videos, models=teachers, sampling=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice, pairwise
-from typing import Literal, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from omnicli.inference.ensemble import chunk_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_frames
 from omnicli.inference.predictor import PendingRecord, forward_of, no_views, predict
 from omnicli.inference.protocols import RecordTest, TimedScores
+from omnicli.inference.video_sampling import ROUND_DIGITS, VideoSampling, outside, wanted_clips, wanted_frames
 from omnicli.inference.views import ViewOptions, views_of
-from omnicli.media.frame_times import claims_too_long, frames_at_rate, nearest_frames
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
 from omnicli.media.source import MediaSource, open_media, part_of
 from omnicli.models.loading import LoadedModel
@@ -31,29 +31,9 @@ from omnicli.streams.shards.features import read_stored_or_media
 
 CHUNK_FRAMES = 16  # frames that a 2D model receives together
 READ_AHEAD = 2  # chunks per worker that may wait for the model
-ROUND_DIGITS = 6  # microseconds
 
 Times = np.ndarray
 Views = list[np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoSampling:
-    """Which frames or clips of a video are scored.
-
-    Attributes:
-        fps: frames per second, for 2D models.
-        frames: "exact": frames on screen at 0, 1/fps, ...; "keyframe": the keyframes nearest to these times.
-        clip_sec: length of the clips that the video is cut into, for 3D models.
-        num_clips: views that a 3D model takes of each such clip.
-        root: folder that relative paths start from.
-    """
-
-    fps: float = 1.0
-    frames: Literal["exact", "keyframe"] = "exact"
-    clip_sec: float = 10.0
-    num_clips: int = 10
-    root: str | None = None
 
 
 def score_videos(
@@ -82,7 +62,7 @@ def score_videos(
         one clip are empty.
 
     Raises:
-        InputError: a row of features of another backbone or another frame rate.
+        InputError: a row of features of another backbone or another frame rate; no labelled interval to leave out.
         ModelError: a row of features for a model that does not score single frames.
     """
     reader = FeatureRowReader(models, sampling.root)
@@ -113,44 +93,15 @@ def check_same_kind(models: Sequence[LoadedModel]) -> bool:
     return first.network.is_2d
 
 
-def wanted_frames(source: MediaSource, sampling: VideoSampling) -> np.ndarray:
-    """Indices (F,) of the frames to score, ascending, without repeats, F >= 1."""
-    exact = frames_at_rate(source.times, source.duration_sec, fps=sampling.fps)
-    if sampling.frames == "exact":
-        return np.unique(exact)
-    grid_sec = source.times[0] + np.arange(len(exact)) / sampling.fps
-    return np.unique(nearest_frames(source.times, source.keyframes, grid_sec))
-
-
-def clip_intervals(start_sec: float, duration_sec: float, *, clip_sec: float) -> list[tuple[float, float]]:
-    """Intervals [start, end) of ``clip_sec`` seconds; the last is shorter, or omitted if under half of it.
-
-    >>> clip_intervals(0.0, 24.0, clip_sec=10.0)
-    [(0.0, 10.0), (10.0, 20.0)]
-    >>> clip_intervals(2.0, 15.0, clip_sec=10.0)
-    [(2.0, 12.0), (12.0, 17.0)]
-    """
-    end_sec = start_sec + duration_sec
-    count = int(duration_sec / clip_sec + 0.5 + 1e-9)
-    bounds = [round(min(start_sec + index * clip_sec, end_sec), ROUND_DIGITS) for index in range(count + 1)]
-    return list(pairwise(bounds))
-
-
-def wanted_clips(source: MediaSource, *, clip_sec: float) -> list[tuple[float, float]]:
-    """The intervals of a video to score; Ours: where a few frames claim to last for hours, those that begin a frame."""
-    if not claims_too_long(source.num_frames, source.duration_sec):
-        return clip_intervals(source.start_sec, source.duration_sec, clip_sec=clip_sec)
-    numbers = np.unique((source.times - source.start_sec).clip(0) // clip_sec)
-    starts = source.start_sec + numbers * clip_sec
-    return [(round(start, ROUND_DIGITS), round(start + clip_sec, ROUND_DIGITS)) for start in starts.tolist()]
-
-
 def _score_rows(
     records: Iterable[Record], reader: FeatureRowReader, sampling: VideoSampling, skip: RecordTest, on_drop: OnDrop
 ) -> Iterator[tuple[Record, TimedScores | None]]:
     fps = sampling.fps if sampling.frames == "exact" else None
     for record, scored in score_feature_frames(records, reader, fps=fps, skip=skip, on_drop=on_drop):
-        yield record, scored and scored._replace(times_sec=np.round(scored.times_sec, ROUND_DIGITS))
+        if scored is not None:
+            is_scored = outside(scored.times_sec, sampling.left_out(record))
+            scored = TimedScores(np.round(scored.times_sec[is_scored], ROUND_DIGITS), scored.scores[is_scored])
+        yield record, scored
 
 
 @dataclass
@@ -233,7 +184,7 @@ def _frame_chunks(
     source: MediaSource, record: Record, models: Sequence[LoadedModel], sampling: VideoSampling
 ) -> Iterator[tuple[Times, Views]]:
     """Frames at ``fps``: "we first extract frames from the entire video at a low frame rate" (OmniSource Sec. 3.5)."""
-    indices = wanted_frames(source, sampling)
+    indices = wanted_frames(source, sampling, sampling.left_out(record))
     short_sides = {model.spec.short_side for model in models}
     short_side = short_sides.pop() if len(short_sides) == 1 else None
     walk = source.walk(indices.tolist(), short_side=short_side)
@@ -255,6 +206,7 @@ def _clip_chunks(
 ) -> Iterator[tuple[Times, Views]]:
     """One clip at a time: "we first cut untrimmed videos into 10-second clips" (OmniSource Sec. 3.5)."""
     options = ViewOptions(num_clips=sampling.num_clips)
-    for start_sec, end_sec in wanted_clips(source, clip_sec=sampling.clip_sec):
+    without = sampling.left_out(record)
+    for start_sec, end_sec in wanted_clips(source, clip_sec=sampling.clip_sec, without=without):
         part = part_of(source, start_sec, end_sec)
         yield np.array([[start_sec, end_sec]]), views_of(part, record, models=models, views=options)

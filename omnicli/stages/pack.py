@@ -7,7 +7,8 @@
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
 the paper are trained (256), never enlarged; all frames by default. Times stay those of the original file, so
 `start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were
-scored (OmniSource Sec. 3.5), only those frames are packed: training draws no other.
+scored (OmniSource Sec. 3.5), only those frames are packed, and of one with positive clips only these: training draws
+no other.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,7 @@ from omnicli.media.frame_times import frames_at, frames_at_rate
 from omnicli.media.image import encode_jpeg
 from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
-from omnicli.media.source import MediaSource, open_media
+from omnicli.media.source import SLACK_SEC, MediaSource, open_media
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
@@ -135,6 +136,12 @@ def wanted_frames(record: Record, source: MediaSource, packing: PackOptions) -> 
         indices = np.arange(source.num_frames)
     else:
         indices = np.unique(frames_at_rate(source.times, source.duration_sec, fps=packing.fps))
+    if clips := record.get("positive_clips"):
+        times = np.asarray(source.times)[indices]
+        is_inside = np.logical_or.reduce(
+            [(times >= start - SLACK_SEC) & (times < end - SLACK_SEC) for start, end in clips]
+        )
+        indices = indices[is_inside] if is_inside.any() else indices[:1]
     if packing.max_frames is None or len(indices) <= packing.max_frames:
         return indices
     middles: np.ndarray = indices[segment_indices_test(len(indices), num_segments=packing.max_frames)]

@@ -3,7 +3,8 @@
     in    records; videos (files, folders of frames, packed clips, features of frames at the wanted rate) are
           segmented, other media pass untouched
     out   2D teacher: one record per video, with `positive_sec` and `negative_sec`, times of frames
-          3D teacher: one record per positive clip, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`
+          3D teacher: one record per positive clip, `PARENT#START-END` in milliseconds, with `start_sec` and `end_sec`;
+          or one per video with `positive_clips`, a sample of which training draws one clip per visit
           both with `pseudo_label`, `pseudo_class` and `confidence`
 
 Paper: 2D: "We first extract frames from the entire video at a low frame rate (1 FPS). A 2D teacher is used to get the
@@ -44,12 +45,14 @@ class SegmentRule:
             "query": its label, else its query's class. "teacher": the best mean score. "stored": as an earlier run
             decided; only without a teacher.
         score_only: also keep videos without a positive frame, and clips that are not positive.
+        per_video: 3D: one record per video with its positive clips, instead of one per clip.
     """
 
     threshold: float = 0.5
     best_class: bool = False
     label_by: Literal["known", "query", "teacher", "stored"] = "known"
     score_only: bool = False
+    per_video: bool = False
 
 
 def segment_records(
@@ -235,9 +238,14 @@ def _cut_clips(
     rule: SegmentRule,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
-    """3D: one record per positive clip; nothing is encoded, the clip refers to the file."""
+    """3D: one record per positive clip, or per video; nothing is encoded, clips refer to the file."""
     if not is_kept.any() and not rule.score_only:
         on_drop(record.derive(confidence=float(confidences.max())), NO_POSITIVE)
+        return
+    if rule.per_video:
+        yield record.derive(
+            confidence=round(float(confidences[is_kept].mean()), DECIMALS), positive_clips=spans_sec[is_kept].tolist()
+        )
         return
     clips = zip(spans_sec.tolist(), confidences.tolist(), is_kept.tolist(), strict=True)
     for (start_sec, end_sec), confidence, is_positive in clips:

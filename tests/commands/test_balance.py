@@ -178,3 +178,13 @@ def test_folders_are_balanced_by_query_and_broken_media_counted(world):
     counted = result.stderr.splitlines()[0]
     assert " unreadable" in counted and not counted.endswith("0 unreadable")
     assert parsed(result.stdout)[0]["weight"] > 0
+
+
+def test_pieces_of_one_video_share_a_weight(tmp_path):
+    path = tmp_path / "clips.jsonl"
+    rows = [{"id": f"v#{i}", "parent": "v", "pseudo_label": 0} for i in range(3)] + [{"id": "w", "pseudo_label": 0}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = [record["weight"] for record in parsed(omni(path, "--per-parent").stdout)]
+    assert found == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
+    refused = omni(path, "--per-parent", "--resample", 9)
+    assert (refused.exit_code, "--per-parent shares weights, and --resample" in refused.stderr) == (2, True)

@@ -195,3 +195,12 @@ def test_rows_leave_as_the_videos_they_are_of_and_packed(teacher, world, tmp_pat
     refused = omni(*options[:-1], tmp_path / "rows.jsonl", "--shards", tmp_path / "none")
     assert refused.exit_code == 65
     assert "rows.jsonl:1: features, no media" in refused.stderr
+
+
+def test_options_of_3d_teachers_are_refused_for_2d_ones(teacher, world):
+    result = omni("segment", "--teacher", teacher, "--per-video", *videos(world))
+    assert (result.exit_code, "--per-video is for 3D teachers" in result.stderr) == (2, True)
+    result = omni("segment", "--teacher", teacher, "--per-video", "--score-only", *videos(world))
+    assert (result.exit_code, "--per-video writes only positive clips" in result.stderr) == (2, True)
+    result = omni("segment", "--teacher", teacher, "--cut-labelled", *videos(world))
+    assert (result.exit_code, "no field 'labelled_sec'" in result.stderr) == (65, True)

@@ -10,7 +10,8 @@ import pytest
 from omnicli.errors import InputError, MediaError, ModelError, UsageError
 from omnicli.inference import scorer as scoring
 from omnicli.inference.scorer import extract_features, score_records
-from omnicli.inference.video_scorer import VideoSampling, score_videos
+from omnicli.inference.video_sampling import VideoSampling
+from omnicli.inference.video_scorer import score_videos
 from omnicli.inference.views import ViewOptions
 from omnicli.media.source import open_media
 from omnicli.models.loading import load_model

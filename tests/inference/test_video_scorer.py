@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from omnicli.errors import ModelError
 from omnicli.inference.device import pick_device
-from omnicli.inference.video_scorer import (
-    VideoSampling,
-    check_same_kind,
-    clip_intervals,
-    score_videos,
-    wanted_clips,
-    wanted_frames,
-)
+from omnicli.inference.video_sampling import VideoSampling, clip_intervals, wanted_clips, wanted_frames
+from omnicli.inference.video_scorer import check_same_kind, score_videos
 from omnicli.media.source import open_media
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel

@@ -197,3 +197,12 @@ def broken(folder, tmp_path_factory):
     data[60:-30] = bytes(len(data) - 90)
     (path / "img_00040.png").write_bytes(data)
     return path
+
+
+def test_of_a_video_with_positive_clips_only_these_are_packed(folder, tmp_path):
+    record = frames_record(folder, fps=25.0, positive_clips=[[0.4, 0.6], [1.2, 1.6]])
+    row = through_shard(tmp_path, pack_record(record, PackOptions()))
+    with open_media(row) as source:
+        assert source.times.tolist() == [index / 25 for index in (10, 11, 12, 13, 14, *range(30, 40))]
+    with open_media(row.derive(start_sec=1.2, end_sec=1.6)) as clip:
+        assert clip.num_frames == 10, "a clip is drawn from the packed row as from the video"

@@ -249,3 +249,13 @@ def test_the_curve_counts_frames_and_clips():
         "75% at 0.4, 75% at 0.5, 50% at 0.6, 50% at 0.7, 25% at 0.8, 25% at 0.9"
     ]
     assert score_curve({}) == []
+
+
+def test_a_video_of_clips_can_stay_one_record_with_its_positive_ones():
+    [made], dropped = run(crawl({"scores": ARCHERY, "query": "archery"}), score=in_clips, per_video=True)
+    assert dropped == []
+    assert made["positive_clips"] == [[0.0, 10.0], [20.0, 30.0]]
+    assert (made["id"], made["confidence"], made["pseudo_class"]) == ("0", 0.7, "Archery")
+    assert "parent" not in made
+    _, [(_, reason)] = run(crawl({"scores": [[0.1, 0.8, 0.1]], "query": "archery"}), score=in_clips, per_video=True)
+    assert reason == "no positive"

@@ -47,6 +47,11 @@ class BalanceOptions:
                      "or repeated.", rich_help_panel=SELECTION),
     ] = None  # fmt: skip
 
+    per_parent: Annotated[
+        bool, typer.Option("--per-parent", help="Pieces of one parent, such as clips of a long video, share the weight "
+                           "of one record.", rich_help_panel=SELECTION)
+    ] = False  # fmt: skip
+
     def rule(self, seed: int) -> "BalanceRule":
         """The rule of the stage."""
         from omnicli.stages.balance.weights import BalanceRule
@@ -54,7 +59,7 @@ class BalanceOptions:
         power = 0.5 if self.sqrt else DEFAULT_POWER if self.power is None else self.power
         return BalanceRule(
             power=power, max_per_class=self.max_per_class, min_per_class=self.min_per_class,
-            keep_tail=self.keep_tail, resample=self.resample, seed=seed,
+            keep_tail=self.keep_tail, resample=self.resample, seed=seed, per_parent=self.per_parent,
         )  # fmt: skip
 
     def check(self, context: typer.Context) -> None:
@@ -63,5 +68,8 @@ class BalanceOptions:
         chosen = [name for name, is_given in given.items() if is_given]
         if len(chosen) > 1:
             raise UsageError(f"{' and '.join(chosen)} balance in different ways: give one")
+        if self.per_parent and (self.keep_tail is not None or self.resample is not None):
+            what = "--keep-tail" if self.keep_tail is not None else "--resample"
+            raise UsageError(f"--per-parent shares weights, and {what} chooses whole records: give one")
         if self.keep_tail is None and self.resample is None:
             refuse_given(context, ("seed",), "needs --keep-tail or --resample: weights are not drawn")

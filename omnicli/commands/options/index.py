@@ -40,6 +40,14 @@ EACH_CLIP = Annotated[
 ]  # fmt: skip
 
 
+RAW_VIDEOS = Annotated[
+    bool,
+    typer.Option("--raw-videos", help="A Kinetics CSV gives whole videos (ID.mp4 below --root) with labelled_sec, the "
+                 "labelled seconds, which segment --cut-labelled leaves out. Default: trimmed clips.",
+                 rich_help_panel=INPUT_OUTPUT), RARE,
+]  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class IndexOptions:
     """What records get from index."""

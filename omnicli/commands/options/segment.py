@@ -9,7 +9,7 @@ from omnicli.commands.options.groups import DATA, RARE, SELECTION
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.inference.video_scorer import VideoSampling
+    from omnicli.inference.video_sampling import VideoSampling
     from omnicli.models.strength import Strength
     from omnicli.stages.segment import SegmentRule
 
@@ -46,8 +46,15 @@ class SegmentOptions:
                      show_default="known", rich_help_panel=SELECTION),
     ] = None  # fmt: skip
 
+    per_video: Annotated[
+        bool, typer.Option("--per-video", help="3D: write one record per video with its positive clips, of which "
+                           "training draws one per visit, instead of one per clip.", rich_help_panel=SELECTION),
+    ] = False  # fmt: skip
+
     def check(self) -> None:
         """One way to decide. Raises UsageError."""
+        if self.per_video and self.score_only:
+            raise UsageError("--per-video writes only positive clips: remove --score-only")
         if self.rule_name == "query" and self.threshold is not None:
             raise UsageError("--rule query and --threshold decide in different ways: give one")
 
@@ -71,6 +78,7 @@ class SegmentOptions:
             best_class=self.rule_name == "query" or is_weak,
             label_by=self.label_by or ("known" if has_teacher else "stored"),
             score_only=self.score_only,
+            per_video=self.per_video,
         )
 
 
@@ -99,13 +107,20 @@ class SamplingOptions:
                      rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
 
+    cut_labelled: Annotated[
+        bool, typer.Option("--cut-labelled", help="Leave out the labelled seconds of raw videos (index "
+                           "--raw-videos), so that they give only others, as K400-untr does.",
+                           rich_help_panel=DATA), RARE,
+    ] = False  # fmt: skip
+
     def deciding(self) -> dict[str, Any]:
-        """The options as JSON values."""
-        return {"fps": self.fps, "frames": self.frames, "clip_sec": self.clip_sec, "num_clips": self.num_clips}
+        """The options as JSON values; later ones only where they are given, so that earlier runs go on."""
+        later = {"cut_labelled": True} if self.cut_labelled else {}
+        return {"fps": self.fps, "frames": self.frames, "clip_sec": self.clip_sec, "num_clips": self.num_clips, **later}
 
     def resolve(self, *, is_2d: bool, name: object, root: str | None) -> "VideoSampling":
         """The sampling for a 2D or 3D teacher called ``name``. Raises UsageError: an option is for the other kind."""
-        from omnicli.inference.video_scorer import VideoSampling
+        from omnicli.inference.video_sampling import VideoSampling
 
         given = {option: value for option, value in self.deciding().items() if value is not None}
         for option in ("clip_sec", "num_clips") if is_2d else ("fps", "frames"):

@@ -108,6 +108,7 @@ class InputOptions:
     list_format: str | None = None
     split: str | None = None
     each_clip: bool = False
+    raw_videos: bool = False
     data_prefix: str | None = None
     frames: bool = False
 
@@ -116,8 +117,9 @@ class InputOptions:
         from omnicli.streams.read.list_options import ListOptions
 
         return ListOptions(
-            list_format=self.list_format, split=self.split, each_clip=self.each_clip, data_prefix=self.data_prefix
-        )
+            list_format=self.list_format, split=self.split, each_clip=self.each_clip, raw_videos=self.raw_videos,
+            data_prefix=self.data_prefix,
+        )  # fmt: skip
 
     def read(self, on_drop: "OnDrop", on_hidden: "OnHidden | None" = None) -> "Iterator[Record]":
         """The records of INPUTs; those that the reader drops go to ``on_drop``, hidden files to ``on_hidden``."""

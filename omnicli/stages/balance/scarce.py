@@ -18,7 +18,7 @@ def class_sizes(balances: GroupBalances, classes: Sequence[str] = ()) -> dict[st
     sizes: Counter[str | int] = Counter()
     for group, balance in balances.items():
         for name in set(group.classes):
-            sizes[name] += 0 if balance.reason else balance.count
+            sizes[name] += 0 if balance.reason else int(balance.count)
     integers = [name for name in sizes if isinstance(name, int)]
     wanted: list[str | int] = list(range(max(integers) + 1)) if integers else []
     if classes:

@@ -13,12 +13,13 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
 Ours: each source is balanced separately, since each is an `--auxiliary`; a record of n classes counts 1/n in each and
 gets the mean of their weights (training draws one of them, IG-65M Sec. 3.3); of n queries, two of one class count 2/n
 in it; small classes are dropped first, then records of head classes (a record belongs to its smallest class), and
-weights are computed from the rest. A hash of the id decides which records are rejected.
+weights are computed from the rest. A hash of the id decides which records are rejected. With ``per_parent`` the pieces
+of one video share the weight of one record, as in the released lists, where a long video is one sample.
 """
 
 import math
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from operator import attrgetter
@@ -27,11 +28,13 @@ from typing import Any, Literal
 from omnicli.data.query_labels import QueryNames
 from omnicli.errors import InputError
 from omnicli.reasons import HEAD_CLASS, NOT_DRAWN
+from omnicli.stages.balance.pieces import Pieces, count_pieces
 from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares_of_smallest, smallest
 from omnicli.stages.balance.weights import (
     BalanceRule,
     Class,
     ClassGroup,
+    Count,
     GroupBalance,
     GroupBalances,
     balance_groups,
@@ -59,7 +62,6 @@ CLASS_KEYS: Mapping[LabelField, Callable[[ClassFields], ClassKey]] = {
     "label": attrgetter("source", "label", "class_name"),
 }
 QUERIES_AS_CLASSES = QueryNames()  # without a map, every query is a class
-NUM_NAMED = 10  # a source with at most this many classes is printed class by class, others by tenths
 
 
 def balance_records(
@@ -86,10 +88,13 @@ def balance_records(
         InputError: a class has two names or a name two classes; names file and line.
     """
     key_of = CLASS_KEYS[by]
-    groups, counts = _count(stream, by, query_names)
+    pieces = count_pieces(stream) if rule.per_parent else None
+    groups, counts = _count(stream, by, query_names, pieces)
     balances, hashes = _decide_groups(stream, key_of, groups, counts, rule)
     on_balance(balances)
     endings = {key: weight_ending(balances[group].weight) for key, group in groups.items()}
+    if pieces:
+        pieces.set_weights({key: (group.source, balances[group]) for key, group in groups.items()})
     undrawn = {key: _copies_and_reason(balances[group]) for key, group in groups.items() if group not in hashes}
     for row in stream:
         fields = row[1]
@@ -104,13 +109,14 @@ def balance_records(
             group = groups[key]
             decision = _copies_and_reason(balances[group], hashes[group], selection_hash(fields.id, rule.seed))
         copies, reason = decision
-        yield set_weight(row, endings[key], copies) if copies else reject(row, reason)
+        ending = pieces.ending(key, fields) if pieces and copies else endings[key]
+        yield set_weight(row, ending, copies) if copies else reject(row, reason)
 
 
 def _count(
-    stream: MultipassInput, by: LabelField, query_names: QueryNames
-) -> tuple[dict[ClassKey, ClassGroup], Counter[ClassGroup]]:
-    """Read the stream once: the group per class key, and the number of records per group."""
+    stream: MultipassInput, by: LabelField, query_names: QueryNames, pieces: Pieces | None
+) -> tuple[dict[ClassKey, ClassGroup], dict[ClassGroup, Count]]:
+    """Read the stream once: the group per class key, and the number of records (or of videos) per group."""
     key_of = CLASS_KEYS[by]
     num_records: dict[ClassKey, int] = {}
     first_where: dict[ClassKey, str] = {}
@@ -123,10 +129,12 @@ def _count(
         else:
             num_records[key] = 1
             first_where[key] = stream.where
+        if pieces:
+            pieces.note(key, fields)
     groups = group_by_class(first_where, by, query_names)
-    counts: Counter[ClassGroup] = Counter()
+    counts: dict[ClassGroup, Count] = {}
     for key, count in num_records.items():
-        counts[groups[key]] += count
+        counts[groups[key]] = counts.get(groups[key], 0) + (pieces.num_samples(key) if pieces else count)
     return groups, counts
 
 
@@ -192,7 +200,7 @@ def _decide_groups(
     stream: MultipassInput,
     key_of: Callable[[ClassFields], ClassKey],
     groups: Mapping[ClassKey, ClassGroup],
-    counts: Counter[ClassGroup],
+    counts: Mapping[ClassGroup, Count],
     rule: BalanceRule,
 ) -> tuple[GroupBalances, dict[ClassGroup, ClassHashes]]:
     """The decision per group, and the selected hashes of groups that are kept or repeated only in part."""
@@ -200,14 +208,14 @@ def _decide_groups(
     drawn = {group for cut in cuts for group in cut.groups if cut.keep}
     if rule.resample is not None:
         drawn = {group for group in counts if group.classes}
-    hashes = _hashes_of_groups(stream, key_of, groups, {group: counts[group] for group in drawn}, rule.seed)
+    hashes = _hashes_of_groups(stream, key_of, groups, {group: int(counts[group]) for group in drawn}, rule.seed)
     kept: dict[ClassGroup, int] = {}
     for cut in cuts:
         parts = [hashes.get(group, array("Q")) for group in cut.groups]
         kept |= zip(cut.groups, shares_of_smallest(parts, cut.keep), strict=True)
     balances = balance_groups(counts, rule, kept)
     return balances, {
-        group: ClassHashes(smallest(hashes[group], balance.keep), smallest(hashes[group], balance.extra))
+        group: ClassHashes(smallest(hashes[group], int(balance.keep)), smallest(hashes[group], balance.extra))
         for group, balance in balances.items()
         if 0 < balance.keep < balance.count or balance.extra
     }
@@ -246,45 +254,3 @@ def _copies_and_reason(balance: GroupBalance, hashes: ClassHashes | None = None,
         return 0, HEAD_CLASS
     copies = balance.copies + is_extra
     return copies, "" if copies else NOT_DRAWN
-
-
-def histogram_lines(balances: GroupBalances, *, every_class: bool = False) -> list[str]:
-    """Class sizes before and after: a line per class if they are few or with ``every_class``, else per tenth."""
-    lines = []
-    for source in sorted({group.source for group in balances}):
-        before: dict[Class, float] = defaultdict(float)
-        after: dict[Class, float] = defaultdict(float)
-        for group, balance in balances.items():
-            for name in group.classes if group.source == source else ():
-                before[name] += balance.count / len(group.classes)
-                after[name] += balance.expected_count / len(group.classes)
-        if before:
-            compare = _each_class if every_class or len(before) <= NUM_NAMED else _tenths
-            largest_first = sorted(before, key=lambda name: (-before[name], str(name)))
-            lines += [f"{source}: {line}" if source else line for line in compare(largest_first, before, after)]
-    return lines
-
-
-def _each_class(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
-    sums = sum(before.values()), sum(after.values()) or 1.0
-    return [
-        f"{name}: {_number(before[name])} records, {before[name] / sums[0]:.1%} -> {after[name] / sums[1]:.1%}"
-        for name in names
-    ]
-
-
-def _tenths(names: list[Class], before: Mapping[Class, float], after: Mapping[Class, float]) -> list[str]:
-    tenths = [names[len(names) * i // 10 : len(names) * (i + 1) // 10] for i in range(10)]
-    sizes = f"{_number(before[names[-1]])} to {_number(before[names[0]])}"
-    lines = [f"{len(names):,} classes of {sizes} records; share of each tenth of the classes, largest first"]
-    for word, masses in (("before", before), ("after", after)):
-        whole = sum(masses.values()) or 1.0
-        lines.append(
-            f"{word:>6} " + " ".join(f"{sum(map(masses.__getitem__, tenth)) / whole:6.1%}" for tenth in tenths)
-        )
-    return lines
-
-
-def _number(size: float) -> str:
-    """Size of a class; fractional if records have several classes."""
-    return f"{size:,.1f}".removesuffix(".0")

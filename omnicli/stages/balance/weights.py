@@ -9,7 +9,7 @@ belongs to its smallest class: "retain all videos from tail classes" also keeps 
 
 import heapq
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from omnicli.reasons import NO_CLASS, SMALL_CLASS
 
+Count = int | Fraction  # of records; pieces of a video count as a fraction of it
 Class = int | str  # an integer label, or a name as normalise_class spells it
 
 
@@ -32,6 +33,7 @@ class BalanceRule:
         keep_tail: number of records to keep; tail classes come first.
         resample: write this many records, with repeats, instead of weights.
         seed: of the choice of dropped and repeated records.
+        per_parent: the pieces of one parent share the weight of one record.
     """
 
     power: float = 0.2
@@ -40,6 +42,7 @@ class BalanceRule:
     keep_tail: int | None = None
     resample: int | None = None
     seed: int = 0
+    per_parent: bool = False
 
 
 class ClassGroup(NamedTuple):
@@ -67,8 +70,8 @@ class GroupBalance:
         reason: why the whole group is dropped, or "".
     """
 
-    count: int
-    keep: int
+    count: Count
+    keep: Count
     copies: int = 1
     extra: int = 0
     weight: float = 1.0
@@ -77,7 +80,7 @@ class GroupBalance:
     @property
     def expected_count(self) -> float:
         """Expected number of records of this group in an epoch over the balanced source."""
-        return (self.keep * self.copies + self.extra) * self.weight
+        return float(self.keep * self.copies + self.extra) * self.weight
 
 
 GroupBalances = Mapping[ClassGroup, GroupBalance]
@@ -96,7 +99,7 @@ class HeadCut(NamedTuple):
     keep: int
 
 
-def find_head_cuts(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[HeadCut]:
+def find_head_cuts(counts: Mapping[ClassGroup, Count], rule: BalanceRule) -> list[HeadCut]:
     """The head classes that ``keep_tail`` cuts (IG-65M Sec. 4.1.1); other groups are kept whole.
 
     The result does not depend on the order of ``counts``.
@@ -111,7 +114,7 @@ def find_head_cuts(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[
             ranks = [(float(sizes[group.source][k]), group.source, isinstance(k, str), k) for k in group.classes]
             cuts[min(ranks)].append(group)
     smallest_first = sorted(cuts)
-    num_records = [sum(counts[group] for group in cuts[rank]) for rank in smallest_first]
+    num_records = [int(sum(counts[group] for group in cuts[rank])) for rank in smallest_first]
     quotas = tail_quotas(num_records, [rank[0] for rank in smallest_first], rule.keep_tail)
     return [
         HeadCut(tuple(cuts[rank]), keep)
@@ -121,7 +124,7 @@ def find_head_cuts(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> list[
 
 
 def balance_groups(
-    counts: Mapping[ClassGroup, int], rule: BalanceRule, kept: Mapping[ClassGroup, int] = NONE_CUT
+    counts: Mapping[ClassGroup, Count], rule: BalanceRule, kept: Mapping[ClassGroup, int] = NONE_CUT
 ) -> dict[ClassGroup, GroupBalance]:
     """Balance the classes of every source (OmniSource Sec. 3.6; IG-65M Sec. 3.1.1, 4.1.1).
 
@@ -217,12 +220,13 @@ def apportion(masses: Sequence[float], total: int) -> list[int]:
     return quotas
 
 
-def _without_small_classes(counts: Mapping[ClassGroup, int], rule: BalanceRule) -> dict[ClassGroup, GroupBalance]:
+def _without_small_classes(counts: Mapping[ClassGroup, Count], rule: BalanceRule) -> dict[ClassGroup, GroupBalance]:
     """All groups, sorted; groups without a class or with a small class are dropped (IG-65M Sec. 3.1.1)."""
     balances = {group: GroupBalance(counts[group], counts[group]) for group in sorted(counts, key=_sort_key)}
-    num_records = Counter[tuple[str, Class]]()
+    num_records = dict[tuple[str, Class], Count]()
     for group, count in counts.items():
-        num_records.update({(group.source, name): count for name in group.classes})
+        for key in {(group.source, name) for name in group.classes}:
+            num_records[key] = num_records.get(key, 0) + count
     for group, balance in balances.items():
         if not group.classes:
             balances[group] = GroupBalance(balance.count, 0, reason=NO_CLASS)
@@ -257,7 +261,7 @@ def _with_copies(balances: Mapping[ClassGroup, GroupBalance], total: int) -> dic
     quotas = dict(zip(staying, apportion([balances[group].expected_count for group in staying], total), strict=True))
     balanced = dict(balances)
     for group, quota in quotas.items():
-        copies, extra = divmod(quota, balances[group].keep)
+        copies, extra = divmod(quota, int(balances[group].keep))
         balanced[group] = replace(balances[group], copies=copies, extra=extra, weight=1.0)
     return balanced
 

@@ -18,6 +18,7 @@ class ClassFields(msgspec.Struct, gc=False):
     """The fields of a record that decide its class. Lists are tuples, which can be keys of dictionaries."""
 
     id: str | None = None
+    parent: str | None = None
     source: str | None = None
     query: str | None = None
     queries: tuple[str, ...] | None = None

@@ -39,6 +39,7 @@ def read_annotations(
     root: str | None = None,
     split: str | None = None,
     each_clip: bool = False,
+    raw_videos: bool = False,
 ) -> Iterator[Record]:
     """Yield one record per line of an annotation list.
 
@@ -50,6 +51,7 @@ def read_annotations(
         root: folder of relative paths.
         split: "train", "val" or "test": read only this part of a list of several.
         each_clip: of raw videos, one record per positive clip.
+        raw_videos: of Kinetics, whole videos with the labelled interval.
 
     Raises:
         InputError: a line of another form, or a list that fits two formats; names file, line and option.
@@ -60,15 +62,14 @@ def read_annotations(
         return
     form = list_format or _recognise(ahead, name, root)
     rows = chain(ahead, decoded)
-    if split is not None and form not in SPLIT_FORMATS:
-        raise InputError(f"{name}: --split {split}: a list of the form {form} is of one part; remove --split")
+    _check_options(form, name, split, raw_videos=raw_videos)
     match form:
         case "mmaction":
             yield from (_mmaction(row, name, root) for row in rows)
         case "frames":
             yield from (_frames(row, name, root) for row in rows)
         case "kinetics":
-            yield from read_kinetics(rows, name, root, split)
+            yield from read_kinetics(rows, name, root, split=split, raw_videos=raw_videos)
         case "hmdb51":
             yield from read_hmdb51(rows, name, split)
         case "raw-video":
@@ -80,6 +81,14 @@ def read_annotations(
             yield from (_ucf101(row, name, class_names) for row in rows)
         case _:
             raise InputError(f"{name}: unknown list format {form!r}; expected one of {', '.join(LIST_FORMATS)}")
+
+
+def _check_options(form: str, name: str, split: str | None, *, raw_videos: bool) -> None:
+    """Raises InputError: an option without effect on a list of this form."""
+    if split is not None and form not in SPLIT_FORMATS:
+        raise InputError(f"{name}: --split {split}: a list of the form {form} is of one part; remove --split")
+    if raw_videos and form != "kinetics":
+        raise InputError(f"{name}: --raw-videos: a list of the form {form} does not say where labels begin and end")
 
 
 def _decode(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:

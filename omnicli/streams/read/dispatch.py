@@ -214,7 +214,7 @@ class Reader:
             numbered = (pair for batch in again for pair in enumerate(batch.lines, batch.first))
             records = read_annotations(
                 numbered, name=name, root=self.lists.root_of_list(self.root), list_format=self.lists.list_format,
-                split=self.lists.split, each_clip=self.lists.each_clip,
+                split=self.lists.split, each_clip=self.lists.each_clip, raw_videos=self.lists.raw_videos,
             )  # fmt: skip
             yield from self.lists.placed(records)
 

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from omnicli.errors import InputError
 from omnicli.streams.read.file_records import file_fields, record_path, unreadable_file
@@ -19,7 +20,9 @@ def is_kinetics(first: str) -> bool:
     return "youtube_id" in [column.strip().strip('"').casefold() for column in first.split(",")]
 
 
-def read_kinetics(rows: Iterator[Line], name: str, root: str | None, split: str | None = None) -> Iterator[Record]:
+def read_kinetics(
+    rows: Iterator[Line], name: str, root: str | None, *, split: str | None = None, raw_videos: bool = False
+) -> Iterator[Record]:
     """Yield the records of a Kinetics CSV; videos that were not downloaded are rejects.
 
     Args:
@@ -27,6 +30,8 @@ def read_kinetics(rows: Iterator[Line], name: str, root: str | None, split: str 
         name: path of the list; its folder contains the videos if ``root`` is None.
         root: folder of the videos.
         split: only lines of this part.
+        raw_videos: whole videos, named by their ID alone, with the labelled interval in ``labelled_sec``; their other
+            seconds are the untrimmed videos of OmniSource Sec. 4.1 (K400-untr).
 
     Raises:
         InputError: a line of another form; names file and line.
@@ -48,7 +53,12 @@ def read_kinetics(rows: Iterator[Line], name: str, root: str | None, split: str 
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
         except ValueError:
             raise InputError(f"{name}:{number}: time_start and time_end must be seconds: {line[:60]!r}") from None
-        yield _kinetics_record(row, f"{row['youtube_id']}_{start:06d}_{end:06d}", top, root, name, number)
+        stem, extra = f"{row['youtube_id']}_{start:06d}_{end:06d}", dict[str, Any]()
+        if raw_videos:
+            stem, extra = row["youtube_id"], {"labelled_sec": [float(row["time_start"]), float(row["time_end"])]}
+        record = _kinetics_record(row, stem, top, root, name, number)
+        record |= extra
+        yield record
 
 
 def _kinetics_record(row: dict[str, str], stem: str, top: str, root: str | None, name: str, number: int) -> Record:

@@ -16,17 +16,20 @@ class ListOptions:
         list_format: one of ``LIST_FORMATS``; None recognises it.
         split: "train", "val" or "test": only this part of lists that hold several (HMDB51, Kinetics).
         each_clip: of raw videos, one record per positive clip.
+        raw_videos: a Kinetics list gives whole videos with the labelled interval, not trimmed clips.
         data_prefix: folder that the paths of the list start from; it becomes part of them.
     """
 
     list_format: str | None = None
     split: str | None = None
     each_clip: bool = False
+    raw_videos: bool = False
     data_prefix: str | None = None
 
     def refuse_for(self, name: str) -> None:
         """Raise UsageError if an option is given that only lists have; ``name`` is another input."""
-        given = {"--split": self.split, "--each-clip": self.each_clip, "--data-prefix": self.data_prefix}
+        given = {"--split": self.split, "--each-clip": self.each_clip, "--raw-videos": self.raw_videos,
+                 "--data-prefix": self.data_prefix}  # fmt: skip
         for option in (option for option, value in given.items() if value):
             raise UsageError(f"{option} is for annotation lists, and {name} is none; remove it")
 

@@ -13,8 +13,8 @@ from omnicli.data.auxiliary import read_auxiliary, read_weights
 from omnicli.data.dataloader import Example
 from omnicli.data.query_labels import Queries, QueryNames
 from omnicli.errors import InputError
-from omnicli.stages.balance.stage import QUERIES_AS_CLASSES, balance_records, group_by_class, histogram_lines
-from omnicli.stages.balance.weights import BalanceRule, ClassGroup, GroupBalance
+from omnicli.stages.balance.stage import QUERIES_AS_CLASSES, balance_records, group_by_class
+from omnicli.stages.balance.weights import BalanceRule, ClassGroup
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.multipass.passes import MultipassInput
 from omnicli.streams.read.reader import find_records
@@ -276,18 +276,3 @@ def test_a_class_that_appears_between_passes_is_refused(tmp_path):
     rewrite = lambda shares: web.write_text('{"id":"a","pseudo_label":2}\n')  # noqa: E731
     with pytest.raises(InputError, match="the input changed while it was read"):
         list(balance_records(passes, rule=BalanceRule(), by="pseudo_label", on_balance=rewrite))
-
-
-def test_few_classes_are_shown_each_and_many_by_tenths():
-    few = {
-        ClassGroup("gg", ("a",)): GroupBalance(300, 300, weight=0.5),
-        ClassGroup("gg", ("b",)): GroupBalance(100, 100, weight=2.5),
-    }
-    assert histogram_lines(few) == ["gg: a: 300 records, 75.0% -> 37.5%", "gg: b: 100 records, 25.0% -> 62.5%"]
-    many = {ClassGroup("", (k,)): GroupBalance(k + 1, k + 1, weight=1 / (k + 1)) for k in range(20)}
-    title, before, after = histogram_lines(many)
-    assert title == "20 classes of 1 to 20 records; share of each tenth of the classes, largest first"
-    assert before.split()[:3] == ["before", "18.6%", "16.7%"]
-    assert after.split() == ["after"] + ["10.0%"] * 10
-    assert len(histogram_lines(many, every_class=True)) == 20
-    assert histogram_lines({}) == []

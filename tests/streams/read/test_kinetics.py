@@ -15,9 +15,9 @@ def _in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def read(text: str, *, name: str = "list.txt", **options) -> list[Record]:
+def read(text: str, *, name: str = "list.txt", root=None, **options) -> list[Record]:
     lines = enumerate(text.encode().split(b"\n"), 1)
-    return list(read_annotations(lines, name=name, **options))
+    return list(read_annotations(lines, name=name, root=root, **options))
 
 
 def message(text: str, **options) -> str:
@@ -75,3 +75,15 @@ def test_one_part_of_a_list_of_several():
     assert len(read(text)) == 3
     without = "label,youtube_id,time_start,time_end\na,x,0,10"
     assert message(without, split="val") == ("list.txt:1: no column split; has label, youtube_id, time_start, time_end")
+
+
+def test_raw_videos_are_whole_with_the_labelled_seconds():
+    Path("raw/air drumming").mkdir(parents=True)
+    Path("raw/air drumming/abc.webm").touch()
+    (record,) = read(KINETICS + "air drumming,abc,59,69,train", root="raw", raw_videos=True)
+    path = "air drumming/abc.webm"
+    assert record == {
+        "id": path, "path": path, "youtube_id": "abc", "split": "train", "class_name": "air drumming",
+        "labelled_sec": [59.0, 69.0],
+    }  # fmt: skip
+    assert "does not say where labels begin and end" in message("a.mp4 1\nb.mp4 2", raw_videos=True)
