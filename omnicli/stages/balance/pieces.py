@@ -72,4 +72,5 @@ def _videos(stream: MultipassInput) -> Iterator[int]:
 
 def _video(fields: ClassFields) -> int:
     """63 bits of the source and the parent."""
-    return keyed_seed(0, "balance", f"{fields.source or ''}\n{fields.parent}")
+    name = f"{fields.source or ''}\n{fields.parent}"
+    return keyed_seed(0, "balance", name)
