@@ -3,6 +3,8 @@
     omni queries classes.txt > queries.jsonl
 
     omni queries classes.txt --hashtags --format map -o tags.tsv
+    omni queries --verbs verbs.txt --nouns nouns.txt --hashtags --format map -o tags.tsv
+    omni queries classes.txt --keep-labels 90 --format classes > classes90.txt
     omni queries classes.txt --format text | sed 's/^/ytsearch50:/' | yt-dlp --batch-file -
     omni queries classes.txt --since 2015-01-01 --before 2020-01-01 --window-days 90 --format text
 
@@ -14,6 +16,7 @@ output of --format map is the --query-map of omni filter, balance and train, so 
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +25,8 @@ from typing import Annotated, BinaryIO, Literal
 import typer
 
 from omnicli import __version__
-from omnicli.commands.options.groups import INPUT_OUTPUT, takes_groups
+from omnicli.commands.options.compute import Seed
+from omnicli.commands.options.groups import INPUT_OUTPUT, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.queries import QueryOptions
 from omnicli.commands.options.streams import OutputFile
@@ -30,12 +34,14 @@ from omnicli.commands.run.summary import print_options
 from omnicli.errors import UsageError
 from omnicli.stages.queries import Query
 
+OF_QUERIES = ("hashtags", "max_tags", "since", "before", "window_days")
 NUM_NAMED = 5  # classes without a query; all of them with -v
-Format = Literal["jsonl", "text", "map"]
+Format = Literal["jsonl", "text", "map", "classes"]
 
 
 @takes_groups
 def command(
+    context: typer.Context,
     options: QueryOptions,
     logging: LoggingOptions,
     classes: Annotated[
@@ -45,21 +51,31 @@ def command(
     form: Annotated[
         Format,
         typer.Option("--format", help="jsonl: records. text: one query per line, windows as after: and before:. map: "
-                     "query<TAB>class name.", rich_help_panel=INPUT_OUTPUT),
+                     "query<TAB>class name. classes: the class names, one per line.", rich_help_panel=INPUT_OUTPUT),
     ] = "jsonl",
     output: OutputFile = None,
+    seed: Seed = 0,
 ) -> None:  # fmt: skip
     options.check()
+    if options.verbs and classes is not None:
+        raise UsageError(f"--verbs and --nouns give the classes: remove {classes}")
+    if options.keep_labels is None:
+        refuse_given(context, ("seed",), "needs --keep-labels: nothing else is drawn")
+    if form == "classes":
+        refuse_given(context, OF_QUERIES, "makes queries, and --format classes writes none")
     if logging.dry_run:
         print_options({"omni": __version__, "command": "queries", "classes": classes or "-", **asdict(options),
-                       "format": form, "output": output})  # fmt: skip
+                       "seed": seed, "format": form, "output": output})  # fmt: skip
         return
-    from omnicli.streams.class_names import read_classes
-
-    names = read_classes(_source(classes))
+    names = options.names(lambda: _source(classes), seed)
     console = logging.console("queries")
+    if form == "classes":
+        _write(names, Path(output) if output else None)
+        console.say(f"{len(names):,} classes")
+        return
     found, num_shared = options.queries(names)
-    _write(found, "hashtag" if options.hashtags else "search", form, Path(output) if output else None)
+    kind = "hashtag" if options.hashtags else "search"
+    _write((_line(query, kind, form).removesuffix("\n") for query in found), Path(output) if output else None)
     shared = f"; left out: {num_shared:,} that several classes share" if num_shared else ""
     console.say(f"{len(names):,} classes = {len(found):,} queries{shared}")
     missing = sorted(set(names) - {query.class_name for query in found})
@@ -77,17 +93,16 @@ def _source(classes: str | None) -> str:
     return "/dev/stdin"
 
 
-def _write(queries: "list[Query]", kind: str, form: Format, output: Path | None) -> None:
-    """Raises OutputError."""
+def _write(lines: Iterable[str], output: Path | None) -> None:
+    """Write each line once. Raises OutputError."""
     from omnicli.streams.write.atomic import named_errors, open_atomic
     from omnicli.streams.write.stdout import open_stdout
 
-    lines = dict.fromkeys(_line(query, kind, form) for query in queries)
     with ExitStack() as stack:
         file: BinaryIO | None = stack.enter_context(open_atomic(output)) if output else None
         writer = file or open_stdout(live=False)
         with named_errors(str(output or "stdout")):
-            writer.write("".join(lines).encode())
+            writer.write("".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())
             writer.flush()
 
 

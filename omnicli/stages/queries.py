@@ -6,6 +6,9 @@
 Paper: each class name is queried as it is; Instagram gets "several tags for each class" (1,479 for 400). IG-65M: "the
 original and stemmed versions of every word in the seed label, concatenated in all possible permutations".
 
+A compound of a noun and an -ing form that no dictionary has as a verb is two words, as OmniSource transforms
+"beekeeping" to "keeping bee" (Sec. 3.3). Of lists of verbs and of nouns, each pair is a label (IG-65M A.1).
+
 Ours: a stem is the word's dictionary form, so that it is a word ("candle", never "candl"); a verb has that form and
 -ing; the last of several nouns is singular and plural; articles only in the order of the name; names of more than three
 words keep their order; what brackets hold, as in "shooting goal (soccer)", is only in the name's own tag. A tag that
@@ -18,8 +21,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from lemminflect import getAllLemmas, getInflection
+
+from omnicli.rng import keyed_seed
+from omnicli.streams.class_names import normalise_class
 
 ARTICLES = {"a", "an", "the"}
 LINKS = {"and", "or", "of", "in", "on", "to", "with", "from", "into", "not", "for", "at", "by", "up", "off", "out"}
@@ -28,7 +35,7 @@ MIN_STEM, MIN_FRONT = 3, 2  # of "keeping" and of "bee" in "beekeeping"
 ING = "ing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Query:
     """One question to one engine.
 
@@ -104,7 +111,7 @@ def hashtags(name: str) -> list[str]:
     tags = [_joined(words)]
     if ARTICLES & set(core):  # the verb's forms around "a fish", which has no other number
         tags += map(_joined, itertools.product(*_forms(core, is_counted=False)))
-    content = [word for word in core if word not in ARTICLES] or core
+    content = [part for word in core if word not in ARTICLES for part in parts_of_compound(word)] or core
     forms = _forms(content)
     orders = itertools.permutations(range(len(content))) if len(content) <= MAX_PERMUTED else [range(len(content))]
     choices = ((order, chosen) for order in orders for chosen in itertools.product(*forms))
@@ -158,29 +165,80 @@ def _forms(words: Sequence[str], *, is_counted: bool = True) -> list[list[str]]:
         elif base:
             found.append(base)
         else:
-            if index == 0 and not has_ing and word in getAllLemmas(word, "VERB").get("VERB", ()):
-                found += getInflection(word, "VBG", inflect_oov=False)
+            if index == 0 and not has_ing:
+                found += _ing_of(word)
             if is_counted and is_last_noun:
                 found += _numbers_of(word)
         forms.append([form for form in dict.fromkeys(found) if form == word or form.isalnum()])
     return forms
 
 
+def product_names(verbs: Sequence[str], nouns: Sequence[str]) -> list[str]:
+    """The labels of IG-Verb+Noun: every verb with every noun, "the canonicalized forms" of both (IG-65M A.1).
+
+    >>> product_names(["burning", "catch"], ["candles"])
+    ['burn candle', 'catch candle']
+    """
+    first = dict.fromkeys(base_of_ing(verb.strip().casefold()) or verb.strip() for verb in verbs)
+    second = dict.fromkeys(_singular(noun) for noun in nouns)
+    return [f"{verb} {noun}" for verb in first for noun in second]
+
+
+def nested_subset(names: Sequence[str], count: int, seed: int) -> list[str]:
+    """So many of the names, in their order, by hash: a smaller subset is part of a larger one (IG-65M Sec. 4.2.2)."""
+    drawn = sorted(names, key=lambda name: (keyed_seed(seed, "queries", normalise_class(name)), name))[:count]
+    chosen = set(drawn)
+    return [name for name in names if name in chosen]
+
+
+def parts_of_compound(word: str) -> list[str]:
+    """A noun and an -ing form that are written as one word and are no verb of the dictionary; else the word.
+
+    >>> parts_of_compound("beekeeping"), parts_of_compound("skateboarding"), parts_of_compound("archery")
+    (['bee', 'keeping'], ['skateboarding'], ['archery'])
+    """
+    start = _start_of_ing(word)
+    is_compound = start > 0 and bool(getAllLemmas(word[:start], "NOUN").get("NOUN", ()))
+    return [word[:start], word[start:]] if is_compound else [word]
+
+
+@lru_cache(maxsize=1 << 14)
 def base_of_ing(word: str) -> str | None:
     """The verb of an -ing form; of a compound that no dictionary has, by its end. None if it is none.
 
     >>> base_of_ing("catching"), base_of_ing("beekeeping"), base_of_ing("snowkiting"), base_of_ing("offspring")
     ('catch', 'beekeep', 'snowkite', None)
     """
-    if not (word.isascii() and word.endswith(ING)):
+    start = _start_of_ing(word)
+    if start < 0:
         return None
-    for start in (0, *range(MIN_FRONT, len(word) - len(ING) - MIN_STEM + 1)):
-        verbs = getAllLemmas(word[start:], "VERB").get("VERB", ())
-        if verbs:
-            return word[:start] + verbs[0] if verbs[0] != word[start:] else None
-    return None
+    verb = getAllLemmas(word[start:], "VERB")["VERB"][0]
+    return word[:start] + verb if verb != word[start:] else None
 
 
+def _start_of_ing(word: str) -> int:
+    """Where the verb of an -ing form begins: 0, or inside a compound; -1 for other words."""
+    if not (word.isascii() and word.endswith(ING)):
+        return -1
+    starts = (0, *range(MIN_FRONT, len(word) - len(ING) - MIN_STEM + 1))
+    return next((start for start in starts if getAllLemmas(word[start:], "VERB").get("VERB")), -1)
+
+
+def _singular(noun: str) -> str:
+    """The dictionary form of the last word of a noun."""
+    *front, last = noun.strip().split() or [""]
+    lemmas = getAllLemmas(last.casefold(), "NOUN").get("NOUN", ())
+    return " ".join([*front, lemmas[0] if lemmas else last])
+
+
+@lru_cache(maxsize=1 << 14)
+def _ing_of(verb: str) -> tuple[str, ...]:
+    """The -ing form of a word that is a verb's dictionary form."""
+    is_verb = verb in getAllLemmas(verb, "VERB").get("VERB", ())
+    return tuple(getInflection(verb, "VBG", inflect_oov=False)) if is_verb else ()
+
+
+@lru_cache(maxsize=1 << 14)
 def _numbers_of(noun: str) -> list[str]:
     """Singular and plural of a noun that the dictionary has.
 

@@ -95,3 +95,28 @@ def test_a_dry_run_prints_the_options_and_asks_nothing(classes):
     result = omni(classes, "--hashtags", "--max-tags", 3, "-n")
     assert json.loads(result.stdout)["max_tags"] == 3
     assert result.stderr == ""
+
+
+def test_verbs_and_nouns_are_a_label_space_of_pairs(tmp_path):
+    (tmp_path / "verbs.txt").write_text("burning\ncatching\n")
+    (tmp_path / "nouns.txt").write_text("candle\nfish\n")
+    both = ("--verbs", tmp_path / "verbs.txt", "--nouns", tmp_path / "nouns.txt")
+    assert omni(*both, "--format", "classes").stdout == "burn candle\nburn fish\ncatch candle\ncatch fish\n"
+    rows = [line.split("\t") for line in omni(*both, "--hashtags", "--format", "map").stdout.splitlines()]
+    assert {tag for tag, name in rows if name == "burn candle"} == {
+        "burncandle", "candlesburning", "candleburning", "burncandles", "burningcandle", "burningcandles",
+        "candlesburn", "candleburn",
+    }  # fmt: skip
+    for arguments in (both[:2], (*both, tmp_path / "verbs.txt")):
+        assert omni(*arguments).exit_code == 2
+
+
+def test_nested_subsets_of_the_classes(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("".join(f"class {i}\n" for i in range(50)))
+    small, large = (omni(path, "--keep-labels", n, "--format", "classes").stdout.splitlines() for n in (5, 20))
+    assert (len(small), len(large), set(small) < set(large)) == (5, 20, True)
+    assert omni(path, "--keep-labels", 5, "--format", "text").stdout.splitlines() == small
+    assert omni(path, "--keep-labels", 5, "--seed", 1, "--format", "classes").stdout.splitlines() != small
+    for arguments in (("--keep-labels", 51), ("--seed", 1), ("--hashtags", "--format", "classes")):
+        assert omni(path, *arguments).exit_code == 2

@@ -1,5 +1,6 @@
 """What is asked for: the papers' own examples, and properties of every name."""
 
+import itertools
 import unicodedata
 from datetime import date, timedelta
 
@@ -13,6 +14,8 @@ from omnicli.stages.queries import (
     date_windows,
     hashtag_queries,
     hashtags,
+    nested_subset,
+    product_names,
     search_queries,
     words_of,
 )
@@ -41,6 +44,33 @@ def test_the_eight_tags_of_ig65m_a1():
 def test_the_tags_of_ig65m_3_1():
     assert {"catchingafish", "catchfish", "fishcatching"} <= set(hashtags("catching a fish"))
     assert "beekeep" in hashtags("beekeeping")
+
+
+def test_a_compound_is_reordered_as_two_words_are():
+    """OmniSource Sec. 3.3, footnote 4: "beekeeping" can be transformed to "beekeep" and "keeping bee"."""
+    tags = hashtags("beekeeping")
+    assert tags[0] == "beekeeping"
+    assert {"beekeep", "keepingbee", "keepbee", "keepingbees"} <= set(tags)
+    assert set(tags) == set(hashtags("bee keeping")), "the same tags as of the two words"
+    assert hashtags("skateboarding") == ["skateboarding", "skateboard"], "a verb of the dictionary is one word"
+
+
+def test_verbs_and_nouns_give_all_pairs_in_canonical_form():
+    assert product_names(["burning", "catch", "burn"], ["candle", "candles", "Fish"]) == [
+        "burn candle", "burn fish", "catch candle", "catch fish"
+    ]  # fmt: skip
+    assert set(hashtags("burn candle")) == set(hashtags("burning candle")), "the eight tags of IG-65M A.1"
+
+
+def test_smaller_sets_of_labels_are_part_of_larger_ones():
+    names = [f"class {i}" for i in range(359)]
+    sets = [nested_subset(names, count, 0) for count in (20, 45, 90, 180, 359)]
+    assert [len(chosen) for chosen in sets] == [20, 45, 90, 180, 359]
+    for smaller, larger in itertools.pairwise(sets):
+        assert set(smaller) < set(larger)
+        assert smaller == [name for name in names if name in set(smaller)], "in the order of the file"
+    assert nested_subset(names[::-1], 20, 0) == sets[0][::-1], "whatever the order"
+    assert nested_subset(names, 20, 1) != sets[0]
 
 
 def test_a_stem_is_a_word():
