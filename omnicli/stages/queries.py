@@ -7,7 +7,7 @@ Paper: each class name is queried as it is; Instagram gets "several tags for eac
 original and stemmed versions of every word in the seed label, concatenated in all possible permutations".
 
 A compound of a noun and an -ing form that no dictionary has as a verb is two words, as OmniSource transforms
-"beekeeping" to "keeping bee" (Sec. 3.3). Of lists of verbs and of nouns, each pair is a label (IG-65M A.1).
+"beekeeping" to "keeping bee" (OmniSource Sec. 3.3). Of lists of verbs and of nouns, each pair is a label (IG-65M A.1).
 
 Ours: a stem is the word's dictionary form, so that it is a word ("candle", never "candl"); a verb has that form and
 -ing; the last of several nouns is singular and plural; articles only in the order of the name; names of more than three
