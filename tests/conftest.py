@@ -1,6 +1,7 @@
 """What every test may use: a small world of real media, a shell as users have it, and repeatable surroundings."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,23 @@ def shell_environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment |= {"NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     return environment
+
+
+@pytest.fixture
+def torchrun(shell_environment):
+    """Start ``torchrun ... -m omnicli ARGUMENTS`` with two processes on a free port."""
+
+    def start(*arguments, options=()):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        words = ["torchrun", "--nproc-per-node", 2, "--master-port", port, *options, "-m", "omnicli", *arguments]
+        return subprocess.Popen(
+            [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=shell_environment, start_new_session=True,
+        )  # fmt: skip
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,22 @@ sample. Here every process makes the same calls in every step. The exchange does
 import contextlib
 import importlib
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
-from omnicli.errors import UsageError
+from omnicli.errors import Interrupted, UsageError
 from omnicli.inference.device import pick_device
 
 T = TypeVar("T")
+
+Peer = tuple[str, int]  # host, process ID
 
 PATIENCE = timedelta(hours=1)  # for a process that still reads; torchrun notices one that dies
 
@@ -33,11 +37,15 @@ class World:
         rank: of this process.
         size: processes.
         device: where this process computes.
+        peers: host and process ID of each, by rank.
+
+    Every exchange raises ``Interrupted`` if another process has died.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    peers: Sequence[Peer] = ()
 
     @property
     def is_first(self) -> bool:
@@ -49,7 +57,8 @@ class World:
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.all_reduce(tensor)
+        with self._exchanging():
+            distributed.all_reduce(tensor)
         return tensor.tolist()
 
     def total(self, value: float) -> float:
@@ -61,7 +70,8 @@ class World:
         if self.size == 1:
             return [item]
         items: list[T] = [item] * self.size
-        distributed.all_gather_object(items, item)
+        with self._exchanging():
+            distributed.all_gather_object(items, item)
         return items
 
     def gather_rare(self, items: Sequence[T]) -> list[T]:
@@ -81,12 +91,36 @@ class World:
         statistics = list(_running_statistics(model))
         tensors = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + statistics
         flat = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
-        distributed.all_reduce(flat)
+        with self._exchanging():
+            distributed.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for parameter, part in zip(parameters, parts, strict=False):
             parameter.grad = part.view(parameter.shape).to(parameter.dtype)
         for statistic, part in zip(statistics, parts[len(parameters) :], strict=True):
             statistic.copy_(part.view(statistic.shape) / self.size)
+
+    @contextlib.contextmanager
+    def _exchanging(self) -> Iterator[None]:
+        """Raises Interrupted: a process is gone, which the others notice by a lost connection."""
+        try:
+            yield
+        except RuntimeError as error:
+            dead = [rank for rank, peer in enumerate(self.peers) if not _is_alive(peer)]
+            who = f"process {', '.join(map(str, dead))} is gone" if dead else "another process is gone"
+            why = str(error).splitlines()[0][:200]
+            raise Interrupted(f"{who} ({why}); run the same command again to go on from the last saved state") from None
+
+
+def _is_alive(peer: Peer) -> bool:
+    """Whether a process runs; one of another machine counts as alive, because nobody here can know."""
+    host, process = peer
+    if host != socket.gethostname():
+        return True
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists()  # no Linux: unknown
+    return status.rpartition(")")[2].split()[0] not in "ZX"  # dead, but its parent has not noticed yet
 
 
 def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
@@ -131,6 +165,7 @@ def join_world(device_name: str) -> Iterator[World]:
     importlib.import_module("torch._dynamo")
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield World(distributed.get_rank(), size, device)
+        world = World(distributed.get_rank(), size, device)
+        yield replace(world, peers=world.gather((socket.gethostname(), os.getpid())))
     finally:
         distributed.destroy_process_group()

@@ -67,16 +67,36 @@ def is_seen(path: Path, world: World) -> bool:
 
 
 def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
-    """Raises UsageError: no state of this version, or of other options; names the first difference."""
+    """Raises UsageError: no state of this version, or of other options; names the first difference.
+
+    Another number of processes goes on if all of them together have the same batch: the steps are the same.
+    """
     shown = os.fspath(path)
     if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
         raise UsageError(f"{shown}: not a training state; start over with --no-resume")
     before = content["options"]
     if content.get("version") != STATE_VERSION or before.get("omni") != options.get("omni"):
         raise UsageError(f"{shown}: made by another version of omni; start over with --no-resume")
-    for name in options:
-        if before.get(name) != options[name]:
+    now = dict(options)
+    if before.get("processes", 1) != now.get("processes", 1):
+        before, now = _of_all_processes(before), _of_all_processes(now)
+    for name in now:
+        if before.get(name) != now[name]:
             raise UsageError(
-                f"{shown}: the unfinished training had {name} = {before.get(name)!r}, now {options[name]!r}; "
+                f"{shown}: the unfinished training had {name} = {before.get(name)!r}, now {now[name]!r}; "
                 "use the same, or start over with --no-resume"
             )
+
+
+def _of_all_processes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the batch sizes of all processes together, which is what the steps depend on.
+
+    >>> _of_all_processes({"batch_size": 4, "auxiliary_batch_sizes": (8,), "processes": 2})
+    {'batch_size of all processes': 8, 'auxiliary_batch_sizes of all processes': [16]}
+    """
+    size = options.get("processes", 1)
+    local = ("processes", "batch_size", "auxiliary_batch_sizes", "num_passes")
+    return {name: value for name, value in options.items() if name not in local} | {
+        "batch_size of all processes": size * options["batch_size"],
+        "auxiliary_batch_sizes of all processes": [size * one for one in options.get("auxiliary_batch_sizes", ())],
+    }

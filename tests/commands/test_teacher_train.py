@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import time
 
@@ -184,7 +183,7 @@ def test_equal_views_give_equal_numbers_in_training_and_eval(world, tmp_path):
 
 @pytest.mark.slow
 def test_under_torchrun_it_gives_the_weights_of_one_process_on_the_same_global_batch(
-    trained, world, tmp_path, shell_environment
+    trained, world, tmp_path, torchrun
 ):
     """Batch norm is frozen, because each process has its own statistics; --lr is that of the whole step."""
     options = [
@@ -193,17 +192,11 @@ def test_under_torchrun_it_gives_the_weights_of_one_process_on_the_same_global_b
     ]  # fmt: skip
     alone = omni("teacher-train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
     assert alone.exit_code == 0, alone.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        "torchrun", "--nproc-per-node", 2, "--master-port", port, "-m", "omnicli", "teacher-train", *options,
-        "--batch-size", 5, "--workers", 1, "-o", tmp_path / "two.pth",
-    ]  # fmt: skip
-    done = subprocess.run([str(w) for w in command], capture_output=True, text=True, env=shell_environment, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == done.stderr.count(" trained on + ") == 1
-    assert parsed(done.stdout)[0]["num_clips"] == parsed(alone.stdout)[0]["num_clips"]
+    launcher = torchrun("teacher-train", *options, "--batch-size", 5, "--workers", 1, "-o", tmp_path / "two.pth")
+    stdout, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
+    assert len(stdout.splitlines()) == stderr.count(" trained on + ") == 1
+    assert parsed(stdout)[0]["num_clips"] == parsed(alone.stdout)[0]["num_clips"]
     one, two = (load_any(tmp_path / name) for name in ("one.pth", "two.pth"))
     assert two.meta["provenance"]["processes"] == 2
     for name, tensor in one.state_dict.items():

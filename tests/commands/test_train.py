@@ -1,8 +1,9 @@
 """``omni train`` as users run it: options, metric lines, signals, several processes."""
 
+import contextlib
 import json
+import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -90,25 +91,21 @@ def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(train
 
 @pytest.mark.slow
 def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_and_one_process_writes(
-    data, tmp_path, shell_environment
+    data, tmp_path, torchrun
 ):
     """Uneven data: 24 clips in batches of 5 for each of two processes, broken images among them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *data, "--epochs",
-        "2", "--batch-size", "5", "--ratio", "5:4:1", "--val", data[1], "--allow-overlap", "-o",
-        str(tmp_path / "a.pth"), "--rejects", str(tmp_path / "r.jsonl"), "--workers", "1",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
-    assert done.returncode == 0, done.stderr
-    lines = parsed(done.stdout)
+    launcher = torchrun(
+        "train", *data, "--epochs", 2, "--batch-size", 5, "--ratio", "5:4:1", "--val", data[1], "--allow-overlap", "-o",
+        tmp_path / "a.pth", "--rejects", tmp_path / "r.jsonl", "--workers", 1,
+    )  # fmt: skip
+    stdout, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
+    lines = parsed(stdout)
     assert [(line["epoch"], line["source"]) for line in lines] == [
         (epoch, source) for epoch in (1, 2) for source in ("target", "gg", "ig")
     ]
     assert lines[0]["num_clips"] == 24
-    assert done.stderr.count(" trained on + ") == 1
+    assert stderr.count(" trained on + ") == 1
     left = [row["path"] for row in parsed((tmp_path / "r.jsonl").read_text())]
     assert len(left) == len(set(left))
     assert load_any(tmp_path / "a.pth").meta["provenance"]["processes"] == 2
@@ -117,7 +114,7 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
 
 @pytest.mark.slow
 def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_the_same_global_batch(
-    trained, data, tmp_path, shell_environment
+    trained, data, tmp_path, torchrun
 ):
     """From the same weights; 24 clips in global batches of 10, so that the last one is uneven too."""
     options = [
@@ -126,23 +123,73 @@ def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_th
     ]  # fmt: skip
     alone = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
     assert alone.exit_code == 0, alone.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        "torchrun", "--nproc-per-node", "2", "--master-port", str(port), "-m", "omnicli", "train", *options,
-        "--batch-size", "5", "-o", str(tmp_path / "two.pth"), "--workers", "1",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=shell_environment, timeout=120)
-    assert done.returncode == 0, done.stderr
+    launcher = torchrun("train", *options, "--batch-size", 5, "-o", tmp_path / "two.pth", "--workers", 1)
+    stdout, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
     one, two = (load_any(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
     before = load_any(trained[0]).state_dict
     assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-3
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=0)
-    for line, other in zip(parsed(alone.stdout), parsed(done.stdout), strict=True):
+    for line, other in zip(parsed(alone.stdout), parsed(stdout), strict=True):
         assert (line["source"], line["num_clips"]) == (other["source"], other["num_clips"])
         assert line["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
+
+
+def workers_of(launcher):
+    """Process IDs of the processes of a launcher, by rank."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == launcher.pid:
+                variables = dict(
+                    pair.split("=", 1) for pair in (entry / "environ").read_text().split("\0") if "=" in pair
+                )
+                found[int(variables["RANK"])] = int(entry.name)
+    return [found[rank] for rank in sorted(found)]
+
+
+@pytest.mark.slow
+def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once(data, tmp_path, torchrun):
+    """The peers of a process that dies name it, and are no bug of omni."""
+    launcher = torchrun(
+        "train", *data, "--epochs", 12, "--batch-size", 4, "--ratio", "2:1:1", "--workers", 1, "-o", tmp_path / "a.pth",
+        options=("--max-restarts", 1),
+    )  # fmt: skip
+    first = [launcher.stdout.readline() for _ in range(3)]
+    os.kill(workers_of(launcher)[1], signal.SIGKILL)
+    rest, stderr = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, stderr
+    lines = parsed("".join(first) + rest)
+    assert [(line["epoch"], line["source"]) for line in lines] == [
+        (epoch, source) for epoch in range(1, 13) for source in ("target", "gg", "ig")
+    ]
+    assert "process 1 is gone" in stderr
+    assert "internal error" not in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth"]
+
+
+@pytest.mark.slow
+def test_two_processes_begin_and_one_goes_on_with_the_same_batch(trained, data, tmp_path, torchrun):
+    """To the weights of one process that was never stopped; frozen batch norm, whose statistics are of a process."""
+    options = [
+        *data, "--init", trained[0], "--freeze", "batch-norm", "--dropout", 0, "--epochs", 6, "--lr", 0.01,
+        "--recipe", "few-clips-scratch", "--ratio", "1:1:1",
+    ]  # fmt: skip
+    launcher = torchrun("train", *options, "--batch-size", 5, "--workers", 1, "-o", tmp_path / "a.pth")
+    first = launcher.stdout.readline()
+    for worker in workers_of(launcher):
+        os.kill(worker, signal.SIGTERM)
+    _, stderr = launcher.communicate(timeout=60)
+    assert (tmp_path / ".a.pth.state").exists(), stderr
+    again = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "a.pth")
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.splitlines()[0] == first.strip()
+    whole = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "b.pth")
+    assert whole.exit_code == 0
+    one, other = (load_any(tmp_path / name).state_dict for name in ("a.pth", "b.pth"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -101,3 +101,17 @@ def test_another_state_is_refused_by_what_differs(changed, message):
     check_state(state, options, Path("x"))
     with pytest.raises(UsageError, match=message):
         check_state({**state, **changed}, options, Path("x"))
+
+
+def test_another_number_of_processes_goes_on_if_the_whole_batch_is_the_same():
+    """The steps depend on the batch of all processes, not on how it is dealt."""
+    two = {"omni": "1", "lr": 0.1, "batch_size": 4, "auxiliary_batch_sizes": (2, 8), "num_passes": 1, "processes": 2}
+    state = {"format": STATE_FORMAT, "version": STATE_VERSION, "options": two}
+    one = two | {"batch_size": 8, "auxiliary_batch_sizes": (4, 16), "num_passes": 2}
+    for processes in ({"processes": 1}, {}):  # a teacher of one process does not name them
+        again = {name: value for name, value in one.items() if name != "processes"} | processes
+        check_state(state, again, Path("x"))
+    with pytest.raises(UsageError, match="batch_size of all processes = 8, now 4"):
+        check_state(state, two | {"processes": 1, "auxiliary_batch_sizes": (4, 16)}, Path("x"))
+    with pytest.raises(UsageError, match=r"lr = 0\.1, now 0\.2"):
+        check_state(state, one | {"processes": 1, "lr": 0.2}, Path("x"))

@@ -1,6 +1,7 @@
 """How a training runs as a command: processes, signals, accounting, metric lines, TensorBoard."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,19 +102,49 @@ class TrainingCommand:
         console.detail(str(self.options))
         last: dict[str, Any] = {}
         stdout = open_stdout(live=True) if world.is_first else None
+        printed = PrintedLines(Path(self.streams.output or ""))
         with console.progress(lambda: f"{accountant.num_in:,} in, {shown_metrics(last)}"):
-            for metrics in lines:
+            for number, metrics in enumerate(lines):
                 line = {**metrics, "epoch": metrics["epoch"] + 1}  # people count epochs from 1
-                if stdout is not None:
+                if stdout is not None and number >= printed.count:
                     stdout.write(format_record(line))
+                    printed.note(number + 1)
                 if "source" in line:
                     accountant.result[line["source"]] = line
                 if line.get("source", "target") == "target":
                     last.update(line)
                 draw(line)
+        printed.forget()
         accountant.result = accountant.result or last
         accountant.count_incomplete(world.gather_rare(incomplete.found()))
         console.say(f"{accountant.sums()}; {shown_metrics(last)} → {self.streams.output}")
+
+
+class PrintedLines:
+    """How many metric lines are printed, for the processes that ``torchrun --max-restarts`` starts again.
+
+    They write to the same stdout, so each line is printed once. A run that a user starts again prints all lines, so
+    that ``> metrics.jsonl`` loses none.
+
+    Args:
+        out: the checkpoint; the number lies beside it.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = out.with_name(f".{out.name}.printed")
+        restarts = (os.environ.get(f"TORCHELASTIC_{name}", "0") for name in ("MAX_RESTARTS", "RESTART_COUNT"))
+        self._is_noted, is_restart = (int(number) > 0 for number in restarts)
+        self.count = int(self._path.read_text()) if is_restart and self._path.exists() else 0
+
+    def note(self, count: int) -> None:
+        """Note that ``count`` lines are printed."""
+        if self._is_noted:
+            self._path.write_text(str(count))
+
+    def forget(self) -> None:
+        """Delete the note: training has finished."""
+        if self._is_noted:
+            self._path.unlink(missing_ok=True)
 
 
 def shown_metrics(metrics: Metrics) -> str:
