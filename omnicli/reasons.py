@@ -15,12 +15,14 @@ LOW_RANK = "low rank"  # filter: outside --keep-fraction or --top
 NO_CLASS = "no class"  # no label, or no query that names a class
 DISAGREES = "teacher disagrees"  # filter --agree: the best class is not the query's
 NO_POSITIVE = "no positive"  # segment: no frame or clip reaches the threshold
-TOO_SHORT = "too short"  # segment: shorter than half a clip
+TOO_SHORT = "too short"  # segment: shorter than half a clip; --min-sec
+TOO_LONG = "too long"  # --max-sec
+OVER_BUDGET = "over budget"  # --max-minutes
 DUPLICATE = "duplicate"  # dedup: resembles a target record
 REPEAT = "repeat"  # dedup --within: resembles an earlier record of the stream
 SMALL_CLASS = "small class"  # balance --min-per-class
 HEAD_CLASS = "head class"  # balance --keep-tail
-NOT_DRAWN = "not drawn"  # balance --resample
+NOT_DRAWN = "not drawn"  # balance --resample; index --label-share
 NO_SCORES = "no scores"  # eval --fuse: not in every set of scores
 
 MAX_KINDS = 100  # kinds of unreadable records that are counted apart

@@ -9,8 +9,8 @@ def test_every_reason_is_spelled_as_in_earlier_versions():
     spelled = {name: value for name, value in vars(reasons).items() if name.isupper() and isinstance(value, str)}
     assert sorted(spelled.values()) == [
         "damaged tar", "duplicate", "head class", "internal error", "low confidence", "low rank", "no class",
-        "no positive", "no scores", "not drawn", "repeat", "small class", "teacher disagrees", "too short",
-        "unreadable",
+        "no positive", "no scores", "not drawn", "over budget", "repeat", "small class", "teacher disagrees",
+        "too long", "too short", "unreadable",
     ]  # fmt: skip
 
 

@@ -28,10 +28,11 @@ import typer
 from omnicli.commands.options.compute import ComputeOptions, Seed
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.filter import FilterOptions
-from omnicli.commands.options.groups import SELECTION, refuse_given, takes_groups
+from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap, strength_of
 from omnicli.commands.options.streams import AsMedia, StreamOptions
+from omnicli.commands.options.subset import SubsetOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
@@ -58,6 +59,7 @@ def command(
                      "several.", rich_help_panel=SELECTION),
     ] = None,
     options: FilterOptions,
+    subset: Annotated[SubsetOptions, Adapt("label_share")],
     streams: StreamOptions,
     model: ModelOptions,
     compute: ComputeOptions,
@@ -69,6 +71,7 @@ def command(
 ) -> None:  # fmt: skip
     teachers = teacher or []
     options.check()
+    subset.check()
     if not teachers:
         _check_without_teacher(context, options, query_map, model)
     elif options.stored_scores:
@@ -85,7 +88,7 @@ def command(
     deciding = {
         **asdict(rule), "teacher": digests, **(scoring if is_scoring else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,
-        "as_media": as_media,
+        "as_media": as_media, **subset.deciding(),
     }  # fmt: skip
 
     classes: list[str] = []
@@ -95,6 +98,7 @@ def command(
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter.stage import filter_records
+        from omnicli.stages.subset import subset_stage
         from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import output_as_media
 
@@ -108,9 +112,13 @@ def command(
         made.append(queries)
 
         def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
-            return filter_records(records, score=score, queries=queries, rule=rule, on_drop=on_drop, facts=facts)
+            return filter_records(
+                records, score=score, queries=queries, rule=rule, why_not=subset.subset(seed).why_not, on_drop=on_drop,
+                facts=facts,
+            )  # fmt: skip
 
-        return output_as_media(stage, streams.root) if as_media else stage
+        chosen = subset_stage(stage, subset.subset(seed)) if subset.deciding() else stage
+        return output_as_media(chosen, streams.root) if as_media else chosen
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
         chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
@@ -118,7 +126,8 @@ def command(
 
     needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(
-        name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule), observe=count_confidence,
+        name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule) or subset.whole_stream,
+        observe=count_confidence,
         check=partial(check_queries, made=made) if needs_query else None, closing=closing, facts=facts,
         classes=classes, by_query=True,
         remedy="collect more, or label more clips" if rule.by_query else StageSpec.remedy,

@@ -12,19 +12,22 @@ Kinetics, UCF101, HMDB51 and OmniSource's raw videos are detected. --root is rem
 it again, so that data can move.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from omnicli.commands.options.compute import Workers
+from omnicli.commands.options.compute import Seed, Workers
 from omnicli.commands.options.groups import Adapt, refuse_given, takes_groups
 from omnicli.commands.options.index import DATA_PREFIX, EACH_CLIP, FRAMES, LIST_FORMAT, RAW_VIDEOS, SPLIT, IndexOptions
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.options.subset import SubsetOptions
 from omnicli.commands.run.advice import count_without_query, lines_without_query
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
+from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
 STREAMS = Adapt(
@@ -39,8 +42,13 @@ def command(
     streams: Annotated[StreamOptions, STREAMS],
     logging: LoggingOptions,
     options: IndexOptions,
+    subset: SubsetOptions,
     workers: Workers = None,
+    seed: Seed = 0,
 ) -> None:
+    subset.check()
+    if not subset.is_drawn:
+        refuse_given(context, ("seed",), "needs --max-minutes or --label-share: nothing else is drawn")
     if not options.probe:
         refuse_given(context, ("workers",), "needs --probe: nothing else opens files in threads")
 
@@ -54,19 +62,28 @@ def command(
 
             measure = partial(probe_media, root=streams.root)
         known, class_map = options.known_classes(), options.read_map()
-        return lambda records, on_drop: index_records(
-            records, labels=options.labels, classes=known, class_map=class_map, source=options.source,
-            measure=measure, workers=workers or available_cores(), on_drop=on_drop,
-        )  # fmt: skip
+
+        def stage(records: Iterator[Record], on_drop: OnDrop) -> Iterator[Record]:
+            return index_records(
+                records, labels=options.labels, classes=known, class_map=class_map, source=options.source,
+                measure=measure, workers=workers or available_cores(), on_drop=on_drop,
+            )  # fmt: skip
+
+        if not subset.deciding():
+            return stage
+        from omnicli.stages.subset import subset_stage
+
+        return subset_stage(stage, subset.subset(seed))
 
     later = {"split": streams.split, "each_clip": streams.each_clip, "raw_videos": streams.raw_videos,
              "data_prefix": streams.data_prefix}  # fmt: skip
     deciding = {
         **options.deciding(), "frames": streams.frames, "list_format": streams.list_format, "root": streams.root,
-        **{name: value for name, value in later.items() if value},
+        **{name: value for name, value in later.items() if value}, **subset.deciding(),
+        **({"seed": seed} if subset.is_drawn else {}),
     }  # fmt: skip
     spec = StageSpec(
-        name="index", make=make, options=deciding, observe=count_without_query,
+        name="index", make=make, options=deciding, whole_stream=subset.whole_stream, observe=count_without_query,
         closing=partial(lines_without_query, inputs=streams.inputs or [], labels=options.labels),
     )  # fmt: skip
     run_stage(spec, streams, logging)

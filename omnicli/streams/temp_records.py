@@ -8,13 +8,16 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from omnicli.errors import OutputError
-from omnicli.streams.record import Record, format_record, parse_record
+from omnicli.streams.record import OnDrop, Record, format_record, parse_record
 
 LINES_BYTES = 1 << 18  # lines read at once
+
+Incoming = Callable[[OnDrop], Iterator[Record]]
+"""Scored records; rejects go to the given function."""
 
 
 class TempFile:
@@ -89,6 +92,24 @@ class RecordSpool:
             record = parse_record(line, origin="", line_number=0, position=position)
             record.missing_frames = self._missing_frames.get(row, 0)
             yield record, reasons[number]
+
+
+def spooled(incoming: Incoming, note: Callable[[Record], None]) -> RecordSpool:
+    """All records on disk, rejects among them with their reasons; ``note`` sees each that is no reject."""
+    spool = RecordSpool()
+    leaving: list[tuple[Record, str]] = []
+
+    def spool_leaving() -> None:
+        for record, reason in leaving:
+            spool.add(record, reason)
+        leaving.clear()
+
+    for record in incoming(lambda record, reason: leaving.append((record, reason))):
+        spool_leaving()
+        spool.add(record)
+        note(record)
+    spool_leaving()
+    return spool
 
 
 class NumberedRecords:

@@ -331,3 +331,14 @@ def test_defaults_from_the_environment_are_no_options(scored, monkeypatch):
     monkeypatch.setenv("OMNI_DEVICE", "cpu")
     monkeypatch.setenv("OMNI_BATCH_SIZE", "8")
     assert omni("filter", "--threshold", 0.6, scored / "scored.jsonl").exit_code == 0
+
+
+def test_stored_scores_within_lengths_and_a_budget(tmp_path):
+    path = tmp_path / "scored.jsonl"
+    rows = [{"id": str(i), "confidence": 0.9, "pseudo_label": 0, "duration_sec": 10.0 * i + 1} for i in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = parsed(omni("filter", path, "--min-sec", 5, "--max-sec", 35).stdout)
+    assert [record["id"] for record in kept] == ["1", "2", "3"]
+    kept = parsed(omni("filter", path, "--max-minutes", 1).stdout)
+    assert 0 < sum(record["duration_sec"] for record in kept) <= 60
+    assert omni("filter", path, "--max-minutes", 1, "--part", "0/2").exit_code == 2

@@ -169,3 +169,25 @@ def test_hidden_files_are_no_records_and_are_counted():
     result = omni("web")
     assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == ["Archery", "surf_ing", "surf_ing"]
     assert result.stderr.splitlines()[0].endswith("/s; 4 hidden files or folders skipped")
+
+
+def test_a_share_of_the_labels_is_nested_and_needs_the_whole_stream(tmp_path):
+    Path("list.txt").write_text("".join(f"v{i}.mp4 {i % 2}\n" for i in range(40)))
+    small, large = (records("list.txt", "--label-share", share) for share in ("0.1", "0.5"))
+    assert [sum(record["label"] == label for record in small) for label in (0, 1)] == [2, 2]
+    assert len(large) == 20
+    assert {record["id"] for record in small} < {record["id"] for record in large}
+    assert records("list.txt", "--label-share", "0.1", "--seed", "1") != small
+    for options in (("--label-share", "0.1", "--part", "0/2"), ("--seed", "1"), ("--min-sec", "3", "--max-sec", "1")):
+        assert omni("list.txt", *options).exit_code == 2
+    assert omni("list.txt", "--max-sec", "5").exit_code == 65, "their length is not known"
+
+
+def test_videos_of_a_length_and_a_budget(world):
+    videos = str(world / "web" / "untrimmed")
+    lengths = {record["id"]: record["duration_sec"] for record in records(videos, "--probe")}
+    longest = max(lengths.values())
+    kept = records(videos, "--probe", "--max-sec", str(longest - 0.01))
+    assert {record["id"] for record in kept} == {name for name, length in lengths.items() if length < longest - 0.01}
+    assert records(videos, "--probe", "--max-minutes", "0") == []
+    assert len(records(videos, "--probe", "--max-minutes", "999")) == len(lengths)

@@ -1,7 +1,7 @@
 """Decisions that need the whole stream. All records wait on disk; at most 100 bytes of each in memory."""
 
 from array import array
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,9 @@ from omnicli.stages.filter.rules import (
 )
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import OnDrop, Record
-from omnicli.streams.temp_records import RecordSpool
+from omnicli.streams.temp_records import Incoming, spooled
 
 MIN_WITH_CLASS = 0.5  # Ours: with fewer, the paper's rule decides
-
-Incoming = Callable[[OnDrop], Iterator[Record]]
-"""Scored records; rejects go to the given function."""
 
 
 def keep_best(incoming: Incoming, rule: FilterRule, on_drop: OnDrop) -> Iterator[Record]:
@@ -40,7 +37,7 @@ def keep_best(incoming: Incoming, rule: FilterRule, on_drop: OnDrop) -> Iterator
         groups.append(numbers.setdefault(group_of(record, rule), len(numbers)))
         ties.append(tie_breaker(record))
 
-    spool = _spooled(incoming, note)
+    spool = spooled(incoming, note)
     is_kept = iter(best_of_groups(np.array(confidences), np.array(groups), np.array(ties), rule))
     for record, reason in spool:
         if reason:
@@ -56,7 +53,7 @@ def keep_by_query(
 ) -> Iterator[Record]:
     """The results of each query that seem to fit, labelled by query; ``facts`` gets what was decided."""
     stream = _ScoredStream(queries)
-    spool = _spooled(incoming, stream.note)
+    spool = spooled(incoming, stream.note)
     scored = stream.scored()
     has_class = scored.asked >= 0
     if rule.threshold is not None and has_class.sum() < MIN_WITH_CLASS * len(has_class):
@@ -142,21 +139,3 @@ class _ScoredStream:
             asked=np.array(self._asked, np.int64), groups=np.array(self._groups, np.int64),
             is_image=np.array(self._is_image, bool), num_classes=len(self._queries.classes),
         )  # fmt: skip
-
-
-def _spooled(incoming: Incoming, note: Callable[[Record], None]) -> RecordSpool:
-    """All records on disk, rejects among them with their reasons; ``note`` sees each that is no reject."""
-    spool = RecordSpool()
-    leaving: list[tuple[Record, str]] = []
-
-    def spool_leaving() -> None:
-        for record, reason in leaving:
-            spool.add(record, reason)
-        leaving.clear()
-
-    for record in incoming(lambda record, reason: leaving.append((record, reason))):
-        spool_leaving()
-        spool.add(record)
-        note(record)
-    spool_leaving()
-    return spool

@@ -13,7 +13,7 @@ threshold, labels by query (a weak teacher then only ranks what the search engin
 decimals before any decision, so that deciding again from the written line gives the same verdict.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from omnicli.data.query_labels import Queries
@@ -33,6 +33,7 @@ def filter_records(
     score: ScoreRecords | None,
     queries: Queries,
     rule: FilterRule,
+    why_not: Callable[[Record], str] = lambda record: "",
     on_drop: OnDrop,
     facts: MutableMapping[str, Any] | None = None,
 ) -> Iterator[Record]:
@@ -43,6 +44,7 @@ def filter_records(
         score: ``inference.scorer.score_records`` with its teachers; None: records carry the scores of an earlier run.
         queries: the class each record was searched for.
         rule: which records to keep.
+        why_not: the reason why a record is rejected unread, or "".
         on_drop: receives rejects: low confidence, low rank, no class, teacher disagrees, unreadable.
         facts: with ``rule.by_query``, gets the rule that decided and the shares.
 
@@ -55,7 +57,9 @@ def filter_records(
 
     def scored(on_drop: OnDrop) -> Iterator[Record]:
         found = (
-            _score(records, score, queries, rule, on_drop) if score else _read_scores(records, queries, rule, on_drop)
+            _score(records, score, queries, rule, why_not, on_drop)
+            if score
+            else _read_scores(records, queries, rule, on_drop)
         )
         return (with_scores(record, scores, queries) for record, scores in found)
 
@@ -79,16 +83,21 @@ def filter_records(
 
 
 def _score(
-    records: Iterable[Record], score: ScoreRecords, queries: Queries, rule: FilterRule, on_drop: OnDrop
+    records: Iterable[Record],
+    score: ScoreRecords,
+    queries: Queries,
+    rule: FilterRule,
+    why_not: Callable[[Record], str],
+    on_drop: OnDrop,
 ) -> Iterator[tuple[Record, TeacherScores]]:
     """Score every record with the teachers; records without a class that the rule needs are not read."""
 
-    def has_no_class(record: Record) -> bool:
-        return rule.needs_query and queries.find(record) is None
+    def is_skipped(record: Record) -> bool:
+        return bool(why_not(record)) or (rule.needs_query and queries.find(record) is None)
 
-    for record, scores in score(records, skip=has_no_class, on_drop=on_drop):
+    for record, scores in score(records, skip=is_skipped, on_drop=on_drop):
         if scores is None:
-            on_drop(record, NO_CLASS)
+            on_drop(record, why_not(record) or NO_CLASS)
             continue
         found = queries.find(record)
         query_score = None if found is None else rounded_score(scores, found[0])

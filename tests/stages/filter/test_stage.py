@@ -65,6 +65,18 @@ def test_the_papers_rule_labels_by_argmax_and_keeps_what_reaches_the_threshold()
     assert "query_score" not in kept[0]
 
 
+def test_a_record_that_is_not_wanted_is_not_scored():
+    crawled = crawl([{"scores": peaked(3), "duration_sec": 9.0}, {"duration_sec": 70.0}])
+    dropped = []
+    kept = filter_records(
+        iter(crawled), score=fake_score, queries=QUERIES, rule=FilterRule(),
+        why_not=lambda record: "too long" if record["duration_sec"] > 60 else "",
+        on_drop=lambda record, reason: dropped.append((record["id"], reason)),
+    )  # fmt: skip
+    assert [record["id"] for record in kept] == ["0"]
+    assert dropped == [("1", "too long")]
+
+
 def test_a_threshold_is_inclusive():
     kept, _ = run(crawl([{"scores": peaked(0, 0.5)}]), FilterRule(threshold=0.5))
     assert len(kept) == 1
