@@ -38,11 +38,10 @@ from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreRecords
-    from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
 OF_SCORING = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
@@ -98,7 +97,6 @@ def command(
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter.stage import filter_records
-        from omnicli.stages.subset import subset_stage
         from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import output_as_media
 
@@ -111,13 +109,9 @@ def command(
         queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
         made.append(queries)
 
-        def stage(records: "Iterable[Record]", on_drop: "OnDrop") -> "Iterator[Record]":
-            return filter_records(
-                records, score=score, queries=queries, rule=rule, why_not=subset.subset(seed).why_not, on_drop=on_drop,
-                facts=facts,
-            )  # fmt: skip
-
-        chosen = subset_stage(stage, subset.subset(seed)) if subset.deciding() else stage
+        why_not = subset.subset(seed).why_not
+        run = partial(filter_records, score=score, queries=queries, rule=rule, why_not=why_not, facts=facts)
+        chosen = subset.applied(lambda records, on_drop: run(records, on_drop=on_drop), seed)
         return output_as_media(chosen, streams.root) if as_media else chosen
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
@@ -127,9 +121,8 @@ def command(
     needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(
         name="filter", make=make, options=deciding, whole_stream=options.whole_stream(rule) or subset.whole_stream,
-        observe=count_confidence,
-        check=partial(check_queries, made=made) if needs_query else None, closing=closing, facts=facts,
-        classes=classes, by_query=True,
+        observe=count_confidence, check=partial(check_queries, made=made) if needs_query else None, closing=closing,
+        facts=facts, classes=classes, by_query=True,
         remedy="collect more, or label more clips" if rule.by_query else StageSpec.remedy,
     )  # fmt: skip
     run_stage(spec, streams, logging)

@@ -69,11 +69,7 @@ def command(
                 measure=measure, workers=workers or available_cores(), on_drop=on_drop,
             )  # fmt: skip
 
-        if not subset.deciding():
-            return stage
-        from omnicli.stages.subset import subset_stage
-
-        return subset_stage(stage, subset.subset(seed))
+        return subset.applied(stage, seed)
 
     later = {"split": streams.split, "each_clip": streams.each_clip, "raw_videos": streams.raw_videos,
              "data_prefix": streams.data_prefix}  # fmt: skip

@@ -101,7 +101,7 @@ def duration_of(record: Record) -> float | None:
         return float(end_sec - start_sec)
     if length is None:
         raise InputError(
-            f"{record.where}: no field 'duration_sec', which tells the length of a video; omni index --probe writes it"
+            f"{record.where}: no field 'duration_sec', the length of the video; omni index --probe writes it"
         )
     return float(length)
 

@@ -10,6 +10,7 @@ from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from omnicli.stages.subset import Subset
+    from omnicli.streams.stage_run import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,12 @@ class SubsetOptions:
     def deciding(self) -> dict[str, Any]:
         """The options that are given, as JSON values."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def applied(self, stage: "Stage", seed: int) -> "Stage":
+        """The stage followed by the choice of the subset; without options the stage itself."""
+        from omnicli.stages.subset import subset_stage
+
+        return subset_stage(stage, self.subset(seed)) if self.deciding() else stage
 
     def subset(self, seed: int) -> "Subset":
         """The subset of the stage."""
