@@ -20,7 +20,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from omnicli.app import COMMANDS, EPILOG, STAGES, SUPPORT, command_module, load_command
+from omnicli.app import COMMANDS, EPILOG, STAGES, SUPPORT
+from omnicli.commands.invocation import command_module, load_command
 
 FOLDER = Path(__file__).parent / "commands"
 NOTE = "<!-- Written by docs/make_pages.py from the command's own help: change that, not this. -->"

@@ -1,21 +1,18 @@
 """The ``omni`` command: a list of subcommands, and the exit code and message of every error."""
 
-import errno
 import json
 import os
 import signal
 import sys
 import warnings
-from importlib import import_module
-from types import ModuleType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from omnicli import __version__, memory_limit, process
-from omnicli.commands.help import OmniCommand, help_text
-from omnicli.errors import Interrupted, OmniError, OutputError, is_out_of_memory
+from omnicli.commands.invocation import load_command, running
+from omnicli.errors import Interrupted, OmniError, OutputError, is_no_room, is_out_of_memory
 
 # OpenMP reads this when torch loads it: idle threads sleep instead of spinning, so that decoders and other jobs get the
 # cores. The forward pass ran 2 to 4 times faster while other processes were running.
@@ -25,7 +22,6 @@ EXIT_INTERNAL = 70
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_CTRL_C = 128 + signal.SIGINT
 EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Name of a command: the first paragraph of the docstring of omnicli/commands/NAME.py
 STAGES = {
     "teacher-train": "Train a teacher on labelled clips.",
@@ -80,6 +76,7 @@ class OmniGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the subcommand: only the one that was asked for, so that ``omni --help`` starts fast."""
         name, command, rest = super().resolve_command(ctx, args)
+        ctx.with_resource(running(args))
         return name, command and load_command(command.name or ""), rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -101,7 +98,7 @@ class OmniGroup(TyperGroup):
                 raise _exit(ctx, 1, "out of memory; try a smaller --batch-size or fewer --workers") from None
             if isinstance(error, OSError) and (problem := process.flush(sys.stdout)):
                 raise _exit(ctx, OutputError.exit_code, f"stdout: cannot write: {problem.strerror}") from None
-            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            if isinstance(error, OSError) and is_no_room(error):
                 name = error.filename or "stdout"
                 raise _exit(ctx, OutputError.exit_code, f"{name}: cannot write: {error.strerror}") from None
             if type(error).__module__.partition(".")[0] in ("typer", "click"):
@@ -132,19 +129,6 @@ app = typer.Typer(
 for _name, _purpose in COMMANDS.items():
     _panel = "Stages" if _name in STAGES else "Support"
     app.command(_name, rich_help_panel=_panel, help=_purpose)(lambda: None)  # OmniGroup loads the command itself
-
-
-def command_module(name: str) -> ModuleType:
-    """The module of a command by its name on the command line."""
-    return import_module(f"omnicli.commands.{name.replace('-', '_')}")
-
-
-def load_command(name: str) -> TyperCommand:
-    """Import a command by its name on the command line, with all its options."""
-    module = command_module(name)
-    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    alone.command(name, cls=OmniCommand, help=help_text(module.__doc__ or ""))(module.command)
-    return cast(TyperCommand, typer.main.get_command(alone))
 
 
 @app.callback(invoke_without_command=True)

@@ -1,6 +1,7 @@
 """The errors of the package and their exit codes. Libraries raise; only ``app`` prints and exits.
 
 OmniError                 1   any error that the user can fix
+├── JobsFailed            1   files of -o DIR/ that failed, or the exit code that they have in common
 ├── TooManyBad            3   more unreadable media than --max-bad; the output is complete
 ├── InputError           65   a record, shard or list is wrong: "web.jsonl:31: no field 'path'"
 │   └── MediaError       65   an image or video cannot be decoded; stages turn it into a reject
@@ -27,6 +28,9 @@ _NO_MEMORY = re.compile(
 _NO_REASON = "could not create a primitive"
 
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
 class OmniError(Exception):
     """An error that the user can fix. The message is one sentence that names file, line and value."""
 
@@ -37,6 +41,19 @@ class UsageError(OmniError):
     """Options that contradict each other, or missing inputs."""
 
     exit_code = 2
+
+
+class JobsFailed(OmniError):
+    """Some of the input files of ``-o DIR/`` could not be processed; the outputs of the others are complete.
+
+    Args:
+        message: what failed.
+        exit_code: that of the failures if they agree, else 1.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class TooManyBad(OmniError):
@@ -101,6 +118,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         or ((isinstance(error, SystemError) or _NO_REASON in str(error)) and _has_limit())
         or _NO_MEMORY.search(str(error)) is not None
     )
+
+
+def is_no_room(error: BaseException) -> bool:
+    """True for a disk that is full or cannot be written."""
+    return isinstance(error, OSError) and error.errno in CANNOT_WRITE
 
 
 def _has_limit() -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from omnicli.app import COMMANDS, app, load_command
+from omnicli.app import COMMANDS, app
+from omnicli.commands.invocation import load_command
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [

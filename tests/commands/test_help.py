@@ -8,8 +8,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from omnicli.app import COMMANDS, app, command_module, load_command
+from omnicli.app import COMMANDS, app
 from omnicli.commands.help import option_lines
+from omnicli.commands.invocation import command_module, load_command
 from omnicli.training.recipes import TEACHER_RECIPES
 
 
@@ -76,7 +77,7 @@ def test_only_the_command_that_was_asked_for_is_imported():
     for arguments, modules in (["--help"], ["help"]), (["queries", "-h"], ["help", "queries"]):
         shown = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         imported = {name.split(".")[2] for name in ast.literal_eval(shown.stdout.splitlines()[-1])}
-        assert imported - {"options", "run"} == set(modules)
+        assert imported - {"invocation", "options", "run"} == set(modules)
 
 
 def test_ranges_are_words():

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from omnicli.app import COMMANDS, app, load_command
+from omnicli.app import COMMANDS, app
+from omnicli.commands.invocation import load_command
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REMEDY = "run: python docs/make_pages.py"

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from omnicli.commands.options.streams import InputOptions, StreamOptions, parse_max_bad
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import TooManyBad
+from omnicli.errors import JobsFailed, TooManyBad
 from omnicli.process import crash_log
 from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, unreadable_by_kind
 from omnicli.streams.reading import (
@@ -24,6 +24,9 @@ from omnicli.streams.reading import (
     note_reject,
 )
 from omnicli.streams.record import Record
+
+if TYPE_CHECKING:
+    from omnicli.commands.run.jobs import JobResult
 
 NUM_KINDS = 5  # kinds of unreadable records that are named at the end
 
@@ -39,6 +42,7 @@ class RecordAccountant:
         examples: ID of one unreadable record of each kind.
         num_resumed: records that an earlier process had settled.
         too_many_bad: a sentence for each output with more unreadable records than ``--max-bad``.
+        failed: jobs of ``-o DIR/`` without an output.
     """
 
     def __init__(self, max_bad: str | None = None) -> None:
@@ -49,6 +53,7 @@ class RecordAccountant:
         self.examples: dict[str, str] = {}
         self.num_resumed = 0
         self.too_many_bad: list[str] = []
+        self.failed: list[JobResult] = []
         self._num_hidden = 0
 
     @property
@@ -64,6 +69,28 @@ class RecordAccountant:
         self.examples = {**(examples or {}), **self.examples}
         self.num_resumed += num_resumed
         self.check_max_bad(counters, prefix=f"{name}: ")
+
+    def add_job(self, result: "JobResult", console: Console) -> None:
+        """Add a job of ``-o DIR/``; one that failed is named at once."""
+        self.counters += result.counters
+        self.examples = {**result.examples, **self.examples}
+        self.num_resumed += result.num_resumed
+        if result.status == "bad":
+            self.too_many_bad.append(result.reason)
+        if result.status == "failed":
+            self.failed.append(result)
+            console.say(f"failed: {_named_once(result)}")
+        crash_log.path = crash_log.path or result.crash_log
+
+    def raise_if_jobs_failed(self) -> None:
+        """Raises JobsFailed: some of the input files could not be processed."""
+        if self.failed:
+            codes = {result.exit_code for result in self.failed}
+            named = _named_once(self.failed[0]) + ("; ..." if len(self.failed) > 1 else "")
+            raise JobsFailed(
+                f"{len(self.failed):,} input files failed: {named}; the same command tries them again",
+                exit_code=codes.pop() if len(codes) == 1 else 1,
+            )
 
     def check_max_bad(self, counters: Mapping[str, int], *, prefix: str = "") -> None:
         """Note if more records are unreadable than ``--max-bad`` allows."""
@@ -113,6 +140,11 @@ class RecordAccountant:
             f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, "
             f"{counters[UNREADABLE]:,} unreadable, {rate:,.0f}/s"
         )
+
+
+def _named_once(result: "JobResult") -> str:
+    """The reason of a failure, which names the input file."""
+    return result.reason if result.source in result.reason else f"{result.source}: {result.reason}"
 
 
 class ReadAccountant(RecordAccountant):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnicli import __version__
+from omnicli.commands.invocation import refuse_to_prepare
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions, check_folder_exists
 from omnicli.commands.run.counters import ReadAccountant
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def run_fit(streams: StreamOptions, logging: LoggingOptions, *, max_pairs: int, seed: int, workers: int | None) -> None:
     """Fit the camera motion of videos and write it to ``-o``. Raises OmniError."""
+    refuse_to_prepare("--fit")
     options = {"omni": __version__, "command": "inflate --fit", "max_pairs": max_pairs, "seed": seed,
                "limit": streams.limit}  # fmt: skip
     if logging.dry_run:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.console import Console
+from omnicli.errors import Interrupted
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassInput, MultipassStage
@@ -75,6 +76,7 @@ class OneOutput:
         accountant: gets the counters.
         console: shows progress.
         shard_prefix: of the names of shards.
+        should_stop: asked before each record; True ends the run with its state saved.
     """
 
     spec: StageSpec
@@ -83,6 +85,7 @@ class OneOutput:
     accountant: RecordAccountant
     console: Console
     shard_prefix: str = ""
+    should_stop: Callable[[], bool] | None = None
 
     def run(self, stage: "Stage | MultipassStage") -> Counter[str]:
         """Run the stage from the inputs to the output, and return its counters. Raises OmniError."""
@@ -99,7 +102,7 @@ class OneOutput:
                 records = self._open_multipass()
             else:
                 run = self._stage_run(kept, rejects, journal, shards, in_flight)
-                records = self._open_records(run, kept)
+                records = self._until_stopped(self._open_records(run, kept))
             with self.console.progress(lambda: self.accountant.progress_line(run.counters, run.num_resumed)):
                 run.run(stage, records)
             kept.flush()
@@ -226,6 +229,10 @@ class OneOutput:
             on_hidden=self.accountant.on_hidden,
         )
 
+    def _until_stopped(self, records: "Iterator[Record]") -> "Iterator[Record]":
+        """The records, until ``should_stop``. Raises Interrupted."""
+        return records if self.should_stop is None else stopping_when(self.should_stop, records)
+
     def _open_multipass(self) -> "MultipassInput":
         """The inputs, to be read as often as needed; a pipe is read once into a temporary file."""
         from omnicli.streams.multipass.passes import MultipassInput
@@ -246,3 +253,11 @@ class OneOutput:
             )
 
         return MultipassInput(read, spooled=streams.is_live or bool(streams.files_from), limit=streams.limit)
+
+
+def stopping_when(should_stop: Callable[[], bool], records: "Iterator[Record]") -> "Iterator[Record]":
+    """The records. Raises Interrupted: ``should_stop()`` is True."""
+    for record in records:
+        if should_stop():
+            raise Interrupted("stopped; run the same job again to continue")
+        yield record

@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnicli import __version__
+from omnicli.commands.invocation import hand_over
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.advice import scarce_queries
 from omnicli.commands.run.counters import RecordAccountant
+from omnicli.commands.run.jobs import deciding_options
 from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.commands.run.output_folder import run_folder
 from omnicli.commands.run.summary import print_options, write_summary
@@ -30,7 +31,9 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     streams.check(whole_stream=spec.whole_stream)
     if streams.part:
         parse_part(streams.part)
-    deciding = {"omni": __version__, "command": spec.name, **spec.options, "limit": streams.limit}
+    if hand_over(spec, streams, logging):
+        return
+    deciding = deciding_options(spec, streams)
     if logging.dry_run:
         print_options(deciding | {"inputs": streams.inputs or ["-"], "part": streams.part, "output": streams.output})
         return
@@ -39,7 +42,7 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     with stopping_stage(resumable=_can_resume(spec, streams)) as stop:
         spec = replace(spec, make=partial(_make, spec, stop))
         if streams.to_folder:
-            is_finished = run_folder(spec, streams, deciding, accountant, console)
+            is_finished = run_folder(spec, streams, accountant, console)
         else:
             output = OneOutput(spec, streams, deciding | {"shard": streams.part}, accountant, console)
             output.run(spec.make())
@@ -57,6 +60,7 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
         console.say(line)
     if streams.summary:
         write_summary(streams.summary, _summary(spec, accountant))
+    accountant.raise_if_jobs_failed()
     accountant.raise_if_too_many_bad()
 
 
@@ -90,5 +94,6 @@ def _summary(spec: StageSpec, accountant: RecordAccountant) -> dict[str, Any]:
         "seconds": round(accountant.seconds, 3),
         "options": dict(spec.options),
         **({"counts": own} if own else {}),
+        **({"failed": {result.source: result.reason for result in accountant.failed}} if accountant.failed else {}),
         **spec.facts,
     }

@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from omnicli.app import COMMANDS, load_command
+from omnicli.app import COMMANDS
+from omnicli.commands.invocation import load_command
 from omnicli.commands.options.groups import COMPUTE, INPUT_OUTPUT, PANELS, RARE, Adapt, given_options, takes_groups
 
 LOADED: Any = {name: load_command(name) for name in COMMANDS}
