@@ -42,6 +42,7 @@ def command(
         raise UsageError("features writes arrays to HDF5 shards: give --shards DIR")
     backbone.check()
     facts: dict[str, Any] = {}
+    lines: list[str] = []
 
     def make() -> "Stage":
         from omnicli.inference.scorer import extract_features
@@ -53,6 +54,7 @@ def command(
             raise UsageError(f"--fps needs a model of single frames; {backbone.checkpoint} takes clips")
         if num_clips and model.network.is_2d:
             raise UsageError("--num-clips is for 3D models; use --fps to choose the frames of a 2D model")
+        lines.append(backbone.describe(model))
         facts.update({"looks": model.spec.signature, CONTENT: model.backbone_content})
         extract = partial(
             extract_features, model=model, fps=backbone.fps or 1.0, num_clips=num_clips or 10, root=streams.root,
@@ -65,5 +67,7 @@ def command(
         "num_clips": num_clips, "batch_size": compute.batch_size, "device": compute.device,
         "precision": compute.precision,
     }  # fmt: skip
-    spec = StageSpec(name="features", make=make, options=options, shard_kind="features", facts=facts)
+    spec = StageSpec(
+        name="features", make=make, options=options, shard_kind="features", facts=facts, closing=lambda _: lines
+    )
     run_stage(spec, streams, logging)

@@ -12,6 +12,7 @@ from torch import nn
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
 from omnicli.models.downloads import failing_fast
+from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
@@ -19,7 +20,6 @@ from omnicli.models.slowfast import SLOWFAST_CONFIGS, SlowFast, SlowFastConfig
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
 
-TORCHVISION = "torchvision."
 CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of the layers after the features
 
 
@@ -111,7 +111,7 @@ def imagenet_resnet(name: str) -> nn.Module | None:
             f"--model {name} --init imagenet: its convolutions have no 2D counterpart to inflate; give --init scratch, "
             f"or --init FILE with weights of {name}"
         )
-    return _timm_backbone(f"resnet{config.depth}.tv_in1k", pretrained=True)
+    return _timm_backbone(f"resnet{config.depth}", pretrained=True)
 
 
 def default_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
@@ -122,7 +122,7 @@ def default_input(backbone: str) -> tuple[tuple[float, float, float], tuple[floa
     if backbone == "bninception":
         return (128.0, 117.0, 104.0), (1.0, 1.0, 1.0), 224  # the Caffe model's means, in RGB order
     is_timm = not backbone.startswith(TORCHVISION)
-    own = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if is_timm else None
+    own = timm.get_pretrained_cfg(imagenet_weights(backbone), allow_unregistered=True) if is_timm else None
     mean, std, size = (
         (own.mean, own.std, own.input_size[-1]) if own else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, 224)
     )
@@ -145,6 +145,8 @@ def _backbone(backbone: str, *, pretrained: bool) -> tuple[nn.Module, int]:
 def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
     import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
 
+    if pretrained:
+        backbone = _tagged(backbone)
     try:
         with failing_fast() if pretrained else nullcontext():
             return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
@@ -157,13 +159,25 @@ def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
         ) from None
 
 
+def _tagged(backbone: str) -> str:
+    """The name with the tag of its ImageNet weights. Raises ModelError: it has none of ImageNet-1k alone."""
+    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
+
+    named = imagenet_weights(backbone)
+    if "." in named:
+        return named
+    known = timm.list_pretrained(f"{backbone}.*")
+    choice = f"name others by their tag, such as tsn-{known[0]}" if known else "give --init FILE"
+    raise ModelError(f"{backbone}: timm has no weights that were trained on ImageNet-1k alone; {choice}")
+
+
 def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, int]:
     """A torchvision model without its classifier, and the input size of the classifier's first linear layer."""
     from torchvision.models import get_model  # noqa: PLC0415 (takes 1 s)
 
     try:
         with failing_fast() if pretrained else nullcontext():
-            module: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
+            module: nn.Module = get_model(name, weights=TORCHVISION_WEIGHTS if pretrained else None)
     except Exception as error:
         if not pretrained:
             raise
@@ -180,6 +194,6 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
 def _no_download(backbone: str, error: Exception, source: str = "") -> ModelError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return ModelError(
-        f"the ImageNet weights of {backbone} cannot be downloaded ({reason}); give a local file{source}: "
+        f"the pretrained weights of {backbone} cannot be downloaded ({reason}); give a local file{source}: "
         f"--init {backbone}.safetensors to train, --weights {backbone}.safetensors for features"
     )

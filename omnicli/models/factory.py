@@ -18,6 +18,7 @@ from omnicli.models.architectures import (
     new_model,
 )
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
+from omnicli.models.pretrained import without_tag
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
@@ -63,6 +64,8 @@ class ModelSpec:
     def signature(self) -> str:
         """Backbone and input as one string: features of models with different signatures cannot be mixed.
 
+        The tag of pretrained weights is no part of it: what the weights are, ``models.content`` tells.
+
         >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).signature
         'slowonly-r50 4x16 256/224'
         """
@@ -72,7 +75,7 @@ class ModelSpec:
             shown = f" {self.num_segments}"
         else:
             shown = f" {self.num_frames}x{self.frame_interval}"
-        return f"{self.name}{shown} {self.short_side}/{self.crop_size}"
+        return f"{without_tag(self.name)}{shown} {self.short_side}/{self.crop_size}"
 
     def to_meta(self) -> dict[str, Any]:
         """A JSON object of all fields."""

@@ -15,6 +15,7 @@ from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.import_weights import build_foreign, check_can_score
+from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.tsm import ShiftedConv2d
 
@@ -210,7 +211,7 @@ def load_extractor(
         spec=spec,
         temperature=1.0,
         sha256="",
-        name=str(weights or backbone),
+        name=str(weights or imagenet_weights(backbone)),
         device=device,
         precision=precision,
         reopen=create,

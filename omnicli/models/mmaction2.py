@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from omnicli.models.architectures import TORCHVISION, backbone_name, find_config_3d
+from omnicli.models.architectures import backbone_name, find_config_3d
 from omnicli.models.factory import ModelSpec
+from omnicli.models.pretrained import TORCHVISION, without_tag
 from omnicli.models.resnet3d_configs import ResNet3DConfig
 from omnicli.models.slowfast import SlowFastConfig
 
@@ -57,7 +58,7 @@ def as_python(value: Any) -> str:
 
 def is_plain_resnet(name: str) -> bool:
     """True for a 2D model with a plain ResNet, for which mmaction2 has weight names of its own."""
-    return name.partition("-")[2] in PLAIN_RESNETS
+    return without_tag(name).partition("-")[2] in PLAIN_RESNETS
 
 
 def _head_kind(spec: ModelSpec, config: ResNet3DConfig | SlowFastConfig | None) -> Config:
@@ -72,7 +73,7 @@ def _head_kind(spec: ModelSpec, config: ResNet3DConfig | SlowFastConfig | None) 
 
 
 def _backbone_2d(spec: ModelSpec) -> Config | None:
-    backbone = backbone_name(spec.name)
+    backbone = without_tag(backbone_name(spec.name))
     depth = PLAIN_RESNETS.get(backbone)
     if spec.name.startswith("tsm-"):
         shifted = {"type": "ResNetTSM", "num_segments": spec.num_segments, "shift_div": 8}

@@ -11,8 +11,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from omnicli.data.training_clips import Augmentation
 from omnicli.errors import Interrupted, UsageError
-from omnicli.models.architectures import find_config_3d
+from omnicli.models.architectures import backbone_name, find_config_3d
+from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.strength import Strength
 from omnicli.training.batch_sampler import JointSampler
@@ -51,6 +53,17 @@ def create_learner(
     model = create_model(name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed)
     model.freeze(recipe.freeze)
     return spec, model.to_device(context.device)
+
+
+def initial_weights(recipe: TeacherRecipe, spec: ModelSpec, model: Recogniser) -> dict[str, str] | None:
+    """Name and digest (``models.content``) of the weights that the backbone starts from; None if they are random."""
+    if recipe.init == "scratch":
+        return None
+    name = Path(recipe.init).name
+    if recipe.init == "imagenet":
+        config = find_config_3d(spec.name)
+        name = imagenet_weights(f"resnet{config.depth}" if config else backbone_name(spec.name))
+    return {"name": name, "sha256": digest_of_backbone(model.backbone, spec)}
 
 
 def frozen_backbone(recipe: TeacherRecipe) -> str | None:

@@ -31,6 +31,7 @@ from omnicli.training.saved_state import best_path, deadly_examples, forget_stat
 from omnicli.training.setup import (
     create_learner,
     frozen_backbone,
+    initial_weights,
     learn_classifier,
     make_augmentation,
     make_objective,
@@ -107,6 +108,9 @@ def train(
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
+    initial = initial_weights(student, spec, model)
+    if initial:
+        context.say("initial weights {name}, backbone sha256 {sha256:.12}".format(**initial))
     backbone = frozen_backbone(student)
     _check_media(data, student, backbone, spec, model, context)
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
@@ -125,6 +129,7 @@ def train(
     options = {
         **asdict(student if is_student else recipe), "seed": seed, "calibrate": calibrate, "data": digest,
         **({"sources": list(data.auxiliary)} if is_student else {}), "trunk": backbone, "omni": __version__,
+        "initial_weights": initial,
         **({"processes": context.world.size} if is_student or context.world.size > 1 else {}),
     }  # fmt: skip
     run = prepare_training(model, student, sampler, out, options, context)

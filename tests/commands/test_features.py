@@ -1,6 +1,7 @@
 """``omni features``: shards that dedup and fc-only training can read."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ def made(teacher, world, tmp_path_factory):
         world / "web" / "video", world / "web" / "image", "-o", folder / "features.jsonl",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
+    assert re.search(rf"features of {re.escape(str(teacher))}, backbone sha256 [0-9a-f]{{12}}", result.stderr)
     return folder
 
 
@@ -71,7 +73,8 @@ def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(tmp_path, worl
     result = omni("features", "--backbone", "resnet10t", "--shards", tmp_path, world / "web" / "video")
     assert result.exit_code == 66
     assert "cannot be downloaded" in result.stderr
-    assert "--weights" in result.stderr
+    assert "huggingface.co/timm/resnet10t.c3_in1k" in result.stderr
+    assert "--weights resnet10t.c3_in1k.safetensors" in result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,9 @@ def test_architectures_without_equivalent_have_no_config(name):
 def test_other_backbones_are_named_as_in_timm_and_torchvision():
     assert config_of("tsn-tf_efficientnet_b0")["backbone"]["type"] == "timm.tf_efficientnet_b0"
     assert config_of("tsn-torchvision.densenet121")["backbone"]["type"] == "torchvision.densenet121"
+    assert config_of("tsn-tf_efficientnet_b0.ns_jft_in1k")["backbone"]["type"] == "timm.tf_efficientnet_b0"
+    assert config_of("tsm-resnet50.tv_in1k") == config_of("tsm-resnet50")
+    assert is_plain_resnet("tsn-resnet50.fb_swsl_ig1b_ft_in1k")
     assert [is_plain_resnet(f"tsn-{name}") for name in ("resnet50", "resnet50d", "densenet121")] == [True, False, False]
 
 

@@ -12,7 +12,7 @@ from omnicli.streams.record import Record
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
 from omnicli.training.recipes import TEACHER_RECIPES, as_student
-from omnicli.training.setup import create_learner, make_augmentation, prepare_training
+from omnicli.training.setup import create_learner, initial_weights, make_augmentation, prepare_training
 
 RECIPE = replace(
     as_student(TEACHER_RECIPES["few-clips-scratch"]), model="tsn-resnet10t", num_segments=4, short_side=40,
@@ -31,6 +31,23 @@ def test_the_recipe_determines_the_input_and_refuses_options_that_the_model_does
         create_learner(replace(RECIPE, model="r3d-r18"), ["a"], 0, CONTEXT)
     with pytest.raises(UsageError, match="--num-frames and --frame-interval are for 3D models"):
         create_learner(replace(RECIPE, num_frames=4), ["a"], 0, CONTEXT)
+
+
+def test_the_name_and_digest_of_the_initial_weights_are_known(monkeypatch):
+    spec, model = create_learner(RECIPE, ["a", "b"], 0, CONTEXT)
+    _, other = create_learner(RECIPE, ["a", "b"], 1, CONTEXT)
+    assert initial_weights(RECIPE, spec, model) is None
+    started = [
+        initial_weights(replace(RECIPE, init="w/a.pth"), spec, made)
+        for made in (model, other, model.to(memory_format=torch.contiguous_format))
+    ]
+    assert {weights["name"] for weights in started} == {"a.pth"}
+    digests = [weights["sha256"] for weights in started]
+    assert digests[0] == digests[2] != digests[1] and len(digests[0]) == 64
+    for name, weights in (("tsn-resnet50", "resnet50.tv_in1k"), ("slowonly-r101", "resnet101.tv_in1k"),
+                          ("tsn-resnet50.a1_in1k", "resnet50.a1_in1k")):  # fmt: skip
+        found = initial_weights(replace(RECIPE, init="imagenet"), replace(spec, name=name), model)
+        assert found is not None and found["name"] == weights
 
 
 def training_of(tmp_path, **changes):

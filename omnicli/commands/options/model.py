@@ -93,13 +93,14 @@ class BackboneOptions:
 
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", metavar="NAME", help="Backbone, by its timm name.", show_default=DEFAULT_BACKBONE,
+        typer.Option("--backbone", metavar="NAME", help="Backbone, by its timm name; a tag "
+                     "(resnet50.fb_swsl_ig1b_ft_in1k) names its weights.", show_default=DEFAULT_BACKBONE,
                      rich_help_panel=MODEL),
     ] = None  # fmt: skip
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="FILE", help="Weights of --backbone.",
-                     show_default="ImageNet weights, downloaded", rich_help_panel=MODEL),
+                     show_default="of ImageNet-1k, downloaded", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     checkpoint: Annotated[
         Path | None,
@@ -119,8 +120,18 @@ class BackboneOptions:
 
     @property
     def name(self) -> str | None:
-        """The timm backbone; None for that of a checkpoint."""
-        return None if self.checkpoint else self.backbone or DEFAULT_BACKBONE
+        """The timm backbone, with the tag of its weights if they are downloaded; None for that of a checkpoint."""
+        from omnicli.models.pretrained import imagenet_weights
+
+        if self.checkpoint:
+            return None
+        backbone = self.backbone or DEFAULT_BACKBONE
+        return backbone if self.weights else imagenet_weights(backbone)
+
+    def describe(self, model: "LoadedModel") -> str:
+        """A line that says which weights made the features."""
+        weights = self.checkpoint or self.weights or f"{self.name} (pretrained)"
+        return f"features of {weights}, backbone sha256 {model.backbone_content[:12]}"
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the given files, by option. Raises ModelError."""

@@ -1,7 +1,7 @@
 """The two methods of dedup as the runner sees them, and what both report about the target."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ def features_spec(
         from omnicli.streams.read.reader import read_records
 
         device, precision = compute.resolve()
-        load = partial(_load_extract, backbone, compute, streams.root)
+        load = partial(_load_extract, backbone, compute, streams.root, say=lines.append)
         reader = FrameReader(load, backbone=attributes, root=streams.root)
         unreadable: list[tuple[str, str]] = []
         records = read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable))
@@ -88,11 +88,14 @@ def _describe_checks(counters: Mapping[str, int]) -> list[str]:
     return describe_checks(counters)
 
 
-def _load_extract(backbone: BackboneOptions, compute: ComputeOptions, root: str | None) -> "ExtractFeatures":
+def _load_extract(
+    backbone: BackboneOptions, compute: ComputeOptions, root: str | None, *, say: Callable[[str], None]
+) -> "ExtractFeatures":
     """``extract_features`` with its model."""
     from omnicli.inference.scorer import extract_features
 
-    model = backbone.load(compute)
+    model = backbone.load(compute, with_content=True)
+    say(backbone.describe(model))
     if not model.network.is_framewise:
         raise UsageError(f"--checkpoint {backbone.checkpoint}: takes clips; dedup needs a model of single frames (TSN)")
     return partial(

@@ -61,9 +61,11 @@ def check_backbone(
     Raises:
         InputError: the features are of another backbone.
     """
-    if not _is_same_backbone(attributes, digests, signature) and not (
-        attributes.get(CONTENT) and attributes.get("looks") == signature and attributes[CONTENT] == content()
-    ):
+    stored = attributes.get(CONTENT)
+    is_same = _is_same_backbone(attributes, digests, signature)
+    if stored and (not is_same or not _weights_digest(attributes)):  # which ImageNet weights, only the content tells
+        is_same = _looks_like(attributes.get("looks"), signature) and stored == content()
+    if not is_same:
         of_weights = "weights of its own" if weights is None else weights[:12] or "ImageNet"
         raise InputError(
             f"{record.where}: features by {describe_backbone(attributes)}, "
@@ -77,9 +79,17 @@ def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | N
     if made_with not in digests:
         return False
     if attributes.get("looks"):
-        return bool(attributes["looks"] == signature)
+        return _looks_like(attributes["looks"], signature)
     backbone = attributes.get("backbone")
-    return bool(made_with) if backbone is None else signature.startswith(f"tsn-{backbone} ")
+    return (
+        bool(made_with) if backbone is None else _looks_like(f"tsn-{backbone} {signature.partition(' ')[2]}", signature)
+    )
+
+
+def _looks_like(looks: Any, signature: str) -> bool:
+    """True for the stored signature of a backbone, in which older versions kept the tag of pretrained weights."""
+    name, _, rest = str(looks).partition(" ")
+    return looks == signature or f"{name.partition('.')[0]} {rest}" == signature
 
 
 def is_same_model(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnicli.errors import InputError
 from omnicli.streams.record import Record
 from omnicli.streams.shards import features as stored_features
-from omnicli.streams.shards.features import StoredFeatures, is_stored, made_of, output_as_media
+from omnicli.streams.shards.features import StoredFeatures, check_backbone, is_stored, made_of, output_as_media
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -53,6 +53,31 @@ def test_rows_in_order_are_read_in_runs(shards, monkeypatch):
 def test_a_shard_tells_which_model_made_it(shards):
     assert is_stored(shards[0]) and not is_stored(Record({"media": "video"}))
     assert StoredFeatures().backbone(shards[0]) == {"backbone": "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fits"),
+    [
+        ({"backbone": "resnet50.tv_in1k", "looks": "tsn-resnet50 256/224", "content": "V1"}, True),
+        ({"backbone": "resnet50", "looks": "tsn-resnet50 256/224", "content": "A1"}, False),  # another default of timm
+        ({"backbone": "resnet50", "looks": "tsn-resnet50.tv_in1k 256/224", "content": "V1"}, True),  # an older version
+        ({"backbone": "resnet50", "looks": "tsn-resnet50 256/224"}, True),  # one that stored no content
+        ({"backbone": "resnet50.tv_in1k"}, True),
+        ({"backbone": "resnet101"}, False),
+    ],
+)
+def test_which_imagenet_weights_made_features_their_content_tells_and_the_tag_is_no_part_of_the_name(attributes, fits):
+    def check():
+        check_backbone(
+            Record({"path": "f.h5"}), attributes, model="m", signature="tsn-resnet50 256/224", weights="", digests={""},
+            content=lambda: "V1", advice="",
+        )  # fmt: skip
+
+    if fits:
+        check()
+    else:
+        with pytest.raises(InputError, match="features by"):
+            check()
 
 
 def test_a_row_that_is_not_there_is_named(shards):
