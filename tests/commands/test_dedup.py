@@ -175,7 +175,7 @@ def test_another_model_than_that_of_the_target_is_refused(stored):
     assert result.exit_code == 0  # no model at work: the shards agree with each other
     result = omni("dedup", "--target", stored / "target", "--backbone", "resnet18", stored / "web")
     assert result.exit_code == 65
-    assert "but images and videos would get those of backbone resnet18; features of two models" in result.stderr
+    assert "but images and videos would get those of backbone resnet18.tv_in1k; features of two models" in result.stderr
 
 
 def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(world):

@@ -52,7 +52,7 @@ def test_a_3d_model_is_inflated_from_the_resnet_of_its_depth(monkeypatch):
     monkeypatch.setattr(architectures, "_timm_backbone", lambda name, *, pretrained: asked.append((name, pretrained)))
     for name in ("slowonly-r50", "i3d-r101", "i3d-nl-r50", "r3d-r18"):
         imagenet_resnet(name)
-    assert asked == [(f"resnet{depth}.tv_in1k", True) for depth in (50, 101, 50, 18)]
+    assert asked == [(f"resnet{depth}", True) for depth in (50, 101, 50, 18)]
     assert imagenet_resnet("tsn-resnet50") is None
     for name in ("ircsn-r50", "ipcsn-r152", "r2plus1d-r34", "slowfast-r50", "torchvision-r2plus1d_18"):
         with pytest.raises(UsageError, match="no 2D counterpart"):

@@ -78,12 +78,14 @@ def test_only_an_unreachable_hub_is_taken_from_the_cache_and_afterwards_all_is_a
         assert socket.getdefaulttimeout() is None
 
 
-@pytest.mark.parametrize("backbone", ["resnet10t", "torchvision.resnet18"])
-def test_without_a_network_the_remedy_comes_without_a_retry(backbone, closed, proxy, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("backbone", "weights"), [("resnet10t", "resnet10t.c3_in1k"), ("torchvision.resnet18", "torchvision.resnet18")]
+)
+def test_without_a_network_the_remedy_comes_without_a_retry(backbone, weights, closed, proxy, monkeypatch, tmp_path):
     proxy(closed)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits to try again"))
-    with pytest.raises(ModelError, match=f"cannot be downloaded .*--init {backbone}.safetensors") as raised:
+    with pytest.raises(ModelError, match=f"cannot be downloaded .*--init {weights}.safetensors") as raised:
         new_model(f"tsn-{backbone}", 2, pretrained=True)
     assert ("model.safetensors of huggingface.co/timm/resnet10t." in str(raised.value)) is (backbone == "resnet10t")
