@@ -64,7 +64,7 @@ class ModelSpec:
     def signature(self) -> str:
         """Backbone and input as one string: features of models with different signatures cannot be mixed.
 
-        The tag of pretrained weights is no part of it: what the weights are, ``models.content`` tells.
+        The tag of pretrained weights is no part of it; ``models.content`` is the digest of the weights themselves.
 
         >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).signature
         'slowonly-r50 4x16 256/224'
@@ -75,7 +75,8 @@ class ModelSpec:
             shown = f" {self.num_segments}"
         else:
             shown = f" {self.num_frames}x{self.frame_interval}"
-        return f"{without_tag(self.name)}{shown} {self.short_side}/{self.crop_size}"
+        name = without_tag(self.name).replace("r2plus1d-mm-", "r2plus1d-")  # its name in 0.1.0
+        return f"{name}{shown} {self.short_side}/{self.crop_size}"
 
     def to_meta(self) -> dict[str, Any]:
         """A JSON object of all fields."""

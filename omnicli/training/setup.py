@@ -55,7 +55,9 @@ def create_learner(
     return spec, model.to_device(context.device)
 
 
-def initial_weights(recipe: TeacherRecipe, spec: ModelSpec, model: Recogniser) -> dict[str, str] | None:
+def initial_weights(
+    recipe: TeacherRecipe, spec: ModelSpec, model: Recogniser, context: TrainingContext
+) -> dict[str, str] | None:
     """Name and digest (``models.content``) of the weights that the backbone starts from; None if they are random."""
     if recipe.init == "scratch":
         return None
@@ -63,7 +65,9 @@ def initial_weights(recipe: TeacherRecipe, spec: ModelSpec, model: Recogniser) -
     if recipe.init == "imagenet":
         config = find_config_3d(spec.name)
         name = imagenet_weights(f"resnet{config.depth}" if config else backbone_name(spec.name))
-    return {"name": name, "sha256": digest_of_backbone(model.backbone, spec)}
+    sha256 = digest_of_backbone(model.backbone, spec)
+    context.say(f"initial weights {name}, backbone sha256 {sha256[:12]}")
+    return {"name": name, "sha256": sha256}
 
 
 def frozen_backbone(recipe: TeacherRecipe) -> str | None:

@@ -108,9 +108,6 @@ def train(
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
-    initial = initial_weights(student, spec, model)
-    if initial:
-        context.say("initial weights {name}, backbone sha256 {sha256:.12}".format(**initial))
     backbone = frozen_backbone(student)
     _check_media(data, student, backbone, spec, model, context)
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
@@ -128,8 +125,8 @@ def train(
     )  # fmt: skip
     options = {
         **asdict(student if is_student else recipe), "seed": seed, "calibrate": calibrate, "data": digest,
-        **({"sources": list(data.auxiliary)} if is_student else {}), "trunk": backbone, "omni": __version__,
-        "initial_weights": initial,
+        **({"sources": list(data.auxiliary)} if is_student else {}), "omni": __version__,
+        "trunk": backbone, "initial_weights": initial_weights(student, spec, model, context),
         **({"processes": context.world.size} if is_student or context.world.size > 1 else {}),
     }  # fmt: skip
     run = prepare_training(model, student, sampler, out, options, context)
@@ -152,12 +149,10 @@ def train(
     inputs = cached if student.freeze == "backbone" else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
     yield from train_epochs(
-        run,
-        inputs,
-        objective,
+        run, inputs, objective,
         measure=partial(measure_epoch, validator=Validator(result, val, context, on_drop), spec=spec),
         on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
-    )
+    )  # fmt: skip
 
     # A temperature for the scores, and the finished checkpoint
     temperature = Validator(result, held_out, context, on_drop).temperature() if held_out else None

@@ -36,9 +36,9 @@ def test_the_recipe_determines_the_input_and_refuses_options_that_the_model_does
 def test_the_name_and_digest_of_the_initial_weights_are_known(monkeypatch):
     spec, model = create_learner(RECIPE, ["a", "b"], 0, CONTEXT)
     _, other = create_learner(RECIPE, ["a", "b"], 1, CONTEXT)
-    assert initial_weights(RECIPE, spec, model) is None
+    assert initial_weights(RECIPE, spec, model, CONTEXT) is None
     started = [
-        initial_weights(replace(RECIPE, init="w/a.pth"), spec, made)
+        initial_weights(replace(RECIPE, init="w/a.pth"), spec, made, CONTEXT)
         for made in (model, other, model.to(memory_format=torch.contiguous_format))
     ]
     assert {weights["name"] for weights in started} == {"a.pth"}
@@ -46,7 +46,7 @@ def test_the_name_and_digest_of_the_initial_weights_are_known(monkeypatch):
     assert digests[0] == digests[2] != digests[1] and len(digests[0]) == 64
     for name, weights in (("tsn-resnet50", "resnet50.tv_in1k"), ("slowonly-r101", "resnet101.tv_in1k"),
                           ("tsn-resnet50.a1_in1k", "resnet50.a1_in1k")):  # fmt: skip
-        found = initial_weights(replace(RECIPE, init="imagenet"), replace(spec, name=name), model)
+        found = initial_weights(replace(RECIPE, init="imagenet"), replace(spec, name=name), model, CONTEXT)
         assert found is not None and found["name"] == weights
 
 

@@ -63,8 +63,8 @@ def check_backbone(
     """
     stored = attributes.get(CONTENT)
     is_same = _is_same_backbone(attributes, digests, signature)
-    if stored and (not is_same or not _weights_digest(attributes)):  # which ImageNet weights, only the content tells
-        is_same = _looks_like(attributes.get("looks"), signature) and stored == content()
+    if stored and (not is_same or not _weights_digest(attributes)):  # ImageNet weights are of many kinds
+        is_same = _is_signature(attributes.get("looks"), signature) and stored == content()
     if not is_same:
         of_weights = "weights of its own" if weights is None else weights[:12] or "ImageNet"
         raise InputError(
@@ -79,17 +79,15 @@ def _is_same_backbone(attributes: Mapping[str, Any], digests: Collection[str | N
     if made_with not in digests:
         return False
     if attributes.get("looks"):
-        return _looks_like(attributes["looks"], signature)
-    backbone = attributes.get("backbone")
-    return (
-        bool(made_with) if backbone is None else _looks_like(f"tsn-{backbone} {signature.partition(' ')[2]}", signature)
-    )
+        return _is_signature(attributes["looks"], signature)
+    backbone, _, seen = attributes.get("backbone"), *signature.partition(" ")[1:]
+    return bool(made_with) if backbone is None else _is_signature(f"tsn-{backbone} {seen}", signature)
 
 
-def _looks_like(looks: Any, signature: str) -> bool:
+def _is_signature(stored: Any, signature: str) -> bool:
     """True for the stored signature of a backbone, in which older versions kept the tag of pretrained weights."""
-    name, _, rest = str(looks).partition(" ")
-    return looks == signature or f"{name.partition('.')[0]} {rest}" == signature
+    name, _, rest = str(stored).partition(" ")
+    return stored == signature or f"{name.partition('.')[0]} {rest}" == signature
 
 
 def is_same_model(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
