@@ -20,6 +20,9 @@ alone.
 A checkpoint remembers what it was trained on (ids, parents and contents, as digests): records among these stop the
 test with exit code 65, unless --allow-overlap is given.
 
+--mean-of FILE, repeated, writes the mean of the metrics of several outputs instead, such as those of the three splits
+of UCF101 and HMDB51.
+
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
 evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits), of the records that all of
 them have. It also takes result files of mmaction2 (.pkl, .json), which follow the lines of --fuse-list and are read as
@@ -40,7 +43,7 @@ from omnicli import __version__
 from omnicli.commands.options.compute import ComputeOptions
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, digests_of_shards
-from omnicli.commands.options.groups import SELECTION, Adapt, takes_groups
+from omnicli.commands.options.groups import RARE, SELECTION, Adapt, given_options, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
 from omnicli.commands.options.streams import OutputFile, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
@@ -48,7 +51,7 @@ from omnicli.commands.options.training import AllowOverlap
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.eval_output import EvalOutput, result_line
 from omnicli.commands.run.summary import print_options
-from omnicli.errors import InputError
+from omnicli.errors import InputError, UsageError
 from omnicli.process import stopping_stage
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from omnicli.models.loading import LoadedModel
     from omnicli.streams.record import Record
 
+WITH_MEAN = {"mean_of", "output", "dry_run", "quiet", "verbose"}
 STREAMS = Adapt("part", "missing", "parts", "resume", output=OutputFile, shards_dir=ShardsDir)
 
 
@@ -75,9 +79,17 @@ def command(
     compute: ComputeOptions,
     logging: LoggingOptions,
     allow_overlap: AllowOverlap = False,
+    mean_of: Annotated[
+        list[Path] | None,
+        typer.Option("--mean-of", metavar="FILE", help="Instead of a test: outputs of earlier ones, such as of the "
+                     "three splits of UCF101 and HMDB51, whose metrics are averaged.", rich_help_panel=SELECTION), RARE,
+    ] = None,
 ) -> None:  # fmt: skip
     if streams.output is not None:
         check_one_file(streams.output, command="eval", what="one file")
+    if mean_of:
+        _write_mean(context, mean_of, streams.output, logging)
+        return
     stored.check(context, checkpoint, streams.shards_dir)
     options = {
         "omni": __version__, "command": "eval", "classes": digest_of_list(model.classes),
@@ -126,6 +138,26 @@ def command(
         output.close()
         for line in (f"{accountant.sums()}; {result_line(accountant.result, stored.baseline)}", *lacking):
             console.say(line)
+
+
+def _write_mean(context: typer.Context, paths: list[Path], output: str | None, logging: LoggingOptions) -> None:
+    """The mean over splits. Raises UsageError: an option of a test, or a single split."""
+    given = {name: spelling for name, spelling in given_options(context).items() if name not in WITH_MEAN}
+    if given:
+        raise UsageError(f"--mean-of averages earlier tests; {' and '.join(given.values())} cannot act on them")
+    if len(paths) < 2:
+        raise UsageError(f"--mean-of {paths[0]}: give --mean-of for each split")
+    from omnicli.stages.eval.splits import mean_of_splits
+
+    if logging.dry_run:
+        print_options({"omni": __version__, "command": "eval", "mean_of": paths, "output": output})
+        return
+    with contextlib.ExitStack() as stack:
+        result = mean_of_splits(paths)
+        lines = EvalOutput(output, stack)
+        lines.write(result)
+        lines.close()
+    logging.console("eval").say(f"mean of {len(paths)}: {result_line(result, None)}")
 
 
 def _load(

@@ -33,6 +33,7 @@ class Augmentation:
         crop: ``random-resized`` or ``multi-scale`` (mmaction2), or ``random``, a square without resizing, as in
             IG-65M Sec. 3.3; one box for all snippets of a clip.
         min_area: smallest share of the image in a random-resized crop; 0.08 in the released code.
+        flip: mirror half of the clips.
         seed: of all draws.
         stage: part of the key of all draws.
         root: folder that relative paths start from.
@@ -49,6 +50,7 @@ class Augmentation:
     crop_size: int
     crop: Crop = "random-resized"
     min_area: float = 0.08
+    flip: bool = True
     seed: int = 0
     stage: str = "teacher-train"
     root: str | None = None
@@ -95,7 +97,7 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
         cropped = random_crop(frames, augmentation.crop_size, rng)
     else:
         cropped = random_resized_crop(frames, augmentation.crop_size, rng, area_range=(augmentation.min_area, 1.0))
-    return np.ascontiguousarray(flip(cropped) if rng.random() < 0.5 else cropped)
+    return np.ascontiguousarray(flip(cropped) if augmentation.flip and rng.random() < 0.5 else cropped)
 
 
 def _frame_indices(

@@ -46,6 +46,7 @@ class TeacherRecipe:
         crop_size: pixels; None is the backbone's default.
         crop: how the training crop is drawn.
         min_area: smallest share of the image in a random-resized crop.
+        flip: mirror half of the clips; not where left and right make classes, such as "swiping left".
         epochs: passes over the target.
         batch_size: target clips per step.
         reference_batch_size: the batch size of ``lr``, which is scaled linearly to another (Ours); 0 disables scaling.
@@ -74,6 +75,7 @@ class TeacherRecipe:
     crop_size: int | None = None
     crop: CropName = "random-resized"
     min_area: float = 0.08
+    flip: bool = True
     epochs: int = 100
     batch_size: int = 32
     reference_batch_size: int = 256

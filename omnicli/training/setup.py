@@ -84,7 +84,7 @@ def make_augmentation(
     return Augmentation(
         num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
         short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
-        seed=seed, stage=stage, root=root, num_positive=_num_positive(recipe, spec),
+        flip=recipe.flip, seed=seed, stage=stage, root=root, num_positive=_num_positive(recipe, spec),
     )  # fmt: skip
 
 

@@ -150,6 +150,19 @@ def test_result_files_of_mmaction2_are_fused_by_their_list(tmp_path, monkeypatch
     assert (alone.exit_code, "--fuse-list is for result files" in alone.stderr) == (2, True)
 
 
+def test_the_mean_over_splits(tmp_path):
+    paths = []
+    for number, accuracy in enumerate((0.9, 0.8, 0.7)):
+        paths += ["--mean-of", tmp_path / f"{number}.jsonl"]
+        paths[-1].write_text(json.dumps({"top1_acc": accuracy, "num_videos": 10}) + "\n")
+    result = omni("eval", *paths)
+    assert result.exit_code == 0, result.stderr
+    assert parsed(result.stdout)[-1]["top1_acc"] == pytest.approx(0.8)
+    assert result.stderr == "eval: mean of 3: top-1 80.00 %\n"
+    for arguments in (paths[:2], (*paths, "--crops", "ten"), (*paths, "x.jsonl")):
+        assert omni("eval", *arguments).exit_code == 2
+
+
 def test_scores_of_a_longer_run_before_do_not_stay(teacher, world, tmp_path, monkeypatch):
     """--fuse and --baseline read the whole folder: it holds one run's scores, and nobody else's are touched."""
     from omnicli.streams.shards.writer import ShardWriter

@@ -64,6 +64,8 @@ def test_half_of_the_views_are_mirrored(tmp_path):
     look = Augmentation(num_segments=1, short_side=64, crop_size=32, min_area=0.95)
     mirrored = [read_training_clip(record, look, epoch=epoch)[0, :, 0].mean() > 128 for epoch in range(200)]
     assert 70 < sum(mirrored) < 130
+    as_filmed = replace(look, flip=False)
+    assert not any(read_training_clip(record, as_filmed, epoch=epoch)[0, :, 0].mean() > 128 for epoch in range(50))
 
 
 def test_relative_paths_start_from_the_root_and_bad_media_are_media_errors(world, clip):

@@ -85,6 +85,10 @@ class TrainingOptions:
         CropName | None, typer.Option("--crop", help="Training crop; random crops a square without resizing.",
                                       show_default="as recipe", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the training clips; not for classes with a "
+                                  "direction.", show_default="flip", rich_help_panel=DATA), RARE,
+    ] = None  # fmt: skip
     recipe: Annotated[
         Recipe | None,
         typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name; -n "

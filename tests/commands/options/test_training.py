@@ -2,13 +2,18 @@
 
 import pytest
 
-from omnicli.commands.options.training import Recipe, parse_milestones
+from omnicli.commands.options.training import Recipe, TrainingOptions, parse_milestones
 from omnicli.errors import UsageError
 from omnicli.training.recipes import TEACHER_RECIPES
 
 
 def test_every_recipe_can_be_named():
     assert {choice.value for choice in Recipe} == set(TEACHER_RECIPES)
+
+
+def test_clips_are_mirrored_unless_classes_have_a_direction():
+    assert TrainingOptions(model="tsn-resnet50").resolve()[1].flip
+    assert not TrainingOptions(model="tsn-resnet50", flip=False).resolve()[1].flip
 
 
 def test_milestones_are_epochs_with_commas():
