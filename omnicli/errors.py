@@ -44,7 +44,7 @@ class UsageError(OmniError):
 
 
 class JobsFailed(OmniError):
-    """Some of the input files of ``-o DIR/`` could not be processed; the outputs of the others are complete.
+    """Some of the input files of ``-o DIR/`` could not be processed, or a worker of an engine had to stop them all.
 
     Args:
         message: what failed.

@@ -41,3 +41,15 @@ def quota(tmp_path, monkeypatch):
 def test_the_smaller_of_affinity_and_quota_counts(quota, files, expected):
     quota(**files)
     assert cores.available_cores() == expected
+
+
+def test_a_process_may_take_a_share_of_them(quota):
+    quota()
+    try:
+        cores.limit_cores(3)
+        assert cores.available_cores() == 3
+        cores.limit_cores(64)
+        assert cores.available_cores() == 8
+    finally:
+        cores.limit_cores(None)
+    assert cores.available_cores() == 8

@@ -31,7 +31,7 @@ from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import RARE, SELECTION, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import QueryMap
-from omnicli.commands.options.streams import OutputFile, StreamOptions
+from omnicli.commands.options.streams import OF_JOBS, OutputFile, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.console import scarce_classes
@@ -49,7 +49,7 @@ REMEDY = "keep more of them in omni filter, collect more, or leave them out with
 def command(
     context: typer.Context,
     options: BalanceOptions,
-    streams: Annotated[StreamOptions, Adapt("part", "missing", "parts", "resume", output=OutputFile)],
+    streams: Annotated[StreamOptions, Adapt(*OF_JOBS, "resume", output=OutputFile)],
     logging: LoggingOptions,
     auxiliary_label: Annotated[
         AuxiliaryLabel, typer.Option("--auxiliary-label", help="Field with the class of a record, as in training.",

@@ -46,7 +46,14 @@ from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, dige
 from omnicli.commands.options.groups import RARE, SELECTION, Adapt, given_options, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
-from omnicli.commands.options.streams import OutputFile, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
+from omnicli.commands.options.streams import (
+    OF_JOBS,
+    OutputFile,
+    ShardsDir,
+    StreamOptions,
+    check_one_file,
+    check_outputs_differ,
+)
 from omnicli.commands.options.training import AllowOverlap
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.eval_output import EvalOutput, result_line
@@ -62,7 +69,7 @@ if TYPE_CHECKING:
     from omnicli.streams.record import Record
 
 WITH_MEAN = {"mean_of", "output", "dry_run", "quiet", "verbose"}
-STREAMS = Adapt("part", "missing", "parts", "resume", output=OutputFile, shards_dir=ShardsDir)
+STREAMS = Adapt(*OF_JOBS, "resume", output=OutputFile, shards_dir=ShardsDir)
 
 
 @takes_groups

@@ -31,7 +31,7 @@ from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.inflate import ModeName, MotionOptions, PixelOptions
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.streams import ShardsDir, StreamOptions
+from omnicli.commands.options.streams import OF_JOBS, ShardsDir, StreamOptions
 from omnicli.commands.run.fit_motion import run_fit
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
@@ -39,7 +39,7 @@ from omnicli.errors import InputError, UsageError
 from omnicli.streams.record import Record
 from omnicli.streams.stage_run import Stage
 
-WITHOUT_FIT = ("motion", "mode", "shards_dir", "part", "resume", "missing", "parts")
+WITHOUT_FIT = ("motion", "mode", "shards_dir", "resume", *OF_JOBS)
 WITH_SHARDS = ("num_frames", "frame_interval", "short_side", "quality")
 
 

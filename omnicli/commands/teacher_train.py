@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from omnicli.commands.options.compute import ComputeOptions, Seed
 from omnicli.commands.options.groups import Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.streams import CheckpointFile, InputOptions, StreamOptions
+from omnicli.commands.options.streams import OF_JOBS, CheckpointFile, InputOptions, StreamOptions
 from omnicli.commands.options.training import Classes, TrainingOptions, Val
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.training_run import Metrics, TrainingCommand
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @takes_groups
 def command(
-    streams: Annotated[StreamOptions, Adapt("part", "missing", "parts", output=CheckpointFile)],
+    streams: Annotated[StreamOptions, Adapt(*OF_JOBS, output=CheckpointFile)],
     training: TrainingOptions,
     compute: Annotated[ComputeOptions, Adapt("batch_size")],
     logging: LoggingOptions,

@@ -28,7 +28,7 @@ from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import COMPUTE, INPUT_OUTPUT, RARE, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.joint import JointOptions
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.streams import CheckpointFile, InputOptions, StreamOptions
+from omnicli.commands.options.streams import OF_JOBS, CheckpointFile, InputOptions, StreamOptions
 from omnicli.commands.options.training import Classes, TrainingOptions, Val
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.training_run import Metrics, TrainingCommand
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from omnicli.training.context import TrainingContext
 
 NO_INPUTS = Adapt(
-    "inputs", "files_from", "null_separated", "limit", "part", "missing", "parts", output=CheckpointFile
+    "inputs", "files_from", "null_separated", "limit", *OF_JOBS, output=CheckpointFile
 )  # fmt: skip
 
 

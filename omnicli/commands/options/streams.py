@@ -3,12 +3,13 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicli.commands.options.engine import EngineOptions
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
 
@@ -133,7 +134,7 @@ class InputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamOptions(InputOptions):
+class StreamOptions(EngineOptions, InputOptions):
     """What a stage reads and writes."""
 
     output: Annotated[
@@ -172,12 +173,15 @@ class StreamOptions(InputOptions):
             UsageError: names the options and what to do instead.
             OutputError: the folder of an output does not exist.
         """
-        if whole_stream and (self.part or self.to_folder):
-            clash = "--part" if self.part else "-o DIR/"
+        if whole_stream and (self.part or self.engine or self.to_folder):
+            clash = "--part" if self.part else "--engine" if self.engine else "-o DIR/"
             raise UsageError(
                 f"{whole_stream} decides over the whole stream and cannot be combined with {clash}: score in parts "
                 "(filter --score-only), concatenate the results, then decide (filter --stored-scores)"
             )
+        self.check_engine(to_folder=self.to_folder)
+        if self.missing and self.engine:
+            raise UsageError("--missing runs nothing: leave --engine out")
         if self.missing and not (self.to_folder and self.parts):
             raise UsageError("--missing needs -o DIR/ and --parts N")
         if self.parts and not self.missing:
@@ -212,6 +216,10 @@ class StreamOptions(InputOptions):
         for path in (rejects, self.summary):
             if path:
                 check_folder_exists(path)
+
+
+# Options of commands that divide their input; the others have no use for them
+OF_JOBS = ("part", "missing", "parts", *(option.name for option in fields(EngineOptions)))
 
 
 def check_folder_exists(path: Path) -> None:

@@ -43,6 +43,7 @@ class RecordAccountant:
         num_resumed: records that an earlier process had settled.
         too_many_bad: a sentence for each output with more unreadable records than ``--max-bad``.
         failed: jobs of ``-o DIR/`` without an output.
+        notes: lines about what the workers of an engine loaded.
     """
 
     def __init__(self, max_bad: str | None = None) -> None:
@@ -54,6 +55,7 @@ class RecordAccountant:
         self.num_resumed = 0
         self.too_many_bad: list[str] = []
         self.failed: list[JobResult] = []
+        self.notes: list[str] = []
         self._num_hidden = 0
 
     @property

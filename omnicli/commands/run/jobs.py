@@ -65,12 +65,14 @@ class OpenStage:
         streams: the options of inputs and outputs.
         stage: the function from records to records.
         console: reports on stderr.
+        lines: for people, about what was loaded.
     """
 
     spec: StageSpec
     streams: StreamOptions
     stage: "Stage | MultipassStage"
     console: Console
+    lines: Sequence[str] = ()
 
 
 def plan(argv: Sequence[str]) -> "list[Job]":
@@ -95,7 +97,12 @@ def plan(argv: Sequence[str]) -> "list[Job]":
 def open_stage(argv: Sequence[str]) -> OpenStage:
     """The stage of a command line, loaded: models are on their device. Raises OmniError."""
     spec, streams = _prepared(argv)
-    return OpenStage(spec=spec, streams=streams, stage=spec.make(), console=Console(spec.name, quiet=True))
+    console = Console(spec.name)
+    console.quiet = True
+    before = spec.closing({})
+    stage = spec.make()
+    lines = [line for line in spec.closing({}) if line not in before]
+    return OpenStage(spec=spec, streams=streams, stage=stage, console=console, lines=lines)
 
 
 def run_job(stage: OpenStage, job: "Job", *, should_stop: Callable[[], bool] | None = None) -> JobResult:
@@ -157,7 +164,6 @@ def options_of_folder(spec: StageSpec, streams: StreamOptions) -> dict[str, Any]
 
 def _prepared(argv: Sequence[str]) -> tuple[StageSpec, StreamOptions]:
     prepared = prepare(argv)
-    prepared.streams.check(whole_stream=prepared.spec.whole_stream)
     if not prepared.streams.to_folder:
         raise UsageError(f"{prepared.spec.name}: jobs write one output file per input file: give -o DIR/")
     return prepared.spec, prepared.streams

@@ -36,7 +36,11 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
     left = [job for job in jobs if not streams.resume or not is_done(job, wanted)]
     if len(left) < len(jobs):
         console.say(f"{len(jobs) - len(left):,} of {len(jobs):,} files were done before")
-    if left:
+    if left and streams.engine:
+        from omnicli.commands.engine.driver import run_on_engine
+
+        run_on_engine(left, spec, streams, accountant, console)
+    elif left:
         stage = OpenStage(spec=spec, streams=streams, stage=spec.make(), console=console)
         for job in left:
             accountant.add_job(run_job(stage, job), console)

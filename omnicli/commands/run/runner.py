@@ -56,7 +56,8 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     if accountant.counters["in"]:
         remedy = spec.remedy if rejected_by_reason(accountant.counters) else "nothing was rejected: collect more"
         scarce = [*scarce_classes(kept, "kept records", remedy), *scarce_queries(accountant.counters)]
-    for line in (*spec.closing(accountant.counters), *scarce):
+    closing = spec.closing(accountant.counters)
+    for line in (*(note for note in accountant.notes if note not in closing), *closing, *scarce):
         console.say(line)
     if streams.summary:
         write_summary(streams.summary, _summary(spec, accountant))
