@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import MediaSource, is_image, open_media
+from omnicli.media.source_rate import clip_frames
 from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
 from omnicli.streams.files.media_files import media_path
@@ -106,10 +108,13 @@ def _frame_indices(
     """(S,) frames of a random clip."""
     if record.get("positive_sec"):
         return frames_at(source.times, _draw_snippets(record, augmentation, rng))
-    return clip_indices_train(
-        source.num_frames, num_clips=augmentation.num_segments, clip_frames=augmentation.num_frames,
+    draw = partial(
+        clip_indices_train, num_clips=augmentation.num_segments, clip_frames=augmentation.num_frames,
         frame_interval=augmentation.frame_interval, rng=rng,
-    ).reshape(-1)  # fmt: skip
+    )  # fmt: skip
+    if augmentation.num_frames == 1:
+        return draw(source.num_frames).reshape(-1)
+    return clip_frames(source, draw, frame_interval=augmentation.frame_interval, where=record.where).reshape(-1)
 
 
 def _draw_snippets(record: Record, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:

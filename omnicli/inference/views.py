@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, t
 from omnicli.errors import ModelError
 from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import MediaSource, is_image, open_media
+from omnicli.media.source_rate import clip_frames
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 
@@ -99,10 +101,11 @@ def _view_indices(
     num_frames, generation = source.num_frames, views.generation
     if not model.network.is_2d:
         _refuse_image(source, record, model)
-        return clip_indices_test(
-            num_frames, num_clips=views.num_clips, clip_frames=shape.num_frames, frame_interval=shape.frame_interval,
-            generation=generation,
+        choose = partial(
+            clip_indices_test, num_clips=views.num_clips, clip_frames=shape.num_frames,
+            frame_interval=shape.frame_interval, generation=generation,
         )  # fmt: skip
+        return clip_frames(source, choose, frame_interval=shape.frame_interval, where=record.where)
     if num_frames == 1:
         # OmniSource Sec. 3.4: 2D models take images as they are. Ours: a TSM, trained to shift, sees a still clip
         return np.zeros((1, 1 if shape.is_framewise else shape.num_frames), np.int64)
@@ -124,9 +127,10 @@ def feature_indices(
     if network.is_2d:
         return segment_indices_test(source.num_frames, num_segments=spec.num_segments)[None]
     _refuse_image(source, record, model)
-    return clip_indices_test(
-        source.num_frames, num_clips=num_clips, clip_frames=spec.num_frames, frame_interval=spec.frame_interval
+    choose = partial(
+        clip_indices_test, num_clips=num_clips, clip_frames=spec.num_frames, frame_interval=spec.frame_interval
     )
+    return clip_frames(source, choose, frame_interval=spec.frame_interval, where=record.where)
 
 
 def _read_crops(source: MediaSource, indices: np.ndarray, shape: _Shape, crops: Crops) -> np.ndarray:

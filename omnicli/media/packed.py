@@ -21,15 +21,19 @@ class PackedSource(FramesSource):
         fps: num_frames / duration_sec; 0 for an image.
         start_sec: when what was packed begins in that file.
         duration_sec: how long the frames are on screen; 0 for an image.
+        source_fps: frames a second of the video, where some were left out; else None (see ``media.source_rate``).
     """
 
-    def __init__(self, path: str, row: int, *, fps: float | None = None, is_image: bool = False) -> None:
+    def __init__(
+        self, path: str, row: int, *, fps: float | None = None, source_fps: float | None = None, is_image: bool = False
+    ) -> None:
         """Reads when the frames are shown.
 
         Args:
             path: the shard.
             row: in it.
             fps: frames a second, where the shard does not say when they are shown.
+            source_fps: frames a second of the video that they were taken from, where some were left out.
             is_image: a single frame without rate or duration.
 
         Raises:
@@ -44,6 +48,7 @@ class PackedSource(FramesSource):
             raise MediaError("a clip without frames")
         super().__init__([""] * len(times), fps=0.0 if is_image else fps or FRAMES_FPS)
         self._row = row
+        self.source_fps = source_fps if source_fps and source_fps > 0 else None
         if not is_image and np.isfinite(times).all():
             if not start_sec < end_sec < np.inf or (np.diff(times) < 0).any():
                 raise MediaError(f"damaged shard: times of row {row} do not ascend within {start_sec} to {end_sec} s")

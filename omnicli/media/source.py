@@ -135,7 +135,10 @@ def _open_whole(record: Record, path: str) -> MediaSource:
     if media == "clip" or (media == "image" and record.get("row") is not None):
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 
-        return PackedSource(path, record.require("row"), fps=record.get("fps"), is_image=media == "image")
+        return PackedSource(
+            path, record.require("row"), fps=record.get("fps"), source_fps=record.get("source_fps"),
+            is_image=media == "image",
+        )  # fmt: skip
     if media == "frames" or (media is None and os.path.isdir(path)):  # noqa: PTH112 (Path raises for a name that is too long)
         return _open_frames(record, path)
     file = open_binary(path)
@@ -188,6 +191,7 @@ class _Part(Closing):
         self.times = source.times[self._first : max(last, self._first + 1)]
         self.num_frames = len(self.times)
         self.fps = source.fps
+        self.source_fps = getattr(source, "source_fps", None)
         self.start_sec = float(start_sec)
         self.duration_sec = float(end_sec - start_sec)
 

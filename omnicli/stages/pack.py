@@ -6,7 +6,8 @@
 
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
 the paper are trained (256), never enlarged; all frames by default. Times stay those of the original file, so
-`start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant. Of a video whose 1-FPS frames were
+`start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant; where frames are left out, `source_fps`
+says the rate of the video, in whose frames intervals are counted. Of a video whose 1-FPS frames were
 scored (OmniSource Sec. 3.5), only those frames are packed, and of one with positive clips only these: training draws
 no other.
 """
@@ -24,6 +25,7 @@ from omnicli.media.image import encode_jpeg
 from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import SLACK_SEC, MediaSource, open_media
+from omnicli.media.source_rate import source_rate
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
@@ -115,13 +117,16 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
             resized = resize_short_side(pixels[None], short_side)[0]
             shape = resized.shape[:2]
             frames.append(encode_jpeg(resized, quality=packing.quality))
+        rate = source_rate(source) or (source.fps if len(packed) < source.num_frames else None)
         times = np.asarray(source.times)[packed]
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
     facts: dict[str, float] = {"width": shape[1], "height": shape[0]}
     if duration_sec:  # an image has none
-        rate = round(len(frames) / duration_sec, ROUND_DIGITS)
-        facts |= {"num_frames": len(frames), "fps": rate, "duration_sec": duration_sec}
+        fps = round(len(frames) / duration_sec, ROUND_DIGITS)
+        facts |= {"num_frames": len(frames), "fps": fps, "duration_sec": duration_sec}
+        if rate:
+            facts["source_fps"] = round(float(rate), ROUND_DIGITS)
     made = record.derive(**facts)
     made.arrays = {"frames": frames, "times": times, "span_sec": span_sec}
     return made

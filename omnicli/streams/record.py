@@ -46,6 +46,7 @@ class Fields(msgspec.Struct):
     width: int | None = None
     height: int | None = None
     fps: float | None = None
+    source_fps: float | None = None
     num_frames: int | None = None
     duration_sec: float | None = None
     reason: str | None = None

@@ -18,6 +18,7 @@ import numpy as np
 from omnicli.errors import InputError, MediaError
 from omnicli.media.record_map import map_records
 from omnicli.media.source import MediaSource, open_media
+from omnicli.media.source_rate import consecutive_pairs
 from omnicli.motion.homography import MomentSums, to_parameters
 from omnicli.motion.motion_file import Fitted, Motion
 from omnicli.rng import keyed_rng
@@ -115,7 +116,12 @@ def _pairs_of(source: MediaSource, record: Record, max_pairs: int, seed: int) ->
     if source.num_frames < 2:
         raise MediaError("a single frame, which shows no motion")
     rng = keyed_rng(seed, STAGE, str(record.get("id")))
-    return choose_pairs(source.num_frames, max_pairs=max_pairs, rng=rng)
+    is_next = consecutive_pairs(source, where=record.where)
+    if is_next is None:
+        return choose_pairs(source.num_frames, max_pairs=max_pairs, rng=rng)
+    first_frames = np.flatnonzero(is_next)
+    chosen: list[int] = first_frames[choose_pairs(len(first_frames) + 1, max_pairs=max_pairs, rng=rng)].tolist()
+    return chosen
 
 
 def _classes_of(record: Record) -> list[str]:
