@@ -10,9 +10,9 @@ Each output line names the shard and row of its frames and is an INPUT of every 
 image, everything else becomes a clip. Frames are stored as JPEG and keep their times in the original file: start_sec,
 end_sec, positive_sec and negative_sec keep their meaning. Where --fps or --max-frames leave frames out, source_fps
 says the rate of the video: the frame interval of 3D models still counts frames of the video (frames that are too far
-apart for it are refused), and inflate --fit refuses such rows. For a clip of a longer video only its frames are packed; for
-a video segmented at 1 FPS only the scored frames, whatever --fps and --max-frames say. Output lines name shards as
-given with --shards, or by absolute path if --root is given.
+apart for it are refused), and inflate --fit refuses such rows. For a clip of a longer video only its frames are
+packed; for a video segmented at 1 FPS only the scored frames, whatever --fps and --max-frames say. Output lines name
+shards as given with --shards, or by absolute path if --root is given.
 
 Reading is faster by a factor of 3 (320x240), 10 (640x360) or 28 (1280x720) for whole clips, and twice that for
 single frames that are far apart.
