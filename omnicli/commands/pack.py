@@ -8,11 +8,15 @@
 
 Each output line names the shard and row of its frames and is an INPUT of every stage; so is a shard. An image stays an
 image, everything else becomes a clip. Frames are stored as JPEG and keep their times in the original file: start_sec,
-end_sec, positive_sec and negative_sec keep their meaning. Where --fps or --max-frames leave frames out, source_fps
-says the rate of the video: the frame interval of 3D models still counts frames of the video (frames that are too far
-apart for it are refused), and inflate --fit refuses such rows. For a clip of a longer video only its frames are
-packed; for a video segmented at 1 FPS only the scored frames, whatever --fps and --max-frames say. Output lines name
-shards as given with --shards, or by absolute path if --root is given.
+end_sec, positive_sec and negative_sec keep their meaning. For a clip of a longer video only its frames are packed; for
+a video segmented at 1 FPS only the scored frames, whatever --fps and --max-frames say. Output lines name shards as
+given with --shards, or by absolute path if --root is given.
+
+Where --fps or --max-frames leave frames out, source_fps says the rate of the video: the frame interval of 3D models
+still counts frames of the video (rows that are too sparse for it are refused), and inflate --fit refuses such rows.
+
+An image that omni inflate gave a moving camera is stored at 1.45 times the short side, so that its smallest crop is
+enlarged by 1.15 at most. Pack with --for-camera if inflate comes later.
 
 Reading is faster by a factor of 3 (320x240), 10 (640x360) or 28 (1280x720) for whole clips, and twice that for
 single frames that are far apart.
@@ -27,7 +31,7 @@ from typing import Annotated
 import typer
 
 from omnicli.commands.options.compute import Workers
-from omnicli.commands.options.groups import DATA, Adapt, takes_groups
+from omnicli.commands.options.groups import DATA, RARE, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import RequiredShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
@@ -58,6 +62,10 @@ def command(
         typer.Option("--max-frames", metavar="N", min=1, help="Keep N evenly spread frames of media with more.",
                      show_default="all frames", rich_help_panel=DATA),
     ] = None,
+    for_camera: Annotated[
+        bool, typer.Option("--for-camera", help="Store images with room for the moving camera that omni inflate will "
+                           "add.", rich_help_panel=DATA), RARE,
+    ] = False,
     workers: Workers = None,
 ) -> None:  # fmt: skip
     if streams.shards_dir is None and not logging.dry_run:
@@ -67,9 +75,13 @@ def command(
         from omnicli.cpus import available_cores
         from omnicli.stages.pack import PackOptions, pack_records
 
-        packing = PackOptions(short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, root=streams.root)
+        packing = PackOptions(
+            short_side=short_side, quality=quality, fps=fps, max_frames=max_frames, for_camera=for_camera,
+            root=streams.root,
+        )  # fmt: skip
         pack = partial(pack_records, packing=packing, workers=workers or available_cores())
         return lambda records, on_drop: pack(records, on_drop=on_drop)
 
     options = {"short_side": short_side, "quality": quality, "fps": fps, "max_frames": max_frames}
+    options |= {"for_camera": True} if for_camera else {}
     run_stage(StageSpec(name="pack", make=make, options=options, shard_kind="frames"), streams, logging)

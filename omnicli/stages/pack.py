@@ -5,13 +5,15 @@
           `span_sec`, and with `width`, `height`, `fps`, `num_frames` and `duration_sec` of what was packed
 
 Ours: JPEG at quality 85, a quarter smaller than 90 and still finer than web video is coded; the short side as models of
-the paper are trained (256), never enlarged; all frames by default. Times stay those of the original file, so
+the paper are trained (256), never enlarged; images under a moving camera keep room to move, so that their smallest
+crop is enlarged by 1.15 at most; all frames by default. Times stay those of the original file, so
 `start_sec`, `end_sec`, `positive_sec` and `negative_sec` mean what they meant; where frames are left out, `source_fps`
 says the rate of the video, in whose frames intervals are counted. Of a video whose 1-FPS frames were
 scored (OmniSource Sec. 3.5), only those frames are packed, and of one with positive clips only these: training draws
 no other.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +28,12 @@ from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
 from omnicli.media.source import SLACK_SEC, MediaSource, open_media
 from omnicli.media.source_rate import source_rate
+from omnicli.motion.camera import MIN_CROP
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
 
 ROUND_DIGITS = 6
+MAX_UPSCALE = 1.15  # of the smallest crop of an image under a moving camera
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,8 @@ class PackOptions:
     """What is kept of media.
 
     Attributes:
-        short_side: pixels; smaller media keep their size.
+        short_side: pixels; smaller media keep their size, images with an ``inflation`` 1.45 times as much.
+        for_camera: all images 1.45 times as much, for a camera that is added later.
         quality: of the JPEG files, 1 to 100.
         fps: frames a second; None: all.
         max_frames: of longer media so many, evenly spread; None: all.
@@ -48,6 +53,7 @@ class PackOptions:
     quality: int = 85
     fps: float | None = None
     max_frames: int | None = None
+    for_camera: bool = False
     root: str | None = None
 
 
@@ -110,7 +116,7 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
     """
     with open_media(record, root=packing.root) as source:
         indices = wanted_frames(record, source, packing)
-        short_side = min(packing.short_side, source.height, source.width)
+        short_side = min(packed_side(record, packing), source.height, source.width)
         frames, packed, shape = [], list[int](), (0, 0)
         for index, pixels in source.walk(indices.tolist(), short_side=short_side):
             packed.append(index)
@@ -130,6 +136,20 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
     made = record.derive(**facts)
     made.arrays = {"frames": frames, "times": times, "span_sec": span_sec}
     return made
+
+
+def packed_side(record: Record, packing: PackOptions) -> int:
+    """The short side of the packed frames of a record: more for an image that a camera moves over.
+
+    A crop of such an image, at least ``MIN_CROP`` of its sides, becomes a frame of ``short_side`` (OmniSource Eq. 2).
+
+    >>> moving, other = Record({"inflation": {"mode": "perspective-agnostic"}}), Record({"media": "image"})
+    >>> packed_side(moving, PackOptions()), packed_side(other, PackOptions())
+    (372, 256)
+    """
+    recipe = record.get("inflation")
+    is_moving = packing.for_camera and record.get("media") == "image" if recipe is None else recipe["mode"] != "still"
+    return math.ceil(packing.short_side / (MIN_CROP * MAX_UPSCALE)) if is_moving else packing.short_side
 
 
 def wanted_frames(record: Record, source: MediaSource, packing: PackOptions) -> np.ndarray:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from omnicli.errors import MediaError
 from omnicli.media.frame_times import frames_at_rate
 from omnicli.media.source import open_media
-from omnicli.stages.pack import PackOptions, pack_record, pack_records, packed_stage
+from omnicli.motion.camera import draw_path, make_recipe
+from omnicli.motion.homography import STILL, Gaussian
+from omnicli.stages.pack import PackOptions, pack_record, pack_records, packed_side, packed_stage
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -206,3 +208,25 @@ def test_of_a_video_with_positive_clips_only_these_are_packed(folder, tmp_path):
         assert source.times.tolist() == [index / 25 for index in (10, 11, 12, 13, 14, *range(30, 40))]
     with open_media(row.derive(start_sec=1.2, end_sec=1.6)) as clip:
         assert clip.num_frames == 10, "a clip is drawn from the packed row as from the video"
+
+
+def test_images_under_a_moving_camera_keep_room_to_move(tmp_path):
+    """No crop of any draw is enlarged by more than 1.15."""
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(film(1)[0], (900, 600)))
+    strong = Gaussian(STILL.copy(), np.diag(np.full(8, 1.2e-4)))
+    moving, still = make_recipe("perspective-agnostic", strong, seed=0), make_recipe("still", None, seed=0)
+    image = Record({"id": "a", "path": str(tmp_path / "a.png"), "media": "image"})
+
+    def side(*, for_camera=False, **fields):
+        packing = PackOptions(short_side=128, for_camera=for_camera)
+        folder = tmp_path / f"{for_camera}{fields.get('inflation', {}).get('mode')}"
+        with open_media(through_shard(folder, pack_record(image.derive(**fields), packing))) as source:
+            return source.height
+
+    assert side() == side(inflation=still) == side(inflation=still, for_camera=True) == 128
+    assert side(for_camera=True) == side(inflation=moving)
+    shape = {"aspect": 1.5, "num_frames": 8, "frame_interval": 8}
+    scales = [draw_path(image.derive(inflation=moving), **shape, epoch=epoch).scale for epoch in range(100)]
+    assert min(scales) < 0.65, "a motion that is strong enough to test"
+    assert max(int(128 / scale + 0.5) for scale in scales) <= 1.15 * side(inflation=moving)
+    assert packed_side(image.derive(inflation=moving), PackOptions()) == 372
