@@ -12,6 +12,7 @@ from pathlib import Path
 from omnicli.errors import InputError
 from omnicli.rng import keyed_rng
 from omnicli.streams.class_names import ClassIndex, normalise_class
+from omnicli.streams.files.stored import read_file
 from omnicli.streams.record import Record
 
 MAX_SHOWN = 5
@@ -112,7 +113,7 @@ def read_query_map(path: Path) -> dict[str, str]:
         InputError: a line without exactly one tab, or a query given twice.
     """
     query_map: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_file(path).decode("utf-8-sig").splitlines(), start=1):
         if not line.strip():
             continue
         query, tab, name = line.partition("\t")

@@ -12,6 +12,7 @@ from omnicli.media.closing import Closing
 from omnicli.media.image import image_size, read_image
 from omnicli.media.resizing import fitting_size, resize, resize_into, resize_short_side, shrink
 from omnicli.streams.files.media_files import read_bytes, reason_of
+from omnicli.streams.files.stored import folder_names
 
 FRAMES_FPS = 25.0  # Ours: what a directory of frames does not say; mmaction2 extracts at the video's own rate
 FRAME_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
@@ -173,7 +174,7 @@ def list_frames(directory: str) -> list[str]:
     """
     series: dict[str, list[tuple[int, str]]] = {}
     try:
-        names = [entry.name for entry in os.scandir(directory)]
+        names = folder_names(directory)
     except OSError as error:
         raise MediaError(reason_of(error)) from None
     for name in names:

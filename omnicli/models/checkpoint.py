@@ -27,6 +27,8 @@ from omnicli.errors import ModelError, OutputError
 from omnicli.models.torch_file import read_archive
 from omnicli.models.weight_names import Layout, bare_name, bare_names, recognise_layout, to_omni
 from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, sniff
+from omnicli.streams.files.stored import read_file
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.write.atomic import open_replacement
 
 FORMAT = "omni-checkpoint"
@@ -207,6 +209,8 @@ def check_writable(path: str | Path) -> None:
     Raises:
         OutputError: the folder is missing, or the path is a folder, a device or a FIFO.
     """
+    if url_of(path):
+        return
     final = Path(os.path.realpath(path))
     if not final.parent.is_dir():
         raise OutputError(f"{path}: cannot write: no folder '{Path(path).parent}'; create it first")
@@ -247,7 +251,7 @@ def _read_bytes(path: str | Path) -> bytes:
     try:
         if Path(path).is_char_device():  # /dev/zero has no end
             raise ModelError(f"{path}: cannot read the checkpoint (a device)")
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from None
 

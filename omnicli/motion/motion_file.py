@@ -22,6 +22,7 @@ from omnicli.errors import InputError
 from omnicli.motion.homography import NUM_PARAMETERS, PARAMETERS, Gaussian
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.stored import read_file
 from omnicli.streams.write.atomic import open_atomic
 
 FORMAT = "omni-motion"
@@ -108,7 +109,7 @@ def read_motion(path: Path) -> Motion:
         InputError: missing, not a motion file, of another version, or not a distribution; names the file.
     """
     try:
-        content = msgspec.json.decode(path.read_bytes())
+        content = msgspec.json.decode(read_file(path))
     except OSError as error:
         raise InputError(f"{path}: {reason_of(error)}; {EXPECTED}") from None
     except (msgspec.DecodeError, UnicodeDecodeError):

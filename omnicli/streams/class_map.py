@@ -16,6 +16,7 @@ import msgspec
 from omnicli.errors import InputError
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.stored import read_file
 from omnicli.streams.record import Record
 
 Class = int | str  # a label, or a name
@@ -66,7 +67,7 @@ def read_class_map(path: str | Path) -> ClassMap:
         InputError: missing, not UTF-8, of another form, without a class, or with a class twice; names file and line.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: {reason_of(error)}; expected a class map") from None
     except UnicodeDecodeError as error:

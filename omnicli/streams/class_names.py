@@ -7,6 +7,7 @@ from pathlib import Path
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import LFS_MAGIC, LFS_POINTER
+from omnicli.streams.files.stored import read_file
 
 
 def read_classes(path: str | Path) -> list[str]:
@@ -16,7 +17,7 @@ def read_classes(path: str | Path) -> list[str]:
         InputError: missing, empty, not UTF-8, or with a blank line or a name that occurs twice (in any spelling).
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: {reason_of(error)}; expected a classes file with one name per line") from None
     except UnicodeDecodeError as error:

@@ -1,6 +1,5 @@
 """Model, optimizer and augmentation of a training, from its recipe."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.strength import Strength
+from omnicli.streams.files.stored import sha256_of
 from omnicli.training.batch_sampler import JointSampler
 from omnicli.training.context import TrainingContext
 from omnicli.training.cross_validation import cross_validated_accuracy
@@ -74,7 +74,7 @@ def frozen_backbone(recipe: TeacherRecipe) -> str | None:
     """SHA-256 of the weights file of a frozen backbone; "" for ImageNet weights; None if it is trained or random."""
     if recipe.freeze != "backbone" or recipe.init == "scratch":
         return None
-    return "" if recipe.init == "imagenet" else hashlib.sha256(Path(recipe.init).read_bytes()).hexdigest()
+    return "" if recipe.init == "imagenet" else sha256_of(Path(recipe.init))
 
 
 def make_augmentation(

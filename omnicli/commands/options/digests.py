@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnicli.errors import InputError, ModelError, OmniError
+from omnicli.streams.files.stored import sha256_of
+from omnicli.streams.files.urls import shown, url_of
 
 
 def digest_of(path: Path, error: type[OmniError]) -> str:
     """SHA-256 of a file, hex. Raises ``error`` if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as problem:
-        raise error(f"{path}: {problem.strerror or problem}".replace("No such file", "no such file")) from None
+        raise error(f"{shown(path)}: {problem.strerror or problem}".replace("No such file", "no such file")) from None
 
 
 def digests_of_models(paths: Sequence[Path]) -> list[str]:
@@ -36,11 +37,24 @@ def digests_of_inputs(names: Sequence[str]) -> list[list[str]]:
     described = []
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if url_of(name):
+            described.append([name, *_digest_of_remote(name)])
+        elif path.is_dir():
             described.append([name, _digest_of_folder(path)])
         else:
             described.append([name, *([digest_of(path, InputError)] if path.is_file() else [])])
     return described
+
+
+def _digest_of_remote(url: str) -> list[str]:
+    """What a store says of a file, as text; nothing of a folder."""
+    from omnicli.streams.files.remote import is_folder
+    from omnicli.streams.files.remote_file import remote_identity
+
+    try:
+        return [] if is_folder(url) else ["-".join(map(str, remote_identity(url)))]
+    except OSError as problem:
+        raise InputError(f"{url}: {problem.strerror}") from None
 
 
 def _digest_of_folder(folder: Path) -> str:

@@ -12,6 +12,7 @@ import typer
 from omnicli.commands.options.engine import EngineOptions
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
+from omnicli.streams.files.urls import url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +225,7 @@ OF_JOBS = ("part", "missing", "parts", *(option.name for option in fields(Engine
 
 def check_folder_exists(path: Path) -> None:
     """Raises OutputError: the folder of ``path`` does not exist."""
-    if not path.parent.is_dir():
+    if url_of(path) is None and not path.parent.is_dir():
         raise OutputError(f"{path}: cannot write: no folder '{path.parent}'; create it first")
 
 

@@ -219,10 +219,12 @@ def _input_files(streams: StreamOptions) -> list[str]:
 
 def _streams_of(job: "Job", streams: StreamOptions) -> StreamOptions:
     """The options for one job. ``--part`` has chosen the file: its records are not divided again."""
+    from omnicli.streams.files.stored import make_folder
+
     try:
         for path in (job.out, job.rejects):
             if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{error.filename}: cannot write: {error.strerror}") from None
     return replace(

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
+from omnicli.commands.run.fetched import count_fetched
 from omnicli.console import Console
 from omnicli.errors import Interrupted
+from omnicli.streams.files.urls import url_of
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassInput, MultipassStage
@@ -115,6 +117,7 @@ class OneOutput:
             if in_flight:
                 in_flight.close(finished=True)
         counters: Counter[str] = run.counters
+        count_fetched(counters)
         self.accountant.add_run(
             counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout", examples=run.examples
         )
@@ -160,8 +163,10 @@ class OneOutput:
             prefix = f"{prefix}{part.index}of{part.total}-"
         stack.enter_context(hold_shards(streams.shards_dir, prefix))
         resumed = journal.resumed if journal else None
+        is_remote = url_of(streams.shards_dir) is not None
         writer = ShardWriter(
-            streams.shards_dir.absolute() if streams.root else streams.shards_dir,  # readers prepend --root to the rest
+            # readers prepend --root to a relative path
+            streams.shards_dir.absolute() if streams.root and not is_remote else streams.shards_dir,
             stage=spec.name,
             kind=spec.shard_kind,
             provenance={**self.deciding, **spec.facts},
@@ -252,7 +257,8 @@ class OneOutput:
                 **parsing,
             )
 
-        return MultipassInput(read, spooled=streams.is_live or bool(streams.files_from), limit=streams.limit)
+        once = streams.is_live or bool(streams.files_from) or any(map(url_of, streams.inputs or []))
+        return MultipassInput(read, spooled=once, limit=streams.limit)
 
 
 def stopping_when(should_stop: Callable[[], bool], records: "Iterator[Record]") -> "Iterator[Record]":

@@ -10,6 +10,7 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.advice import scarce_queries
 from omnicli.commands.run.counters import RecordAccountant
+from omnicli.commands.run.fetched import fetched_fields, fetched_lines
 from omnicli.commands.run.jobs import deciding_options
 from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.commands.run.output_folder import run_folder
@@ -49,7 +50,7 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
             is_finished = True
     if not is_finished:
         return
-    for line in (accountant.closing_line(), *accountant.failures()):
+    for line in (accountant.closing_line(), *accountant.failures(), *fetched_lines(accountant.counters)):
         console.say(line)
     kept = {name: accountant.counters[f"kept: {name}"] for name in spec.classes}
     scarce: list[str] = []
@@ -91,6 +92,7 @@ def _summary(spec: StageSpec, accountant: RecordAccountant) -> dict[str, Any]:
         "unreadable": counters["unreadable"],
         "unreadable_by_kind": unreadable_by_kind(counters),
         **missing_frames(counters),
+        **fetched_fields(counters),
         "resumed": accountant.num_resumed,
         "seconds": round(accountant.seconds, 3),
         "options": dict(spec.options),

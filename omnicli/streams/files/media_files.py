@@ -1,14 +1,15 @@
-"""The bytes of a record's media: a file, or a member of a tar."""
+"""The bytes of a record's media: a file or a member of a tar, local or remote."""
 
 import errno
 import os
 import posixpath
 import stat
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from omnicli.errors import MediaError
 from omnicli.streams.files.tar import open_member, open_member_stream
+from omnicli.streams.files.urls import RemoteError, join_url, url_of
 from omnicli.streams.record import Record
 
 _REASONS = {
@@ -35,7 +36,9 @@ def media_path(record: Mapping[str, Any], root: str | None = None) -> str:
     path: str | None = record.get("path")
     if not path:
         path = str(record.require("path") if isinstance(record, Record) else record["path"])
-    return posixpath.join(root, path) if root else path
+    if not root or url_of(path):
+        return path
+    return join_url(top, path) if (top := url_of(root)) else posixpath.join(root, path)
 
 
 def read_bytes(path: str) -> bytes:
@@ -45,8 +48,8 @@ def read_bytes(path: str) -> bytes:
         MediaError: "no such file", "empty file", "permission denied", "is a directory", ...
     """
     handle = _open(path)
-    if handle is None:
-        content = open_member(path)
+    if not isinstance(handle, int):
+        content = open_member(path) if handle is None else _read_remote(handle)
     else:
         with os.fdopen(handle, "rb", buffering=0) as file:
             try:
@@ -65,6 +68,8 @@ def open_binary(path: str) -> BinaryIO:
         MediaError: as ``read_bytes``.
     """
     handle = _open(path)
+    if isinstance(handle, str):
+        return _open_remote(handle)
     if handle is not None:
         if os.fstat(handle).st_size == 0:
             os.close(handle)
@@ -83,6 +88,8 @@ def reason_of(error: OSError | ValueError) -> str:
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.jpg"))
     'no such file'
     """
+    if isinstance(error, RemoteError):
+        return error.strerror or "cannot be read"
     if isinstance(error, OSError):
         return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
     return "name holds a NUL" if "null" in str(error) else "name cannot be encoded"
@@ -103,8 +110,10 @@ def open_regular(path: str | bytes) -> int:
     raise OSError(code, os.strerror(code), path)
 
 
-def _open(path: str) -> int | None:
-    """A descriptor, or None if the path may be a tar member. Raises MediaError."""
+def _open(path: str) -> int | str | None:
+    """A descriptor, the URL of a remote file, or None if the path may be a tar member. Raises MediaError."""
+    if url := url_of(path):
+        return None if ".tar#" in url else url  # asking for both would double the requests
     try:
         return open_regular(path)
     except OSError as error:
@@ -113,3 +122,25 @@ def _open(path: str) -> int | None:
         raise MediaError(reason_of(error)) from None
     except ValueError as error:
         raise MediaError(reason_of(error)) from None
+
+
+def _read_remote(url: str) -> bytes:
+    from omnicli.streams.files.remote_file import read_remote  # noqa: PLC0415 (most files are local)
+
+    try:
+        return read_remote(url)
+    except OSError as error:
+        raise MediaError(reason_of(error)) from None
+
+
+def _open_remote(url: str) -> BinaryIO:
+    from omnicli.streams.files.remote_file import RemoteFile  # noqa: PLC0415
+
+    try:
+        file = RemoteFile(url)
+        is_empty = not file.pread(1, 0)
+    except OSError as error:
+        raise MediaError(reason_of(error)) from None
+    if is_empty:
+        raise MediaError("empty file")
+    return cast(BinaryIO, file)

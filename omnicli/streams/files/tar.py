@@ -7,10 +7,15 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from omnicli.errors import MediaError
+from omnicli.streams.files.stored import close_file, open_to_read, pread, size_and_time
 from omnicli.streams.files.tar_headers import Member, walk_members
+from omnicli.streams.files.urls import RemoteError, url_of
+
+if TYPE_CHECKING:
+    from omnicli.streams.files.remote_file import RemoteFile
 
 TABLES_KEPT = 16  # tars that stay open in this process
 
@@ -19,12 +24,13 @@ TABLES_KEPT = 16  # tars that stay open in this process
 class _Table:
     """An open tar and the offsets of its members; closed when it is not used any more."""
 
-    handle: int
-    stamp: tuple[int, int, int]
+    handle: "int | RemoteFile"
+    stamp: tuple[int, ...]
     members: dict[str, Member]
+    url: str | None = None
 
     def __del__(self) -> None:
-        os.close(self.handle)
+        close_file(self.handle)
 
 
 _tables: OrderedDict[str, _Table] = OrderedDict()
@@ -37,6 +43,9 @@ def split_member(path: str) -> tuple[str, str] | None:
     The caller tries the whole path first, since an image may be named ``a.tar#1.jpg``.
     """
     at = path.find("#")
+    if at > 0 and url_of(path):
+        end = path.find(".tar#")
+        return (path[: end + 4], path[end + 5 :]) if end > 0 else None
     while at > 0:
         if os.path.isfile(path[:at]):  # noqa: PTH113 (Path refuses NUL)
             return path[:at], path[at + 1 :]
@@ -53,7 +62,10 @@ def open_member(path: str) -> bytes:
         MediaError: no such tar or member, or it is truncated, sparse or a link.
     """
     table, member = _find(path)
-    content = os.pread(table.handle, member.size, member.offset)
+    try:
+        content = _member_file(table, member).read() if table.url else pread(table.handle, member.size, member.offset)
+    except RemoteError as error:
+        raise MediaError(error.strerror or "cannot be read") from None
     if len(content) < member.size:
         raise MediaError("truncated tar member")
     return content
@@ -66,7 +78,15 @@ def open_member_stream(path: str) -> BinaryIO:
         MediaError: no such tar or member, or it is truncated, sparse or a link.
     """
     table, member = _find(path)
-    return cast(BinaryIO, io.BufferedReader(_MemberFile(table, member), buffer_size=1 << 16))
+    return cast(BinaryIO, _member_file(table, member))
+
+
+def _member_file(table: _Table, member: Member) -> io.RawIOBase | io.BufferedReader:
+    if table.url:  # each with blocks of its own, for many threads
+        from omnicli.streams.files.remote_file import RemoteFile  # noqa: PLC0415 (most files are local)
+
+        return RemoteFile(table.url, offset=member.offset, size=member.size)
+    return io.BufferedReader(_MemberFile(table, member), buffer_size=1 << 16)
 
 
 class _MemberFile(io.RawIOBase):
@@ -92,7 +112,7 @@ class _MemberFile(io.RawIOBase):
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         length = min(len(buffer), max(0, self._member.size - self._at))
-        chunk = os.pread(self._table.handle, length, self._member.offset + self._at)
+        chunk = pread(self._table.handle, length, self._member.offset + self._at)
         buffer[: len(chunk)] = chunk
         self._at += len(chunk)
         return len(chunk)
@@ -111,16 +131,19 @@ def _find(path: str) -> tuple[_Table, Member]:
     return table, member
 
 
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _table(tar: str) -> _Table:
     """The table of the tar, cached until the file changes."""
     try:
-        status = Path(tar).stat()
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        stamp = size_and_time(Path(tar)) if url_of(tar) else _stamp(Path(tar).stat())
         with _tables_lock:  # also while reading the headers, so that threads do not read the same tar twice
             known = _tables.get(tar)
             if known is None or known.stamp != stamp:
                 members = {member.name: member for member in walk_members(tar)}
-                _tables[tar] = known = _Table(os.open(tar, os.O_RDONLY | os.O_CLOEXEC), stamp, members)
+                _tables[tar] = known = _Table(open_to_read(tar), stamp, members, url_of(tar))
             _tables.move_to_end(tar)
             while len(_tables) > TABLES_KEPT:
                 _tables.popitem(last=False)

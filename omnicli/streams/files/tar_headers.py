@@ -10,9 +10,14 @@ import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omnicli.reasons import DAMAGED_TAR
+from omnicli.streams.files.stored import open_to_read
+from omnicli.streams.files.urls import url_of
+
+if TYPE_CHECKING:
+    from omnicli.streams.files.remote_file import RemoteFile
 
 BLOCK = 512
 CUT = "truncated tar member"
@@ -40,18 +45,24 @@ def is_tar(head: bytes) -> bool:
     return len(head) >= BLOCK and (_is_header(head[:BLOCK]) or head[257:262] == b"ustar")
 
 
-def walk_members(path: str) -> Iterator[Member]:
+def walk_members(path: str, opened: "RemoteFile | None" = None) -> Iterator[Member]:
     """Regular files of the tar in stored order; a table is never built, so memory is flat.
 
     A cut tar ends with its last member marked ``problem="truncated tar member"``; when even the name is lost, the
     member's name is "". Behind a damaged header nothing is read: a last member "" has this as its problem.
 
+    Args:
+        path: of the tar.
+        opened: a remote tar that is open already, whose blocks its reader shares.
+
     Raises:
         OSError: it cannot be opened or read.
     """
     at = 0
-    with _HeaderFile(path) as file:
-        end = os.fstat(file.fileno()).st_size
+    remote = opened if opened is not None else open_to_read(path) if url_of(path) else None
+    with _HeaderFile(path) if remote is None or isinstance(remote, int) else _RemoteHeaders(remote) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
         with suppress(tarfile.TarError, ValueError, IndexError):  # what tarfile raises where it does not end silently
             tar = tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape")
             while at < end and (info := tar.next()) is not None and info.size >= 0 and tar.offset > at:
@@ -61,7 +72,7 @@ def walk_members(path: str) -> Iterator[Member]:
                 problem = _problem(info, at, end)
                 if problem == CUT or not (info.isdir() or info.isdev() or info.name.endswith("/")):
                     yield Member(info.name, info.offset_data, info.size, problem)
-        block = os.pread(file.fileno(), BLOCK, at) if at < end else b""
+        block = file.pread(BLOCK, at) if at < end else b""
         if not block.strip(b"\0") and len(block) in (0, BLOCK):
             return
         if len(block) == BLOCK and not (_is_header(block) and file.tell() >= end):
@@ -80,6 +91,45 @@ class _HeaderFile(io.FileIO):
             raise tarfile.ReadError
         self.allowance -= size
         return super().read(size)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Bytes at an offset."""
+        return os.pread(self.fileno(), size, offset)
+
+
+class _RemoteHeaders(io.RawIOBase):
+    """The same of a remote tar."""
+
+    allowance = MAX_HEADER_BYTES
+
+    def __init__(self, file: "RemoteFile") -> None:
+        self._file = file
+        self._at = 0
+
+    def read(self, size: int | None = -1) -> Any:
+        if size is None or not 0 <= size <= self.allowance:
+            raise tarfile.ReadError
+        self.allowance -= size
+        content = self._file.pread(size, self._at)
+        self._at += len(content)
+        return content
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Bytes at an offset."""
+        return self._file.pread(size, offset)
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence] + offset
+        return self._at
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _is_header(block: bytes) -> bool:

@@ -6,16 +6,18 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO
 
-from omnicli.errors import InputError, MediaError, RecordError
-from omnicli.streams.files.media_files import open_regular, read_bytes, reason_of
+from omnicli.errors import InputError, MediaError
+from omnicli.streams.files.media_files import read_bytes, reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, LFS_POINTER, MEDIA_SUFFIXES, sniff
 from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
+from omnicli.streams.read.identify import identify
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
 from omnicli.streams.read.list_options import ListOptions
@@ -87,6 +89,9 @@ class Reader:
         if name == "-":
             yield from self._read_lines(STDIN, "stdin", is_jsonl=self.lists.list_format is None)
             return
+        if url := url_of(name):
+            yield from self._read_remote(url, query, is_listed=is_listed)
+            return
         try:
             mode = os.stat(name).st_mode  # noqa: PTH116 (Path refuses some names)
         except (OSError, ValueError) as error:
@@ -102,6 +107,25 @@ class Reader:
         else:  # a FIFO such as <(...) can be read only once
             with open_input(name) as handle:
                 yield from self._read_lines(handle, name, is_jsonl=self.lists.list_format is None)
+
+    def _read_remote(self, url: str, query: bytes, *, is_listed: bool) -> Iterator[Record]:
+        """Yield the records of one input of a remote store."""
+        from omnicli.streams.files.remote import is_folder, status  # noqa: PLC0415 (most inputs are local)
+
+        try:
+            has_files = is_folder(url)
+            if not has_files and ".tar#" not in url:
+                status(url)
+        except OSError as error:
+            yield from self._read_absent(url, error, is_listed=is_listed)
+            return
+        if ".tar#" in url:
+            yield self._member(url)
+        elif has_files:
+            self.lists.refuse_for(url)
+            yield from self._read_folder(url, query)
+        else:
+            yield from self._read_file(url, query, is_listed=is_listed)
 
     def _read_absent(self, name: str, error: OSError | ValueError, *, is_listed: bool) -> Iterator[Record]:
         """Yield the record of a tar member or a reject for a missing media file. Raises InputError for other names."""
@@ -193,7 +217,7 @@ class Reader:
                 record["path"] = file_fields(name, self.root)["path"]
             yield _with_id(record)
 
-    def _read_lines(self, handle: int, name: str, *, is_jsonl: bool) -> Iterator[Record]:
+    def _read_lines(self, handle: int | BinaryIO, name: str, *, is_jsonl: bool) -> Iterator[Record]:
         batches = read_lines(handle, name=name, on_wait=self.on_wait)
         if is_jsonl:
             self.lists.refuse_for(name)
@@ -246,28 +270,6 @@ def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None]
     with open_input(files_from) as handle:
         for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
             yield from (os.fsdecode(line) for line in batch.lines if line)
-
-
-def identify(path: bytes) -> tuple[str | None, str, bytes]:
-    """Media kind of a file or None, why it is not media or "", and its first bytes."""
-    try:
-        handle = open_regular(path)
-    except (OSError, ValueError) as error:
-        return None, reason_of(error), b""
-    try:
-        head = os.read(handle, HEAD_BYTES)
-    except OSError as error:
-        return None, reason_of(error), b""
-    finally:
-        os.close(handle)
-    try:
-        with reading(Record({"path": os.fsdecode(path)}), NO_POSITION):
-            kind, description = sniff(head)
-    except RecordError as error:
-        return None, str(error), b""
-    if kind is not None:
-        return kind, "", head
-    return None, description if not head else f"not media ({description})", head
 
 
 def _with_id(record: Record) -> Record:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnicli.reasons import unreadable
+from omnicli.streams.files.urls import path_below, url_of
 from omnicli.streams.record import Record, normalise_id
 
 
@@ -51,6 +52,9 @@ def record_path(path: str, root: str | None) -> str:
     >>> record_path("./a.jpg", None)
     'a.jpg'
     """
+    if url := url_of(path):
+        below = path_below(url, url_of(root) or "") if root else None
+        return url if below is None else below
     if root is None:
         while path.startswith("./") and path.lstrip("./"):
             path = path[2:].lstrip("/")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.urls import url_of
 
 _OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|reading|crash|last\.pth)", re.DOTALL)
 _OF_THE_SYSTEM = {b"__macosx", b"@eadir", b"#recycle", b"thumbs.db", b"ehthumbs.db", b"desktop.ini"}  # in small letters
@@ -68,6 +69,11 @@ def walk_files(
         name: ``folder`` of the files in ``top`` itself, if it has no folders.
         on_hidden: called with each hidden file or folder.
     """
+    if url := url_of(top):
+        from omnicli.streams.read.remote_folder import walk_remote  # noqa: PLC0415 (most folders are local)
+
+        yield from walk_remote(url, frames=frames, without=without, name=name, on_hidden=on_hidden)
+        return
     skipped = [(status.st_dev, status.st_ino) for status in (path.stat() for path in without if path.exists())]
     prefix = b"" if os.path.normpath(top) == "." else os.fsencode(top)
     opened = _open_level(prefix or b".", b"", (), frames, on_hidden)
@@ -106,7 +112,7 @@ def _open_level(
         names, folders = _list(path, on_hidden)
     except OSError as error:
         return FoundFile(path, b"", problem=reason_of(error))
-    if frames and not folders and len(names) > 1 and _are_numbered(names):
+    if frames and not folders and len(names) > 1 and are_numbered(names):
         return FoundFile(path, b"", num_frames=len(names))
     return _Level(path, name, iter(names), folders, identity)
 
@@ -118,8 +124,8 @@ def _list(path: bytes, on_hidden: OnHidden) -> tuple[list[bytes], set[bytes]]:
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
-            if name[:1] == b"." or name.lower() in _OF_THE_SYSTEM:
-                if not _OWN_LEFTOVERS.fullmatch(name):
+            if is_hidden(name):
+                if not is_leftover(name):
                     on_hidden(entry.path)
                 continue
             if name.endswith(b".done.json"):
@@ -135,7 +141,17 @@ def _list(path: bytes, on_hidden: OnHidden) -> tuple[list[bytes], set[bytes]]:
     return names, folders
 
 
-def _are_numbered(names: list[bytes]) -> bool:
+def is_hidden(name: bytes) -> bool:
+    """True for names that are skipped."""
+    return name[:1] == b"." or name.lower() in _OF_THE_SYSTEM
+
+
+def is_leftover(name: bytes) -> bool:
+    """True for hidden files that omni leaves beside outputs."""
+    return _OWN_LEFTOVERS.fullmatch(name) is not None
+
+
+def are_numbered(names: list[bytes]) -> bool:
     """True if all names consist of the same prefix, a number, and a suffix of images."""
     prefixes = set()
     for name in names:

@@ -7,12 +7,13 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.urls import RemoteError, url_of
 
 STDIN = 0
 CHUNK_BYTES = 1 << 18
@@ -40,14 +41,14 @@ class Lines(NamedTuple):
 
 
 def read_lines(
-    handle: int, *, name: str, separator: bytes = b"\n", on_wait: Callable[[], None] = do_nothing
+    handle: int | BinaryIO, *, name: str, separator: bytes = b"\n", on_wait: Callable[[], None] = do_nothing
 ) -> Iterator[Lines]:
     """Yield all lines of the open file, as many at a time as arrive; gzip and zstd are recognised by content.
 
     The handle stays open. A byte-order mark is removed; the last line needs no end.
 
     Args:
-        handle: descriptor of a file, pipe, FIFO or terminal.
+        handle: descriptor of a file, pipe, FIFO or terminal; or a remote file.
         name: for messages.
         separator: one byte.
         on_wait: called before a read that has to wait for a pipe, to flush outputs.
@@ -81,8 +82,12 @@ def read_lines(
         yield Lines(number, [b"".join(unfinished)])
 
 
-def _chunks(handle: int, on_wait: Callable[[], None]) -> Iterator[bytes]:
+def _chunks(handle: int | BinaryIO, on_wait: Callable[[], None]) -> Iterator[bytes]:
     """Yield the bytes of each read; a pipe returns what is available."""
+    if not isinstance(handle, int):
+        while remote := handle.read(CHUNK_BYTES):
+            yield remote
+        return
     may_wait = not stat.S_ISREG(os.fstat(handle).st_mode)
     poller = select.poll()  # unlike select.select, it accepts descriptors above 1023
     if may_wait:
@@ -160,14 +165,26 @@ def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def why_absent(error: OSError | ValueError) -> str:
     """Why a file cannot be opened, in a few words."""
-    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else reason_of(error)
+    if isinstance(error, RemoteError) or not (isinstance(error, OSError) and error.strerror):
+        return reason_of(error)
+    return error.strerror.lower()
 
 
 @contextlib.contextmanager
-def open_input(name: str) -> Iterator[int]:
-    """Open a file of lines and yield its descriptor; stdin stays open. Raises InputError."""
+def open_input(name: str) -> Iterator[int | BinaryIO]:
+    """Open a file of lines and yield its descriptor, or a remote file; stdin stays open. Raises InputError."""
     if name == "-":
         yield STDIN
+        return
+    if url := url_of(name):
+        from omnicli.streams.files.remote_file import RemoteFile  # noqa: PLC0415 (most files are local)
+
+        try:
+            remote = RemoteFile(url)
+        except OSError as error:
+            raise InputError(f"{name}: {reason_of(error)}") from None
+        with remote:
+            yield cast(BinaryIO, remote)
         return
     try:
         handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)

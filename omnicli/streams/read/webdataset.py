@@ -1,18 +1,21 @@
 """Records of a tar in WebDataset layout: consecutive members with the same key are one record."""
 
-import os
 import posixpath
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.files.stored import close_file, open_to_read, pread
 from omnicli.streams.files.tar_headers import Member, walk_members
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_file
 from omnicli.streams.read.sidecar import parse_sidecar
 from omnicli.streams.record import Record
+
+if TYPE_CHECKING:
+    from omnicli.streams.files.remote_file import RemoteFile
 
 _SIDECARS = (".json", ".txt", ".cls")
 MAX_SIDECAR_BYTES = 64 << 20
@@ -30,16 +33,16 @@ def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
         InputError: it cannot be read.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_to_read(path)
     except OSError as error:
         raise InputError(f"{path}: {reason_of(error)}") from None
     try:
-        for _, members in groupby(walk_members(path), key=_key):
+        for _, members in groupby(walk_members(path, None if isinstance(handle, int) else handle), key=_key):
             yield from _read_group(list(members), handle, path, root)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason_of(error)}") from None
     finally:
-        os.close(handle)
+        close_file(handle)
 
 
 def _key(member: Member) -> str:
@@ -49,7 +52,7 @@ def _key(member: Member) -> str:
     return f"{folder}/{stem}"
 
 
-def _read_group(members: list[Member], handle: int, tar: str, root: str | None) -> Iterator[Record]:
+def _read_group(members: list[Member], handle: "int | RemoteFile", tar: str, root: str | None) -> Iterator[Record]:
     sidecars = [member for member in members if member.name.endswith(_SIDECARS)]
     others = [member for member in members if not member.name.endswith(_SIDECARS)]
     cut = next((sidecar.problem for sidecar in sidecars if sidecar.problem), "")
@@ -71,11 +74,11 @@ def _read_group(members: list[Member], handle: int, tar: str, root: str | None) 
         yield _media_record(first, None, problem, shared, tar, root)
 
 
-def _sniff_member(member: Member, handle: int) -> tuple[str | None, str]:
+def _sniff_member(member: Member, handle: "int | RemoteFile") -> tuple[str | None, str]:
     """The media kind or None, and why the member is not readable media or ""."""
     if member.problem:
         return None, member.problem
-    kind, description = sniff(os.pread(handle, min(HEAD_BYTES, member.size), member.offset))
+    kind, description = sniff(pread(handle, min(HEAD_BYTES, member.size), member.offset))
     if kind is None:
         return None, description if member.size == 0 else f"not media ({description})"
     return kind, ""
@@ -96,7 +99,7 @@ def _media_record(member: Member, kind: str | None, problem: str, shared: Record
     return Record(fields, origin=tar)
 
 
-def _read_sidecars(sidecars: list[Member], handle: int) -> Record:
+def _read_sidecars(sidecars: list[Member], handle: "int | RemoteFile") -> Record:
     """The fields of the ``.json`` members, and the ``caption``. Raises InputError."""
     shared = Record()
     for member in sorted(sidecars, key=lambda sidecar: not sidecar.name.endswith(".json")):
@@ -105,7 +108,7 @@ def _read_sidecars(sidecars: list[Member], handle: int) -> Record:
         where = escaped_name(member.name) or member.name
         if member.size > MAX_SIDECAR_BYTES:
             raise InputError(f"{where}: {member.size:,} bytes are too many for the fields of one record")
-        content = os.pread(handle, member.size, member.offset)
+        content = pread(handle, member.size, member.offset)
         if member.name.endswith(".json"):
             shared.update(parse_sidecar(content, origin=where))
         elif shared.get("caption") is None:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from omnicli.errors import InputError
+from omnicli.streams.files.urls import url_of
 
 Identity = tuple[int, int]  # inode, and when it was changed, in ns
 # Ours: half of what the process may open, at most; opening a local file again takes microseconds
@@ -40,7 +41,7 @@ class StoredRows:
         self.row_shape: tuple[int, ...] = dataset.shape[1:]
         self._row_bytes = self.dtype.itemsize * math.prod(self.row_shape)
         self._chunk_bytes, self._offsets = 0, np.empty(0, np.int64)
-        is_in_file = dataset.file.driver == "sec2" and not dataset.id.get_create_plist().get_nfilters()
+        is_in_file = dataset.file.driver in ("sec2", "fileobj") and not dataset.id.get_create_plist().get_nfilters()
         if is_in_file and not dataset.chunks:
             offset = dataset.id.get_offset()
             self._chunk_bytes = max(1, self.num_rows * self._row_bytes)
@@ -71,7 +72,7 @@ class StoredRows:
             offset = int(self._offsets[chunk])
             if offset == NOT_STORED:
                 return None
-            part = os.pread(file.descriptor, min(end - begin, chunk_bytes - within), offset + within)
+            part = file.pread(min(end - begin, chunk_bytes - within), offset + within)
             if not part:
                 raise OSError("the file ends before its frames")
             parts.append(part)
@@ -89,12 +90,23 @@ class RawFile:
     descriptor = -1
 
     def __init__(self, path: str, identity: Identity) -> None:
+        self._url = url_of(path)
+        if self._url:  # each range is a request of its own, so that many threads read at once
+            return
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be a FIFO by now
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
         if identity_of(self.descriptor) != identity:
             raise InputError(f"{path}: it was replaced while it was read")
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Bytes at an offset, fewer at the end. Raises OSError."""
+        if self._url:
+            from omnicli.streams.files.remote_file import read_remote  # noqa: PLC0415 (most shards are local)
+
+            return read_remote(self._url, offset, offset + size)
+        return os.pread(self.descriptor, size, offset)
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # at exit, modules may be gone
         if self.descriptor >= 0:
@@ -107,8 +119,17 @@ open_raw = lru_cache(maxsize=MAX_OPEN)(RawFile)
 
 def identity_of(file: int | str) -> Identity:
     """What differs between a file and one that replaces it. Raises OSError."""
+    if isinstance(file, str) and (url := url_of(file)):
+        from omnicli.streams.files.remote_file import remote_identity  # noqa: PLC0415
+
+        return remote_identity(url)
     status = os.stat(file)  # noqa: PTH116 (Path refuses some names)
     return status.st_ino, status.st_mtime_ns
+
+
+def identity_of_open(file: h5py.File, path: str) -> Identity:
+    """The identity of an open file of HDF5. Raises OSError."""
+    return identity_of(path if file.driver == "fileobj" else file.id.get_vfd_handle())
 
 
 def _chunk_offsets(dataset: h5py.Dataset) -> list[int]:

@@ -11,11 +11,13 @@ import numpy as np
 
 from omnicli import __version__
 from omnicli.errors import OutputError
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.record import Record, format_record
 from omnicli.streams.shards.opening import FORMAT, VERSION
 from omnicli.streams.shards.reader import expect_other_shards
 from omnicli.streams.shards.safe_file import SafeFile
 from omnicli.streams.write.atomic import rename_synced
+from omnicli.streams.write.staging import local_twin, upload_and_remove
 
 PENDING_BYTES = 4 << 20  # collected in memory before they are written
 CHUNK_BYTES = 1 << 18  # of an HDF5 chunk: small, so that reading one row is cheap
@@ -29,7 +31,8 @@ class OpenShard:
         self.num_rows = 0
         self.num_bytes = 0
         self._kind = attributes["kind"]
-        self._partial = path.with_name(f".{path.name}.tmp")
+        twin = local_twin(path) if url_of(path) else path
+        self._partial = twin.with_name(f".{twin.name}.tmp")
         self._file: Any = None
         self._target = SafeFile(self._partial)
         try:
@@ -69,7 +72,10 @@ class OpenShard:
         self._file.close()
         self._target.sync()
         self._target.close()
-        rename_synced(self._partial, self.path)
+        if url_of(self.path):
+            upload_and_remove(self._partial, self.path)
+        else:
+            rename_synced(self._partial, self.path)
         expect_other_shards()
 
     def discard(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import open_regular, reason_of
+from omnicli.streams.files.urls import url_of
 
 FORMAT = "omni-shard"
 VERSION = 1
@@ -115,13 +116,24 @@ def has_checked_lines(records: h5py.Dataset) -> bool:
         raw = records.id.read_direct_chunk((start,))[1]
         lengths = np.frombuffer(raw, np.uint8).reshape(chunk_rows, -1)[:, :4].copy().view("<u4")
         total += int(lengths[: len(records) - start].sum(dtype=np.int64))
-    if total > os.fstat(records.file.id.get_vfd_handle()).st_size:
+    if total > file_bytes(records.file):
         raise ValueError(f"'records' claims {total:,} bytes of lines")
     return True
 
 
+def file_bytes(file: h5py.File) -> int:
+    """Size of an open file."""
+    if file.driver == "fileobj":
+        return int(file.id.get_filesize())
+    return os.fstat(file.id.get_vfd_handle()).st_size  # what the file says of itself may be wrong
+
+
 def _open(path: str) -> h5py.File:
     try:
+        if url := url_of(path):
+            from omnicli.streams.files.remote_file import RemoteFile  # noqa: PLC0415 (most shards are local)
+
+            return h5py.File(RemoteFile(url), "r")
         os.close(open_regular(path))  # HDF5 would wait for a FIFO
         return h5py.File(path, "r", locking=False)
     except (OSError, ValueError) as error:
@@ -133,6 +145,8 @@ def _open(path: str) -> h5py.File:
 def _why_not_opened(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, ValueError) or error.errno:
         return reason_of(error)
+    if url := url_of(path):
+        return f"truncated or damaged HDF5 file, or none ({url.rpartition('/')[2]})"
     try:
         with Path(path).open("rb") as file:
             head = file.read(len(MAGIC))
@@ -175,11 +189,11 @@ def _check_size(dataset: h5py.Dataset, name: str) -> None:
     chunk = item_bytes
     for side in dataset.chunks or ():
         chunk *= side
-    file_bytes = os.fstat(dataset.file.id.get_vfd_handle()).st_size
+    num_bytes = file_bytes(dataset.file)
     is_filtered = dataset.id.get_create_plist().get_nfilters() > 0
     limit = max(MAX_CHUNK_BYTES, MAX_RATIO * stored) if is_filtered else stored
-    if claimed and not 0 < stored <= file_bytes:
-        raise ValueError(f"'{name}' of shape {dataset.shape} is stored in {stored:,} of {file_bytes:,} bytes")
+    if claimed and not 0 < stored <= num_bytes:
+        raise ValueError(f"'{name}' of shape {dataset.shape} is stored in {stored:,} of {num_bytes:,} bytes")
     if claimed > limit or chunk > MAX_CHUNK_BYTES:
         raise ValueError(f"'{name}' of shape {dataset.shape} claims {claimed:,} bytes and stores {stored:,}")
 

@@ -12,10 +12,13 @@ import msgspec
 
 from omnicli.errors import OutputError
 from omnicli.streams.files.media_files import open_binary
+from omnicli.streams.files.stored import file_exists, folder_names, make_folder, remove_file
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.read.line_reader import read_lines
 from omnicli.streams.shards.format import shard_errors
 from omnicli.streams.shards.opening import stage_of
 from omnicli.streams.write.locks import open_locked
+from omnicli.streams.write.staging import local_twin
 
 ROW_FIELD = b'"row":'
 
@@ -28,9 +31,10 @@ class _Row(msgspec.Struct):
 def find_shards(directory: Path, prefix: str) -> list[Path]:
     """The existing shards ``PREFIX00000.h5``, ``PREFIX00001.h5``, ..., in order."""
     folder, name = (directory / f"{prefix}x").parent, Path(f"{prefix}x").name[:-1]
-    if not folder.is_dir():
+    if url_of(folder) is None and not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if path.suffix == ".h5" and path.name.startswith(name))
+    found = (folder / name for name in folder_names(str(folder)))
+    found = (path for path in found if path.suffix == ".h5" and path.name.startswith(name))
     return sorted(path for path in found if len(number := path.stem[len(name) :]) == 5 and number.isdigit())
 
 
@@ -45,9 +49,10 @@ def hold_shards(directory: Path, prefix: str) -> Iterator[None]:
         OutputError: the folder cannot be made or written.
     """
     first = directory / f"{prefix}00000.h5"
-    lock = first.with_name(f".{first.name}.lock")
     with shard_errors(directory):
-        first.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(first.parent)
+        place = local_twin(first) if url_of(first) else first
+        lock = place.with_name(f".{place.name}.lock")
         file = open_locked(lock, str(directory))
     with file:
         try:
@@ -90,7 +95,7 @@ def remove_later_shards(directory: Path, prefix: str, num_shards: int) -> None:
     for path in find_shards(directory, prefix):
         if int(path.stem[-5:]) >= num_shards:
             try:
-                path.unlink()
+                remove_file(path)
             except OSError as error:
                 raise OutputError(f"{path}: cannot remove: {error.strerror}") from None
 
@@ -104,10 +109,10 @@ def _exists(path: Path) -> OutputError:
 
 def _first_shard_of(out: Path) -> Path | None:
     """The shard in the first line that names a row, or None."""
-    if not out.is_file():
+    if not file_exists(out) if url_of(out) else not out.is_file():
         return None
     with open_binary(str(out)) as file:
-        for batch in read_lines(file.fileno(), name=str(out)):
+        for batch in read_lines(file if url_of(out) else file.fileno(), name=str(out)):
             for line in batch.lines:
                 if ROW_FIELD not in line:
                     continue

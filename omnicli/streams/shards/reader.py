@@ -25,7 +25,7 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.record import Record, normalise_id, parse_record
-from omnicli.streams.shards.byte_reader import Identity, StoredRows, identity_of, open_raw
+from omnicli.streams.shards.byte_reader import Identity, StoredRows, identity_of, identity_of_open, open_raw
 from omnicli.streams.shards.opening import first_line, has_checked_lines, open_checked
 
 READ_ROWS = 1000
@@ -59,7 +59,7 @@ class ShardReader:
         self._num_rows = len(datasets["records"])
         try:
             with _damage(path):
-                self.identity: Identity = identity_of(self._file.id.get_vfd_handle())
+                self.identity: Identity = identity_of_open(self._file, path)
                 self._rows_at_once = READ_ROWS if has_checked_lines(datasets["records"]) else 1
                 counts = datasets["counts"][:] if self.kind != "scores" else np.ones(self._num_rows, np.int64)
                 starts = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])  # (R + 1,)
@@ -217,7 +217,7 @@ def expect_other_shards() -> None:
 @lru_cache(maxsize=MAX_HDF5_FILES)
 def _open_hdf5(path: str, identity: Identity) -> h5py.File:
     file, _, _ = open_checked(path, again=True)
-    if identity_of(file.id.get_vfd_handle()) != identity:
+    if identity_of_open(file, path) != identity:
         raise InputError(f"{path}: it was replaced while it was read")
     return file
 

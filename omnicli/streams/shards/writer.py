@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omnicli.streams.files.stored import make_folder
+from omnicli.streams.files.urls import shown
 from omnicli.streams.record import Record
 from omnicli.streams.shards.format import OpenShard, plain_attributes, shard_errors
 from omnicli.streams.shards.opening import KINDS
@@ -60,7 +62,7 @@ class ShardWriter:
         self._bytes_per_shard = bytes_per_shard
         self._open: OpenShard | None = None
         with shard_errors(self._directory):
-            self._path(0).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path(0).parent)
 
     @property
     def is_at_boundary(self) -> bool:
@@ -81,7 +83,7 @@ class ShardWriter:
             row = shard.add(record)
             if shard.num_rows >= self._rows_per_shard or shard.num_bytes >= self._bytes_per_shard:
                 self.close()
-        return as_row(record, "scores" if self.keep_paths else self._kind, str(shard.path), row)
+        return as_row(record, "scores" if self.keep_paths else self._kind, shown(shard.path), row)
 
     def close(self) -> None:
         """Finish the open shard, if any; the writer can continue with the next one."""

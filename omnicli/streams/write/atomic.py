@@ -15,7 +15,9 @@ from typing import BinaryIO, cast
 import zstandard
 
 from omnicli.errors import OutputError
+from omnicli.streams.files.urls import shown, url_of
 from omnicli.streams.write.locks import open_if_free
+from omnicli.streams.write.staging import open_upload, upload_and_remove
 
 COPY_BYTES = 1 << 20
 STDERR_NAMES = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
@@ -33,7 +35,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     special = is_special(path)
     suffix = (path if special else Path(os.path.realpath(path))).suffix
     with (
-        named_errors(str(path)),
+        named_errors(shown(path)),
         _open_special(path) if special else open_replacement(path) as plain,
         _compressor(plain, suffix) as file,
     ):
@@ -45,8 +47,12 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """Open a hidden file beside ``path``; sync and rename it at the end of the block, remove it on an error.
 
     A killed process leaves the file, locked no more, and the next one that writes ``path`` takes it over. Links are
-    followed. Raises OSError.
+    followed. A URL is uploaded at the end of the block. Raises OSError.
     """
+    if url_of(path):
+        with open_upload(path) as upload:
+            yield upload
+        return
     final = Path(os.path.realpath(path))
     partial = _partial_path(final)
     file = open_if_free(partial)
@@ -67,6 +73,8 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
 
 def remove_leftover(path: Path) -> None:
     """Remove what a killed process left of an output that it was writing; a later run may never write it."""
+    if url_of(path):
+        return  # nothing is left of an upload
     partial = _partial_path(Path(os.path.realpath(path)))
     if partial.exists() and (file := open_if_free(partial)) is not None:
         with file:
@@ -94,8 +102,11 @@ def publish(part_path: Path, path: Path) -> None:
     The part is renamed, or copied if the output is compressed, special or on another file system. Raises OutputError.
     """
     final = Path(os.path.realpath(path))
-    with named_errors(str(path)):
-        is_on_other_device = part_path.stat().st_dev != final.parent.stat().st_dev
+    with named_errors(shown(path)):
+        if url_of(path) and final.suffix not in (".gz", ".zst"):
+            upload_and_remove(part_path, path)
+            return
+        is_on_other_device = url_of(path) is not None or part_path.stat().st_dev != final.parent.stat().st_dev
         if final.suffix not in (".gz", ".zst") and not is_on_other_device and not is_special(path):
             rename_synced(part_path, final)
             return
@@ -140,7 +151,7 @@ def named_errors(name: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno == errno.ENOENT:
+        if error.errno == errno.ENOENT and url_of(name) is None:
             raise OutputError(f"{name}: cannot write: no folder '{Path(name).parent}'; create it first") from None
         raise OutputError(f"{name}: cannot write: {error.strerror or error}") from None
     except io.UnsupportedOperation as error:

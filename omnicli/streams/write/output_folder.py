@@ -5,7 +5,6 @@ output, and the number of shards. So a rerun processes only the missing files, a
 different runs in one folder.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omnicli.errors import InputError, OmniError, UsageError
+from omnicli.streams.files.input_digest import input_digest, is_same_input
+from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.stored import file_exists, read_file, remove_file, size_and_time
+from omnicli.streams.files.urls import shown, url_of
 from omnicli.streams.partition import Part
-from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES, identify
+from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES
 from omnicli.streams.read.file_records import escaped_name
 from omnicli.streams.read.folder import walk_files
+from omnicli.streams.read.identify import identify
 from omnicli.streams.shards.ownership import find_shards
 from omnicli.streams.write.atomic import named_errors, open_atomic
 from omnicli.streams.write.resume import changed_options
-
-READ_BYTES = 1 << 20
 
 
 class OutputFolders(NamedTuple):
@@ -100,7 +102,9 @@ def find_jobs(
             raise UsageError(f"{jobs[out].source} and {source} would both be written to {out}")
         rejects = folders.rejects / name if folders.rejects else None
         jobs[out] = Job(source, out, key, rejects, folders.shards, shard_prefix=f"{name.removesuffix('.jsonl')}-")
-    _refuse_outputs_among_inputs(jobs.values(), [name for name in inputs if Path(name).is_dir()], folders)
+    _refuse_outputs_among_inputs(
+        jobs.values(), [name for name in inputs if url_of(name) or Path(name).is_dir()], folders
+    )
     return [job for job in jobs.values() if part is None or part.holds_key(job.key)]
 
 
@@ -111,18 +115,17 @@ def is_done(job: Job, options: Mapping[str, Any]) -> bool:
         OmniError: they were made with other options (names them), or the input has changed.
     """
     try:
-        marker = msgspec.json.decode(job.marker.read_bytes())
+        marker = msgspec.json.decode(read_file(job.marker))
     except (OSError, msgspec.MsgspecError):
         return False
-    if not job.out.exists():
+    if not file_exists(job.out):
         return False
     if what := changed_options(marker.get("options", {}), options):
         raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
-    if not all(path.exists() for path in job.further_outputs(marker.get("shards", 0))):
+    if not all(file_exists(path) for path in job.further_outputs(marker.get("shards", 0))):
         return False
-    stat = job.source.stat()
-    same_file = marker.get("size") == stat.st_size and marker.get("mtime_ns") == stat.st_mtime_ns
-    if not same_file and marker.get("digest") != file_digest(job.source):
+    same_file = (marker.get("size"), marker.get("mtime_ns")) == size_and_time(job.source)
+    if not same_file and not is_same_input(job.source, str(marker.get("digest"))):
         raise OmniError(f"{job.source}: has changed since {job.out} was made from it; use --no-resume to make it again")
     return True
 
@@ -130,17 +133,17 @@ def is_done(job: Job, options: Mapping[str, Any]) -> bool:
 def unmark(job: Job) -> None:
     """Remove the marker, before any output is replaced. Raises OutputError."""
     with named_errors(str(job.marker)):
-        job.marker.unlink(missing_ok=True)
+        remove_file(job.marker)
 
 
 def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, int]) -> None:
     """Write the marker, after all outputs. Raises OutputError."""
-    stat = job.source.stat()
+    size, mtime_ns = size_and_time(job.source)
     marker = {
-        "input": escaped_name(str(job.source)) or str(job.source),
-        "size": stat.st_size,
-        "mtime_ns": stat.st_mtime_ns,
-        "digest": file_digest(job.source),
+        "input": escaped_name(str(job.source)) or shown(job.source),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "digest": input_digest(job.source),
         "options": dict(options),
         "counts": dict(counters),
         "shards": len(find_shards(job.shards, job.shard_prefix)) if job.shards else 0,
@@ -160,17 +163,10 @@ def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, parts: int
     return f"--array={_ranges(indices)}" if indices else ""
 
 
-def file_digest(path: Path) -> str:
-    """BLAKE2b of a file, in hexadecimal."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _record_files(name: str, folders: OutputFolders, on_skip: Callable[[Path, str], None]) -> list[Path]:
     path = Path(name)
+    if url := url_of(name):
+        return _remote_record_files(url, folders, on_skip)
     if path.is_dir():
         _refuse_inputs_among_outputs(path, folders)
         without = [folder for folder in folders if folder and _lies_below(folder, path)]
@@ -180,6 +176,18 @@ def _record_files(name: str, folders: OutputFolders, on_skip: Callable[[Path, st
     if not path.exists():
         raise InputError(f"{name}: no such file or directory")
     return [path]
+
+
+def _remote_record_files(url: str, folders: OutputFolders, on_skip: Callable[[Path, str], None]) -> list[Path]:
+    from omnicli.streams.files.remote import is_folder, status  # noqa: PLC0415 (most inputs are local)
+
+    try:
+        if not is_folder(url):
+            status(url)
+            return [Path(url)]
+    except OSError as error:
+        raise InputError(f"{url}: {reason_of(error)}") from None
+    return list(_walk_record_files(url, [folder for folder in folders if folder], on_skip))
 
 
 def _walk_record_files(name: str, without: Sequence[Path], on_skip: Callable[[Path, str], None]) -> Iterator[Path]:
@@ -200,7 +208,7 @@ def _walk_record_files(name: str, without: Sequence[Path], on_skip: Callable[[Pa
 
 
 def _has_records(path: Path) -> bool:
-    return path.name.lower().endswith(RECORD_SUFFIXES) and path.is_file()
+    return path.name.lower().endswith(RECORD_SUFFIXES) and (url_of(path) is not None or path.is_file())
 
 
 def _refuse_outputs_among_inputs(jobs: Iterable[Job], tops: Sequence[str], folders: OutputFolders) -> None:

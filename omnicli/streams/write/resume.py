@@ -17,8 +17,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from omnicli.errors import OmniError, OutputError
+from omnicli.streams.files.urls import shown
 from omnicli.streams.write.atomic import named_errors, open_atomic, publish
 from omnicli.streams.write.locks import open_locked
+from omnicli.streams.write.staging import local_twin
 
 STATE_VERSION = 1
 
@@ -96,7 +98,8 @@ class Journal:
             OutputError: the folder cannot be written.
         """
         options = {**options, "rejects": rejects is not None}  # a resumed run cannot write earlier rejects
-        final = Path(os.path.realpath(out))
+        with named_errors(shown(out)):
+            final = local_twin(out)
         if final.is_dir():
             raise OutputError(f"{out}: is a folder; end it with / to write one output file per input file")
         kept_path, rejects_path, state_path = (

@@ -14,7 +14,7 @@ import zstandard
 
 from omnicli.errors import InputError
 from omnicli.streams.files.sniff import sniff
-from omnicli.streams.read import dispatch
+from omnicli.streams.read import identify
 from omnicli.streams.read.dispatch import Reader
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.line_reader import do_nothing
@@ -69,7 +69,7 @@ def test_a_file_whose_first_bytes_raise_is_a_reject_and_the_walk_goes_on(tmp_pat
             raise IndexError("list index out of range")
         return sniff(head)
 
-    monkeypatch.setattr(dispatch, "sniff", raise_or_sniff)
+    monkeypatch.setattr(identify, "sniff", raise_or_sniff)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path.parent))  # of the log
     for name, content in (("a.txt", b"text"), ("b.jpg", b"poison"), ("c.txt", b"text")):
         (tmp_path / name).write_bytes(content)
