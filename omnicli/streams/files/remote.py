@@ -183,7 +183,7 @@ def _attempt(url: str, request: Callable[[Any], T]) -> T:
         except (RemoteError, RangeIgnoredError, MemoryError):
             raise
         except Exception as error:
-            cause = _cause(error)
+            cause = _cause(error, url)
             if isinstance(cause, RemoteError):
                 raise cause from None
             if pause_sec is None or not _is_passing(cause):
@@ -243,12 +243,10 @@ async def _check_range(session: Any, context: Any, params: Any) -> None:
         raise RangeIgnoredError
 
 
-def _cause(error: Exception) -> Exception:
-    """What the server said: fsspec makes "not found" of whatever happens when it asks for a size."""
-    if isinstance(error, KeyError):  # of memory://
-        return FileNotFoundError()
-    is_hidden = isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception)
-    return error.__cause__ if is_hidden else error  # type: ignore[return-value]
+def _cause(error: Exception, url: str) -> Exception:
+    """What an HTTP server said: fsspec makes "not found" of whatever happens when it asks for a size."""
+    is_hidden = url.startswith(_WEB) and isinstance(error, FileNotFoundError)
+    return error.__cause__ if is_hidden and isinstance(error.__cause__, Exception) else error
 
 
 def _is_passing(error: Exception) -> bool:
@@ -256,9 +254,7 @@ def _is_passing(error: Exception) -> bool:
     code = getattr(error, "status", None)
     if isinstance(code, int):
         return code in _PASSING_STATUS or code >= 500
-    if isinstance(
-        error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError | FileExistsError
-    ):
+    if isinstance(error, _LASTING):
         return False
     package = type(error).__module__.partition(".")[0]
     return isinstance(error, OSError | TimeoutError | EOFError) or package in ("aiohttp", "botocore", "aiobotocore")
