@@ -63,4 +63,4 @@ $(OUT)/model%.pth: $(OUT)/train%.jsonl
 $(OUT)/split%.jsonl: $(OUT)/model%.pth $(OUT)/test%.jsonl
 	$(OMNI) eval --checkpoint $< $(TEST_$(MODEL)) --root $(ROOT) $(OUT)/test$*.jsonl -o $@
 $(OUT)/mean.jsonl: $(SPLITS:%=$(OUT)/split%.jsonl)
-	$(OMNI) eval --mean $^ -o $@
+	$(OMNI) eval $(SPLITS:%=--mean-of $(OUT)/split%.jsonl) -o $@

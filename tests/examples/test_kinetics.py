@@ -115,7 +115,8 @@ def released(world, tmp_path_factory):
         for number in range(3):
             to = data / "kinetics_raw_200_train" / folder / f"part_{number}.mp4"
             to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(data / "kinetics_200_train" / line.split()[0], to)
+            video = (data / "kinetics_200_train" / line.split()[0]).read_bytes()
+            to.write_bytes(video + b"\0\0\0\x08free")  # the same pixels, and no copy of the file
         raw.append({"video_dir": folder, "label": int(label), "num_clips": 3, "positive_clip_inds": [0, 2]})
     write_lists(data, lists)
     (data / "annotations" / "kinetics_raw_200").mkdir()
@@ -242,6 +243,7 @@ def test_a_tree_of_the_released_layout_runs_to_its_table(released, tmp_path, lis
     test = "--short-side 36 --crop-size 32"
     lines = lines_of(
         "all", "RUNS=google all", f"DATA={released}", f"LISTS={lists}", f"OUT={out}", "GPUS=1", "THRESHOLD=0.01",
+        "SEGMENT=--clip-sec 1",
         f"TRAIN_2D={TINY_2D}", f"TRAIN_3D={TINY_3D}", f"TEST_2D=--num-segments 2 {test}",
         f"TEST_3D=--num-clips 1 {test}", f"DEDUP=--backbone resnet10t --weights {weights} --threshold 1",
         "JOINT_2D_google=--joint alternate --ratio 1:1 --auxiliary-batch-size 8",
@@ -359,7 +361,7 @@ def test_transfer_is_over_three_official_splits(dataset, tmp_path):
         )  # fmt: skip
         commands = commands_of(lines)
         assert [words[1] for words in commands].count("teacher-train") == 3
-        assert commands[-1][1:3] == ["eval", "--mean"]
+        assert len(values_of(commands[-1], "--mean-of")) == 3
         for words in commands[:-1]:
             assert (words[1] == "index" and "--classes" in words) or words[1] in ("teacher-train", "eval")
 
