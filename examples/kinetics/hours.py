@@ -56,11 +56,7 @@ STEPS = (
     training("baseline TSN, which is the 2D teacher", 100, TRAIN, 0, is_2d=True),
     training("baseline SlowOnly, which is the 3D teacher", 256, TRAIN, 0, is_2d=False),
     Step("LISTS=ours: dedup and filter images", ((2 * (GOOGLE + INSTAGRAM), IMAGES),), 2.0 * (GOOGLE + INSTAGRAM)),
-    Step(
-        "LISTS=ours: dedup and filter videos",
-        ((2 * VIDEOS, WHOLE_VIDEOS),),
-        VIDEOS * (10 * SLOW_ONLY + 10),
-    ),
+    Step("LISTS=ours: dedup and filter videos", ((2 * VIDEOS, WHOLE_VIDEOS),), VIDEOS * (10 * SLOW_ONLY + 10)),
     Step("LISTS=ours: segment", ((RAW_PIECES, WHOLE_VIDEOS),), RAW_PIECES * 10 * SLOW_ONLY),
     training("student TSN, all sources", 100, 2 * TRAIN, TRAIN * 64 / 12 / 2, is_2d=True),
     training("student SlowOnly, all sources", 256, 2 * TRAIN, TRAIN / 2, is_2d=False),
