@@ -9,6 +9,7 @@ from omnicli.data.dataloader import Example
 from omnicli.data.overlap import Shared, find_shared, shown_shared
 from omnicli.data.trained_on import TrainedOn
 from omnicli.errors import InputError
+from omnicli.streams.read.raw_videos import MEDIA
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
 
@@ -22,7 +23,15 @@ def check_data(
     classes: Sequence[str],
     context: TrainingContext,
 ) -> dict[str, Any]:
-    """Say which classes have hardly any auxiliary record, then ``check_overlap``."""
+    """Say which classes have hardly any auxiliary record, then ``check_overlap``.
+
+    Raises:
+        InputError: sets that share records, or a folder of clips to validate on.
+    """
+    if folder := next((example.record for example in val if example.record.get("media") == MEDIA), None):
+        raise InputError(
+            f"{folder.where}: a folder of clips, of which training draws one; validate on clips: omni index --each-clip"
+        )
     for line in scarce_auxiliary(auxiliary, classes):
         context.say(line)
     return check_overlap(target, val, auxiliary, context)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from omnicli.data.dataloader import Example
 from omnicli.data.positive_clips import first_clip
@@ -57,7 +58,8 @@ def hold_out(
     """Examples to fit a temperature on, and examples to train on; clips of one video stay together.
 
     Every class keeps an example to train on. Ours: 5 % are held out; none if that gives fewer than ``min_held_out``,
-    because clips of one scene are so similar that a few would overestimate the model.
+    because clips of one scene are so similar that a few would overestimate the model. Of a long video, its first
+    positive clip.
     """
     wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
     if wanted < min_held_out:
@@ -75,7 +77,8 @@ def hold_out(
     if len(held_out) < min_held_out:
         return [], list(examples)
     chosen = {id(example) for example in held_out}
-    return held_out, [example for example in examples if id(example) not in chosen]
+    others = [example for example in examples if id(example) not in chosen]
+    return [replace(example, record=first_clip(example.record)) for example in held_out], others
 
 
 def _unopened(examples: Sequence[Example], takes_images: bool, context: TrainingContext) -> dict[int, str]:

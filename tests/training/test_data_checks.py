@@ -7,7 +7,7 @@ from omnicli.data.trained_on import TrainedOn
 from omnicli.errors import InputError
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
-from omnicli.training.data_checks import check_overlap, scarce_auxiliary
+from omnicli.training.data_checks import check_data, check_overlap, scarce_auxiliary
 
 
 def examples(*names, label=0):
@@ -33,6 +33,12 @@ def test_sets_that_share_records_stop_the_training_unless_that_is_wanted(val, au
     assert TrainedOn.from_meta({"trained_on": memory}) is not None
     (line,) = said
     assert says.partition(";")[0] in line
+
+
+def test_a_folder_of_clips_is_no_validation_data():
+    folder = Record({"id": "v", "path": "v", "media": "clips", "positive_clips": [0]}, origin="val.jsonl", line=3)
+    with pytest.raises(InputError, match=r"val\.jsonl:3: a folder of clips, .* omni index --each-clip"):
+        check_data(examples("a"), [Example(folder, 0)], {}, ["x"], TrainingContext(workers=1))
 
 
 def test_sets_of_their_own_are_remembered_in_silence():

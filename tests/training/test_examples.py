@@ -109,6 +109,15 @@ def test_what_is_held_out_keeps_videos_together_and_every_class_trainable(monkey
     assert hold_out(examples, seed=0, stage="s", min_held_out=37) == ([], examples)
 
 
+def test_of_long_videos_a_clip_is_held_out(monkeypatch):
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.3)
+    fields = {"path": "v", "media": "clips", "positive_clips": [2, 4]}
+    examples = [Example(Record({"id": str(i), **fields}), i % 2) for i in range(40)]
+    held_out, kept = hold_out(examples, seed=0, stage="s", min_held_out=5)
+    assert {example.record["path"] for example in held_out} == {"v/part_2.mp4"}
+    assert all(example.record["media"] == "clips" for example in kept)
+
+
 def test_a_class_of_one_video_is_never_held_out(monkeypatch):
     monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     examples = [Example(Record({"id": str(n)}), n) for n in range(10)]
