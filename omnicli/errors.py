@@ -2,6 +2,7 @@
 
 OmniError                 1   any error that the user can fix
 ├── JobsFailed            1   files of -o DIR/ that failed, or the exit code that they have in common
+├── ClaimedError          1   another process is writing the output
 ├── TooManyBad            3   more unreadable media than --max-bad; the output is complete
 ├── InputError           65   a record, shard or list is wrong: "web.jsonl:31: no field 'path'"
 │   └── MediaError       65   an image or video cannot be decoded; stages turn it into a reject
@@ -54,6 +55,10 @@ class JobsFailed(OmniError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class ClaimedError(OmniError):
+    """Another process is writing the output."""
 
 
 class TooManyBad(OmniError):

@@ -232,3 +232,19 @@ def test_scripts_parse_and_read_no_unset_variable(path):
     if path.suffix == ".sbatch":
         assert "set -euo pipefail" in path.read_text()  # so that the runs above would have met it
         assert path.read_text().index("#SBATCH") < path.read_text().index("set -euo")  # later ones are not read
+
+
+def test_ray_in_one_allocation_is_one_driver(slurm, tmp_path):
+    """The head node starts, the others join it, and the driver gets its address."""
+    ray = tmp_path / "bin" / "ray"
+    ray.write_text("#!/usr/bin/env bash\n" + RECORD)
+    ray.chmod(0o755)
+    (tmp_path / "bin" / "srun").write_text(
+        '#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do [ "$1" = --overlap ] && shift || shift 2; done\n"$@"; sleep 1\n'
+    )
+    done = slurm(SLURM / "ray.sbatch", SLURM_JOB_NODELIST="node[1-2]", SLURM_NNODES="2", SLURM_JOB_ID="7")
+    assert done.returncode == 0, done.stderr
+    started = [line[2:4] for line in done.log if line[:2] == ["ray", "start"]]
+    assert sorted(started) == [["--address", "node1:6379"], ["--head", "--port"]]
+    (driver,) = [line for line in done.log if line[0] == "omni"]
+    assert driver[-4:] == ["--engine", "ray", "--ray-address", "node1:6379"]

@@ -151,17 +151,35 @@ def run_on_engine(
         folder=str(Path.cwd()),
         environment={name: value for name, value in os.environ.items() if name.startswith("OMNI_")},
     )
-    with _pool(setup, streams, uses_gpu=device in ("auto", "cuda")) as pool:
+    uses_gpu = device in ("auto", "cuda")
+    with _only_driver(Path(streams.output or ".")), contextlib.closing(_pool(setup, streams, uses_gpu)) as pool:
         Driver(jobs, pool, spec, accountant, console).run()
 
 
-@contextlib.contextmanager
-def _pool(setup: WorkerSetup, streams: StreamOptions, *, uses_gpu: bool) -> Iterator[Pool]:
+def _pool(setup: WorkerSetup, streams: StreamOptions, uses_gpu: bool) -> Pool:
+    if streams.engine == "ray":
+        from omnicli.commands.engine.ray_pool import RayPool
+
+        return RayPool(
+            setup, address=streams.ray_address, gpus=streams.gpus_per_worker, cpus=streams.cpus_per_worker,
+            uses_gpu=uses_gpu,
+        )  # fmt: skip
     from omnicli.commands.engine.local_pool import LocalPool, visible_gpus
 
     gpus = visible_gpus() if uses_gpu else []
-    pool: Pool = LocalPool(setup, streams.processes or len(gpus) or 1, gpus)
+    return LocalPool(setup, streams.processes or len(gpus) or 1, gpus)
+
+
+@contextlib.contextmanager
+def _only_driver(folder: Path) -> Iterator[None]:
+    """Refuse a second driver on one ``-o DIR/``. Raises OmniError."""
+    from omnicli.streams.write.atomic import named_errors
+    from omnicli.streams.write.claims import take_claim
+
+    with named_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        claim = take_claim(folder / ".driver.claim", f"{folder}/", waits=True)
     try:
-        yield pool
+        yield
     finally:
-        pool.close()
+        claim.release()

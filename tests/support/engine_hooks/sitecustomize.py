@@ -1,15 +1,24 @@
 """Jobs that are slow or deadly, in every process whose PYTHONPATH begins with this folder.
 
-DEADLY_JOB: the name of an input file whose job kills its process. SLOW_SEC: seconds per record.
+DEADLY_JOB: the name of an input file whose job kills its process. SLOW_SEC: seconds per record. HOOK_FILE: a file of
+such variables as JSON, read before each job; for processes that live longer than one test.
 """
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-if os.environ.get("DEADLY_JOB") or os.environ.get("SLOW_SEC"):
+
+def variable(name: str) -> str | None:
+    path = os.environ.get("HOOK_FILE")
+    return json.loads(Path(path).read_text()).get(name) if path else os.environ.get(name)
+
+
+if {"DEADLY_JOB", "SLOW_SEC", "HOOK_FILE"} & set(os.environ):
     from omnicli.commands.run import jobs
 
     run_job = jobs.run_job
@@ -17,11 +26,12 @@ if os.environ.get("DEADLY_JOB") or os.environ.get("SLOW_SEC"):
     def run_prepared_job(
         stage: jobs.OpenStage, job: Any, *, should_stop: Callable[[], bool] | None = None
     ) -> jobs.JobResult:
-        if job.source.name == os.environ.get("DEADLY_JOB"):
+        if job.source.name == variable("DEADLY_JOB"):
             os.kill(os.getpid(), signal.SIGKILL)
+        slow_sec = float(variable("SLOW_SEC") or "0")
 
         def wait_and_ask() -> bool:
-            time.sleep(float(os.environ.get("SLOW_SEC", "0")))
+            time.sleep(slow_sec)
             return should_stop is not None and should_stop()
 
         return run_job(stage, job, should_stop=wait_and_ask)
