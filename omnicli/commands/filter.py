@@ -58,7 +58,7 @@ def command(
                      "several.", rich_help_panel=SELECTION),
     ] = None,
     options: FilterOptions,
-    subset: Annotated[SubsetOptions, Adapt("label_share")],
+    subset: Annotated[SubsetOptions, Adapt("label_share", "centre_sec")],
     streams: StreamOptions,
     model: ModelOptions,
     compute: ComputeOptions,

@@ -2,6 +2,7 @@
 
     seconds    videos of a range of lengths: short-N has 1 to 5 s, long-N 55 to 60 s (IG-65M Sec. 4.3.1)
     minutes    videos of so many minutes in all: "a fixed video time budget" (IG-65M Sec. 4.3.1)
+    centre     the middle seconds of each video: long-center-N has 4 s (IG-65M Sec. 4.3.1)
     labels     a share of the labelled videos of each class: 3 %, 10 % and 30 % (OmniSource Fig. 7)
 
 Ours: a hash of the id (of the parent, where a record has one) decides, so that a smaller share or budget is part of a
@@ -33,6 +34,7 @@ class Subset:
     Attributes:
         min_sec: shortest video.
         max_sec: longest video.
+        centre_sec: of each video the middle so many seconds, as ``start_sec`` and ``end_sec``.
         minutes: length of all videos together.
         label_share: share of the records of each class, in (0, 1].
         seed: of the choice.
@@ -40,6 +42,7 @@ class Subset:
 
     min_sec: float | None = None
     max_sec: float | None = None
+    centre_sec: float | None = None
     minutes: float | None = None
     label_share: float | None = None
     seed: int = 0
@@ -112,7 +115,16 @@ def _within_seconds(records: Iterable[Record], subset: Subset, on_drop: OnDrop) 
         if why:
             on_drop(record, why)
         else:
-            yield record
+            yield record if subset.centre_sec is None else _centre(record, subset.centre_sec)
+
+
+def _centre(record: Record, seconds: float) -> Record:
+    """The middle of a video; all of a shorter one, and of an image."""
+    length = duration_of(record)
+    if length is None or length <= seconds:
+        return record
+    start_sec = (record.get("start_sec") or 0.0) + (length - seconds) / 2
+    return record.derive(start_sec=round(start_sec, 6), end_sec=round(start_sec + seconds, 6))
 
 
 def _class_of(record: Record) -> str | None:

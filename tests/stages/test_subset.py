@@ -49,6 +49,19 @@ def test_videos_of_a_range_of_lengths():
     assert run(records)[0] == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_the_centre_of_long_videos():
+    """IG-65M Sec. 4.3.1: long-center-N has 4 seconds of videos of 55 to 60."""
+    records = stream(
+        {"duration_sec": 58.0}, {"duration_sec": 3.0}, {"media": "image"}, {"start_sec": 10.0, "end_sec": 20.0}
+    )
+    made = list(subset_stage(passes, Subset(centre_sec=4.0))(iter(records), pytest.fail))
+    assert [(record.get("start_sec"), record.get("end_sec")) for record in made] == [
+        (27.0, 31.0), (None, None), (None, None), (13.0, 17.0)
+    ]  # fmt: skip
+    budget = Subset(centre_sec=4.0, minutes=0.1)
+    assert len(list(subset_stage(passes, budget)(iter(records[:1]), pytest.fail))) == 1, "4 s count, not 58"
+
+
 def test_the_length_of_a_clip_is_its_own():
     assert duration_of(Record({"start_sec": 10.0, "end_sec": 14.0, "duration_sec": 99.0})) == 4.0
     assert duration_of(Record({"media": "image"})) is None

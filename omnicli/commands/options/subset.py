@@ -27,6 +27,11 @@ class SubsetOptions:
         typer.Option("--max-sec", min=0.0, metavar="X", help="Reject videos longer than X seconds.",
                      rich_help_panel=SELECTION), RARE,
     ] = None  # fmt: skip
+    centre_sec: Annotated[
+        float | None,
+        typer.Option("--centre-sec", min=0.1, metavar="X", help="Of each video only the middle X seconds (start_sec, "
+                     "end_sec).", rich_help_panel=SELECTION), RARE,
+    ] = None  # fmt: skip
     max_minutes: Annotated[
         float | None,
         typer.Option("--max-minutes", min=0.0, metavar="M", help="Keep videos of M minutes in all, by hash of the id: "
@@ -71,6 +76,6 @@ class SubsetOptions:
         from omnicli.stages.subset import Subset
 
         return Subset(
-            min_sec=self.min_sec, max_sec=self.max_sec, minutes=self.max_minutes, label_share=self.label_share,
-            seed=seed,
+            min_sec=self.min_sec, max_sec=self.max_sec, centre_sec=self.centre_sec, minutes=self.max_minutes,
+            label_share=self.label_share, seed=seed,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from omnicli.streams.read.identify import identify
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
 from omnicli.streams.read.list_options import ListOptions
-from omnicli.streams.read.raw_videos import read_json_list
+from omnicli.streams.read.raw_videos import read_json_list, refuse_other_json
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record, normalise_id, parse_record
@@ -230,6 +230,7 @@ class Reader:
         again = chain([first], batches)
         if start.startswith(b"{") and self.lists.list_format is None:
             self.lists.refuse_for(name)
+            refuse_other_json(start, name)
             yield from self.parse_lines(again, name)
         elif start.startswith(b"["):
             data = b"\n".join(line for batch in again for line in batch.lines)

@@ -18,7 +18,7 @@ import msgspec
 from omnicli.errors import InputError
 from omnicli.reasons import NO_POSITIVE
 from omnicli.streams.read.file_records import Rejected
-from omnicli.streams.record import JSON_KINDS, Record, normalise_id
+from omnicli.streams.record import JSON_KINDS, Fields, Record, normalise_id
 
 MEDIA = "clips"  # a folder of numbered clips
 CLIP_NAME = "part_{}.mp4"
@@ -50,6 +50,26 @@ def read_json_list(data: bytes, name: str, *, each_clip: bool = False) -> Iterat
         if not isinstance(positive, list) or not all(type(value) is int for value in [*numbers, *positive]):
             raise InputError(f"{name}:{number}: label, num_clips and positive_clip_inds must be whole numbers: {entry}")
         yield from video_records(str(entry["video_dir"]), [*numbers, *positive], name, number, each_clip=each_clip)
+
+
+def refuse_other_json(line: bytes, name: str) -> None:
+    """Refuse a ``.json`` file whose first object has no field of a record: a class map, a Kinetics list, a summary.
+
+    Raises:
+        InputError: says what its keys are.
+    """
+    if not name.lower().endswith(".json"):
+        return
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return  # parsing says what is wrong
+    if isinstance(fields, dict) and fields and not set(fields) & set(Fields.__struct_fields__):
+        keys = ", ".join(map(repr, list(fields)[:3]))
+        raise InputError(
+            f"{name}:1: a JSON object of {len(fields):,} keys such as {keys}, no record; a class map goes to index "
+            "--class-map, and of Kinetics the CSV is read"
+        )
 
 
 def video_records(

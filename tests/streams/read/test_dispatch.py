@@ -354,3 +354,14 @@ def test_json_of_raw_videos_is_a_list():
     entry = '{"video_dir": "v", "label": 3, "num_clips": 9, "positive_clip_inds": [7]}'
     write("raw.json", f"[{entry},\n {entry}]")
     assert [record["positive_clips"] for record in read("raw.json")] == [[7], [7]]
+
+
+@pytest.mark.parametrize("text", ['{"17": 0, "3": 1}', '{"-3B32lodo2M": {"annotations": {"label": "x"}}}'])
+def test_json_of_another_program_is_no_record(text):
+    write("k400.json", text)
+    with pytest.raises(
+        InputError, match=r"k400\.json:1: a JSON object of \d keys such as '.*', no record; a class map"
+    ):
+        read("k400.json")
+    write("web.json", '{"path": "a.jpg", "17": 0}')
+    assert read("web.json")[0]["path"] == "a.jpg"
