@@ -25,6 +25,7 @@ from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
 from omnicli.models.torch_file import read_archive
+from omnicli.models.vmz import TORCH_MAGIC, read_blobs
 from omnicli.models.weight_names import Layout, bare_name, bare_names, recognise_layout, to_omni
 from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, sniff
 from omnicli.streams.files.stored import read_file
@@ -145,6 +146,8 @@ def _content(path: str | Path, data: bytes) -> Any:
         metadata = header.get("__metadata__") or {}
         return {"meta": metadata, "state_dict": tensors} if STAMP in metadata else tensors
     _check_kind(path, data)
+    if data.startswith(PICKLE) and not data.startswith(TORCH_MAGIC):
+        return read_blobs(data, path=str(path))
     return read_archive(data, path=str(path), is_strict=False)
 
 

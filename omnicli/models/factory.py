@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -20,14 +20,16 @@ from omnicli.models.architectures import (
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
 from omnicli.models.pretrained import without_tag
 from omnicli.models.recogniser import Recogniser
+from omnicli.models.resnet3d_configs import ResNet3DConfig
 from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
 KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255, as in mmaction2
 IPCSN_MEAN, IPCSN_STD = (
     (110.2008, 100.63983, 95.99475),
     (58.14765, 56.46975, 55.332195),
-)  # RGB, 0-255, as released with ipCSN
+)  # RGB, 0-255, as released with ipCSN, R(2+1)D and torchvision's video models
 NON_LOCAL = ".non_local_block."
+MM_STEM_CHANNELS = 83  # between the parts of the stem of mmaction2's R(2+1)D; 45 in IG-65M's
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def model_spec(
     """
     config = find_config_3d(name)
     mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if config else default_input(backbone_name(name))
-    if name.startswith("ipcsn-"):
+    if isinstance(config, ResNet3DConfig):
+        own_size = config.crop_size
+    if name.startswith(("ipcsn-", "r2plus1d-r")):
         mean, std = IPCSN_MEAN, IPCSN_STD
     size = crop_size or (min(own_size, round(short_side * 7 / 8)) if short_side else own_size)
     return ModelSpec(
@@ -193,10 +197,19 @@ def stored_options(path: str) -> dict[str, Any]:
 
 
 def _spec_of(checkpoint: Checkpoint) -> ModelSpec:
+    """The description in a checkpoint. Until 0.1.0 mmaction2's R(2+1)D, with another stem, had the name of IG-65M's.
+
+    Raises:
+        ModelError: the meta is incomplete.
+    """
     try:
-        return ModelSpec.from_meta(checkpoint.meta["model"])
+        spec = ModelSpec.from_meta(checkpoint.meta["model"])
     except (KeyError, TypeError) as error:
         raise ModelError(f"{checkpoint.path}: damaged checkpoint (meta: {error})") from None
+    stem = checkpoint.state_dict.get("backbone.conv1.conv_s.weight")
+    if spec.name.startswith("r2plus1d-r") and stem is not None and stem.shape[0] == MM_STEM_CHANNELS:
+        return replace(spec, name=spec.name.replace("r2plus1d-", "r2plus1d-mm-"))
+    return spec
 
 
 def empty_model(spec: ModelSpec) -> Recogniser:

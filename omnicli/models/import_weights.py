@@ -37,7 +37,7 @@ OTHER_BACKBONES = (
     "swin_base_patch4_window7_224",
 )
 
-# torchvision's video models; Ours: the short side of their 128x171 pixels, which keeps the aspect ratio
+# torchvision's video models and VMZ's; Ours: the short side of their 128x171 pixels, which keeps the aspect ratio
 VIDEO_MEAN, VIDEO_STD = IPCSN_MEAN, IPCSN_STD
 VIDEO_SHORT_SIDE, VIDEO_CROP_SIZE = 128, 112
 
@@ -83,8 +83,10 @@ def build_foreign(
     layout = recognise_layout(theirs)
     if layout in ("mmaction", "mmaction2") and find_config_3d(name) is None:
         spec = replace(spec, mean=KINETICS_MEAN, std=KINETICS_STD)
-    elif layout == "torchvision-video":
-        spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
+    elif layout in ("torchvision-video", "vmz"):
+        spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD)
+        if "csn-" not in name:
+            spec = replace(spec, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
     _check_classifier(ours, classes, path=path)
     model = empty_model(spec)
     load_exactly(model, ours, path=path, what=name)

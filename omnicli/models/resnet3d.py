@@ -23,12 +23,13 @@ class Conv2Plus1d(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: Triple, stride: Triple, middle: int | None = None
-    ) -> None:
+        self, in_channels: int, out_channels: int, kernel: Triple, stride: Triple, middle: int | None = None,
+        eps: float = 1e-5,
+    ) -> None:  # fmt: skip
         super().__init__()
         middle = middle or middle_channels(in_channels, out_channels, kernel[1])
         self.conv_s = conv3d(in_channels, middle, (1, *kernel[1:]), (1, *stride[1:]))
-        self.bn_s = nn.BatchNorm3d(middle)
+        self.bn_s = nn.BatchNorm3d(middle, eps=eps)
         self.conv_t = conv3d(middle, out_channels, (kernel[0], 1, 1), (stride[0], 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -231,7 +232,7 @@ def convolution(
 ) -> nn.Module:
     """``conv3d``, or ``Conv2Plus1d`` in factorised architectures."""
     if config.factorised:
-        return Conv2Plus1d(in_channels, out_channels, kernel, stride, middle)
+        return Conv2Plus1d(in_channels, out_channels, kernel, stride, middle, config.inner_eps)
     return conv3d(in_channels, out_channels, kernel, stride)
 
 
@@ -242,7 +243,7 @@ def shortcut(in_channels: int, out_channels: int, stride: Triple, config: ResNet
     one = (1, 1, 1)
     projection = (
         conv3d(in_channels, out_channels, one, stride)
-        if config.shares_middle
+        if config.plain_shortcut
         else convolution(in_channels, out_channels, one, stride, config)
     )
     return nn.Sequential(projection, nn.BatchNorm3d(out_channels, eps=config.eps))

@@ -27,13 +27,15 @@ class ResNet3DConfig:
         is_scaled: non-local affinities are divided by the square root of their channels.
         factorised: each 3x3x3 is a 1x3x3, batch-norm, ReLU and 3x1x1.
         stem_middle: channels between the two parts of a factorised stem; None for the formula of ``middle_channels``.
-        shares_middle: as in torchvision, the second convolution of a basic block has the middle channels of the first,
-            and the shortcut is not factorised.
-        eps: of batch-norm; 1e-5 inside factorised convolutions.
+        shares_middle: as in torchvision, the second convolution of a basic block has the middle channels of the first.
+        plain_shortcut: the convolution of the shortcut is not factorised.
+        eps: of batch-norm.
+        inner_eps: of batch-norm inside factorised convolutions.
         zero_gamma: the last batch-norm of each block is initialised with zero gamma.
         width: channels of the stem and layer1, doubled in each later layer.
         num_frames: frames of the published clips.
         frame_interval: frame interval of the published clips.
+        crop_size: pixels of the published square input.
     """
 
     block: Literal["basic", "bottleneck", "ir", "ip"] = "bottleneck"
@@ -50,11 +52,14 @@ class ResNet3DConfig:
     factorised: bool = False
     stem_middle: int | None = None
     shares_middle: bool = False
+    plain_shortcut: bool = False
     eps: float = 1e-5
+    inner_eps: float = 1e-5
     zero_gamma: bool = False
     width: int = 64
     num_frames: int = 8
     frame_interval: int = 8
+    crop_size: int = 224
 
     @property
     def expansion(self) -> int:
@@ -91,8 +96,18 @@ CSN = ResNet3DConfig(
     num_frames=32,
     frame_interval=2,
 )
-R2PLUS1D = ResNet3DConfig(
+R2PLUS1D_MM = ResNet3DConfig(  # mmaction2's
     stem_kernel_t=3, temporal_strides=(1, 2, 2, 2), conv3x3_kernels_t=(3, 3, 3, 3), factorised=True, eps=1e-3
+)
+R2PLUS1D = replace(  # the authors' (IG-65M A.3, VMZ)
+    R2PLUS1D_MM,
+    pool_stride_t=None,
+    stem_middle=45,
+    plain_shortcut=True,
+    inner_eps=1e-3,
+    num_frames=32,
+    frame_interval=1,
+    crop_size=112,
 )
 R3D = ResNet3DConfig(
     block="basic",
@@ -125,9 +140,14 @@ RESNET3D_CONFIGS = {
     "r2plus1d-r34": replace(R2PLUS1D, block="basic", depth=34),
     "r2plus1d-r101": replace(R2PLUS1D, depth=101),
     "r2plus1d-r152": replace(R2PLUS1D, depth=152),
+    # the same names in omni 0.1.0 were these, and its checkpoints still load
+    "r2plus1d-mm-r18": replace(R2PLUS1D_MM, block="basic", depth=18),
+    "r2plus1d-mm-r34": replace(R2PLUS1D_MM, block="basic", depth=34),
+    "r2plus1d-mm-r101": replace(R2PLUS1D_MM, depth=101),
+    "r2plus1d-mm-r152": replace(R2PLUS1D_MM, depth=152),
     "r3d-r18": R3D,
     # for images: no temporal convolutions, frames are averaged; can be inflated into r3d-r18 (IG-65M Table 4)
     "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(1, 1, 1, 1)),
     "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(3, 1, 1, 1)),
-    "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True),
+    "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True, plain_shortcut=True),
 }

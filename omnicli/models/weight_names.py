@@ -10,7 +10,9 @@ from typing import Literal
 
 from torch import Tensor
 
-Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "bare"]
+from omnicli.models.vmz import from_vmz, is_vmz
+
+Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "vmz", "bare"]
 CLASSIFIER_NAMES = ("fc.", "classifier.", "head.fc.", "head.", "cls_head.", "last_linear.")
 
 # mmaction2 to omni; only the first matching rule is applied
@@ -70,7 +72,17 @@ TORCHVISION_R2PLUS1D_RULES = (
     (r"\bconv(\d)\.0\.1\.", r"conv\1.bn_s."),
     (r"\bconv(\d)\.0\.3\.", r"conv\1.conv_t."),
     (r"\bconv(\d)\.1\.", r"bn\1."),
+    (r"\bconv(\d)\.0\.(?=weight)", r"conv\1."),  # 1x1x1, in bottlenecks
 )
+TORCHVISION_IP_RULES = (  # ipCSN in the PyTorch code of VMZ
+    (r"\bconv2\.0\.0\.", r"point_conv."),
+    (r"\bconv2\.0\.1\.", r"point_bn."),
+    (r"\bconv2\.0\.2\.", r"conv2."),
+    *TORCHVISION_R3D_RULES,
+)
+
+# the stem, without ``backbone.`` in files of a backbone alone (``pretrained=`` of its configs)
+MMACTION2_STEM = re.compile(r"backbone\.(\w+\.)*conv1\.conv\.|((slow|fast)_path\.)?conv1\.conv\.")
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -103,8 +115,10 @@ def recognise_layout(names: Iterable[str]) -> Layout:
     'mmaction'
     """
     known = set(names)
-    if any(re.match(r"backbone\.(\w+\.)*conv1\.conv\.", name) for name in known):
+    if any(MMACTION2_STEM.match(name) for name in known):
         return "mmaction2"
+    if is_vmz(known):
+        return "vmz"
     if any(name.startswith("cls_head.") for name in known):
         return "mmaction"
     if any(name.startswith("backbone.") for name in known):
@@ -124,12 +138,16 @@ def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         case "mmaction2":
             is_ip = any(".conv2.1.conv." in name for name in weights)
             rules = (*(IP_RULES if is_ip else IR_RULES), *MMACTION2_RULES)
-            return {_head_to_ours(_rename(name, rules)): tensor for name, tensor in weights.items()}
+            return {_to_backbone(_head_to_ours(_rename(name, rules))): tensor for name, tensor in weights.items()}
         case "mmaction":
             return {_head_to_ours(_unwrapped(name)): tensor for name, tensor in weights.items()}
         case "torchvision-video":
-            rules = TORCHVISION_R2PLUS1D_RULES if "stem.3.weight" in weights else TORCHVISION_R3D_RULES
+            is_ip = any(".conv2.0.2." in name for name in weights)
+            plain = TORCHVISION_IP_RULES if is_ip else TORCHVISION_R3D_RULES
+            rules = TORCHVISION_R2PLUS1D_RULES if "stem.3.weight" in weights else plain
             return {_bare_to_ours(_rename(name, rules)): tensor for name, tensor in weights.items()}
+        case "vmz":
+            return from_vmz(weights)
         case "bare":
             return {_bare_to_ours(name): _in_rgb(name, tensor) for name, tensor in weights.items()}
         case _:
@@ -195,6 +213,10 @@ def _rename(name: str, rules: Rules) -> str:
 
 def _head_to_ours(name: str) -> str:
     return re.sub(r"^cls_head\.fc_cls\.", "fc.", name)
+
+
+def _to_backbone(name: str) -> str:
+    return name if name.startswith(("backbone.", "fc.", "cls_head.")) else f"backbone.{name}"
 
 
 def _unwrapped(name: str) -> str:

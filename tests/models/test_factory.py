@@ -1,5 +1,6 @@
 """Models by name: normalisation, reproducible weights, and errors that name mismatches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import factory
+from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, load_exactly, model_spec
+from omnicli.models.weight_names import from_omni
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 LITE0 = SHARED / "weights" / "tf_efficientnet_lite0-imagenet.safetensors"
@@ -111,6 +114,47 @@ def test_an_incomplete_checkpoint_is_damaged(tmp_path, meta):
 def test_real_imagenet_weights_fit():
     loaded = create_model("tsn-tf_efficientnet_lite0", num_classes=2, init=str(LITE0))
     assert float(loaded.backbone.bn2.running_var.mean()) != 1.0
+
+
+@pytest.mark.parametrize("name", ["r2plus1d-r18", "r2plus1d-mm-r18"])
+def test_a_checkpoint_from_before_the_two_r2plus1d_had_names_is_mmaction2s(tmp_path, name):
+    torch.manual_seed(0)
+    made = create_model("r2plus1d-mm-r18", num_classes=2).eval()
+    spec = replace(model_spec("r2plus1d-mm-r18", classes=["a", "b"]), name=name)
+    save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=made.state_dict())
+    rebuilt, read = build_model(load_any(tmp_path / "a.pth"))
+    assert read == replace(spec, name="r2plus1d-mm-r18")
+    assert read.signature == "r2plus1d-r18 8x8 256/224"  # which its feature shards have
+    assert factory.stored_options(str(tmp_path / "a.pth"))["model"] == "r2plus1d-mm-r18"
+    clips = torch.randn(1, 3, 4, 32, 32)
+    assert torch.equal(rebuilt(clips), made(clips))
+
+
+@pytest.mark.parametrize(
+    "name", ["ircsn-r50", "ircsn-r152", "ipcsn-r152", "r2plus1d-mm-r34", "slowonly-r50", "slowfast-r50", "i3d-nl-r50"]
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_backbone_files_of_mmaction2_are_initial_weights(name, prefix):
+    """Without ``backbone.`` and without a classifier, as the files that its configs name as ``pretrained=``."""
+    with torch.device("meta"):
+        source, model = new_model(name, 400), new_model(name, 7)
+    theirs = from_omni(source.state_dict(), "mmaction2")
+    alone = {
+        prefix + key.removeprefix("backbone."): tensor for key, tensor in theirs.items() if key.startswith("backbone.")
+    }
+    assert f"{prefix}layer1.0.conv1.conv.weight" in alone or name == "slowfast-r50" or "r2plus1d" in name
+    factory._load_backbone(model.backbone, alone, path="pretrained.pth")
+    with pytest.raises(ModelError, match=r"pretrained\.pth: does not fit the backbone: .*layer4.0.*missing"):
+        cut = {key: tensor for key, tensor in alone.items() if "layer4.0." not in key}
+        factory._load_backbone(model.backbone, cut, path="pretrained.pth")
+
+
+def test_r2plus1d_takes_the_papers_input():
+    spec = model_spec("r2plus1d-r34", classes=["a"])
+    assert (spec.short_side, spec.crop_size, spec.num_frames, spec.frame_interval) == (128, 112, 32, 1)
+    assert (spec.mean, spec.std) == (factory.IPCSN_MEAN, factory.IPCSN_STD)
+    theirs = model_spec("r2plus1d-mm-r34", classes=["a"])
+    assert (theirs.crop_size, theirs.num_frames, theirs.mean) == (224, 8, factory.KINETICS_MEAN)
 
 
 def test_imagenet_for_a_3d_model_is_the_2d_resnet_inflated_and_non_local_blocks_are_new(monkeypatch):

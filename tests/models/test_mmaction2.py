@@ -61,7 +61,7 @@ def test_the_config_lists_the_non_local_blocks():
 @pytest.mark.parametrize(
     "name",
     [
-        *("tsn-bninception", "tsn-torchvision.swin_t", "tsm-resnet10t", "r3d-r18", "r2plus1d-r152"),
+        *("tsn-bninception", "tsn-torchvision.swin_t", "tsm-resnet10t", "r3d-r18", "r2plus1d-r34", "r2plus1d-mm-r152"),
         *(name for name in RESNET3D_CONFIGS if name.startswith("torchvision")),
     ],
 )
@@ -81,7 +81,8 @@ def test_other_backbones_are_named_as_in_timm_and_torchvision():
 def test_every_3d_model_except_the_listed_ones_has_a_config():
     without = {name for name in (*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS) if config_of(name, 2) is None}
     assert without == {
-        *("r2plus1d-r101", "r2plus1d-r152", "r3d-r18", "r2d-r18"),
+        *(f"r2plus1d-r{depth}" for depth in (18, 34, 101, 152)),
+        *("r2plus1d-mm-r101", "r2plus1d-mm-r152", "r3d-r18", "r2d-r18"),
         *("torchvision-mc3_18", "torchvision-r2plus1d_18"),
     }
 

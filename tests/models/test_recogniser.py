@@ -54,3 +54,18 @@ def test_each_model_has_the_layout_that_is_fastest_on_a_gpu(name, layout):
     assert model._layout_on(torch.device("cuda")) == layout
     on_cpu = model.to_device(torch.device("cpu")).memory_format
     assert on_cpu == (torch.channels_last if model.is_2d else torch.channels_last_3d)
+
+
+@torch.no_grad()
+def test_r2plus1d_sees_several_windows_in_a_frame_of_128_pixels():
+    """IG-65M Sec. 4.4: trained on 112 pixels (7 x 7 positions), tested on 128 (8 x 8): four windows of 7 x 7."""
+    model = new_model("r2plus1d-r18", 3).eval()
+    clips = torch.randn(1, 3, 2, 128, 128)
+    windows = model.window_logits(clips, crop_size=112)
+    assert windows.shape == (1, 4, 3)
+    positions = model.backbone.feature_map(clips)
+    assert positions.shape == (1, 512, 8, 8)
+    last = model.classify(positions[:, :, 1:, 1:].mean(dim=(2, 3)))
+    torch.testing.assert_close(windows[:, -1], last)
+    crop = clips[..., :112, :112]
+    torch.testing.assert_close(model.window_logits(crop, crop_size=112)[:, 0], model(crop))

@@ -41,7 +41,14 @@ def test_torchvisions_video_models_compute_the_same_here(theirs, name):
 
 @pytest.mark.parametrize(
     ("name", "frames", "left"),
-    [("slowonly-r50", 4, 4), ("i3d-r50", 16, 2), ("ircsn-r50", 16, 2), ("r2plus1d-r18", 8, 1), ("r2d-r18", 4, 4)],
+    [
+        ("slowonly-r50", 4, 4),
+        ("i3d-r50", 16, 2),
+        ("ircsn-r50", 16, 2),
+        ("r2plus1d-r18", 8, 1),
+        ("r2plus1d-mm-r18", 8, 1),
+        ("r2d-r18", 4, 4),
+    ],
 )
 def test_frames_are_halved_only_where_configured(name, frames, left):
     with torch.device("meta"):
@@ -98,7 +105,9 @@ def test_a_non_local_block_starts_as_the_identity_and_can_mix_all_frames():
     assert torch.allclose(block(still), still + added, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["slowonly-nl-r50", "ircsn-r50", "ipcsn-r50", "r2plus1d-r18", "r2plus1d-r101"])
+@pytest.mark.parametrize(
+    "name", ["slowonly-nl-r50", "ircsn-r50", "ipcsn-r50", "r2plus1d-r18", "r2plus1d-r101", "r2plus1d-mm-r18"]
+)
 def test_every_weight_affects_the_output(name):
     model = randomise(ResNet3D(RESNET3D_CONFIGS[name]))
     model(torch.randn(1, 3, 4, 32, 32)).sum().backward()

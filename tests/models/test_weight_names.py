@@ -1,6 +1,7 @@
 """Translation of weight names in both directions."""
 
 import pytest
+import timm
 import torch
 
 from omnicli.models.architectures import new_model
@@ -42,6 +43,28 @@ def test_every_model_round_trips_through_both_layouts(name, layout):
 def test_the_table_of_mmaction2_keys(theirs, ours):
     marker = {"backbone.conv1.conv.weight": torch.zeros(1)}
     assert ours in to_omni({**marker, theirs: torch.zeros(1)})
+
+
+@pytest.mark.parametrize(  # of files that `pretrained=` of mmaction2's configs names
+    ("stem", "theirs", "ours"),
+    [
+        ("conv1.conv.weight", "layer1.0.conv2.0.conv.weight", "backbone.layer1.0.conv2.weight"),  # irCSN
+        ("conv1.conv.weight", "layer2.0.downsample.bn.bias", "backbone.layer2.0.downsample.1.bias"),
+        ("conv1.conv.conv_s.weight", "layer4.2.conv2.conv.bn_s.bias", "backbone.layer4.2.conv2.bn_s.bias"),  # R(2+1)D
+        ("conv1.conv.weight", "layer3.5.conv3.bn.running_var", "backbone.layer3.5.bn3.running_var"),  # SlowOnly
+        ("slow_path.conv1.conv.weight", "fast_path.conv1.bn.weight", "backbone.fast_path.bn1.weight"),
+        ("conv1.conv.weight", "num_batches_tracked", "backbone.num_batches_tracked"),
+    ],
+)
+def test_files_of_a_backbone_alone_are_mmaction2s_too(stem, theirs, ours):
+    assert recognise_layout([stem, theirs]) == "mmaction2"
+    assert to_omni({stem: torch.zeros(1), theirs: torch.zeros(1)}).keys() >= {ours}
+
+
+@pytest.mark.parametrize("name", ["skresnet18", "cspresnet50", "inception_v3"])
+def test_convolutions_of_timm_named_conv_are_not_mmaction2s(name):
+    with torch.device("meta"):
+        assert recognise_layout(timm.create_model(name).state_dict()) == "bare"
 
 
 def test_data_preprocessor_weights_are_ignored():
