@@ -33,6 +33,7 @@ Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, 
 """
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,7 +44,7 @@ from omnicli import __version__
 from omnicli.commands.options.compute import ComputeOptions
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, digests_of_shards
-from omnicli.commands.options.groups import RARE, SELECTION, Adapt, given_options, takes_groups
+from omnicli.commands.options.groups import MODEL, RARE, SELECTION, Adapt, given_options, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
 from omnicli.commands.options.streams import (
@@ -85,6 +86,10 @@ def command(
     model: ModelOptions,
     compute: ComputeOptions,
     logging: LoggingOptions,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Divide logits by the temperature that the checkpoint stores; "
+                           "published numbers are without.", rich_help_panel=MODEL), RARE,
+    ] = False,
     allow_overlap: AllowOverlap = False,
     mean_of: Annotated[
         list[Path] | None,
@@ -104,7 +109,7 @@ def command(
         **(stored.deciding() if checkpoint is None else {
             "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments),
             **model.described(), "batch_size": compute.batch_size, "device": compute.device,
-            "precision": compute.precision, "limit": streams.limit,
+            "precision": compute.precision, "limit": streams.limit, "calibrated": calibrated,
         }),
     }  # fmt: skip
     if logging.dry_run:
@@ -129,7 +134,7 @@ def command(
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
-            score, tested_model, seen = _load(checkpoint, model, views, compute, streams.root)
+            score, tested_model, seen = _load(checkpoint, model, views, compute, streams.root, calibrated=calibrated)
             names, function = tested_model.classes, "sigmoid" if tested_model.spec.multi_label else "softmax"
             records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
@@ -168,7 +173,13 @@ def _write_mean(context: typer.Context, paths: list[Path], output: str | None, l
 
 
 def _load(
-    checkpoint: Path, options: ModelOptions, views: ViewsOptions, compute: ComputeOptions, root: str | None
+    checkpoint: Path,
+    options: ModelOptions,
+    views: ViewsOptions,
+    compute: ComputeOptions,
+    root: str | None,
+    *,
+    calibrated: bool,
 ) -> "tuple[Any, LoadedModel, SeenViews]":
     """``score_records`` with the model, the model, and what notes its views."""
     from omnicli.inference.scorer import score_records
@@ -176,6 +187,7 @@ def _load(
     from omnicli.inference.views import ViewOptions
 
     [model] = options.load([checkpoint], compute)
+    model = model if calibrated else replace(model, temperature=1.0)
     chosen = ViewOptions(root=root, **views.deciding(options.num_segments))
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers

@@ -42,7 +42,7 @@ def command(
 ) -> None:
     name, recipe = training.resolve()
     options = {
-        "recipe": name, **asdict(recipe), "seed": seed, "temperature": training.temperature, "classes": classes,
+        "recipe": name, **asdict(recipe), "seed": seed, "classes": classes,
         "inputs": streams.inputs or ["-"], "val": val, "output": streams.output,
     }  # fmt: skip
     command = TrainingCommand(
@@ -58,7 +58,7 @@ def command(
             accountant.read(streams),
             val=accountant.read_validation(InputOptions(inputs=val, root=streams.root)) if val else None,
             classes=read_classes(classes) if classes else None,
-            recipe=recipe, seed=seed, calibrate=training.temperature, resume=streams.resume,
+            recipe=recipe, seed=seed, calibrate=recipe.temperature, resume=streams.resume,
             out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,
         )  # fmt: skip
 

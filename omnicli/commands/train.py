@@ -72,7 +72,7 @@ def command(
         raise UsageError("give --target, the labelled records")
     if joint.multi_label:
         refuse_given(context, ("temperature",), "needs one softmax over classes; remove it or --multi-label")
-    calibrate = training.temperature and not joint.multi_label
+    calibrate = recipe.temperature and not joint.multi_label
     sources = joint.sources()
     options = {
         "recipe": name, **asdict(recipe), "seed": seed, "temperature": calibrate, "target": joint.target,

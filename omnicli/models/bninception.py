@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnicli.errors import UsageError
+
 
 class InceptionBlock(NamedTuple):
     """Output channels of the branches of one inception block.
@@ -41,6 +43,22 @@ BLOCKS = (
 )
 
 
+def check_side(pixels: int) -> None:
+    """Refuse images whose sides the Caffe model cannot halve five times: strided branches would differ in size.
+
+    Its convolutions are padded and its pooling is not, so two layers need an even side: 32 k - 1 to 32 k + 6 pixels.
+
+    Raises:
+        UsageError: names the nearest sides that fit.
+    """
+    if (pixels + 1) // 2 % 16 > 3 or pixels < 31:
+        lower = max(pixels // 32, 1) * 32
+        raise UsageError(
+            f"bninception cannot take images of {pixels} pixels: its layers halve them five times; give a multiple of "
+            f"32, such as --crop-size {lower} or {lower + 32}"
+        )
+
+
 class BNInception(nn.Module):
     """Images (N, C, H, W) to pooled features (N, 1024)."""
 
@@ -56,7 +74,9 @@ class BNInception(nn.Module):
             channels = self._add_block(block, channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 1024) of images (N, C, H, W), H and W at least 32."""
+        """Features (N, 1024) of images (N, C, H, W). Raises UsageError: sides that ``check_side`` refuses."""
+        for side in images.shape[2:]:
+            check_side(side)
         x = functional.max_pool2d(self._run("conv1_7x7_s2", images), 3, 2, ceil_mode=True)
         x = self._run("conv2_3x3", self._run("conv2_3x3_reduce", x))
         x = functional.max_pool2d(x, 3, 2, ceil_mode=True)

@@ -17,6 +17,7 @@ from omnicli.models.architectures import (
     imagenet_resnet,
     new_model,
 )
+from omnicli.models.bninception import check_side
 from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
 from omnicli.models.pretrained import without_tag
 from omnicli.models.recogniser import Recogniser
@@ -116,6 +117,8 @@ def model_spec(
         own_size = config.crop_size
     if name.startswith(("ipcsn-", "r2plus1d-r")):
         mean, std = IPCSN_MEAN, IPCSN_STD
+    if name == "tsn-bninception" and crop_size:
+        check_side(crop_size)
     size = crop_size or (min(own_size, round(short_side * 7 / 8)) if short_side else own_size)
     return ModelSpec(
         name=name,

@@ -7,8 +7,9 @@ It is the training of ``train`` without auxiliary sources. Every class, label an
 records of media that cannot be opened are rejected. A clip that fails to decode later is rejected then and leaves a gap
 in its batch: no other clip replaces it, so the balance of classes stays.
 
-Ours: a temperature (Guo et al., 2017) is fitted on 5 % of the training clips, held out by their video, if these are 100
-or more. With a frozen backbone, mixup mixes features.
+Ours: with the few-clips recipes a temperature (Guo et al., 2017) is fitted on 5 % of the training clips, held out by
+their video, if these are 100 or more; the papers' recipes hold no clips out. With a frozen backbone, mixup mixes
+features.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -14,8 +14,6 @@ from omnicli.training.objective import Objective, SourceLoss
 from omnicli.training.saved_state import noting_in_flight
 from omnicli.training.trainer import Metrics, SourceMetrics, TrainingRun
 
-CLIP_NORM = 40.0  # of the released mmaction configurations
-
 
 class TrainingDiverged(OmniError):
     """The loss, its gradient or the scores are not finite; the message names which, and where."""
@@ -77,19 +75,12 @@ def train_epochs(
             yield from (first, *others)
 
 
-def train_epoch(
-    run: TrainingRun,
-    batches: Iterable[StepBatch],
-    inputs: Inputs,
-    objective: Objective,
-    *,
-    clip_norm: float = CLIP_NORM,
-) -> bool:
+def train_epoch(run: TrainingRun, batches: Iterable[StepBatch], inputs: Inputs, objective: Objective) -> bool:
     """Take the remaining steps of the current epoch.
 
     OmniSource Eq. 1 is the cross-entropy summed over B_T and every B_A,i, and one update minimises it. Ours: it is
     divided by the number of samples, and the learning rate is scaled with that number. The gradient then moves the
-    weights as that of the sum does at a fixed learning rate, but weight decay is scaled too, and what is clipped at 40
+    weights as that of the sum does at a fixed learning rate, but weight decay is scaled too, and what is clipped
     is the gradient of a mean, as in the released configurations. (The released runner does not minimise Eq. 1: it takes
     an update per source batch, ``--joint alternate``.)
 
@@ -102,7 +93,6 @@ def train_epoch(
             brings equally many.
         inputs: of the model.
         objective: the loss of one source.
-        clip_norm: largest norm of the gradient.
 
     Returns:
         False if it stopped before the end; all processes stop together.
@@ -125,7 +115,7 @@ def train_epoch(
                 (loss.mean * share).backward()  # type: ignore[no-untyped-call]
             _count(run, losses)
             world.sum_gradients(model)
-            _check_norm(nn.utils.clip_grad_norm_(run.trained_parameters, clip_norm), run, batch)
+            _check_norm(nn.utils.clip_grad_norm_(run.trained_parameters, run.clip_norm), run, batch)
             run.update_weights()
         run.progress.step += 1
         if world.total(run.stop_or_save()):

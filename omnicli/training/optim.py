@@ -13,12 +13,12 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Schedule:
-    """A factor on the learning rate over the epochs.
+    """A factor on the learning rate over the epochs, as in mmcv, by which the papers' models were trained.
 
-    Ours: a cosine begins at factor 1 where the warm-up ends; the papers give only the lengths of both.
+    A cosine runs over all epochs, and the warm-up multiplies it.
 
     Attributes:
-        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (to 0), or ``constant``.
+        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), or ``constant``.
         epochs: of the whole training, including the warm-up.
         milestones: epochs, for ``step``.
         warmup_epochs: length of the linear warm-up.
@@ -37,14 +37,14 @@ class Schedule:
         >>> Schedule("step", 100, milestones=(40, 80)).factor(40)
         0.1
         """
+        warmup = 1.0
         if epoch < self.warmup_epochs:
-            return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
+            warmup = self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
         if self.kind == "cosine":
-            share = (epoch - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1e-9)
-            return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+            return warmup * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
         if self.kind == "step":
-            return float(10.0 ** -sum(epoch >= milestone for milestone in self.milestones))
-        return 1.0
+            return float(warmup * 10.0 ** -sum(epoch >= milestone for milestone in self.milestones))
+        return warmup
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,7 @@ def prepare_training(
         schedule=Schedule(recipe.schedule, recipe.epochs, recipe.milestones, recipe.warmup_epochs),
         lr=scaled_lr(recipe.lr, batch_size=step_size, reference_batch_size=recipe.reference_batch_size or step_size),
         steps_per_epoch=sampler.num_steps,
+        clip_norm=recipe.clip_norm,
         seed=sampler.seed,
         stage=sampler.stage,
         options=options,

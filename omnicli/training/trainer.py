@@ -113,6 +113,7 @@ class TrainingRun:
         steps_per_epoch: updates per epoch.
         seed: of every draw.
         stage: part of the key of every draw.
+        clip_norm: largest norm of the gradient.
         options: everything that determines the result, as JSON values; a state of other options is refused.
         should_stop: called after every step.
         world: the processes that train together.
@@ -137,6 +138,7 @@ class TrainingRun:
     options: Mapping[str, Any]
     should_stop: Callable[[], bool]
     world: World = field(default_factory=World)
+    clip_norm: float = 40.0
     averages: AveragedModel | None = None
     left_out: UnopenedMedia = field(default_factory=UnopenedMedia)
     trained_on: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.streams.shards.ownership import hold_shards
 
 
@@ -38,6 +39,18 @@ def test_records_come_first_and_the_summary_last(lines, world):
 
 def test_the_teacher_has_learnt_something(lines):
     assert lines[0][-1]["top1_acc"] >= 0.5  # four classes: chance is 0.25
+
+
+def test_the_temperature_acts_only_if_asked_for(lines, teacher, world, tmp_path):
+    whole = load_any(teacher)
+    save_checkpoint(tmp_path / "t.pth", meta={**whole.meta, "temperature": 2.5}, state_dict=whole.state_dict)
+    command = ["eval", "--checkpoint", tmp_path / "t.pth", world / "target" / "val", "--precision", "float32"]
+    plain, calibrated = (parsed(omni(*command, *more).stdout) for more in ([], ["--calibrated"]))
+    assert [line["confidence"] for line in plain[:-1]] == [line["confidence"] for line in lines[0][:-1]]
+    pairs = list(zip(plain[:-1], calibrated[:-1], strict=True))
+    assert all(one["confidence"] > other["confidence"] for one, other in pairs)
+    assert plain[-1]["top1_acc"] == calibrated[-1]["top1_acc"]
+    assert "--fuse scores no media; --calibrated" in omni("eval", "--fuse", "a.h5", "--calibrated").stderr
 
 
 @pytest.mark.parametrize(

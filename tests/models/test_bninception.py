@@ -1,8 +1,12 @@
 """BN-Inception has the size of the published model."""
 
+import pytest
 import torch
 
+from omnicli.errors import UsageError
+from omnicli.models import bninception
 from omnicli.models.bninception import BNInception
+from omnicli.models.factory import model_spec
 from omnicli.models.weight_names import to_omni
 
 
@@ -36,3 +40,27 @@ def test_the_stem_of_the_caffe_weights_is_flipped_to_rgb():
     ours = to_omni(theirs)
     assert torch.equal(ours["backbone.conv1_7x7_s2.weight"][:, 0], theirs["conv1_7x7_s2.weight"][:, 2])
     assert "fc.bias" in ours
+
+
+def fits_unguarded(model, side, monkeypatch):
+    """Whether the branches of every block have one size."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bninception, "check_side", lambda side: None)
+        try:
+            return model(torch.empty(1, 3, side, side, device="meta")).shape == (1, 1024)
+        except RuntimeError:
+            return False
+
+
+def test_sides_that_the_layers_cannot_halve_are_refused_by_name(monkeypatch):
+    with torch.device("meta"):
+        model = BNInception().eval()
+    for side in (*range(31, 140), 224, 256):
+        if fits_unguarded(model, side, monkeypatch):
+            bninception.check_side(side)
+        else:
+            with pytest.raises(UsageError, match=f"bninception cannot take images of {side} pixels: .* multiple of 32"):
+                model(torch.empty(1, 3, side, 224, device="meta"))
+    with pytest.raises(UsageError, match="such as --crop-size 96 or 128"):
+        model_spec("tsn-bninception", classes=["a"], crop_size=112)
+    assert model_spec("tsn-bninception", classes=["a"], crop_size=128).crop_size == 128

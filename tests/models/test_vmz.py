@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -64,23 +65,24 @@ def blobs_of(model):
     return {name: tensor.detach().numpy() for name, tensor in blobs.items()}
 
 
+def save_as_python_2(pickler, text):
+    raw = text.encode("latin1") if isinstance(text, str) else text
+    pickler.write(b"T" + struct.pack("<i", len(raw)) + raw)
+    pickler.memoize(text)
+
+
+def save_function(pickler, made):
+    module = "numpy.core.multiarray" if made.__name__ == "_reconstruct" else made.__module__
+    pickler.write(f"c{module}\n{made.__name__}\n".encode())
+
+
 class Python2Pickler(pickle._Pickler):
     """Writes strings and bytes as Python 2 does, in which VMZ was written: both as ``str`` of any bytes."""
 
-    dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012 (as the base class)
-
-    def save_str(self, text):
-        raw = text.encode("latin1") if isinstance(text, str) else text
-        self.write(b"T" + struct.pack("<i", len(raw)) + raw)
-        self.memoize(text)
-
-    dispatch[str] = dispatch[bytes] = save_str
-
-    def save_global(self, obj, name=None):
-        module = "numpy.core.multiarray" if obj.__name__ == "_reconstruct" else obj.__module__
-        self.write(b"c" + f"{module}\n{obj.__name__}\n".encode())
-
-    dispatch[type(np.ndarray)] = dispatch[type(pickle.dumps)] = dispatch[type(port)] = save_global
+    dispatch: ClassVar[dict[Any, Any]] = {
+        **pickle._Pickler.dispatch, str: save_as_python_2, bytes: save_as_python_2, type(port): save_function,
+        type(pickle.dumps): save_function, type: save_function,
+    }  # fmt: skip
 
 
 def pickled(content):

@@ -25,8 +25,8 @@ def make_model():
 
 
 def fit(model, batches, *, inputs=None, clip_norm=40.0, **fields):
-    run = make_run(model, **fields)
-    finished = train_epoch(run, batches, inputs or PointInputs(model), Objective(num_classes=2), clip_norm=clip_norm)
+    run = make_run(model, clip_norm=clip_norm, **fields)
+    finished = train_epoch(run, batches, inputs or PointInputs(model), Objective(num_classes=2))
     return finished, run.optimizer, run.progress
 
 

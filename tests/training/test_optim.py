@@ -1,5 +1,7 @@
 """Learning rates over time, and who gets which."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -26,9 +28,17 @@ def test_a_cosine_never_rises_and_ends_at_0(early, late):
 
 @given(st.floats(0, 9.99))
 def test_warm_up_rises_in_a_line_to_the_schedule(epoch):
-    schedule = Schedule("cosine", 50, warmup_epochs=10)
+    schedule = Schedule("step", 50, (20,), warmup_epochs=10)
     assert schedule.factor(epoch) == pytest.approx(0.1 + 0.09 * epoch)
     assert schedule.factor(10) == pytest.approx(1.0)
+
+
+@given(st.floats(0, 196))
+def test_a_cosine_runs_over_all_epochs_and_the_warm_up_multiplies_it(epoch):
+    """mmcv's ``CosineAnnealing`` with ``warmup='linear'``: regular lr · (1 - (1 - epoch / 34) · (1 - ratio))."""
+    regular = (1 + math.cos(math.pi * epoch / 196)) / 2
+    wanted = regular * (1 - (1 - epoch / 34) * (1 - 0.1)) if epoch < 34 else regular
+    assert Schedule("cosine", 196, warmup_epochs=34).factor(epoch) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_groups_get_their_share_of_the_rate_and_their_own_decay():

@@ -1,53 +1,82 @@
 """Recipes: the paper's numbers, and what a user gets who names none."""
 
+import math
+
 import pytest
 
+from omnicli.commands.options.training import Recipe, TrainingOptions
+from omnicli.errors import UsageError
 from omnicli.training import recipes
 from omnicli.training.optim import Schedule, scaled_lr
 from omnicli.training.recipes import TEACHER_RECIPES, default_teacher_recipe
 
+# By hand, from OmniSource Sec. 4.2 and Table 4, the mmaction configurations that the authors released for its models
+# (tsn_r50_*, slowonly_*, ircsn_*: batch per GPU x 8 GPUs), and IG-65M Tables 8, 9 and 13 (64 GPUs, rate per GPU x 64):
+# model; init; frames; batch x GPUs; rate of the whole batch; factors of the rate by epoch, the last is the end;
+# dropout; clipped norm; short side, crop and how it is drawn
+STEP_100 = {0: 1, 39: 1, 40: 0.1, 79: 0.1, 80: 0.01, 100: 0.01}
+IG65M = {0: 0.1, 8: 0.55, 16: 1, 31: 1, 32: 0.1, 47: 0.1, 48: 0.01, 58: 0.01}
+MULTI, RESIZED, RANDOM = (256, 224, "multi-scale"), (256, 224, "random-resized"), (128, 112, "random")
+IG1B = "tsn-resnet50.fb_swsl_ig1b_ft_in1k"
+PUBLISHED = {
+    "tsn-r50-3seg": ("tsn-resnet50", "imagenet", (3, 1), (32, 8), 0.01, STEP_100, 0.4, 40, MULTI),
+    "tsn-efficientnet_b4-3seg": ("tsn-tf_efficientnet_b4", "imagenet", (3, 1), (32, 8), 0.01, STEP_100, 0.4, 40, MULTI),
+    "tsn-r50-3seg-ig1b": (IG1B, "imagenet", (3, 1), (32, 8), 0.01, STEP_100, 0.4, 40, RESIZED),
+    "minikinetics-tsn-8seg": ("tsn-resnet50", "imagenet", (8, 1), (12, 8), 0.00375, STEP_100, 0.4, 40, RESIZED),
+    "slowonly-r50-4x16": ("slowonly-r50", "scratch", (4, 16), (8, 8), 0.1, {0: 1, 128: 0.5, 256: 0}, 0.5, 40, RESIZED),
+    "slowonly-r50-4x16-imagenet": (
+        "slowonly-r50", "imagenet", (4, 16), (8, 8), 0.01,
+        {0: 0.1, 5: 0.55, 10: 1, 89: 1, 90: 0.1, 129: 0.1, 130: 0.01, 150: 0.01}, 0.5, 40, RESIZED,
+    ),
+    "slowonly-r101-8x8": (
+        "slowonly-r101", "scratch", (8, 8), (8, 8), 0.1,
+        {0: 0.1, 17: 0.55 * (1 + math.cos(math.pi * 17 / 196)) / 2, 98: 0.5, 147: 0.5 - 2**-1.5, 196: 0}, 0.5, 40,
+        RESIZED,
+    ),
+    "ircsn-r152-32x2": ("ircsn-r152", "", (32, 2), (3, 8), 1.25e-4, IG65M, 0.5, 40, RESIZED),
+    "minikinetics-slowonly-8x8": (
+        "slowonly-r50", "scratch", (8, 8), (12, 8), 0.15, {0: 1, 128: 0.5, 256: 0}, 0.5, 40, RESIZED,
+    ),
+    **{
+        f"slowonly-8x4-{name}": (
+            "slowonly-r50", "", (8, 4), (8, 8), 0.001, {0: 1, 14: 1, 15: 0.1, 29: 0.1, 30: 0.01, 40: 0.01}, 0.5, 20,
+            RESIZED,
+        )
+        for name in ("ucf101", "hmdb51")
+    },
+    "r2plus1d-34": ("r2plus1d-r34", "", (8, 1), (16, 64), 3e-5 * 64, IG65M, 0.0, 40, RANDOM),
+    "r2plus1d-34-32": ("r2plus1d-r34", "", (32, 1), (6, 64), 3e-5 * 64, IG65M, 0.0, 40, RANDOM),
+}  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("name", "segments", "batch", "lr"),
-    [
-        ("tsn-r50-3seg", 3, 32, 0.01),
-        ("tsn-efficientnet_b4-3seg", 3, 32, 0.01),
-        ("minikinetics-tsn-8seg", 8, 12, 0.00375),
-    ],
-)
-def test_the_papers_recipes_are_those_of_its_table(name, segments, batch, lr):
+
+@pytest.mark.parametrize("name", [name for name in TEACHER_RECIPES if not name.startswith("few-clips")])
+def test_every_recipe_of_the_papers_is_the_published_row(name):
+    model, init, frames, (batch, num_gpus), lr, factors, dropout, clip, sizes = PUBLISHED[name]
     row = TEACHER_RECIPES[name]
-    assert (row.num_segments, row.batch_size, row.lr) == (segments, batch, lr)
-    assert (row.short_side, row.crop_size, row.dropout, row.weight_decay) == (256, 224, 0.4, 1e-4)
-    assert (row.mixup_alpha, row.label_smoothing, row.freeze, row.backbone_lr_scale) == (0.0, 0.0, "nothing", 1.0)
-    whole_batch = scaled_lr(row.lr, batch_size=8 * row.batch_size, reference_batch_size=row.reference_batch_size)
-    assert whole_batch == pytest.approx(lr)
-    schedule = Schedule(row.schedule, row.epochs, row.milestones)
-    assert [schedule.factor(epoch) for epoch in (0, 39, 40, 80, 99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
-
-
-@pytest.mark.parametrize(
-    ("name", "frames", "batch", "num_gpus", "lr", "epochs", "factors"),
-    [
-        ("slowonly-r50-4x16", (4, 16), 8, 8, 0.1, 256, {0: 1.0, 128: 0.5, 256: 0.0}),
-        ("slowonly-r101-8x8", (8, 8), 8, 8, 0.1, 196, {0: 0.1, 17: 0.55, 34: 1.0, 115: 0.5, 196: 0.0}),
-        ("ircsn-r152-32x2", (32, 2), 3, 8, 1.25e-4, 58, {0: 0.1, 8: 0.55, 16: 1.0, 31: 1.0, 32: 0.1, 48: 0.01}),
-        ("minikinetics-slowonly-8x8", (8, 8), 12, 8, 0.15, 256, {0: 1.0, 128: 0.5, 256: 0.0}),
-        ("r2plus1d-34", (8, 8), 16, 64, 3e-5 * 64, 58, {0: 0.1, 16: 1.0, 32: 0.1, 48: 0.01}),
-        ("r2plus1d-34-32", (32, 2), 6, 64, 3e-5 * 64, 58, {0: 0.1, 16: 1.0, 32: 0.1, 48: 0.01}),
-    ],
-)
-def test_the_3d_recipes_are_those_of_the_papers_table(name, frames, batch, num_gpus, lr, epochs, factors):
-    row = TEACHER_RECIPES[name]
-    assert (row.num_frames, row.frame_interval) == frames
-    crop = "random" if name.startswith("r2plus1d") else "random-resized"  # IG-65M Sec. 3.3
-    assert (row.batch_size, row.epochs, row.weight_decay, row.crop) == (batch, epochs, 1e-4, crop)
+    assert (row.model, row.init, row.dropout, row.clip_norm) == (model, init, dropout, clip)
+    assert ((row.num_segments, 1) if model.startswith("tsn-") else (row.num_frames, row.frame_interval)) == frames
+    assert (row.short_side, row.crop_size, row.crop) == sizes
     whole_batch = scaled_lr(row.lr, batch_size=num_gpus * batch, reference_batch_size=row.reference_batch_size)
-    assert whole_batch == pytest.approx(lr)
+    assert (row.batch_size, whole_batch) == (batch, pytest.approx(lr))
+    assert row.epochs == max(factors)
     schedule = Schedule(row.schedule, row.epochs, row.milestones, row.warmup_epochs)
     assert {epoch: schedule.factor(epoch) for epoch in factors} == pytest.approx(factors)
-    assert (row.freeze == "batch-norm") == (name == "ircsn-r152-32x2")
-    assert (row.init == "scratch") == ("slowonly" in name)
+    assert row.freeze == ("batch-norm" if name == "ircsn-r152-32x2" else "nothing")
+    assert row.temperature is False  # no clips are held out for one
+    assert (row.weight_decay, row.mixup_alpha, row.label_smoothing, row.backbone_lr_scale) == (1e-4, 0.0, 0.0, 1.0)
+    assert (row.min_area, row.classifier_prior, row.probe_epochs) == (0.08, 0.0, 0)
+
+
+def test_every_published_row_is_a_recipe_and_only_few_clips_fit_a_temperature():
+    assert set(PUBLISHED) == {name for name in TEACHER_RECIPES if not name.startswith("few-clips")}
+    assert all(row.temperature for name, row in TEACHER_RECIPES.items() if name.startswith("few-clips"))
+
+
+def test_a_recipe_that_starts_from_a_file_asks_for_it():
+    with pytest.raises(UsageError, match="--recipe ircsn-r152-32x2 starts from trained weights: give --init FILE"):
+        TrainingOptions(recipe=Recipe("ircsn-r152-32x2")).resolve()
+    _, row = TrainingOptions(recipe=Recipe("slowonly-8x4-ucf101"), init="k400.pth", temperature=True).resolve()
+    assert (row.init, row.model, row.temperature) == ("k400.pth", "slowonly-r50", True)
 
 
 def test_every_row_of_the_table_stands_in_the_docstring():

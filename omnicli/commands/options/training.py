@@ -139,9 +139,10 @@ class TrainingOptions:
                                    show_default="as recipe: none", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     temperature: Annotated[
-        bool, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, so that "
-                           "confidences are calibrated.", rich_help_panel=OPTIMIZATION), RARE,
-    ] = True  # fmt: skip
+        bool | None, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, "
+                                  "so that confidences are calibrated.", show_default="few-clips: yes, others: no",
+                                  rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
     allow_overlap: AllowOverlap = False
 
     def given(self) -> dict[str, Any]:
@@ -162,6 +163,8 @@ class TrainingOptions:
         recipe = replace(TEACHER_RECIPES[name], **given)
         if self.lr is not None:  # given for the step at hand, so nothing is scaled
             recipe = replace(recipe, reference_batch_size=0)
+        if not recipe.init:
+            raise UsageError(f"--recipe {name} starts from trained weights: give --init FILE")
         if recipe.model is None and recipe.init not in ("scratch", "imagenet"):
             recipe = _with_architecture_of_init(recipe)
         _check_recipe(recipe, given)
