@@ -149,6 +149,21 @@ def test_backbone_files_of_mmaction2_are_initial_weights(name, prefix):
         factory._load_backbone(model.backbone, cut, path="pretrained.pth")
 
 
+def test_r2d_of_images_is_inflated_into_r3d_of_videos(tmp_path):
+    """IG-65M Table 4: R2D-18 learns from images and frames, and starts R3D-18."""
+    flat = create_model("r2d-r18", num_classes=3)
+    spec = model_spec("r2d-r18", classes=["a", "b", "c"])
+    save_checkpoint(tmp_path / "a.pth", meta={"model": spec.to_meta()}, state_dict=flat.state_dict())
+    deep = create_model("r3d-r18", num_classes=2, init=str(tmp_path / "a.pth"))
+    for name, weight in flat.backbone.state_dict().items():
+        inflated = deep.backbone.state_dict()[name]
+        if weight.ndim == 5:
+            assert inflated.shape[2] in (1, 3)
+            torch.testing.assert_close(inflated.sum(dim=2), weight[:, :, 0])
+        else:
+            assert torch.equal(inflated, weight)
+
+
 def test_r2plus1d_takes_the_papers_input():
     spec = model_spec("r2plus1d-r34", classes=["a"])
     assert (spec.short_side, spec.crop_size, spec.num_frames, spec.frame_interval) == (128, 112, 32, 1)
