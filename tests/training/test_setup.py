@@ -65,6 +65,11 @@ def test_the_learning_rate_grows_with_all_samples_of_a_step_unless_it_was_given_
     assert training_of(tmp_path, lr=0.1, reference_batch_size=0).lr == pytest.approx(0.1)
 
 
+def test_the_gradient_is_clipped_as_the_recipe_says(tmp_path):
+    assert training_of(tmp_path).clip_norm == 40.0
+    assert training_of(tmp_path, clip_norm=20.0).clip_norm == 20.0
+
+
 def test_the_classifiers_prior_fades_with_the_samples_of_an_epoch(tmp_path):
     training = training_of(tmp_path)
     assert training.steps_per_epoch == 5
