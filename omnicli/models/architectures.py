@@ -12,7 +12,7 @@ from torch import nn
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
 from omnicli.models.downloads import failing_fast
-from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights
+from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights, without_tag
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
@@ -160,15 +160,21 @@ def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
 
 
 def _tagged(backbone: str) -> str:
-    """The name with the tag of its ImageNet weights. Raises ModelError: it has none of ImageNet-1k alone."""
+    """The name with the tag of its ImageNet weights, or as given.
+
+    Raises:
+        ModelError: no weights of this tag, or none of ImageNet-1k alone for a bare name.
+    """
     import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
 
     named = imagenet_weights(backbone)
-    if "." in named:
+    known = timm.list_pretrained(f"{without_tag(backbone)}.*")
+    if named in known:
         return named
-    known = timm.list_pretrained(f"{backbone}.*")
-    choice = f"name others by their tag, such as tsn-{known[0]}" if known else "give --init FILE"
-    raise ModelError(f"{backbone}: timm has no weights that were trained on ImageNet-1k alone; {choice}")
+    why = "of this tag" if "." in named else "that were trained on ImageNet-1k alone"
+    near = difflib.get_close_matches(named, known, n=3) or known[:3]
+    choice = f"name others by their tag: {', '.join(f'tsn-{name}' for name in near)}" if near else "give --init FILE"
+    raise ModelError(f"{backbone}: timm has no weights {why}; {choice}")
 
 
 def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, int]:

@@ -94,6 +94,11 @@ def test_a_backbone_without_weights_of_imagenet_alone_is_refused_and_names_what_
         new_model("tsn-vit_base_patch14_dinov2", 2, pretrained=True)
 
 
+def test_an_unknown_tag_names_the_nearest():
+    with pytest.raises(ModelError, match=r"of this tag; .* tsn-resnet50\.fb_swsl_ig1b_ft_in1k"):
+        new_model("tsn-resnet50.fb_swsl_ig1b_in1k", 2, pretrained=True)
+
+
 @pytest.mark.parametrize("name", ["tsn-resnet50", "slowonly-r50"])
 def test_without_a_network_the_message_names_these_weights(monkeypatch, name):
     monkeypatch.setattr(timm, "create_model", lambda *names, **options: (_ for _ in ()).throw(OSError("offline")))
