@@ -104,3 +104,43 @@ def serve(folder: Path, *, ranges: bool = True) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+class Store:
+    """A local server of S3 with one bucket.
+
+    Attributes:
+        url: of the bucket.
+        environment: with which a process finds the server.
+    """
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer(port=0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.environment = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }  # fmt: skip
+        import boto3
+
+        self.client = boto3.client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL"], aws_access_key_id="k",
+                                   aws_secret_access_key="s", region_name="us-east-1")  # fmt: skip
+        self.client.create_bucket(Bucket="crawl")
+        self.url = "s3://crawl"
+
+    def put(self, folder: Path) -> None:
+        """Upload the files below a folder."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.client.upload_file(str(path), "crawl", path.relative_to(folder).as_posix())
+
+    def get(self) -> dict[str, bytes]:
+        """All files by key."""
+        keys = [entry["Key"] for entry in self.client.list_objects_v2(Bucket="crawl").get("Contents", [])]
+        return {key: self.client.get_object(Bucket="crawl", Key=key)["Body"].read() for key in keys}
+
+    def close(self) -> None:
+        self._server.stop()

@@ -14,10 +14,11 @@ from omnicli.streams.files.sniff import HEAD_BYTES, LFS_MAGIC, LFS_POINTER, MEDI
 from omnicli.streams.files.tar import split_member
 from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.files.urls import url_of
+from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
-from omnicli.streams.read.identify import identify
+from omnicli.streams.read.identify import identify, identify_all
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
 from omnicli.streams.read.list_options import ListOptions
@@ -30,6 +31,7 @@ JSONL_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", 
 SHARD_SUFFIXES = (".h5", ".hdf5")
 LIST_SUFFIXES = (".json", ".txt", ".csv", ".tsv", ".lst", ".list")
 RECORD_SUFFIXES = (*JSONL_SUFFIXES, *SHARD_SUFFIXES, ".tar")
+_RECORD_SUFFIXES = tuple(map(os.fsencode, RECORD_SUFFIXES))
 STREAM_SUFFIXES = (*RECORD_SUFFIXES, *LIST_SUFFIXES)
 
 
@@ -66,6 +68,7 @@ class Reader:
         on_wait: called before waiting for a pipe.
         parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
         on_hidden: called with each hidden file or folder below an input, which is skipped.
+        part: media files of other parts may be left out, so that they are not opened.
     """
 
     root: str | None
@@ -74,6 +77,7 @@ class Reader:
     on_wait: Callable[[], None]
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
     on_hidden: OnHidden = ignore_hidden
+    part: Part | None = None
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
@@ -145,13 +149,13 @@ class Reader:
         return self._media(os.fsencode(name), kind, f"not media ({description})")
 
     def _read_folder(self, name: str, query: bytes) -> Iterator[Record]:
-        for found in walk_files(name, frames=self.frames, name=query, on_hidden=self.on_hidden):
+        files = walk_files(name, frames=self.frames, name=query, on_hidden=self.on_hidden)
+        for found, kind, problem, head in identify_all(files, is_wanted=self._is_wanted):
             if found.problem or found.num_frames:
                 if found.problem and found.path == os.fsencode(name):
                     raise InputError(f"{name}: {found.problem}")
                 yield self._folder(found)
                 continue
-            kind, problem, head = identify(found.path)
             path = os.fsdecode(found.path)
             suffixed = path.lower()
             if kind is None and head and suffixed.endswith(RECORD_SUFFIXES):
@@ -159,8 +163,18 @@ class Reader:
             elif not (problem == "empty file" and suffixed.endswith(JSONL_SUFFIXES)):
                 yield self._media(found.path, kind, problem, folder=found.folder)
 
+    def _is_wanted(self, found: FoundFile) -> bool:
+        """Whether a file has to be opened: it may hold records, or its own record is in the part."""
+        return found.path.lower().endswith(_RECORD_SUFFIXES) or self._is_of_part(found.path)
+
+    def _is_of_part(self, path: bytes) -> bool:
+        """Whether the record of a media file is in the part, by its ID, without opening the file."""
+        return self.part is None or self.part.holds(file_fields(path.decode("utf-8", "backslashreplace"), self.root))
+
     def _read_file(self, name: str, query: bytes, *, is_listed: bool) -> Iterator[Record]:
         """Yield the records of one file: media by its content, else a stream of records, else a reject."""
+        if name.lower().endswith(MEDIA_SUFFIXES) and not self._is_of_part(os.fsencode(name)):
+            return
         kind, problem, head = identify(os.fsencode(name))
         suffixed = name.lower()
         if kind is not None:

@@ -68,6 +68,7 @@ def read_records(
         frames=frames,
         on_wait=on_wait,
         on_hidden=on_hidden,
+        part=part,
     )
     return _number(found, part=part, limit=limit, on_drop=on_drop)
 
@@ -83,10 +84,11 @@ def find_records(
     on_wait: Callable[[], None] = do_nothing,
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
     on_hidden: OnHidden = ignore_hidden,
+    part: Part | None = None,
 ) -> Iterator[Any]:
     """Yield the records of all inputs without positions, ``Rejected`` for unreadable files.
 
-    ``parse_lines`` replaces what is yielded for lines of JSON.
+    ``parse_lines`` replaces what is yielded for lines of JSON. Media of other parts than ``part`` may be left out.
 
     Raises:
         UsageError: immediately, as ``read_records``.
@@ -103,7 +105,7 @@ def find_records(
         raise UsageError("stdin (-) is closed; name files or folders")
     if lists.list_format is not None and lists.list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {lists.list_format!r}")
-    reader = Reader(root, lists, frames, on_wait, parse_lines, on_hidden)
+    reader = Reader(root, lists, frames, on_wait, parse_lines, on_hidden, part)
     return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 
