@@ -9,10 +9,12 @@ import av
 from omnicli.errors import FrameError
 from omnicli.media.container import open_container
 from omnicli.media.counting import count_timeline
+from omnicli.media.hollow import timeline_from_index
 from omnicli.media.media_file import MediaFile
 from omnicli.media.packets import Packet, decode, is_mpeg4_b_frame, read_packets
 from omnicli.media.starts import Starts, conceals
 from omnicli.media.timeline import BEGINNING, Keyframe, Timeline, read_timeline
+from omnicli.streams.files.remote_file import RemoteFile
 
 SEEK_PACKETS = 3  # Ours: a seek costs about as much as decoding so many frames
 
@@ -31,6 +33,7 @@ class FrameDecoder:
         Raises:
             MediaError: no video, or no frame of it.
         """
+        self._raw = file
         self._file = MediaFile(file)
         self._container, self.stream = open_container(self._file)
         self.timeline = self._read_timeline()
@@ -53,7 +56,11 @@ class FrameDecoder:
         self._container.close()
 
     def _read_timeline(self) -> Timeline:
-        timeline = read_timeline(self._container, self.stream)
+        timeline = None
+        if isinstance(self._raw, RemoteFile):
+            timeline = timeline_from_index(self._raw, self._container, self.stream)
+        if timeline is None:
+            timeline = read_timeline(self._container, self.stream)
         self._file.check()
         if timeline is None:
             self._reopen()

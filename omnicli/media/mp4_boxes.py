@@ -45,6 +45,11 @@ def check_frame_counts(file: MediaFile) -> None:
             position = content.find(b"stsz", position + 1)
 
 
+def has_fragments(file: MediaFile) -> bool:
+    """Whether parts of the index lie between the frames."""
+    return any(True for _ in _inside(file, 0, file.seek(0, os.SEEK_END), b"moov", b"mvex"))
+
+
 def _check_tracks(file: MediaFile, movie: _Box, size: int) -> None:
     for media in _inside(file, movie.start, min(movie.end, size), b"trak", b"mdia"):
         children = list(_boxes(file, media.start, media.end))

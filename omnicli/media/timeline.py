@@ -98,11 +98,32 @@ class Timeline:
         return max((later for later in nearby if self.packets[later] < position), default=index)
 
 
-def read_timeline(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Timeline | None:
+class Walked(NamedTuple):
+    """What stands for the content of packets where that is not read.
+
+    Attributes:
+        container: the same video, opened so that frames can be decoded.
+        stream: of that container.
+        keyframes: positions of the packets that are keyframes, from the index of the file.
+    """
+
+    container: av.container.InputContainer
+    stream: av.video.stream.VideoStream
+    keyframes: frozenset[int]
+
+
+def read_timeline(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, walked: Walked | None = None
+) -> Timeline | None:
     """The timeline from packets alone, by reading the file once without decoding.
 
     What cannot be shown is no frame: packets that an edit list cuts away, that the end of the file cuts short, that are
     hidden (VP8), or that are shown before the first keyframe.
+
+    Args:
+        container: at its beginning.
+        stream: of the container.
+        walked: given if the packets of ``container`` have no content.
 
     Returns:
         None if the packets do not show it: ``count_timeline`` must decode.
@@ -122,7 +143,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
         if stamp is None or (not keeps_order and stamp != packet.dts):  # what FFmpeg guesses is often wrong
             return None
         is_reordered = is_reordered or stamp != packet.dts
-        if packet.is_keyframe or is_intra:
+        if is_intra or (packet.is_keyframe if walked is None else packet.pos in walked.keyframes):
             first_stamp = first_stamp if starts else stamp
             starts.append(Keyframe(ordinal, 0, stamp, packet.dts, packet.pos))
         elif not starts:  # what does not begin with a keyframe may begin anywhere, or nowhere
@@ -135,7 +156,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.video.strea
     stamps = [stamp for stamp, _, _ in shown]
     if any(stamp == following for stamp, following in pairwise(stamps)):
         return None
-    if not is_reordered and not _come_out_in_order(container, stream, stamps):
+    if not is_reordered and not _come_out_in_order(*(walked[:2] if walked else (container, stream)), stamps):
         return None
     keyframes = [start._replace(frame=bisect_left(stamps, start.pts or 0)) for start in starts]
     times, duration_sec = times_of(stamps, shown[-1][2] if shown else 0, stream)

@@ -72,7 +72,8 @@ def join_url(root: str, path: str) -> str:
     """
     below = posixpath.normpath(f"/{path}").lstrip("/") if ".." in path else path.lstrip("/")
     if root.partition(":")[0].lower() in _WEB:
-        below = quote(below, safe="/#!$&'()*+,;=:@~")
+        tar, member_of, member = below.partition(".tar#")
+        below = quote(tar, safe="/!$&'()*+,;=:@~") + member_of + member
     return f"{root.rstrip('/')}/{below}"
 
 
