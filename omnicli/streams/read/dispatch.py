@@ -20,7 +20,7 @@ from omnicli.streams.read.file_records import escaped_name, file_fields, unreada
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
 from omnicli.streams.read.identify import identify, identify_all
 from omnicli.streams.read.input_queries import queries_of_inputs
-from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, open_input, read_lines, why_absent
+from omnicli.streams.read.line_reader import STDIN, Lines, open_input, read_lines, read_names, why_absent
 from omnicli.streams.read.list_options import ListOptions
 from omnicli.streams.read.raw_videos import read_json_list, refuse_other_json
 from omnicli.streams.read.webdataset import read_tar
@@ -116,6 +116,9 @@ class Reader:
         """Yield the records of one input of a remote store."""
         from omnicli.streams.files.remote import is_folder, status  # noqa: PLC0415 (most inputs are local)
 
+        if is_listed and url.lower().endswith(MEDIA_SUFFIXES):  # a reject if it is not there
+            yield from self._read_file(url, query, is_listed=True)
+            return
         try:
             has_files = is_folder(url)
             if not has_files and ".tar#" not in url:
@@ -278,13 +281,6 @@ class Reader:
         if found.num_frames:
             record["num_frames"] = found.num_frames
         return record
-
-
-def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None] = do_nothing) -> Iterator[str]:
-    """Yield the names in a file ("-": stdin), without empty ones. Raises InputError."""
-    with open_input(files_from) as handle:
-        for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
-            yield from (os.fsdecode(line) for line in batch.lines if line)
 
 
 def _with_id(record: Record) -> Record:

@@ -194,3 +194,10 @@ def open_input(name: str) -> Iterator[int | BinaryIO]:
         yield handle
     finally:
         os.close(handle)
+
+
+def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None] = do_nothing) -> Iterator[str]:
+    """Yield the names in a file ("-": stdin), without empty ones. Raises InputError."""
+    with open_input(files_from) as handle:
+        for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
+            yield from (os.fsdecode(line) for line in batch.lines if line)

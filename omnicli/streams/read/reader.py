@@ -13,10 +13,10 @@ from typing import Any
 from omnicli.errors import UsageError
 from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import LIST_FORMATS
-from omnicli.streams.read.dispatch import Reader, parse_lines, read_names
+from omnicli.streams.read.dispatch import Reader, parse_lines
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.folder import OnHidden, ignore_hidden
-from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing
+from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, read_names
 from omnicli.streams.read.list_options import NO_LIST_OPTIONS, ListOptions
 from omnicli.streams.record import OnDrop, Record
 
