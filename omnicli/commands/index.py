@@ -3,6 +3,7 @@
     omni index web_imgs/ --source gg-k400 > web.jsonl
 
     omni index train/ --labels --classes classes.txt --root train -o train.jsonl
+    omni index web_imgs/ --records-per-file 10000 -o records/
     omni index kinetics_val.csv --root /data/k400/val --probe -o val.jsonl
     omni index hmdb51_splits/*_test_split1.txt --split train --root hmdb51 --classes classes.txt -o train.jsonl
 
@@ -26,6 +27,7 @@ from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.options.subset import SubsetOptions
 from omnicli.commands.run.advice import count_without_query, lines_without_query
 from omnicli.commands.run.one_output import StageSpec
+from omnicli.commands.run.record_files import run_in_files
 from omnicli.commands.run.runner import run_stage
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stage_run import Stage
@@ -82,4 +84,9 @@ def command(
         name="index", make=make, options=deciding, whole_stream=subset.whole_stream, observe=count_without_query,
         closing=partial(lines_without_query, inputs=streams.inputs or [], labels=options.labels),
     )  # fmt: skip
-    run_stage(spec, streams, logging)
+    if options.records_per_file is None:
+        run_stage(spec, streams, logging)
+    else:
+        run_in_files(
+            lambda one: run_stage(spec, one, logging), streams, options.records_per_file, is_dry=logging.dry_run
+        )  # fmt: skip

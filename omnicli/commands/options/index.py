@@ -76,6 +76,13 @@ class IndexOptions:
                            rich_help_panel=DATA)
     ] = False  # fmt: skip
 
+    records_per_file: Annotated[
+        int | None,
+        typer.Option("--records-per-file", metavar="N", min=1, help="With -o DIR/: write all records to DIR/00000.jsonl, ... "
+                     "of N records each, which later stages take as jobs.",
+                     rich_help_panel=INPUT_OUTPUT), RARE,
+    ] = None  # fmt: skip
+
     def deciding(self) -> dict[str, Any]:
         """The options as JSON values; later ones only where they are given, so that earlier runs go on."""
         later = {"class_map": digest_of_list(self.class_map)}
