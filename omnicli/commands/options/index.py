@@ -78,8 +78,8 @@ class IndexOptions:
 
     records_per_file: Annotated[
         int | None,
-        typer.Option("--records-per-file", metavar="N", min=1, help="With -o DIR/: write all records to DIR/00000.jsonl, ... "
-                     "of N records each, which later stages take as jobs.",
+        typer.Option("--records-per-file", metavar="N", min=1, help="With -o DIR/: write all records to "
+                     "DIR/00000.jsonl, ... of N records each, which later stages take as jobs.",
                      rich_help_panel=INPUT_OUTPUT), RARE,
     ] = None  # fmt: skip
 

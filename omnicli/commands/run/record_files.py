@@ -139,5 +139,5 @@ def run_in_files(run: Callable[[StreamOptions], None], streams: StreamOptions, p
     except TooManyBad:  # its output is complete
         files.divide()
         raise
-    if not is_dry:
+    if not is_dry and files.whole.exists():  # the command line may only have been parsed
         files.divide()
