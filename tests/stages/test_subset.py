@@ -82,6 +82,12 @@ def test_a_budget_holds_and_a_smaller_one_is_part_of_a_larger(seconds, seed):
     assert str(len(seconds)) in sets[0], "an image counts for nothing"
 
 
+def test_a_budget_is_used_to_the_last_second():
+    records = stream(*({"duration_sec": 1.0} for _ in range(100)))
+    assert len(run(records, minutes=0.5)[0]) == 30
+    assert len(run(records, minutes=0.51)[0]) == 30
+
+
 def test_a_share_of_the_labels_of_each_class():
     """OmniSource Fig. 7: 3 %, 10 % and 30 % of the labels."""
     sizes = {"a": 100, "b": 40, "c": 3}
