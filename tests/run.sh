@@ -51,8 +51,9 @@ step() { # step NAME COMMAND...: run the command, print its duration, continue i
 
 [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
 is_installed || .venv/bin/python -m pip install --quiet -e '.[dev]'
-if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && ! command -v chromium google-chrome >/dev/null && command -v apt-get >/dev/null; then
-    (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true # without it, the tests of pages in a browser are skipped
+if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then # without them, tests in a browser or under Slurm are skipped
+    { command -v chromium && command -v slurmctld; } >/dev/null ||
+        (apt-get update -qq && apt-get install -y -qq chromium slurm-wlm) >/dev/null 2>&1 || true
 fi
 
 bin=.venv/bin

@@ -87,7 +87,7 @@ CASES = [
     for page, block in BLOCKS
     for words in commands_in(block)
 ]
-FOREIGN_OPTIONS = {"--signals-to-handle", "--array"}  # of torchrun and Slurm
+FOREIGN_OPTIONS = {"--signals-to-handle", "--array", "--head", "--address"}  # of torchrun, Slurm and Ray
 
 
 @pytest.mark.parametrize("words", CASES)

@@ -390,5 +390,9 @@ def test_ig65m_pre_trains_on_hashtags_and_fine_tunes_twice(tmp_path):
 def test_the_readme_has_the_hours_that_the_script_computes():
     table = subprocess.run(["python3", str(KINETICS / "hours.py")], capture_output=True, text=True, check=True).stdout
     assert table in (KINETICS / "README.md").read_text()
+    crawl = subprocess.run(
+        ["python3", str(KINETICS / "hours.py"), "--crawl"], capture_output=True, text=True, check=True
+    )
+    assert crawl.stdout in (KINETICS.parents[1] / "docs" / "cluster.md").read_text()
     fewer = subprocess.run(["python3", str(KINETICS / "hours.py"), "--gpus", "1"], capture_output=True, text=True)
     assert "baseline SlowOnly, which is the 3D teacher | 26" in fewer.stdout

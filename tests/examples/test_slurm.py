@@ -20,7 +20,11 @@ RECORD = 'printf "%s\\n" "$(basename "$0")$(printf " %q" "$@")" >> "$LOG"\n'
 FAKES = {
     "omni": RECORD + 'case "$*" in *--missing*) printf %s "${MISSING-}";; *) eval "${OMNI_DOES-}";; esac\n',
     "sbatch": RECORD + 'printf "%s\\n" "$(grep -c ^sbatch "$LOG")"\n',
-    "scontrol": '[ "$1" = show ] && { echo node1; echo node2; exit; }\n' + RECORD,
+    "scontrol": (
+        '[ "$*" = "show config" ] && { echo "MaxArraySize            = ${MAX_ARRAY-1001}"; exit; }\n'
+        '[ "$1" = show ] && { echo node1; echo node2; exit; }\n' + RECORD
+    ),
+    "squeue": 'printf %s "${QUEUED-}"\n',
     "srun": '"$@" & job=$!\ntrap "kill -USR1 $job" USR1\neval "${SRUN_DOES-}"\nwait $job || wait $job\n',
     "torchrun": RECORD + 'eval "${TORCHRUN_DOES-}"\n',
 }
@@ -38,7 +42,8 @@ def slurm(tmp_path):
         (fakes / name).write_text("#!/usr/bin/env bash\nif [ -p /dev/stdin ]; then cat > /dev/null; fi\n" + text)
         (fakes / name).chmod(0o755)
     for name in ("crawl/a.jsonl", "long/a.jsonl", "unique/a.jsonl", "kept/a.jsonl", "segments/a.jsonl", "val.jsonl",
-                 "train.jsonl", "teacher.pth"):  # fmt: skip
+                 "train.jsonl", "teacher.pth", "val.features.jsonl", "val.features/00000.h5"):  # fmt: skip
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text('{"path": "a.jpg"}\n')
     save_checkpoint(out / "teacher.pth", meta={"model": {}}, state_dict={"fc.bias": torch.zeros(1)})
     log = tmp_path / "log"
@@ -146,7 +151,7 @@ def test_training_is_requeued_until_its_output_exists(slurm):
     """The launcher exits 1 either way."""
     stopped = {"SRUN_DOES": "kill -USR1 $PPID", "TORCHRUN_DOES": "trap 'exit 1' USR1; while :; do sleep 0.05; done"}
     result = slurm(script_of("train"), **NODES, **stopped)
-    assert result.returncode == 1
+    assert result.returncode != 0
     assert ["scontrol", "requeue", "9"] in result.log
     (slurm.out / "student.pth").write_bytes(b"")
     result = slurm(script_of("train"), **NODES, **stopped)
@@ -174,11 +179,67 @@ def submitted(result):
 def test_submit_chains_the_stages(slurm):
     assert submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3")) == [
         ("dedup", "1,3", ""),
-        ("filter", "0-3", "afterok:1"),  # the outputs of dedup are not known yet
+        ("filter", "0,1,2,3", "afterok:1"),  # the outputs of dedup are not known yet
         ("segment", "1,3", ""),
         ("balance", "", "afterok:2:3"),
         ("train", "", "afterok:4"),
+        ("eval", "", "afterok:5:4"),
     ]
+
+
+def test_from_media_every_stage_is_a_job(slurm):
+    """Nothing exists but media and labelled records; the features of the target are computed once."""
+    for name in ("teacher.pth", "val.features.jsonl", "crawl/a.jsonl"):
+        (slurm.out / name).unlink()
+    (slurm.out / "crawl").rmdir()
+    jobs = submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars", PACK="1", PARTS="2"))
+    assert [(job, waits) for job, _, waits in jobs] == [
+        ("index", ""), ("features", ""), ("teacher", ""), ("dedup", "afterok:1:2"), ("filter", "afterok:4:3"),
+        ("segment", "afterok:3"), ("pack", "afterok:5"), ("pack", "afterok:6"), ("balance", "afterok:5:6:7:8"),
+        ("train", "afterok:9"), ("eval", "afterok:10:9:3"),
+    ]  # fmt: skip
+
+
+def test_resources_and_arguments_reach_every_job(slurm):
+    """``GPUS=4`` still asked for eight; a job of a failed stage waited for ever."""
+    settings = {"GPUS": "4", "NODES": "3", "CPUS": "6", "TRAIN_CPUS": "32", "SBATCH_OPTIONS": "--account=me --qos=low"}
+    result = slurm(SLURM / "submit.sh", MISSING="--array=1", **settings)
+    for words in (words for words in result.log if words[0] == "sbatch"):
+        assert {"--kill-on-invalid-dep=yes", "--account=me", "--qos=low"} <= set(words)
+        stage = Path(words[-1]).stem
+        if stage == "train":
+            assert {"--gres=gpu:4", "--nodes=3", "--cpus-per-task=32"} <= set(words)
+        elif stage != "balance":
+            assert {"--gres=gpu:1", "--cpus-per-task=6"} <= set(words)
+    on_cpus = slurm(SLURM / "submit.sh", MISSING="--array=1", TASK_GRES="")
+    assert not [word for words in on_cpus.log for word in words if word.startswith("--gres")]
+    [words] = slurm(script_of("filter"), FILTER_OPTIONS="--rule paper --threshold 0.7", **task()).log
+    assert words[words.index("--threshold") + 1] == "0.7"
+
+
+def test_the_prologue_runs_in_jobs_before_the_stage(slurm):
+    result = slurm(script_of("filter"), PROLOGUE="omni prologue", SLURM_JOB_ID="7", **task())
+    assert [words[1] for words in result.log] == ["prologue", "filter"]
+    assert [words[1] for words in slurm(script_of("filter"), PROLOGUE="omni prologue", **task()).log] == ["filter"]
+
+
+def test_parts_past_the_longest_array_go_into_several(slurm):
+    result = slurm(SLURM / "submit.sh", MISSING="--array=1,3,1000-1002,2500", MAX_ARRAY="1001", PARTS="4000")
+    arrays = [array for job, array, _ in submitted(result) if job == "dedup"]
+    assert arrays == ["1,3,1000", "0,1", "498"]  # first parts 0, 1001 and 2002
+    assert ("filter", "0", "afterok:1:2:3") not in submitted(result)  # all 4,000, in four arrays
+    assert len([job for job, *_ in submitted(result) if job == "filter"]) == 4
+    [words] = slurm(script_of("dedup"), **task(498), FIRST_PART="2002", PARTS="4000").log
+    assert words[words.index("--part") + 1] == "2500/4000"
+
+
+def test_an_output_folder_is_submitted_once(slurm):
+    """Twice submitted, every part ran twice."""
+    submitted(slurm(SLURM / "submit.sh", MISSING="--array=1"))
+    again = slurm(SLURM / "submit.sh", MISSING="--array=1", QUEUED="1 gpu omni-ded me PD")
+    assert (again.returncode, again.log) == (1, [])
+    assert "still queued (1,2,3,4,5,6)" in again.stderr
+    assert submitted(slurm(SLURM / "submit.sh", MISSING="--array=1"))  # the queue is empty
 
 
 def test_long_videos_are_optional(slurm):
@@ -187,6 +248,7 @@ def test_long_videos_are_optional(slurm):
     jobs = submitted(slurm(SLURM / "submit.sh", MISSING="--array=1,3"))
     assert [(job, waits) for job, _, waits in jobs] == [
         ("dedup", ""), ("filter", "afterok:1"), ("balance", "afterok:2"), ("train", "afterok:3"),
+        ("eval", "afterok:4:3"),
     ]  # fmt: skip
     [words] = slurm(script_of("balance")).log
     assert words[words.index("-o") + 1] == str(slurm.out / "web.jsonl")
@@ -205,6 +267,27 @@ def test_nothing_is_queued_if_a_later_stage_fails_to_list_its_missing_parts(slur
     assert "sbatch" not in [words[0] for words in result.log]
 
 
+@pytest.mark.parametrize("name", ["index", "features", "balance", "eval"])
+def test_single_tasks_have_valid_options(slurm, name):
+    for file in ("student.pth", "scores/teacher/00000.h5"):
+        (slurm.out / file).parent.mkdir(parents=True, exist_ok=True)
+        (slurm.out / file).write_bytes((slurm.out / "teacher.pth").read_bytes() if file.endswith("pth") else b"")
+    result = slurm(script_of(name), MEDIA=str(slurm.out / "crawl"), INFLATE_OPTIONS="--mode perspective-agnostic")
+    assert result.returncode == 0, result.stderr
+    for words in result.log:
+        if "--motion" not in words:  # which the fake --fit did not write
+            check_with_dry_run(words[1:])
+
+
+def test_a_teacher_is_trained_like_a_student_and_files_are_packed(slurm):
+    (slurm.out / "teacher.pth").unlink()
+    [[_, *words]] = slurm(script_of("teacher"), **NODES).log
+    shown = check_with_dry_run(words[words.index("omnicli") + 1 :])
+    assert (shown["recipe"], shown["output"]) == ("slowonly-r50-4x16", str(slurm.out / "teacher.pth"))
+    [words] = slurm(script_of("pack"), NAME="kept", **task()).log
+    assert check_with_dry_run(words[1:])["part"] == "3/4"
+
+
 def test_dedup_uses_the_given_model(slurm):
     weights = slurm.out / "teacher.pth"
     [words] = slurm(script_of("dedup"), DEDUP_MODEL=f"--weights {weights}", **task()).log
@@ -213,7 +296,9 @@ def test_dedup_uses_the_given_model(slurm):
 
 
 def test_a_second_submit_runs_only_missing_parts(slurm):
-    assert submitted(slurm(SLURM / "submit.sh", MISSING="")) == [("balance", "", ""), ("train", "", "afterok:1")]
+    assert submitted(slurm(SLURM / "submit.sh", MISSING="")) == [
+        ("balance", "", ""), ("train", "", "afterok:1"), ("eval", "", "afterok:2:1"),
+    ]  # fmt: skip
     (slurm.out / "student.pth").write_bytes(b"")
     assert "train" not in [job for job, _, _ in submitted(slurm(SLURM / "submit.sh", MISSING=""))]
 
