@@ -10,7 +10,8 @@
 
 A step takes one batch of the target and one of each auxiliary source, and minimises the mean cross-entropy over all
 their samples (OmniSource Eq. 1, divided by the number of samples). --mixup-alpha is 0.2 with --mixup. Web records need
-pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance). Images, videos, clips, frame
+pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance), by which the target is drawn,
+too, if it has one. Images, videos, clips, frame
 folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. A source
 without records, of which the filter kept nothing, is left out. One metric record per epoch and source goes to stdout.
 If training is interrupted, the same command continues it, bit for bit on a CPU. Each process holds about 2 KB per
@@ -76,7 +77,7 @@ def command(
     sources = joint.sources()
     options = {
         "recipe": name, **asdict(recipe), "seed": seed, "temperature": calibrate, "target": joint.target,
-        "auxiliary": sources, "val": val, "classes": classes, "query_map": digest_of_list(joint.query_map),
+        "auxiliary": sources, "val": val, "classes": classes, "query_map": digest_of_list(training.query_map),
         "output": streams.output,
     }  # fmt: skip
 
@@ -93,7 +94,7 @@ def command(
             {source: read([text]) for source, text in sources.items()},
             val=accountant.read_validation(InputOptions(inputs=val, root=streams.root)) if val else None,
             classes=read_classes(classes) if classes else None,
-            query_map=read_query_map(joint.query_map) if joint.query_map else None,
+            query_map=read_query_map(training.query_map) if training.query_map else None,
             recipe=recipe, seed=seed, calibrate=calibrate, resume=streams.resume,
             out=Path(streams.output or ""), context=setting, on_drop=accountant.on_drop,
             on_empty=lambda name: accountant.console.say(f"warning: auxiliary {name} has no records: left out"),

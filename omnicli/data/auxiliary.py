@@ -51,12 +51,34 @@ def read_auxiliary(
         read = read_multi_label if multi_label else read_examples
         return read(records, queries.classes.names)
     if by == "query":
-        found = [(record, _queried(record, queries)) for record in records]
-        for record, classes in found:
-            if not classes:
-                on_drop(record, NO_CLASS)
-        return [Example(record, classes[0], tuple(classes[1:])) for record, classes in found if classes]
+        return read_queried(records, queries, on_drop=on_drop)
     return [_pseudo_labelled(record, queries.classes, is_soft) for record in records]
+
+
+def read_queried(
+    records: Iterable[Record], queries: Queries, *, on_drop: OnDrop, advice: str = ADVICE["query"]
+) -> list[Example]:
+    """Every record with the classes of its queries, of which one is drawn per visit (IG-65M Sec. 3.3).
+
+    Args:
+        records: of the target, or of one source.
+        queries: the classes, and the class of each query.
+        on_drop: takes records whose query is not a class.
+        advice: what to do about a record without a query.
+
+    Raises:
+        InputError: a record without a query; names FILE:LINE.
+    """
+    found = [(record, _queried(record, queries, advice)) for record in records]
+    for record, classes in found:
+        if not classes:
+            on_drop(record, NO_CLASS)
+    return [Example(record, classes[0], tuple(classes[1:])) for record, classes in found if classes]
+
+
+def has_weights(examples: Sequence[Example]) -> bool:
+    """Whether any record has a ``weight``."""
+    return any(example.record.get("weight") is not None for example in examples)
 
 
 def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
@@ -80,9 +102,9 @@ def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
     return weights
 
 
-def _queried(record: Record, queries: Queries) -> list[int]:
+def _queried(record: Record, queries: Queries, advice: str) -> list[int]:
     if record.get("query") is None and record.get("queries") is None:
-        raise _missing(record, "query")
+        raise _missing(record, "query", advice)
     return [label for label, _ in queries.find_all(record)]
 
 
@@ -116,5 +138,5 @@ def _shares(record: Record, num_classes: int) -> tuple[tuple[int, float], ...]:
     return tuple((label, score / total) for label, score in scores)
 
 
-def _missing(record: Record, by: LabelField) -> InputError:
-    return InputError(f"{record.where}: no field '{by}'; {ADVICE[by]}; has {', '.join(sorted(record))}")
+def _missing(record: Record, by: LabelField, advice: str = "") -> InputError:
+    return InputError(f"{record.where}: no field '{by}'; {advice or ADVICE[by]}; has {', '.join(sorted(record))}")

@@ -42,7 +42,7 @@ def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
     return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
 
 
-def infer_classes(records: Sequence[Record]) -> list[str]:
+def infer_classes(records: Iterable[Record]) -> list[str]:
     """The class names of labelled records, in the order of their integers if they have both, else sorted.
 
     Raises:

@@ -70,6 +70,14 @@ class TrainedOn:
             return None
         return cls(names, parents, contents, is_complete=stored.get("is_complete") is True)
 
+    def joined(self, other: "TrainedOn | None") -> "TrainedOn":
+        """The data of both: of a training, and of the checkpoint that it starts from."""
+        if other is None:
+            return self
+        pairs = [(self.names, other.names), (self.parents, other.parents), (self.contents, other.contents)]
+        names, parents, contents = (np.union1d(*pair).astype("<u8") for pair in pairs)
+        return TrainedOn(names, parents, contents, is_complete=self.is_complete and other.is_complete)
+
     def to_meta(self) -> dict[str, Any]:
         """JSON object for the meta of a checkpoint."""
         arrays = (self.names, self.parents, self.contents)

@@ -12,10 +12,10 @@ their video, if these are 100 or more; the papers' recipes hold no clips out. Wi
 features.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from omnicli.data.labels import infer_classes, read_examples
+from omnicli.data.target import TargetReader
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
 from omnicli.streams.record import OnDrop, Record
@@ -35,6 +35,7 @@ def train_teacher(
     out: Path,
     val: Iterable[Record] | None = None,
     classes: Sequence[str] | None = None,
+    query_map: Mapping[str, str] | None = None,
     seed: int = 0,
     calibrate: bool = True,
     min_held_out: int = MIN_HELD_OUT,
@@ -45,7 +46,9 @@ def train_teacher(
     """Train M on D_T and write it to ``out``, as ``training.train.train`` does; yields one metric record per epoch.
 
     ``records`` are D_T, each with ``class_name`` or ``label``, or in a folder named after its class. ``classes`` are
-    names in the order of the labels; the default is the order of the records' integers, else sorted names.
+    names in the order of the labels; the default is the order of the records' integers, else sorted names. With
+    ``recipe.target_label`` "query", the classes are those of the queries (IG-65M), and ``query_map`` gives the class
+    names of other queries.
 
     Raises:
         InputError: no record, a label that does not fit, a class without a clip.
@@ -56,9 +59,11 @@ def train_teacher(
     target = list(records)
     if not target:
         raise InputError("no target records: a teacher needs labelled clips")
-    names = list(classes) if classes is not None else infer_classes(target)
-    examples = read_examples(target, names)
-    data = TrainingData(classes=names, target=examples, val=read_examples(val or [], names))
+    reader = TargetReader(by=recipe.target_label or "label", classes=classes, query_map=query_map or {})
+    names = reader.class_names(target)
+    data = TrainingData(
+        classes=names, target=reader.read(target, names, on_drop), val=reader.read(val or [], names, on_drop)
+    )
     yield from train(
         data, stage=STAGE, recipe=recipe, out=out, seed=seed, calibrate=calibrate, min_held_out=min_held_out,
         resume=resume, context=context, on_drop=on_drop,

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from omnicli.data.auxiliary import read_auxiliary
 from omnicli.data.dataloader import Example
-from omnicli.data.labels import infer_classes, one_class_each, read_examples, read_multi_label
 from omnicli.data.query_labels import Queries
+from omnicli.data.target import TargetReader
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
 from omnicli.streams.class_names import ClassIndex
@@ -63,7 +63,8 @@ def train_student(
 
     ``target`` is D_T, each record with ``class_name`` or ``label``, or in a folder of that name; ``auxiliaries``
     the D_A,i by name, each record with a class in the field that the recipe names; ``query_map`` gives the class
-    names of other queries. ``classes`` are the names in the order of the labels; the default is the order of the
+    names of other queries; with ``recipe.target_label`` "query", the target and the validation records are labelled by
+    their queries, too. ``classes`` are the names in the order of the labels; the default is the order of the
     target's integers, else sorted names. ``on_drop`` also takes records whose query is no class; ``on_empty`` the name
     of a source without records.
 
@@ -81,9 +82,10 @@ def train_student(
     records = list(target)
     if not records:
         raise InputError("no target records: joint training needs labelled clips")
-    single = [one for record in records for one in one_class_each(record)] if recipe.multi_label else records
-    names = list(classes) if classes is not None else infer_classes(single)
-    read = read_multi_label if recipe.multi_label else read_examples
+    reader = TargetReader(
+        by=recipe.target_label or "label", classes=classes, query_map=query_map or {}, multi_label=recipe.multi_label
+    )
+    names = reader.class_names(records)
     queries = Queries(ClassIndex(names), query_map or {}, seed)
     sources = {name: list(source) for name, source in auxiliaries.items()}
     for name in (name for name, source in sources.items() if not source):
@@ -91,8 +93,8 @@ def train_student(
     recipe = without_empty(recipe, [bool(source) for source in sources.values()])
     data = TrainingData(
         classes=names,
-        target=read(records, names),
-        val=read(val or [], names),
+        target=reader.read(records, names, on_drop),
+        val=reader.read(val or [], names, on_drop),
         auxiliary={
             name: _read_source(name, source, queries, recipe, on_drop) for name, source in sources.items() if source
         },

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omnicli.data.auxiliary import read_weights
+from omnicli.data.auxiliary import has_weights, read_weights
 from omnicli.data.dataloader import Example, epoch_order
 from omnicli.errors import UsageError
 from omnicli.rng import keyed_rng
@@ -103,7 +103,7 @@ class JointSampler:
         """One batch per step: |B_i| = |B_T| r_i / r_0."""
         target = self.sources[0]
         sizes = np.full(self.num_target_batches, target.batch_size * self.size)
-        sizes[-1] = len(target.examples) - sizes[:-1].sum()
+        sizes[-1] = target.num_draws - sizes[:-1].sum()
         sizes = -(-sizes * self.ratio[number] // self.ratio[0])
         rows = self._draw(number, epoch, 0, int(sizes.sum()))
         draws = self.sources[number].number_draws(rows)
@@ -119,19 +119,20 @@ class JointSampler:
         for number, batch in turns:
             source = self.sources[number]
             if batch == 0:
-                drawn = self._draw(number, epoch, rounds[number], len(source.examples))
+                drawn = self._draw(number, epoch, rounds[number], source.num_draws)
                 rows[number] = np.concatenate([rows[number], drawn])
                 rounds[number] += 1
-            begin = (rounds[number] - 1) * len(source.examples)
+            begin = (rounds[number] - 1) * source.num_draws
             start = begin + batch * source.batch_size * self.size
-            spans.append((number, start, min(start + source.batch_size * self.size, begin + len(source.examples))))
+            spans.append((number, start, min(start + source.batch_size * self.size, begin + source.num_draws)))
         draws = {number: self.sources[number].number_draws(drawn) for number, drawn in rows.items()}
         return [self._own(number, rows[number][start:end], draws[number][start:end]) for number, start, end in spans]
 
     def _draw(self, number: int, epoch: int, part: int, count: int) -> np.ndarray:
         source = self.sources[number]
         if source.weights is None:
-            return epoch_order(count, seed=self.seed, stage=self.stage, epoch=epoch)
+            order = epoch_order(len(source.examples), seed=self.seed, stage=self.stage, epoch=epoch)
+            return order[:count]
         rng = keyed_rng(self.seed, self.stage, f"draw {number}", epoch, part)
         return weighted_draws(source.weights, count, rng)
 
@@ -140,7 +141,7 @@ class JointSampler:
         return SourceDraws(number, rows[self.rank :: self.size], draws[self.rank :: self.size])
 
     def _num_batches(self, source: TrainingSource) -> int:
-        return -(-len(source.examples) // (source.batch_size * self.size))
+        return -(-source.num_draws // (source.batch_size * self.size))
 
 
 def make_sampler(
@@ -153,10 +154,15 @@ def make_sampler(
     target_name: str = TARGET,
     world: World | None = None,
 ) -> JointSampler:
-    """Batches in the ratio of the recipe; auxiliary records are drawn by their ``weight``. Raises InputError."""
+    """Batches in the ratio of the recipe; records are drawn by their ``weight``, if they have one. Raises InputError.
+
+    Ours: with ``train_clips``, every pass over the target has the same number of draws, the last of them included.
+    """
     world = world or World()
     own_size, *sizes = source_batch_sizes(recipe, len(auxiliary))
-    sources = [TrainingSource(target_name, target, own_size)]
+    weights = read_weights(target, TARGET) if has_weights(target) else None
+    epoch_size = None if recipe.train_clips is None else min(-(-recipe.train_clips // recipe.epochs), len(target))
+    sources = [TrainingSource(target_name, target, own_size, weights, epoch_size)]
     for (name, examples), size in zip(auxiliary.items(), sizes, strict=True):
         sources.append(TrainingSource(name, examples, size, read_weights(examples, name)))
     return JointSampler(

@@ -9,6 +9,7 @@ from omnicli.data.dataloader import Example
 from omnicli.data.overlap import Shared, find_shared, shown_shared
 from omnicli.data.trained_on import TrainedOn
 from omnicli.errors import InputError
+from omnicli.models.checkpoint import Checkpoint, load_any
 from omnicli.streams.read.raw_videos import MEDIA
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
@@ -22,6 +23,8 @@ def check_data(
     auxiliary: Mapping[str, Sequence[Example]],
     classes: Sequence[str],
     context: TrainingContext,
+    *,
+    init: str = "scratch",
 ) -> dict[str, Any]:
     """Say which classes have hardly any auxiliary record, then ``check_overlap``.
 
@@ -34,7 +37,7 @@ def check_data(
         )
     for line in scarce_auxiliary(auxiliary, classes):
         context.say(line)
-    return check_overlap(target, val, auxiliary, context)
+    return check_overlap(target, val, auxiliary, context, init=init)
 
 
 def check_overlap(
@@ -42,10 +45,13 @@ def check_overlap(
     val: Sequence[Example],
     auxiliary: Mapping[str, Sequence[Example]],
     context: TrainingContext,
+    *,
+    init: str = "scratch",
 ) -> dict[str, Any]:
     """Refuse records that two of the sets share, and return what the checkpoint remembers of the data (``TrainedOn``).
 
-    The first process checks for all; the others get an empty memory.
+    That includes the data of a checkpoint that the training starts from (``init``), where it remembers them. The first
+    process checks for all; the others get an empty memory.
 
     Raises:
         InputError: sets share records, and ``context.allow_overlap`` is off.
@@ -57,13 +63,20 @@ def check_overlap(
         problem = "; ".join(_overlaps(of_target, of_val, sources, context))
         every = [record for records in sources.values() for record in records]
         if not problem or context.allow_overlap:
-            memory = TrainedOn.of(of_target, every, root=context.root, workers=context.workers).to_meta()
+            own = TrainedOn.of(of_target, every, root=context.root, workers=context.workers)
+            memory = own.joined(_trained_on_by(init)).to_meta()
     problem = context.world.gather(problem)[0]
     if problem and not context.allow_overlap:
         raise InputError(f"{problem}; take them out of one of the sets (omni dedup finds more), or --allow-overlap")
     if problem:
         context.say(f"{problem}; trained all the same (--allow-overlap): no accuracy on them is a test")
     return memory
+
+
+def _trained_on_by(init: str) -> TrainedOn | None:
+    """What the weights of ``--init`` were trained on, where their file says so. Raises ModelError."""
+    checkpoint = None if init in ("scratch", "imagenet") else load_any(init)
+    return TrainedOn.from_meta(checkpoint.meta) if isinstance(checkpoint, Checkpoint) else None
 
 
 def scarce_auxiliary(auxiliary: Mapping[str, Sequence[Example]], classes: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 MOMENTUM = 0.9
+NUM_HALVINGS = 13  # IG-65M A.1: "divided by 2 at equal steps such that the total number of ... reductions is 13"
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,17 @@ class Schedule:
     A cosine runs over all epochs, and the warm-up multiplies it.
 
     Attributes:
-        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), or ``constant``.
+        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), ``halving`` (x 0.5 at 13
+            equal steps, IG-65M A.1), or ``constant``.
         epochs: of the whole training, including the warm-up.
         milestones: epochs, for ``step``.
         warmup_epochs: length of the linear warm-up.
         warmup_from: factor at its start.
     """
 
-    kind: Literal["step", "cosine", "constant"]
+    kind: Literal["step", "cosine", "halving", "constant"]
     epochs: int
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[float, ...] = ()
     warmup_epochs: float = 0.0
     warmup_from: float = 0.1
 
@@ -42,6 +44,8 @@ class Schedule:
             warmup = self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
         if self.kind == "cosine":
             return warmup * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
+        if self.kind == "halving":
+            return float(warmup * 0.5 ** min(math.floor(epoch * (NUM_HALVINGS + 1) / self.epochs), NUM_HALVINGS))
         if self.kind == "step":
             return float(warmup * 10.0 ** -sum(epoch >= milestone for milestone in self.milestones))
         return warmup

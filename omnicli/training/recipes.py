@@ -18,6 +18,7 @@ Sources: the released mmaction configurations of OmniSource, IG-65M, and ours fo
 | slowonly-8x4-ucf101 | OmniSource Table 4; needs a Kinetics-400 model | 40 epochs, a day on 8 GPUs |
 | slowonly-8x4-hmdb51 | OmniSource Table 4; needs a Kinetics-400 model | 40 epochs, a day on 8 GPUs |
 | minikinetics-slowonly-8x8 | MiniKinetics-200 78.6, with all web data 82.9 | 256 epochs |
+| ig65m-r2plus1d-34 | pre-training on 65 M videos with hashtags, 8 frames (IG-65M Table 1) | 490 M clips, 128 GPUs |
 | r2plus1d-34 | Kinetics-400 in IG-65M, 8 frames; needs IG-65M weights | 58 epochs |
 | r2plus1d-34-32 | Kinetics-400 79.6/94.2 (fully convolutional); needs IG-65M weights | 58 epochs |
 
@@ -29,12 +30,13 @@ one of R50, ``--recipe slowonly-r50-4x16-imagenet --model slowonly-r101 --num-fr
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 CropName = Literal["random-resized", "multi-scale", "random"]
 MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
-ScheduleName = Literal["step", "cosine", "constant"]
+ScheduleName = Literal["step", "cosine", "halving", "constant"]
+TargetLabel = Literal["label", "query"]
 FreezeName = Literal["nothing", "batch-norm", "backbone"]
 
 
@@ -73,6 +75,10 @@ class TeacherRecipe:
         freeze: the backbone parameters that are not trained.
         probe_epochs: epochs that first train the classifier alone, on the frozen backbone (Ours).
         probe_lr: the learning rate of these epochs.
+        train_clips: length of the training in target clips, instead of ``epochs``; milestones and warm-up keep their
+            shares of it.
+        target_label: the field with the label of a target record: None or ``label``, or ``query``, of whose classes one
+            is drawn per visit (IG-65M Sec. 3.3).
     """
 
     model: str | None = None
@@ -91,7 +97,7 @@ class TeacherRecipe:
     lr: float = 0.01
     backbone_lr_scale: float = 1.0
     schedule: ScheduleName = "step"
-    milestones: tuple[int, ...] = (40, 80)
+    milestones: tuple[float, ...] = (40, 80)
     warmup_epochs: float = 0.0
     clip_norm: float = 40.0
     weight_decay: float = 1e-4
@@ -103,6 +109,17 @@ class TeacherRecipe:
     freeze: FreezeName = "nothing"
     probe_epochs: int = 0
     probe_lr: float = 0.01
+    train_clips: int | None = None
+    target_label: TargetLabel | None = None
+
+    def with_length(self, num_target: int) -> Self:
+        """The recipe for a target of so many records: with ``train_clips``, in passes over it, rounded up."""
+        if self.train_clips is None:
+            return self
+        epochs = max(1, -(-self.train_clips // num_target))
+        scale = epochs / self.epochs
+        milestones = tuple(epoch * scale for epoch in self.milestones)
+        return replace(self, epochs=epochs, milestones=milestones, warmup_epochs=self.warmup_epochs * scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +233,21 @@ R2PLUS1D = replace(
     crop="random",  # Ours: of 128 pixels on the short side at the video's own shape; the paper stretches to 128x171
 )
 
+# IG-65M Sec. 3.3, A.1: pre-training on hashtags, 16 clips on each of 128 GPUs. Ours: the paper gives no length of the
+# warm-up; it is one of the 14 stretches of equal learning rate.
+IG65M = replace(
+    R2PLUS1D,
+    init="scratch",
+    epochs=14,
+    train_clips=490_000_000,
+    reference_batch_size=16 * 128,
+    lr=0.192,
+    schedule="halving",
+    milestones=(),
+    warmup_epochs=1.0,
+    target_label="query",
+)
+
 TEACHER_RECIPES = {
     "few-clips": FEW_CLIPS,
     "few-clips-finetune": replace(
@@ -244,6 +276,7 @@ TEACHER_RECIPES = {
         SLOW_ONLY, num_frames=8, frame_interval=8, batch_size=12, reference_batch_size=96, lr=0.15
     ),
     "r2plus1d-34": R2PLUS1D,
+    "ig65m-r2plus1d-34": IG65M,
     "r2plus1d-34-32": replace(R2PLUS1D, num_frames=32, batch_size=6, reference_batch_size=6 * 64),
 }
 

@@ -22,13 +22,20 @@ class TrainingSource:
         name: in metrics and messages.
         examples: (M,) examples.
         batch_size: samples per step and process.
-        weights: (M,) relative probabilities of being drawn; None draws each once per epoch (the target).
+        weights: (M,) relative probabilities of being drawn; None draws each once per epoch (a target without weights).
+        epoch_size: draws of an epoch, at most M; None is M.
     """
 
     name: str
     examples: Sequence[Example]
     batch_size: int
     weights: np.ndarray | None = None
+    epoch_size: int | None = None
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of one pass."""
+        return len(self.examples) if self.epoch_size is None else self.epoch_size
 
     @cached_property
     def copies(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -104,7 +104,7 @@ def train(
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
     digest = _common_digest(data.examples, context)
-    trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context)
+    trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context, init=student.init)
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
@@ -113,14 +113,14 @@ def train(
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
     target = list(openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target"))
     val = list(openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val"))
-    held_out: list[Example] = []
-    if calibrate and not student.multi_label:
-        held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=min_held_out)
+    least = min_held_out if calibrate and not student.multi_label else len(target) + 1
+    held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=least)
     _check_enough(target, data.classes, context)
 
     # The steps, and the run over them, fresh or resumed
+    paced = student.with_length(len(target))
     sampler = make_sampler(
-        target, data.auxiliary, student, seed=seed, stage=stage, target_name=TARGET if is_student else "",
+        target, data.auxiliary, paced, seed=seed, stage=stage, target_name=TARGET if is_student else "",
         world=context.world,
     )  # fmt: skip
     options = {
@@ -129,7 +129,7 @@ def train(
         "trunk": backbone, "initial_weights": initial_weights(student, spec, model, context),
         **({"processes": context.world.size} if is_student or context.world.size > 1 else {}),
     }  # fmt: skip
-    run = prepare_training(model, student, sampler, out, options, context)
+    run = prepare_training(model, paced, sampler, out, options, context)
     run.left_out, run.trained_on = left_out, trained_on
     is_resumed = _resume(run, resume)
     for (source, row), why in run.bad.items():  # what the unfinished run found unreadable is a reject of this one too

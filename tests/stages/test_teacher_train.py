@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from omnicli.data.overlap import Identity
+from omnicli.data.trained_on import TrainedOn
 from omnicli.data.training_clips import read_training_clip
 from omnicli.errors import InputError, Interrupted, MediaError, OutputError, UsageError
 from omnicli.inference.scorer import score_records
@@ -114,6 +116,44 @@ def test_a_frozen_backbone_stays_and_each_view_is_read_once(target, tmp_path, mo
     after = load_any(tmp_path / "a.pth").state_dict
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_hashtags_are_the_labels_of_a_target_one_drawn_per_visit(target, tmp_path, monkeypatch):
+    """IG-65M: the videos of a class bring its hashtag and one that all share; half of their visits learn each."""
+    tagged = [
+        Record({"id": one["id"], "path": one["path"], "queries": [one["class_name"], "fun"]}, origin="t", line=1)
+        for one in target
+    ]
+    tagged.append(Record({"id": "x", "path": target[0]["path"], "query": "sunset"}, origin="t", line=9))
+    seen = []
+    real = inputs_module.ClipInputs._with_one_class
+    monkeypatch.setattr(inputs_module.ClipInputs, "_with_one_class", lambda *a: seen.append(one := real(*a)) or one)
+    recipe = replace(SCRATCH, target_label="query", epochs=10)
+    classes = [*sorted({one["class_name"] for one in target}), "fun"]
+    lines, left = train(tagged, tmp_path / "a.pth", recipe, classes=classes)
+    assert left == [("x", "no class")]
+    assert len(lines) == 10
+    labels = [(one.id, classes[one.label]) for one in seen]
+    assert set(labels) == {(one["id"], name) for one in target for name in (one["class_name"], "fun")}
+    assert 0.3 < sum(name == "fun" for _, name in labels) / len(labels) < 0.7
+    assert all(not one.others for one in seen)
+
+
+def test_a_target_is_drawn_by_weight_for_a_length_in_clips(target, tmp_path):
+    weighted = [one.derive(weight=float(row)) for row, one in enumerate(target)]
+    lines, _ = train(weighted, tmp_path / "a.pth", replace(SCRATCH, train_clips=20, milestones=(1,)))
+    assert sum(line["num_clips"] for line in lines) == 21
+    assert [line["num_clips"] for line in lines] == [7, 7, 7]
+
+
+def test_what_the_weights_of_init_were_trained_on_is_remembered_too(target, tmp_path):
+    train(target[::2], tmp_path / "a.pth")
+    others = target[1::2]
+    train(others, tmp_path / "b.pth", replace(SCRATCH, init=str(tmp_path / "a.pth"), freeze="batch-norm"))
+    first, second = (TrainedOn.from_meta(load_any(tmp_path / name).meta) for name in ("a.pth", "b.pth"))
+    identity = Identity()
+    assert [bool(first.why_known(record, identity)) for record in target] == [True, False] * (len(target) // 2)
+    assert all(second.why_known(record, identity) == "same content" for record in target)
 
 
 def test_the_checkpoint_says_how_it_was_made(target, tmp_path):

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from omnicli.data.dataloader import Example
 from omnicli.errors import UsageError
 from omnicli.streams.record import Record
-from omnicli.training.batch_sampler import JointSampler, TrainingSource, alternate_turns, batch_sizes, occurrences
+from omnicli.training.batch_sampler import JointSampler, alternate_turns, batch_sizes, make_sampler, with_ratio
+from omnicli.training.recipes import StudentRecipe
+from omnicli.training.sources import TrainingSource, occurrences
 
 SCHEDULE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "schedule.json"
 
@@ -143,3 +145,40 @@ def test_batch_sizes_that_are_not_whole_are_refused_with_the_next_that_are():
     assert batch_sizes(12, [2, 1, 3]) == [12, 6, 18]
     with pytest.raises(UsageError, match=r"--batch-size 5 with --ratio 2:1: 5 x 1/2 is no whole number; .* of 2"):
         batch_sizes(5, [2, 1])
+
+
+def rows_of_target(sampler, epoch=0):
+    return np.concatenate([part.rows for step in sampler.steps(epoch) for part in step if part.source == 0])
+
+
+def weighted(weights, **recipe):
+    target = [Example(Record({"id": str(row), "weight": weight}), 0) for row, weight in enumerate(weights)]
+    return make_sampler(target, {}, with_ratio(StudentRecipe(batch_size=4, **recipe), 0), seed=0, stage="train")
+
+
+def test_a_target_with_weights_is_drawn_by_them_and_one_without_once_each():
+    rows = rows_of_target(weighted([8.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 2.0]))
+    assert abs(rows.tolist().count(0) - 8 * 8 / 16) <= 1
+    assert 5 not in rows
+    assert len(rows) == 8
+    assert sorted(rows_of_target(weighted([None] * 8))) == list(range(8))
+
+
+@pytest.mark.parametrize("alternate", [False, True])
+def test_a_length_in_clips_is_split_evenly_over_passes_of_the_target(alternate):
+    recipe = StudentRecipe(epochs=14, milestones=(7,), warmup_epochs=1.0, train_clips=190, alternate=alternate)
+    paced = recipe.with_length(80)
+    assert (paced.epochs, paced.milestones, paced.warmup_epochs) == (3, (1.5,), pytest.approx(3 / 14))
+    target = examples(80)
+    sampler = make_sampler(target, {}, with_ratio(replace(paced, batch_size=8), 0), seed=0, stage="train")
+    rows = [rows_of_target(sampler, epoch) for epoch in range(3)]
+    assert [len(found) for found in rows] == [64, 64, 64]
+    assert all(len(set(found)) == 64 for found in rows)
+    assert recipe.with_length(1000).epochs == 1
+
+
+def test_a_short_training_is_a_part_of_a_pass():
+    paced = StudentRecipe(epochs=14, milestones=(), train_clips=30).with_length(80)
+    sampler = make_sampler(examples(80), {}, with_ratio(replace(paced, batch_size=8), 0), seed=0, stage="train")
+    assert paced.epochs == 1
+    assert len(rows_of_target(sampler)) == 30

@@ -41,6 +41,14 @@ def test_a_cosine_runs_over_all_epochs_and_the_warm_up_multiplies_it(epoch):
     assert Schedule("cosine", 196, warmup_epochs=34).factor(epoch) == pytest.approx(wanted, abs=1e-12)
 
 
+def test_halving_divides_by_two_at_13_equal_steps():
+    """IG-65M A.1: 13 reductions over the course of training, so 14 stretches of equal length."""
+    factors = [Schedule("halving", 28).factor(epoch / 4) for epoch in range(4 * 28 + 1)]
+    assert len(set(factors)) == 14
+    assert [factors.index(0.5**number) / 4 for number in range(14)] == [2.0 * number for number in range(14)]
+    assert factors[-1] == 0.5**13
+
+
 def test_groups_get_their_share_of_the_rate_and_their_own_decay():
     head, backbone = nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer = make_sgd(

@@ -79,6 +79,19 @@ def test_a_recipe_that_starts_from_a_file_asks_for_it():
     assert (row.init, row.model, row.temperature) == ("k400.pth", "slowonly-r50", True)
 
 
+def test_pre_training_on_hashtags_is_that_of_ig_65m():
+    """Sec. 3.3 and A.1: 16 clips of 8 frames on each of 128 GPUs, lr 0.192, halved 13 times, 490 M videos."""
+    row = TEACHER_RECIPES["ig65m-r2plus1d-34"]
+    assert (row.num_frames, row.batch_size, row.train_clips, row.target_label) == (8, 16, 490_000_000, "query")
+    assert (row.init, row.crop, row.freeze) == ("scratch", "random", "nothing")
+    assert scaled_lr(row.lr, batch_size=128 * 16, reference_batch_size=row.reference_batch_size) == 0.192
+    paced = row.with_length(65_000_000)
+    assert paced.epochs == 8  # passes over 65 M videos
+    schedule = Schedule(paced.schedule, paced.epochs, paced.milestones, paced.warmup_epochs)
+    assert schedule.factor(8 / 14) == 0.5
+    assert schedule.factor(8 - 1e-6) == 0.5**13
+
+
 def test_every_row_of_the_table_stands_in_the_docstring():
     described = {line.split("|")[1].strip() for line in recipes.__doc__.splitlines() if line.startswith("| ")}
     assert described - {"name"} == set(TEACHER_RECIPES)

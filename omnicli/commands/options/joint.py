@@ -53,10 +53,6 @@ class JointOptions:
                                  "video; the sum is the number of segments.", show_default="1:2",
                                  rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
-    query_map: Annotated[
-        Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "
-                                  "names.", rich_help_panel=DATA), RARE,
-    ] = None  # fmt: skip
     auxiliary_batch_size: Annotated[
         list[int] | None,
         typer.Option("--auxiliary-batch-size", min=1, metavar="N", help="With --joint alternate: batch size of each "
@@ -88,6 +84,10 @@ class JointOptions:
         self._check(training)
         alpha = training.mixup_alpha or DEFAULT_ALPHA
         name, recipe = replace(training, mixup_alpha=alpha if self.mixup != "none" else 0.0).resolve()
+        if training.query_map and "query" not in (self.auxiliary_label, recipe.target_label):
+            raise UsageError("--query-map needs --auxiliary-label query or --target-label query")
+        if self.multi_label and recipe.target_label == "query":
+            raise UsageError("--target-label query draws one class per visit; remove it or --multi-label")
         if self.multi_label and recipe.label_smoothing:
             raise UsageError("--label-smoothing needs one softmax over classes; remove it or --multi-label")
         student = StudentRecipe(
@@ -116,8 +116,6 @@ class JointOptions:
             raise UsageError("--ema 1 would keep the weights of the first step; give less, such as 0.999")
         if self.soft_labels and (self.auxiliary_label != "pseudo_label" or self.multi_label):
             raise UsageError("--soft-labels needs --auxiliary-label pseudo_label and excludes --multi-label")
-        if self.query_map and self.auxiliary_label != "query":
-            raise UsageError("--query-map needs --auxiliary-label query")
 
     def _check_sources(self) -> None:
         """Refuse options for auxiliary sources that are not there. Raises UsageError."""

@@ -1,5 +1,6 @@
 """Options of training: the model, its data and how it is optimized; teacher-train and train share them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -15,6 +16,7 @@ from omnicli.training.recipes import (
     CropName,
     FreezeName,
     ScheduleName,
+    TargetLabel,
     TeacherRecipe,
     default_teacher_recipe,
 )
@@ -125,6 +127,11 @@ class TrainingOptions:
         float | None, typer.Option("--warmup-epochs", metavar="X", min=0.0, help="Epochs of linear warm-up.",
                                    show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
+    train_clips: Annotated[
+        str | None, typer.Option("--train-clips", metavar="N", help="Length in target clips, such as 490M, instead of "
+                                 "--epochs; milestones and warm-up keep their shares.", show_default="as recipe",
+                                 rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="Weight decay (L2) of all weights.",
                                    show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
@@ -138,6 +145,16 @@ class TrainingOptions:
         float | None, typer.Option("--mixup-alpha", metavar="X", min=0.0, help="Mixup with λ ~ Beta(α, α).",
                                    show_default="as recipe: none", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
+    target_label: Annotated[
+        TargetLabel | None,
+        typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or query, of whose "
+                     "classes one is drawn per visit (IG-65M).", show_default="as recipe: label", rich_help_panel=DATA),
+        RARE,
+    ] = None  # fmt: skip
+    query_map: Annotated[
+        Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "
+                                  "names.", rich_help_panel=DATA), RARE,
+    ] = None  # fmt: skip
     temperature: Annotated[
         bool | None, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, "
                                   "so that confidences are calibrated.", show_default="few-clips: yes, others: no",
@@ -150,6 +167,7 @@ class TrainingOptions:
         names = {field.name for field in fields(TeacherRecipe)}
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name in names}
         values["milestones"] = parse_milestones(self.milestones)
+        values["train_clips"] = parse_count(self.train_clips, name="--train-clips")
         return {name: value for name, value in values.items() if value is not None}
 
     def resolve(self) -> tuple[str, TeacherRecipe]:
@@ -160,7 +178,7 @@ class TrainingOptions:
         """
         given = self.given()
         name = self.recipe.value if self.recipe else default_teacher_recipe(init=self.init, freeze=self.freeze)
-        recipe = replace(TEACHER_RECIPES[name], **given)
+        recipe = replace(TEACHER_RECIPES[name], **({"train_clips": None} if self.epochs else {}) | given)
         if self.lr is not None:  # given for the step at hand, so nothing is scaled
             recipe = replace(recipe, reference_batch_size=0)
         if not recipe.init:
@@ -175,6 +193,8 @@ def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
     """Refuse a recipe without a model, and options without effect. Raises UsageError."""
     if recipe.model is None:
         raise UsageError("no architecture: give --model, such as --model tsn-resnet50, or a --recipe that has one")
+    if "epochs" in given and "train_clips" in given:
+        raise UsageError("--epochs and --train-clips both give the length; remove one")
     if recipe.init == "scratch" and recipe.freeze != "nothing":
         raise UsageError(f"--freeze {recipe.freeze} with --init scratch would keep random weights: give --init FILE")
     if "backbone_lr_scale" in given and recipe.freeze == "backbone":
@@ -195,6 +215,21 @@ def _with_architecture_of_init(recipe: TeacherRecipe) -> TeacherRecipe:
 
     unset = {name: value for name, value in stored_options(recipe.init).items() if getattr(recipe, name) is None}
     return replace(recipe, **unset)
+
+
+def parse_count(text: str | None, *, name: str) -> int | None:
+    """``490M`` → 490,000,000. Raises UsageError.
+
+    >>> parse_count("490M", name="--train-clips"), parse_count("1.5k", name="--train-clips")
+    (490000000, 1500)
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text.strip())
+    count = round(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]) if found else 0
+    if count < 1:
+        raise UsageError(f"{name}: expected a number above 0 such as 20000, 500k or 490M, got {text!r}")
+    return count
 
 
 def parse_milestones(text: str | None) -> tuple[int, ...] | None:
