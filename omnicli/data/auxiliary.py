@@ -1,11 +1,13 @@
 """Auxiliary records to examples: pseudo-labels (OmniSource Sec. 3.2) and sampling weights (OmniSource Sec. 3.6)."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import ExampleTable, table_of, weights_of
 from omnicli.data.labels import read_examples, read_multi_label
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
@@ -29,7 +31,7 @@ def read_auxiliary(
     is_soft: bool = False,
     multi_label: bool = False,
     on_drop: OnDrop,
-) -> list[Example]:
+) -> ExampleTable:
     """Every auxiliary record with its class.
 
     Args:
@@ -52,12 +54,13 @@ def read_auxiliary(
         return read(records, queries.classes.names)
     if by == "query":
         return read_queried(records, queries, on_drop=on_drop)
-    return [_pseudo_labelled(record, queries.classes, is_soft) for record in records]
+    shares_of = partial(_shares, num_classes=len(queries.classes)) if is_soft else None
+    return table_of(records, lambda record: (_pseudo_label(record, queries.classes),), shares_of)
 
 
 def read_queried(
     records: Iterable[Record], queries: Queries, *, on_drop: OnDrop, advice: str = ADVICE["query"]
-) -> list[Example]:
+) -> ExampleTable:
     """Every record with the classes of its queries, of which one is drawn per visit (IG-65M Sec. 3.3).
 
     Args:
@@ -69,16 +72,19 @@ def read_queried(
     Raises:
         InputError: a record without a query; names FILE:LINE.
     """
-    found = [(record, _queried(record, queries, advice)) for record in records]
-    for record, classes in found:
+
+    def labels_of(record: Record) -> tuple[int, ...]:
+        classes = tuple(_queried(record, queries, advice))
         if not classes:
             on_drop(record, NO_CLASS)
-    return [Example(record, classes[0], tuple(classes[1:])) for record, classes in found if classes]
+        return classes
+
+    return table_of(records, labels_of)
 
 
 def has_weights(examples: Sequence[Example]) -> bool:
     """Whether any record has a ``weight``."""
-    return any(example.record.get("weight") is not None for example in examples)
+    return not np.isnan(weights_of(examples)).all()
 
 
 def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
@@ -87,15 +93,15 @@ def read_weights(examples: Sequence[Example], source: str) -> np.ndarray:
     Raises:
         InputError: some have one and others none, one is negative, or all are 0.
     """
-    given = [example.record.get("weight") for example in examples]
-    is_balanced = any(weight is not None for weight in given)
-    for example, weight in zip(examples, given, strict=True):
-        if weight is None and is_balanced:
-            where = example.record.where
+    weights = weights_of(examples)
+    is_missing = np.isnan(weights)
+    if is_missing.all():
+        return np.ones(len(weights))
+    for row in np.flatnonzero(is_missing | (weights < 0)).tolist():
+        where = examples[row].record.where
+        if is_missing[row]:
             raise InputError(f"{where}: no field 'weight', which others of {source} have; balance all or none")
-        if weight is not None and weight < 0:
-            raise InputError(f"{example.record.where}: weight {weight}, expected 0 or more")
-    weights = np.array([1.0 if weight is None else weight for weight in given], np.float64)
+        raise InputError(f"{where}: weight {weights[row]}, expected 0 or more")
     if not 0 < weights.sum() < np.inf:
         what = "every weight is 0; nothing could be drawn" if not weights.any() else "the weights have no finite sum"
         raise InputError(f"{source}: {what}")
@@ -108,8 +114,8 @@ def _queried(record: Record, queries: Queries, advice: str) -> list[int]:
     return [label for label, _ in queries.find_all(record)]
 
 
-def _pseudo_labelled(record: Record, classes: ClassIndex, is_soft: bool) -> Example:
-    """The record with its pseudo-label; a name takes precedence over an integer."""
+def _pseudo_label(record: Record, classes: ClassIndex) -> int:
+    """The pseudo-label of a record; a name takes precedence over an integer."""
     label, name = record.get("pseudo_label"), record.get("pseudo_class")
     if label is None and name is None:
         raise _missing(record, "pseudo_label")
@@ -125,7 +131,7 @@ def _pseudo_labelled(record: Record, classes: ClassIndex, is_soft: bool) -> Exam
             f"{record.where}: pseudo_label {label} is {classes.names[label]!r} here, but the teacher meant {name!r}; "
             "its classes are in another order: give the target the same --classes FILE"
         )
-    return Example(record, found, scores=_shares(record, len(classes)) if is_soft else ())
+    return found
 
 
 def _shares(record: Record, num_classes: int) -> tuple[tuple[int, float], ...]:

@@ -1,7 +1,8 @@
 """Examples, and batches of them that threads decode ahead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,15 @@ class Example:
     def id(self) -> str:
         """The ID of the record."""
         return str(self.record.get("id"))
+
+    @property
+    def number(self) -> int:
+        """The same for all draws of one record of a set, and another for each other."""
+        return id(self.record)
+
+    def with_label(self, label: int) -> "Example":
+        """The same with one class."""
+        return replace(self, label=label, others=())
 
 
 ExampleKey = tuple[int, int]
@@ -93,7 +103,7 @@ class SourceBatch:
 
     @property
     def ids(self) -> list[str]:
-        """Record ids, for messages."""
+        """Record ids, for messages; reads stored records."""
         return [example.id for example in self.examples]
 
 
@@ -125,7 +135,7 @@ def epoch_order(num_examples: int, *, seed: int, stage: str, epoch: int) -> np.n
 
 
 def read_batches(
-    batches: Sequence[Sequence[DrawnExample]],
+    batches: Iterable[Iterable[DrawnExample]],
     *,
     read: Callable[[Record, int], np.ndarray],
     workers: int,
@@ -136,7 +146,7 @@ def read_batches(
     Bad media leave a gap in their batch; no other example replaces them.
 
     Args:
-        batches: the drawn examples of each batch.
+        batches: the drawn examples of each batch, asked for as they are read.
         read: record and draw to (S, H, W, C) uint8; may raise MediaError, which lands in ``SourceBatch.bad``.
         workers: threads that read.
         is_bad: examples that are left out unread.
@@ -145,7 +155,9 @@ def read_batches(
         As many batches; one without a readable example has no clips.
     """
 
-    def try_read(drawn: DrawnExample) -> tuple[DrawnExample, np.ndarray | None, str]:
+    def try_read(drawn: DrawnExample | None) -> _Read | None:
+        if drawn is None:
+            return None
         if is_bad(drawn):
             return drawn, None, ""
         try:
@@ -154,18 +166,23 @@ def read_batches(
         except MediaError as error:
             return drawn, None, str(error)
 
-    flat = (drawn for batch in batches for drawn in batch)
+    flat = (drawn for batch in batches for drawn in chain(batch, (None,)))  # None: the end of a batch
     results = parallel_map(try_read, flat, workers=workers, ahead=READ_AHEAD * workers)
+    items: list[_Read] = []
     try:
-        for batch in batches:
-            yield _collate([next(results) for _ in batch])
+        for result in results:
+            if result is not None:
+                items.append(result)
+                continue
+            yield _collate(items)
+            items = []
     finally:
         results.close()  # type: ignore[attr-defined]  # ends the threads
 
 
 def feature_batches(
     features: Tensor,
-    batches: Sequence[tuple[np.ndarray, Sequence[DrawnExample]]],
+    batches: Iterable[tuple[np.ndarray, Sequence[DrawnExample]]],
     *,
     is_bad: Callable[[DrawnExample], bool],
 ) -> Iterator[SourceBatch]:
@@ -183,7 +200,10 @@ def feature_batches(
         yield SourceBatch(features[torch.from_numpy(rows[kept])], labels, chosen)
 
 
-def _collate(items: Iterable[tuple[DrawnExample, np.ndarray | None, str]]) -> SourceBatch:
+_Read = tuple[DrawnExample, np.ndarray | None, str]  # its clip, or why there is none
+
+
+def _collate(items: Iterable[_Read]) -> SourceBatch:
     """One batch. Beside videos, an image of one frame is repeated; a batch of images alone stays at one frame each."""
     good = [(drawn.example, clip) for drawn, clip, _ in items if clip is not None]
     bad = tuple((drawn, why) for drawn, _, why in items if why)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import ExampleTable, table_of
 from omnicli.errors import InputError
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
@@ -24,7 +25,7 @@ def class_name_of(record: Record) -> str | None:
     return name
 
 
-def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+def read_examples(records: Iterable[Record], classes: Sequence[str]) -> ExampleTable:
     """Every record with its label in ``classes``; a name takes precedence over an integer.
 
     Raises:
@@ -32,14 +33,14 @@ def read_examples(records: Iterable[Record], classes: Sequence[str]) -> list[Exa
             integer disagree; names FILE:LINE.
     """
     index = ClassIndex(classes)
-    return [Example(record, _label_of(record, index)) for record in records]
+    return table_of(records, lambda record: (label_of(record, index),))
 
 
 def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
     """All classes of a record with several labels, each once; see ``read_examples``."""
     if [] in (record.get("label"), record.get("class_name")):
         raise InputError(f"{record.where}: an empty list of labels; each record needs one at least")
-    return tuple(dict.fromkeys(_label_of(single, index) for single in one_class_each(record)))
+    return tuple(dict.fromkeys(label_of(single, index) for single in one_class_each(record)))
 
 
 def infer_classes(records: Iterable[Record]) -> list[str]:
@@ -107,13 +108,10 @@ def one_class_each(record: Record) -> list[Record]:
     return [record.derive(class_name=name, label=label) for name, label in zip(names, labels, strict=True)]
 
 
-def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> list[Example]:
+def read_multi_label(records: Iterable[Record], classes: Sequence[str]) -> ExampleTable:
     """Every record with all of its labels; see ``read_examples``."""
-    examples, index = [], ClassIndex(classes)
-    for record in records:
-        first, *others = labels_of(record, index)
-        examples.append(Example(record, first, tuple(others)))
-    return examples
+    index = ClassIndex(classes)
+    return table_of(records, lambda record: labels_of(record, index))
 
 
 def class_probabilities(examples: Sequence[Example], num_classes: int, *, multi_label: bool = False) -> Tensor:
@@ -133,7 +131,8 @@ def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _label_of(record: Record, index: ClassIndex) -> int:
+def label_of(record: Record, index: ClassIndex) -> int:
+    """The class of a record; see ``read_examples``."""
     name, label = class_name_of(record), _integer_of(record)
     if label is not None and not 0 <= label < len(index):
         raise InputError(f"{record.where}: label {label} is outside [0, {len(index)})")

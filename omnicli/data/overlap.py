@@ -5,11 +5,13 @@ the other's, if they come from one `parent`, or if their media have the same byt
 shard counts as the media that it was made of.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, overload
+
+import numpy as np
 
 from omnicli.errors import InputError
 from omnicli.media.parallel import parallel_map
@@ -75,10 +77,38 @@ class Identity:
 
 def identity_of(records: Sequence[Record], root: str | None) -> tuple[Identity, Sequence[Record]]:
     """The identity of a set of records, and the records in an order that reads rows of shards once."""
-    num_rows = sum(record.get("row") is not None for record in records)
-    if not 0 < num_rows <= MAX_ROWS:
-        return Identity(root, reads_rows=not num_rows), records
-    return Identity(root), sorted(records, key=lambda record: (str(record.get("path")), record.get("row") or 0))
+    paths: dict[str, int] = {}
+    path_of, row_of, num_rows = array("q"), array("q"), 0
+    for record in records:
+        path_of.append(paths.setdefault(str(record.get("path")), len(paths)) if record.get("row") is not None else -1)
+        row_of.append(record.get("row") or 0)
+        num_rows += record.get("row") is not None
+        if num_rows > MAX_ROWS:
+            return Identity(root, reads_rows=False), records
+    if not num_rows:
+        return Identity(root), records
+    ranks = np.argsort(np.argsort(list(paths)))
+    path_ranks = np.where(np.asarray(path_of) < 0, -1, ranks[np.asarray(path_of)])
+    return Identity(root), InOrder(records, np.lexsort((np.asarray(row_of), path_ranks)))
+
+
+class InOrder(Sequence[Record]):
+    """Records in another order, each read when it is asked for."""
+
+    def __init__(self, records: Sequence[Record], order: np.ndarray) -> None:
+        self._records, self._order = records, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, row: int) -> Record: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Record]: ...
+    def __getitem__(self, row: int | slice) -> Record | list[Record]:
+        if isinstance(row, slice):
+            return [self._records[one] for one in self._order[row].tolist()]
+        return self._records[int(self._order[row])]
 
 
 def find_shared(
@@ -95,47 +125,92 @@ def find_shared(
     """
     known = _Known(records, root, by_content=by_content, workers=workers)
     identity, others = identity_of(others, root)
-    ask = partial(_with_sizes, identity=identity, by_content=bool(known.sized))
+    ask = partial(_with_sizes, identity=identity, by_content=known.has_sizes)
     starts = range(0, len(others), FILES_AT_ONCE)
     chunks = (others[start : start + FILES_AT_ONCE] for start in starts)
     found: dict[int, Shared] = {}
     for answers in parallel_map(ask, chunks, workers=workers, ahead=2 * workers):
-        for other, file, size in answers:
-            for row, why in known.find(identity.names(other), file, size):
-                found.setdefault(row, Shared(known.records[row], other, why))
+        for other, (row, why) in known.find_all(answers, identity):
+            found.setdefault(row, Shared(known.records[row], other, why))
     return [found[row] for row in sorted(found)]
 
 
+Answer = tuple[Record, str | None, int | None]  # a record, its file, and the size of that
+
+
 class _Known:
-    """The smaller of two sets, by name and by size.
+    """The smaller of two sets, by name and by size: 50 bytes of memory per record.
+
+    Names are compared by their hashes first, many at a time; what has the hash of a known name is read again.
 
     Attributes:
         records: in the order of their rows.
-        sized: rows by the size of their files.
+        has_sizes: the sizes of files are known.
     """
 
     def __init__(self, records: Sequence[Record], root: str | None, *, by_content: bool, workers: int) -> None:
-        identity, self.records = identity_of(records, root)
-        self._names = [identity.names(record) for record in self.records]
-        self._named: defaultdict[str, list[int]] = defaultdict(list)
-        for row, names in enumerate(self._names):
-            for name in names:
-                self._named[name].append(row)
-        self._files = [identity.file(record) if by_content else None for record in self.records]
-        self.sized: defaultdict[int, list[int]] = defaultdict(list)
-        for row, size in enumerate(_sizes_of(self._files, workers)):
+        self._identity, self.records = identity_of(records, root)
+        hashes, rows = array("q"), array("q")
+        for row, record in enumerate(self.records):
+            for name in self._identity.names(record):
+                hashes.append(hash(name))
+                rows.append(row)
+        self._hashes = _Lookup(hashes, rows)
+        sizes, rows = array("q"), array("q")
+        files = (self._identity.file(record) for record in self.records) if by_content else ()
+        for row, size in enumerate(_sizes_of(files, workers)):
             if size:
-                self.sized[size].append(row)
+                sizes.append(size)
+                rows.append(row)
+        self._sizes = _Lookup(sizes, rows)
+        self.has_sizes = len(sizes) > 0
 
-    def find(self, names: Mapping[str, str], file: str | None, size: int | None) -> Iterator[tuple[int, str]]:
+    def find_all(self, others: Sequence[Answer], identity: Identity) -> Iterator[tuple[Record, tuple[int, str]]]:
+        """Each other record that is the same as a known one, with the row of that and why."""
+        names = [identity.names(other) for other, _, _ in others]
+        number_of = [number for number, own in enumerate(names) for _ in own]
+        named = self._hashes.has([hash(name) for own in names for name in own])
+        sized = self._sizes.has([size or 0 for _, _, size in others])
+        hits = {number for number, is_known in zip(number_of, named, strict=True) if is_known}
+        for number in sorted(hits | set(np.flatnonzero(sized).tolist())):
+            other, file, size = others[number]
+            yield from ((other, found) for found in self._find(names[number], file, size))
+
+    def _find(self, names: Mapping[str, str], file: str | None, size: int | None) -> Iterator[tuple[int, str]]:
         """The rows that are the same as a record of these names and this file, and why."""
         for name, kind in names.items():
-            for row in self._named.get(name, ()):
-                yield row, f"same {'parent' if 'parent' in (kind, self._names[row][name]) else kind}"
-        for row in self.sized.get(size or 0, ()):
-            own = self._files[row]
-            if own and file and _is_same(own, file):
+            for row in self._hashes.rows_of(hash(name)):
+                own = self._identity.names(self.records[row])
+                if name in own:
+                    yield row, f"same {'parent' if 'parent' in (kind, own[name]) else kind}"
+        for row in self._sizes.rows_of(size) if size and file else ():
+            known = self._identity.file(self.records[row])
+            if known and file and _is_same(known, file):
                 yield row, "same content"
+
+
+class _Lookup:
+    """Rows by a number, as two arrays."""
+
+    def __init__(self, keys: "array[int]", rows: "array[int]") -> None:
+        order = np.argsort(np.asarray(keys, np.int64), kind="stable")
+        self._keys = np.asarray(keys, np.int64)[order]
+        self._rows = np.asarray(rows, np.int64)[order]
+
+    def has(self, keys: Sequence[int]) -> np.ndarray:
+        """Whether each number is a key."""
+        if not len(self._keys):
+            return np.zeros(len(keys), bool)
+        wanted = np.asarray(keys, np.int64)
+        nearest = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
+        found: np.ndarray = self._keys[nearest] == wanted
+        return found
+
+    def rows_of(self, key: int) -> list[int]:
+        """The rows of a key, in their order."""
+        first, last = np.searchsorted(self._keys, key, "left"), np.searchsorted(self._keys, key, "right")
+        rows: list[int] = self._rows[first:last].tolist()
+        return rows
 
 
 def shown_shared(shared: Sequence[Shared]) -> str:
@@ -154,18 +229,14 @@ def _is_same(path: str, other: str) -> bool:
     return path == other or (content_key(path) == content_key(other) and is_same_content(path, other))
 
 
-def _with_sizes(
-    records: Sequence[Record], *, identity: Identity, by_content: bool
-) -> list[tuple[Record, str | None, int | None]]:
+def _with_sizes(records: Sequence[Record], *, identity: Identity, by_content: bool) -> list[Answer]:
     if not by_content:
         return [(record, None, None) for record in records]
     files = [identity.file(record) for record in records]
     return [(record, file, media_size(file) if file else None) for record, file in zip(records, files, strict=True)]
 
 
-def _sizes_of(files: Sequence[str | None], workers: int) -> Iterator[int | None]:
-    if not any(files):
-        return iter(())
+def _sizes_of(files: Iterable[str | None], workers: int) -> Iterator[int | None]:
     return parallel_map(lambda file: media_size(file) if file else None, files, workers=workers, ahead=4 * workers)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from omnicli.data.auxiliary import read_queried
-from omnicli.data.dataloader import Example
+from omnicli.data.example_table import ExampleTable
 from omnicli.data.labels import infer_classes, one_class_each, read_examples, read_multi_label
 from omnicli.data.query_labels import Queries, QueryNames
 from omnicli.errors import InputError
@@ -45,7 +45,7 @@ class TargetReader:
         single = (one for record in records for one in one_class_each(record)) if self.multi_label else records
         return infer_classes(single)
 
-    def read(self, records: Iterable[Record], classes: Sequence[str], on_drop: OnDrop) -> list[Example]:
+    def read(self, records: Iterable[Record], classes: Sequence[str], on_drop: OnDrop) -> ExampleTable:
         """Every record with its class or classes; those whose queries are none are dropped.
 
         Raises:

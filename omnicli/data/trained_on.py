@@ -8,13 +8,14 @@ together, at most 131,072 records each, evenly spaced, so that a checkpoint grow
 
 import base64
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from omnicli.data.overlap import Identity, identity_of
+from omnicli.data.overlap import Identity, InOrder, identity_of
 from omnicli.media.parallel import parallel_map
 from omnicli.streams.files.content import content_key
 from omnicli.streams.record import Record
@@ -44,18 +45,18 @@ class TrainedOn:
         cls, target: Sequence[Record], auxiliary: Sequence[Record], *, root: str | None, workers: int
     ) -> "TrainedOn":
         """What a checkpoint remembers of these records; opens their files in threads."""
-        names, parents, contents = set[int](), set[int](), set[int]()
+        names, parents, contents = array("Q"), array("Q"), array("Q")
         num_unknown = 0
         for records in (target, auxiliary):
             identity, chosen = identity_of(_evenly_spaced(records, MAX_RECORDS), root)
             num_unknown += len(records) - len(chosen)
             for record in chosen:
                 own = identity.names(record)
-                names |= {_digest(name) for name, kind in own.items() if kind != "parent"}
-                parents |= {_digest(name) for name, kind in own.items() if kind == "parent"}
-            keys = set(_contents_of((identity.file(record) for record in chosen), workers))
-            num_unknown += None in keys
-            contents |= {key for key in keys if key is not None}
+                names.extend(_digest(name) for name, kind in own.items() if kind != "parent")
+                parents.extend(_digest(name) for name, kind in own.items() if kind == "parent")
+            for key in _contents_of((identity.file(record) for record in chosen), workers):
+                num_unknown += key is None
+                contents.extend(() if key is None else (key,))
         return cls(_sorted(names), _sorted(parents), _sorted(contents), is_complete=not num_unknown)
 
     @classmethod
@@ -102,10 +103,10 @@ class TrainedOn:
         return next((f"same {kind}" for name, kind in names.items() if _holds(self.names, _digest(name))), "")
 
 
-def _evenly_spaced(records: Sequence[Record], count: int) -> list[Record]:
+def _evenly_spaced(records: Sequence[Record], count: int) -> Sequence[Record]:
     if len(records) <= count:
-        return list(records)
-    return [records[row * len(records) // count] for row in range(count)]
+        return records
+    return InOrder(records, np.arange(count) * len(records) // count)
 
 
 def _contents_of(files: Iterable[str | None], workers: int) -> Iterator[int | None]:
@@ -116,8 +117,8 @@ def _digest(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def _sorted(keys: set[int]) -> np.ndarray:
-    return np.array(sorted(keys), dtype="<u8")
+def _sorted(keys: "array[int]") -> np.ndarray:
+    return np.unique(np.asarray(keys, "<u8"))
 
 
 def _holds(keys: np.ndarray, key: int) -> bool:

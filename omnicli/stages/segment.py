@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from omnicli.data.labels import read_examples
+from omnicli.data.labels import label_of
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import DECIMALS, shares_at_thresholds
@@ -138,7 +138,7 @@ def _candidates(record: Record, scores: np.ndarray, queries: Queries, rule: Segm
     known: int | None = None
     if record.get("class_name") is not None or record.get("label") is not None:
         with suppress(InputError) if rule.label_by == "teacher" else nullcontext():
-            known = read_examples([record], queries.classes.names)[0].label
+            known = label_of(record, queries.classes)
     elif (found := queries.find(record)) is not None:
         known = found[0]
     labels = {"query": known, "teacher": int(scores.mean(axis=0).argmax())}

@@ -19,6 +19,7 @@ from omnicli.data.target import TargetReader
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
 from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.stored_records import StoredRecords
 from omnicli.training.context import TrainingContext
 from omnicli.training.examples import MIN_HELD_OUT
 from omnicli.training.recipes import TeacherRecipe
@@ -56,7 +57,7 @@ def train_teacher(
         OutputError: ``out`` cannot be written.
     """
     check_writable(out)
-    target = list(records)
+    target = StoredRecords(records)
     if not target:
         raise InputError("no target records: a teacher needs labelled clips")
     reader = TargetReader(by=recipe.target_label or "label", classes=classes, query_map=query_map or {})

@@ -21,17 +21,18 @@ drawn, because there may be millions; unreadable ones are rejected then and leav
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
+from itertools import compress, count
 from pathlib import Path
 
 from omnicli.data.auxiliary import read_auxiliary
-from omnicli.data.dataloader import Example
+from omnicli.data.example_table import ExampleTable
 from omnicli.data.query_labels import Queries
 from omnicli.data.target import TargetReader
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import check_writable
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.stored_records import StoredRecords
 from omnicli.training.batch_sampler import with_ratio
 from omnicli.training.context import TrainingContext
 from omnicli.training.examples import MIN_HELD_OUT
@@ -79,7 +80,7 @@ def train_student(
     """
     check_writable(out)
     with_ratio(recipe, len(auxiliaries))  # checks the options before anything is read
-    records = list(target)
+    records = StoredRecords(target)
     if not records:
         raise InputError("no target records: joint training needs labelled clips")
     reader = TargetReader(
@@ -87,7 +88,7 @@ def train_student(
     )
     names = reader.class_names(records)
     queries = Queries(ClassIndex(names), query_map or {}, seed)
-    sources = {name: list(source) for name, source in auxiliaries.items()}
+    sources = {name: _read_source(name, source, queries, recipe, on_drop) for name, source in auxiliaries.items()}
     for name in (name for name, source in sources.items() if not source):
         on_empty(name)
     recipe = without_empty(recipe, [bool(source) for source in sources.values()])
@@ -95,9 +96,7 @@ def train_student(
         classes=names,
         target=reader.read(records, names, on_drop),
         val=reader.read(val or [], names, on_drop),
-        auxiliary={
-            name: _read_source(name, source, queries, recipe, on_drop) for name, source in sources.items() if source
-        },
+        auxiliary={name: source for name, source in sources.items() if source},
     )
     yield from train(
         data, stage=STAGE, recipe=recipe, out=out, seed=seed, calibrate=calibrate, min_held_out=min_held_out,
@@ -121,13 +120,16 @@ def without_empty(recipe: StudentRecipe, has_records: Sequence[bool]) -> Student
 
 
 def _read_source(
-    name: str, records: Sequence[Record], queries: Queries, recipe: StudentRecipe, on_drop: OnDrop
-) -> list[Example]:
+    name: str, records: Iterable[Record], queries: Queries, recipe: StudentRecipe, on_drop: OnDrop
+) -> ExampleTable:
+    """The examples of an auxiliary source; none if it has no record. Raises InputError: no query is a class."""
+    num_read = count()
+    numbered = (record for record, _ in zip(records, num_read, strict=False))
     examples = read_auxiliary(
-        records, queries, by=recipe.auxiliary_label, is_soft=recipe.soft_labels, multi_label=recipe.multi_label,
+        numbered, queries, by=recipe.auxiliary_label, is_soft=recipe.soft_labels, multi_label=recipe.multi_label,
         on_drop=on_drop,
     )  # fmt: skip
-    if not examples:
+    if not examples and next(num_read):
         raise InputError(
             f"auxiliary {name}: none of its queries is one of the {len(queries.classes)} classes; {queries.advice()}"
         )

@@ -44,11 +44,14 @@ class TempFile:
             raise _output_error(error) from None
 
     def read(self, start: int, num_bytes: int) -> bytes:
-        """Bytes [start, start + num_bytes), fewer at the end of the file."""
-        self._is_at_end = False
+        """Bytes [start, start + num_bytes), fewer at the end of the file; from any thread, if nothing is written."""
         with _named_errors():
-            self._file.seek(start)
-            return self._file.read(num_bytes)
+            self._file.flush()
+            parts, end = [], start + num_bytes
+            while part := os.pread(self._file.fileno(), end - start, start):
+                parts.append(part)
+                start += len(part)
+            return b"".join(parts)
 
     def lines(self) -> Iterator[list[bytes]]:
         """All lines with their ends, many at a time. The file must not be used in between."""

@@ -108,7 +108,7 @@ def _hits(logits: Tensor, target: _Samples) -> Iterator[bool]:
     """Whether each tested clip is recognised by the mean logits of its views."""
     views: dict[int, list[int]] = {}
     for row, example in enumerate(target.examples):
-        views.setdefault(id(example.record), []).append(row)
+        views.setdefault(example.number, []).append(row)
     for rows in views.values():
         mean = logits[rows].mean(dim=0)
         if not mean.isnan().any():

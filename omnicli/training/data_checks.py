@@ -6,6 +6,7 @@ from typing import Any
 
 from omnicli.console import scarce_classes
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import RecordsOf
 from omnicli.data.overlap import Shared, find_shared, shown_shared
 from omnicli.data.trained_on import TrainedOn
 from omnicli.errors import InputError
@@ -58,10 +59,9 @@ def check_overlap(
     """
     problem, memory = "", {}
     if context.world.is_first:
-        sources = {name: _records(examples) for name, examples in auxiliary.items()}
-        of_target, of_val = _records(target), _records(val)
+        sources = {name: RecordsOf(examples) for name, examples in auxiliary.items()}
+        of_target, of_val, every = RecordsOf(target), RecordsOf(val), RecordsOf(*auxiliary.values())
         problem = "; ".join(_overlaps(of_target, of_val, sources, context))
-        every = [record for records in sources.values() for record in records]
         if not problem or context.allow_overlap:
             own = TrainedOn.of(of_target, every, root=context.root, workers=context.workers)
             memory = own.joined(_trained_on_by(init)).to_meta()
@@ -113,7 +113,3 @@ def _clause(shared: Sequence[Shared], count: int, name: str, other: str) -> str:
     if not shared:
         return ""
     return f"{len(shared):,} of {count:,} records of {name} are in {other}, too: {shown_shared(shared)}"
-
-
-def _records(examples: Sequence[Example]) -> list[Record]:
-    return [example.record for example in examples]

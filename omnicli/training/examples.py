@@ -1,10 +1,13 @@
 """The examples that a training uses: those whose media can be opened, without those held out for the temperature."""
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+
+import numpy as np
 
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import take
 from omnicli.data.positive_clips import first_clip
 from omnicli.errors import InputError, Interrupted, MediaError
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
@@ -28,7 +31,7 @@ def openable(
     *,
     left_out: UnopenedMedia,
     name: str,
-) -> Iterator[Example]:
+) -> Sequence[Example]:
     """The examples whose media can be opened, or could be when the training began.
 
     Args:
@@ -45,16 +48,14 @@ def openable(
     rows = left_out.rows.setdefault(name, {})
     if not left_out.is_known:
         rows |= _unopened(examples, takes_images, context)
-    for row, example in enumerate(examples):
-        if why := rows.get(row):
-            on_drop(example.record, unreadable(why))
-        else:
-            yield example
+    for row, why in sorted(rows.items()):
+        on_drop(examples[row].record, unreadable(why))
+    return take(examples, np.setdiff1d(np.arange(len(examples)), list(rows)) if rows else np.arange(len(examples)))
 
 
 def hold_out(
     examples: Sequence[Example], *, seed: int, stage: str, min_held_out: int = MIN_HELD_OUT
-) -> tuple[list[Example], list[Example]]:
+) -> tuple[Sequence[Example], Sequence[Example]]:
     """Examples to fit a temperature on, and examples to train on; clips of one video stay together.
 
     Every class keeps an example to train on. Ours: 5 % are held out; none if that gives fewer than ``min_held_out``,
@@ -63,22 +64,25 @@ def hold_out(
     """
     wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
     if wanted < min_held_out:
-        return [], list(examples)
-    origins: dict[str, list[Example]] = {}
+        return [], examples
+    seeds, labels = array("q"), array("q")  # of the videos: clips of one have the same
     for example in examples:
-        origins.setdefault(partition_key(example.record), []).append(example)
-    left = Counter(example.label for example in examples)
-    held_out: list[Example] = []
-    for key in sorted(origins, key=lambda key: keyed_seed(seed, stage, key, draw=1)):
-        taken = Counter(example.label for example in origins[key])
-        if len(held_out) + len(origins[key]) <= wanted and all(left[label] > count for label, count in taken.items()):
+        seeds.append(keyed_seed(seed, stage, partition_key(example.record), draw=1))
+        labels.append(example.label)
+    order = np.argsort(np.asarray(seeds), kind="stable")
+    videos = np.split(order, np.flatnonzero(np.diff(np.asarray(seeds)[order])) + 1)
+    left = Counter(labels)
+    held_out: list[int] = []
+    for rows in videos:
+        taken = Counter(labels[row] for row in rows.tolist())
+        if len(held_out) + len(rows) <= wanted and all(left[label] > count for label, count in taken.items()):
             left -= taken
-            held_out += origins[key]
+            held_out += rows.tolist()
     if len(held_out) < min_held_out:
-        return [], list(examples)
-    chosen = {id(example) for example in held_out}
-    others = [example for example in examples if id(example) not in chosen]
-    return [replace(example, record=first_clip(example.record)) for example in held_out], others
+        return [], examples
+    chosen = (examples[row] for row in held_out)
+    first = [Example(first_clip(one.record), one.label, one.others, one.scores) for one in chosen]
+    return first, take(examples, np.setdiff1d(np.arange(len(examples)), held_out))
 
 
 def _unopened(examples: Sequence[Example], takes_images: bool, context: TrainingContext) -> dict[int, str]:
@@ -109,5 +113,5 @@ def _unopened(examples: Sequence[Example], takes_images: bool, context: Training
         if not isinstance(why, Idle):
             reasons.append(why)
     gathered = world.gather(reasons)
-    found = {row: gathered[row % world.size][row // world.size] for row in range(len(examples))}
-    return {row: why for row, why in found.items() if why}
+    whys = ((row, gathered[row % world.size][row // world.size]) for row in range(len(examples)))
+    return {row: why for row, why in whys if why}

@@ -17,6 +17,7 @@ from omnicli.data.dataloader import (
     feature_batches,
     read_batches,
 )
+from omnicli.data.example_table import take
 from omnicli.data.training_clips import Augmentation, read_feature, read_training_clip
 from omnicli.data.transforms import normalise
 from omnicli.media.parallel import parallel_map
@@ -55,7 +56,7 @@ class ClipInputs:
         steps = self.sampler.steps(epoch)[first_step:]
         read = partial(read_training_clip, augmentation=self.augmentation, epoch=epoch)
         parts = read_batches(
-            [self._drawn_examples(draws, epoch) for step in steps for draws in step],
+            (self._drawn_examples(draws, epoch) for step in steps for draws in step),
             read=lambda record, draw: read(record, draw=draw),
             workers=self.context.workers,
             is_bad=lambda drawn: drawn.key in bad,
@@ -86,7 +87,7 @@ class ClipInputs:
             return example
         seed, stage = self.augmentation.seed, self.augmentation.stage
         rng = keyed_rng(seed, f"{stage} query", example.id, epoch, draw)
-        return replace(example, label=int(rng.choice([example.label, *example.others])), others=())
+        return example.with_label(int(rng.choice([example.label, *example.others])))
 
     def _pinned(self, step: StepBatch) -> StepBatch:
         """The batch in pinned memory, which a GPU copies asynchronously."""
@@ -157,7 +158,7 @@ class CachedFeatureInputs(ClipInputs):
         spans = np.split(where.reshape(-1), ends[:-1]) if steps else []
         return feature_batches(
             features,
-            [(span, self._drawn_examples(draws, epoch)) for span, draws in zip(spans, steps, strict=True)],
+            ((span, self._drawn_examples(draws, epoch)) for span, draws in zip(spans, steps, strict=True)),
             is_bad=lambda drawn: drawn.key in bad or drawn.key in self._unreadable,
         )
 
@@ -167,7 +168,7 @@ class CachedFeatureInputs(ClipInputs):
             self._cache.clear()
         cached = self._cache.setdefault((source, view), {})
         missing = [row for row in rows if row not in cached]
-        examples = [self.sampler.sources[source].examples[row] for row in missing]
+        examples = take(self.sampler.sources[source].examples, missing)
         read_row = partial(read_feature, augmentation=self.augmentation, epoch=view)
         features, unreadable = backbone_features(
             self.model, examples, partial(self._view, epoch=view), self.context, read_row

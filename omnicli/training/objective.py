@@ -24,13 +24,13 @@ class Samples:
         inputs: (N, ...) float, normalised clips or features.
         labels: (N,) class indices, or (N, K) probabilities if labels are soft, mixed or several.
         source: name of their source.
-        ids: record ids of the batch that they are from, for messages.
+        batch: the batch that they are from, for messages.
     """
 
     inputs: Tensor
     labels: Tensor
     source: str = ""
-    ids: Sequence[str] = ()
+    batch: SourceBatch | None = None
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,19 @@ class SourceLoss:
         num_correct: samples whose best class is their label (under mixup, their heavier label).
         num_clips: samples.
         source: name of their source.
-        ids: record ids, for messages.
+        batch: the batch that they are from, for messages.
     """
 
     mean: Tensor
     num_correct: int
     num_clips: int
     source: str = ""
-    ids: Sequence[str] = ()
+    batch: SourceBatch | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """Record ids, for messages."""
+        return self.batch.ids if self.batch else []
 
     @cached_property
     def value(self) -> float:
@@ -86,7 +91,7 @@ class Objective:
         else:
             mean = cross_entropy(logits, samples.labels, label_smoothing=self.label_smoothing)
         num_correct = _num_correct(logits.detach(), samples.labels)
-        return SourceLoss(mean, num_correct, len(samples.inputs), samples.source, samples.ids)
+        return SourceLoss(mean, num_correct, len(samples.inputs), samples.source, samples.batch)
 
     def parts(self, batch: StepBatch, to_inputs: Callable[[SourceBatch], Tensor], rng_for: RngFor) -> Iterator[Samples]:
         """The samples of each forward pass of a step: one per source and ``num_passes``, in the order of the batch.
@@ -125,7 +130,7 @@ class Objective:
         labels = part.labels
         if self.mixup_alpha or self.multi_label or any(example.scores for example in part.examples):
             labels = class_probabilities(part.examples, self.num_classes, multi_label=self.multi_label)
-        return Samples(inputs, labels.to(inputs.device), part.source, part.ids)
+        return Samples(inputs, labels.to(inputs.device), part.source, part)
 
 
 def with_equal_frames(sources: Sequence[Samples]) -> list[Samples]:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import ids_of
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class TrainingSource:
     @cached_property
     def copies(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(M,) rows of the same ID before each, and (M,) rows of its ID; None if no two examples share an ID."""
-        ids = np.fromiter((hash(example.id) for example in self.examples), np.int64, len(self.examples))
+        ids = ids_of(self.examples)
+        if len(np.unique(ids)) == len(ids):
+            return None
         _, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
-        return None if len(counts) == len(ids) else (occurrences(inverse), counts[inverse])
+        return occurrences(inverse), counts[inverse]
 
     def number_draws(self, rows: np.ndarray) -> np.ndarray:
         """(B,) numbers of the draws of these rows of an epoch, in their order; part of the keys of their augmentations.

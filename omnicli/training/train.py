@@ -10,6 +10,7 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import RecordsOf, lines_of
 from omnicli.data.labels import check_every_class_has_a_clip
 from omnicli.data.training_clips import check_media
 from omnicli.errors import UsageError
@@ -38,7 +39,7 @@ from omnicli.training.setup import (
     measure_strength,
     prepare_training,
 )
-from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_records, left_out_before
+from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_lines, left_out_before
 from omnicli.training.validation import Validator
 
 
@@ -59,9 +60,9 @@ class TrainingData:
     val: Sequence[Example] = ()
 
     @property
-    def examples(self) -> list[Example]:
-        """All examples: target, validation, auxiliary."""
-        return [*self.target, *self.val, *(example for source in self.auxiliary.values() for example in source)]
+    def sets(self) -> list[Sequence[Example]]:
+        """All sets of examples: target, validation, auxiliary."""
+        return [self.target, self.val, *self.auxiliary.values()]
 
 
 def train(
@@ -103,7 +104,7 @@ def train(
     """
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
-    digest = _common_digest(data.examples, context)
+    digest = _common_digest(data.sets, context)
     trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context, init=student.init)
 
     # The model, and the examples that it can learn from
@@ -111,8 +112,8 @@ def train(
     backbone = frozen_backbone(student)
     _check_media(data, student, backbone, spec, model, context)
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
-    target = list(openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target"))
-    val = list(openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val"))
+    target = openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target")
+    val = openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val")
     least = min_held_out if calibrate and not student.multi_label else len(target) + 1
     held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=least)
     _check_enough(target, data.classes, context)
@@ -179,7 +180,7 @@ def _check_media(
 ) -> None:  # fmt: skip
     """Raise InputError for records that the model cannot learn from."""
     check_media(
-        [example.record for example in data.examples], is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
+        RecordsOf(*data.sets), is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
         backbone=backbone, signature=spec.signature, content=cache(partial(digest_of_backbone, model.backbone, spec)),
         root=context.root,
     )  # fmt: skip
@@ -209,9 +210,9 @@ def _check_enough(target: Sequence[Example], classes: Sequence[str], context: Tr
         raise UsageError(f"{len(target)} target records for {size} processes: some would have none; start fewer")
 
 
-def _common_digest(examples: Sequence[Example], context: TrainingContext) -> str:
+def _common_digest(sets: Sequence[Sequence[Example]], context: TrainingContext) -> str:
     """Digest of the data, the same on every process. Raises UsageError."""
-    digest = digest_of_records(example.record for example in examples)
+    digest = digest_of_lines(line for examples in sets for line in lines_of(examples))
     digests = context.world.gather(digest)
     if len(set(digests)) > 1:
         other = next(rank for rank, found in enumerate(digests) if found != digests[0])

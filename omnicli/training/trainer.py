@@ -21,7 +21,6 @@ from torch.optim.swa_utils import AveragedModel
 from omnicli.data.dataloader import ExampleKey
 from omnicli.models.checkpoint import read_torch_file, write_torch_file
 from omnicli.rng import keyed_rng, keyed_seed
-from omnicli.streams.record import Record, format_record
 from omnicli.training.distributed import World
 from omnicli.training.optim import Schedule, set_lr
 from omnicli.training.saved_state import STATE_FORMAT, STATE_VERSION, check_state, is_seen, state_path
@@ -264,9 +263,9 @@ def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
     return UnopenedMedia(content["left_out"], is_known=True)
 
 
-def digest_of_records(records: Iterable[Record]) -> str:
+def digest_of_lines(lines: Iterable[bytes]) -> str:
     """SHA-256 of the lines of a data set, hex."""
     digest = hashlib.sha256()
-    for record in records:
-        digest.update(format_record(record))
+    for line in lines:
+        digest.update(line)
     return digest.hexdigest()

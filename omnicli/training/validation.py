@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from omnicli.data.dataloader import Example
+from omnicli.data.example_table import take
 from omnicli.data.training_clips import read_feature
 from omnicli.errors import Interrupted, MediaError
 from omnicli.inference.metrics import classification_metrics, mean_average_precision
@@ -41,7 +42,7 @@ class Validator:
         self, model: LoadedModel, examples: Sequence[Example], context: TrainingContext, on_drop: OnDrop
     ) -> None:
         self._model = model
-        self._examples = list(examples)[context.world.rank :: context.world.size]
+        self._examples = examples[context.world.rank :: context.world.size]
         self._context = context
         self._on_drop = on_drop
         self._features: Tensor | None = None
@@ -92,7 +93,7 @@ class Validator:
         for record, why in self._context.world.gather_rare(dropped):
             self._on_drop(record, unreadable(why))
         kept = [row for row in range(len(self._examples)) if row not in failed]
-        self._examples = [self._examples[row] for row in kept]
+        self._examples = take(self._examples, kept)
         return features[kept]
 
     def _view(self) -> str:

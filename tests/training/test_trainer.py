@@ -18,7 +18,7 @@ from omnicli.training.loop import TrainingDiverged, _report_bad, train_epochs
 from omnicli.training.objective import Objective
 from omnicli.training.optim import Schedule
 from omnicli.training.saved_state import forget_state, state_path
-from omnicli.training.trainer import TrainingRun, UnopenedMedia, digest_of_records, left_out_before
+from omnicli.training.trainer import TrainingRun, UnopenedMedia, digest_of_lines, left_out_before
 
 EXAMPLES = [Example(Record({"id": str(index)}), index % 2) for index in range(10)]
 EPOCHS = 3
@@ -177,9 +177,9 @@ def test_the_learning_rate_follows_the_schedule_inside_an_epoch(tmp_path):
 
 
 def test_a_data_sets_digest_knows_its_lines_and_their_order():
-    a, b = Record({"id": "a"}), Record({"id": "b"})
-    assert digest_of_records([a, b]) == digest_of_records([a, b])
-    assert len({digest_of_records(records) for records in ([a], [a, b], [b, a])}) == 3
+    a, b = b'{"id":"a"}\n', b'{"id":"b"}\n'
+    assert digest_of_lines([a, b]) == digest_of_lines([a, b])
+    assert len({digest_of_lines(lines) for lines in ([a], [a, b], [b, a])}) == 3
 
 
 def test_a_clip_found_bad_twice_is_reported_once(tmp_path):
