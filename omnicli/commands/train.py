@@ -14,8 +14,8 @@ pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni b
 too, if it has one. Images, videos, clips, frame
 folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. A source
 without records, of which the filter kept nothing, is left out. One metric record per epoch and source goes to stdout.
-If training is interrupted, the same command continues it, bit for bit on a CPU. Each process holds about 2 KB per
-record in memory.
+If training is interrupted, the same command continues it, bit for bit on a CPU. Each process holds about 100 bytes per
+record in memory, and the lines of the records in TMPDIR.
 """
 
 from dataclasses import asdict

@@ -115,7 +115,9 @@ class ExampleTable(Sequence[Example]):
         return weights
 
     def lines(self) -> Iterator[bytes]:
-        """The line of each record (``format_record``)."""
+        """The line of each record (``format_record``), of a table in the order of its records."""
+        if (np.diff(np.asarray(self._rows)) < 0).any():
+            raise ValueError("the rows of the table do not ascend")
         rows = iter(self._rows)
         wanted = next(rows, None)
         for row, line in enumerate(self.records.lines()):  # rows ascend
