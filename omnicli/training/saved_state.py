@@ -9,8 +9,11 @@ from typing import Any
 
 from omnicli.data.dataloader import ExampleKey, key_of
 from omnicli.errors import UsageError
+from omnicli.streams.files.stored import file_exists, remove_file
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.reading import DIED, KILLS_TO_REJECT, InFlight, suspicions_in
 from omnicli.streams.write.atomic import named_errors, remove_leftover
+from omnicli.streams.write.staging import local_twin
 from omnicli.training.distributed import World
 
 STATE_FORMAT = "omni-training-state"
@@ -29,7 +32,8 @@ def best_path(out: Path) -> Path:
 
 def forget_state(out: Path) -> None:
     """Delete the state, and what a killed process left of it: training has finished, or starts over."""
-    for path in (state_path(out), *out.parent.glob(f".{glob.escape(out.name)}.*.reading*")):
+    remove_file(state_path(out))
+    for path in _local(out).parent.glob(f".{glob.escape(out.name)}.*.reading*"):
         path.unlink(missing_ok=True)
     for path in (state_path(out), best_path(out)):
         remove_leftover(path)
@@ -55,12 +59,17 @@ def deadly_examples(out: Path, world: World) -> dict[ExampleKey, str]:
 
 
 def _in_flight_path(out: Path, world: World) -> Path:
-    return out.with_name(f".{out.name}.{world.rank}.reading")
+    return _local(out).with_name(f".{out.name}.{world.rank}.reading")
+
+
+def _local(out: Path) -> Path:
+    """Where files lie that only this machine needs: beside the output, or for a URL on the local disk."""
+    return local_twin(out) if url_of(out) else out
 
 
 def is_seen(path: Path, world: World) -> bool:
     """Whether the state exists. Raises UsageError if only some processes see it."""
-    found = world.gather(path.exists())
+    found = world.gather(file_exists(path))
     if any(found) and not all(found):
         raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
     return all(found)

@@ -115,3 +115,43 @@ def test_another_number_of_processes_goes_on_if_the_whole_batch_is_the_same():
         check_state(state, two | {"processes": 1, "auxiliary_batch_sizes": (4, 16)}, Path("x"))
     with pytest.raises(UsageError, match=r"lr = 0\.1, now 0\.2"):
         check_state(state, one | {"processes": 1, "lr": 0.2}, Path("x"))
+
+
+def test_a_training_on_a_store_goes_on_where_it_was_and_leaves_nothing(world, tmp_path, monkeypatch):
+    """Its state lies beside its output; what only this machine needs lies below TMPDIR."""
+    from typer.testing import CliRunner
+
+    from omnicli.app import app
+    from omnicli.streams.files import remote
+    from omnicli.streams.files.stored import read_file
+    from omnicli.streams.files.urls import allow_typed
+
+    class KilledError(BaseException):
+        pass
+
+    command = [
+        "teacher-train", str(world / "target" / "train"), "--model", "tsn-resnet10t", "--init", "scratch",
+        "--precision", "float32", "--short-side", "36", "--crop-size", "32", "--num-segments", "1", "--epochs", "2", "-o",
+    ]  # fmt: skip
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runner = CliRunner()
+    assert runner.invoke(app, [*command, str(tmp_path / "a.pth")]).exit_code == 0
+    upload = remote.upload
+
+    def dying(path, url):
+        upload(path, url)
+        if url.endswith(".state"):
+            raise KilledError
+
+    monkeypatch.setattr(remote, "upload", dying)
+    with pytest.raises(KilledError):
+        runner.invoke(app, [*command, "memory://trained/a.pth"], catch_exceptions=False)
+    assert remote.list_files("memory://trained") == [".a.pth.state"]
+    monkeypatch.setattr(remote, "upload", upload)
+    result = runner.invoke(app, [*command, "memory://trained/a.pth"])
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 2
+    assert remote.list_files("memory://trained") == ["a.pth"]
+    assert read_file("memory://trained/a.pth") == (tmp_path / "a.pth").read_bytes()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.pth"]
+    allow_typed([])

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from omnicli.commands.options.streams import InputOptions, StreamOptions, parse_max_bad
+from omnicli.commands.run.fetched import count_fetched, fetched_fields, fetched_lines
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
 from omnicli.errors import JobsFailed, TooManyBad
@@ -198,7 +199,8 @@ class ReadAccountant(RecordAccountant):
         if error is not None:
             return
         self.count_incomplete(incomplete.found())
-        for line in self.failures():
+        count_fetched(self.counters)
+        for line in (*self.failures(), *fetched_lines(self.counters)):
             self.console.say(line)
         if self._streams.summary:
             write_summary(self._streams.summary, self._sums())
@@ -282,6 +284,7 @@ class ReadAccountant(RecordAccountant):
             "unreadable": self.counters[UNREADABLE],
             "unreadable_by_kind": unreadable_by_kind(self.counters),
             **missing_frames(self.counters),
+            **fetched_fields(self.counters),
             "seconds": round(self.seconds, 3),
             "options": dict(self._options),
             "result": self.result,
