@@ -131,7 +131,8 @@ def test_a_training_on_a_store_goes_on_where_it_was_and_leaves_nothing(world, tm
 
     command = [
         "teacher-train", str(world / "target" / "train"), "--model", "tsn-resnet10t", "--init", "scratch",
-        "--precision", "float32", "--short-side", "36", "--crop-size", "32", "--num-segments", "1", "--epochs", "2", "-o",
+        "--precision", "float32", "--short-side", "36", "--crop-size", "32", "--num-segments", "1",
+        "--epochs", "2", "-o",
     ]  # fmt: skip
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     runner = CliRunner()
