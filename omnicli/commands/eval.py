@@ -135,6 +135,8 @@ def command(
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
             score, tested_model, seen = _load(checkpoint, model, views, compute, streams.root, calibrated=calibrated)
+            for line in views.say_published(tested_model.spec.name):
+                console.say(line)
             names, function = tested_model.classes, "sigmoid" if tested_model.spec.multi_label else "softmax"
             records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
@@ -188,7 +190,7 @@ def _load(
 
     [model] = options.load([checkpoint], compute)
     model = model if calibrated else replace(model, temperature=1.0)
-    chosen = ViewOptions(root=root, **views.deciding(options.num_segments))
+    chosen = ViewOptions(root=root, **views.deciding(options.num_segments, model.spec.name))
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip

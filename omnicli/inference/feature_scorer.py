@@ -16,6 +16,7 @@ from omnicli.inference.ensemble import chunk_scores, mean_scores
 from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
+from omnicli.models.video.registry import library_config
 from omnicli.reasons import unreadable
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
@@ -81,7 +82,7 @@ def score_feature_rows(
         if skip is not None and skip(record):
             yield record, None
             continue
-        if replace(views, root=None) != ViewOptions():
+        if replace(views, root=None) not in (ViewOptions(), _published_views(reader.models[0])):
             raise UsageError(
                 f"{record.where}: features are computed already; options that choose frames, crops or sizes have no "
                 "effect on them"
@@ -89,6 +90,12 @@ def score_feature_rows(
         row = reader.read(record, on_drop)
         if row is not None:
             yield record, mean_scores(reader.logits(row), reader.models, record)
+
+
+def _published_views(model: LoadedModel) -> ViewOptions:
+    """The views that nobody asked for: those of the published test of another library's model."""
+    config = library_config(model.spec.name)
+    return ViewOptions(num_clips=config.num_clips, crops=config.crops) if config else ViewOptions()
 
 
 def score_feature_frames(

@@ -18,6 +18,7 @@ from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_media
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
+from omnicli.models.video.library_model import LibraryModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import read_stored_or_media
 
@@ -174,6 +175,8 @@ def _logits_of(model: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Ten
     network, spec = model.network, model.spec
     if not views.fully_convolutional:
         return network
+    if isinstance(network, LibraryModel):
+        raise UsageError(f"--fully-convolutional: {model.name} is a {spec.name}, which takes one size; remove it")
     if not isinstance(network, ClipModel):
         raise UsageError(
             f"--fully-convolutional: {model.name} is a 2D model, which averages before the softmax; --crops full gives "

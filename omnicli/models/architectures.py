@@ -1,11 +1,13 @@
 """Architectures by name.
 
 ``tsn-<backbone>`` and ``tsm-<backbone>`` take a backbone of timm, ``tsn-torchvision.<name>`` one of torchvision,
-``tsn-bninception`` our own; ``resnet3d_configs`` and ``slowfast`` list the 3D models.
+``tsn-bninception`` our own; ``resnet3d_configs``, ``slowfast`` and ``video.registry`` list the 3D models.
 """
 
 import difflib
+from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import Any
 
 from torch import nn
 
@@ -19,33 +21,45 @@ from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
 from omnicli.models.slowfast import SLOWFAST_CONFIGS, SlowFast, SlowFastConfig
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
+from omnicli.models.video.library_model import LibraryConfig, LibraryModel
+from omnicli.models.video.registry import library_config, library_names
 
 CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of the layers after the features
 
 
-def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | None:
+def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | LibraryConfig | None:
     """The configuration of a 3D model; None for ``tsn-...`` and ``tsm-...``.
 
     Raises:
         UsageError: unknown architecture; the message names similar ones.
     """
-    config = RESNET3D_CONFIGS.get(name) or SLOWFAST_CONFIGS.get(name)
+    config = RESNET3D_CONFIGS.get(name) or SLOWFAST_CONFIGS.get(name) or library_config(name)
     if config is None and name.partition("-")[0] not in ("tsn", "tsm"):
-        near = difflib.get_close_matches(name, [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS], n=3)
+        near = difflib.get_close_matches(name, [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, *library_names()], n=3)
         nearest = f"; near: {', '.join(near)}" if near else ""
         raise UsageError(f"--model {name}: expected tsn-<timm backbone>, such as tsn-resnet50, or a 3D model{nearest}")
     return config
 
 
 def default_dropout(name: str) -> float:
-    """The dropout that mmaction2 publishes: 0.4 for TSN, 0.5 for all others."""
+    """The dropout that mmaction2 publishes: 0.4 for TSN, 0.5 for all others; of another library's model, its own."""
+    if library := library_config(name):
+        return library.dropout
     return 0.4 if name.startswith("tsn-") else 0.5
 
 
 def new_model(
-    name: str, num_classes: int, *, dropout: float | None = None, fc_std: float | None = None, pretrained: bool = False
+    name: str,
+    num_classes: int,
+    *,
+    dropout: float | None = None,
+    fc_std: float | None = None,
+    pretrained: bool = False,
+    library: Mapping[str, Any] | None = None,
 ) -> Recogniser:
     """A model with random weights, or with ImageNet weights in a 2D backbone.
+
+    ``library`` are the options of another library's model (``ModelSpec.library``).
 
     Raises:
         UsageError: unknown architecture, or a 3D one with ``pretrained``.
@@ -56,6 +70,9 @@ def new_model(
     if config is not None:
         if pretrained:
             raise UsageError(f"--model {name}: only 2D backbones have ImageNet weights")
+        if isinstance(config, LibraryConfig):
+            backbone, num_features = config.build(config.options if library is None else library)
+            return LibraryModel(backbone, num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
         network = SlowFast(config) if isinstance(config, SlowFastConfig) else ResNet3D(config)
         return ClipModel(network, network.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
     backbone, num_features = _backbone(backbone_name(name), pretrained=pretrained)
@@ -106,7 +123,12 @@ def imagenet_resnet(name: str) -> nn.Module | None:
     config = find_config_3d(name)
     if config is None:
         return None
-    if isinstance(config, SlowFastConfig) or config.factorised or config.block in ("ir", "ip") or config.width != 64:
+    if (
+        isinstance(config, SlowFastConfig | LibraryConfig)
+        or config.factorised
+        or config.block in ("ir", "ip")
+        or config.width != 64
+    ):
         raise UsageError(
             f"--model {name} --init imagenet: its convolutions have no 2D counterpart to inflate; give --init scratch, "
             f"or --init FILE with weights of {name}"

@@ -9,28 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.architectures import (
-    backbone_name,
-    default_dropout,
-    default_input,
-    find_config_3d,
-    imagenet_resnet,
-    new_model,
-)
+from omnicli.models.architectures import default_dropout, find_config_3d, imagenet_resnet, new_model
 from omnicli.models.bninception import check_side
-from omnicli.models.checkpoint import Checkpoint, load_any, load_weights
+from omnicli.models.checkpoint import Checkpoint, load_weights
+from omnicli.models.model_files import is_model_folder
 from omnicli.models.pretrained import without_tag
+from omnicli.models.published_input import published_input
 from omnicli.models.recogniser import Recogniser
-from omnicli.models.resnet3d_configs import ResNet3DConfig
+from omnicli.models.video.folder_model import folder_model
+from omnicli.models.video.library_model import LibraryConfig
 from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
-KINETICS_MEAN, KINETICS_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB, 0-255, as in mmaction2
-IPCSN_MEAN, IPCSN_STD = (
-    (110.2008, 100.63983, 95.99475),
-    (58.14765, 56.46975, 55.332195),
-)  # RGB, 0-255, as released with ipCSN, R(2+1)D and torchvision's video models
 NON_LOCAL = ".non_local_block."
 MM_STEM_CHANNELS = 83  # between the parts of the stem of mmaction2's R(2+1)D; 45 in IG-65M's
+RARE_FIELDS = ("library", "licence")
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class ModelSpec:
         frame_interval: distance between the frames of a clip (3D); 1 for 2D models.
         dropout: before the classifier, in training.
         multi_label: scores are one sigmoid per class instead of one softmax.
+        library: what another library builds the model from, as JSON values; None for models of omni.
+        licence: of the weights that training started from, if their publisher names one.
     """
 
     name: str
@@ -62,6 +56,8 @@ class ModelSpec:
     frame_interval: int = 1
     dropout: float = 0.4
     multi_label: bool = False
+    library: Mapping[str, Any] | None = None
+    licence: str = ""
 
     @property
     def signature(self) -> str:
@@ -82,8 +78,8 @@ class ModelSpec:
         return f"{name}{shown} {self.short_side}/{self.crop_size}"
 
     def to_meta(self) -> dict[str, Any]:
-        """A JSON object of all fields."""
-        return asdict(self)
+        """A JSON object of all fields; those that few models have are left out of the others'."""
+        return {name: value for name, value in asdict(self).items() if name not in RARE_FIELDS or value}
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> "ModelSpec":
@@ -103,30 +99,35 @@ def model_spec(
     short_side: int | None = None,
     crop_size: int | None = None,
     dropout: float | None = None,
+    published: LibraryConfig | None = None,
 ) -> ModelSpec:
     """The spec of an architecture; arguments replace its published frames, input size and dropout.
 
     Ours: if only one of the two sizes is given, the crop is 7/8 of the short side, like mmaction2's 224 of 256.
 
+    ``published`` is the configuration of another library's model where its weights have their own.
+
     Raises:
         UsageError: unknown architecture; the message names similar ones.
     """
-    config = find_config_3d(name)
-    mean, std, own_size = (KINETICS_MEAN, KINETICS_STD, 224) if config else default_input(backbone_name(name))
-    if isinstance(config, ResNet3DConfig):
-        own_size = config.crop_size
-    if name.startswith(("ipcsn-", "r2plus1d-r")):
-        mean, std = IPCSN_MEAN, IPCSN_STD
+    config = published or find_config_3d(name)
+    own = published_input(name, published)
     if name == "tsn-bninception" and crop_size:
         check_side(crop_size)
-    size = crop_size or (min(own_size, round(short_side * 7 / 8)) if short_side else own_size)
+    if not (short_side or crop_size):
+        short_side, crop_size = own.short_side, own.crop_size
+    size = crop_size or (min(own.crop_size, round(short_side * 7 / 8)) if short_side else own.crop_size)
+    if isinstance(config, LibraryConfig):
+        config.check(name, num_frames, size)
     return ModelSpec(
         name=name,
         classes=tuple(classes),
-        mean=mean,
-        std=std,
+        mean=own.mean,
+        std=own.std,
         short_side=short_side or round(size * 8 / 7),
         crop_size=size,
+        library=config.options if isinstance(config, LibraryConfig) else None,
+        licence=published.licence if published else "",
         num_segments=1 if config else num_segments or (8 if name.startswith("tsm-") else 3),
         num_frames=(num_frames or config.num_frames) if config else 1,
         frame_interval=(frame_interval or config.frame_interval) if config else 1,
@@ -142,6 +143,7 @@ def create_model(
     dropout: float | None = None,
     fc_std: float | None = None,
     seed: int = 0,
+    library: Mapping[str, Any] | None = None,
 ) -> Recogniser:
     """A new model with a new classifier.
 
@@ -153,16 +155,19 @@ def create_model(
         dropout: before the classifier; default the architecture's.
         fc_std: standard deviation of the classifier's initial weights; default 0.01, for TSM 0.001.
         seed: for all random weights; the global random state does not change.
+        library: options of another library's model (``ModelSpec.library``).
 
     Raises:
         UsageError: unknown architecture.
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
+    if is_model_folder(init):
+        return folder_model(name, init, num_classes=num_classes, dropout=dropout, seed=seed)
     resnet = imagenet_resnet(name) if init == "imagenet" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pretrained = init == "imagenet" and resnet is None
-        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=pretrained)
+        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=pretrained, library=library)
     if resnet is not None:
         _load_backbone(model.backbone, resnet.state_dict(), path="ImageNet")
     elif init not in ("scratch", "imagenet"):
@@ -176,7 +181,7 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
     Raises:
         ModelError: the meta is incomplete, or the weights do not fit the architecture.
     """
-    spec = _spec_of(checkpoint)
+    spec = spec_of(checkpoint)
     try:
         model = empty_model(spec)
     except UsageError as error:
@@ -185,21 +190,7 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
     return model.to(memory_format=model.memory_format).eval(), spec
 
 
-def stored_options(path: str) -> dict[str, Any]:
-    """Values of ``--model``, frames and sizes stored in a checkpoint of omni; empty for any other file.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
-    checkpoint = load_any(path)
-    if not isinstance(checkpoint, Checkpoint):
-        return {}
-    spec = _spec_of(checkpoint)
-    frames = ("num_frames", "frame_interval") if find_config_3d(spec.name) else ("num_segments",)
-    return {"model": spec.name} | {name: getattr(spec, name) for name in (*frames, "short_side", "crop_size")}
-
-
-def _spec_of(checkpoint: Checkpoint) -> ModelSpec:
+def spec_of(checkpoint: Checkpoint) -> ModelSpec:
     """The description in a checkpoint. Until 0.1.0 mmaction2's R(2+1)D, with another stem, had the name of IG-65M's.
 
     Raises:
@@ -218,12 +209,14 @@ def _spec_of(checkpoint: Checkpoint) -> ModelSpec:
 def empty_model(spec: ModelSpec) -> Recogniser:
     """A model for ``load_exactly``; a 3D one is on the meta device, since drawing random weights takes seconds.
 
+    Not so those of other libraries, which compute tables that no file holds.
+
     Raises:
         UsageError: unknown architecture.
     """
-    device = "cpu" if find_config_3d(spec.name) is None else "meta"
+    device = "cpu" if isinstance(find_config_3d(spec.name), LibraryConfig | None) else "meta"
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        return new_model(spec.name, len(spec.classes), dropout=spec.dropout)
+        return new_model(spec.name, len(spec.classes), dropout=spec.dropout, library=spec.library)
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:

@@ -25,6 +25,8 @@ def fold_batch_norms(model: nn.Module, example: Tensor) -> nn.Module:
     Returns:
         The folded copy; ``model`` itself if nothing can be folded or the outputs would differ.
     """
+    if not any(isinstance(module, NORMS) for module in model.modules()):
+        return model
     folded = copy.deepcopy(model)
     before, pairs = _find_pairs(folded, example)
     names = {norm: name for name, norm in folded.named_modules() if isinstance(norm, NORMS)}

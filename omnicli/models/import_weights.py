@@ -9,19 +9,20 @@ from torch import Tensor
 
 from omnicli.errors import ModelError
 from omnicli.models.architectures import find_config_3d, new_model
-from omnicli.models.factory import (
-    IPCSN_MEAN,
-    IPCSN_STD,
+from omnicli.models.factory import ModelSpec, empty_model, load_exactly, model_spec
+from omnicli.models.published_input import (
     KINETICS_MEAN,
     KINETICS_STD,
-    ModelSpec,
-    empty_model,
-    load_exactly,
-    model_spec,
+    VIDEO_CROP_SIZE,
+    VIDEO_MEAN,
+    VIDEO_SHORT_SIDE,
+    VIDEO_STD,
 )
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
+from omnicli.models.video.library_model import LibraryConfig
+from omnicli.models.video.torchvision_video import candidates
 from omnicli.models.weight_names import bare_names, is_tsm, recognise_layout, to_omni
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -36,10 +37,6 @@ OTHER_BACKBONES = (
     "swin_small_patch4_window7_224",
     "swin_base_patch4_window7_224",
 )
-
-# torchvision's video models and VMZ's; Ours: the short side of their 128x171 pixels, which keeps the aspect ratio
-VIDEO_MEAN, VIDEO_STD = IPCSN_MEAN, IPCSN_STD
-VIDEO_SHORT_SIDE, VIDEO_CROP_SIZE = 128, 112
 
 NUM_IMAGENET_CLASSES = 1000
 
@@ -83,7 +80,7 @@ def build_foreign(
     layout = recognise_layout(theirs)
     if layout in ("mmaction", "mmaction2") and find_config_3d(name) is None:
         spec = replace(spec, mean=KINETICS_MEAN, std=KINETICS_STD)
-    elif layout in ("torchvision-video", "vmz"):
+    elif layout in ("torchvision-video", "vmz") and not isinstance(find_config_3d(name), LibraryConfig):
         spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD)
         if "csn-" not in name:
             spec = replace(spec, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
@@ -132,6 +129,8 @@ def _candidates(shapes: Shapes, *, is_shifted: bool) -> Iterator[str]:
     is_3d = any(len(shape) == 5 for shape in shapes.values())
     if any(name.startswith("backbone.slow_path.") for name in shapes):
         yield from SLOWFAST_CONFIGS
+    elif published := candidates(shapes):
+        yield from published
     elif is_3d:
         num_blocks = tuple(_num_blocks(shapes, layer) for layer in range(1, 5))
         yield from (name for name, config in RESNET3D_CONFIGS.items() if config.num_blocks == num_blocks)

@@ -15,9 +15,14 @@ from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.import_weights import build_foreign, check_can_score
+from omnicli.models.licences import say_licence
+from omnicli.models.model_files import is_model_folder, local_path
 from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.tsm import ShiftedConv2d
+from omnicli.models.video.folder_model import folder_classifier
+from omnicli.models.video.library_model import LibraryModel
+from omnicli.models.video.transformers_folder import read_folder
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,9 @@ def open_model(
     frame_interval: int | None = None,
 ) -> OpenedModel:
     """Read a checkpoint of omni or of another codebase unchanged; arguments and errors are those of ``load_model``."""
+    path = local_path(path)
+    if is_model_folder(path):
+        return _open_folder(path, classes, num_frames=num_frames, frame_interval=frame_interval, name=name)
     file = load_any(path)
     if isinstance(file, Checkpoint):
         if name or num_frames or frame_interval:
@@ -165,6 +173,7 @@ def open_model(
                 f"{path}: this checkpoint stores its architecture; remove --model, --num-frames and --frame-interval"
             )
         network, spec = build_model(file)
+        say_licence(spec.licence, path=path)
         _check_same_classes(path, spec.classes, classes)
         return OpenedModel(network, spec, _checked_temperature(file), file)
     check_can_score(file.state_dict, path=str(path), num_classes=len(classes or file.classes or ()))
@@ -176,6 +185,26 @@ def open_model(
         file.state_dict, path=str(path), classes=classes or file.classes or (), name=name, num_segments=num_segments,
         num_frames=num_frames, frame_interval=frame_interval,
     )  # fmt: skip
+    return OpenedModel(network, spec, None, file)
+
+
+def _open_folder(
+    path: Path, classes: Sequence[str] | None, *, num_frames: int | None, frame_interval: int | None, name: str | None
+) -> OpenedModel:
+    """The classifier in a folder of another library. Raises ModelError and UsageError."""
+    folder = read_folder(path)
+    if name not in (None, folder.name):
+        raise UsageError(f"--model {name}: {path} is a {folder.name}; remove it")
+    names = tuple(classes or folder.classes or ())
+    if not names:
+        raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
+    if folder.classes and len(folder.classes) == len(names):
+        _check_same_classes(path, folder.classes, classes)
+    say_licence(folder.config.licence, path=path)
+    network, file = folder_classifier(folder, num_classes=len(names))
+    spec = model_spec(
+        folder.name, classes=names, num_frames=num_frames, frame_interval=frame_interval, published=folder.config
+    )
     return OpenedModel(network, spec, None, file)
 
 
@@ -245,6 +274,8 @@ def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precis
     generator = torch.Generator().manual_seed(0)
     side = (spec.crop_size, spec.crop_size)  # some 2D backbones accept no other size
     shape = (1, 3, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, 3, *side)
+    if isinstance(network, LibraryModel):
+        shape = (1, 3, min(spec.num_frames, 16), *side)  # S3D takes no less, and its 128 frames take seconds
     example = torch.randn(shape, generator=generator)
     network.backbone = fold_batch_norms(network.backbone, example)  # while it is still float32
     return network.to_device(device).set_precision(precision)

@@ -7,6 +7,7 @@ from omnicli.models.factory import ModelSpec
 from omnicli.models.pretrained import TORCHVISION, without_tag
 from omnicli.models.resnet3d_configs import ResNet3DConfig
 from omnicli.models.slowfast import SlowFastConfig
+from omnicli.models.video.library_model import LibraryConfig
 
 PLAIN_RESNETS = {f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)}
 KEEPS_HEAD = (f"{TORCHVISION}swin", f"{TORCHVISION}vit")  # mmaction2 removes only layers named fc or classifier
@@ -22,6 +23,8 @@ def mmaction2_model(spec: ModelSpec, num_features: int) -> Config | None:
         num_features: input size of its classifier.
     """
     config = find_config_3d(spec.name)
+    if isinstance(config, LibraryConfig):
+        return None
     backbone = _backbone_2d(spec) if config is None else _backbone_3d(spec.name, config)
     if backbone is None:
         return None

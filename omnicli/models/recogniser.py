@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnicli.errors import UsageError
+
+Freeze = Literal["nothing", "batch-norm", "encoder", "backbone"]
+
 
 class Recogniser(nn.Module):
     """Backbone, dropout and classifier; subclasses define how clips become features.
@@ -33,7 +37,7 @@ class Recogniser(nn.Module):
         self.fc = nn.Linear(num_features, num_classes)
         nn.init.normal_(self.fc.weight, std=fc_std)
         nn.init.zeros_(self.fc.bias)
-        self.frozen: Literal["nothing", "batch-norm", "backbone"] = "nothing"
+        self.frozen: Freeze = "nothing"
 
     def features(self, clips: Tensor) -> Tensor:
         """Features (N, D) float32 of normalised clips (N, C, T, H, W) of any float dtype."""
@@ -48,10 +52,18 @@ class Recogniser(nn.Module):
         """Logits (N, K) float32 of clips (N, C, T, H, W)."""
         return self.classify(self.features(clips))
 
-    def freeze(self, what: Literal["nothing", "batch-norm", "backbone"]) -> None:
-        """Freeze the backbone's batch-norm (statistics and affine parameters) or the backbone, also in ``train``."""
+    def freeze(self, what: Freeze) -> None:
+        """Freeze the backbone's batch-norm (statistics and affine parameters) or the backbone, also in ``train``.
+
+        ``encoder`` is the backbone without its attentive pooler. Raises UsageError: it has none.
+        """
+        pooler = [parameter for name, parameter in self.backbone.named_parameters() if "pooler" in name.split(".")]
+        if what == "encoder" and not pooler:
+            raise UsageError("--freeze encoder is for models with an attentive pooler, such as V-JEPA 2")
         self.frozen = what
         for parameter in self.backbone.parameters():
+            parameter.requires_grad_(what not in ("backbone", "encoder"))
+        for parameter in pooler:
             parameter.requires_grad_(what != "backbone")
         if what == "batch-norm":
             for norm in self._norms():
@@ -75,7 +87,7 @@ class Recogniser(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set training mode, except for frozen parts."""
         super().train(mode)
-        if self.frozen == "backbone":
+        if self.frozen in ("backbone", "encoder"):
             self.backbone.eval()
         elif self.frozen == "batch-norm":
             for norm in self._norms():

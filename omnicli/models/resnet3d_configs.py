@@ -148,6 +148,7 @@ RESNET3D_CONFIGS = {
     "r3d-r18": R3D,
     # for images: no temporal convolutions, frames are averaged; can be inflated into r3d-r18 (IG-65M Table 4)
     "r2d-r18": replace(R3D, stem_kernel_t=1, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(1, 1, 1, 1)),
+    "torchvision-r3d_18": R3D,
     "torchvision-mc3_18": replace(R3D, temporal_strides=(1, 1, 1, 1), conv3x3_kernels_t=(3, 1, 1, 1)),
     "torchvision-r2plus1d_18": replace(R3D, factorised=True, stem_middle=45, shares_middle=True, plain_shortcut=True),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omnicli.models.checkpoint import Checkpoint, load_any
+from omnicli.models.model_files import is_model_folder, local_path
 
 FEW_CLIPS = 50  # Ours: a teacher that learnt from fewer per class is weak (docs/studies)
 
@@ -73,9 +74,9 @@ def read_strength(paths: Sequence[str | Path]) -> Strength | None:
     Raises:
         ModelError: a file cannot be read.
     """
-    found = [_strength_of(load_any(path)) for path in paths]
+    found = [_strength_of(load_any(path)) for path in map(local_path, paths) if not is_model_folder(path)]
     known = [strength for strength in found if strength is not None]
-    if not known or len(known) < len(found):
+    if not known or len(known) < len(paths):
         return None
     return Strength(
         max(strength.clips_per_class for strength in known),

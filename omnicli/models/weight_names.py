@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from omnicli.models.video.torchvision_video import is_video, to_ours
 from omnicli.models.vmz import from_vmz, is_vmz
 
 Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "vmz", "bare"]
@@ -123,7 +124,7 @@ def recognise_layout(names: Iterable[str]) -> Layout:
         return "mmaction"
     if any(name.startswith("backbone.") for name in known):
         return "omni"
-    return "torchvision-video" if "stem.0.weight" in known else "bare"
+    return "torchvision-video" if "stem.0.weight" in known or is_video(known) else "bare"
 
 
 def is_tsm(names: Iterable[str]) -> bool:
@@ -142,6 +143,8 @@ def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         case "mmaction":
             return {_head_to_ours(_unwrapped(name)): tensor for name, tensor in weights.items()}
         case "torchvision-video":
+            if is_video(weights):
+                return to_ours(weights)
             is_ip = any(".conv2.0.2." in name for name in weights)
             plain = TORCHVISION_IP_RULES if is_ip else TORCHVISION_R3D_RULES
             rules = TORCHVISION_R2PLUS1D_RULES if "stem.3.weight" in weights else plain

@@ -24,9 +24,9 @@ from omnicli.models.checkpoint import (
     save_safetensors,
     write_torch_file,
 )
-from omnicli.models.factory import KINETICS_MEAN, KINETICS_STD
 from omnicli.models.loading import OpenedModel
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.published_input import KINETICS_MEAN, KINETICS_STD
 from omnicli.models.weight_names import Layout, bare_names, from_omni, recognise_layout
 
 Target = Literal["omni", "mmaction2", "mmaction", "safetensors"]

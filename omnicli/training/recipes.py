@@ -37,7 +37,7 @@ MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
 ScheduleName = Literal["step", "cosine", "halving", "constant"]
 TargetLabel = Literal["label", "query"]
-FreezeName = Literal["nothing", "batch-norm", "backbone"]
+FreezeName = Literal["nothing", "batch-norm", "encoder", "backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)

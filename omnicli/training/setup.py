@@ -13,10 +13,12 @@ from omnicli.errors import Interrupted, UsageError
 from omnicli.models.architectures import backbone_name, find_config_3d
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.licences import say_licence
+from omnicli.models.model_files import digest_of_model
 from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import Recogniser
+from omnicli.models.stored_options import published_config
 from omnicli.models.strength import Strength
-from omnicli.streams.files.stored import sha256_of
 from omnicli.training.batch_sampler import JointSampler
 from omnicli.training.context import TrainingContext
 from omnicli.training.cross_validation import cross_validated_accuracy
@@ -47,10 +49,14 @@ def create_learner(
     spec = model_spec(
         name, classes=classes, num_segments=recipe.num_segments, num_frames=recipe.num_frames,
         frame_interval=recipe.frame_interval, short_side=recipe.short_side, crop_size=recipe.crop_size,
-        dropout=recipe.dropout,
+        dropout=recipe.dropout, published=published_config(recipe.init),
     )  # fmt: skip
     spec = replace(spec, multi_label=recipe.multi_label)
-    model = create_model(name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed)
+    say_licence(spec.licence, path=recipe.init)
+    model = create_model(
+        name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed,
+        library=spec.library,
+    )  # fmt: skip
     model.freeze(recipe.freeze)
     return spec, model.to_device(context.device)
 
@@ -64,7 +70,8 @@ def initial_weights(
     name = Path(recipe.init).name
     if recipe.init == "imagenet":
         config = find_config_3d(spec.name)
-        name = imagenet_weights(f"resnet{config.depth}" if config else backbone_name(spec.name))
+        depth = getattr(config, "depth", None)
+        name = imagenet_weights(f"resnet{depth}" if depth else backbone_name(spec.name))
     sha256 = digest_of_backbone(model.backbone, spec)
     context.say(f"initial weights {name}, backbone sha256 {sha256[:12]}")
     return {"name": name, "sha256": sha256}
@@ -74,7 +81,7 @@ def frozen_backbone(recipe: TeacherRecipe) -> str | None:
     """SHA-256 of the weights file of a frozen backbone; "" for ImageNet weights; None if it is trained or random."""
     if recipe.freeze != "backbone" or recipe.init == "scratch":
         return None
-    return "" if recipe.init == "imagenet" else sha256_of(Path(recipe.init))
+    return "" if recipe.init == "imagenet" else digest_of_model(recipe.init)
 
 
 def make_augmentation(

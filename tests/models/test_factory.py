@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models import factory
+from omnicli.models import factory, published_input
 from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_any, save_checkpoint
 from omnicli.models.factory import ModelSpec, build_model, create_model, load_exactly, model_spec
+from omnicli.models.stored_options import stored_options
 from omnicli.models.weight_names import from_omni
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -125,7 +126,7 @@ def test_a_checkpoint_from_before_the_two_r2plus1d_had_names_is_mmaction2s(tmp_p
     rebuilt, read = build_model(load_any(tmp_path / "a.pth"))
     assert read == replace(spec, name="r2plus1d-mm-r18")
     assert read.signature == "r2plus1d-r18 8x8 256/224"  # which its feature shards have
-    assert factory.stored_options(str(tmp_path / "a.pth"))["model"] == "r2plus1d-mm-r18"
+    assert stored_options(str(tmp_path / "a.pth"))["model"] == "r2plus1d-mm-r18"
     clips = torch.randn(1, 3, 4, 32, 32)
     assert torch.equal(rebuilt(clips), made(clips))
 
@@ -167,9 +168,9 @@ def test_r2d_of_images_is_inflated_into_r3d_of_videos(tmp_path):
 def test_r2plus1d_takes_the_papers_input():
     spec = model_spec("r2plus1d-r34", classes=["a"])
     assert (spec.short_side, spec.crop_size, spec.num_frames, spec.frame_interval) == (128, 112, 32, 1)
-    assert (spec.mean, spec.std) == (factory.IPCSN_MEAN, factory.IPCSN_STD)
+    assert (spec.mean, spec.std) == (published_input.IPCSN_MEAN, published_input.IPCSN_STD)
     theirs = model_spec("r2plus1d-mm-r34", classes=["a"])
-    assert (theirs.crop_size, theirs.num_frames, theirs.mean) == (224, 8, factory.KINETICS_MEAN)
+    assert (theirs.crop_size, theirs.num_frames, theirs.mean) == (224, 8, published_input.KINETICS_MEAN)
 
 
 def test_imagenet_for_a_3d_model_is_the_2d_resnet_inflated_and_non_local_blocks_are_new(monkeypatch):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from omnicli.models.architectures import new_model
-from omnicli.models.factory import IPCSN_MEAN, ModelSpec, model_spec
+from omnicli.models.factory import ModelSpec, model_spec
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.published_input import IPCSN_MEAN
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
@@ -82,7 +83,7 @@ def test_every_3d_model_except_the_listed_ones_has_a_config():
     without = {name for name in (*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS) if config_of(name, 2) is None}
     assert without == {
         *(f"r2plus1d-r{depth}" for depth in (18, 34, 101, 152)),
-        *("r2plus1d-mm-r101", "r2plus1d-mm-r152", "r3d-r18", "r2d-r18"),
+        *("r2plus1d-mm-r101", "r2plus1d-mm-r152", "r3d-r18", "r2d-r18", "torchvision-r3d_18"),
         *("torchvision-mc3_18", "torchvision-r2plus1d_18"),
     }
 

@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from omnicli.errors import InputError, ModelError, OmniError
+from omnicli.errors import InputError, OmniError
+from omnicli.models.model_files import digest_of_model
 from omnicli.streams.files.stored import sha256_of
 from omnicli.streams.files.urls import shown, url_of
 
@@ -20,7 +21,7 @@ def digest_of(path: Path, error: type[OmniError]) -> str:
 
 def digests_of_models(paths: Sequence[Path]) -> list[str]:
     """SHA-256 of checkpoints. Raises ModelError."""
-    return [digest_of(path, ModelError) for path in paths]
+    return [digest_of_model(path) for path in paths]
 
 
 def digest_of_list(path: Path | None) -> str | None:

@@ -26,13 +26,16 @@ class ViewsOptions:
     """The views of each record that the model scores."""
 
     crops: Annotated[
-        Literal["centre", "three", "ten", "full"],
+        Literal["centre", "three", "ten", "full"] | None,
         typer.Option("--crops", help="centre: the square in the middle of a frame. three: squares along its long side. "
-                     "ten: corners, centre and their mirrors. full: the whole frame.", rich_help_panel=MODEL),
-    ] = "centre"  # fmt: skip
+                     "ten: corners, centre and their mirrors. full: the whole frame.",
+                     show_default="centre; video models of other libraries: as published", rich_help_panel=MODEL),
+    ] = None  # fmt: skip
     num_clips: Annotated[
-        int, typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.", rich_help_panel=MODEL)
-    ] = 10  # fmt: skip
+        int | None,
+        typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.",
+                     show_default="10; video models of other libraries: as published", rich_help_panel=MODEL),
+    ] = None  # fmt: skip
     fully_convolutional: Annotated[
         bool, typer.Option("--fully-convolutional", help="3D: average the classifier over windows of the training "
                            "crop's size in a larger frame.", rich_help_panel=MODEL), RARE,
@@ -50,11 +53,35 @@ class ViewsOptions:
                                             rich_help_panel=MODEL), RARE,
     ] = "1.x"  # fmt: skip
 
-    def deciding(self, num_segments: int | None) -> dict[str, Any]:
-        """The options as JSON values, and as arguments of ``ViewOptions``."""
+    def deciding(self, num_segments: int | None, model: str = "") -> dict[str, Any]:
+        """The options as JSON values, and as arguments of ``ViewOptions``.
+
+        Args:
+            num_segments: of ``--num-segments``.
+            model: architecture, whose published test fills what is not given; "": that of most models.
+        """
+        from omnicli.models.video.registry import library_config
+
         names = ("short_side", "crop_size", "crops", "generation", "num_clips", "fully_convolutional")
         values = asdict(self)
+        config = library_config(model) if model else None
+        values["crops"] = self.crops or (config.crops if config else "centre")
+        values["num_clips"] = self.num_clips or (config.num_clips if config else 10)
         return {"num_segments": num_segments, **{name: values[name] for name in names}}
+
+    def say_published(self, model: str) -> list[str]:
+        """A line if the model's published test decides the views."""
+        from omnicli.models.video.registry import library_config
+
+        config = library_config(model)
+        if config is None or (self.num_clips and self.crops):
+            return []
+        views = self.deciding(None, model)
+        crops = {"centre": "centre crop", "three": "3 crops", "ten": "10 crops", "full": "full frames"}[views["crops"]]
+        return [
+            f"{model}: {views['num_clips']} clips x {config.num_frames} frames, 1 in {config.frame_interval}, {crops}, "
+            "as in its published test; --num-clips and --crops change that"
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

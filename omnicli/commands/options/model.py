@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli.commands.options.compute import ComputeOptions
-from omnicli.commands.options.digests import digest_of
 from omnicli.commands.options.groups import MODEL, RARE, SELECTION
-from omnicli.errors import ModelError, UsageError
+from omnicli.errors import UsageError
+from omnicli.models.model_files import digest_of_model
 
 if TYPE_CHECKING:
     from omnicli.models.loading import LoadedModel
@@ -136,7 +136,7 @@ class BackboneOptions:
     def digests(self) -> dict[str, str]:
         """SHA-256 of the given files, by option. Raises ModelError."""
         files = {"weights": self.weights, "checkpoint": self.checkpoint}
-        return {option: digest_of(path, ModelError) for option, path in files.items() if path}
+        return {option: digest_of_model(path) for option, path in files.items() if path}
 
     def load(self, compute: ComputeOptions, *, with_content: bool = False) -> "LoadedModel":
         """The model whose features are taken, on its device. Raises ModelError."""

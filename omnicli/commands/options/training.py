@@ -211,7 +211,7 @@ def _with_architecture_of_init(recipe: TeacherRecipe) -> TeacherRecipe:
     Raises:
         ModelError: the file cannot be read.
     """
-    from omnicli.models.factory import stored_options
+    from omnicli.models.stored_options import stored_options
 
     unset = {name: value for name, value in stored_options(recipe.init).items() if getattr(recipe, name) is None}
     return replace(recipe, **unset)

@@ -1,0 +1,1 @@
+"""Video models by the classes of the libraries that publish them."""
