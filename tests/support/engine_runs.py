@@ -13,11 +13,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HOOKS = REPOSITORY / "tests" / "support" / "engine_hooks"
 
 
-def write_jobs(folder: Path, num_jobs: int, num_records: int) -> None:
-    """Input files ``00.jsonl`` and so on, of images that need not exist; later files are longer."""
+def write_jobs(folder: Path, num_jobs: int, num_records: int, *, growing: bool = True) -> None:
+    """Input files ``00.jsonl`` and so on, of images that need not exist; ``growing``: each has one more."""
     folder.mkdir(parents=True, exist_ok=True)
     for job in range(num_jobs):
-        rows = ({"id": f"{job}-{i}", "path": f"{job}-{i}.jpg", "media": "image"} for i in range(num_records + job))
+        rows = (
+            {"id": f"{job}-{i}", "path": f"{job}-{i}.jpg", "media": "image"} for i in range(num_records + job * growing)
+        )
         (folder / f"{job:02d}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -30,9 +32,9 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
-def run(*words: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def run(*words: str, cwd: Path, timeout: float = 240, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(*words), cwd=cwd, env=environment(**variables), text=True, capture_output=True, timeout=240
+        command(*words), cwd=cwd, env=environment(**variables), text=True, capture_output=True, timeout=timeout
     )
 
 
