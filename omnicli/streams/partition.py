@@ -10,6 +10,15 @@ from typing import Any
 from omnicli.errors import UsageError
 from omnicli.streams.record import partition_key
 
+NEXT = "next"  # --part next: whole files, as tasks come for them
+# Variables with the index and the number of tasks. Slurm sets SLURM_NTASKS in the batch script, too, which is one task.
+AUTO = (
+    ("RANK", "WORLD_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"),
+    ("SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES"),
+)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -17,6 +26,9 @@ class Part:
 
     index: int
     total: int
+
+    def __str__(self) -> str:
+        return f"{self.index}of{self.total}"
 
     def holds(self, record: Mapping[str, Any]) -> bool:
         """True if this part has the record, by its ``parent`` or else its ``id``: clips of a video stay together."""
@@ -33,7 +45,7 @@ class Part:
 
 
 def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Part:
-    """Parse ``I/N``, or ``auto``: this task of a Slurm array, or this rank under torchrun.
+    """Parse ``I/N``, or ``auto``: this task of a Slurm array or of srun, rank under torchrun, Pod or SkyPilot node.
 
     Args:
         text: value of ``--part``.
@@ -49,7 +61,7 @@ def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Pa
         return _part_of_environment(os.environ if environment is None else environment)
     match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if not match:
-        raise UsageError(f"--part: expected I/N (0-based, such as 0/64) or auto, got {text!r}")
+        raise UsageError(f"--part: expected I/N (0-based, such as 0/64) auto or next, got {text!r}")
     index, total = int(match[1]), int(match[2])
     if index >= total:
         raise UsageError(f"--part {text}: I must be from 0 to N - 1 = {total - 1}")
@@ -59,12 +71,19 @@ def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Pa
 def _part_of_environment(environment: Mapping[str, str]) -> Part:
     if "SLURM_ARRAY_TASK_ID" in environment:
         return _part_of_slurm(environment)
-    if "RANK" in environment and "WORLD_SIZE" in environment:
-        rank, total = (_integer(environment, name) for name in ("RANK", "WORLD_SIZE"))
-        return parse_part(f"{rank}/{total}")
+    for index, total in AUTO:
+        if index in environment and total in environment:
+            return parse_part(f"{_integer(environment, index)}/{_integer(environment, total)}")
+    if "SLURM_PROCID" in environment:
+        raise UsageError("--part auto: this script is one task; start the command by srun, or use --part I/N")
+    if "JOB_COMPLETION_INDEX" in environment:
+        raise UsageError(
+            "--part auto: Kubernetes does not say how many completions there are: set JOB_COMPLETIONS in the Pod, or "
+            "use --part $JOB_COMPLETION_INDEX/N"
+        )
     raise UsageError(
-        "--part auto: neither SLURM_ARRAY_TASK_ID (sbatch --array=0-63) nor RANK and WORLD_SIZE (torchrun) is set; "
-        "use --part I/N"
+        "--part auto: neither SLURM_ARRAY_TASK_ID (sbatch --array=0-63), SLURM_STEP_NUM_TASKS (srun), RANK and "
+        "WORLD_SIZE (torchrun), JOB_COMPLETION_INDEX (Kubernetes) nor SKYPILOT_NODE_RANK is set; use --part I/N"
     )
 
 

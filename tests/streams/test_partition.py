@@ -76,3 +76,29 @@ def test_torchrun_names_its_rank():
 def test_auto_without_usable_variables_is_refused(environment):
     with pytest.raises(UsageError, match="--part auto"):
         parse_part("auto", environment=environment)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "5", "SLURM_NTASKS": "5"},
+        {"JOB_COMPLETION_INDEX": "2", "JOB_COMPLETIONS": "5"},
+        {"SKYPILOT_NODE_RANK": "2", "SKYPILOT_NUM_NODES": "5"},
+        {"RANK": "2", "WORLD_SIZE": "5", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"},
+    ],
+)
+def test_auto_reads_what_launchers_set(environment):
+    assert parse_part("auto", environment=environment) == Part(2, 5)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "5"}, "this script is one task; start the command by srun"),
+        ({"JOB_COMPLETION_INDEX": "2"}, r"use --part \$JOB_COMPLETION_INDEX/N"),
+        ({}, "nor SKYPILOT_NODE_RANK is set"),
+    ],
+)
+def test_auto_says_what_is_missing(environment, message):
+    with pytest.raises(UsageError, match=message):
+        parse_part("auto", environment=environment)

@@ -45,7 +45,9 @@ class Driver:
     def __init__(
         self, jobs: "Iterable[Job]", pool: Pool, spec: StageSpec, accountant: RecordAccountant, console: Console
     ) -> None:
-        sizes = {job: job.source.stat().st_size for job in jobs}
+        from omnicli.streams.files.stored import size_and_time
+
+        sizes = {job: size_and_time(job.source)[0] for job in jobs}
         self._sizes = sizes
         self._waiting = deque(sorted(sizes, key=lambda job: (-sizes[job], job.key)))
         self._running: dict[Hashable, Job] = {}
@@ -150,6 +152,7 @@ def run_on_engine(
         argv=current_argv(),
         folder=str(Path.cwd()),
         environment={name: value for name, value in os.environ.items() if name.startswith("OMNI_")},
+        driver=os.urandom(8).hex(),
     )
     uses_gpu = device in ("auto", "cuda")
     with _only_driver(Path(streams.output or ".")), contextlib.closing(_pool(setup, streams, uses_gpu)) as pool:
@@ -173,13 +176,14 @@ def _pool(setup: WorkerSetup, streams: StreamOptions, uses_gpu: bool) -> Pool:
 @contextlib.contextmanager
 def _only_driver(folder: Path) -> Iterator[None]:
     """Refuse a second driver on one ``-o DIR/``. Raises OmniError."""
+    from omnicli.streams.files.stored import make_folder
     from omnicli.streams.write.atomic import named_errors
-    from omnicli.streams.write.claims import take_claim
+    from omnicli.streams.write.resume import claim_output
 
     with named_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        claim = take_claim(folder / ".driver.claim", f"{folder}/", waits=True)
+        make_folder(folder)
+    claim = claim_output(folder / "driver", waits=True, name=f"{folder}/")
     try:
         yield
     finally:
-        claim.release()
+        claim.close()

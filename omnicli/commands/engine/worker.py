@@ -16,6 +16,7 @@ from omnicli import __version__, cpus
 from omnicli.commands.run.jobs import EXIT_INTERNAL, JobResult, open_stage, run_job
 from omnicli.errors import Interrupted, OmniError, is_out_of_memory
 from omnicli.process import crash_log
+from omnicli.streams.write.claims import work_for
 
 if TYPE_CHECKING:
     from omnicli.streams.write.output_folder import Job
@@ -32,12 +33,14 @@ class WorkerSetup:
         folder: the working directory of the driver, from which relative paths start.
         environment: variables of the driver that decide, such as OMNI_BATCH_SIZE.
         cores: that this worker may use; None: all that it has.
+        driver: a name that no other driver has.
     """
 
     argv: Sequence[str]
     folder: str
     environment: Mapping[str, str] = field(default_factory=dict)
     cores: int | None = None
+    driver: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Worker:
             raise OmniError(f"{setup.folder}: {error.strerror}; the folder must exist on every node") from None
         os.environ.update(setup.environment)
         cpus.limit_cores(setup.cores)
+        work_for(setup.driver)
         self._stop = threading.Event()
         self._stage = open_stage(setup.argv)
 

@@ -148,8 +148,10 @@ class StreamOptions(EngineOptions, InputOptions):
     shards_dir: Path | None = None
     part: Annotated[
         str | None,
-        typer.Option("--part", metavar="I/N|auto", help="Read only part I (0-based) of N, by hash of the id. auto "
-                     "reads the variables of Slurm or torchrun.", rich_help_panel=INPUT_OUTPUT), RARE,
+        typer.Option("--part", metavar="I/N|auto|next", help="Read only part I (0-based) of N, by hash of the id. "
+                     "auto reads the variables of Slurm, torchrun, Kubernetes or SkyPilot. next, with -o DIR/: input "
+                     "files that no other task has taken, longest first. {part} in names of outputs is the "
+                     "part.", rich_help_panel=INPUT_OUTPUT), RARE,
     ] = None  # fmt: skip
     missing: Annotated[
         bool, typer.Option("--missing", help="With -o DIR/: print the unfinished parts as a Slurm --array= value.",
@@ -180,6 +182,8 @@ class StreamOptions(EngineOptions, InputOptions):
                 f"{whole_stream} decides over the whole stream and cannot be combined with {clash}: score in parts "
                 "(filter --score-only), concatenate the results, then decide (filter --stored-scores)"
             )
+        if self.takes_next and (self.engine or self.missing or not self.to_folder):
+            raise UsageError("--part next takes whole input files: give -o DIR/, without --engine and --missing")
         self.check_engine(to_folder=self.to_folder)
         if self.missing and self.engine:
             raise UsageError("--missing runs nothing: leave --engine out")
@@ -194,6 +198,11 @@ class StreamOptions(EngineOptions, InputOptions):
         check_outputs_differ({"-o": self.output, "--rejects": self.rejects, "--summary": self.summary})
         parse_max_bad(self.max_bad, 0)
         self._check_names()
+
+    @property
+    def takes_next(self) -> bool:
+        """Whether the task takes input files as it comes to them: ``--part next``."""
+        return self.part == "next"
 
     @property
     def to_folder(self) -> bool:

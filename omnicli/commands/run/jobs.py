@@ -4,6 +4,7 @@
 done, already, bad or failed.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,16 +17,26 @@ from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.console import Console
-from omnicli.errors import Interrupted, ModelError, OmniError, OutputError, UsageError, is_no_room, is_out_of_memory
+from omnicli.errors import (
+    ClaimedError,
+    Interrupted,
+    ModelError,
+    OmniError,
+    OutputError,
+    UsageError,
+    is_no_room,
+    is_out_of_memory,
+)
 from omnicli.process import crash_log
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassStage
     from omnicli.streams.stage_run import Stage
+    from omnicli.streams.write.claims import Claim
     from omnicli.streams.write.output_folder import Job
 
 EXIT_INTERNAL = 70
-Status = Literal["done", "already", "bad", "failed"]
+Status = Literal["done", "already", "elsewhere", "bad", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +45,8 @@ class JobResult:
 
     Attributes:
         status: ``done``; ``already``: an earlier run had finished it; ``bad``: complete, but more records are
-            unreadable than ``--max-bad`` allows, so that the next run tries again; ``failed``: no output.
+            unreadable than ``--max-bad`` allows, so that the next run tries again; ``failed``: no output;
+            ``elsewhere``: under ``--part next`` another task is making it.
         source: the input file.
         out: the output file.
         counters: of the records, as ``RecordAccountant`` has them; empty unless ``done`` or ``bad``.
@@ -84,7 +96,7 @@ def plan(argv: Sequence[str]) -> "list[Job]":
     Raises:
         OmniError: the options are wrong, an input does not exist or has changed, or outputs were made otherwise.
     """
-    from omnicli.streams.write.output_folder import is_done
+    from omnicli.streams.write.markers import is_done
 
     spec, streams = _prepared(argv)
     jobs = find_jobs_of(streams)
@@ -147,7 +159,7 @@ def find_jobs_of(streams: StreamOptions, on_skip: Callable[[Path, str], None] = 
     folders = OutputFolders(
         Path(streams.output or "."), Path(streams.rejects) if streams.rejects else None, streams.shards_dir
     )
-    part = parse_part(streams.part) if streams.part and not streams.missing else None
+    part = parse_part(streams.part) if streams.part and not (streams.missing or streams.takes_next) else None
     return find_jobs(_input_files(streams), folders, part=part, on_skip=on_skip)
 
 
@@ -170,20 +182,34 @@ def _prepared(argv: Sequence[str]) -> tuple[StageSpec, StreamOptions]:
 
 
 def _run_job(stage: OpenStage, job: "Job", should_stop: Callable[[], bool] | None) -> JobResult:
-    from omnicli.streams.write.output_folder import is_done, mark_done, unmark
+    from omnicli.streams.write.resume import claim_output
 
-    spec, streams = stage.spec, stage.streams
-    wanted = options_of_folder(spec, streams)
+    streams = _streams_of(job, stage.streams)
+    try:
+        claim = claim_output(job.out, waits=not stage.streams.takes_next)
+    except ClaimedError as error:
+        if stage.streams.takes_next:
+            return JobResult(status="elsewhere", source=str(job.source), out=str(job.out), reason=str(error))
+        raise
+    with contextlib.closing(claim):
+        return _run_claimed(stage, job, streams, claim, should_stop)
+
+
+def _run_claimed(
+    stage: OpenStage, job: "Job", streams: StreamOptions, claim: "Claim", should_stop: Callable[[], bool] | None
+) -> JobResult:
+    from omnicli.streams.write.markers import is_done, mark_done, unmark
+
+    spec, wanted = stage.spec, options_of_folder(stage.spec, stage.streams)
     if streams.resume and is_done(job, wanted):
         return JobResult(status="already", source=str(job.source), out=str(job.out))
     unmark(job)
     accountant = RecordAccountant(streams.max_bad)
-    output = OneOutput(
-        spec, _streams_of(job, streams), deciding_options(spec, streams), accountant, stage.console, job.shard_prefix,
-        should_stop,
-    )  # fmt: skip
+    deciding = deciding_options(spec, streams)
+    output = OneOutput(spec, streams, deciding, accountant, stage.console, job.shard_prefix, should_stop, claim)
     counters = output.run(stage.stage)
     if not accountant.too_many_bad:
+        claim.check(str(job.out))
         mark_done(job, options=wanted, counters=counters)
     stage.console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
     return JobResult(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from omnicli.streams.record import Record
     from omnicli.streams.shards.writer import ShardWriter
     from omnicli.streams.stage_run import Observe, Stage, StageRun
+    from omnicli.streams.write.claims import Claim
     from omnicli.streams.write.resume import Journal
 
 
@@ -79,6 +80,7 @@ class OneOutput:
         console: shows progress.
         shard_prefix: of the names of shards.
         should_stop: asked before each record; True ends the run with its state saved.
+        claim: of the caller on the output; None: the run claims it.
     """
 
     spec: StageSpec
@@ -88,6 +90,7 @@ class OneOutput:
     console: Console
     shard_prefix: str = ""
     should_stop: Callable[[], bool] | None = None
+    claim: "Claim | None" = None
 
     def run(self, stage: "Stage | MultipassStage") -> Counter[str]:
         """Run the stage from the inputs to the output, and return its counters. Raises OmniError."""
@@ -135,7 +138,11 @@ class OneOutput:
             resume = streams.resume and not self.spec.whole_stream  # a decision over the whole stream starts over
             shards = {"shards": str(streams.shards_dir)} if streams.shards_dir else {}
             journal = Journal.open(
-                Path(streams.output), rejects=rejects_path, options={**self.deciding, **shards}, resume=resume
+                Path(streams.output),
+                rejects=rejects_path,
+                options={**self.deciding, **shards},
+                resume=resume,
+                claim=self.claim,
             )
             stack.callback(journal.close)
             return journal.kept, journal.rejects, journal

@@ -24,7 +24,8 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
     Raises:
         OmniError: an output in the folder was made with other options, or an input has changed.
     """
-    from omnicli.streams.write.output_folder import is_done, missing_array
+    from omnicli.streams.write.markers import is_done
+    from omnicli.streams.write.output_folder import missing_array
 
     jobs = _find(streams, console)
     wanted = options_of_folder(spec, streams)
@@ -42,9 +43,24 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
         run_on_engine(left, spec, streams, accountant, console)
     elif left:
         stage = OpenStage(spec=spec, streams=streams, stage=spec.make(), console=console)
-        for job in left:
-            accountant.add_job(run_job(stage, job), console)
+        _run_here(left, stage, accountant)
     return True
+
+
+def _run_here(jobs: "list[Job]", stage: OpenStage, accountant: RecordAccountant) -> None:
+    """Run the jobs one after another; under ``--part next``, those that no other task has claimed, longest first."""
+    from omnicli.streams.files.stored import size_and_time
+
+    if stage.streams.takes_next:
+        sizes = {job: size_and_time(job.source)[0] for job in jobs}
+        jobs = sorted(jobs, key=lambda job: (-sizes[job], job.key))
+    num_elsewhere = 0
+    for job in jobs:
+        result = run_job(stage, job)
+        num_elsewhere += result.status == "elsewhere"
+        accountant.add_job(result, stage.console)
+    if num_elsewhere:
+        stage.console.say(f"{num_elsewhere:,} files are being made by other tasks")
 
 
 def _find(streams: StreamOptions, console: Console) -> "list[Job]":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omnicli.commands.invocation import hand_over
 from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.part_names import with_part
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.advice import scarce_queries
 from omnicli.commands.run.counters import RecordAccountant
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
 
 def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) -> None:
     """Run one stage from INPUTs to outputs. Raises OmniError."""
-    from omnicli.streams.partition import parse_part
-
+    streams = with_part(streams)
     streams.check(whole_stream=spec.whole_stream)
-    if streams.part:
-        parse_part(streams.part)
     if hand_over(spec, streams, logging):
         return
     deciding = deciding_options(spec, streams)

@@ -25,20 +25,40 @@ BOOT_ID, PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/se
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The process that holds a claim. ``space``: where its number means something: a boot, and a PID namespace."""
+    """The process that holds a claim. ``space``: where its number means something: a boot, and a PID namespace.
+
+    ``driver``: the driver that gave it the work; it gives the same work to another process only when this one is gone.
+    """
 
     host: str
     space: str
     pid: int
     started: str
     token: str
+    driver: str = ""
+
+
+class _Process:
+    """The driver that this process works for; "" without one."""
+
+    driver = ""
+
+
+def work_for(driver: str) -> None:
+    """Take over at once, from now on, what other processes of this driver have claimed."""
+    _Process.driver = driver
 
 
 class Claim:
-    """A claim that this process holds until ``release``."""
+    """A claim that this process holds until ``close``.
 
-    def __init__(self, path: Path, holder: Holder) -> None:
+    Attributes:
+        is_from_elsewhere: it was taken over from a silent process on another machine, which may come back.
+    """
+
+    def __init__(self, path: Path, holder: Holder, *, is_from_elsewhere: bool = False) -> None:
         self._path, self._holder = path, holder
+        self.is_from_elsewhere = is_from_elsewhere
         _heart.add(self)
 
     def holds(self) -> bool:
@@ -61,7 +81,7 @@ class Claim:
             if self.holds():
                 os.utime(self._path)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """End the claim; a lost one is left alone."""
         _heart.remove(self)
         if self.holds():
@@ -81,15 +101,18 @@ def take_claim(path: Path, name: str, *, waits: bool) -> Claim:
         OSError: the folder cannot be written.
     """
     me = _this_process()
+    is_from_elsewhere = False
     seen: float | None = None
     while True:
         now = _place(path, me)
         if now is None:
-            return Claim(path, me)
+            return Claim(path, me, is_from_elsewhere=is_from_elsewhere)
         holder, age, touched = _read(path), now, _modified(path)
         if touched is None:
             continue  # it has just been released
-        if (_is_dead(holder) or age > STALE_SEC) and _remove_stale(path, holder):
+        is_ours = holder is not None and bool(holder.driver) and holder.driver == me.driver
+        if (_is_dead(holder) or is_ours or age > STALE_SEC) and _remove_stale(path, holder):
+            is_from_elsewhere = is_from_elsewhere or not _is_dead(holder)
             continue
         if not waits or _is_here(holder) or (seen is not None and touched != seen):
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
@@ -153,7 +176,9 @@ def _modified(path: Path) -> float | None:
 
 
 def _this_process() -> Holder:
-    return Holder(socket.gethostname(), _space(), os.getpid(), _started(os.getpid()), os.urandom(8).hex())
+    return Holder(
+        socket.gethostname(), _space(), os.getpid(), _started(os.getpid()), os.urandom(8).hex(), _Process.driver
+    )
 
 
 def _space() -> str:

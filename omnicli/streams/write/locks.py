@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,11 +56,28 @@ def _open(path: Path) -> tuple[BinaryIO, bool]:
         except BlockingIOError:
             file.close()
             raise
-        except OSError:
+        except OSError as error:
+            _say_once(path.parent, error)
             return file, False
         if _is_at(path, file):
             return file, True
         file.close()  # the other process removed or renamed the file before it closed it
+
+
+def _say_once(folder: Path, error: OSError) -> None:
+    """A warning about a file system without locks, once for each process."""
+    if not _Said.locks:
+        _Said.locks = True
+        warnings.warn(
+            f"{folder}: the file system has no locks ({error.strerror or error}); outputs are claimed by files alone",
+            stacklevel=2,
+        )
+
+
+class _Said:
+    """What this process has warned of."""
+
+    locks = False
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:

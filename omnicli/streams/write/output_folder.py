@@ -11,21 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from omnicli.errors import InputError, OmniError, UsageError
-from omnicli.streams.files.input_digest import input_digest, is_same_input
+from omnicli.errors import InputError, UsageError
 from omnicli.streams.files.media_files import reason_of
-from omnicli.streams.files.stored import file_exists, read_file, remove_file, size_and_time
-from omnicli.streams.files.urls import shown, url_of
+from omnicli.streams.files.urls import url_of
 from omnicli.streams.partition import Part
 from omnicli.streams.read.dispatch import JSONL_SUFFIXES, RECORD_SUFFIXES
-from omnicli.streams.read.file_records import escaped_name
 from omnicli.streams.read.folder import walk_files
 from omnicli.streams.read.identify import identify
-from omnicli.streams.shards.ownership import find_shards
-from omnicli.streams.write.atomic import named_errors, open_atomic
-from omnicli.streams.write.resume import changed_options
+from omnicli.streams.write.markers import is_done
 
 
 class OutputFolders(NamedTuple):
@@ -106,50 +99,6 @@ def find_jobs(
         jobs.values(), [name for name in inputs if url_of(name) or Path(name).is_dir()], folders
     )
     return [job for job in jobs.values() if part is None or part.holds_key(job.key)]
-
-
-def is_done(job: Job, options: Mapping[str, Any]) -> bool:
-    """True if all outputs of the job exist, made from this input with these options.
-
-    Raises:
-        OmniError: they were made with other options (names them), or the input has changed.
-    """
-    try:
-        marker = msgspec.json.decode(read_file(job.marker))
-    except (OSError, msgspec.MsgspecError):
-        return False
-    if not file_exists(job.out):
-        return False
-    if what := changed_options(marker.get("options", {}), options):
-        raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
-    if not all(file_exists(path) for path in job.further_outputs(marker.get("shards", 0))):
-        return False
-    same_file = (marker.get("size"), marker.get("mtime_ns")) == size_and_time(job.source)
-    if not same_file and not is_same_input(job.source, str(marker.get("digest"))):
-        raise OmniError(f"{job.source}: has changed since {job.out} was made from it; use --no-resume to make it again")
-    return True
-
-
-def unmark(job: Job) -> None:
-    """Remove the marker, before any output is replaced. Raises OutputError."""
-    with named_errors(str(job.marker)):
-        remove_file(job.marker)
-
-
-def mark_done(job: Job, *, options: Mapping[str, Any], counters: Mapping[str, int]) -> None:
-    """Write the marker, after all outputs. Raises OutputError."""
-    size, mtime_ns = size_and_time(job.source)
-    marker = {
-        "input": escaped_name(str(job.source)) or shown(job.source),
-        "size": size,
-        "mtime_ns": mtime_ns,
-        "digest": input_digest(job.source),
-        "options": dict(options),
-        "counts": dict(counters),
-        "shards": len(find_shards(job.shards, job.shard_prefix)) if job.shards else 0,
-    }
-    with open_atomic(job.marker) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n")
 
 
 def missing_array(jobs: Iterable[Job], options: Mapping[str, Any], *, parts: int) -> str:

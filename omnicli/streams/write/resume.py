@@ -9,6 +9,7 @@ truncates the part files to these lengths.
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,13 @@ import msgspec
 from omnicli.errors import OmniError, OutputError
 from omnicli.streams.files.urls import shown
 from omnicli.streams.write.atomic import named_errors, open_atomic, publish
+from omnicli.streams.write.claims import Claim, take_claim
 from omnicli.streams.write.locks import open_locked
 from omnicli.streams.write.staging import local_twin
 
 STATE_VERSION = 1
+# Where and how a run computes: a smaller batch after a lack of memory, another GPU or another mount point goes on
+NOT_DECIDING = {"batch_size", "device", "root"}
 
 
 class State(msgspec.Struct):
@@ -82,9 +86,13 @@ class Journal:
     rejects: PartWriter | None
     state_path: Path
     resumed: State | None
+    claim: Claim
+    owns_claim: bool
 
     @classmethod
-    def open(cls, out: Path, *, rejects: Path | None, options: Mapping[str, Any], resume: bool) -> "Journal":
+    def open(
+        cls, out: Path, *, rejects: Path | None, options: Mapping[str, Any], resume: bool, claim: Claim | None = None
+    ) -> "Journal":
         """Start or resume writing ``out``.
 
         Args:
@@ -92,6 +100,7 @@ class Journal:
             rejects: the file of ``--rejects``; its part file is beside ``out``.
             options: all options that change the output, as JSON values; they must equal those of the saved state.
             resume: False discards a saved state.
+            claim: of the caller, on this output; None: the journal claims it until it is closed.
 
         Raises:
             OmniError: an earlier run used other options (names them), or another process is writing this output.
@@ -106,6 +115,13 @@ class Journal:
             final.with_name(f".{final.name}.{suffix}") for suffix in ("part", "rejects.part", "state")
         )
         with named_errors(str(out)), contextlib.ExitStack() as on_error:
+            owns_claim = claim is None
+            if claim is None:
+                claim = claim_output(out, waits=True)
+                on_error.callback(claim.close)
+            if claim.is_from_elsewhere:
+                for path in (kept_path, rejects_path):
+                    _leave_inode(path)
             kept = _open_part(kept_path, out)
             on_error.callback(kept.file.close)
             state = _read_state(state_path, out, options) if resume else None
@@ -121,12 +137,18 @@ class Journal:
                 if rejects_part:
                     _truncate(rejects_part, state.rejects_bytes if state else 0)
             on_error.pop_all()
-        return cls(out, rejects, options, kept, rejects_part, state_path, state)
+        return cls(out, rejects, options, kept, rejects_part, state_path, state, claim, owns_claim)
 
     def save(
         self, *, consumed: int, digest: str, shards: int, counters: Mapping[str, int], finished: bool = False
     ) -> None:
-        """Sync the part files and save the state after ``consumed`` records. Raises OutputError."""
+        """Sync the part files and save the state after ``consumed`` records.
+
+        Raises:
+            OutputError: they cannot be written.
+            OmniError: another process has taken the output over.
+        """
+        self.claim.check(str(self.out))
         self.kept.sync()
         if self.rejects:
             self.rejects.sync()
@@ -156,12 +178,15 @@ class Journal:
 
         Raises:
             OutputError: an output cannot be written.
+            OmniError: another process has taken the output over.
         """
+        self.claim.check(str(self.out))
         done = self.resumed if self.resumed and self.resumed.finished else None
         if self.rejects and self.rejects_out:
             _publish_part(self.rejects, self.rejects_out, length=done.rejects_bytes if done else None)
         _publish_part(self.kept, self.out, length=done.kept_bytes if done else None)
         self.state_path.unlink(missing_ok=True)
+        self._end_claim()
 
     def close(self) -> None:
         """Close the part files and keep them, with the state, for the next run."""
@@ -169,6 +194,18 @@ class Journal:
             if part is not None and not part.file.closed:
                 part.flush()
                 part.file.close()
+        self._end_claim()
+
+    def _end_claim(self) -> None:
+        if self.owns_claim:
+            self.claim.close()
+
+
+def claim_output(out: Path, *, waits: bool, name: str | None = None) -> Claim:
+    """Claim an output, as ``take_claim``; its folder exists. Raises OutputError, ClaimedError."""
+    with named_errors(shown(out)):
+        final = local_twin(out)
+        return take_claim(final.with_name(f".{final.name}.claim"), name or shown(out), waits=waits)
 
 
 def _publish_part(part: PartWriter, path: Path, *, length: int | None) -> None:
@@ -186,14 +223,22 @@ def chain_digest(previous: str, line: bytes) -> str:
     return hashlib.blake2b(previous.encode() + line, digest_size=16).hexdigest()
 
 
+def _leave_inode(path: Path) -> None:
+    """Continue in a copy of a part file: its writer, on another machine, may come back to the file that it has open."""
+    if path.exists():
+        own = path.with_name(f"{path.name}.own")
+        shutil.copyfile(path, own)
+        own.replace(path)
+
+
 def changed_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    """The options that differ from those of an earlier run, as text; "" if they are equal.
+    """The options that differ from those of an earlier run and decide what is written, as text; "" if none does.
 
     >>> changed_options({"seed": 0, "fps": 1}, {"seed": 1, "fps": 1})
     'seed 0 then, 1 now'
     """
     now = msgspec.json.decode(msgspec.json.encode(dict(options)))
-    names = sorted(name for name in now.keys() | earlier.keys() if now.get(name) != earlier.get(name))
+    names = sorted(name for name in (now.keys() | earlier.keys()) - NOT_DECIDING if now.get(name) != earlier.get(name))
     shown = {"shard": "part"}  # files of 0.1.0 have this key
     return ", ".join(f"{shown.get(key, key)} {earlier.get(key)!r} then, {now.get(key)!r} now" for key in names)
 

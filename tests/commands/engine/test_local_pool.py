@@ -35,9 +35,8 @@ def test_bytes_and_sums_are_those_of_the_plain_run(crawl):
 
 def test_a_worker_that_is_killed_costs_nothing_but_time(crawl):
     with start("in/", "-o", "killed/", *LOCAL, cwd=crawl, SLOW_SEC="0.02") as driver:
-        victim = wait_until(lambda: children(driver.pid))[0]
         wait_until(lambda: list((crawl / "killed").glob(".*.part")))
-        os.kill(victim, signal.SIGKILL)
+        os.kill(children(driver.pid)[0], signal.SIGKILL)
         said = driver.communicate()[1]
     assert driver.returncode == 0, said
     assert outputs(crawl / "killed") == outputs(crawl / "plain")

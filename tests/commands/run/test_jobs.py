@@ -41,6 +41,7 @@ def test_jobs_make_the_bytes_of_the_command(crawl, sh):
     assert [(result.status, result.counters["kept"]) for result in results] == [("done", 5)] * 3
     assert [run_job(stage, job).status for job in plan(still(crawl, "jobs"))] == ["already"] * 3
     markers = [json.loads((crawl / out / "a.jsonl.done.json").read_text()) for out in ("whole", "jobs")]
+    assert all(marker.pop("output")["size"] == (crawl / "whole" / "a.jsonl").stat().st_size for marker in markers)
     assert markers[0] == markers[1]
 
 

@@ -223,3 +223,38 @@ def test_no_named_input_is_a_usage_error(tmp_path):
             StreamOptions(output=f"{tmp_path}/out/"),
             LoggingOptions(),
         )
+
+
+def test_tasks_take_the_next_file_longest_first_and_none_twice(crawl):
+    """A task that begins while another one is in the middle of a file leaves that one alone."""
+    (crawl / "b.jsonl").write_text("".join(f'{{"id": "{letter}"}}\n' for letter in "defghijkl"))
+    first, second = [], []
+
+    def stage(records, on_drop):
+        for record in records:
+            if not first:
+                first.append(record["id"])
+                run(crawl, second, part="next")
+            first.append(record["id"])
+            yield record
+
+    inputs = [str(crawl / f"{name}.jsonl") for name in "abc"]
+    streams = StreamOptions(inputs=inputs, output=f"{crawl}/out/", part="next")
+    run_stage(StageSpec(name="measure", make=lambda: stage, options={}), streams, LoggingOptions())
+    assert first == ["d", *"defghijkl"]
+    assert sorted(second) == sorted("1236x7")
+    assert sorted(path.name for path in (crawl / "out").iterdir() if path.name.startswith(".")) == []
+
+
+def test_what_other_tasks_are_making_is_said(crawl, capsys):
+    from omnicli.streams.write.resume import claim_output
+
+    (crawl / "out").mkdir()
+    claim = claim_output(crawl / "out" / "b.jsonl", waits=False)
+    made = []
+    run(crawl, made, part="next")
+    claim.close()
+    assert made == list("1236x7") or made == list("6x7123")
+    assert "measure: 1 files are being made by other tasks" in capsys.readouterr().err
+    run(crawl, made, part="next")
+    assert made[-2:] == ["4", "5"]

@@ -30,8 +30,8 @@ def test_an_output_is_claimed_once_at_a_time(path):
     with pytest.raises(ClaimedError, match=rf"^out: another process is writing it \(process {os.getpid()} on "):
         take_claim(path, "out", waits=True)
     assert first.holds()
-    first.release()
-    take_claim(path, "out", waits=False).release()
+    first.close()
+    take_claim(path, "out", waits=False).close()
     assert list(path.parent.iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_of_many_that_ask_at_once_one_gets_it(path):
     assert sorted(answers) == ["mine", "not mine", "not mine", "not mine"]
     for process in asking:
         process.communicate()
-    take_claim(path, "out", waits=False).release()  # the holder of before is dead
+    take_claim(path, "out", waits=False).close()  # the holder of before is dead
 
 
 def test_a_silent_holder_on_another_machine_loses_its_claim_after_two_minutes(path):
@@ -56,14 +56,14 @@ def test_a_silent_holder_on_another_machine_loses_its_claim_after_two_minutes(pa
     with pytest.raises(ClaimedError, match=r"process 12 on node7, last sign of life 10[01] s ago"):
         take_claim(path, "out", waits=False)
     held_elsewhere(path, age=STALE_SEC + 20)
-    take_claim(path, "out", waits=False).release()
+    take_claim(path, "out", waits=False).close()
 
 
 def test_who_waits_finds_out_whether_the_holder_lives(path, monkeypatch):
     monkeypatch.setattr(claims, "POLL_SEC", 0.01)
     monkeypatch.setattr(claims, "STALE_SEC", 1.0)
     held_elsewhere(path, age=0)
-    take_claim(path, "out", waits=True).release()
+    take_claim(path, "out", waits=True).close()
     held_elsewhere(path, age=0)
     beats = iter(range(1, 100))
 
@@ -83,7 +83,7 @@ def test_who_comes_back_from_the_dead_does_not_publish(path):
         mine.check("out")
     before = path.stat().st_mtime_ns
     mine.beat()
-    mine.release()
+    mine.close()
     assert path.stat().st_mtime_ns == before
 
 
@@ -97,7 +97,7 @@ def test_the_claim_is_touched_while_it_is_held(path, monkeypatch):
     while path.stat().st_mtime == 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert path.stat().st_mtime > 1
-    claim.release()
+    claim.close()
     assert not path.exists()
 
 
@@ -109,10 +109,18 @@ def test_claims_work_without_hard_links(path, monkeypatch):
     claim = take_claim(path, "out", waits=False)
     with pytest.raises(ClaimedError):
         take_claim(path, "out", waits=False)
-    claim.release()
+    claim.close()
 
 
 def test_a_new_claim_is_not_mistaken_for_the_stale_one(path):
     held_elsewhere(path, age=1)
     assert not claims._remove_stale(path, Holder("node8", "boot", 1, "1", "another token"))
     assert path.exists()
+
+
+def test_a_driver_that_gives_work_to_another_process_does_not_wait(path, monkeypatch):
+    monkeypatch.setattr(claims._Process, "driver", "mine")
+    path.write_bytes(msgspec.json.encode(Holder("node7", "another boot", 12, "1", "token", "mine")))
+    claim = take_claim(path, "out", waits=True)
+    assert claim.is_from_elsewhere
+    claim.close()

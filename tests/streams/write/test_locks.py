@@ -1,5 +1,6 @@
 """One process writes, the next is refused, and a killed one stands in nobody's way."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from omnicli.errors import OmniError
+from omnicli.streams.write import locks
 from omnicli.streams.write.locks import open_locked
 
 
@@ -63,4 +65,16 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
         raise OSError("no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(locks._Said, "locks", True)
     open_locked(tmp_path / ".x.lock", "px").close()
+
+
+def test_a_file_system_without_locks_is_said_once(tmp_path, monkeypatch):
+    def refuse(file, mode):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr(locks._Said, "locks", False)
+    with pytest.warns(UserWarning, match="the file system has no locks .No locks available.; outputs are claimed"):
+        locks.open_locked(tmp_path / "a", "a").close()
+    locks.open_locked(tmp_path / "b", "b").close()

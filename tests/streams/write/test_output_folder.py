@@ -8,7 +8,8 @@ import pytest
 from omnicli.errors import InputError, OmniError, UsageError
 from omnicli.streams.partition import Part
 from omnicli.streams.read.reader import read_records
-from omnicli.streams.write.output_folder import OutputFolders, find_jobs, is_done, mark_done, missing_array
+from omnicli.streams.write.markers import is_done, mark_done
+from omnicli.streams.write.output_folder import OutputFolders, find_jobs, missing_array
 
 OPTIONS = {"threshold": 0.5, "teacher": ["abc"]}
 

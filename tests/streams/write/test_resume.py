@@ -1,8 +1,12 @@
 """The journal promises only what is on disk, and refuses what it did not begin."""
 
+import os
+
+import msgspec
 import pytest
 
-from omnicli.errors import OmniError
+from omnicli.errors import ClaimedError, OmniError
+from omnicli.streams.write import claims
 from omnicli.streams.write.resume import Journal, chain_digest
 
 OPTIONS = {"threshold": 0.5, "teacher": ["abc"]}
@@ -119,3 +123,31 @@ def test_what_a_kill_left_of_a_state_being_saved_is_gone_after_the_next_run(tmp_
     journal.close()
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["..other.jsonl.state.tmp", ".out.jsonl.part", ".out.jsonl.state"]
+
+
+def test_a_process_that_comes_back_from_the_dead_publishes_nothing(tmp_path, monkeypatch):
+    """Where locks of files say nothing: the second process has another inode, and the first one stops."""
+    monkeypatch.setattr("fcntl.flock", lambda file, mode: None)
+    first = start(tmp_path)
+    first.kept.write(b"one\n")
+    save(first, 1)
+    with pytest.raises(ClaimedError):
+        start(tmp_path)
+    held = claims._read(tmp_path / ".out.jsonl.claim")
+    silent = msgspec.structs.replace(held, host="node7", space="another boot")
+    first.claim._holder = silent  # the same process, on another machine
+    (tmp_path / ".out.jsonl.claim").write_bytes(msgspec.json.encode(silent))
+    os.utime(tmp_path / ".out.jsonl.claim", (1, 1))
+    second = start(tmp_path)
+    assert second.resumed.consumed == 1
+    second.kept.write(b"two\n")
+    save(second, 2, finished=True)
+    first.kept.write(b"from the dead\n")
+    first.kept.flush()
+    for act in (lambda: save(first, 2, finished=True), first.publish):
+        with pytest.raises(OmniError, match="has taken the output over"):
+            act()
+    second.publish()
+    first.close()
+    assert (tmp_path / "out.jsonl").read_bytes() == b"one\ntwo\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
