@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 MOMENTUM = 0.9
-NUM_HALVINGS = 13  # IG-65M A.1: "divided by 2 at equal steps such that the total number of ... reductions is 13"
+NUM_HALVINGS = 13  # IG-65M Sec. 3.3: "divided by 2 at equal steps such that the total number of ... reductions is 13"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Schedule:
 
     Attributes:
         kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), ``halving`` (x 0.5 at 13
-            equal steps, IG-65M A.1), or ``constant``.
+            equal steps, IG-65M Sec. 3.3), or ``constant``.
         epochs: of the whole training, including the warm-up.
         milestones: epochs, for ``step``.
         warmup_epochs: length of the linear warm-up.

@@ -233,7 +233,7 @@ R2PLUS1D = replace(
     crop="random",  # Ours: of 128 pixels on the short side at the video's own shape; the paper stretches to 128x171
 )
 
-# IG-65M Sec. 3.3, A.1: pre-training on hashtags, 16 clips on each of 128 GPUs. Ours: the paper gives no length of the
+# IG-65M Sec. 3.3: pre-training on hashtags, 16 clips on each of 128 GPUs. Ours: the paper gives no length of the
 # warm-up; it is one of the 14 stretches of equal learning rate.
 IG65M = replace(
     R2PLUS1D,

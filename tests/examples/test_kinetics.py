@@ -396,3 +396,24 @@ def test_the_readme_has_the_hours_that_the_script_computes():
     assert crawl.stdout in (KINETICS.parents[1] / "docs" / "cluster.md").read_text()
     fewer = subprocess.run(["python3", str(KINETICS / "hours.py"), "--gpus", "1"], capture_output=True, text=True)
     assert "baseline SlowOnly, which is the 3D teacher | 26" in fewer.stdout
+
+
+def test_commands_of_transfer_and_ig65m_are_valid(teacher, tmp_path):
+    """With ``--dry-run``, which reads the files of models only."""
+    for folder in ("train", "val", "web"):
+        (tmp_path / folder).mkdir()
+    write_lists(tmp_path, {"classes.txt": ["abseiling"]})
+    out = tmp_path / "out"
+    out.mkdir()
+    lines = lines_of(f"TARGET={tmp_path}", f"WEB={tmp_path}/web", f"OUT={out}", "GPUS=1", file="ig65m.mk")
+    write_lists(tmp_path, {f"ucfTrainTestlist/{part}list0{n}.txt": [] for part in ("train", "test") for n in (1, 2, 3)})
+    write_lists(tmp_path, {"ucfTrainTestlist/classInd.txt": ["1 Archery"]})
+    given = (f"DATA={tmp_path}", f"INIT={out}/pretrained.pth", f"OUT={out}", "GPUS=1")
+    lines += lines_of(*given, file="transfer.mk")
+    for words in commands_of(lines):
+        result = CliRunner().invoke(app, [*words[1:], "--dry-run"])
+        assert result.exit_code == 0, f"{shlex.join(words)}\n{result.stderr}"
+        pretend_made(words)
+        for name in values_of(words, "-o"):
+            if name.endswith(".pth"):
+                shutil.copy(teacher, name)
