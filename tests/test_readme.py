@@ -87,7 +87,8 @@ CASES = [
     for page, block in BLOCKS
     for words in commands_in(block)
 ]
-FOREIGN_OPTIONS = {"--signals-to-handle", "--array", "--head", "--address"}  # of torchrun, Slurm and Ray
+# of torchrun, Slurm, Ray and examples/kinetics/hours.py
+FOREIGN_OPTIONS = {"--signals-to-handle", "--array", "--head", "--address", "--crawl"}
 
 
 @pytest.mark.parametrize("words", CASES)

@@ -126,7 +126,7 @@ def take_claim(path: Path, name: str, *, waits: bool) -> Claim:
 
 def _place(path: Path, me: Holder) -> float | None:
     """Put the claim at ``path``; if one is there, its age in seconds, by the clock of the file system."""
-    mine = path.with_name(f"{path.name}.{me.token}")
+    mine = path.with_name(f".{me.token}.claim")  # short: the name of the output may be as long as names can be
     try:
         mine.write_bytes(msgspec.json.encode(me))
         now = mine.stat().st_mtime
@@ -147,7 +147,7 @@ def _place(path: Path, me: Holder) -> float | None:
 
 def _remove_stale(path: Path, holder: Holder | None) -> bool:
     """Remove the claim of a dead process; False if somebody else was faster, or has a new claim there."""
-    aside = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    aside = path.with_name(f".{os.urandom(8).hex()}.claim")
     try:
         path.rename(aside)
     except FileNotFoundError:

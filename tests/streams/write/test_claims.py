@@ -124,3 +124,9 @@ def test_a_driver_that_gives_work_to_another_process_does_not_wait(path, monkeyp
     claim = take_claim(path, "out", waits=True)
     assert claim.is_from_elsewhere
     claim.close()
+
+
+def test_an_output_may_have_the_longest_name_that_part_files_allow(tmp_path):
+    path = tmp_path / f".{'n' * 240}.claim"
+    take_claim(path, "out", waits=False).close()
+    assert list(tmp_path.iterdir()) == []
