@@ -88,7 +88,7 @@ CASES = [
     for words in commands_in(block)
 ]
 # of torchrun, Slurm, Ray and examples/kinetics/hours.py
-FOREIGN_OPTIONS = {"--signals-to-handle", "--array", "--head", "--address", "--crawl"}
+FOREIGN_OPTIONS = {"--signals-to-handle", "--max-restarts", "--array", "--head", "--address", "--crawl"}
 
 
 @pytest.mark.parametrize("words", CASES)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 from engine_runs import environment, markers, outputs, run, start, wait_until, write_jobs
@@ -44,6 +45,9 @@ class Crawl:
         assert markers(self.folder / out) == markers(self.folder / "plain")
         assert not [path for path in (self.folder / out).iterdir() if path.name.startswith(".")]
         return True
+
+    def has_done(self, out, num_jobs):
+        return len(list((self.folder / out).glob("*.done.json"))) >= num_jobs
 
     def workers(self):
         """Ray names the process of an actor after its class."""
@@ -92,7 +96,7 @@ def test_an_actor_that_is_killed_costs_nothing_but_time(crawl):
 def test_a_node_may_leave_in_the_middle_and_another_one_join(crawl):
     with crawl.start("nodes", SLOW_SEC="0.02") as driver:
         for num_done in (2, 6):
-            wait_until(lambda num_done=num_done: len(list((crawl.folder / "nodes").glob("*.done.json"))) >= num_done)
+            wait_until(partial(crawl.has_done, "nodes", num_done))
             crawl.cluster.order("remove")
             crawl.cluster.order("add")
         said = driver.communicate()[1]
