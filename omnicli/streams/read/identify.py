@@ -4,9 +4,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from omnicli.errors import RecordError
 from omnicli.streams.files.media_files import open_regular, reason_of
@@ -15,6 +14,9 @@ from omnicli.streams.files.urls import url_of
 from omnicli.streams.read.folder import FoundFile
 from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # Ours: threads cost 20 us per file, and gain where opening a file waits for a network. So files are opened one by one
 # until some of them have taken longer.
@@ -61,6 +63,8 @@ def identify_all(files: Iterator[FoundFile], *, is_wanted: Callable[[FoundFile],
 
 
 def _in_threads(files: Iterator[FoundFile]) -> Iterator[Identified]:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (most folders are local and fast)
+
     pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="identify")
     waiting: deque[Future[list[Identified]]] = deque()
     try:
