@@ -35,6 +35,7 @@ STAGES = {
 }
 SUPPORT = {
     "queries": "Turn class names into search queries or hashtags.",
+    "zero-shot": "Turn class names into a teacher, without labelled clips.",
     "index": "Turn folders, lists and tars of media into records.",
     "features": "Write backbone features of media to HDF5 shards, for de-duplication and classifier-only training.",
     "pack": "Write resized frames of media to HDF5 shards, which training reads many times faster than videos.",

@@ -6,6 +6,7 @@ import numpy as np
 
 from omnicli.errors import ModelError
 from omnicli.models.loading import LoadedModel
+from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
 
@@ -62,16 +63,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def align_classes(models: Sequence[LoadedModel]) -> tuple[str, ...]:
-    """The class names that all models share.
+    """The class names that all models share, in any spelling; as the first model spells them.
 
     Raises:
         ModelError: two models differ in their class names or the order of these.
     """
     first = models[0]
     for other in models[1:]:
-        if other.classes != first.classes:
-            pairs = zip(first.classes, other.classes, strict=False)
-            index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first.classes), len(other.classes)))
+        ours_all, theirs_all = ([normalise_class(name) for name in model.classes] for model in (first, other))
+        if ours_all != theirs_all:
+            pairs = zip(ours_all, theirs_all, strict=False)
+            index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours_all), len(theirs_all)))
             ours, theirs = ((*classes, "nothing")[index] for classes in (first.classes, other.classes))
             raise ModelError(f"{other.name}: class {index} is {theirs!r}, but {ours!r} in {first.name}")
     return first.classes

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, UsageError
 from omnicli.inference.ensemble import mean_scores
@@ -129,9 +130,13 @@ def extract_features(
             else:
                 indices = frames_at(source.times, at_sec(record))[:, None]
             unique, repeats = np.unique(indices, axis=0, return_inverse=True)  # a slow video repeats frames
-            frames = source.read(unique.reshape(-1).tolist(), short_side=spec.short_side)
+            is_own = bool(spec.resize) and crop is centre_crop
+            frames = source.read(unique.reshape(-1).tolist(), short_side=None if is_own else spec.short_side)
             times_of[record.position] = np.asarray(source.times)[indices].mean(axis=1), repeats.reshape(-1)
-        cropped = crop(resize_short_side(frames, spec.short_side), spec.crop_size)
+        if is_own:
+            cropped = own_view(frames, spec.crop_size, spec.resize)
+        else:
+            cropped = crop(resize_short_side(frames, spec.short_side), spec.crop_size)
         return [cropped.reshape(-1, indices.shape[1], *cropped.shape[1:])]  # (F', T, H, W, 3)
 
     for record, outputs in predict_records(

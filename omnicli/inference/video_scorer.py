@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnicli.cpus import available_cores
+from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, OmniError
 from omnicli.inference.ensemble import chunk_scores
@@ -185,9 +186,9 @@ def _frame_chunks(
 ) -> Iterator[tuple[Times, Views]]:
     """Frames at ``fps``: "we first extract frames from the entire video at a low frame rate" (OmniSource Sec. 3.5)."""
     indices = wanted_frames(source, sampling, sampling.left_out(record))
-    short_sides = {model.spec.short_side for model in models}
+    short_sides = {0 if model.spec.resize else model.spec.short_side for model in models}  # 0: of full size
     short_side = short_sides.pop() if len(short_sides) == 1 else None
-    walk = source.walk(indices.tolist(), short_side=short_side)
+    walk = source.walk(indices.tolist(), short_side=short_side or None)
     while found := list(islice(walk, CHUNK_FRAMES)):
         frames = np.stack([frame for _, frame in found])  # (F, H, W, 3)
         times_sec = source.times[[index for index, _ in found]]
@@ -197,6 +198,8 @@ def _frame_chunks(
 def _frame_views(frames: np.ndarray, model: LoadedModel) -> np.ndarray:
     """Views (F, T, H, W, 3), one per frame: T = 1, or for a TSM the frame repeated, because it shifts channels."""
     spec = model.spec
+    if spec.resize:
+        return own_view(frames, spec.crop_size, spec.resize)[:, None]
     cropped = centre_crop(resize_short_side(frames, spec.short_side), spec.crop_size)[:, None]
     return cropped if model.network.is_framewise else cropped.repeat(spec.num_segments, axis=1)
 

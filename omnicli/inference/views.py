@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from omnicli.data.frame_sampling import Generation, clip_indices_test, segment_indices_test
+from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.errors import ModelError
 from omnicli.media.frame_times import frames_at_rate
@@ -54,6 +55,7 @@ class _Shape(NamedTuple):
     is_framewise: bool
     num_frames: int  # segments of a 2D model
     frame_interval: int
+    resize: str = ""  # of a model that has its own preprocessing, and is shown nothing else
 
 
 def read_views(record: Record, *, models: Sequence[LoadedModel], views: ViewOptions) -> list[np.ndarray]:
@@ -91,6 +93,7 @@ def _shape_of(model: LoadedModel, views: ViewOptions) -> _Shape:
         is_framewise=is_2d and network.is_framewise,
         num_frames=(views.num_segments or spec.num_segments) if is_2d else spec.num_frames,
         frame_interval=0 if is_2d else spec.frame_interval,
+        resize="" if views.short_side or views.crop_size or views.crops != "centre" else spec.resize,
     )
 
 
@@ -136,6 +139,9 @@ def feature_indices(
 def _read_crops(source: MediaSource, indices: np.ndarray, shape: _Shape, crops: Crops) -> np.ndarray:
     """Every crop (crops * V', T, H, W, 3) of the frames at ``indices`` (V', T); the full frame keeps its two sides."""
     unique, inverse = np.unique(indices.reshape(-1), return_inverse=True)  # a short video repeats frames: decode once
+    if shape.resize:
+        own = own_view(source.read(unique.tolist()), shape.crop_size, shape.resize)[inverse]
+        return own.reshape(-1, indices.shape[1], *own.shape[1:])
     frames = resize_short_side(source.read(unique.tolist(), short_side=shape.short_side), shape.short_side)[inverse]
     match crops:
         case "three":

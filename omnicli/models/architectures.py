@@ -1,7 +1,8 @@
 """Architectures by name.
 
 ``tsn-<backbone>`` and ``tsm-<backbone>`` take a backbone of timm, ``tsn-torchvision.<name>`` one of torchvision,
-``tsn-bninception`` our own; ``resnet3d_configs``, ``slowfast`` and ``video.registry`` list the 3D models.
+``tsn-bninception`` our own; ``clip-<model of open_clip>`` is an image tower (``clip.tower``). ``resnet3d_configs``,
+``slowfast`` and ``video.registry`` list the 3D models.
 """
 
 import difflib
@@ -13,6 +14,7 @@ from torch import nn
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
+from omnicli.models.clip.tower import is_clip, new_clip, without_file
 from omnicli.models.downloads import failing_fast
 from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights, without_tag
 from omnicli.models.recogniser import ClipModel, Recogniser
@@ -28,13 +30,13 @@ CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of th
 
 
 def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | LibraryConfig | None:
-    """The configuration of a 3D model; None for ``tsn-...`` and ``tsm-...``.
+    """The configuration of a 3D model; None for ``tsn-...``, ``tsm-...`` and ``clip-...``.
 
     Raises:
         UsageError: unknown architecture; the message names similar ones.
     """
     config = RESNET3D_CONFIGS.get(name) or SLOWFAST_CONFIGS.get(name) or library_config(name)
-    if config is None and name.partition("-")[0] not in ("tsn", "tsm"):
+    if config is None and name.partition("-")[0] not in ("tsn", "tsm", "clip"):
         near = difflib.get_close_matches(name, [*RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, *library_names()], n=3)
         nearest = f"; near: {', '.join(near)}" if near else ""
         raise UsageError(f"--model {name}: expected tsn-<timm backbone>, such as tsn-resnet50, or a 3D model{nearest}")
@@ -42,10 +44,13 @@ def find_config_3d(name: str) -> ResNet3DConfig | SlowFastConfig | LibraryConfig
 
 
 def default_dropout(name: str) -> float:
-    """The dropout that mmaction2 publishes: 0.4 for TSN, 0.5 for all others; of another library's model, its own."""
+    """The dropout that mmaction2 publishes: 0.4 for TSN, 0.5 for all others; of another library's model, its own.
+
+    Ours: none for image-text models.
+    """
     if library := library_config(name):
         return library.dropout
-    return 0.4 if name.startswith("tsn-") else 0.5
+    return 0.0 if is_clip(name) else 0.4 if name.startswith("tsn-") else 0.5
 
 
 def new_model(
@@ -75,6 +80,8 @@ def new_model(
             return LibraryModel(backbone, num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
         network = SlowFast(config) if isinstance(config, SlowFastConfig) else ResNet3D(config)
         return ClipModel(network, network.num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
+    if is_clip(name):
+        return new_clip(name, library, num_classes, drop)
     backbone, num_features = _backbone(backbone_name(name), pretrained=pretrained)
     if name.startswith("tsn-"):
         return TSN(backbone, num_features, num_classes, drop, 0.01 if fc_std is None else fc_std)
@@ -88,8 +95,10 @@ def backbone_name(name: str) -> str:
     """The 2D backbone in an architecture's name, such as ``resnet50`` in ``tsn-resnet50``.
 
     Raises:
-        UsageError: nothing after ``tsn-``, or an unknown backbone; the message names similar ones.
+        UsageError: nothing after ``tsn-``, ``clip-...``, or an unknown backbone; the message names similar ones.
     """
+    if is_clip(name):
+        raise without_file(name)
     _, _, backbone = name.partition("-")
     if not backbone:
         raise UsageError(f"--model {name}: expected tsn-<timm backbone>, such as tsn-resnet50")

@@ -12,6 +12,7 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import default_dropout, find_config_3d, imagenet_resnet, new_model
 from omnicli.models.bninception import check_side
 from omnicli.models.checkpoint import Checkpoint, load_weights
+from omnicli.models.clip.tower import import_open_clip, is_clip
 from omnicli.models.model_files import is_model_folder
 from omnicli.models.pretrained import without_tag
 from omnicli.models.published_input import published_input
@@ -22,7 +23,8 @@ from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
 NON_LOCAL = ".non_local_block."
 MM_STEM_CHANNELS = 83  # between the parts of the stem of mmaction2's R(2+1)D; 45 in IG-65M's
-RARE_FIELDS = ("library", "licence")
+RARE_FIELDS = ("library", "licence", "resize")
+RESIZES = ("", *(f"{kind} {fit}" for kind in ("bicubic", "bilinear") for fit in ("shortest", "squash")))
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class ModelSpec:
         multi_label: scores are one sigmoid per class instead of one softmax.
         library: what another library builds the model from, as JSON values; None for models of omni.
         licence: of the weights that training started from, if their publisher names one.
+        resize: how a whole frame becomes the input of an image-text model (``data.own_view``); "" is bilinear, without
+            antialias, to ``short_side``.
     """
 
     name: str
@@ -58,6 +62,7 @@ class ModelSpec:
     multi_label: bool = False
     library: Mapping[str, Any] | None = None
     licence: str = ""
+    resize: str = ""
 
     @property
     def signature(self) -> str:
@@ -68,7 +73,9 @@ class ModelSpec:
         >>> ModelSpec("slowonly-r50", (), (0, 0, 0), (1, 1, 1), 256, 224, num_frames=4, frame_interval=16).signature
         'slowonly-r50 4x16 256/224'
         """
-        if self.name.startswith("tsn-"):  # the features of a frame do not depend on other frames
+        if is_clip(self.name):
+            shown = f" {self.resize}"
+        elif self.name.startswith("tsn-"):  # the features of a frame do not depend on other frames
             shown = ""
         elif self.name.startswith("tsm-"):
             shown = f" {self.num_segments}"
@@ -85,6 +92,8 @@ class ModelSpec:
     def from_meta(cls, meta: Mapping[str, Any]) -> "ModelSpec":
         """The inverse of ``to_meta``. Raises TypeError: a field is missing or unknown."""
         spec = cls(**meta)
+        if spec.resize not in RESIZES:
+            raise TypeError(f"resize {spec.resize!r}, expected one of {', '.join(RESIZES[1:])}")
         triples = {"mean": (*spec.mean,), "std": (*spec.std,), "classes": (*spec.classes,)}
         return cls(**{**meta, **triples})
 
@@ -180,11 +189,14 @@ def build_model(checkpoint: Checkpoint) -> tuple[Recogniser, ModelSpec]:
 
     Raises:
         ModelError: the meta is incomplete, or the weights do not fit the architecture.
+        UsageError: the library that builds the model is not installed.
     """
     spec = spec_of(checkpoint)
+    if is_clip(spec.name):
+        import_open_clip()
     try:
         model = empty_model(spec)
-    except UsageError as error:
+    except (UsageError, ModelError) as error:
         raise ModelError(f"{checkpoint.path}: {error}") from None
     load_exactly(model, checkpoint.state_dict, path=checkpoint.path, what=spec.name)
     return model.to(memory_format=model.memory_format).eval(), spec

@@ -22,6 +22,8 @@ def mmaction2_model(spec: ModelSpec, num_features: int) -> Config | None:
         spec: of the model.
         num_features: input size of its classifier.
     """
+    if spec.library is not None:
+        return None
     config = find_config_3d(spec.name)
     if isinstance(config, LibraryConfig):
         return None

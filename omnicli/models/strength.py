@@ -16,7 +16,7 @@ class Strength:
     """What a training found out about its model.
 
     Attributes:
-        clips_per_class: labelled clips, median over the classes.
+        clips_per_class: labelled clips, median over the classes; 0 for a teacher of omni zero-shot.
         cross_val_acc: top-1 accuracy on labelled clips by classifiers that were trained without them; None if it was
             not measured.
         val_acc: top-1 accuracy on the validation records; None without them.
@@ -48,7 +48,11 @@ class Strength:
 
         >>> Strength(2, cross_val_acc=0.8333).describe()
         'learnt from 2 labelled clips per class, recognises 83 % of them if they are left out (cross-validation)'
+        >>> Strength(0).describe()
+        'knows the names of the classes, and learnt from no labelled clips'
         """
+        if self.clips_per_class == 0:
+            return "knows the names of the classes, and learnt from no labelled clips"
         learnt = f"learnt from {self.clips_per_class:g} labelled clip{'s' * (self.clips_per_class != 1)} per class"
         if self.is_student:
             return f"{learnt} and from web data"

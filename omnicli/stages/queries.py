@@ -26,7 +26,7 @@ from functools import lru_cache
 from lemminflect import getAllLemmas, getInflection
 
 from omnicli.rng import keyed_seed
-from omnicli.streams.class_names import normalise_class
+from omnicli.streams.class_names import bare_name, normalise_class
 
 ARTICLES = {"a", "an", "the"}
 LINKS = {"and", "or", "of", "in", "on", "to", "with", "from", "into", "not", "for", "at", "by", "up", "off", "out"}
@@ -118,15 +118,6 @@ def hashtags(name: str) -> list[str]:
     by_likeness = sorted(choices, key=lambda choice: _distance(choice[0], choice[1], content))
     tags += [_joined(chosen[index] for index in order) for order, chosen in by_likeness]
     return list(dict.fromkeys(tag for tag in tags if tag))
-
-
-def bare_name(name: str) -> str:
-    """The class name as a person would type it.
-
-    >>> bare_name("Playing_Violin"), bare_name("PlayingPiano"), bare_name("shooting goal (soccer)")
-    ('Playing Violin', 'Playing Piano', 'shooting goal (soccer)')
-    """
-    return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " ")).split())
 
 
 def words_of(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Class names: the classes file that fixes their order, and the rule that matches their spellings."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def normalise_class(name: str) -> str:
     True
     """
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def bare_name(name: str) -> str:
+    """The class name as a person would type it.
+
+    >>> bare_name("Playing_Violin"), bare_name("PlayingPiano"), bare_name("shooting goal (soccer)")
+    ('Playing Violin', 'Playing Piano', 'shooting goal (soccer)')
+    """
+    return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " ")).split())
 
 
 class ClassIndex:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnicli.data.dataloader import Example, ExampleKey
+from omnicli.models.clip.tower import TextClassifier
 from omnicli.streams.record import partition_key
 from omnicli.training.inputs import NUM_FROZEN_VIEWS, CachedFeatureInputs
 
@@ -44,16 +45,22 @@ def cross_validated_accuracy(inputs: CachedFeatureInputs, decay: float, bad: Map
         None if no class has clips of two videos.
     """
     target = _samples(inputs, bad)
+    classifier = inputs.model.network.fc
+    known = torch.zeros(len(target.labels), classifier.out_features)
+    if isinstance(classifier, TextClassifier):  # what is fitted is the difference from the texts
+        with torch.no_grad():
+            known = classifier.by_texts(target.features.to(classifier.text.device)).cpu()
+        target = target._replace(features=classifier.seen(target.features))
     folds = assign_folds(target.labels.tolist(), [partition_key(example.record) for example in target.examples])
-    num_classes = inputs.model.network.fc.out_features
+    num_classes = classifier.out_features
     logits = torch.full((len(target.labels), num_classes), torch.nan)
     for fold in range(int(folds.max(initial=-1)) + 1):
         out = torch.from_numpy(folds == fold)
         tested = out & torch.isin(target.labels, torch.unique(target.labels[~out]))
         if not tested.any():
             continue
-        weights, bias = fit_classifier(target.features[~out], target.labels[~out], num_classes, decay)
-        logits[tested] = target.features[tested] @ weights.T + bias
+        weights, bias = fit_classifier(target.features[~out], target.labels[~out], num_classes, decay, known[~out])
+        logits[tested] = known[tested] + target.features[tested] @ weights.T + bias
     hits = list(_hits(logits, target))
     return (sum(hits) + 1) / (len(hits) + 2) if hits else None
 
@@ -73,15 +80,20 @@ def assign_folds(labels: Sequence[int], origins: Sequence[str]) -> np.ndarray:
     return np.array([fold[origin] for origin in origins], np.int64)
 
 
-def fit_classifier(features: Tensor, labels: Tensor, num_classes: int, decay: float) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy + decay / 2 · squared norm; returns weights (K, D) and biases (K,)."""
+def fit_classifier(
+    features: Tensor, labels: Tensor, num_classes: int, decay: float, known: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross-entropy + decay / 2 · squared norm; returns weights (K, D) and biases (K,).
+
+    ``known`` are logits (N, K) that are added to what is fitted.
+    """
     parameters = torch.zeros(num_classes, features.shape[1] + 1, requires_grad=True)
     ones = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
     optimizer = torch.optim.LBFGS([parameters], max_iter=NUM_ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(ones @ parameters.T, labels) + decay / 2 * parameters.square().sum()
+        loss = functional.cross_entropy(known + ones @ parameters.T, labels) + decay / 2 * parameters.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from omnicli.data.training_clips import Augmentation
 from omnicli.errors import Interrupted, UsageError
 from omnicli.models.architectures import backbone_name, find_config_3d
+from omnicli.models.clip.tower import is_clip
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.licences import say_licence
@@ -27,6 +28,7 @@ from omnicli.training.loop import train_epoch
 from omnicli.training.objective import Objective
 from omnicli.training.optim import ParameterGroup, Schedule, make_sgd, scaled_lr
 from omnicli.training.recipes import StudentRecipe, TeacherRecipe
+from omnicli.training.text_init import create_from_texts
 from omnicli.training.trainer import Progress, SourceMetrics, TrainingRun
 
 MAX_CLASSIFIER_DECAY = 0.2
@@ -46,6 +48,10 @@ def create_learner(
         raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
     if not is_3d and (recipe.num_frames or recipe.frame_interval):
         raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} looks at segments")
+    if is_clip(name):
+        spec, from_texts = create_from_texts(recipe, classes, context)
+        from_texts.freeze(recipe.freeze)
+        return spec, from_texts.to_device(context.device)
     spec = model_spec(
         name, classes=classes, num_segments=recipe.num_segments, num_frames=recipe.num_frames,
         frame_interval=recipe.frame_interval, short_side=recipe.short_side, crop_size=recipe.crop_size,

@@ -39,6 +39,7 @@ from omnicli.training.setup import (
     measure_strength,
     prepare_training,
 )
+from omnicli.training.text_init import copied_weights, mix_weights
 from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_lines, left_out_before
 from omnicli.training.validation import Validator
 
@@ -118,6 +119,8 @@ def train(
     held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=least)
     _check_enough(target, data.classes, context)
 
+    initial = {} if student.wise_ft is None else copied_weights(model)
+
     # The steps, and the run over them, fresh or resumed
     paced = student.with_length(len(target))
     sampler = make_sampler(
@@ -149,17 +152,23 @@ def train(
         model.compile()
     inputs = cached if student.freeze == "backbone" else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
+    validator = Validator(result, val, context, on_drop)
     yield from train_epochs(
         run, inputs, objective,
-        measure=partial(measure_epoch, validator=Validator(result, val, context, on_drop), spec=spec),
+        measure=partial(measure_epoch, validator=validator, spec=spec),
         on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
     )  # fmt: skip
+
+    mixed: Metrics = {}
+    if student.wise_ft is not None:
+        mix_weights(result.network, initial, student.wise_ft)
+        mixed = measure_mixed(validator, spec, student.wise_ft, context)
 
     # A temperature for the scores, and the finished checkpoint
     temperature = Validator(result, held_out, context, on_drop).temperature() if held_out else None
     if context.world.is_first:
         metrics = {name: value for name, value in run.history[-len(sampler.sources)].items() if name != "seconds"}
-        _save(run, out, spec, temperature, metrics)
+        _save(run, out, spec, temperature, metrics | mixed)
         forget_state(out)
 
 
@@ -171,6 +180,15 @@ def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) ->
         run.best = metrics[deciding]
         if run.world.is_first:
             _save(run, best_path(run.out), spec, None, {"epoch": run.progress.epoch, **metrics})
+    return metrics
+
+
+def measure_mixed(validator: Validator, spec: ModelSpec, share: float, context: TrainingContext) -> Metrics:
+    """Metrics of the validation records by mixed weights; they are those of the finished checkpoint."""
+    metrics: Metrics = {f"val_{name}": value for name, value in validator.metrics(multi_label=spec.multi_label).items()}
+    accuracy = metrics.get("val_top1_acc")
+    shown = "" if accuracy is None else f": validation top-1 {100 * accuracy:.1f} %"
+    context.say(f"weights mixed, {share:g} of them trained{shown}")
     return metrics
 
 

@@ -39,6 +39,11 @@ def test_models_must_share_their_classes(model):
         align_classes([model, dataclasses.replace(model, spec=fewer)])
 
 
+def test_models_may_spell_their_classes_in_several_ways(model):
+    spec = dataclasses.replace(model.spec, classes=[name.upper().replace("_", "-") for name in model.classes])
+    assert align_classes([model, dataclasses.replace(model, spec=spec)]) == model.classes
+
+
 def test_an_ensemble_averages_scores_and_chunks_are_scored_per_frame(model):
     logits = np.random.default_rng(1).normal(0, 3, (4, len(model.classes))).astype(np.float32)
     cool, record = dataclasses.replace(model, temperature=0.5), Record({"id": "a"})

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.stages.queries import (
-    bare_name,
     base_of_ing,
     date_windows,
     hashtag_queries,
@@ -19,6 +18,7 @@ from omnicli.stages.queries import (
     search_queries,
     words_of,
 )
+from omnicli.streams.class_names import bare_name
 
 KINETICS = [
     "abseiling", "air drumming", "answering questions", "applauding", "archery", "baking cookies", "bee keeping",

@@ -1,0 +1,1 @@
+"""Models that compare images with texts, by the classes of open_clip."""
