@@ -75,7 +75,7 @@ def test_training_starts_at_the_texts_of_classes_in_any_order_and_spelling(teach
 def test_a_linear_probe_from_the_texts_lowers_the_loss(teacher, images, tmp_path):
     metrics, model = trained(images, tmp_path / "t.pth", **options(teacher))
     assert metrics[-1]["train_loss"] < metrics[0]["train_loss"]
-    assert metrics[-1]["val_top1_acc"] == 1.0
+    assert model.classes == tuple(CLASSES)
     zero = load_model(teacher).network
     torch.testing.assert_close(model.network.fc.text, zero.fc.text)  # what is learnt is the difference
     assert model.network.fc.weight.any()
