@@ -65,18 +65,13 @@ def _copy_classifier(classifier: TextClassifier, source: TextClassifier, rows: S
                 getattr(classifier, name)[label] = getattr(source, name)[row]
 
 
-def copied_weights(model: nn.Module) -> dict[str, Tensor]:
-    """All weights and buffers as they are now."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
 @torch.no_grad()
 def mix_weights(model: nn.Module, initial: Mapping[str, Tensor], share: float) -> None:
     """θ = (1 - share) · θ₀ + share · θ, in place (WiSE-FT, Wortsman et al., 2022).
 
     Args:
         model: trained.
-        initial: weights before training (``copied_weights``).
+        initial: weights before training.
         share: of the trained weights, in [0, 1].
     """
     for name, tensor in model.state_dict().items():
