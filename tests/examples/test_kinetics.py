@@ -410,7 +410,12 @@ def test_commands_of_transfer_and_ig65m_are_valid(teacher, tmp_path):
     write_lists(tmp_path, {"ucfTrainTestlist/classInd.txt": ["1 Archery"]})
     given = (f"DATA={tmp_path}", f"INIT={out}/pretrained.pth", f"OUT={out}", "GPUS=1")
     lines += lines_of(*given, file="transfer.mk")
-    for words in commands_of(lines):
+    for line in lines:
+        words = words_of(line)
+        if words[:1] != ["omni"]:
+            if words[:1] != ["tail"]:
+                subprocess.run(["bash", "-c", line], check=True)
+            continue
         result = CliRunner().invoke(app, [*words[1:], "--dry-run"])
         assert result.exit_code == 0, f"{shlex.join(words)}\n{result.stderr}"
         pretend_made(words)
