@@ -11,6 +11,7 @@ from omnicli.data.overlap import Shared, find_shared, shown_shared
 from omnicli.data.trained_on import TrainedOn
 from omnicli.errors import InputError
 from omnicli.models.checkpoint import Checkpoint, load_any
+from omnicli.models.model_files import is_model_folder
 from omnicli.streams.read.raw_videos import MEDIA
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
@@ -75,7 +76,7 @@ def check_overlap(
 
 def _trained_on_by(init: str) -> TrainedOn | None:
     """What the weights of ``--init`` were trained on, where their file says so. Raises ModelError."""
-    checkpoint = None if init in ("scratch", "imagenet") else load_any(init)
+    checkpoint = None if init in ("scratch", "imagenet") or is_model_folder(init) else load_any(init)
     return TrainedOn.from_meta(checkpoint.meta) if isinstance(checkpoint, Checkpoint) else None
 
 

@@ -1,12 +1,14 @@
-"""SGD with parameter groups, and learning rate schedules."""
+"""SGD and AdamW with parameter groups, and learning rate schedules."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from omnicli.models.blocks import layer_numbers
 
 MOMENTUM = 0.9
 NUM_HALVINGS = 13  # IG-65M Sec. 3.3: "divided by 2 at equal steps such that the total number of ... reductions is 13"
@@ -62,6 +64,37 @@ class ParameterGroup:
 
 def make_sgd(groups: Sequence[ParameterGroup]) -> torch.optim.SGD:
     """SGD with momentum 0.9; omits parameters that need no gradient, and then empty groups."""
+    return torch.optim.SGD(_rows(groups), lr=0.0, momentum=MOMENTUM)
+
+
+def make_adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
+    """AdamW with betas 0.9 and 0.999, as VideoMAE is fine-tuned; vectors (norms, biases) have no weight decay."""
+    matrices = [replace(group, parameters=[p for p in group.parameters if p.ndim > 1]) for group in groups]
+    vectors = [
+        replace(group, parameters=[p for p in group.parameters if p.ndim <= 1], weight_decay=0.0) for group in groups
+    ]
+    return torch.optim.AdamW(_rows([*matrices, *vectors]), lr=0.0, betas=(0.9, 0.999))
+
+
+def layer_groups(
+    module: nn.Module, *, lr_scale: float, weight_decay: float, layer_decay: float
+) -> list[ParameterGroup]:
+    """Parameters by block; the learning rate falls by ``layer_decay`` from each block to the one before it."""
+    numbers = layer_numbers(module)
+    last = max(numbers.values(), default=0)
+    parameters = dict(module.named_parameters())
+    return [
+        ParameterGroup(
+            [parameters[name] for name, number in numbers.items() if number == layer],
+            lr_scale * layer_decay ** (last + 1 - layer),
+            weight_decay,
+        )
+        for layer in range(last + 1)
+    ]
+
+
+def _rows(groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
+    """Groups as optimizers take them, without frozen parameters and without empty groups."""
     rows = [
         {
             "params": [parameter for parameter in group.parameters if parameter.requires_grad],
@@ -70,7 +103,7 @@ def make_sgd(groups: Sequence[ParameterGroup]) -> torch.optim.SGD:
         }
         for group in groups
     ]
-    return torch.optim.SGD([row for row in rows if row["params"]], lr=0.0, momentum=MOMENTUM)
+    return [row for row in rows if row["params"]]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -32,6 +32,8 @@ one of R50, ``--recipe slowonly-r50-4x16-imagenet --model slowonly-r101 --num-fr
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from omnicli.training.transformer_recipe import TransformerRecipe
+
 CropName = Literal["random-resized", "multi-scale", "random"]
 MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
@@ -41,8 +43,8 @@ FreezeName = Literal["nothing", "batch-norm", "encoder", "backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherRecipe:
-    """How a teacher is trained; SGD with momentum 0.9.
+class TeacherRecipe(TransformerRecipe):
+    """How a teacher is trained.
 
     Attributes:
         model: architecture; None in recipes for any architecture.

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from omnicli.data.training_clips import Augmentation
 from omnicli.errors import Interrupted, UsageError
 from omnicli.models.architectures import backbone_name, find_config_3d
+from omnicli.models.blocks import checkpoint_gradients, find_blocks, set_drop_path
 from omnicli.models.clip.tower import is_clip
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, create_model, model_spec
@@ -26,7 +27,7 @@ from omnicli.training.cross_validation import cross_validated_accuracy
 from omnicli.training.inputs import CachedFeatureInputs
 from omnicli.training.loop import train_epoch
 from omnicli.training.objective import Objective
-from omnicli.training.optim import ParameterGroup, Schedule, make_sgd, scaled_lr
+from omnicli.training.optim import ParameterGroup, Schedule, layer_groups, make_adamw, make_sgd, scaled_lr
 from omnicli.training.recipes import StudentRecipe, TeacherRecipe
 from omnicli.training.text_init import create_from_texts
 from omnicli.training.trainer import Progress, SourceMetrics, TrainingRun
@@ -63,6 +64,12 @@ def create_learner(
         name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed,
         library=spec.library,
     )  # fmt: skip
+    if recipe.drop_path is not None:
+        set_drop_path(model.backbone, recipe.drop_path, name=name)
+    if recipe.gradient_checkpointing:
+        checkpoint_gradients(model.backbone, name=name)
+    if recipe.layer_decay != 1.0 and not find_blocks(model.backbone):
+        raise UsageError(f"--layer-decay: {name} is no transformer that omni knows the blocks of; remove it")
     model.freeze(recipe.freeze)
     return spec, model.to_device(context.device)
 
@@ -139,12 +146,14 @@ def prepare_training(
         context: where the training runs.
     """
     step_size = sampler.step_size
-    optimizer = make_sgd(
-        [
-            ParameterGroup(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay),
-            ParameterGroup(list(model.fc.parameters()), 1.0, classifier_decay(recipe, sampler)),
-        ]
-    )
+    backbone = [ParameterGroup(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay)]
+    if recipe.layer_decay != 1.0:
+        backbone = layer_groups(
+            model.backbone, lr_scale=recipe.backbone_lr_scale, weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
+        )  # fmt: skip
+    classifier = ParameterGroup(list(model.fc.parameters()), 1.0, classifier_decay(recipe, sampler))
+    optimizer = (make_adamw if recipe.optimizer == "adamw" else make_sgd)([*backbone, classifier])
     average = get_ema_multi_avg_fn(recipe.ema) if recipe.ema else None  # type: ignore[no-untyped-call]
     return TrainingRun(
         out=out,

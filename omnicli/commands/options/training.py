@@ -20,6 +20,7 @@ from omnicli.training.recipes import (
     TeacherRecipe,
     default_teacher_recipe,
 )
+from omnicli.training.transformer_recipe import OptimizerName
 
 Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
 Classes = Annotated[
@@ -136,6 +137,26 @@ class TrainingOptions:
         float | None, typer.Option("--weight-decay", metavar="X", min=0.0, help="Weight decay (L2) of all weights.",
                                    show_default="as recipe", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
+    optimizer: Annotated[
+        OptimizerName | None, typer.Option("--optimizer", help="sgd has momentum 0.9; adamw is for transformers, "
+                                           "without weight decay of vectors.", show_default="as recipe: sgd",
+                                           rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    layer_decay: Annotated[
+        float | None, typer.Option("--layer-decay", metavar="X", min=0.01, max=1.0, help="Transformers: factor on the "
+                                   "learning rate from each block to the one before it.", show_default="as recipe: 1",
+                                   rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    drop_path: Annotated[
+        float | None, typer.Option("--drop-path", metavar="X", min=0.0, max=0.9, help="Transformers: share of samples "
+                                   "that skip the last block; linearly fewer skip earlier ones.",
+                                   show_default="the model's own", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option("--gradient-checkpointing/--no-gradient-checkpointing", help="Transformers: compute "
+                                  "blocks again in the backward pass, which takes less memory.", show_default="off",
+                                  rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
     label_smoothing: Annotated[
         float | None, typer.Option("--label-smoothing", metavar="X", min=0.0, max=0.99, help="Share of each label that "
                                    "is spread over all classes.", show_default="as recipe",
@@ -179,6 +200,7 @@ class TrainingOptions:
         given = self.given()
         name = self.recipe.value if self.recipe else default_teacher_recipe(init=self.init, freeze=self.freeze)
         recipe = replace(TEACHER_RECIPES[name], **({"train_clips": None} if self.epochs else {}) | given)
+        recipe = replace(recipe, init=_downloaded(recipe.init))
         if self.lr is not None:  # given for the step at hand, so nothing is scaled
             recipe = replace(recipe, reference_batch_size=0)
         if not recipe.init:
@@ -203,6 +225,15 @@ def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
         raise UsageError(f"--milestones needs --lr-schedule step, not {recipe.schedule}")
     if recipe.short_side and recipe.crop_size and recipe.crop_size > recipe.short_side:
         raise UsageError(f"--crop-size {recipe.crop_size} does not fit into --short-side {recipe.short_side}")
+
+
+def _downloaded(init: str) -> str:
+    """The folder or file of ``hf-hub:OWNER/NAME``; other values as they are. Raises ModelError and UsageError."""
+    if not init.startswith("hf-hub:"):
+        return init
+    from omnicli.models.model_files import local_path
+
+    return str(local_path(init))
 
 
 def _with_architecture_of_init(recipe: TeacherRecipe) -> TeacherRecipe:

@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from omnicli.errors import ModelError, UsageError
+from omnicli.models.blocks import find_blocks
 from omnicli.models.video.library_model import LibraryConfig
 
 PREFIX = "transformers-"
@@ -146,11 +148,26 @@ def _config(transformers: Any, family: str, options: Mapping[str, Any]) -> Any:
 
 def _stripped(model: Any) -> tuple[nn.Module, int]:
     num_features = int(model.config.hidden_size)
+    _give_drop_path(model)
     model.classifier = nn.Identity()
     for name in UNUSED:
         if hasattr(getattr(model, model.base_model_prefix), name):
             delattr(getattr(model, model.base_model_prefix), name)
     return ClipBackbone(model), num_features
+
+
+def _give_drop_path(model: Any) -> None:
+    """Blocks of TimeSformer and V-JEPA 2 have an identity where their rate is 0; VideoMAE and ViViT have no drop path.
+
+    Theirs, as of VideoMAE's own code, drops the two residual branches of each sample: after the dropout before the sum.
+    """
+    for layer in find_blocks(model).values():
+        if isinstance(getattr(layer, "drop_path", None), nn.Identity):
+            layer.drop_path = StochasticDepth(0.0, "row")
+        elif not hasattr(layer, "drop_path"):
+            for owner in [module for module in layer.modules() if hasattr(module, "dropout")]:
+                if isinstance(dropout := owner.dropout, nn.Dropout):
+                    owner.dropout = nn.Sequential(dropout, StochasticDepth(0.0, "row"))
 
 
 VIDEOMAE = LibraryConfig(
