@@ -1,5 +1,6 @@
 """The blocks of a transformer: their order, their drop path, and their gradient checkpoints."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,12 +18,12 @@ BLOCKS = {
 class Checkpointed:
     """Put before a block's class, it keeps no activations of the block for the backward pass."""
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *inputs: Any) -> Any:
         """As the block's."""
         forward = super().forward  # type: ignore[misc]
         if not (torch.is_grad_enabled() and self.training):  # type: ignore[attr-defined]
-            return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+            return forward(*inputs)
+        return checkpoint(forward, *inputs, use_reentrant=False)
 
 
 def find_blocks(backbone: nn.Module) -> dict[str, nn.Module]:
@@ -64,4 +65,8 @@ def checkpoint_gradients(backbone: nn.Module, *, name: str) -> None:
     if not blocks:
         raise UsageError(f"--gradient-checkpointing: {name} is no transformer that omni knows the blocks of; remove it")
     for block in blocks.values():
-        block.__class__ = type(type(block).__name__, (Checkpointed, type(block)), {})
+        if hasattr(block, "gradient_checkpointing"):  # transformers has its own switch
+            block.gradient_checkpointing = True  # type: ignore[assignment]
+            block._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # type: ignore[assignment]
+        else:
+            block.__class__ = type(type(block).__name__, (Checkpointed, type(block)), {})
