@@ -39,6 +39,7 @@ SUPPORT = {
     "index": "Turn folders, lists and tars of media into records.",
     "features": "Write backbone features of media to HDF5 shards, for de-duplication and classifier-only training.",
     "pack": "Write resized frames of media to HDF5 shards, which training reads many times faster than videos.",
+    "flow": "Write the optical flow of videos to HDF5 shards, for the second stream of two-stream models.",
     "report": "Make one self-contained HTML page of kept and rejected records, metrics or camera motion.",
     "convert": "Convert a checkpoint to another format: omni, mmaction2, mmaction (its predecessor) or safetensors.",
 }

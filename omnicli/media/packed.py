@@ -1,11 +1,14 @@
-"""A row of a shard of frames as a video: what ``pack`` and other stages wrote with ``--shards``."""
+"""A row of a shard of frames or flow as a video: what ``pack``, ``flow`` and other stages wrote with ``--shards``."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from omnicli.errors import InputError, MediaError
+from omnicli.media.flow import decode_axes
 from omnicli.media.frames import FRAMES_FPS, FramesSource
+from omnicli.media.image import image_size
 from omnicli.streams.shards.reader import ShardReader, open_shard
 
 
@@ -24,6 +27,8 @@ class PackedSource(FramesSource):
         source_fps: frames a second of the video, where some were left out; else None (see ``media.source_rate``).
     """
 
+    kind = "frames"
+
     def __init__(
         self, path: str, row: int, *, fps: float | None = None, source_fps: float | None = None, is_image: bool = False
     ) -> None:
@@ -41,6 +46,8 @@ class PackedSource(FramesSource):
         """
         try:
             self._shard: ShardReader = open_shard(path)
+            if self._shard.kind != self.kind:
+                raise MediaError(f"holds {self._shard.kind}, not {self.kind}")
             times, (start_sec, end_sec) = self._shard.frame_times(row)
         except InputError as error:
             raise MediaError(str(error).removeprefix(f"{path}: ")) from None
@@ -61,3 +68,28 @@ class PackedSource(FramesSource):
             return self._shard.frames(self._row, frame_indices)
         except InputError as error:
             raise MediaError(str(error).removeprefix(f"{self._shard.path}: ")) from None
+
+
+class PackedFlow(PackedSource):
+    """The flow of one row: two JPEG files per pair of frames, x and y; times are those of the first frame."""
+
+    kind = "flow"
+
+    def __init__(self, path: str, row: int, *, source_fps: float | None = None) -> None:
+        """As ``PackedSource``."""
+        super().__init__(path, row, source_fps=source_fps)
+        if self.num_frames % 2:
+            raise MediaError(f"damaged shard: flow of row {row} has {self.num_frames} images, not two for each frame")
+        self.num_frames //= 2
+        self.times = self.times[::2]
+        self.fps = self.num_frames / self.duration_sec
+
+    def _encoded(self, frame_indices: Sequence[int]) -> list[Any]:
+        images = super()._encoded([2 * index + axis for index in frame_indices for axis in (0, 1)])
+        return list(zip(images[::2], images[1::2], strict=True))
+
+    def _decode(self, data: Any, short_side: int | None) -> np.ndarray:
+        return decode_axes(data, short_side)
+
+    def _first_size(self) -> tuple[int, int]:
+        return image_size(self._encoded([0])[0][0])

@@ -8,6 +8,7 @@ import numpy as np
 
 from omnicli.errors import InputError, MediaError
 from omnicli.media.closing import Closing
+from omnicli.media.flow import open_flow
 from omnicli.media.frames import FRAMES_FPS, FramesSource, ImageSource, list_frames
 from omnicli.media.tolerance import TolerantSource
 from omnicli.media.video import VideoSource
@@ -122,16 +123,9 @@ def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None)
 
 def _open_whole(record: Record, path: str) -> MediaSource:
     media = record.get("media")
-    if media == "features":
-        raise InputError(
-            f"{record.where}: features, no media; give the records that the features were made of "
-            "(omni filter, segment and dedup give them with --as-media)"
-        )
-    if media == "clips":
-        raise InputError(
-            f"{record.where}: a folder of clips, of which training draws one; omni index --each-clip writes a record "
-            "for each"
-        )
+    _refuse_no_media(record)
+    if media == "flow":
+        return open_flow(record, path)
     if media == "clip" or (media == "image" and record.get("row") is not None):
         from omnicli.media.packed import PackedSource  # noqa: PLC0415 (h5py takes 0.2 s, and most media are files)
 
@@ -146,6 +140,9 @@ def _open_whole(record: Record, path: str) -> MediaSource:
         found, kind = sniff(file.read(HEAD_BYTES))
         if found == "video" or (media == "video" and kind == "GIF"):
             return VideoSource(file)
+        if found == "flow":
+            file.close()
+            return open_flow(record, path)
         if found is None:
             raise MediaError(f"not media ({kind})")
         file.seek(0)
@@ -158,6 +155,21 @@ def _open_whole(record: Record, path: str) -> MediaSource:
         raise
     file.close()
     return source
+
+
+def _refuse_no_media(record: Record) -> None:
+    """Raise InputError for records of which nothing can be opened."""
+    media = record.get("media")
+    if media == "features":
+        raise InputError(
+            f"{record.where}: features, no media; give the records that the features were made of "
+            "(omni filter, segment and dedup give them with --as-media)"
+        )
+    if media == "clips":
+        raise InputError(
+            f"{record.where}: a folder of clips, of which training draws one; omni index --each-clip writes a record "
+            "for each"
+        )
 
 
 def _open_frames(record: Mapping[str, Any], path: str) -> FramesSource:

@@ -22,6 +22,7 @@ from itertools import groupby
 import numpy as np
 
 from omnicli.data.frame_sampling import segment_indices_test
+from omnicli.errors import MediaError
 from omnicli.media.frame_times import frames_at, frames_at_rate
 from omnicli.media.image import encode_jpeg
 from omnicli.media.record_map import Dropped, keep_drops, map_records
@@ -114,6 +115,8 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
     Raises:
         MediaError: it cannot be opened, or a frame does not decode.
     """
+    if record.get("media") == "flow":
+        raise MediaError("optical flow, which is packed already")
     with open_media(record, root=packing.root) as source:
         indices = wanted_frames(record, source, packing)
         short_side = min(packed_side(record, packing), source.height, source.width)

@@ -54,7 +54,7 @@ class Fields(msgspec.Struct):
 
 
 JSON_KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-MEDIA_KINDS = ("image", "video", "frames", "clip", "clips", "features")
+MEDIA_KINDS = ("image", "video", "frames", "clip", "clips", "flow", "features")
 MAX_LEVELS = 200  # Ours: of nested objects and arrays; far below the limit of any JSON parser
 MAX_VALUES = 1 << 22  # Ours: of a line, which take up to 80 bytes each
 LONG_LINE = 1 << 20  # bytes; a shorter line has fewer values than is worth counting

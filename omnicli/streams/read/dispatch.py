@@ -277,7 +277,8 @@ class Reader:
 
     def _folder(self, found: FoundFile) -> Record:
         """The record of a folder of frames, ``Rejected`` if it cannot be listed."""
-        record = self._media(found.path, "frames" if found.num_frames else None, found.problem, folder=found.folder)
+        kind = "flow" if found.is_flow else "frames" if found.num_frames else None
+        record = self._media(found.path, kind, found.problem, folder=found.folder)
         if found.num_frames:
             record["num_frames"] = found.num_frames
         return record

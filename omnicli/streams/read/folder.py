@@ -12,6 +12,7 @@ from omnicli.streams.files.urls import url_of
 
 _OWN_LEFTOVERS = re.compile(rb"\..*\.(part|state|tmp|lock|reading|crash|last\.pth)", re.DOTALL)
 _OF_THE_SYSTEM = {b"__macosx", b"@eadir", b"#recycle", b"thumbs.db", b"ehthumbs.db", b"desktop.ini"}  # in small letters
+_NUMBERED_FLOW = re.compile(rb"((?:.*_)?)[xy](_[0-9]+\.(jpe?g|png|webp|bmp))", re.DOTALL | re.IGNORECASE)
 _NUMBERED_IMAGE = re.compile(rb"(.*?)[0-9]+\.(jpe?g|png|webp|bmp|tiff?)", re.DOTALL | re.IGNORECASE)
 
 
@@ -22,13 +23,15 @@ class FoundFile(NamedTuple):
         path: the given folder with the path below it.
         folder: name of the file's folder; b"" in the given folder.
         problem: why a folder cannot be listed; "" for files.
-        num_frames: number of images in a folder of frames; 0 for a file.
+        num_frames: number of images in a folder of frames, of pairs in a folder of flow; 0 for a file.
+        is_flow: the folder holds optical flow, an image per axis.
     """
 
     path: bytes
     folder: bytes
     problem: str = ""
     num_frames: int = 0
+    is_flow: bool = False
 
 
 OnHidden = Callable[[bytes], None]
@@ -64,7 +67,8 @@ def walk_files(
 
     Args:
         top: a folder.
-        frames: yield a folder that contains two or more numbered images and nothing else as one entry.
+        frames: yield a folder that contains two or more numbered images and nothing else as one entry; so also one
+            that contains pairs of numbered images of flow (``flow_x_00001.jpg``, ``flow_y_00001.jpg``).
         without: folders to skip; they need not exist.
         name: ``folder`` of the files in ``top`` itself, if it has no folders.
         on_hidden: called with each hidden file or folder.
@@ -114,6 +118,8 @@ def _open_level(
         return FoundFile(path, b"", problem=reason_of(error))
     if frames and not folders and len(names) > 1 and are_numbered(names):
         return FoundFile(path, b"", num_frames=len(names))
+    if frames and not folders and len(names) > 1 and _are_flow(names):
+        return FoundFile(path, b"", num_frames=len(names) // 2, is_flow=True)
     return _Level(path, name, iter(names), folders, identity)
 
 
@@ -160,3 +166,9 @@ def are_numbered(names: list[bytes]) -> bool:
             return False
         prefixes.add(match[1])
     return len(prefixes) == 1
+
+
+def _are_flow(names: list[bytes]) -> bool:
+    """True if all names are those of images of flow, one for each axis."""
+    matches = [_NUMBERED_FLOW.fullmatch(name) for name in names]
+    return all(matches) and 2 * len({(match[1], match[2]) for match in matches if match}) == len(names)

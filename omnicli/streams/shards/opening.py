@@ -17,7 +17,7 @@ from omnicli.streams.files.urls import url_of
 
 FORMAT = "omni-shard"
 VERSION = 1
-KINDS = ("features", "scores", "frames")
+KINDS = ("features", "scores", "frames", "flow")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_ROWS = 1 << 24
 MAX_CHUNK_BYTES = 64 << 20
@@ -34,6 +34,7 @@ LAYOUTS: dict[str, dict[str, tuple[str, tuple[int, ...], int]]] = {
         "spans": ("f", (4, 8), 2),
     },
 }
+LAYOUTS["flow"] = LAYOUTS["frames"]
 
 
 def open_checked(path: str, *, again: bool = False) -> tuple[h5py.File, dict[str, Any], dict[str, h5py.Dataset]]:

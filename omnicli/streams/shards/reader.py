@@ -6,6 +6,7 @@
     scores     (R, K) float32                               (kind scores)
     frames     (bytes,) uint8, concatenated JPEG files, offsets (ΣF + 1,) int64, times (ΣF,) float64 seconds,
                spans (R, 2) float64 seconds: [start, end) of the record; NaN if unknown (kind frames)
+    kind flow  as frames, with two grey JPEG files per pair of frames, x and y; attribute ``bound``: of both, pixels
 
 Attributes: ``format`` and ``version`` of this layout, ``omni_version``, ``stage``, ``kind``, and the provenance:
 options as JSON text, seed, checkpoint's SHA-256. A shard is written under a temporary name and renamed when it is
@@ -32,7 +33,7 @@ READ_ROWS = 1000
 FRESH_SEC = 1.0  # Ours: a shard that another process replaces is noticed so late
 MAX_FRAMES_OF_TABLE = 4  # per row
 MAX_HDF5_FILES = 16  # open at once, for lines and compressed arrays of single rows
-MEDIA_OF_KIND = {"features": "features", "frames": "clip"}
+MEDIA_OF_KIND = {"features": "features", "frames": "clip", "flow": "flow"}
 
 
 class ShardReader:
@@ -44,7 +45,7 @@ class ShardReader:
     Attributes:
         path: as given.
         identity: of the file.
-        kind: "features", "scores" or "frames".
+        kind: "features", "scores", "frames" or "flow".
         attributes: as they were written.
 
     Raises:
@@ -146,7 +147,7 @@ class ShardReader:
 
     def _range(self, row: int, kind: str) -> tuple[int, int]:
         """The frames [start, stop) of a row. Raises InputError."""
-        if kind != self.kind:
+        if kind != self.kind and (kind, self.kind) != ("frames", "flow"):
             raise InputError(f"{self.path}: holds {self.kind}, not {kind}")
         if not 0 <= row < len(self):
             raise InputError(f"{self.path}: no row {row}; it has rows 0 to {len(self) - 1}")

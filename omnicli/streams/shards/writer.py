@@ -24,7 +24,8 @@ class ShardWriter:
         stage: the subcommand, for the attributes.
         kind: content of ``record.arrays``: "features" with ``features`` (F, D) and ``times`` (F,); "scores" with
             ``scores`` (K,); "frames" with ``frames``, a sequence of F JPEG files as bytes, and optional ``times`` (F,)
-            of the frames in the original file and ``span_sec``, the [start, end) of the record.
+            of the frames in the original file and ``span_sec``, the [start, end) of the record; "flow" the same, x and
+            y after each other.
         provenance: written as attributes; dictionaries and lists as JSON text.
         prefix: of the file names.
         rows_per_shard: maximum number of records of a shard.
