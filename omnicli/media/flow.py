@@ -19,6 +19,7 @@ from omnicli.media.flow_pixels import as_frame, to_levels
 from omnicli.media.frames import FRAME_SUFFIXES, FRAMES_FPS, FramesSource
 from omnicli.media.image import image_size, read_image
 from omnicli.streams.files.media_files import read_bytes, reason_of
+from omnicli.streams.files.stored import folder_names
 
 NUMPY_SUFFIX = ".npy"
 
@@ -114,7 +115,7 @@ def list_flow(directory: str) -> tuple[list[Pair], list[str]]:
         MediaError: no such folder, or an image of one axis without the other.
     """
     try:
-        names = [entry.name for entry in os.scandir(directory)]
+        names = folder_names(directory)
     except OSError as error:
         raise MediaError(reason_of(error)) from None
     x, y = (_images_of(names, axis) for axis in "xy")

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+Shift = tuple[float, float]  # x, y in pixels a frame
+
 
 def texture(height: int, width: int, seed: int) -> np.ndarray:
     """(height, width, 3) uint8 with detail of a few pixels, so that motion can be seen everywhere."""
@@ -12,10 +14,10 @@ def texture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def moving_frames(
-    num_frames: int, *, height: int = 128, width: int = 160, shift=(3.0, -1.5), turn: float = 0.0, seed=0
-):
+    num_frames: int, *, height: int = 128, width: int = 160, shift: Shift = (3.0, -1.5), turn: float = 0.0
+) -> np.ndarray:
     """Frames (N, H, W, 3) uint8 RGB of a ground that moves by ``shift`` (x, y) pixels and ``turn`` degrees a frame."""
-    ground = texture(4 * height, 4 * width, seed)
+    ground = texture(4 * height, 4 * width, seed=0)
     return np.stack(
         [
             cv2.warpAffine(ground, pose(index, height, width, shift, turn), (width, height), flags=cv2.INTER_LINEAR)
@@ -24,17 +26,20 @@ def moving_frames(
     )
 
 
-def pose(index: int, height: int, width: int, shift, turn: float) -> np.ndarray:
+def pose(index: int, height: int, width: int, shift: Shift, turn: float) -> np.ndarray:
     """(2, 3) from ground to frame ``index``."""
     matrix = cv2.getRotationMatrix2D((2.0 * width, 2.0 * height), turn * index, 1.0)
-    matrix[:, 2] += (-1.5 * width + shift[0] * index, -1.5 * height + shift[1] * index)
+    matrix[:, 2] += np.array((-1.5 * width + shift[0] * index, -1.5 * height + shift[1] * index))
     return matrix
 
 
-def true_flow(index: int, *, height: int = 128, width: int = 160, shift=(3.0, -1.5), turn: float = 0.0) -> np.ndarray:
+def true_flow(
+    index: int, *, height: int = 128, width: int = 160, shift: Shift = (3.0, -1.5), turn: float = 0.0
+) -> np.ndarray:
     """(H, W, 2) pixels from frame ``index`` to the next."""
     full = [np.vstack([pose(i, height, width, shift, turn), [0, 0, 1]]) for i in (index, index + 1)]
     step = full[1] @ np.linalg.inv(full[0])
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     points = np.stack([x, y, np.ones_like(x)], axis=-1) @ step.T
-    return (points[..., :2] - np.stack([x, y], axis=-1)).astype(np.float32)
+    moved: np.ndarray = points[..., :2] - np.stack([x, y], axis=-1)
+    return moved.astype(np.float32)
