@@ -30,6 +30,7 @@ from omnicli.streams.record import OnDrop, Record
 
 ROUND_DIGITS = 6
 MAX_JPEG_SIDE = 65_500
+SMALL, DIS_MULTIPLE = 64, 16  # pixels
 
 ComputeFlow = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 """Frames (H, W, 3) uint8 RGB, N of them, to flow (H, W, 2) float32 in pixels, N - 1."""
@@ -131,11 +132,19 @@ def dis_flow(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     dis = _of_thread.dis
     grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     for one, following in pairwise(grey):
-        try:
-            yield dis.calc(one, following, None)
-        except cv2.error as error:
-            height, width = one.shape
-            raise MediaError(f"DIS computes no flow of {width} x {height} pixels") from error
+        height, width = one.shape
+        yield dis.calc(_padded(one), _padded(following), None)[:height, :width]
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """A small image (H, W) with its edges repeated.
+
+    On images under 16 pixels DIS crashes, and on some under 48 it reads what an earlier pair left in its buffers.
+    """
+    if min(image.shape) >= SMALL:
+        return image
+    below, right = (max(-(-side // DIS_MULTIPLE), 2) * DIS_MULTIPLE - side for side in image.shape)
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
 
 
 _of_thread = threading.local()

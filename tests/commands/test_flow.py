@@ -35,8 +35,9 @@ def videos(tmp_path_factory):
 
 
 def test_each_line_opens_as_flow_and_so_does_the_shard(videos, tmp_path):
-    result = omni("flow", "--shards", tmp_path / "f", "--short-side", 32, videos, "-o", tmp_path / "o.jsonl",
-                  "--rejects", tmp_path / "r.jsonl")  # fmt: skip
+    omni("index", "--frames", videos, "-o", tmp_path / "videos.jsonl")
+    result = omni("flow", "--shards", tmp_path / "f", "--short-side", 32, tmp_path / "videos.jsonl",
+                  "-o", tmp_path / "o.jsonl", "--rejects", tmp_path / "r.jsonl")  # fmt: skip
     assert result.exit_code == 0, result.stderr
     lines = parsed(tmp_path / "o.jsonl")
     assert [(line["media"], line["num_frames"], line["height"]) for line in lines] == [("flow", 3, 32)] * 2

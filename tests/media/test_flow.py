@@ -36,7 +36,7 @@ def read_all(record):
 
 @pytest.mark.parametrize("prefix", ["flow_", ""])
 def test_a_folder_of_images_is_flow_without_being_told(tmp_path, prefix):
-    [record] = read_records([str(write_images(tmp_path / "v", prefix))], on_drop=never)
+    [record] = read_records([str(write_images(tmp_path / "v", prefix))], frames=True, on_drop=never)
     assert (record["media"], record["num_frames"]) == ("flow", 5)
     frames = read_all(record)
     np.testing.assert_array_equal(frames[..., :2], levels().transpose(0, 2, 3, 1))

@@ -1,5 +1,7 @@
 """Flow is what the method computes, survives storage, and keeps the times of the video."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -34,6 +36,10 @@ def through_shard(folder, record, kind="flow"):
     row = shards.add(record)
     shards.close()
     return row
+
+
+def never(record, reason):
+    raise AssertionError(reason)
 
 
 def computed(frames):
@@ -109,7 +115,23 @@ def test_what_does_not_move_or_cannot_be_read_leaves_in_its_place(video, tmp_pat
     ]
 
 
-def test_tiny_frames_are_rejects_and_no_crash(tmp_path):
+@pytest.mark.parametrize(("height", "width"), [(32, 42), (45, 41), (6, 200)])
+def test_small_frames_have_the_same_flow_whatever_was_computed_before(height, width):
+    frames = moving_frames(2, height=height, width=width)
+    alone = run_in_new_thread(frames)
+    other = moving_frames(3, height=height, width=width, shift=(-5.0, 4.0), turn=9.0)[::2]
+    for _ in range(3):
+        computed(other)
+        np.testing.assert_array_equal(computed(frames), alone)
+
+
+def run_in_new_thread(frames):
+    """With an object of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(computed, frames).result()
+
+
+def test_tiny_frames_are_no_crash(tmp_path):
     record = write_frames(tmp_path / "tiny", moving_frames(3)[:, :4, :6])
     left = []
     kept = list(

@@ -21,6 +21,7 @@ def made_shard(folder, kind):
         "scores": {"scores": np.ones(4)},
         "frames": {"frames": [b"abc", b"de"], "times": np.arange(2.0), "span_sec": (0.0, 1.0)},
     }
+    arrays["flow"] = arrays["frames"]
     for index in range(3):
         shards.add(make(index, **arrays[kind]))
     shards.close()
