@@ -133,10 +133,5 @@ def run_in_new_thread(frames):
 
 def test_tiny_frames_are_no_crash(tmp_path):
     record = write_frames(tmp_path / "tiny", moving_frames(3)[:, :4, :6])
-    left = []
-    kept = list(
-        flow_records(
-            [record], compute=dis_flow, options=FlowOptions(), workers=1, on_drop=lambda *one: left.append(one)
-        )
-    )
-    assert len(kept) + len(left) == 1
+    [kept] = flow_records([record], compute=dis_flow, options=FlowOptions(), workers=1, on_drop=never)
+    assert (kept["height"], kept["width"], kept["num_frames"]) == (4, 6, 2)
