@@ -2,12 +2,10 @@
 
     omni index --labels target/train | omni flow --shards flow/ - > flow.jsonl
 
-    omni teacher-train flow.jsonl --modality flow --recipe tsn-r50-3seg-flow -o flow.pth
-
     omni flow --method raft --weights raft_large.pth --device cuda --shards flow/ videos/ > flow.jsonl
 
-Each output line names the shard and row of its flow (media: flow) and is an INPUT of teacher-train, train, filter,
-segment, eval and features with a model of --modality flow; so is a shard. Frames are resized to --short-side first.
+Each output line names the shard and row of its flow (media: flow); a shard is an INPUT of the same rows. Frames are
+resized to --short-side first.
 Displacements are clipped to 20 pixels and stored as 8-bit JPEG pairs, x and y, one pair for each two consecutive
 frames; the attribute bound of a shard says the 20 pixels. Videos, folders of frames and rows that omni pack wrote
 without leaving frames out are accepted; images and single frames are rejects. Times stay those of the original file.

@@ -140,9 +140,6 @@ def _open_whole(record: Record, path: str) -> MediaSource:
         found, kind = sniff(file.read(HEAD_BYTES))
         if found == "video" or (media == "video" and kind == "GIF"):
             return VideoSource(file)
-        if found == "flow":
-            file.close()
-            return open_flow(record, path)
         if found is None:
             raise MediaError(f"not media ({kind})")
         file.seek(0)

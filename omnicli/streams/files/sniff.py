@@ -49,7 +49,7 @@ _FIXED = (
     (b"fLaC", None, "FLAC audio"),
     (b"\x7fELF", None, "program"),
     (b"\0\x05\x16\x07", None, "AppleDouble"),
-    (b"\x93NUMPY", "flow", "NumPy array"),
+    (b"\x93NUMPY", None, "NumPy array"),
     (b"SIMPLE  =", None, "FITS"),
     (b"8BPS", None, "Photoshop"),
     (b"\0\0\0\x0cjP  ", None, "JPEG 2000"),
@@ -75,7 +75,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         head: the first ``HEAD_BYTES`` bytes, or all of a shorter file.
 
     Returns:
-        ``("image" | "video" | "flow" | None, description)``; None for whatever is no media. An array may be flow.
+        ``("image" | "video" | None, description)``; None for whatever is no image and no video.
 
     >>> sniff(b"\\xff\\xd8\\xff\\xe0")
     ('image', 'JPEG')

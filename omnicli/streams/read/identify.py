@@ -93,6 +93,8 @@ def identify(path: bytes) -> tuple[str | None, str, bytes]:
             kind, description = sniff(head)
     except RecordError as error:
         return None, str(error), b""
+    if description == "NumPy array":  # in a tar, arrays are the data of other members
+        kind = "flow"
     if kind is not None:
         return kind, "", head
     return None, description if not head else f"not media ({description})", head

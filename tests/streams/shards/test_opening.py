@@ -24,6 +24,7 @@ ARRAYS: dict[str, dict[str, Any]] = {
     "scores": {"scores": np.zeros(4)},
     "frames": {"frames": [b"ab", b"c"], "times": np.arange(2.0), "span_sec": (0, 2)},
 }
+ARRAYS["flow"] = ARRAYS["frames"]
 DATASETS = [(kind, name) for kind in KINDS for name in ("records", *LAYOUTS[kind])]
 
 
