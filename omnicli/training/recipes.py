@@ -81,6 +81,7 @@ class TeacherRecipe(TransformerRecipe):
             shares of it.
         target_label: the field with the label of a target record: None or ``label``, or ``query``, of whose classes one
             is drawn per visit (IG-65M Sec. 3.3).
+        wise_ft: share of the trained weights in the result, the rest being those that training started from; None: all.
     """
 
     model: str | None = None
@@ -113,6 +114,7 @@ class TeacherRecipe(TransformerRecipe):
     probe_lr: float = 0.01
     train_clips: int | None = None
     target_label: TargetLabel | None = None
+    wise_ft: float | None = None
 
     def with_length(self, num_target: int) -> Self:
         """The recipe for a target of so many records: with ``train_clips``, in passes over it, rounded up."""

@@ -1,10 +1,11 @@
 """Training that starts as a teacher of ``omni zero-shot``: image tower, and the texts of the classes as classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from omnicli.errors import UsageError
 from omnicli.models.clip.tower import ClipTSN, TextClassifier, is_clip, new_clip, without_file
@@ -62,3 +63,17 @@ def _copy_classifier(classifier: TextClassifier, source: TextClassifier, rows: S
         for label, row in enumerate(rows):
             if row is not None:
                 getattr(classifier, name)[label] = getattr(source, name)[row]
+
+
+@torch.no_grad()
+def mix_weights(model: nn.Module, initial: Mapping[str, Tensor], share: float) -> None:
+    """θ = (1 - share) · θ₀ + share · θ, in place (WiSE-FT, Wortsman et al., 2022).
+
+    Args:
+        model: trained.
+        initial: weights before training.
+        share: of the trained weights, in [0, 1].
+    """
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(initial[name].to(tensor).lerp(tensor, share))

@@ -39,6 +39,7 @@ from omnicli.training.setup import (
     measure_strength,
     prepare_training,
 )
+from omnicli.training.text_init import mix_weights
 from omnicli.training.trainer import Metrics, TrainingRun, UnopenedMedia, digest_of_lines, left_out_before
 from omnicli.training.validation import Validator
 
@@ -149,17 +150,18 @@ def train(
         model.compile()
     inputs = cached if student.freeze == "backbone" else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
+    validator = Validator(result, val, context, on_drop)
     yield from train_epochs(
-        run, inputs, objective,
-        measure=partial(measure_epoch, validator=Validator(result, val, context, on_drop), spec=spec),
+        run, inputs, objective, measure=partial(measure_epoch, validator=validator, spec=spec),
         on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
     )  # fmt: skip
 
-    # A temperature for the scores, and the finished checkpoint
+    # Weights mixed with the first ones, a temperature for the scores, and the finished checkpoint
+    mixed = mix_and_measure(result, student, seed, validator, context)
     temperature = Validator(result, held_out, context, on_drop).temperature() if held_out else None
     if context.world.is_first:
-        metrics = {name: value for name, value in run.history[-len(sampler.sources)].items() if name != "seconds"}
-        _save(run, out, spec, temperature, metrics)
+        last = run.history[-len(sampler.sources)]
+        _save(run, out, spec, temperature, {name: last[name] for name in last if name != "seconds"} | mixed)
         forget_state(out)
 
 
@@ -172,6 +174,21 @@ def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) ->
         if run.world.is_first:
             _save(run, best_path(run.out), spec, None, {"epoch": run.progress.epoch, **metrics})
     return metrics
+
+
+def mix_and_measure(
+    model: LoadedModel, recipe: StudentRecipe, seed: int, validator: Validator, context: TrainingContext
+) -> Metrics:
+    """Mix trained and first weights (``--wise-ft``); metrics of the validation records by them. ``None``: nothing."""
+    if recipe.wise_ft is None:
+        return {}
+    _, initial = create_learner(recipe, model.spec.classes, seed, context)
+    mix_weights(model.network, initial.state_dict(), recipe.wise_ft)
+    found = validator.metrics(multi_label=model.spec.multi_label)
+    accuracy = found.get("top1_acc")
+    shown = "" if accuracy is None else f": validation top-1 {100 * accuracy:.1f} %"
+    context.say(f"weights mixed, {recipe.wise_ft:g} of them trained{shown}")
+    return {f"val_{name}": value for name, value in found.items()}
 
 
 def _check_media(

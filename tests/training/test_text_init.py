@@ -17,6 +17,7 @@ from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
 from omnicli.training.recipes import TEACHER_RECIPES, as_student
 from omnicli.training.setup import create_learner
+from omnicli.training.text_init import mix_weights
 
 pytest.importorskip("open_clip", reason="needs pip install 'omnicli[clip]'")
 CLASSES = ["riding a bike", "archery"]
@@ -88,6 +89,29 @@ def test_all_weights_can_be_trained(teacher, images, tmp_path):
     assert metrics[-1]["train_loss"] < metrics[0]["train_loss"]
     before, after = (one.network.backbone.state_dict() for one in (load_model(teacher), model))
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_mixed_weights_lie_between_the_texts_and_the_trained_classifier(teacher, images, tmp_path, share):
+    _, whole = trained(images, tmp_path / "whole.pth", **options(teacher))
+    said = []
+    _, mixed = trained(images, tmp_path / "mixed.pth", said, **options(teacher, wise_ft=share))
+    torch.testing.assert_close(mixed.network.fc.weight, share * whole.network.fc.weight)
+    torch.testing.assert_close(mixed.network.fc.text, whole.network.fc.text)
+    assert f"weights mixed, {share:g} of them trained: validation top-1" in said[-1]
+    if share == 1.0:
+        assert mixed.meta["metrics"]["val_top1_acc"] == whole.meta["metrics"]["val_top1_acc"]
+
+
+def test_mixing_reaches_the_image_tower(teacher):
+    model, other = (load_model(teacher).network for _ in range(2))
+    initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(1.0)
+    mix_weights(model, initial, 0.5)
+    for name, tensor in model.backbone.state_dict().items():
+        torch.testing.assert_close(tensor, other.backbone.state_dict()[name] + 0.5)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,11 @@ class TrainingOptions:
         Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "
                                   "names.", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
+    wise_ft: Annotated[
+        float | None, typer.Option("--wise-ft", metavar="X", min=0.0, max=1.0, help="Share of the trained weights in "
+                                   "the result; the others are those of the zero-shot teacher in --init (WiSE-FT).",
+                                   show_default="1", rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
     temperature: Annotated[
         bool | None, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, "
                                   "so that confidences are calibrated.", show_default="few-clips: yes, others: no",
@@ -219,6 +224,8 @@ def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
         raise UsageError("--epochs and --train-clips both give the length; remove one")
     if recipe.init == "scratch" and recipe.freeze != "nothing":
         raise UsageError(f"--freeze {recipe.freeze} with --init scratch would keep random weights: give --init FILE")
+    if recipe.wise_ft is not None and not recipe.model.startswith("clip-"):
+        raise UsageError("--wise-ft mixes with a teacher of the same classes: give --init FILE of omni zero-shot")
     if "backbone_lr_scale" in given and recipe.freeze == "backbone":
         raise UsageError("--backbone-lr-scale has no effect on a frozen backbone: add --freeze batch-norm")
     if "milestones" in given and recipe.schedule != "step":
