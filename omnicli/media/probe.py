@@ -22,7 +22,7 @@ def probe_media(record: Record, *, root: str | None = None) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {}
     kind = record.get("media")
-    with open_media(record, root=root) as source:
+    with open_media(record, root=root, flow=True) as source:
         facts |= {"width": int(source.width), "height": int(source.height)}
         if kind is None:
             kind = _kind_of(media_path(record, root))

@@ -83,7 +83,10 @@ def is_image(source: MediaSource) -> bool:
     return source.fps == 0
 
 
-def open_media(record: Record, *, root: str | None = None) -> MediaSource:
+FLOW_IS_NO_RGB = "optical flow, which takes a model of flow"
+
+
+def open_media(record: Record, *, root: str | None = None, flow: bool = False) -> MediaSource:
     """The record's image, video or frames; of a video only the part that ``start_sec`` and ``end_sec`` name.
 
     The content decides between image and video, since names and fields of a crawl are often wrong; ``media`` decides
@@ -93,11 +96,14 @@ def open_media(record: Record, *, root: str | None = None) -> MediaSource:
         record: its ``path``, ``row``, ``media``, ``start_sec``, ``end_sec``, and ``num_frames`` and ``fps`` of frames
             are read.
         root: put in front of a relative path.
+        flow: optical flow is welcome; else it is refused, because a model of RGB frames would score it without a word.
 
     Raises:
         MediaError: whatever is wrong with the media, in a few words without the path.
         InputError: the record has no path, or is a row of features.
     """
+    if record.get("media") == "flow" and not flow:
+        raise MediaError(FLOW_IS_NO_RGB)
     whole = _open_whole(record, media_path(record, root))
     try:
         source = part_of(whole, record.get("start_sec"), record.get("end_sec"))

@@ -44,7 +44,7 @@ def test_each_line_opens_as_flow_and_so_does_the_shard(videos, tmp_path):
     assert [line["reason"] for line in parsed(tmp_path / "r.jsonl")] == ["unreadable: a single frame has no flow"]
     means = []
     for line in lines:
-        with open_media(Record(line)) as source:
+        with open_media(Record(line), flow=True) as source:
             means.append(source.read([0])[0, 4:-4, 4:-4, 0].mean())
     assert means[0] < 125 < 130 < means[1]  # left, then right
     attributes = open_shard(lines[0]["path"]).attributes

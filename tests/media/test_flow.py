@@ -29,7 +29,7 @@ def never(record, reason):
 
 
 def read_all(record):
-    with open_media(record) as source:
+    with open_media(record, flow=True) as source:
         assert (source.height, source.width) == (24, 32)
         return source.read(range(source.num_frames))
 
@@ -51,7 +51,7 @@ def test_flow_beside_the_frames_is_found_by_its_name(tmp_path):
     assert len(read_all(Record({"path": str(folder), "media": "flow", "num_frames": 6}))) == 5
     assert read_all(Record({"path": str(folder), "media": "frames"})).max() == 0
     with pytest.raises(MediaError, match="flow of 7 frames expected, 5 found"):
-        open_media(Record({"path": str(folder), "media": "flow", "num_frames": 7}))
+        open_media(Record({"path": str(folder), "media": "flow", "num_frames": 7}), flow=True)
 
 
 @pytest.mark.parametrize("layout", ["last", "first"])
@@ -82,7 +82,7 @@ def test_what_is_no_flow_is_bad_media(tmp_path):
         "cut.npy": "not an array of numbers", "empty": "no optical flow", "gone": "no such file",
     }.items():  # fmt: skip
         with pytest.raises(MediaError, match=why):
-            open_media(Record({"path": str(tmp_path / name), "media": "flow"}))
+            open_media(Record({"path": str(tmp_path / name), "media": "flow"}), flow=True)
 
 
 def test_the_axes_must_have_one_size(tmp_path):
@@ -90,3 +90,9 @@ def test_the_axes_must_have_one_size(tmp_path):
     cv2.imwrite(str(folder / "y_00001.png"), np.zeros((12, 16), np.uint8))
     with pytest.raises(MediaError, match="32 x 24 pixels in x and 16 x 12 in y"):
         read_all(Record({"path": str(folder), "media": "flow"}))
+
+
+def test_flow_is_no_rgb(tmp_path):
+    """A model of RGB frames scored flow as images, without a word."""
+    with pytest.raises(MediaError, match="takes a model of flow"):
+        open_media(Record({"path": str(tmp_path), "media": "flow"}))

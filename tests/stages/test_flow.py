@@ -55,7 +55,7 @@ def test_known_motion_is_found_to_half_a_pixel_and_stored_to_a_tenth(video, tmp_
     frames = moving_frames(6, turn=TURN)
     truth = np.stack([true_flow(index, turn=TURN) for index in range(5)])
     inside = np.s_[:, 8:-8, 8:-8]
-    with open_media(row) as source:
+    with open_media(row, flow=True) as source:
         stored = to_pixels(source.read(range(5))[..., :2])
     assert end_point_error(stored, computed(frames)) < 0.1
     assert end_point_error(stored[inside], truth[inside]) < 0.5
@@ -76,7 +76,7 @@ def test_a_pair_has_the_time_of_its_first_frame(video, tmp_path):
     row = through_shard(tmp_path, flow_record(part, dis_flow, FlowOptions(short_side=64)))
     shown = {name: row[name] for name in ("media", "width", "height", "num_frames", "fps", "duration_sec")}
     assert shown == {"media": "flow", "width": 80, "height": 64, "num_frames": 3, "fps": 25.0, "duration_sec": 0.12}
-    with open_media(row) as source:
+    with open_media(row, flow=True) as source:
         np.testing.assert_allclose(source.times, [0.04, 0.08, 0.12])
         assert (source.num_frames, source.height, source.width) == (3, 64, 80)
         assert source.read([2, 0], short_side=32).shape == (2, 32, 40, 3)

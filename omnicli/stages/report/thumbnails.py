@@ -68,7 +68,7 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
 
 def _frames(record: Record, root: str | None, at_sec: float | None) -> tuple[Sequence[np.ndarray], float]:
     """Frames to show, (H, W, 3) uint8 RGB each, and the duration in seconds."""
-    with open_media(record, root=root) as source:
+    with open_media(record, root=root, flow=True) as source:
         last = source.num_frames - 1
         if at_sec is not None:
             shown = max(int(np.searchsorted(source.times, at_sec, side="right")) - 1, 0)
