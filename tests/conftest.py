@@ -33,6 +33,15 @@ class Shell(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+@pytest.fixture(autouse=True)
+def _own_crash_log() -> None:
+    """No test writes to the log of another, whose folder may be gone."""
+    from omnicli.process import crash_log
+
+    crash_log.path = None
+    crash_log._kinds.clear()
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small made world (examples/make_world.py, seed 0), made once; read it, never write into it."""

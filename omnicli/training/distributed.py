@@ -148,6 +148,7 @@ def join_world(device_name: str) -> Iterator[World]:
 
     Raises:
         UsageError: ``cuda:N`` for several processes, or more processes than GPUs.
+        Interrupted: the processes did not find each other.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -163,7 +164,11 @@ def join_world(device_name: str) -> Iterator[World]:
     # The first optimizer imports this. If a process group exists by then, its threads outlive the group and sometimes
     # abort a process that exits ("terminate called without an active exception").
     importlib.import_module("torch._dynamo")
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    try:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+    except RuntimeError as error:  # after a restart, a process may still be missing
+        why = str(error).splitlines()[0][:200]
+        raise Interrupted(f"the {size} processes did not find each other ({why}); run the same command again") from None
     try:
         world = World(distributed.get_rank(), size, device)
         yield replace(world, peers=world.gather((socket.gethostname(), os.getpid())))

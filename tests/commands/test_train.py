@@ -154,7 +154,7 @@ def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once
     """The peers of a process that dies name it, and are no bug of omni."""
     launcher = torchrun(
         "train", *data, "--epochs", 12, "--batch-size", 4, "--ratio", "2:1:1", "--workers", 1, "-o", tmp_path / "a.pth",
-        options=("--max-restarts", 1),
+        options=("--max-restarts", 3),
     )  # fmt: skip
     first = [launcher.stdout.readline() for _ in range(3)]
     os.kill(workers_of(launcher)[1], signal.SIGKILL)

@@ -33,7 +33,7 @@ class _Allowed:
 def url_of(path: str | os.PathLike[str]) -> str | None:
     """The URL in a path, or None for the path of a local file.
 
-    >>> url_of("s3://bucket/a.jpg"), url_of(Path("s3://bucket/a.jpg")), url_of("s3/a.jpg")
+    >>> url_of("s3://bucket/a.jpg"), url_of("s3:/bucket/a.jpg"), url_of("s3/a.jpg")
     ('s3://bucket/a.jpg', 's3://bucket/a.jpg', None)
     """
     text = os.fspath(path)

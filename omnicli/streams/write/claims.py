@@ -189,11 +189,12 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since the boot; "" if there is none."""
+    """When a process began, in ticks since the boot; "" if there is none, or it has died and waits for its parent."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if state in "ZX" else fields[18]
 
 
 def _is_here(holder: Holder | None) -> bool:

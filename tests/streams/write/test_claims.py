@@ -130,3 +130,16 @@ def test_an_output_may_have_the_longest_name_that_part_files_allow(tmp_path):
     path = tmp_path / f".{'n' * 240}.claim"
     take_claim(path, "out", waits=False).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_process_that_waits_for_its_parent_holds_nothing(path):
+    """In a container without an init, the killed member of a pipe stays a zombie."""
+    process = subprocess.Popen(["sleep", "100"])
+    started = claims._started(process.pid)
+    path.write_bytes(msgspec.json.encode(Holder("here", claims._space(), process.pid, started, "token")))
+    with pytest.raises(ClaimedError):
+        take_claim(path, "out", waits=False)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not buried
+    take_claim(path, "out", waits=False).close()
+    process.wait()
