@@ -44,7 +44,7 @@ COMMANDS = {
     "features": ["features", "--checkpoint", "TEACHER", "--shards", "out"],
     "pack": ["pack", "--shards", "out"],
     "census": ["dedup", "--method", "census", "--within"],
-    "dedup": ["dedup", "--checkpoint", "TEACHER", "--target", "TARGET"],
+    "dedup": ["dedup", "--checkpoint", "TEACHER", "--target", "TARGET", "--threshold", "1"],
     "inflate": ["inflate", "--shards", "out", "--mode", "still"],
     "report": ["report", "-o", "page.html"],
 }
