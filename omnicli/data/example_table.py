@@ -9,7 +9,7 @@ import numpy as np
 
 from omnicli.data.dataloader import Example
 from omnicli.streams.record import Record, format_record
-from omnicli.streams.stored_records import StoredRecords, digest_of_id
+from omnicli.streams.stored_records import RecordSequence, StoredRecords, digest_of_id
 
 Shares = tuple[tuple[int, float], ...]
 
@@ -149,7 +149,7 @@ def table_of(
     return table
 
 
-class RecordsOf(Sequence[Record]):
+class RecordsOf(RecordSequence):
     """The records of sets of examples, one set after the other, each read when it is asked for."""
 
     def __init__(self, *sets: Sequence[Example]) -> None:
@@ -159,14 +159,8 @@ class RecordsOf(Sequence[Record]):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    @overload
-    def __getitem__(self, row: int) -> Record: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Record]: ...
-    def __getitem__(self, row: int | slice) -> Record | list[Record]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
+    def at(self, row: int) -> Record:
+        """The record of a row over all sets."""
         number = int(np.searchsorted(self._ends, row, side="right"))
         before = int(self._ends[number - 1]) if number else 0
         return self._sets[number][row - before].record

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from omnicli.streams.files.content import content_key, is_same_content, media_si
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record, normalise_id
 from omnicli.streams.shards.reader import open_shard
+from omnicli.streams.stored_records import RecordSequence
 
 MAX_ROWS = 1 << 18  # Ours: rows of larger sets are known by id and parent only; reading them all would take minutes
 ROWS_AT_ONCE = 1000
@@ -92,7 +93,7 @@ def identity_of(records: Sequence[Record], root: str | None) -> tuple[Identity, 
     return Identity(root), InOrder(records, np.lexsort((np.asarray(row_of), path_ranks)))
 
 
-class InOrder(Sequence[Record]):
+class InOrder(RecordSequence):
     """Records in another order, each read when it is asked for."""
 
     def __init__(self, records: Sequence[Record], order: np.ndarray) -> None:
@@ -101,13 +102,8 @@ class InOrder(Sequence[Record]):
     def __len__(self) -> int:
         return len(self._order)
 
-    @overload
-    def __getitem__(self, row: int) -> Record: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Record]: ...
-    def __getitem__(self, row: int | slice) -> Record | list[Record]:
-        if isinstance(row, slice):
-            return [self._records[one] for one in self._order[row].tolist()]
+    def at(self, row: int) -> Record:
+        """The record of a row of the order."""
         return self._records[int(self._order[row])]
 
 

@@ -5,6 +5,7 @@ with an ``inflation``, in every process. The recipes of a stream are few, so eac
 """
 
 import hashlib
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -25,7 +26,24 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-class StoredRecords(Sequence[Record]):
+class RecordSequence(Sequence[Record]):
+    """Records that are read when they are asked for: ``at(row)`` gives one, a slice a list."""
+
+    @abstractmethod
+    def at(self, row: int) -> Record:
+        """The record of a row in [0, len)."""
+
+    @overload
+    def __getitem__(self, row: int) -> Record: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Record]: ...
+    def __getitem__(self, row: int | slice) -> Record | list[Record]:
+        if isinstance(row, slice):
+            return [self.at(one) for one in range(*row.indices(len(self)))]
+        return self.at(range(len(self))[row])
+
+
+class StoredRecords(RecordSequence):
     """Records without arrays and verdict, in the order they came; can be read from many threads once all are added.
 
     Raises:
@@ -67,15 +85,8 @@ class StoredRecords(Sequence[Record]):
     def __len__(self) -> int:
         return len(self._lines)
 
-    @overload
-    def __getitem__(self, row: int) -> Record: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Record]: ...
-    def __getitem__(self, row: int | slice) -> Record | list[Record]:
-        """A record, or a few. Raises OutputError."""
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
+    def at(self, row: int) -> Record:
+        """The record of a row. Raises OutputError."""
         start, end = self._ends[row], self._ends[row + 1]
         return self._record(row, self._file.read(start, end - start))
 
