@@ -154,6 +154,15 @@ def print_traceback_if_debugging() -> None:
         sys.stderr.write(printable(traceback.format_exc(), keep_lines=True))
 
 
+def started_at(pid: int) -> str:
+    """When a process began, in ticks since the boot; "" if there is none, or it has died and waits for its parent."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else fields[18]
+
+
 class CrashLog:
     """Tracebacks of internal errors in a file of TMPDIR, one for each line of code that raised.
 

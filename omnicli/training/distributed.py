@@ -13,7 +13,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, distributed, nn
 
 from omnicli.errors import Interrupted, UsageError
 from omnicli.inference.device import pick_device
+from omnicli.process import started_at
 
 T = TypeVar("T")
 
@@ -114,13 +114,8 @@ class World:
 def _is_alive(peer: Peer) -> bool:
     """Whether a process runs; one of another machine counts as alive, because nobody here can know."""
     host, process = peer
-    if host != socket.gethostname():
-        return True
-    try:
-        status = Path(f"/proc/{process}/stat").read_text(errors="replace")
-    except FileNotFoundError:
-        return not Path("/proc/self/stat").exists()  # no Linux: unknown
-    return status.rpartition(")")[2].split()[0] not in "ZX"  # dead, but its parent has not noticed yet
+    is_known = host == socket.gethostname() and bool(started_at(os.getpid()))  # "" without Linux
+    return not is_known or bool(started_at(process))
 
 
 def _running_statistics(model: nn.Module) -> Iterator[Tensor]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from omnicli.errors import ClaimedError, OmniError
+from omnicli.process import started_at
 
 BEAT_SEC = 10.0  # Ours
 STALE_SEC = 120.0  # Ours: twelve missed beats
@@ -177,7 +178,7 @@ def _modified(path: Path) -> float | None:
 
 def _this_process() -> Holder:
     return Holder(
-        socket.gethostname(), _space(), os.getpid(), _started(os.getpid()), os.urandom(8).hex(), _Process.driver
+        socket.gethostname(), _space(), os.getpid(), started_at(os.getpid()), os.urandom(8).hex(), _Process.driver
     )
 
 
@@ -188,22 +189,13 @@ def _space() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """When a process began, in ticks since the boot; "" if there is none, or it has died and waits for its parent."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if state in "ZX" else fields[18]
-
-
 def _is_here(holder: Holder | None) -> bool:
     """Whether this process could see the holder if it lived."""
     return holder is not None and bool(holder.space) and holder.space == _space()
 
 
 def _is_dead(holder: Holder | None) -> bool:
-    return holder is not None and _is_here(holder) and _started(holder.pid) != holder.started
+    return holder is not None and _is_here(holder) and started_at(holder.pid) != holder.started
 
 
 class _Heart:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from omnicli.errors import ClaimedError, OmniError
+from omnicli.process import started_at
 from omnicli.streams.write import claims
 from omnicli.streams.write.claims import STALE_SEC, Holder, take_claim
 
@@ -135,7 +136,7 @@ def test_an_output_may_have_the_longest_name_that_part_files_allow(tmp_path):
 def test_a_dead_process_that_waits_for_its_parent_holds_nothing(path):
     """In a container without an init, the killed member of a pipe stays a zombie."""
     process = subprocess.Popen(["sleep", "100"])
-    started = claims._started(process.pid)
+    started = started_at(process.pid)
     path.write_bytes(msgspec.json.encode(Holder("here", claims._space(), process.pid, started, "token")))
     with pytest.raises(ClaimedError):
         take_claim(path, "out", waits=False)
