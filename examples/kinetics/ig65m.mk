@@ -13,9 +13,7 @@ MODEL ?= r2plus1d-r34
 FINE_TUNE ?= r2plus1d-34
 PRE_TRAIN ?= ig65m-r2plus1d-34
 PRETRAINED ?= $(OUT)/pretrained.pth
-OMNI ?= omni
-GPUS ?= $(or $(filter-out 0,$(shell nvidia-smi --list-gpus 2> /dev/null | wc -l)),1)
-TRAIN_ON ?= $(if $(filter 1,$(GPUS)),$(OMNI),torchrun --standalone --nproc-per-node $(GPUS) -m omnicli)
+include $(dir $(abspath $(lastword $(MAKEFILE_LIST))))gpus.mk
 TRAIN_OPTIONS ?=
 TEST ?= --num-clips 10 --short-side 128 --crop-size 112
 

@@ -12,9 +12,7 @@ DATA ?= /data/$(DATASET)
 INIT ?=
 MODEL ?= 3d
 SPLITS ?= 1 2 3
-OMNI ?= omni
-GPUS ?= $(or $(filter-out 0,$(shell nvidia-smi --list-gpus 2> /dev/null | wc -l)),1)
-TRAIN_ON ?= $(if $(filter 1,$(GPUS)),$(OMNI),torchrun --standalone --nproc-per-node $(GPUS) -m omnicli)
+include $(here)gpus.mk
 ifeq ($(INIT),)
 $(error give INIT=FILE, a model trained on Kinetics: a teacher for the left column of Table 4, a student for the right)
 endif
