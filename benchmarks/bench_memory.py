@@ -69,7 +69,8 @@ def train(folder: Path) -> None:
     from omnicli.streams.read.reader import read_records
     from omnicli.training import inputs
     from omnicli.training.context import TrainingContext
-    from omnicli.training.recipes import TEACHER_RECIPES, as_student
+    from omnicli.training.recipe_fields import as_student
+    from omnicli.training.recipes import TEACHER_RECIPES
 
     recipe = replace(
         as_student(TEACHER_RECIPES["few-clips-scratch"]), model="tsn-resnet10t", short_side=36, crop_size=32, epochs=1,

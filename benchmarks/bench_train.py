@@ -33,7 +33,8 @@ from omnicli.training.context import TrainingContext
 from omnicli.training.inputs import ClipInputs
 from omnicli.training.loop import train_epoch
 from omnicli.training.objective import Objective
-from omnicli.training.recipes import TEACHER_RECIPES, as_student
+from omnicli.training.recipe_fields import as_student
+from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import create_learner, make_augmentation, prepare_training
 from omnicli.training.trainer import TrainingRun
 

@@ -37,7 +37,7 @@ from omnicli.commands.run.runner import run_stage
 from omnicli.console import scarce_classes
 from omnicli.errors import InputError, UsageError
 from omnicli.streams.multipass.passes import MultipassStage
-from omnicli.training.recipes import AuxiliaryLabel
+from omnicli.training.recipe_fields import AuxiliaryLabel
 
 if TYPE_CHECKING:
     from omnicli.stages.balance.weights import GroupBalances

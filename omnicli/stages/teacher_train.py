@@ -22,7 +22,7 @@ from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.stored_records import StoredRecords
 from omnicli.training.context import TrainingContext
 from omnicli.training.examples import MIN_HELD_OUT
-from omnicli.training.recipes import TeacherRecipe
+from omnicli.training.recipe_fields import TeacherRecipe
 from omnicli.training.train import TrainingData, train
 from omnicli.training.trainer import Metrics
 

@@ -36,7 +36,7 @@ from omnicli.streams.stored_records import StoredRecords
 from omnicli.training.batch_sampler import with_ratio
 from omnicli.training.context import TrainingContext
 from omnicli.training.examples import MIN_HELD_OUT
-from omnicli.training.recipes import MixupName, StudentRecipe
+from omnicli.training.recipe_fields import MixupName, StudentRecipe
 from omnicli.training.train import TrainingData, train
 from omnicli.training.trainer import Metrics
 

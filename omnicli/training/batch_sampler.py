@@ -15,7 +15,7 @@ from omnicli.data.dataloader import Example, epoch_order
 from omnicli.errors import UsageError
 from omnicli.rng import keyed_rng
 from omnicli.training.distributed import World
-from omnicli.training.recipes import StudentRecipe
+from omnicli.training.recipe_fields import StudentRecipe
 from omnicli.training.sources import TrainingSource as TrainingSource
 from omnicli.training.sources import occurrences as occurrences
 from omnicli.training.sources import weighted_draws as weighted_draws

@@ -28,7 +28,7 @@ from omnicli.training.inputs import CachedFeatureInputs
 from omnicli.training.loop import train_epoch
 from omnicli.training.objective import Objective
 from omnicli.training.optim import ParameterGroup, Schedule, layer_groups, make_adamw, make_sgd, scaled_lr
-from omnicli.training.recipes import StudentRecipe, TeacherRecipe
+from omnicli.training.recipe_fields import StudentRecipe, TeacherRecipe
 from omnicli.training.text_init import create_from_texts
 from omnicli.training.trainer import Progress, SourceMetrics, TrainingRun
 

@@ -13,7 +13,7 @@ from omnicli.models.factory import ModelSpec, load_exactly
 from omnicli.models.loading import open_model
 from omnicli.streams.class_names import ClassIndex
 from omnicli.training.context import TrainingContext
-from omnicli.training.recipes import StudentRecipe
+from omnicli.training.recipe_fields import StudentRecipe
 
 OF_CLASSES = ("weight", "bias", "text")  # of a TextClassifier: one row per class
 

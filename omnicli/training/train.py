@@ -27,7 +27,7 @@ from omnicli.training.data_checks import check_data
 from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
-from omnicli.training.recipes import StudentRecipe, TeacherRecipe, as_student
+from omnicli.training.recipe_fields import StudentRecipe, TeacherRecipe, as_student
 from omnicli.training.saved_state import best_path, deadly_examples, forget_state
 from omnicli.training.setup import (
     create_learner,

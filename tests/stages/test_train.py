@@ -35,7 +35,8 @@ from omnicli.training.context import TrainingContext
 from omnicli.training.distributed import World
 from omnicli.training.loop import TrainingDiverged
 from omnicli.training.objective import Objective
-from omnicli.training.recipes import TEACHER_RECIPES, StudentRecipe
+from omnicli.training.recipe_fields import StudentRecipe
+from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.saved_state import state_path
 
 SCRATCH = StudentRecipe(**vars(TEACHER_RECIPES["few-clips-scratch"]))

@@ -12,7 +12,8 @@ from omnicli.errors import Interrupted
 from omnicli.stages.teacher_train import train_teacher
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
-from omnicli.training.recipes import TEACHER_RECIPES, TeacherRecipe
+from omnicli.training.recipe_fields import TeacherRecipe
+from omnicli.training.recipes import TEACHER_RECIPES
 
 SHORT = replace(TEACHER_RECIPES["few-clips-scratch"], epochs=2, batch_size=4, schedule="constant")
 

@@ -14,7 +14,7 @@ from omnicli.data.dataloader import Example
 from omnicli.errors import UsageError
 from omnicli.streams.record import Record
 from omnicli.training.batch_sampler import JointSampler, alternate_turns, batch_sizes, make_sampler, with_ratio
-from omnicli.training.recipes import StudentRecipe
+from omnicli.training.recipe_fields import StudentRecipe
 from omnicli.training.sources import TrainingSource, occurrences
 
 SCHEDULE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "schedule.json"

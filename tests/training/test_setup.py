@@ -11,7 +11,8 @@ from omnicli.errors import UsageError
 from omnicli.streams.record import Record
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
-from omnicli.training.recipes import TEACHER_RECIPES, as_student
+from omnicli.training.recipe_fields import as_student
+from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import create_learner, initial_weights, make_augmentation, prepare_training
 
 RECIPE = replace(

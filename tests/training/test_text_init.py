@@ -15,7 +15,8 @@ from omnicli.stages.teacher_train import train_teacher
 from omnicli.stages.zero_shot import zero_shot
 from omnicli.streams.record import Record
 from omnicli.training.context import TrainingContext
-from omnicli.training.recipes import TEACHER_RECIPES, as_student
+from omnicli.training.recipe_fields import as_student
+from omnicli.training.recipes import TEACHER_RECIPES
 from omnicli.training.setup import create_learner
 from omnicli.training.text_init import mix_weights
 

@@ -10,7 +10,7 @@ from torch import nn
 from omnicli.errors import UsageError
 from omnicli.training.context import TrainingContext
 from omnicli.training.optim import ParameterGroup, layer_groups, make_adamw
-from omnicli.training.recipes import as_student
+from omnicli.training.recipe_fields import as_student
 from omnicli.training.setup import create_learner
 from omnicli.training.transformer_recipe import TransformerRecipe
 

@@ -9,7 +9,7 @@ import typer
 from omnicli.commands.options.groups import DATA, OPTIMIZATION, RARE
 from omnicli.commands.options.training import TrainingOptions
 from omnicli.errors import UsageError
-from omnicli.training.recipes import AuxiliaryLabel, MixupName, StudentRecipe
+from omnicli.training.recipe_fields import AuxiliaryLabel, MixupName, StudentRecipe
 
 JointName = Literal["together", "alternate"]
 DEFAULT_ALPHA = 0.2  # Ours: the paper gives none

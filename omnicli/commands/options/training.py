@@ -11,15 +11,8 @@ import typer
 
 from omnicli.commands.options.groups import DATA, MODEL, OPTIMIZATION, RARE
 from omnicli.errors import UsageError
-from omnicli.training.recipes import (
-    TEACHER_RECIPES,
-    CropName,
-    FreezeName,
-    ScheduleName,
-    TargetLabel,
-    TeacherRecipe,
-    default_teacher_recipe,
-)
+from omnicli.training.recipe_fields import CropName, FreezeName, ScheduleName, TargetLabel, TeacherRecipe
+from omnicli.training.recipes import TEACHER_RECIPES, default_teacher_recipe
 from omnicli.training.transformer_recipe import OptimizerName
 
 Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
