@@ -1,4 +1,4 @@
-"""Mixup (OmniSource Sec. 3.6): within one data set, or across the target and the auxiliary sources."""
+"""Mixup (OmniSource Sec. 3.6): within one data set, or across the target and the auxiliary sources; and CutMix."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +20,33 @@ def mixup_within(inputs: Tensor, labels: Tensor, *, alpha: float, rng: np.random
     """
     lam, partners = draw_mixup(len(inputs), alpha=alpha, rng=rng)
     return mix(inputs, inputs, lam, partners), mix(labels, labels, lam, partners)
+
+
+def cutmix_within(inputs: Tensor, labels: Tensor, *, alpha: float, rng: np.random.Generator) -> Pair:
+    """CutMix (Yun et al., 2019): a box of x_j pasted into x_i, in every frame; labels mix by the share of pixels.
+
+    Args:
+        inputs: (N, C, T, H, W) float; not modified.
+        labels: (N, K) probabilities; not modified.
+        alpha: 1 - λ ~ Beta(alpha, alpha) is the share of the box, > 0, before the frame cuts it off.
+        rng: draws.
+    """
+    lam, partners = draw_mixup(len(inputs), alpha=alpha, rng=rng)
+    top, bottom, left, right = _draw_box(*inputs.shape[-2:], share=1 - lam, rng=rng)
+    pasted = inputs.clone()
+    pasted[..., top:bottom, left:right] = inputs[partners.to(inputs.device)][..., top:bottom, left:right]
+    kept = 1 - (bottom - top) * (right - left) / (inputs.shape[-2] * inputs.shape[-1])
+    return pasted, mix(labels, labels, kept, partners)
+
+
+def _draw_box(height: int, width: int, *, share: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Rows and columns of a box of the frame's shape around a random pixel, as far as it is inside the frame."""
+    bounds: list[int] = []
+    for side in (height, width):
+        half, centre = int(side * share**0.5) // 2, int(rng.integers(side))
+        bounds += [max(centre - half, 0), min(centre + half, side)]
+    top, bottom, left, right = bounds
+    return top, bottom, left, right
 
 
 def mixup_across(

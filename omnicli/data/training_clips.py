@@ -1,6 +1,6 @@
 """A record as a training clip: frame sampling, crop and flip."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -9,7 +9,15 @@ import numpy as np
 
 from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
 from omnicli.data.positive_clips import draw_clip
-from omnicli.data.transforms import flip, multi_scale_crop, random_crop, random_resized_crop, resize_short_side
+from omnicli.data.randaugment import NONE, parse_randaugment
+from omnicli.data.transforms import (
+    erase_box,
+    flip,
+    multi_scale_crop,
+    random_crop,
+    random_resized_crop,
+    resize_short_side,
+)
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import MediaSource, is_image, open_media
@@ -36,6 +44,10 @@ class Augmentation:
             IG-65M Sec. 3.3; one box for all snippets of a clip.
         min_area: smallest share of the image in a random-resized crop; 0.08 in the released code.
         flip: mirror half of the clips.
+        randaugment: operations on the frames before the crop (``data.randaugment``); "none" for none.
+        random_erasing: probability that a box of the clip becomes noise.
+        mean: of that noise, RGB on the scale 0-255.
+        std: of that noise.
         seed: of all draws.
         stage: part of the key of all draws.
         root: folder that relative paths start from.
@@ -53,6 +65,10 @@ class Augmentation:
     crop: Crop = "random-resized"
     min_area: float = 0.08
     flip: bool = True
+    randaugment: str = NONE
+    random_erasing: float = 0.0
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
     seed: int = 0
     stage: str = "teacher-train"
     root: str | None = None
@@ -86,20 +102,31 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
                 source, record, num_frames=augmentation.num_frames, frame_interval=augmentation.frame_interval,
                 short_side=augmentation.short_side, epoch=epoch, draw=draw,
             )  # fmt: skip
+            inverse = None
         else:
             indices = _frame_indices(source, record, augmentation, rng)  # (S,)
             if augmentation.images_once and is_image(source):
                 indices = indices[:1]
             unique, inverse = np.unique(indices, return_inverse=True)
-            frames = source.read(unique.tolist(), short_side=augmentation.short_side)[inverse]
-    frames = resize_short_side(frames, augmentation.short_side)  # (S, H, W, 3)
+            frames = source.read(unique.tolist(), short_side=augmentation.short_side)
+    frames = _augment(resize_short_side(frames, augmentation.short_side), augmentation, rng)  # (S, H, W, 3)
+    clip = np.ascontiguousarray(frames if inverse is None else frames[inverse])
+    if augmentation.random_erasing and rng.random() < augmentation.random_erasing:
+        erase_box(clip, rng, mean=augmentation.mean, std=augmentation.std)
+    return clip
+
+
+def _augment(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Frames (T, H, W, 3) → (T, crop_size, crop_size, 3), all of them alike; may be a view."""
+    if (randaugment := parse_randaugment(augmentation.randaugment)) is not None:
+        frames = randaugment(frames, rng)
     if augmentation.crop == "multi-scale":
         cropped = multi_scale_crop(frames, augmentation.crop_size, rng)
     elif augmentation.crop == "random":
         cropped = random_crop(frames, augmentation.crop_size, rng)
     else:
         cropped = random_resized_crop(frames, augmentation.crop_size, rng, area_range=(augmentation.min_area, 1.0))
-    return np.ascontiguousarray(flip(cropped) if augmentation.flip and rng.random() < 0.5 else cropped)
+    return flip(cropped) if augmentation.flip and rng.random() < 0.5 else cropped
 
 
 def _frame_indices(

@@ -155,6 +155,25 @@ def multi_scale_crop(
     return resize(_crop(frames, y * step_y, x * step_x, crop_h, crop_w), crop_size, crop_size)
 
 
+def erase_box(clip: np.ndarray, rng: np.random.Generator, *, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Overwrite a random box, the same in every frame, with normal noise of these moments ("pixel" mode of timm).
+
+    The box has 2 to 33 % of the pixels and sides 0.3:1 to 1:0.3. Ours: the noise is rounded to bytes, because clips are
+    normalised later; of N(0, 1) after ImageNet's normalisation, that clips 3 %.
+
+    Args:
+        clip: (T, H, W, 3) uint8; modified.
+        rng: draws the box, and the noise of every frame.
+        mean: (3,) on the scale 0-255.
+        std: (3,) on the scale 0-255.
+    """
+    height, width = clip.shape[1:3]
+    top, left, box_h, box_w = _random_box(height, width, (0.02, 1 / 3), (0.3, 1 / 0.3), rng)
+    box = _crop(clip, top, left, box_h, box_w)
+    noise = rng.standard_normal(box.shape, dtype=np.float32) * np.array(std, np.float32) + np.array(mean, np.float32)
+    box[:] = np.clip(np.rint(noise), 0, 255)
+
+
 def to_clip(frames: np.ndarray) -> Tensor:
     """Frames as a tensor for a batch.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from omnicli.data.dataloader import SourceBatch, StepBatch
 from omnicli.data.labels import class_probabilities
-from omnicli.data.mixup import mixup_across, mixup_within
+from omnicli.data.mixup import cutmix_within, mixup_across, mixup_within
 from omnicli.training.batch_sampler import TARGET
 from omnicli.training.losses import binary_cross_entropy, cross_entropy
 
@@ -70,6 +70,8 @@ class Objective:
         num_classes: K.
         label_smoothing: share of a label that is spread evenly over all classes.
         mixup_alpha: λ ~ Beta(α, α); 0 disables mixup.
+        cutmix_alpha: of CutMix within each source, which takes turns with mixup at random where both are set (timm); 0
+            disables it.
         is_cross: mix target samples with auxiliary samples, and the other way round, instead of within each source.
         multi_label: one sigmoid per class instead of one softmax.
         num_passes: forward passes per source batch; more passes need less memory and give the same step, except that
@@ -79,9 +81,15 @@ class Objective:
     num_classes: int
     label_smoothing: float = 0.0
     mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
     is_cross: bool = False
     multi_label: bool = False
     num_passes: int = 1
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether samples are mixed."""
+        return bool(self.mixup_alpha or self.cutmix_alpha)
 
     def __call__(self, model: Callable[[Tensor], Tensor], samples: Samples) -> SourceLoss:
         """Cross-entropy of the samples; ``model`` maps inputs (N, ...) to logits (N, K)."""
@@ -108,7 +116,7 @@ class Objective:
             yield from (replace(samples, inputs=inputs, labels=labels) for inputs, labels in cuts)
 
     def mix(self, sources: Iterable[Samples], rng_for: RngFor) -> Iterator[Samples]:
-        """The samples of each source after mixup; labels must be probabilities unless ``mixup_alpha`` is 0."""
+        """The samples of each source after mixup; labels must be probabilities unless ``is_mixing`` is false."""
         if self.is_cross:
             own = with_equal_frames(list(sources))
             pairs = [(samples.inputs, samples.labels) for samples in own]
@@ -118,17 +126,18 @@ class Objective:
                 yield replace(samples, inputs=inputs, labels=labels)
             return
         for samples in sources:
-            if not self.mixup_alpha:
+            if not self.is_mixing:
                 yield samples
                 continue
-            inputs, labels = mixup_within(
-                samples.inputs, samples.labels, alpha=self.mixup_alpha, rng=rng_for(samples.source)
-            )
+            rng = rng_for(samples.source)
+            cuts = self.cutmix_alpha and (not self.mixup_alpha or rng.random() < 0.5)
+            within, alpha = (cutmix_within, self.cutmix_alpha) if cuts else (mixup_within, self.mixup_alpha)
+            inputs, labels = within(samples.inputs, samples.labels, alpha=alpha, rng=rng)
             yield replace(samples, inputs=inputs, labels=labels)
 
     def _samples(self, part: SourceBatch, inputs: Tensor) -> Samples:
         labels = part.labels
-        if self.mixup_alpha or self.multi_label or any(example.scores for example in part.examples):
+        if self.is_mixing or self.multi_label or any(example.scores for example in part.examples):
             labels = class_probabilities(part.examples, self.num_classes, multi_label=self.multi_label)
         return Samples(inputs, labels.to(inputs.device), part.source, part)
 

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from omnicli.models.blocks import layer_numbers
+from omnicli.training.recipe_fields import ScheduleName
 
 MOMENTUM = 0.9
+COLD = 0.001  # of the learning rate, where a warm-up begins before a cosine: 1e-6 of 1e-3
 NUM_HALVINGS = 13  # IG-65M Sec. 3.3: "divided by 2 at equal steps such that the total number of ... reductions is 13"
 
 
@@ -18,18 +20,19 @@ NUM_HALVINGS = 13  # IG-65M Sec. 3.3: "divided by 2 at equal steps such that the
 class Schedule:
     """A factor on the learning rate over the epochs, as in mmcv, by which the papers' models were trained.
 
-    A cosine runs over all epochs, and the warm-up multiplies it.
+    A cosine runs over all epochs, and the warm-up multiplies it. Those of pySlowFast and VideoMAE begin after a warm-up
+    from near 0: ``cosine-after-warmup``.
 
     Attributes:
-        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), ``halving`` (x 0.5 at 13
-            equal steps, IG-65M Sec. 3.3), or ``constant``.
+        kind: ``step`` (x 0.1 at each milestone), ``cosine`` (from 1 to 0 over all epochs), ``cosine-after-warmup``
+            (over those after it), ``halving`` (x 0.5 at 13 equal steps, IG-65M Sec. 3.3), or ``constant``.
         epochs: of the whole training, including the warm-up.
         milestones: epochs, for ``step``.
         warmup_epochs: length of the linear warm-up.
-        warmup_from: factor at its start.
+        warmup_from: factor at its start; 0.001 before ``cosine-after-warmup``.
     """
 
-    kind: Literal["step", "cosine", "halving", "constant"]
+    kind: ScheduleName
     epochs: int
     milestones: tuple[float, ...] = ()
     warmup_epochs: float = 0.0
@@ -43,7 +46,11 @@ class Schedule:
         """
         warmup = 1.0
         if epoch < self.warmup_epochs:
-            warmup = self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
+            start = COLD if self.kind == "cosine-after-warmup" else self.warmup_from
+            warmup = start + (1 - start) * epoch / self.warmup_epochs
+        if self.kind == "cosine-after-warmup":
+            done = max(epoch - self.warmup_epochs, 0.0) / max(self.epochs - self.warmup_epochs, 1e-9)
+            return warmup * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         if self.kind == "cosine":
             return warmup * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
         if self.kind == "halving":

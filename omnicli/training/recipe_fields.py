@@ -8,7 +8,7 @@ from omnicli.training.transformer_recipe import TransformerRecipe
 CropName = Literal["random-resized", "multi-scale", "random"]
 MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
-ScheduleName = Literal["step", "cosine", "halving", "constant"]
+ScheduleName = Literal["step", "cosine", "cosine-after-warmup", "halving", "constant"]
 TargetLabel = Literal["label", "query"]
 FreezeName = Literal["nothing", "batch-norm", "encoder", "backbone"]
 

@@ -1,6 +1,7 @@
 """Training settings by name, for ``--recipe NAME``; explicit options take precedence.
 
-Sources: the released mmaction configurations of OmniSource, IG-65M, and ours for few clips.
+Sources: the released mmaction configurations of OmniSource, IG-65M, and ours for few clips. Those of video transformers
+are in ``transformer_recipes``.
 
 | name | expected on the real data (top-1/top-5) | cost |
 |---|---|---|
@@ -32,6 +33,7 @@ one of R50, ``--recipe slowonly-r50-4x16-imagenet --model slowonly-r101 --num-fr
 from dataclasses import replace
 
 from omnicli.training.recipe_fields import TeacherRecipe
+from omnicli.training.transformer_recipes import TRANSFORMER_RECIPES
 
 FEW_CLIPS = TeacherRecipe(
     min_area=0.5,
@@ -154,6 +156,7 @@ TEACHER_RECIPES = {
     "r2plus1d-34": R2PLUS1D,
     "ig65m-r2plus1d-34": IG65M,
     "r2plus1d-34-32": replace(R2PLUS1D, num_frames=32, batch_size=6, reference_batch_size=6 * 64),
+    **TRANSFORMER_RECIPES,
 }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from omnicli.streams.reading import DIED, KILLS_TO_REJECT, InFlight, suspicions_
 from omnicli.streams.write.atomic import named_errors, remove_leftover
 from omnicli.streams.write.staging import local_twin
 from omnicli.training.distributed import World
+from omnicli.training.transformer_recipe import TransformerRecipe
 
 STATE_FORMAT = "omni-training-state"
 STATE_VERSION = 4
+UNSAID = {field.name: field.default for field in fields(TransformerRecipe)}  # by states from before these settings
 
 
 def state_path(out: Path) -> Path:
@@ -90,9 +93,10 @@ def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
     if before.get("processes", 1) != now.get("processes", 1):
         before, now = _of_all_processes(before), _of_all_processes(now)
     for name in now:
-        if before.get(name) != now[name]:
+        had = before.get(name, UNSAID.get(name))
+        if had != now[name]:
             raise UsageError(
-                f"{shown}: the unfinished training had {name} = {before.get(name)!r}, now {now[name]!r}; "
+                f"{shown}: the unfinished training had {name} = {had!r}, now {now[name]!r}; "
                 "use the same, or start over with --no-resume"
             )
 

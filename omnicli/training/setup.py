@@ -104,7 +104,8 @@ def make_augmentation(
     return Augmentation(
         num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
         short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
-        flip=recipe.flip, seed=seed, stage=stage, root=root, num_positive=_num_positive(recipe, spec),
+        flip=recipe.flip, randaugment=recipe.randaugment, random_erasing=recipe.random_erasing, mean=spec.mean,
+        std=spec.std, seed=seed, stage=stage, root=root, num_positive=_num_positive(recipe, spec),
     )  # fmt: skip
 
 
@@ -123,7 +124,8 @@ def make_objective(recipe: StudentRecipe, num_classes: int) -> Objective:
     """The loss of a recipe."""
     return Objective(
         num_classes=num_classes, label_smoothing=recipe.label_smoothing, mixup_alpha=recipe.mixup_alpha,
-        is_cross=recipe.mixup == "cross", multi_label=recipe.multi_label, num_passes=recipe.num_passes,
+        cutmix_alpha=recipe.cutmix_alpha, is_cross=recipe.mixup == "cross", multi_label=recipe.multi_label,
+        num_passes=recipe.num_passes,
     )  # fmt: skip
 
 
@@ -205,7 +207,7 @@ def learn_classifier(
     here begins again.
     """
     probe = replace(recipe, epochs=recipe.probe_epochs, lr=recipe.probe_lr, ema=0.0)
-    plain = replace(objective, label_smoothing=0.0, mixup_alpha=0.0, is_cross=False)
+    plain = replace(objective, label_smoothing=0.0, mixup_alpha=0.0, cutmix_alpha=0.0, is_cross=False)
     model = inputs.model.network
     model.freeze("backbone")
     inner = prepare_training(model, probe, inputs.sampler, run.out, run.options, inputs.context)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from omnicli.data.mixup import draw_cross_partners, draw_mixup, mix, mixup_across, mixup_within
+from omnicli.data.mixup import cutmix_within, draw_cross_partners, draw_mixup, mix, mixup_across, mixup_within
 
 
 @given(st.floats(0, 1), st.integers(1, 6), st.integers(0, 99))
@@ -77,3 +77,26 @@ def test_mixup_across_sources_takes_partners_of_the_other_side_and_keeps_the_lar
     assert 5.0 <= shares[0][0] < 10.0
     assert shares[2] == pytest.approx([10.0 - shares[0][0]])
     assert list(mixup_across(pairs[:2], [False, False], alpha=1.0, rng=np.random.default_rng(0))) == pairs[:2]
+
+
+@given(st.integers(0, 200))
+def test_cutmix_pastes_one_box_of_the_partner_and_labels_follow_its_pixels(seed):
+    clips = torch.arange(4.0)[:, None, None, None, None].expand(4, 3, 2, 8, 12)
+    labels = torch.eye(4)
+    pasted, mixed = cutmix_within(clips, labels, alpha=1.0, rng=np.random.default_rng(seed))
+    _, partners = draw_mixup(4, alpha=1.0, rng=np.random.default_rng(seed))
+    for row, partner in enumerate(partners.tolist()):
+        assert set(pasted[row].unique().tolist()) <= {float(row), float(partner)}
+        assert (pasted[row] == pasted[row, :1, :1]).all()  # the box is the same in every channel and frame
+        share = float((pasted[row] == row).float().mean())
+        assert mixed[row, row] == pytest.approx(share, abs=1e-6)
+        assert mixed[row].sum() == pytest.approx(1)
+    assert (clips == torch.arange(4.0)[:, None, None, None, None]).all()
+
+
+def test_the_box_of_cutmix_has_the_share_that_is_drawn():
+    clips, labels = torch.stack([torch.zeros(1, 1, 64, 64), torch.ones(1, 1, 64, 64)]), torch.eye(2)
+    shares = [1 - float(cutmix_within(clips, labels, alpha=1.0, rng=np.random.default_rng(seed))[1].max())
+              for seed in range(600)]  # fmt: skip
+    assert max(shares) <= 0.5  # of two samples, the one that has more of the pixels
+    assert np.mean([share == 0 for share in shares]) > 0.4  # half of the partners are the sample itself

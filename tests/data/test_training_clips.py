@@ -68,6 +68,31 @@ def test_half_of_the_views_are_mirrored(tmp_path):
     assert not any(read_training_clip(record, as_filmed, epoch=epoch)[0, :, 0].mean() > 128 for epoch in range(50))
 
 
+def test_randaugment_and_erasing_change_a_clip_and_leave_the_crop_where_it_was(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    record = Record({"id": "a", "path": str(tmp_path / "a.png")})
+    plain = read_training_clip(record, LOOK, epoch=0)
+    erasing = replace(LOOK, random_erasing=1.0, mean=(120, 110, 100), std=(60, 60, 60))
+    erased = read_training_clip(record, erasing, epoch=0)
+    share = (erased != plain).any(axis=3).mean()
+    assert 0.01 < share < 0.4
+    assert (erased == read_training_clip(record, erasing, epoch=0)).all()
+    augmenting = replace(LOOK, randaugment="rand-m9-n4-p1-inc1")
+    views = [read_training_clip(record, augmenting, epoch=epoch) for epoch in range(2)]
+    assert (views[0] != plain).any()
+    assert all((view == view[:1]).all() for view in views)  # every snippet of a still image alike
+    assert (views[0] == read_training_clip(record, augmenting, epoch=0)).all()
+
+
+def test_the_share_of_erased_clips_is_the_probability(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 64, 3), 90, np.uint8))
+    record = Record({"id": "a", "path": str(tmp_path / "a.png")})
+    look = replace(LOOK, num_segments=1, short_side=64, random_erasing=0.25, mean=(90,) * 3, std=(20,) * 3)
+    erased = [read_training_clip(record, look, epoch=epoch).std() > 0 for epoch in range(400)]
+    assert 0.19 < np.mean(erased) < 0.31
+
+
 def test_relative_paths_start_from_the_root_and_bad_media_are_media_errors(world, clip):
     path = Path(clip["path"]).relative_to(world)
     rooted = Augmentation(num_segments=3, short_side=48, crop_size=32, root=str(world))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from omnicli.data.frame_sampling import clip_indices_test, segment_indices_test
 from omnicli.data.transforms import (
     centre_crop,
+    erase_box,
     five_crops,
     flip,
     multi_scale_crop,
@@ -232,3 +233,26 @@ def test_five_crops_are_the_places_of_ten_frame_by_frame():
     crops = five_crops(frames, 20).reshape(3, 5, 20, 20, 3)
     for frame, five in zip(frames, crops, strict=True):
         np.testing.assert_array_equal(five, ten_crops(frame[None], 20)[::2, 0])
+
+
+def test_erasing_fills_one_box_of_every_frame_with_noise_of_the_moments():
+    mean, std = (120.0, 110.0, 100.0), (30.0, 20.0, 10.0)
+    shares, aspects, noise = [], [], []
+    for seed in range(300):
+        clip = np.zeros((2, 60, 80, 3), np.uint8)
+        erase_box(clip, np.random.default_rng(seed), mean=mean, std=std)
+        erased = clip.any(axis=3)
+        assert (erased[0] == erased[1]).all()
+        rows, columns = (np.flatnonzero(erased[0].any(axis=axis)) for axis in (1, 0))
+        assert erased[0][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        shares.append(erased[0].mean())
+        aspects.append(len(columns) / len(rows))
+        noise.append(clip[:, erased[0]].reshape(-1, 3))
+        assert (clip[0][erased[0]] != clip[1][erased[0]]).any()
+    assert 0.015 < min(shares) < 0.03
+    assert 0.31 < max(shares) < 0.35
+    assert 0.25 < min(aspects) < 0.4
+    assert 2.5 < max(aspects) < 4
+    values = np.concatenate(noise).astype(float)
+    assert values.mean(axis=0) == pytest.approx(mean, abs=0.3)
+    assert values.std(axis=0) == pytest.approx(std, rel=0.02)

@@ -44,7 +44,13 @@ def train(records: list[Record], out: Path, recipe: TeacherRecipe, stop_after: i
 def check_learns_and_resumes(records: list[Record], folder: Path, recipe: TeacherRecipe, epochs: int = 8) -> None:
     """Training lowers the loss, and one that is stopped in between ends in the same bytes."""
     losses = train(records, folder / "a.pth", replace(recipe, epochs=epochs))
+    print(losses)
     assert min(losses[-3:]) < losses[0]
+    check_resumes(records, folder, recipe)
+
+
+def check_resumes(records: list[Record], folder: Path, recipe: TeacherRecipe) -> None:
+    """A training that is stopped in its second epoch ends in the same bytes as another."""
     train(records, folder / "b.pth", replace(recipe, epochs=2))
     assert train(records, folder / "c.pth", replace(recipe, epochs=2), stop_after=len(records) + 3) == []
     assert not (folder / "c.pth").exists()
@@ -58,8 +64,14 @@ def omni(*words: object, stdin: str | None = None) -> str:
     return result.stdout
 
 
-def crawl_to_student(world: Path, folder: Path, model: tuple[object, ...], init: Path | None = None) -> dict[str, Any]:
-    """``teacher-train``, then ``filter | balance | train | eval`` on videos; gives the summary line of eval."""
+def crawl_to_student(
+    world: Path, folder: Path, model: tuple[object, ...], init: Path | None = None,
+    learning: tuple[object, ...] = ("--freeze", "nothing"),
+) -> dict[str, Any]:  # fmt: skip
+    """``teacher-train``, then ``filter | balance | train | eval`` on videos; gives the summary line of eval.
+
+    ``learning`` are options of the student's training, such as its recipe.
+    """
     train_set = ("--epochs", 1, "--batch-size", 4, "--lr", 0.001, "--workers", 2, "--precision", "float32")
     classes, target = world / "classes.txt", world / "target" / "train"
     teacher, student = init or folder / "teacher.pth", folder / "student.pth"
@@ -73,7 +85,7 @@ def crawl_to_student(world: Path, folder: Path, model: tuple[object, ...], init:
     (folder / "target.jsonl").write_text(labelled)
     omni(
         "train", "--target", folder / "target.jsonl", "--auxiliary", folder / "aux.jsonl", "--classes", classes,
-        "--init", teacher, "--freeze", "nothing", *train_set, "-o", student,
+        "--init", teacher, *learning, *train_set, "-o", student,
     )  # fmt: skip
     tested = omni("eval", "--checkpoint", student, *scoring, world / "target" / "val")
     return json.loads(tested.splitlines()[-1])  # type: ignore[no-any-return]

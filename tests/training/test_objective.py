@@ -209,6 +209,22 @@ def test_the_loss_of_two_sources_with_mixup_equals_the_cross_entropy_computed_by
     assert total == pytest.approx(sum(by_hand), rel=1e-12)
 
 
+def test_cutmix_takes_turns_with_mixup():
+    clips = torch.arange(4.0)[:, None, None, None, None].expand(4, 1, 1, 8, 8)
+    samples = Samples(clips, torch.eye(4), "target")
+
+    def share_of_boxes(**alphas):
+        objective = Objective(num_classes=4, **alphas)
+        rngs = map(np.random.default_rng, range(300))
+        mixed = [next(objective.mix([samples], lambda name: next(rngs))) for _ in range(300)]
+        assert all(one.labels.sum(dim=1).allclose(torch.ones(4)) for one in mixed)
+        return np.mean([bool((one.inputs % 1 == 0).all()) for one in mixed])
+
+    assert share_of_boxes(cutmix_alpha=1.0) == 1
+    assert share_of_boxes(mixup_alpha=0.8) < 0.1
+    assert 0.4 < share_of_boxes(mixup_alpha=0.8, cutmix_alpha=1.0) < 0.65
+
+
 def test_cross_mixup_repeats_images_to_the_segments_of_videos():
     """An image of one frame and a video of three: what is shown is the still clip of the image in the mixture."""
     images, videos = torch.randn(4, 2, 1, 5, 5), torch.randn(4, 2, 3, 5, 5)

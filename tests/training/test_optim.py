@@ -41,6 +41,13 @@ def test_a_cosine_runs_over_all_epochs_and_the_warm_up_multiplies_it(epoch):
     assert Schedule("cosine", 196, warmup_epochs=34).factor(epoch) == pytest.approx(wanted, abs=1e-12)
 
 
+def test_a_cosine_after_the_warm_up_is_that_of_pyslowfast():
+    """configs/Kinetics/MVITv2_S_16x4.yaml: 30 epochs from 1e-6 to the rate, then half a cosine over the other 170."""
+    schedule = Schedule("cosine-after-warmup", 200, warmup_epochs=30)
+    wanted = {0: 0.001, 15: 0.5005, 30: 1, 115: 0.5, 200: 0}
+    assert {epoch: schedule.factor(epoch) for epoch in wanted} == pytest.approx(wanted, abs=1e-9)
+
+
 def test_halving_divides_by_two_at_13_equal_steps():
     """IG-65M A.1: 13 reductions over the course of training, so 14 stretches of equal length."""
     factors = [Schedule("halving", 28).factor(epoch / 4) for epoch in range(4 * 28 + 1)]

@@ -103,6 +103,13 @@ def test_another_state_is_refused_by_what_differs(changed, message):
         check_state({**state, **changed}, options, Path("x"))
 
 
+def test_a_state_from_before_a_setting_goes_on_with_its_default():
+    state = {"format": STATE_FORMAT, "version": STATE_VERSION, "options": {"omni": "1"}}
+    check_state(state, {"omni": "1", "optimizer": "sgd", "randaugment": "none", "cutmix_alpha": 0.0}, Path("x"))
+    with pytest.raises(UsageError, match="randaugment = 'none', now 'rand-m7'"):
+        check_state(state, {"omni": "1", "randaugment": "rand-m7"}, Path("x"))
+
+
 def test_another_number_of_processes_goes_on_if_the_whole_batch_is_the_same():
     """The steps depend on the batch of all processes, not on how it is dealt."""
     two = {"omni": "1", "lr": 0.1, "batch_size": 4, "auxiliary_batch_sizes": (2, 8), "num_passes": 1, "processes": 2}

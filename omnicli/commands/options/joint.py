@@ -63,9 +63,10 @@ class JointOptions:
                           "step, except for batch statistics.", rich_help_panel=OPTIMIZATION), RARE,
     ] = 1  # fmt: skip
     mixup: Annotated[
-        MixupName, typer.Option("--mixup", help="intra: mix samples within each source. cross: mix target and web "
-                                "samples (cross-dataset mixup).", rich_help_panel=OPTIMIZATION),
-    ] = "none"  # fmt: skip
+        MixupName | None, typer.Option("--mixup", help="intra: mix samples within each source. cross: mix target and "
+                                       "web samples (cross-dataset mixup).", show_default="as recipe: none",
+                                       rich_help_panel=OPTIMIZATION),
+    ] = None  # fmt: skip
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="One sigmoid per class: records may have several labels or class "
                            "names.", rich_help_panel=DATA), RARE,
@@ -82,8 +83,10 @@ class JointOptions:
             UsageError: no architecture, or options without effect.
         """
         self._check(training)
-        alpha = training.mixup_alpha or DEFAULT_ALPHA
-        name, recipe = replace(training, mixup_alpha=alpha if self.mixup != "none" else 0.0).resolve()
+        name, recipe = training.resolve()
+        if self.mixup is not None:
+            alpha = 0.0 if self.mixup == "none" else recipe.mixup_alpha or DEFAULT_ALPHA
+            recipe = replace(recipe, mixup_alpha=alpha)
         if training.query_map and "query" not in (self.auxiliary_label, recipe.target_label):
             raise UsageError("--query-map needs --auxiliary-label query or --target-label query")
         if self.multi_label and recipe.target_label == "query":
@@ -94,8 +97,9 @@ class JointOptions:
             **{field.name: getattr(recipe, field.name) for field in fields(recipe)},
             ratio=parse_ratio(self.ratio), alternate=self.joint == "alternate",
             auxiliary_batch_sizes=tuple(self.auxiliary_batch_size or ()), auxiliary_label=self.auxiliary_label,
-            soft_labels=self.soft_labels, mixup=self.mixup, multi_label=self.multi_label, ema=self.ema,
-            num_passes=self.accumulate, snippets=parse_ratio(self.snippets, name="--snippets", example="1:2"),
+            soft_labels=self.soft_labels, mixup=self.mixup or ("intra" if recipe.mixup_alpha else "none"),
+            multi_label=self.multi_label, ema=self.ema, num_passes=self.accumulate,
+            snippets=parse_ratio(self.snippets, name="--snippets", example="1:2"),
         )  # fmt: skip
         return name, student
 
@@ -105,13 +109,15 @@ class JointOptions:
 
     def _check(self, training: TrainingOptions) -> None:
         """Refuse options without effect. Raises UsageError."""
-        if training.mixup_alpha is not None and self.mixup == "none":
+        if training.mixup_alpha is not None and self.mixup in (None, "none"):
             raise UsageError("--mixup-alpha needs --mixup intra or --mixup cross")
         if training.mixup_alpha == 0:
             raise UsageError("--mixup-alpha 0 mixes nothing: give a number above 0, or --mixup none")
         self._check_sources()
         if self.mixup == "cross" and (not self.auxiliary or self.joint == "alternate"):
             raise UsageError("--mixup cross mixes samples of one step: it needs --auxiliary and --joint together")
+        if training.cutmix_alpha and self.mixup == "cross":
+            raise UsageError("--cutmix-alpha pastes within a source; remove it, or give --mixup intra")
         if self.ema == 1:
             raise UsageError("--ema 1 would keep the weights of the first step; give less, such as 0.999")
         if self.soft_labels and (self.auxiliary_label != "pseudo_label" or self.multi_label):

@@ -159,6 +159,21 @@ class TrainingOptions:
         float | None, typer.Option("--mixup-alpha", metavar="X", min=0.0, help="Mixup with λ ~ Beta(α, α).",
                                    show_default="as recipe: none", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
+    cutmix_alpha: Annotated[
+        float | None, typer.Option("--cutmix-alpha", metavar="X", min=0.0, help="CutMix with λ ~ Beta(α, α); with "
+                                   "mixup, each has half of the batches.", show_default="as recipe: none",
+                                   rich_help_panel=OPTIMIZATION), RARE,
+    ] = None  # fmt: skip
+    randaugment: Annotated[
+        str | None, typer.Option("--randaugment", metavar="SPEC", help="RandAugment of training clips, in timm's "
+                                 "words, such as rand-m7-n4-mstd0.5-inc1; or none.", show_default="as recipe: none",
+                                 rich_help_panel=DATA), RARE,
+    ] = None  # fmt: skip
+    random_erasing: Annotated[
+        float | None, typer.Option("--random-erasing", metavar="X", min=0.0, max=1.0, help="Share of training clips in "
+                                   "which a box becomes noise.", show_default="as recipe: 0", rich_help_panel=DATA),
+        RARE,
+    ] = None  # fmt: skip
     target_label: Annotated[
         TargetLabel | None,
         typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or query, of whose "
@@ -211,6 +226,10 @@ class TrainingOptions:
 
 def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
     """Refuse a recipe without a model, and options without effect. Raises UsageError."""
+    if recipe.randaugment != "none":
+        from omnicli.data.randaugment import parse_randaugment
+
+        parse_randaugment(recipe.randaugment)
     if recipe.model is None:
         raise UsageError("no architecture: give --model, such as --model tsn-resnet50, or a --recipe that has one")
     if "epochs" in given and "train_clips" in given:
@@ -221,6 +240,8 @@ def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
         raise UsageError("--wise-ft mixes with a teacher of the same classes: give --init FILE of omni zero-shot")
     if "backbone_lr_scale" in given and recipe.freeze == "backbone":
         raise UsageError("--backbone-lr-scale has no effect on a frozen backbone: add --freeze batch-norm")
+    if recipe.cutmix_alpha and recipe.freeze == "backbone":
+        raise UsageError("--cutmix-alpha pastes pixels, and a frozen backbone gives features: remove it, or --freeze")
     if "milestones" in given and recipe.schedule != "step":
         raise UsageError(f"--milestones needs --lr-schedule step, not {recipe.schedule}")
     if recipe.short_side and recipe.crop_size and recipe.crop_size > recipe.short_side:

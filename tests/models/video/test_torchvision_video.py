@@ -5,45 +5,23 @@ from dataclasses import replace
 import pytest
 import torch
 from clip_training import SHORT, check_learns_and_resumes, crawl_to_student, two_clips_per_class
+from tiny_torchvision import TINY, tiny_config
 from torchvision.models import get_model, get_model_weights
-from torchvision.models.video.mvit import MSBlockConfig, MViT
-from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from omnicli.errors import UsageError
 from omnicli.models.factory import model_spec
 from omnicli.models.loading import load_model
 from omnicli.models.video.library_model import LibraryModel
-from omnicli.models.video.torchvision_video import TORCHVISION_VIDEO, without_classifier
+from omnicli.models.video.torchvision_video import TORCHVISION_VIDEO
 
 CLASSES = [f"class {index}" for index in range(400)]
 ALL = [*TORCHVISION_VIDEO, "torchvision-r3d_18", "torchvision-mc3_18", "torchvision-r2plus1d_18"]
 
 
-def tiny_mvit(num_classes=400):
-    blocks = [
-        MSBlockConfig(1, 8, 16, [3, 3, 3], [3, 3, 3], [1, 1, 1], [1, 4, 4]),
-        MSBlockConfig(2, 16, 16, [3, 3, 3], [3, 3, 3], [1, 2, 2], [1, 2, 2]),
-    ]
-    return MViT((32, 32), 4, blocks, True, False, True, True, num_classes=num_classes, stochastic_depth_prob=0.1)
-
-
-def tiny_swin3d(num_classes=400):
-    return SwinTransformer3d([2, 4, 4], 8, [1, 1], [1, 2], [2, 4, 4], num_classes=num_classes)
-
-
-TINY = {"torchvision-mvit_tiny": tiny_mvit, "torchvision-swin3d_tiny": tiny_swin3d}
-
-
 @pytest.fixture(params=TINY)
 def tiny(request, monkeypatch):
     """The name of a small model, known to omni for a test."""
-    monkeypatch.setitem(
-        TORCHVISION_VIDEO, request.param,
-        replace(
-            TORCHVISION_VIDEO["torchvision-swin3d_t"], build=lambda options: without_classifier(TINY[request.param]()),
-            num_frames=4, short_side=36, crop_size=32, num_clips=2,
-        ),
-    )  # fmt: skip
+    monkeypatch.setitem(TORCHVISION_VIDEO, request.param, tiny_config(request.param))
     return request.param
 
 
