@@ -10,6 +10,8 @@
     omni eval --checkpoint slowonly.pth --shards slowonly/ val.jsonl -o slowonly.jsonl
     omni eval --fuse tsn/ --fuse slowonly/ --fuse-ratio 1:1.5 | tail -1
 
+    omni eval --checkpoint slowonly.pth val/*.jsonl -o scored/ --shards scores/ --engine local | jq .top1_acc
+
     omni eval --checkpoint student.pth --baseline tsn/ val.jsonl | tail -1 | jq .baseline.improved
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores. The last line is the summary: top1_acc,
@@ -29,6 +31,9 @@ them have. It also takes result files of mmaction2 (.pkl, .json), which follow t
 data, never run. --baseline reads such shards of another model: the summary lists the pairs of classes that are confused
 less and more, how many records became right or wrong, and the p-value of that change (McNemar's exact test).
 
+-o DIR/ with --shards scores each input file by itself, resumable, on every --engine, and writes the summary over all
+of them to stdout when the last one is done.
+
 Memory: 200 bytes per record and 256 MiB. TMPDIR: 4 bytes per record and class, to compute mAP.
 """
 
@@ -41,23 +46,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicli import __version__
+from omnicli.commands.invocation import refuse_to_prepare
 from omnicli.commands.options.compute import ComputeOptions
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, digests_of_shards
-from omnicli.commands.options.groups import MODEL, RARE, SELECTION, Adapt, given_options, takes_groups
+from omnicli.commands.options.groups import (
+    INPUT_OUTPUT,
+    MODEL,
+    RARE,
+    SELECTION,
+    Adapt,
+    given_options,
+    refuse_given,
+    takes_groups,
+)
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
-from omnicli.commands.options.streams import (
-    OF_JOBS,
-    OutputFile,
-    ShardsDir,
-    StreamOptions,
-    check_one_file,
-    check_outputs_differ,
-)
+from omnicli.commands.options.part_names import with_part
+from omnicli.commands.options.streams import OF_JOBS, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
 from omnicli.commands.options.training import AllowOverlap
 from omnicli.commands.run.counters import ReadAccountant
+from omnicli.commands.run.eval_jobs import EvalJobs
 from omnicli.commands.run.eval_output import EvalOutput, result_line
+from omnicli.commands.run.runner import run_stage
 from omnicli.commands.run.summary import print_options
 from omnicli.errors import InputError, UsageError
 from omnicli.process import stopping_stage
@@ -70,7 +81,11 @@ if TYPE_CHECKING:
     from omnicli.streams.record import Record
 
 WITH_MEAN = {"mean_of", "output", "dry_run", "quiet", "verbose"}
-STREAMS = Adapt(*OF_JOBS, "resume", output=OutputFile, shards_dir=ShardsDir)
+OutputOfEval = Annotated[
+    str | None,
+    typer.Option("-o", "--output", metavar="FILE|DIR/", help="Output file, written atomically. DIR/, with --shards, "
+                 "writes one file per input file, resumable. Default: stdout.", rich_help_panel=INPUT_OUTPUT),
+]  # fmt: skip
 
 
 @takes_groups
@@ -82,7 +97,7 @@ def command(
     ] = None,
     stored: StoredScoreOptions,
     views: ViewsOptions,
-    streams: Annotated[StreamOptions, STREAMS],
+    streams: Annotated[StreamOptions, Adapt(output=OutputOfEval, shards_dir=ShardsDir)],
     model: ModelOptions,
     compute: ComputeOptions,
     logging: LoggingOptions,
@@ -97,20 +112,34 @@ def command(
                      "three splits of UCF101 and HMDB51, whose metrics are averaged.", rich_help_panel=SELECTION), RARE,
     ] = None,
 ) -> None:  # fmt: skip
-    if streams.output is not None:
-        check_one_file(streams.output, command="eval", what="one file")
     if mean_of:
         _write_mean(context, mean_of, streams.output, logging)
         return
+    if not streams.to_folder:
+        refuse_given(context, (*OF_JOBS, "resume"), "divides input files into jobs: give -o DIR/")
+        refuse_to_prepare("eval without -o DIR/")
     stored.check(context, checkpoint, streams.shards_dir)
-    options = {
-        "omni": __version__, "command": "eval", "classes": digest_of_list(model.classes),
-        "baseline": digests_of_shards(stored.baseline) if stored.baseline else None,
-        **(stored.deciding() if checkpoint is None else {
+    options: dict[str, Any] = {"classes": digest_of_list(model.classes)}
+    if checkpoint is not None:
+        load = partial(_load, checkpoint, model, views, compute, streams.root, calibrated=calibrated)
+        options |= {
             "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments),
             **model.described(), "batch_size": compute.batch_size, "device": compute.device,
-            "precision": compute.precision, "limit": streams.limit, "calibrated": calibrated,
-        }),
+            "precision": compute.precision, "calibrated": calibrated,
+        }  # fmt: skip
+        if streams.to_folder:
+            jobs = EvalJobs(
+                checkpoint=str(checkpoint), load=load, options=options, streams=with_part(streams), stored=stored,
+                allow_overlap=allow_overlap, published=views.say_published,
+            )  # fmt: skip
+            run_stage(jobs.spec(), streams, logging)
+            return
+    elif streams.to_folder:
+        check_one_file(streams.output, command="eval --fuse", what="one file")
+    options = {
+        "omni": __version__, "command": "eval", **options,
+        "baseline": digests_of_shards(stored.baseline) if stored.baseline else None,
+        **({"limit": streams.limit} if checkpoint else stored.deciding()),
     }  # fmt: skip
     if logging.dry_run:
         given: dict[str, Any] = {"fuse": stored.fuse} if stored.fuse else {"inputs": streams.inputs or ["-"]}
@@ -134,11 +163,9 @@ def command(
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
-            score, tested_model, seen = _load(checkpoint, model, views, compute, streams.root, calibrated=calibrated)
-            for line in views.say_published(tested_model.spec.name):
-                console.say(line)
+            score, tested_model, seen = load()
             names, function = tested_model.classes, "sigmoid" if tested_model.spec.multi_label else "softmax"
-            records = _untrained(accountant, streams, tested_model, allow_overlap=allow_overlap)
+            records = _untrained(accountant, streams, tested_model, views, allow_overlap=allow_overlap)
         stop.check()  # an import may have swallowed the exception of a signal
         tested = str(checkpoint or (stored.fuse or [])[0])
         baseline = stored.load_baseline(names, tested=tested, stack=stack)
@@ -159,6 +186,8 @@ def _write_mean(context: typer.Context, paths: list[Path], output: str | None, l
     given = {name: spelling for name, spelling in given_options(context).items() if name not in WITH_MEAN}
     if given:
         raise UsageError(f"--mean-of averages earlier tests; {' and '.join(given.values())} cannot act on them")
+    if output is not None:
+        check_one_file(output, command="eval --mean-of", what="one file")
     if len(paths) < 2:
         raise UsageError(f"--mean-of {paths[0]}: give --mean-of for each split")
     from omnicli.stages.eval.splits import mean_of_splits
@@ -198,14 +227,21 @@ def _load(
 
 
 def _untrained(
-    accountant: ReadAccountant, streams: StreamOptions, model: "LoadedModel", *, allow_overlap: bool
+    accountant: ReadAccountant,
+    streams: StreamOptions,
+    model: "LoadedModel",
+    views: ViewsOptions,
+    *,
+    allow_overlap: bool,
 ) -> "Iterator[Record]":
     """The records, checked against what the model was trained on; files before the first is scored. Raises InputError.
 
-    With ``allow_overlap`` a line says what is shared.
+    With ``allow_overlap`` a line says what is shared. Another one says which views are published.
     """
     from omnicli.stages.eval.tested_records import ADVICE, check_untrained, refuse_trained
 
+    for line in views.say_published(model.spec.name):
+        accountant.console.say(line)
     is_read_once = streams.is_live or bool(streams.files_from)
     read = None if is_read_once else lambda: streams.read(lambda record, reason: None)
     shared = check_untrained(read, model.meta, model=model.name, root=streams.root)

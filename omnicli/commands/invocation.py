@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omnicli.commands.run.one_output import StageSpec
 
 # Commands that handle each record by itself, so that input files can become jobs
-MAP_COMMANDS = ("index", "dedup", "filter", "segment", "inflate", "features", "pack", "flow")
+MAP_COMMANDS = ("index", "dedup", "filter", "segment", "inflate", "features", "pack", "flow", "eval")
 
 
 @dataclass(frozen=True)

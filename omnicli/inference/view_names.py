@@ -56,17 +56,20 @@ class SeenViews:
         self._is_2d, self._root = model.network.is_2d, views.root
         self._of_media = view_of_media(model, views)
         self._seen: dict[str, None] = {}
-        self._shards: set[str] = set()
+        self._of_shard: dict[str, str] = {}
 
     def note(self, record: Record) -> None:
         """Count the views of one record."""
+        self._seen.setdefault(self.of(record))
+
+    def of(self, record: Record) -> str:
+        """The views of one record."""
         if record.get("media") != "features":
-            self._seen.setdefault(self._of_media)
-            return
+            return self._of_media
         path = media_path(record, self._root)
-        if path not in self._shards:
-            self._shards.add(path)
-            self._seen.setdefault(view_of_features(open_shard(path).attributes, is_2d=self._is_2d))
+        if path not in self._of_shard:
+            self._of_shard[path] = view_of_features(open_shard(path).attributes, is_2d=self._is_2d)
+        return self._of_shard[path]
 
     def __str__(self) -> str:
         """All views: "features at 1 fps", or several with "and"."""

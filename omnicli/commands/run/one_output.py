@@ -49,6 +49,7 @@ class StageSpec:
         classes: of the teacher, known after ``make``; those with hardly any kept record are named at the end.
         remedy: what to do about these.
         by_query: queries of which hardly anything was kept are named at the end, too.
+        conclude: called at the end of ``-o DIR/``; what it returns joins the summary.
     """
 
     name: str
@@ -66,6 +67,7 @@ class StageSpec:
     classes: list[str] = field(default_factory=list)
     by_query: bool = False
     remedy: str = "lower the threshold, or collect more"
+    conclude: Callable[[Console], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

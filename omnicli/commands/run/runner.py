@@ -58,8 +58,9 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
     closing = spec.closing(accountant.counters)
     for line in (*(note for note in accountant.notes if note not in closing), *closing, *scarce):
         console.say(line)
+    concluded = spec.conclude(console) if spec.conclude and not accountant.failed else {}
     if streams.summary:
-        write_summary(streams.summary, _summary(spec, accountant))
+        write_summary(streams.summary, {**_summary(spec, accountant), **concluded})
     accountant.raise_if_jobs_failed()
     accountant.raise_if_too_many_bad()
 

@@ -66,7 +66,11 @@ def open_scores(path: str | Path) -> ScoreSet:
     Raises:
         InputError: no shard, not one of scores, shards of different classes, or an id that occurs twice.
     """
-    shards = shards_under(path)
+    return open_score_shards(str(path), shards_under(path))
+
+
+def open_score_shards(name: str, shards: tuple[str, ...]) -> ScoreSet:
+    """One or more shards as a set of this name. Raises InputError: as ``open_scores``."""
     rows: dict[str, ScoreRow] = {}
     kinds: dict[tuple[int, tuple[str, ...] | None, str], str] = {}
     for shard in shards:
@@ -76,15 +80,15 @@ def open_scores(path: str | Path) -> ScoreSet:
                 f"{shard}: scores other classes than {first}, or in another way; a folder holds one model's scores"
             )
         for row, record in enumerate(read_shard(shard)):
-            name = str(record.require("id"))
-            if name in rows:
-                at = rows[name]
+            key = str(record.require("id"))
+            if key in rows:
+                at = rows[key]
                 raise InputError(
-                    f"{record.where}: id {name!r} is already at {at.path}:{at.row + 1}; each record counts once"
+                    f"{record.where}: id {key!r} is already at {at.path}:{at.row + 1}; each record counts once"
                 )
-            rows[name] = ScoreRow(shard, row, record.get("label"))
+            rows[key] = ScoreRow(shard, row, record.get("label"))
     num_classes, classes, function = next(iter(kinds))
-    return ScoreSet(str(path), shards, rows, num_classes, classes, function)
+    return ScoreSet(name, shards, rows, num_classes, classes, function)
 
 
 def shards_under(path: str | Path) -> tuple[str, ...]:

@@ -60,30 +60,65 @@ def evaluate(
         InputError: no readable record, one without a label or of an unknown class, an id that occurs twice, or one that
             the baseline lacks.
     """
+    predicted = predict(records, score=score, classes=classes, seen=seen, on_drop=on_drop)
+    return sum_up(predicted, classes=classes, baseline=baseline, view=seen)
+
+
+def predict(
+    records: Iterable[Record],
+    *,
+    score: ScoreRecords,
+    classes: Sequence[str],
+    seen: SeenViews | None = None,
+    on_drop: OnDrop,
+) -> Iterator[Record]:
+    """The records of ``evaluate`` alone, with its arguments: each by itself, so that parts of a test can be jobs."""
     index = ClassIndex(classes)
+    for record, scores in score(_checked(records, index), on_drop=on_drop):
+        if scores is None:
+            continue
+        if seen is not None:
+            seen.note(record)
+        yield _with_prediction(record, scores.astype(np.float32), labels_of(record, index), classes)
+
+
+def sum_up(
+    predicted: Iterable[Record], *, classes: Sequence[str], baseline: ScoreSet | None, view: object | None
+) -> Iterator[Record | dict[str, Any]]:
+    """The records of ``predict``, then the summary of ``evaluate``.
+
+    Args:
+        predicted: with ``arrays["scores"]``.
+        classes: (K,) names.
+        baseline: as of ``evaluate``.
+        view: what the model was shown, as text that is asked for at the end; None for stored scores.
+
+    Raises:
+        InputError: as ``evaluate``.
+    """
     with contextlib.ExitStack() as stack:
         ours = Evaluator(len(classes))
         theirs = Evaluator(len(classes))
         find = stack.enter_context(open_baseline(baseline)) if baseline is not None else None
         changes: Changes = Counter()
-        for record, scores in score(_checked(records, index), on_drop=on_drop):
-            if scores is None:
-                continue
-            stored, labels = scores.astype(np.float32), labels_of(record, index)
-            predicted = _with_prediction(record, stored, labels, classes)
-            is_right = ours.add(stored, labels)
-            if seen is not None:
-                seen.note(record)
+        for record in predicted:
+            labels = label if isinstance(label := record["label"], list) else [label]
+            is_right = ours.add(_scores_of(record), labels)
             if find is not None:
-                changes[theirs.add(find(predicted), labels), is_right] += 1
-            yield predicted
+                changes[theirs.add(find(record), labels), is_right] += 1
+            yield record
         if not ours.num_records:
             raise InputError("no readable record: eval needs labelled media")
-        summary = {**_summary(ours, classes), **({} if seen is None else {"view": str(seen)})}
+        summary = {**_summary(ours, classes), **({} if view is None else {"view": str(view)})}
         if baseline is not None:
             num_left_out = len(baseline.rows) - theirs.num_records
             summary["baseline"] = {**_compared(theirs, ours, changes, classes), "num_left_out": num_left_out}
         yield summary
+
+
+def _scores_of(record: Record) -> np.ndarray:
+    assert record.arrays is not None
+    return np.asarray(record.arrays["scores"])
 
 
 def _checked(records: Iterable[Record], index: ClassIndex) -> Iterator[Record]:

@@ -3,6 +3,7 @@
 It also holds the size and digest of the output, so that one which was changed since is made again.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,11 @@ def is_done(job: "Job", options: Mapping[str, Any]) -> bool:
     if not same_file and not is_same_input(job.source, str(marker.get("digest"))):
         raise OmniError(f"{job.source}: has changed since {job.out} was made from it; use --no-resume to make it again")
     return True
+
+
+def read_counts(job: "Job") -> Counter[str]:
+    """The counters of a job that is done. Raises OSError."""
+    return Counter(msgspec.json.decode(read_file(job.marker))["counts"])
 
 
 def unmark(job: "Job") -> None:
