@@ -9,11 +9,13 @@ import pytest
 from every_stage import STAGES, make_crawl
 from typer.testing import CliRunner
 
+from omnicli import cpus
 from omnicli.app import app
 from omnicli.commands.engine import driver
 from omnicli.commands.engine.pool import Event
 from omnicli.commands.engine.worker import Worker
 from omnicli.commands.invocation import MAP_COMMANDS
+from omnicli.streams.write.claims import work_for
 
 
 class PoolHere:
@@ -37,7 +39,8 @@ class PoolHere:
         return [pickle.loads(pickle.dumps(event))]
 
     def close(self):
-        pass
+        work_for("")
+        cpus.limit_cores(None)
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,8 @@ class Driver:
         if not self._accountant.notes:
             self._accountant.notes.extend(opened.lines)
             self._spec.classes[:] = opened.classes
-            cast(dict[str, Any], self._spec.facts).update(opened.facts)
+            for name, value in opened.facts.items():  # what the driver itself counts stays
+                cast(dict[str, Any], self._spec.facts).setdefault(name, value)
 
     def _settle(self, job: "Job", result: JobResult) -> None:
         self._num_done += 1
