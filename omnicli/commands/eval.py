@@ -119,14 +119,9 @@ def command(
         refuse_given(context, (*OF_JOBS, "resume"), "divides input files into jobs: give -o DIR/")
         refuse_to_prepare("eval without -o DIR/")
     stored.check(context, checkpoint, streams.shards_dir)
-    options: dict[str, Any] = {"classes": digest_of_list(model.classes)}
+    options = _options_of_model(checkpoint, model, views, compute, calibrated=calibrated)
     if checkpoint is not None:
         load = partial(_load, checkpoint, model, views, compute, streams.root, calibrated=calibrated)
-        options |= {
-            "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments),
-            **model.described(), "batch_size": compute.batch_size, "device": compute.device,
-            "precision": compute.precision, "calibrated": calibrated,
-        }  # fmt: skip
         if streams.to_folder:
             jobs = EvalJobs(
                 checkpoint=str(checkpoint), load=load, options=options, streams=with_part(streams), stored=stored,
@@ -153,13 +148,12 @@ def command(
         output = EvalOutput(streams.output, stack)
         from omnicli.stages.eval.fusion import fuse_scores, read_score_records
         from omnicli.stages.eval.stage import evaluate
-        from omnicli.streams.class_names import read_classes
 
         seen: SeenViews | None = None
         score: Any
         lacking: list[str] = []
         if checkpoint is None:
-            sets, names, lacking = stored.load(read_classes(model.classes) if model.classes else None, stack)
+            sets, names, lacking = stored.load(model.class_names(), stack)
             score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
@@ -171,10 +165,8 @@ def command(
         baseline = stored.load_baseline(names, tested=tested, stack=stack)
         output.open_shards(streams.shards_dir, options, names, function)
         with console.progress(accountant.sums):
-            made = evaluate(
-                records, score=score, classes=names, baseline=baseline, seen=seen, on_drop=accountant.on_drop
-            )
-            for record in made:
+            run = partial(evaluate, classes=names, baseline=baseline, seen=seen, on_drop=accountant.on_drop)
+            for record in run(records, score=score):
                 accountant.result = output.write(record)  # the last one is the summary
         output.close()
         for line in (f"{accountant.sums()}; {result_line(accountant.result, stored.baseline)}", *lacking):
@@ -201,6 +193,20 @@ def _write_mean(context: typer.Context, paths: list[Path], output: str | None, l
         lines.write(result)
         lines.close()
     logging.console("eval").say(f"mean of {len(paths)}: {result_line(result, None)}")
+
+
+def _options_of_model(
+    checkpoint: Path | None, model: ModelOptions, views: ViewsOptions, compute: ComputeOptions, *, calibrated: bool
+) -> dict[str, Any]:
+    """What decides the scores of a model, as JSON values; without one only the classes. Raises OmniError."""
+    options: dict[str, Any] = {"classes": digest_of_list(model.classes)}
+    if checkpoint is None:
+        return options
+    return options | {
+        "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments), **model.described(),
+        "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision,
+        "calibrated": calibrated,
+    }  # fmt: skip
 
 
 def _load(

@@ -1,6 +1,7 @@
 """Options of eval: the views of a model under test, and stored scores to fuse or compare."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,7 +164,9 @@ class StoredScoreOptions:
         fused = [digests_of_shards(path) for path in self.fuse or []]
         return {"fused": fused, "fuse_ratio": self.ratio(), **listed}
 
-    def load(self, classes: list[str] | None, stack: ExitStack) -> "tuple[list[ScoreSet], tuple[str, ...], list[str]]":
+    def load(
+        self, classes: Sequence[str] | None, stack: ExitStack
+    ) -> "tuple[list[ScoreSet], tuple[str, ...], list[str]]":
         """All --fuse, the first of which gives the records; their classes; what some lack.
 
         Args:

@@ -1,4 +1,4 @@
-"""``eval -o DIR/``: the records of each input file are scored by themselves, as jobs; then all their scores are judged.
+"""``eval -o DIR/``: the records of each input file are scored as jobs, then all their scores are evaluated.
 
 The lines of the outputs in the order of the inputs, and the summary on stdout, are what a test of all inputs writes.
 """
@@ -101,7 +101,7 @@ class EvalJobs:
         return [*self.lines, *([f"{known} (--allow-overlap)"] if num_known else [])]
 
     def _conclude(self, console: Console) -> Mapping[str, Any]:
-        """Judge the scores of all input files, unless some are missing, and write the summary to stdout."""
+        """Evaluate the scores of all input files, unless some are missing, and write the summary to stdout."""
         from omnicli.streams.write.markers import is_done, read_counts
 
         jobs = find_jobs_of(replace(self.streams, part=None))
@@ -115,14 +115,14 @@ class EvalJobs:
         counts = sum(map(read_counts, jobs), Counter[str]())
         view = " and ".join(name.removeprefix(VIEW) for name in counts if name.startswith(VIEW))
         with contextlib.ExitStack() as stack:
-            result = self._judge(_scores_of(jobs, str(self.streams.shards_dir)), view, stack)
+            result = self._evaluate(_scores_of(jobs, str(self.streams.shards_dir)), view, stack)
             output = EvalOutput(None, stack)
             output.write(result)
             output.close()
         console.say(result_line(result, self.stored.baseline))
         return {"result": result}
 
-    def _judge(self, scores: "ScoreSet", view: str, stack: contextlib.ExitStack) -> dict[str, Any]:
+    def _evaluate(self, scores: "ScoreSet", view: str, stack: contextlib.ExitStack) -> dict[str, Any]:
         from omnicli.stages.eval.fusion import common_classes, fuse_scores, read_score_records
         from omnicli.stages.eval.stage import predict, sum_up
 
