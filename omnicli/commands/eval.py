@@ -225,7 +225,7 @@ def _load(
 
     [model] = options.load([checkpoint], compute)
     model = model if calibrated else replace(model, temperature=1.0)
-    chosen = ViewOptions(root=root, **views.deciding(options.num_segments, model.spec.name))
+    chosen = ViewOptions(root=root, **views.deciding(options.num_segments, model.spec))
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip
@@ -246,7 +246,7 @@ def _untrained(
     """
     from omnicli.stages.eval.tested_records import ADVICE, check_untrained, refuse_trained
 
-    for line in views.say_published(model.spec.name):
+    for line in views.say_published(model.spec):
         accountant.console.say(line)
     is_read_once = streams.is_live or bool(streams.files_from)
     read = None if is_read_once else lambda: streams.read(lambda record, reason: None)

@@ -16,7 +16,7 @@ from omnicli.inference.ensemble import chunk_scores, mean_scores
 from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
-from omnicli.models.video.registry import library_config
+from omnicli.models.video.registry import published_test
 from omnicli.reasons import unreadable
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
@@ -94,8 +94,8 @@ def score_feature_rows(
 
 def _published_views(model: LoadedModel) -> ViewOptions:
     """The views that nobody asked for: those of the published test of another library's model."""
-    config = library_config(model.spec.name)
-    return ViewOptions(num_clips=config.num_clips, crops=config.crops) if config else ViewOptions()
+    spec = model.spec
+    return ViewOptions(**published_test(spec.name, short_side=spec.short_side, crop_size=spec.crop_size))
 
 
 def score_feature_frames(

@@ -15,6 +15,7 @@ from omnicli.commands.options.groups import MODEL, RARE, SELECTION, given_option
 from omnicli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from omnicli.models.factory import ModelSpec
     from omnicli.stages.eval.fusion import ScoreSet
 
 RESULT_SUFFIXES = (".pkl", ".pickle", ".json")
@@ -54,33 +55,34 @@ class ViewsOptions:
                                             rich_help_panel=MODEL), RARE,
     ] = "1.x"  # fmt: skip
 
-    def deciding(self, num_segments: int | None, model: str = "") -> dict[str, Any]:
+    def deciding(self, num_segments: int | None, spec: "ModelSpec | None" = None) -> dict[str, Any]:
         """The options as JSON values, and as arguments of ``ViewOptions``.
 
         Args:
             num_segments: of ``--num-segments``.
-            model: architecture, whose published test fills what is not given; "": that of most models.
+            spec: of a model whose published test fills what is not given; None: that of most models.
         """
-        from omnicli.models.video.registry import library_config
+        from omnicli.models.video.registry import published_test
 
         names = ("short_side", "crop_size", "crops", "generation", "num_clips", "fully_convolutional")
         values = asdict(self)
-        config = library_config(model) if model else None
-        values["crops"] = self.crops or (config.crops if config else "centre")
-        values["num_clips"] = self.num_clips or (config.num_clips if config else 10)
+        test = published_test(spec.name, short_side=spec.short_side, crop_size=spec.crop_size) if spec else {}
+        if self.crops or self.crop_size:  # a short side of the published test is for its crops
+            test.pop("short_side", None)
+        chosen = {"crops": "centre", "num_clips": 10, **test}
+        values |= {name: value for name, value in chosen.items() if values[name] is None}
         return {"num_segments": num_segments, **{name: values[name] for name in names}}
 
-    def say_published(self, model: str) -> list[str]:
+    def say_published(self, spec: "ModelSpec") -> list[str]:
         """A line if the model's published test decides the views."""
         from omnicli.models.video.registry import library_config
 
-        config = library_config(model)
-        if config is None or (self.num_clips and self.crops):
+        if library_config(spec.name) is None or (self.num_clips and self.crops):
             return []
-        views = self.deciding(None, model)
+        views = self.deciding(None, spec)
         crops = {"centre": "centre crop", "three": "3 crops", "ten": "10 crops", "full": "full frames"}[views["crops"]]
         return [
-            f"{model}: {views['num_clips']} clips x {config.num_frames} frames, 1 in {config.frame_interval}, {crops}, "
+            f"{spec.name}: {views['num_clips']} clips x {spec.num_frames} frames, 1 in {spec.frame_interval}, {crops}, "
             "as in its published test; --num-clips and --crops change that"
         ]
 

@@ -21,6 +21,7 @@ from omnicli.errors import InputError, UsageError
 if TYPE_CHECKING:
     from omnicli.data.trained_on import TrainedOn
     from omnicli.inference.view_names import SeenViews
+    from omnicli.models.factory import ModelSpec
     from omnicli.models.loading import LoadedModel
     from omnicli.stages.eval.fusion import ScoreSet
     from omnicli.streams.record import OnDrop, Record
@@ -42,7 +43,7 @@ class EvalJobs:
         streams: with ``-o DIR/`` and ``--shards``.
         stored: ``--baseline``, for the summary.
         allow_overlap: records that the model was trained on are counted; else they fail the file.
-        published: lines about the views that an architecture was published with.
+        published: lines about the views that a model was published with.
         lines: for people, about the model.
         facts: about the model, for the shards and the summary.
     """
@@ -53,7 +54,7 @@ class EvalJobs:
     streams: StreamOptions
     stored: StoredScoreOptions
     allow_overlap: bool
-    published: Callable[[str], list[str]]
+    published: "Callable[[ModelSpec], list[str]]"
     lines: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     _seen: "SeenViews | None" = None
@@ -76,7 +77,7 @@ class EvalJobs:
 
         score, model, self._seen = self.load()
         self._trained_on = TrainedOn.from_meta(model.meta) if self.allow_overlap else None
-        self.lines.extend(self.published(model.spec.name))
+        self.lines.extend(self.published(model.spec))
         function = "sigmoid" if model.spec.multi_label else "softmax"
         self.facts.update({CLASS_NAMES: list(model.classes), SCORE_FUNCTION: function})
 

@@ -30,6 +30,7 @@ class LibraryConfig:
         crop_size: pixels of the square input.
         num_clips: clips per video of its published test.
         crops: of each clip in its published test.
+        is_test_tight: its published test resizes the short side to that of the crops, whatever ``short_side`` is.
         dropout: before the classifier.
         is_fixed: it takes no other number of frames and no other size.
         licence: of its weights, as their publisher states it; "" if unknown.
@@ -45,6 +46,7 @@ class LibraryConfig:
     crop_size: int = 224
     num_clips: int = 10
     crops: Literal["centre", "three"] = "centre"
+    is_test_tight: bool = False
     dropout: float = 0.0
     is_fixed: bool = False
     licence: str = ""

@@ -1,10 +1,17 @@
 """Video classifiers of Hugging Face transformers, by its own classes: VideoMAE, TimeSformer, ViViT and V-JEPA 2.
 
 Only the four classes named here are ever built, from numbers in ``config.json``; what a folder says of code is refused
-(``transformers_folder``). Frames and test views are those of the papers: VideoMAE (arXiv 2203.12602, Sec. 4: 5 clips of
-16 x 4, 3 crops), TimeSformer (arXiv 2102.05095, Sec. 4: 1 clip of 8 x 32, 3 crops), ViViT (arXiv 2103.15691, Sec. 4.1:
-4 clips of 32 x 2; Ours: centre crop, as its weights were converted with), V-JEPA 2 (arXiv 2506.09985, its
-Something-Something probe: 2 clips of 16 x 4, 3 crops).
+(``transformers_folder``). Frames and test views are those of the configurations that the authors published:
+
+- VideoMAE, MCG-NJU/VideoMAE FINETUNE.md, Kinetics: 5 clips of 16 x 4, 3 crops, short side 224;
+- TimeSformer, facebookresearch/TimeSformer configs/Kinetics/TimeSformer_divST_8x32_224.yaml: 1 clip of 8 x 32, 3 crops,
+  short side 224 (datasets/kinetics.py);
+- ViViT, google-research/scenic projects/vivit/configs/kinetics400/vivit_base_k400.py: 4 clips of 32 x 2, 3 crops, short
+  side 256;
+- V-JEPA 2, facebookresearch/vjepa2 configs/inference/vitl/ssv2.yaml: 2 clips of 16 x 4, 3 crops, short side that of the
+  crop (evals/video_classification_frozen/utils.py); of vitg-384/ssv2.yaml and both diving48.yaml: 64 x 2 and 32 x 2.
+  Ours: scores are averaged over its clips, where the source lets the probe see the tokens of all; 2 clips for Diving48,
+  too, whose configurations have 4.
 """
 
 from collections.abc import Iterator, Mapping
@@ -113,7 +120,8 @@ def configured(family: str, options: Mapping[str, Any]) -> LibraryConfig:
     frames = options.get("num_frames", options.get("frames_per_clip", config.num_frames))
     if not isinstance(size, int) or not isinstance(frames, int):
         raise ModelError(f"config.json: image size {size!r}, {frames!r} frames; expected whole numbers")
-    return replace(config, num_frames=frames, crop_size=size, options=dict(options))
+    interval = 2 if family == "vjepa2" and frames > config.num_frames else config.frame_interval
+    return replace(config, num_frames=frames, frame_interval=interval, crop_size=size, options=dict(options))
 
 
 @contextmanager
@@ -172,7 +180,7 @@ def _give_drop_path(model: Any) -> None:
 
 VIDEOMAE = LibraryConfig(
     build=partial(build, "videomae"), num_frames=16, frame_interval=4, short_side=224, num_clips=5, crops="three",
-    is_fixed=True,
+    is_test_tight=True, is_fixed=True,
 )  # fmt: skip
 GREY = (114.75, 114.75, 114.75)
 TRANSFORMERS_VIDEO = {
@@ -183,7 +191,7 @@ TRANSFORMERS_VIDEO = {
     ),
     f"{PREFIX}vivit": replace(
         VIDEOMAE, build=partial(build, "vivit"), num_frames=32, frame_interval=2, short_side=256, num_clips=4,
-        crops="centre", mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5),
+        is_test_tight=False, mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5),
     ),
     f"{PREFIX}vjepa2": replace(
         VIDEOMAE, build=partial(build, "vjepa2"), short_side=292, crop_size=256, num_clips=2, is_fixed=False

@@ -1,6 +1,7 @@
 """``omni eval --baseline``: two models on the same records, from media and from stored scores."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.commands.options.eval import ViewsOptions
 from omnicli.commands.run.eval_output import result_line
+from omnicli.models.factory import model_spec
 from omnicli.stages.eval.fusion import CLASS_NAMES
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
@@ -154,3 +157,22 @@ def test_a_model_of_several_labels_is_trained_tested_and_compared(world, tmp_pat
     again = omni("eval", "--fuse", tmp_path / "s", "--baseline", tmp_path / "s")
     assert summary_of(again)["baseline"]["change"] == {"mean_ap": 0.0}
     assert "mAP +0.00" in again.stderr
+
+
+def test_views_that_nobody_asked_for_are_those_of_the_published_test():
+    """V-JEPA 2 of 64 frames: its processor resizes to 292 pixels, and its test with three crops to theirs."""
+    spec = replace(model_spec("transformers-vjepa2", classes=["a"]), num_frames=64, frame_interval=2, short_side=292)
+    assert ViewsOptions().deciding(None, spec) == {
+        "num_segments": None, "short_side": 256, "crop_size": None, "crops": "three", "generation": "1.x",
+        "num_clips": 2, "fully_convolutional": False,
+    }  # fmt: skip
+    (said,) = ViewsOptions().say_published(spec)
+    assert "2 clips x 64 frames, 1 in 2, 3 crops, as in its published test" in said
+    given = ViewsOptions(crops="centre", num_clips=4)
+    assert given.say_published(spec) == []
+    chosen = given.deciding(None, spec)
+    assert (chosen["short_side"], chosen["crops"], chosen["num_clips"]) == (None, "centre", 4)
+    assert ViewsOptions(short_side=300).deciding(None, spec)["short_side"] == 300
+    of_ours = model_spec("slowonly-r50", classes=["a"])
+    assert ViewsOptions().say_published(of_ours) == []
+    assert ViewsOptions().deciding(None, of_ours) == ViewsOptions().deciding(None)

@@ -11,6 +11,7 @@ from tiny_transformers import OPTIONS, save_folder
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import load_any
 from omnicli.models.loading import load_model
+from omnicli.models.video.registry import published_test
 from omnicli.models.video.transformers_video import TRANSFORMERS_VIDEO, build, checked_options, configured
 
 FOUR = ["archery", "żeglarstwo", "rock climbing", "x"]
@@ -88,8 +89,21 @@ def test_without_the_extra_the_command_to_install_it_is_told(monkeypatch):
         build("videomae", {})
 
 
-def test_defaults_are_those_of_the_papers():
-    shown = {name: (config.num_frames, config.frame_interval, config.num_clips, config.crops)
-             for name, config in TRANSFORMERS_VIDEO.items()}  # fmt: skip
-    assert shown["transformers-videomae"] == (16, 4, 5, "three")
-    assert shown["transformers-timesformer"] == (8, 32, 1, "three")
+def test_views_are_those_of_the_published_configurations():
+    """By hand, from the files that the module names: frames, interval, clips, crops, short side and crop size."""
+    published = {
+        "videomae": (16, 4, 5, "three", 224, 224), "timesformer": (8, 32, 1, "three", 224, 224),
+        "vivit": (32, 2, 4, "three", 256, 224), "vjepa2": (16, 4, 2, "three", 256, 256),
+    }  # fmt: skip
+    for family, (*frames, num_clips, crops, short_side, crop_size) in published.items():
+        config = TRANSFORMERS_VIDEO[f"transformers-{family}"]
+        assert [config.num_frames, config.frame_interval, config.crop_size] == [*frames, crop_size], family
+        views = published_test(f"transformers-{family}", short_side=config.short_side, crop_size=config.crop_size)
+        assert (views["num_clips"], views["crops"]) == (num_clips, crops), family
+        assert views.get("short_side", config.short_side) == short_side, family
+
+
+def test_v_jepa_2_of_more_frames_takes_every_second_one():
+    for frames, interval in ((16, 4), (32, 2), (64, 2)):
+        options = {**OPTIONS["vjepa2"], "frames_per_clip": frames}
+        assert configured("vjepa2", options).frame_interval == interval
