@@ -150,6 +150,28 @@ def test_tars_lists_and_shards_are_read_as_local_ones(crawl, tmp_path, ranges):
     assert [len(text.splitlines()) for text in found[server.url]] == [5, 5, 5, 1]
 
 
+@pytest.mark.parametrize(("ranges", "size"), [(True, 3_000), (True, 300_000), (False, 3_000)])
+def test_a_tar_is_fetched_once(tmp_path, ranges, size):
+    """By the readers of its first bytes, its headers, its records and its members."""
+    import cv2
+
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for number in range(12):
+            pixels = np.random.default_rng(number).integers(0, 255, (size // 300, 100, 3), np.uint8)
+            content = cv2.imencode(".bmp", pixels)[1].tobytes()
+            info = tarfile.TarInfo(f"q/{number:03d}.bmp")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    with serve(tmp_path, ranges=ranges) as server:
+        words = ["index", "--probe", f"{server.url}/x.tar", "--summary", tmp_path / "sums.json"]
+        result = omni(*words)
+        assert result.exit_code == 0, result.stderr
+        assert "12 in = 12 kept" in result.stderr
+        assert not ranges or server.num_bytes == (tmp_path / "x.tar").stat().st_size
+    fetched = json.loads((tmp_path / "sums.json").read_text())["fetched_bytes"]
+    assert fetched == (tmp_path / "x.tar").stat().st_size
+
+
 def test_a_member_of_a_tar_is_read_by_range(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         for number in range(20):

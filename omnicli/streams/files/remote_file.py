@@ -6,10 +6,13 @@ import io
 import os
 import tempfile
 from collections import OrderedDict
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from omnicli.streams.files.remote import RangeIgnoredError, download, fetch, status
 from omnicli.streams.files.urls import RemoteError
+
+if TYPE_CHECKING:
+    from omnicli.streams.files.spool import Spool
 
 # Ours: a few frames of a video need its index and one stretch per frame, so the first block after a jump is small; it
 # doubles as long as reading goes on, so that a whole file needs few requests.
@@ -26,6 +29,7 @@ class RemoteFile(io.RawIOBase):
         url: of the file.
         offset: where the range begins.
         size: of the range, if it is known; default to the end of the file.
+        spool: what other readers of the file have fetched.
 
     Attributes:
         identity: two numbers that differ between the file and one that replaces it; asks the server once.
@@ -34,8 +38,9 @@ class RemoteFile(io.RawIOBase):
         RemoteError: it cannot be read.
     """
 
-    def __init__(self, url: str, *, offset: int = 0, size: int | None = None) -> None:
+    def __init__(self, url: str, *, offset: int = 0, size: int | None = None, spool: "Spool | None" = None) -> None:
         self._url = url
+        self._spool = spool
         self._offset = offset
         self._size = size
         self._at = 0
@@ -54,7 +59,7 @@ class RemoteFile(io.RawIOBase):
     def size(self) -> int:
         """Bytes of the range. Raises RemoteError."""
         if self._size is None:
-            found = status(self._url).size
+            found = self._spool.found.size if self._spool else status(self._url).size
             if found is None:
                 self._copy_whole()
             else:
@@ -141,6 +146,8 @@ class RemoteFile(io.RawIOBase):
 
     def _fetch(self, start: int, end: int) -> bytes:
         """Bytes of the range, from the server or the local copy."""
+        if self._spool is not None:
+            return self._spool.read(self._offset + start, self._offset + end)
         if self._whole is None:
             try:
                 return fetch(self._url, self._offset + start, self._offset + end)

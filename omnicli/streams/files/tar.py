@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from omnicli.errors import MediaError
-from omnicli.streams.files.stored import close_file, open_to_read, pread, size_and_time
-from omnicli.streams.files.tar_headers import Member, walk_members
+from omnicli.streams.files.stored import close_file, pread
+from omnicli.streams.files.tar_headers import Member, open_tar, walk_members
 from omnicli.streams.files.urls import RemoteError, url_of
 
 if TYPE_CHECKING:
     from omnicli.streams.files.remote_file import RemoteFile
+    from omnicli.streams.files.spool import Spool
 
 TABLES_KEPT = 16  # tars that stay open in this process
 
@@ -25,7 +26,7 @@ class _Table:
     """An open tar and the offsets of its members; closed when it is not used any more."""
 
     handle: "int | RemoteFile"
-    stamp: tuple[int, ...]
+    stamp: "tuple[int, ...] | Spool"
     members: dict[str, Member]
     url: str | None = None
 
@@ -85,7 +86,8 @@ def _member_file(table: _Table, member: Member) -> io.RawIOBase | io.BufferedRea
     if table.url:  # each with blocks of its own, for many threads
         from omnicli.streams.files.remote_file import RemoteFile  # noqa: PLC0415 (most files are local)
 
-        return RemoteFile(table.url, offset=member.offset, size=member.size)
+        spool = None if isinstance(table.stamp, tuple) else table.stamp
+        return RemoteFile(table.url, offset=member.offset, size=member.size, spool=spool)
     return io.BufferedReader(_MemberFile(table, member), buffer_size=1 << 16)
 
 
@@ -131,19 +133,29 @@ def _find(path: str) -> tuple[_Table, Member]:
     return table, member
 
 
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
+def _stamp(tar: str) -> "tuple[int, ...] | Spool":
+    """What differs between a tar and one that replaces it. Raises OSError."""
+    if url := url_of(tar):
+        from omnicli.streams.files.spool import spool_of  # noqa: PLC0415
+
+        return spool_of(url)
+    status = Path(tar).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _table(tar: str) -> _Table:
     """The table of the tar, cached until the file changes."""
     try:
-        stamp = size_and_time(Path(tar)) if url_of(tar) else _stamp(Path(tar).stat())
+        stamp = _stamp(tar)
         with _tables_lock:  # also while reading the headers, so that threads do not read the same tar twice
             known = _tables.get(tar)
             if known is None or known.stamp != stamp:
-                members = {member.name: member for member in walk_members(tar)}
-                _tables[tar] = known = _Table(open_to_read(tar), stamp, members, url_of(tar))
+                handle = open_tar(tar)
+                opened = None if isinstance(handle, int) else handle
+                members = {member.name: member for member in walk_members(tar, opened)}
+                if opened is not None:
+                    opened.close()  # its blocks: members have readers of their own
+                _tables[tar] = known = _Table(handle, stamp, members, url_of(tar))
             _tables.move_to_end(tar)
             while len(_tables) > TABLES_KEPT:
                 _tables.popitem(last=False)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omnicli.reasons import DAMAGED_TAR
-from omnicli.streams.files.stored import open_to_read
 from omnicli.streams.files.urls import url_of
 
 if TYPE_CHECKING:
@@ -45,6 +44,15 @@ def is_tar(head: bytes) -> bool:
     return len(head) >= BLOCK and (_is_header(head[:BLOCK]) or head[257:262] == b"ustar")
 
 
+def open_tar(path: str) -> "int | RemoteFile":
+    """A descriptor of a local tar, or a remote one, of which each byte is fetched once. Raises OSError."""
+    if url := url_of(path):
+        from omnicli.streams.files.spool import open_spooled  # noqa: PLC0415 (most files are local)
+
+        return open_spooled(url)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def walk_members(path: str, opened: "RemoteFile | None" = None) -> Iterator[Member]:
     """Regular files of the tar in stored order; a table is never built, so memory is flat.
 
@@ -53,14 +61,13 @@ def walk_members(path: str, opened: "RemoteFile | None" = None) -> Iterator[Memb
 
     Args:
         path: of the tar.
-        opened: a remote tar that is open already, whose blocks its reader shares.
+        opened: a remote tar, whose blocks its reader shares.
 
     Raises:
         OSError: it cannot be opened or read.
     """
     at = 0
-    remote = opened if opened is not None else open_to_read(path) if url_of(path) else None
-    with _HeaderFile(path) if remote is None or isinstance(remote, int) else _RemoteHeaders(remote) as file:
+    with _HeaderFile(path) if opened is None else _RemoteHeaders(opened) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
         with suppress(tarfile.TarError, ValueError, IndexError):  # what tarfile raises where it does not end silently

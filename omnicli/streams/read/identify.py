@@ -104,8 +104,10 @@ def _head_of(path: bytes) -> bytes:
     """The first bytes of a file. Raises OSError and ValueError."""
     if b":/" in path and (url := url_of(os.fsdecode(path))):
         from omnicli.streams.files.remote_file import read_remote  # noqa: PLC0415 (most files are local)
+        from omnicli.streams.files.spool import open_spooled  # noqa: PLC0415
 
-        return read_remote(url, 0, HEAD_BYTES)
+        is_tar = url.lower().endswith(".tar")  # which is read on
+        return open_spooled(url).pread(HEAD_BYTES, 0) if is_tar else read_remote(url, 0, HEAD_BYTES)
     handle = open_regular(path)
     try:
         return os.read(handle, HEAD_BYTES)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
-from omnicli.streams.files.stored import close_file, open_to_read, pread
-from omnicli.streams.files.tar_headers import Member, walk_members
+from omnicli.streams.files.stored import close_file, pread
+from omnicli.streams.files.tar_headers import Member, open_tar, walk_members
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_file
 from omnicli.streams.read.sidecar import parse_sidecar
 from omnicli.streams.record import Record
@@ -33,7 +33,7 @@ def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
         InputError: it cannot be read.
     """
     try:
-        handle = open_to_read(path)
+        handle = open_tar(path)
     except OSError as error:
         raise InputError(f"{path}: {reason_of(error)}") from None
     try:
