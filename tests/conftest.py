@@ -42,6 +42,16 @@ def _own_crash_log() -> None:
     crash_log._kinds.clear()
 
 
+@pytest.fixture(autouse=True)
+def _empty_memory() -> Iterator[None]:
+    """Remote files in memory (memory://) are of one test."""
+    yield
+    memory = sys.modules.get("fsspec.implementations.memory")
+    if memory is not None:
+        memory.MemoryFileSystem.store.clear()
+        memory.MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small made world (examples/make_world.py, seed 0), made once; read it, never write into it."""
@@ -89,17 +99,25 @@ def shell_environment() -> dict[str, str]:
 def torchrun(shell_environment):
     """Start ``torchrun ... -m omnicli ARGUMENTS`` with two processes on a free port."""
 
+    started = []
+
     def start(*arguments, options=()):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         words = ["torchrun", "--nproc-per-node", 2, "--master-port", port, *options, "-m", "omnicli", *arguments]
-        return subprocess.Popen(
-            [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=shell_environment, start_new_session=True,
+        started.append(
+            subprocess.Popen(
+                [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env=shell_environment, start_new_session=True,
+            )
         )  # fmt: skip
+        return started[-1]
 
-    return start
+    yield start
+    for launcher in started:
+        launcher.terminate()  # it ends its workers, which have sessions of their own
+        launcher.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from omnicli.errors import Interrupted, UsageError
 from omnicli.inference.device import pick_device
@@ -160,7 +162,10 @@ def join_world(device_name: str) -> Iterator[World]:
     # abort a process that exits ("terminate called without an active exception").
     importlib.import_module("torch._dynamo")
     try:
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        # torchrun keeps its store over restarts: without a prefix, a process would wait at the address of a dead one
+        store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        distributed.init_process_group(backend, timeout=PATIENCE, store=store, rank=rank, world_size=size)
     except RuntimeError as error:  # after a restart, a process may still be missing
         why = str(error).splitlines()[0][:200]
         raise Interrupted(f"the {size} processes did not find each other ({why}); run the same command again") from None
