@@ -20,6 +20,7 @@ TOO_LONG = "too long"  # --max-sec
 OVER_BUDGET = "over budget"  # --max-minutes
 DUPLICATE = "duplicate"  # dedup: resembles a target record
 REPEAT = "repeat"  # dedup --within: resembles an earlier record of the stream
+BY_VERDICT = "verdict"  # --verdicts: a person rejected the record
 SMALL_CLASS = "small class"  # balance --min-per-class
 HEAD_CLASS = "head class"  # balance --keep-tail
 NOT_DRAWN = "not drawn"  # balance --resample; index --label-share

@@ -10,7 +10,7 @@ def test_every_reason_is_spelled_as_in_earlier_versions():
     assert sorted(spelled.values()) == [
         "damaged tar", "duplicate", "head class", "internal error", "low confidence", "low rank", "no class",
         "no positive", "no scores", "not drawn", "over budget", "repeat", "small class", "teacher disagrees",
-        "too long", "too short", "unreadable",
+        "too long", "too short", "unreadable", "verdict",
     ]  # fmt: skip
 
 

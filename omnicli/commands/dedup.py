@@ -29,7 +29,7 @@ per target frame, and temporarily 2 bytes per feature (4 KB per frame). --within
 """
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,10 +39,15 @@ from omnicli.commands.options.groups import Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import BackboneOptions
 from omnicli.commands.options.streams import AsMedia, ShardsDir, StreamOptions
+from omnicli.commands.options.verdicts import VerdictFiles, load_verdicts, with_verdicts
 from omnicli.commands.run.dedup_methods import census_spec, features_spec
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
+from omnicli.errors import UsageError
 from omnicli.streams.stage_run import Stage
+
+if TYPE_CHECKING:
+    from omnicli.streams.verdicts import Verdicts
 
 
 @takes_groups
@@ -55,20 +60,26 @@ def command(
     logging: LoggingOptions,
     as_media: AsMedia = False,
     seed: Seed = 0,
+    verdict_files: VerdictFiles = None,
 ) -> None:
     backbone.check()
     options.check(context, streams.inputs or [])
+    if options.score_only and verdict_files:
+        raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
+    verdicts = load_verdicts(verdict_files, "duplicate")
     if options.method == "census":
-        spec = census_spec(options, streams.root, compute.workers)
+        spec = census_spec(options, streams.root, compute.workers, verdicts)
     elif options.target:
-        spec = features_spec(options, streams, backbone, compute, as_media=as_media, seed=seed)
+        spec = features_spec(options, streams, backbone, compute, as_media=as_media, seed=seed,
+                             verdicts=verdicts)  # fmt: skip
     else:
-        spec = StageSpec(name="dedup", make=partial(_decide_again, options), options={"threshold": options.threshold})
-    run_stage(spec, streams, logging)
+        spec = StageSpec(name="dedup", make=partial(_decide_again, options, verdicts),
+                         options={"threshold": options.threshold})  # fmt: skip
+    run_stage(with_verdicts(spec, verdicts, verdict_files, streams), streams, logging)
 
 
-def _decide_again(options: DedupOptions) -> "Stage":
+def _decide_again(options: DedupOptions, verdicts: "Verdicts") -> "Stage":
     from omnicli.stages.dedup.stage import decide_again
 
     threshold = options.threshold or 0.0
-    return lambda records, on_drop: decide_again(records, threshold=threshold, on_drop=on_drop)
+    return lambda records, on_drop: decide_again(records, threshold=threshold, verdicts=verdicts, on_drop=on_drop)

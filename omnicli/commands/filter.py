@@ -33,6 +33,7 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap, strength_of
 from omnicli.commands.options.streams import AsMedia, StreamOptions
 from omnicli.commands.options.subset import SubsetOptions
+from omnicli.commands.options.verdicts import VerdictFiles, load_verdicts, with_verdicts
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.errors import UsageError
@@ -67,16 +68,20 @@ def command(
     num_clips: NumClips = 10,
     as_media: AsMedia = False,
     seed: Seed = 0,
+    verdict_files: VerdictFiles = None,
 ) -> None:  # fmt: skip
     teachers = teacher or []
     options.check()
     subset.check()
+    if options.score_only and verdict_files:
+        raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
     if not teachers:
         _check_without_teacher(context, options, query_map, model)
     elif options.stored_scores:
         refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
     from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
 
+    verdicts = load_verdicts(verdict_files, "record")
     digests = digests_of_models(teachers)
     strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
@@ -110,7 +115,8 @@ def command(
         made.append(queries)
 
         why_not = subset.subset(seed).why_not
-        run = partial(filter_records, score=score, queries=queries, rule=rule, why_not=why_not, facts=facts)
+        run = partial(filter_records, score=score, queries=queries, rule=rule, why_not=why_not, facts=facts,
+                      verdicts=verdicts)  # fmt: skip
         chosen = subset.applied(lambda records, on_drop: run(records, on_drop=on_drop), seed)
         return output_as_media(chosen, streams.root) if as_media else chosen
 
@@ -125,7 +131,7 @@ def command(
         facts=facts, classes=classes, by_query=True,
         remedy="collect more, or label more clips" if rule.by_query else StageSpec.remedy,
     )  # fmt: skip
-    run_stage(spec, streams, logging)
+    run_stage(with_verdicts(spec, verdicts, verdict_files, streams), streams, logging)
 
 
 def _check_without_teacher(

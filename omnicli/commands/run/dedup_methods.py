@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from omnicli.stages.dedup.target import Target
     from omnicli.streams.record import Record
     from omnicli.streams.stage_run import Stage
+    from omnicli.streams.verdicts import Verdicts
 
 DEFAULT_DIM = 256  # Ours
 
 
 def features_spec(
     options: DedupOptions, streams: StreamOptions, backbone: BackboneOptions, compute: ComputeOptions,
-    *, as_media: bool, seed: int,
+    *, as_media: bool, seed: int, verdicts: "Verdicts",
 ) -> StageSpec:  # fmt: skip
     """Similar frames (OmniSource Sec. 3.3)."""
     digests = backbone.digests()
@@ -61,7 +62,13 @@ def features_spec(
                      target_fps=fps)  # fmt: skip
         check = PairCheck(streams.root, compute.workers)
         return lambda records, on_drop: dedup_records(
-            records, target=target, reader=reader, rule=DedupRule(**rule), check=check, on_drop=on_drop
+            records,
+            target=target,
+            reader=reader,
+            rule=DedupRule(**rule),
+            check=check,
+            verdicts=verdicts,
+            on_drop=on_drop,
         )
 
     model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
@@ -104,7 +111,7 @@ def _load_extract(
     )  # fmt: skip
 
 
-def census_spec(options: DedupOptions, root: str | None, workers: int | None) -> StageSpec:
+def census_spec(options: DedupOptions, root: str | None, workers: int | None, verdicts: "Verdicts") -> StageSpec:
     """Common footage (IG-65M A.2)."""
     counts: Counter[str] = Counter()
     seen: dict[str, int] = {}
@@ -123,7 +130,7 @@ def census_spec(options: DedupOptions, root: str | None, workers: int | None) ->
         )  # fmt: skip
         return lambda records, on_drop: dedup_census_records(
             records, targets=target, within=options.within, root=root, workers=workers, counts=counts,
-            check=PairCheck(root, workers), on_drop=on_drop,
+            check=PairCheck(root, workers), verdicts=verdicts, on_drop=on_drop,
         )  # fmt: skip
 
     def observe(record: "Record", counters: Counter[str]) -> None:

@@ -32,13 +32,14 @@ from omnicli.cpus import available_cores
 from omnicli.errors import InputError, RecordError
 from omnicli.media.record_map import map_records
 from omnicli.media.source import open_media
-from omnicli.reasons import DUPLICATE, unreadable
+from omnicli.reasons import BY_VERDICT, DUPLICATE, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
 from omnicli.stages.dedup.pair_check import PairCheck, Suspicion, shown_fields
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import NumberedRecords
+from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
 RADIUS = 11  # of 64 bits; Ours: copies in actions6 differ in less, other footage in 13 and more
 REACH = 17  # of 64 bits; other footage before and behind an excerpt differs in about 32
@@ -159,6 +160,7 @@ def dedup_census_records(
     workers: int | None = None,
     counts: Counter[str],
     check: PairCheck | None = None,
+    verdicts: Verdicts = NO_VERDICTS,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Take out what shares a second of footage with a target (A.2).
@@ -171,6 +173,7 @@ def dedup_census_records(
         workers: threads that read and decode; default all cores.
         counts: gains NUM_FRAMES, NUM_TEXTURELESS, NUM_IMAGES, NUM_SHORT.
         check: compares the frames of suspects again; None: nothing does.
+        verdicts: of people, who overrule what was found.
         on_drop: takes suspected copies, with ``match``, and what cannot be read.
 
     Yields:
@@ -184,9 +187,14 @@ def dedup_census_records(
             on_drop(record, unreadable(error))
             continue
         _count(census, counts)
-        if found is not None:
+        if found is not None and not verdicts.accepts(record):
             seen = check.check([_suspicion(record, *found)])[0] if check else {}
-            on_drop(record.derive(match={**found[0], **seen}), DUPLICATE)
+            record = record.derive(match={**found[0], **seen})
+        if verdicts.rejects(record):
+            on_drop(record, BY_VERDICT)
+            continue
+        if found is not None and not verdicts.accepts(record):
+            on_drop(record, DUPLICATE)
             continue
         if within and census is not None:
             targets.add(record, census)

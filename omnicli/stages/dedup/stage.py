@@ -23,7 +23,7 @@ import numpy as np
 from omnicli.errors import RecordError
 from omnicli.media.parallel import Idle, parallel_map
 from omnicli.media.record_map import Dropped, keep_drops
-from omnicli.reasons import DUPLICATE, REPEAT, unreadable
+from omnicli.reasons import BY_VERDICT, DUPLICATE, REPEAT, unreadable
 from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.pair_check import PairCheck, Suspicion
@@ -33,6 +33,7 @@ from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import as_media
+from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
 BLOCK_FRAMES = 1024  # web frames searched at once
 READ_AHEAD = 256  # records whose features wait while a block is searched
@@ -63,6 +64,7 @@ def dedup_records(
     reader: FrameReader,
     rule: DedupRule,
     check: PairCheck | None = None,
+    verdicts: Verdicts = NO_VERDICTS,
     on_drop: OnDrop,
 ) -> Iterator[Record]:
     """Drop records that resemble the target (OmniSource Sec. 3.3).
@@ -73,7 +75,8 @@ def dedup_records(
         reader: makes or reads features.
         rule: what becomes of a record.
         check: compares the frames of suspects again; None: nothing does.
-        on_drop: takes unreadable media, duplicates (with ``match``) and repeats.
+        verdicts: of people: what they accepted stays although it resembles something, what they rejected leaves.
+        on_drop: takes unreadable media, duplicates (with ``match``), repeats, and what people rejected.
 
     Yields:
         Records that stay, in order; with ``score_only`` all, with ``similarity`` and ``nearest``.
@@ -86,30 +89,40 @@ def dedup_records(
         units = target.whitening.unit_vectors(_features_of(block))
         similarities, rows = target.database.search(units, floor)
         within = _Within(stayed, units, floor) if stayed is not None else None
-        verdicts: list[_Verdict] = []
+        decided: list[_Verdict] = []
         start = 0
         for frames in block:
             if isinstance(frames, Dropped):
-                verdicts.append(_Verdict(*frames))
+                decided.append(_Verdict(*frames))
                 continue
             part = slice(start, start + len(frames.features))
             start = part.stop
             try:
                 with reading(frames.record):
                     found = _best_match(target.database, frames, similarities[part], rows[part])
-                    one = _decide(_outgoing(frames, rule), found, rule)
+                    one = _decide(_outgoing(frames, rule), found, rule, verdicts)
             except RecordError as error:
                 one = _Verdict(frames.record, unreadable(error))
-            if within and one.reason is None and (repeated := within.repeated(frames, part)):
+            if (
+                within
+                and one.reason is None
+                and (repeated := within.repeated(frames, part))
+                and not (verdicts.accepts(one.record))
+            ):
                 one = _Verdict(one.record, REPEAT, repeated)
-            verdicts.append(one)
-        yield from _settle(verdicts, check, on_drop)
+            decided.append(one)
+        yield from _settle(decided, check, on_drop)
 
 
-def decide_again(records: Iterable[Record], *, threshold: float, on_drop: OnDrop) -> Iterator[Record]:
+def decide_again(
+    records: Iterable[Record], *, threshold: float, verdicts: Verdicts = NO_VERDICTS, on_drop: OnDrop
+) -> Iterator[Record]:
     """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError without one."""
     for record in records:
-        if record.require("similarity") >= threshold:
+        is_alike = record.require("similarity") >= threshold
+        if verdicts.rejects(record):
+            on_drop(record.derive(match=record.require("nearest")) if is_alike else record, BY_VERDICT)
+        elif is_alike and not verdicts.accepts(record):
             on_drop(record.derive(match=record.require("nearest")), DUPLICATE)
         else:
             yield record
@@ -131,8 +144,12 @@ class _Verdict(NamedTuple):
     found: _Found | None = None
 
 
-def _decide(record: Record, found: _Found | None, rule: DedupRule) -> _Verdict:
+def _decide(record: Record, found: _Found | None, rule: DedupRule, verdicts: Verdicts) -> _Verdict:
     """What becomes of a record: similarity "indicates suspicious duplicates"; ``score_only`` rejects nothing."""
+    if verdicts.rejects(record):
+        return _Verdict(record, BY_VERDICT, found)
+    if verdicts.accepts(record):
+        return _Verdict(record)
     if found is None or not rule.score_only:
         return _Verdict(record, DUPLICATE if found else None, found)
     return _Verdict(record.derive(similarity=found.match["cosine"], nearest=found.match))

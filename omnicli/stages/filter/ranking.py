@@ -8,7 +8,7 @@ import numpy as np
 
 from omnicli.data.query_labels import Queries
 from omnicli.inference.metrics import NUM_TOP_SCORES
-from omnicli.reasons import LOW_CONFIDENCE, LOW_RANK, NO_CLASS
+from omnicli.reasons import BY_VERDICT, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
 from omnicli.stages.filter.labelling import pseudo_label
 from omnicli.stages.filter.query_shares import Scored, Shares, query_shares
 from omnicli.stages.filter.rules import (
@@ -23,11 +23,14 @@ from omnicli.stages.filter.rules import (
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.temp_records import Incoming, spooled
+from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
 MIN_WITH_CLASS = 0.5  # Ours: with fewer, the paper's rule decides
 
 
-def keep_best(incoming: Incoming, rule: FilterRule, on_drop: OnDrop) -> Iterator[Record]:
+def keep_best(
+    incoming: Incoming, rule: FilterRule, on_drop: OnDrop, verdicts: Verdicts = NO_VERDICTS
+) -> Iterator[Record]:
     """The best share or number of each group of labelled records."""
     confidences, groups, ties = array("d"), array("q"), array("Q")
     numbers: dict[str, int] = {}
@@ -42,42 +45,62 @@ def keep_best(incoming: Incoming, rule: FilterRule, on_drop: OnDrop) -> Iterator
     for record, reason in spool:
         if reason:
             on_drop(record, reason)
-        elif next(is_kept):
+        elif next(is_kept) or verdicts.accepts(record):
             yield record
         else:
             on_drop(record, LOW_RANK)
 
 
 def keep_by_query(
-    incoming: Incoming, queries: Queries, rule: QueryRule, on_drop: OnDrop, facts: MutableMapping[str, Any]
+    incoming: Incoming,
+    queries: Queries,
+    rule: QueryRule,
+    on_drop: OnDrop,
+    facts: MutableMapping[str, Any],
+    verdicts: Verdicts = NO_VERDICTS,
 ) -> Iterator[Record]:
     """The results of each query that seem to fit, labelled by query; ``facts`` gets what was decided."""
     stream = _ScoredStream(queries)
-    spool = spooled(incoming, stream.note)
+    spool = spooled(_without_rejected(incoming, queries, verdicts) if verdicts else incoming, stream.note)
     scored = stream.scored()
     has_class = scored.asked >= 0
     if rule.threshold is not None and has_class.sum() < MIN_WITH_CLASS * len(has_class):
         facts["rule"] = "paper"
         for record, reason in spool:
             labelled = record if reason else pseudo_label(record, queries, "teacher")
-            if reason or labelled["confidence"] < rule.threshold:
-                on_drop(labelled, reason or LOW_CONFIDENCE)
-            else:
+            if reason or verdicts.rejects(labelled):
+                on_drop(labelled, reason or BY_VERDICT)
+            elif labelled["confidence"] >= rule.threshold or verdicts.accepts(labelled):
                 yield labelled
+            else:
+                on_drop(labelled, LOW_CONFIDENCE)
         return
     facts["rule"] = "query"
     kept = np.zeros(len(has_class), bool)
     if has_class.any():
         kept[has_class] = _best_by_query(scored.select(has_class), stream.ties()[has_class], rule, stream.others, facts)
-    verdicts = zip(has_class.tolist(), kept.tolist(), strict=True)
+    ranked = zip(has_class.tolist(), kept.tolist(), strict=True)
     for record, reason in spool:
-        is_named, is_kept = (False, False) if reason else next(verdicts)
-        if is_kept:
-            yield pseudo_label(record, queries, "query")
-        elif is_named:
-            on_drop(pseudo_label(record, queries, "query"), LOW_RANK)
+        is_named, is_kept = (False, False) if reason else next(ranked)
+        labelled = pseudo_label(record, queries, "query") if is_named else record
+        if is_kept or (is_named and verdicts.accepts(labelled)):
+            yield labelled
         else:
-            on_drop(record, reason or NO_CLASS)
+            on_drop(labelled, LOW_RANK if is_named else reason or NO_CLASS)
+
+
+def _without_rejected(incoming: Incoming, queries: Queries, verdicts: Verdicts) -> Incoming:
+    """The scored records without those that a person rejected: they take no place from others."""
+
+    def left(on_drop: OnDrop) -> Iterator[Record]:
+        for record in incoming(on_drop):
+            labelled = pseudo_label(record, queries, "query")
+            if verdicts.rejects(labelled):
+                on_drop(labelled, BY_VERDICT)
+            else:
+                yield record
+
+    return left
 
 
 def _best_by_query(

@@ -20,11 +20,12 @@ from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores, rounded_score
 from omnicli.inference.protocols import ScoreRecords
-from omnicli.reasons import DISAGREES, LOW_CONFIDENCE, NO_CLASS
+from omnicli.reasons import BY_VERDICT, DISAGREES, LOW_CONFIDENCE, NO_CLASS
 from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, with_scores
 from omnicli.stages.filter.ranking import keep_best, keep_by_query
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.streams.record import OnDrop, Record
+from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
 
 def filter_records(
@@ -36,6 +37,7 @@ def filter_records(
     why_not: Callable[[Record], str] = lambda record: "",
     on_drop: OnDrop,
     facts: MutableMapping[str, Any] | None = None,
+    verdicts: Verdicts = NO_VERDICTS,
 ) -> Iterator[Record]:
     """Keep records that the teachers score high enough (OmniSource Sec. 3.4).
 
@@ -45,8 +47,10 @@ def filter_records(
         queries: the class each record was searched for.
         rule: which records to keep.
         why_not: the reason why a record is rejected unread, or "".
-        on_drop: receives rejects: low confidence, low rank, no class, teacher disagrees, unreadable.
+        on_drop: receives rejects: low confidence, low rank, no class, teacher disagrees, verdict, unreadable.
         facts: with ``rule.by_query``, gets the rule that decided and the shares.
+        verdicts: of people, who overrule the scores: an accepted record stays, a rejected one leaves before others are
+            ranked. What has no class, or cannot be read, leaves all the same.
 
     Yields:
         Kept records, in order.
@@ -65,18 +69,24 @@ def filter_records(
 
     def labelled(on_drop: OnDrop) -> Iterator[Record]:
         if rule.label_by == "stored":
-            return _as_stored(records, on_drop)
-        return _pseudo_label(scored(on_drop), queries, rule, on_drop)
+            found = _as_stored(records, on_drop)
+        else:
+            found = _pseudo_label(scored(on_drop), queries, rule, verdicts, on_drop)
+        for record in found:
+            if verdicts.rejects(record):
+                on_drop(record, BY_VERDICT)
+            else:
+                yield record
 
     if rule.by_query:
-        yield from keep_by_query(scored, queries, rule.by_query, on_drop, {} if facts is None else facts)
+        yield from keep_by_query(scored, queries, rule.by_query, on_drop, {} if facts is None else facts, verdicts)
         return
     if rule.needs_whole_stream:
-        yield from keep_best(labelled, rule, on_drop)
+        yield from keep_best(labelled, rule, on_drop, verdicts)
         return
     # OmniSource Table 1: "Samples under certain threshold are dropped"
     for record in labelled(on_drop):
-        if rule.score_only or record["confidence"] >= (rule.threshold or 0.0):
+        if rule.score_only or record["confidence"] >= (rule.threshold or 0.0) or verdicts.accepts(record):
             yield record
         else:
             on_drop(record, LOW_CONFIDENCE)
@@ -137,11 +147,13 @@ def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> I
             yield record
 
 
-def _pseudo_label(scored: Iterable[Record], queries: Queries, rule: FilterRule, on_drop: OnDrop) -> Iterator[Record]:
+def _pseudo_label(
+    scored: Iterable[Record], queries: Queries, rule: FilterRule, verdicts: Verdicts, on_drop: OnDrop
+) -> Iterator[Record]:
     """ŷ = PseudoLabel(M(x)) (OmniSource Sec. 3.2)."""
     for record in scored:
         labelled = pseudo_label(record, queries, "query" if rule.label_by == "query" else "teacher")
-        if rule.agree and not agrees(record, queries):
-            on_drop(labelled, DISAGREES)
+        if rule.agree and not agrees(record, queries) and not verdicts.accepts(labelled):
+            on_drop(labelled, BY_VERDICT if verdicts.rejects(labelled) else DISAGREES)
         else:
             yield labelled

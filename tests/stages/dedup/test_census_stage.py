@@ -26,6 +26,7 @@ from omnicli.stages.dedup.census_stage import (
 )
 from omnicli.stages.dedup.pair_check import PairCheck
 from omnicli.streams.record import Record
+from omnicli.streams.verdicts import NO_VERDICTS, Verdict, Verdicts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ACTIONS6 = REPOSITORY / ".." / "shared" / "data" / "actions6"
@@ -93,7 +94,7 @@ def targets(folder):
     )
 
 
-def run(folder, targets, *names, within=False, workers=2):
+def run(folder, targets, *names, within=False, workers=2, verdicts=NO_VERDICTS):
     """Ids that stay, (id, reason) and matches of those that leave, counts."""
     dropped, matches, counts = [], {}, Counter()
 
@@ -103,7 +104,9 @@ def run(folder, targets, *names, within=False, workers=2):
             matches[record["id"]] = record["match"]
 
     stream = records(*(folder / name for name in names))
-    kept = dedup_census_records(stream, targets=targets, within=within, workers=workers, counts=counts, on_drop=on_drop)
+    kept = dedup_census_records(
+        stream, targets=targets, within=within, workers=workers, counts=counts, verdicts=verdicts, on_drop=on_drop
+    )
     return [record["id"] for record in kept], dropped, matches, counts
 
 
@@ -135,6 +138,12 @@ def test_copies_leave_with_the_times_of_both_and_the_rest_stays_in_order(folder,
     assert matches["slow.mp4"]["overlap"] == 1
     assert matches["pasted.mp4"]["overlap"] == pytest.approx(2 / 10.5, abs=0.02)
     assert matches["pasted.mp4"]["matched_sec"] == pytest.approx(2, abs=0.15)
+
+
+def test_people_overrule_what_was_found(folder, targets):
+    lines = [Verdict(id="slow.mp4", verdict="accept"), Verdict(id="other.mp4", verdict="reject")]
+    kept, dropped, _, _ = run(folder, targets, "slow.mp4", "other.mp4", verdicts=Verdicts(lines, "duplicate"))
+    assert (kept, dropped) == (["slow.mp4"], [("other.mp4", "verdict")])
 
 
 def test_of_two_targets_the_one_with_more_is_named_and_measured(folder, targets):

@@ -18,6 +18,7 @@ from omnicli.stages.dedup.stage import DedupRule, decide_again, dedup_records
 from omnicli.stages.dedup.target import learn_target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.record import Record, format_record, parse_record
+from omnicli.streams.verdicts import Verdict, Verdicts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ACTIONS6 = REPOSITORY.parent / "shared" / "data" / "actions6"
@@ -201,6 +202,33 @@ def test_deciding_again_from_written_scores_gives_the_same(records):
     assert [(record["id"], record["match"]) for record, _ in again] == [
         (record["id"], record["match"]) for record, why in left if why == "duplicate"
     ]
+
+
+def test_people_overrule_similarity_now_and_when_deciding_again():
+    """Frame 100 is the target's, 900 is nobody's."""
+    crawled = [Record({"id": name, "frames": [frame]}, position=place)
+               for place, (name, frame) in enumerate([("a", 100), ("b", 100), ("c", 900), ("d", 900)])]  # fmt: skip
+    lines = [Verdict(id="a", verdict="accept"), Verdict(id="c", verdict="reject"),
+             Verdict(id="b", verdict="accept", about="record")]  # fmt: skip
+    verdicts, target = Verdicts(lines, "duplicate"), TARGETS[torch.float32]
+    left = []
+
+    def on_drop(record, reason):
+        left.append((record["id"], reason, "match" in record))
+
+    kept = list(
+        dedup_records(crawled, target=target, reader=reader(), rule=DedupRule(), verdicts=verdicts, on_drop=on_drop)
+    )
+    assert ([record["id"] for record in kept], left) == (
+        ["a", "d"], [("b", "duplicate", True), ("c", "verdict", False)]
+    )  # fmt: skip
+    left.clear()
+    stored = [Record({"id": name, "similarity": value, "nearest": {"id": "t"}})
+              for name, value in (("a", 0.9), ("b", 0.9), ("c", 0.1), ("d", 0.1))]  # fmt: skip
+    kept = list(decide_again(stored, threshold=0.5, verdicts=verdicts, on_drop=on_drop))
+    assert ([record["id"] for record in kept], left) == (
+        ["a", "d"], [("b", "duplicate", True), ("c", "verdict", False)]
+    )  # fmt: skip
 
 
 def test_deciding_again_needs_scores():

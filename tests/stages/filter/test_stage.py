@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.filter.rules import FilterRule
+from omnicli.stages.filter.rules import FilterRule, QueryRule
 from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
+from omnicli.streams.verdicts import Verdict, Verdicts
 
 CLASSES = ("Archery", "Horse Race", "Playing_Piano", "Surfing", "Dancing", "Diving")
 QUERIES = Queries(ClassIndex(CLASSES))
@@ -194,3 +195,43 @@ def test_keep_fraction_keeps_the_best_of_each_query_whatever_is_unreadable():
     assert {r["id"] for r in kept} == expected
     assert sorted({reason for _, reason in dropped}) == ["low rank", "unreadable: empty file"]
     assert [r.position for r, _ in dropped] == sorted(r.position for r, _ in dropped)
+
+
+def of_people(**about):
+    """Verdicts: ``accept`` and ``reject`` name IDs."""
+    return Verdicts([Verdict(id=name, verdict=verdict) for verdict, names in about.items() for name in names])
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept", "reasons"),
+    [
+        (FilterRule(threshold=0.5), "124", {"0": "verdict", "3": "low confidence"}),
+        (FilterRule(threshold=None, top=1), "14", {"0": "verdict", "2": "low rank", "3": "low rank"}),
+        (FilterRule(threshold=0.5, agree=True), "4", {"0": "verdict", "1": "teacher disagrees",
+                                                      "2": "teacher disagrees", "3": "teacher disagrees"}),
+        (FilterRule(threshold=None, by_query=QueryRule(accuracy=None)), "1234", {"0": "verdict"}),
+    ],
+)  # fmt: skip
+def test_people_overrule_the_scores_and_what_they_reject_takes_no_rank(rule, kept, reasons):
+    heights = (0.9, 0.8, 0.7, 0.3, 0.2)
+    crawled = crawl([{"scores": peaked(3, height), "query": "Surfing"} for height in heights])
+    for record in crawled if rule.agree else []:
+        record["query"] = "Archery"
+    dropped = []
+    records = filter_records(
+        iter(crawled), score=fake_score, queries=QUERIES, rule=rule, verdicts=of_people(accept=["4"], reject=["0"]),
+        on_drop=lambda record, reason: dropped.append((record["id"], reason)),
+    )  # fmt: skip
+    assert "".join(record["id"] for record in records) == kept
+    assert dict(dropped) == reasons
+
+
+def test_what_people_accept_needs_a_class_and_must_be_readable():
+    crawled = crawl([{"scores": peaked(3), "query": "chess"}, {"bad": True, "query": "Surfing"}])
+    rule = FilterRule(label_by="query", threshold=0.5)
+    dropped = []
+    records = filter_records(
+        iter(crawled), score=fake_score, queries=QUERIES, rule=rule, verdicts=of_people(accept=["0", "1"]),
+        on_drop=lambda record, reason: dropped.append(reason),
+    )  # fmt: skip
+    assert list(records) == [] and dropped == ["no class", "unreadable: empty file"]

@@ -1,0 +1,54 @@
+"""The option ``--verdicts`` of filter, dedup and report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicli.commands.options.digests import digest_of_list
+from omnicli.commands.options.groups import SELECTION
+
+if TYPE_CHECKING:
+    from omnicli.commands.options.streams import StreamOptions
+    from omnicli.commands.run.one_output import StageSpec
+    from omnicli.streams.verdicts import Verdicts
+
+VerdictFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--verdicts", metavar="FILE", help="Verdicts exported by omni report: an accepted record stays "
+                 "whatever its score, a rejected one leaves; repeatable.", rich_help_panel=SELECTION),
+]  # fmt: skip
+
+
+def load_verdicts(paths: list[Path] | None, about: str) -> "Verdicts":
+    """The verdicts that a stage applies; none without the option. Raises InputError."""
+    from omnicli.streams.verdicts import NO_VERDICTS, Verdicts, read_verdicts
+
+    return Verdicts(read_verdicts(paths), about) if paths else NO_VERDICTS
+
+
+def with_verdicts(
+    spec: "StageSpec", verdicts: "Verdicts", paths: list[Path] | None, streams: "StreamOptions"
+) -> "StageSpec":
+    """The stage with the digests of its verdicts among its options, and lines about what was applied.
+
+    Without the option the stage is the same, so that runs of earlier versions continue.
+    """
+    if not paths:
+        return spec
+    from dataclasses import replace
+
+    observe, closing = spec.observe, spec.closing
+    is_whole = streams.part is None and streams.limit is None and not streams.engine
+
+    def observe_both(record: Any, counters: Any) -> None:
+        if observe is not None:
+            observe(record, counters)
+        verdicts.count(record, counters)
+
+    return replace(
+        spec,
+        options={**spec.options, "verdicts": [digest_of_list(path) for path in paths]},
+        observe=observe_both,
+        closing=lambda counters: [*verdicts.closing(counters, is_whole=is_whole), *closing(counters)],
+    )
