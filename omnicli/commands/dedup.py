@@ -43,7 +43,6 @@ from omnicli.commands.options.verdicts import VerdictFiles, load_verdicts, with_
 from omnicli.commands.run.dedup_methods import census_spec, features_spec
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
-from omnicli.errors import UsageError
 from omnicli.streams.stage_run import Stage
 
 if TYPE_CHECKING:
@@ -64,9 +63,7 @@ def command(
 ) -> None:
     backbone.check()
     options.check(context, streams.inputs or [])
-    if options.score_only and verdict_files:
-        raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
-    verdicts = load_verdicts(verdict_files, "duplicate")
+    verdicts = load_verdicts(verdict_files, "duplicate", score_only=options.score_only)
     if options.method == "census":
         spec = census_spec(options, streams.root, compute.workers, verdicts)
     elif options.target:

@@ -73,15 +73,13 @@ def command(
     teachers = teacher or []
     options.check()
     subset.check()
-    if options.score_only and verdict_files:
-        raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
     if not teachers:
         _check_without_teacher(context, options, query_map, model)
     elif options.stored_scores:
         refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
     from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
 
-    verdicts = load_verdicts(verdict_files, "record")
+    verdicts = load_verdicts(verdict_files, "record", score_only=options.score_only)
     digests = digests_of_models(teachers)
     strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)

@@ -7,6 +7,7 @@ import typer
 
 from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import SELECTION
+from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
     from omnicli.commands.options.streams import StreamOptions
@@ -20,10 +21,12 @@ VerdictFiles = Annotated[
 ]  # fmt: skip
 
 
-def load_verdicts(paths: list[Path] | None, about: str) -> "Verdicts":
-    """The verdicts that a stage applies; none without the option. Raises InputError."""
+def load_verdicts(paths: list[Path] | None, about: str, *, score_only: bool = False) -> "Verdicts":
+    """The verdicts that a stage applies; none without the option. Raises InputError and UsageError."""
     from omnicli.streams.verdicts import NO_VERDICTS, Verdicts, read_verdicts
 
+    if paths and score_only:
+        raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
     return Verdicts(read_verdicts(paths), about) if paths else NO_VERDICTS
 
 
