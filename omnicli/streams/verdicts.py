@@ -11,7 +11,7 @@ about: the verdict holds while the record has that class. The other fields say w
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -57,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     sample: Drawn | None = None
     report: str | None = None
     target: str | None = None
+    similarity: float | None = None
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -103,6 +104,11 @@ def _parse(line: bytes, where: str) -> Verdict:
             f"{where}: {error}: {beginning!r}; expected a verdict such as "
             '{"id": "a.jpg", "verdict": "accept"}, accept or reject'
         ) from None
+
+
+def without_defaults(verdict: Verdict) -> dict[str, Any]:
+    """The fields of a line that are given, as JSON values."""
+    return {name: value for name, value in msgspec.to_builtins(verdict).items() if value is not None}
 
 
 class Verdicts:

@@ -28,6 +28,10 @@ class PageOptions:
         int, typer.Option("--max-groups", metavar="N", min=0, help="Groups with images, the largest first.",
                           rich_help_panel=DATA)
     ] = 24  # fmt: skip
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=0, help="Records of a random sample, stratified by confidence, "
+                          "from whose verdicts the page estimates the precision of thresholds.", rich_help_panel=DATA)
+    ] = 50  # fmt: skip
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="Threshold of the filter, marked in the plots.",

@@ -10,17 +10,45 @@ from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
 from omnicli.stages.report.top_records import TopRecords
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
+from omnicli.streams.verdicts import Drawn
 
 
 @dataclass(frozen=True)
 class RecordCard:
-    """One record on the page: its thumbnail and caption."""
+    """One record on the page: its thumbnail and caption, and what a verdict would be about.
+
+    Attributes:
+        id: of the record.
+        outcome: ``kept``, ``rejected``, ``mistake``, ``target``.
+        confidence: of the record; None without.
+        note: caption.
+        thumbnail: its image.
+        about: ``record`` or ``duplicate``: the question; "" if there is none.
+        asked: the class that the question is about.
+        seen: what is shown, in words; "" for the thumbnail as it is.
+        target: ID of what it resembles, and ``similarity``.
+        drawn: its place in the random sample.
+    """
 
     id: str
     outcome: str
     confidence: float | None
     note: str
     thumbnail: Thumbnail
+    about: str = ""
+    asked: str = ""
+    seen: str = ""
+    target: str = ""
+    similarity: float | None = None
+    drawn: Drawn | None = None
+
+    @property
+    def what_is_seen(self) -> str:
+        """What a person sees of the record, in words."""
+        if self.seen or not self.thumbnail.uri:
+            return self.seen if self.thumbnail.uri else "nothing"
+        frames = self.thumbnail.num_frames
+        return f"{frames} frames" if frames > 1 else "frame" if self.thumbnail.duration_sec else "image"
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,7 @@ class CardMaker:
         self, collected: RecordCollector, groups: Sequence[RecordGroup], *, root: str | None, workers: int
     ) -> None:
         self.root = root
+        self.sample = collected.sample.drawn()
         heaps: list[TopRecords] = [
             collected.just_kept,
             collected.just_rejected,
@@ -60,6 +89,7 @@ class CardMaker:
             heap for group in groups for heap in (group.most_confident, group.least_confident, group.top_rejected)
         ]
         records = {id(record): record for heap in heaps for record in heap.records()}
+        records |= {id(one.record): one.record for one in self.sample}
         with ThreadPoolExecutor(max_workers=workers) as pool:
             made = pool.map(lambda record: make_thumbnail(record, root=root), records.values())
             self._thumbnails = dict(zip(records, made, strict=True))
@@ -68,14 +98,25 @@ class CardMaker:
         """The cards of some records."""
         return [self._one(record, outcome) for record in records]
 
+    def show_sample(self) -> list[RecordCard]:
+        """The cards of the random sample."""
+        return [replace(self._one(one.record, one.outcome), drawn=one.drawn) for one in self.sample]
+
     def _one(self, record: Record, outcome: str) -> RecordCard:
-        return RecordCard(
-            id=str(record.get("id") or record.get("path") or record.where),
-            outcome=outcome,
-            confidence=confidence_of(record),
-            note=_note(record, outcome),
-            thumbnail=self._thumbnails[id(record)],
-        )
+        return make_card(record, outcome, self._thumbnails[id(record)])
+
+
+def make_card(record: Record, outcome: str, thumbnail: Thumbnail) -> RecordCard:
+    """The card of a record; only one with an ID can have a verdict."""
+    return RecordCard(
+        id=str(record.get("id") or record.get("path") or record.where),
+        outcome=outcome,
+        confidence=confidence_of(record),
+        note=_note(record, outcome),
+        thumbnail=thumbnail,
+        about="record" if record.get("id") else "",
+        asked=class_of(record) or query_of(record) or "",
+    )
 
 
 def _note(record: Record, outcome: str) -> str:
@@ -129,9 +170,13 @@ def find_duplicates(collected: RecordCollector, cards: CardMaker) -> list[Duplic
         if its_sec is not None:
             thumbnail = make_thumbnail(record, root=cards.root, at_sec=its_sec)
             shown = replace(shown, note=_at(its_sec).strip(), thumbnail=thumbnail)
+        similarity = similarity_of(match)
+        seen = f"{f'frame{_at(its_sec)}' if its_sec is not None else shown.what_is_seen} beside {name}{_at(at_sec)}"
+        about = "duplicate" if shown.about else ""
+        shown = replace(shown, about=about, asked="", seen=seen, target=name, similarity=similarity)
         beside = RecordCard(id=name, outcome="target", confidence=None, note=where + _at(at_sec), thumbnail=target)
         verified = bool(match["verified"]) if "verified" in match else None
-        pairs.append(DuplicatePair(shown, beside, similarity_of(match), verified, match.get("inliers")))
+        pairs.append(DuplicatePair(shown, beside, similarity, verified, match.get("inliers")))
     return pairs
 
 

@@ -1,7 +1,7 @@
 """Counts of a stream, and the few records of it that the report shows.
 
-Memory grows with the number of classes, not of records: counters, and bounded heaps of the most and least confident
-records. Which records a heap keeps depends only on their confidence and ids, not on their order.
+Memory grows with the number of classes, and by 8 bytes per record: counters, and bounded heaps of the most and least
+confident records. Which records a heap keeps depends only on their confidence and ids, not on their order.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from omnicli.stages.report.record_fields import (
     query_of,
     rank_of,
 )
+from omnicli.stages.report.sample import RecordSample, roundest
 from omnicli.stages.report.segments import SegmentCollector
 from omnicli.stages.report.top_records import TopRecords
 from omnicli.streams.class_names import normalise_class
@@ -59,6 +60,7 @@ class RecordCollector:
     Args:
         group_by: "query" or "class": what records are grouped by; the other where a record has only that.
         size: records shown of each kind and group.
+        sample: records of a random sample.
 
     Attributes:
         counts: ``kept``, ``rejected``, ``unreadable``.
@@ -71,7 +73,7 @@ class RecordCollector:
         num_labelled, right: records that carry a label and a pseudo-label, and those where they agree.
     """
 
-    def __init__(self, *, group_by: str = "query", size: int = 7) -> None:
+    def __init__(self, *, group_by: str = "query", size: int = 7, sample: int = 0) -> None:
         self.group_by, self.size = group_by, size
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -87,6 +89,7 @@ class RecordCollector:
             TopRecords(8 * size),
             TopRecords(2 * size),
         )  # most flags are false: people look at many
+        self.sample = RecordSample(sample)
         self.num_labelled, self.right = 0, 0
         self.unreadable: list[tuple[Record, str]] = []
         self.segments = SegmentCollector(size)
@@ -150,6 +153,7 @@ class RecordCollector:
 
     def _add_kept(self, record: Record, group: RecordGroup) -> None:
         confidence = confidence_of(record)
+        self.sample.add(record, "kept")
         if confidence is None:
             group.most_confident.add(0.0, record)
         else:
@@ -168,6 +172,7 @@ class RecordCollector:
     def _add_rejected(self, record: Record, group: RecordGroup, kind: str) -> None:
         confidence = confidence_of(record)
         self.reasons[kind] += 1
+        self.sample.add(record, "rejected", kind)
         match = record.verdict.get("match")
         if isinstance(match, Mapping):
             self.duplicates.add(rank_of(match), record)
@@ -204,10 +209,4 @@ def round_between(low: float, high: float) -> float | None:
     """
     if not 0 <= low < high <= 1 or high - low > MAX_GAP:
         return None
-    return next((value for digits in range(1, 7) if low < (value := _floor(high, digits)) <= high), high)
-
-
-def _floor(value: float, digits: int) -> float:
-    """``value`` cut to ``digits`` decimals, downwards."""
-    scale: int = 10**digits
-    return int(value * scale + 1e-9) / scale
+    return roundest(low, high)

@@ -4,13 +4,14 @@
     out   one self-contained HTML page: counts, classes before and after, confidence and its threshold, reasons,
           thumbnails of kept, borderline and rejected records, suspected duplicates, curves, confusion
 
-The page contains its style, plots (SVG) and images (``data:`` URIs) and has no script. The same records give the same
-bytes.
+The page contains its style, plots (SVG), images (``data:`` URIs) and the script that takes verdicts; it asks no server.
+The same records give the same bytes.
 
 Ours: the choice of records. Per query or class the page shows the most and least confident kept records and the most
 confident rejected ones; without confidence, those whose ids have the highest hashes.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,10 @@ from omnicli.stages.report.cards import CardMaker, find_duplicates, make_gallery
 from omnicli.stages.report.collector import RecordCollector, round_between
 from omnicli.stages.report.curves import metric_charts, summary_of
 from omnicli.stages.report.video_cards import make_video_cards
+from omnicli.streams.verdicts import Verdict, without_defaults
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
+SCRIPT = TEMPLATE.with_name("review.js")
 MAX_BARS, ENDS = 40, 12  # more classes are drawn as a curve over their ranks, with the ends as bars
 MAX_MATRIX = 40
 MAX_PSEUDO = 20
@@ -57,6 +60,7 @@ def render_report(
     threshold: float | None = None,
     max_groups: int = 24,
     workers: int = 1,
+    verdicts: Sequence[Verdict] = (),
 ) -> str:
     """The report page as HTML; only records on the page are decoded.
 
@@ -67,6 +71,7 @@ def render_report(
         threshold: of the filter; None: derived from the records if possible.
         max_groups: queries or classes shown with images, those with most records first.
         workers: threads that decode.
+        verdicts: of people, which the page starts with.
 
     Raises:
         InputError: there are no records.
@@ -99,9 +104,29 @@ def render_report(
         just_rejected=cards.show(collected.just_rejected.records(), "rejected"),
         mistakes=cards.show(collected.mistakes.records(), "mistake"),
         duplicates=find_duplicates(collected, cards),
+        sample=cards.show_sample(),
+        review=_review(collected, verdicts) if collected.counts.total() else None,
+        script=Markup(SCRIPT.read_text(encoding="utf-8")),  # a file of this package
         charts=metric_charts(collected.metrics),
         summaries=[summary_of(record, collected.names) for record in collected.summaries],
     )
+
+
+def _review(collected: RecordCollector, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What the script of the page starts from."""
+    return {
+        "report": _digest(collected),
+        "kept": collected.sample.num_kept,
+        "thresholds": [{"at": one.at, "records": one.num_records} for one in collected.sample.thresholds()],
+        "verdicts": [without_defaults(verdict) for verdict in verdicts],
+    }
+
+
+def _digest(collected: RecordCollector) -> str:
+    """Eight hex digits that tell one stream from another, so that a browser keeps their verdicts apart."""
+    parts = [sorted(collected.counts.items()), sorted(collected.groups)[:1000], collected.sample.first_ids()]
+    parts.append([str(record.get("id")) for record in collected.duplicates.records()[:10]])
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
 def _confidence_plots(collected: RecordCollector, cut: float | None) -> dict[str, Any] | None:

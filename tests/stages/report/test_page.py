@@ -1,18 +1,14 @@
 import html.parser
 import re
-import shutil
-import subprocess
 
 import pytest
+from browser import CHROMIUM, Browser
 
 from omnicli.errors import InputError
 from omnicli.stages.report.collector import RecordCollector
 from omnicli.stages.report.page import render_report
 from omnicli.streams.record import Record
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 NASTY = 'a"b/<script>alert(1)</script>&amp;.jpg'
 
 
@@ -61,7 +57,7 @@ def page(world):
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(page):
     parsed = Page(page)
     assert parsed.open == []
-    assert "script" not in parsed.tags
+    assert parsed.tags.count("script") == 2  # its data, and what takes verdicts
     assert all(link.startswith(("data:", "#")) for link in parsed.links)
     assert "url(" not in page and "@import" not in page
 
@@ -102,8 +98,7 @@ def test_names_from_the_web_are_text_and_nothing_else():
     collected.add(Record({"id": NASTY, "query": "c"}), NASTY)
     collected.add(Record({"epoch": 1, NASTY: 1.0}))
     page = render_report(collected, title=NASTY)
-    assert "<script" not in page
-    assert "script" not in Page(page).tags
+    assert Page(page).tags.count("script") == 2 and "<script>alert" not in page
     assert "alert(1)" in "".join(Page(page).text)
 
 
@@ -223,24 +218,14 @@ def test_an_empty_stream_is_refused():
         render_report(RecordCollector(), title="t")
 
 
-def open_in_browser(page, folder):
-    """(document, complaints) of a browser that is told to refuse every script and everything from elsewhere."""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    guarded = page.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{policy}">')
-    file = folder / "report.html"
-    file.write_text(guarded, encoding="utf-8")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-    command = [CHROMIUM, *options, "--enable-logging=stderr", "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_a_browser_opens_the_page_without_complaint_and_asks_nobody(page, tmp_path):
-    document, complaints = open_in_browser(page, tmp_path)
-    assert complaints == []
-    assert document.count("<figure") == page.count("<figure")
-    _, complaints = open_in_browser(page + '<img src="http://elsewhere.invalid/a.png">', tmp_path)
-    assert len(complaints) == 1
+    file = tmp_path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    with Browser(tmp_path) as browser:
+        browser.open(file)
+        assert browser.run("document.querySelectorAll('figure').length") == page.count("<figure")
+        assert (browser.complaints, browser.requests) == ([], [file.as_uri()])
+        file.write_text(page + '<img src="http://elsewhere.invalid/a.png">', encoding="utf-8")
+        browser.open(file)
+        assert len(browser.complaints) == 1 and len(browser.requests) == 3
