@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGED = sorted(
     path.relative_to(REPOSITORY).as_posix()
     for path in (REPOSITORY / "omnicli").rglob("*")
-    if path.suffix in {".py", ".jinja"} or path.name == "py.typed"
+    if path.suffix in {".py", ".jinja", ".js"} or path.name == "py.typed"
 )
 
 

@@ -123,7 +123,7 @@ def _review(collected: RecordCollector, verdicts: Sequence[Verdict]) -> dict[str
 
 
 def _digest(collected: RecordCollector) -> str:
-    """Eight hex digits that tell one stream from another, so that a browser keeps their verdicts apart."""
+    """Eight hex digits that differ between streams, so that a browser keeps their verdicts apart."""
     parts = [sorted(collected.counts.items()), sorted(collected.groups)[:1000], collected.sample.first_ids()]
     parts.append([str(record.get("id")) for record in collected.duplicates.records()[:10]])
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()

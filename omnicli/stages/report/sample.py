@@ -97,7 +97,7 @@ class RecordSample:
         return found
 
     def first_ids(self) -> list[str]:
-        """IDs that tell one population from another."""
+        """IDs that differ between populations."""
         return [str(record["id"]) for held in self._held.values() for record in held.records()[:NUM_STRATA]]
 
     def _edges(self, outcome: str) -> np.ndarray:
