@@ -31,8 +31,8 @@ from omnicli.training.trainer import Progress, SourceMetrics, TrainingRun, Unope
 FROZEN = Path(__file__).parent / "frozen"
 PACKAGE = Path(__file__).resolve().parents[1] / "omnicli"
 SALTS = {
-    "balance", "dedup", "draw {}", "filter", "inflate", "inflate-fit", "mixup {}", "order", "queries", "report", "step", "subset",
-    "step {}", "teacher-train", "train", "{} clip", "{} query",
+    "balance", "dedup", "draw {}", "filter", "inflate", "inflate-fit", "mixup {}", "order", "queries", "report", "step",
+    "subset", "step {}", "teacher-train", "train", "{} clip", "{} query",
 }  # fmt: skip
 SHARD_ATTRIBUTES = {"backbone", "format", "kind", "omni_version", "seed", "stage", "version"}
 STATE_KEYS = {
