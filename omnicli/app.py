@@ -41,7 +41,7 @@ SUPPORT = {
     "pack": "Write resized frames of media to HDF5 shards, which training reads many times faster than videos.",
     "flow": "Write the optical flow of videos to HDF5 shards, for the second stream of two-stream models.",
     "report": "Make one self-contained HTML page of kept and rejected records, metrics or camera motion.",
-    "convert": "Convert a checkpoint to another format: omni, mmaction2, mmaction (its predecessor) or safetensors.",
+    "convert": "Convert a checkpoint to another format: omni, mmaction2, mmaction (before it), safetensors or ONNX.",
 }
 COMMANDS = STAGES | SUPPORT
 EPILOG = """The usual order: index, teacher-train, dedup, filter (for long videos: segment), train, eval, report.

@@ -1,4 +1,4 @@
-"""Convert a checkpoint to another format: omni, mmaction2, mmaction (its predecessor) or safetensors.
+"""Convert a checkpoint to another format: omni, mmaction2, mmaction (before it), safetensors or ONNX.
 
     omni convert student.pth student_mmaction2.pth --to mmaction2
 
@@ -6,9 +6,15 @@
 
     omni convert student.pth student.safetensors
 
+    omni convert student.pth student.onnx
+
 IN is any checkpoint that --teacher accepts; no code in it is executed. Metadata that the format of OUT cannot express
 is reported and stored in OUT, so that a checkpoint of omni converts back to the same bytes. -v and -n print the model
 config that mmaction2 needs beside the file. Memory: about five times the size of IN.
+
+An ONNX program (pip install 'omnicli[onnx]') maps normalised images (N, 3, H, W) or clips (N, 3, T, H, W) to logits,
+for any N. It holds class names, preprocessing and temperature, and scores as IN does, which is checked before it is
+written. It is a --teacher, and cannot be converted back.
 """
 
 from pathlib import Path
@@ -22,13 +28,15 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import ModelOptions
 from omnicli.commands.run.summary import print_options
 from omnicli.errors import UsageError
+from omnicli.extras import need
+from omnicli.models.model_files import local_path
 from omnicli.process import stopping_stage
 
 if TYPE_CHECKING:
     from omnicli.models.loading import OpenedModel
 
-SUFFIX = ".safetensors"
-Format = Literal["omni", "mmaction2", "mmaction", "safetensors"]
+SUFFIXES: dict[str, "Format"] = {".safetensors": "safetensors", ".onnx": "onnx"}
+Format = Literal["omni", "mmaction2", "mmaction", "safetensors", "onnx"]
 DRY_RUN = Annotated[
     bool, typer.Option("-n", "--dry-run", help="Read IN, print as JSON what it is and would become, and exit.",
                        rich_help_panel=LOGGING)
@@ -47,11 +55,14 @@ def command(
     logging: Annotated[LoggingOptions, Adapt(dry_run=DRY_RUN)],
     to: Annotated[
         Format | None,
-        typer.Option("--to", help="Format of OUT.", show_default="safetensors for OUT.safetensors, else omni",
+        typer.Option("--to", help="Format of OUT.", show_default="by the suffix of OUT: .safetensors, .onnx, else omni",
                      rich_help_panel=INPUT_OUTPUT),
     ] = None,
 ) -> None:  # fmt: skip
     target = _target(to, checkpoint, out)
+    local_path(checkpoint)
+    if target == "onnx":
+        need("onnx", "--to onnx")
     console = logging.console("convert")
     with stopping_stage(resumable=False) as stop:
         from omnicli.models.checkpoint import check_writable
@@ -65,7 +76,7 @@ def command(
         _check_described(opened, described)
         if to is None and target == "omni" and is_ours(opened):
             raise UsageError(
-                f"{checkpoint}: already a checkpoint of omni; give --to mmaction2 or OUT{SUFFIX} for another format"
+                f"{checkpoint}: already a checkpoint of omni; give --to mmaction2, OUT.safetensors or OUT.onnx"
             )
         check_has_place(opened, target)
         facts = describe(opened, target)
@@ -90,10 +101,11 @@ def _target(to: Format | None, checkpoint: Path, out: Path) -> Format:
         raise UsageError("OUT -: a checkpoint is a file; stdout carries JSON lines only")
     if out.exists() and checkpoint.exists() and out.samefile(checkpoint):
         raise UsageError(f"{out}: IN and OUT are the same file; name another OUT")
-    is_safetensors = out.suffix == SUFFIX
-    if to is not None and (to == "safetensors") != is_safetensors:
-        raise UsageError(f"--to {to} with OUT {out.name}: --to safetensors and the suffix {SUFFIX} need each other")
-    return to or ("safetensors" if is_safetensors else "omni")
+    by_suffix = SUFFIXES.get(out.suffix, "omni")
+    for suffix, name in SUFFIXES.items():
+        if to is not None and (to == name) != (by_suffix == name):
+            raise UsageError(f"--to {to} with OUT {out.name}: --to {name} and the suffix {suffix} need each other")
+    return to or by_suffix
 
 
 def _check_described(opened: "OpenedModel", described: dict[str, Any]) -> None:

@@ -18,11 +18,12 @@ class OmniCommand(TyperCommand):
     is_short = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Note which help is asked for, and which URLs were typed: no others are opened."""
+        """Note which help is asked for, and which URLs were typed: no others are opened. Raises UsageError."""
         if any(":/" in argument for argument in args):
-            from omnicli.streams.files.urls import allow_typed
+            from omnicli.streams.files.urls import allow_typed, need_stores
 
             allow_typed(args)
+            need_stores(args)
         self.is_short = "-h" in args and "--help" not in args
         return super().parse_args(ctx, args)
 

@@ -87,10 +87,10 @@ def command(
         refuse_given(context, OF_A_TEACHER, "needs --teacher; without one, stored frame_scores decide")
         if streams.shards_dir is None:
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
+    digests = digests_of_models(teachers)
     from omnicli.stages.filter.closing import check_queries
     from omnicli.stages.segment import count_scored, is_untouched, segment_records
 
-    digests = digests_of_models(teachers)
     strength = strength_of(teachers) if options.is_automatic else None
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
     scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,

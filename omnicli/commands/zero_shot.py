@@ -15,7 +15,6 @@ open_clip_config.json, or MODEL:FILE. Nothing in these files can run. The licenc
 it, is stored and printed. Needs pip install 'omnicli[clip]'.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,7 +24,7 @@ from omnicli import __version__
 from omnicli.commands.options.groups import INPUT_OUTPUT, MODEL, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.run.summary import print_options
-from omnicli.errors import UsageError
+from omnicli.extras import need
 from omnicli.process import stopping_stage
 from omnicli.streams.class_names import read_classes
 
@@ -63,8 +62,7 @@ def command(
         int, typer.Option("--num-segments", min=1, metavar="N", help="Frames per video.", rich_help_panel=MODEL),
     ] = 3,
 ) -> None:  # fmt: skip
-    if find_spec("open_clip") is None:
-        raise UsageError("zero-shot needs open_clip: pip install 'omnicli[clip]'")
+    need("clip", "zero-shot")
     names = read_classes(classes)
     console = logging.console("zero-shot")
     with stopping_stage(resumable=False) as stop:

@@ -24,6 +24,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from omnicli.errors import ModelError, OutputError
+from omnicli.models.onnx.program import Program, is_program, read_program
 from omnicli.models.torch_file import read_archive
 from omnicli.models.vmz import TORCH_MAGIC, read_blobs
 from omnicli.models.weight_names import Layout, bare_name, bare_names, recognise_layout, to_omni
@@ -49,13 +50,15 @@ class Checkpoint:
         sha256: digest of the file, 64 hex digits.
         path: as given.
         layout: of the file.
+        program: in an ONNX file, which has no ``state_dict``; else None.
     """
 
     meta: dict[str, Any]
     state_dict: dict[str, Tensor]
     sha256: str
     path: str
-    layout: Layout | Literal["safetensors"] = "omni"
+    layout: Layout | Literal["safetensors", "onnx"] = "omni"
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Weights:
         path: as given.
         classes: (K,) names, which mmaction2 files may have; else None.
         ignored: other keys of the file, such as the optimizer's state.
+        program: in an ONNX file, which has no ``state_dict``; else None.
     """
 
     state_dict: dict[str, Tensor]
@@ -75,6 +79,7 @@ class Weights:
     path: str
     classes: tuple[str, ...] | None = None
     ignored: tuple[str, ...] = ()
+    program: Program | None = None
 
 
 def save_checkpoint(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
@@ -105,13 +110,16 @@ def save_safetensors(path: str | Path, *, meta: Mapping[str, Any], state_dict: M
 
 
 def load_any(path: str | Path) -> Checkpoint | Weights:
-    """Read a checkpoint of omni, a stamped file, or the weights in any other file.
+    """Read a checkpoint of omni, a stamped file, or the weights in any other file; or an ONNX program.
 
     Raises:
         ModelError: the file is missing, truncated, without weights, or holds code.
+        UsageError: an ONNX program, and the extra is not installed.
     """
     data = _read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
+    if is_program(path, data):
+        return _of_program(read_program(path, data), sha256)
     content = _content(path, data)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _checkpoint(content, sha256, path)
@@ -172,6 +180,13 @@ def _stamped(their_meta: Mapping[Any, Any], weights: Mapping[str, Tensor], sha25
     # a timm backbone has the same names in old mmaction's layout
     layout = "mmaction2" if "dataset_meta" in their_meta else recognise_layout(bare_names(weights))
     return replace(_checkpoint(content, sha256, path), layout="safetensors" if layout == "omni" else layout)
+
+
+def _of_program(program: Program, sha256: str) -> Checkpoint | Weights:
+    """What an ONNX program says of its model. Raises ModelError: its stamp is damaged."""
+    if STAMP not in program.metadata:
+        return Weights({}, sha256, program.path, program=program)
+    return replace(_stamped(program.metadata, {}, sha256, program.path), layout="onnx", program=program)
 
 
 def _classes_in(meta: Mapping[Any, Any]) -> tuple[str, ...] | None:
@@ -263,7 +278,9 @@ def _check_kind(path: str | Path, data: bytes) -> None:
     """Raise ModelError, with the kind of the file, for all but files of ``torch.save``."""
     if data.startswith((ZIP, PICKLE)):
         return
-    if data[8:10] == b'{"':
+    if is_program(path, data):
+        kind = "an ONNX program: it scores media, and gives no weights: give the checkpoint that it was exported from"
+    elif data[8:10] == b'{"':
         kind = "a safetensors file of bare weights: give it to --init, with its architecture as --model"
     else:
         kind = sniff(data[:HEAD_BYTES])[1]

@@ -12,11 +12,13 @@ import torch
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import Checkpoint, Weights, load_any
 from omnicli.models.content import digest_of_backbone
-from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec
+from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec, spec_of
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.import_weights import build_foreign, check_can_score
 from omnicli.models.licences import say_licence
 from omnicli.models.model_files import is_model_folder, local_path
+from omnicli.models.onnx.onnx_model import OnnxModel
+from omnicli.models.onnx.opening import described, model_of
 from omnicli.models.pretrained import imagenet_weights
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.tsm import ShiftedConv2d
@@ -128,6 +130,8 @@ def load_model(
     )  # fmt: skip
     opened = reopen()
     content = digest_of_backbone(opened.network.backbone, opened.spec) if with_content else ""
+    if isinstance(opened.network, OnnxModel):
+        device, precision = opened.network.start(device), torch.float32
     return LoadedModel(
         network=_prepared(opened.network, opened.spec, device, precision),
         spec=opened.spec,
@@ -172,10 +176,20 @@ def open_model(
             raise UsageError(
                 f"{path}: this checkpoint stores its architecture; remove --model, --num-frames and --frame-interval"
             )
-        network, spec = build_model(file)
+        if file.program:
+            spec = spec_of(file)
+            network: Recogniser = model_of(file.program, spec)
+        else:
+            network, spec = build_model(file)
         say_licence(spec.licence, path=path)
         _check_same_classes(path, spec.classes, classes)
         return OpenedModel(network, spec, _checked_temperature(file), file)
+    if file.program:
+        spec = described(
+            file.program, name=name, classes=classes, num_segments=num_segments, num_frames=num_frames,
+            frame_interval=frame_interval,
+        )  # fmt: skip
+        return OpenedModel(model_of(file.program, spec), spec, None, file)
     check_can_score(file.state_dict, path=str(path), num_classes=len(classes or file.classes or ()))
     if classes is None and file.classes is None:
         raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
@@ -271,6 +285,8 @@ def _frozen_backbone(file: Checkpoint | Weights) -> str | None:
 
 def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precision: torch.dtype) -> Recogniser:
     """The network with folded batch-norms, on its device and in its precision."""
+    if isinstance(network, OnnxModel):
+        return network
     generator = torch.Generator().manual_seed(0)
     side = (spec.crop_size, spec.crop_size)  # some 2D backbones accept no other size
     shape = (1, 3, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, 3, *side)

@@ -1,9 +1,16 @@
-"""Where a checkpoint lies: a file, a folder of another library, or a name on the Hugging Face hub."""
+"""Where a checkpoint lies: a file, a folder of another library, or a name on the Hugging Face hub.
+
+Nothing here imports PyTorch: which extra a checkpoint needs is known before the seconds that take.
+"""
 
 import hashlib
+import re
+import zipfile
+import zlib
 from pathlib import Path
 
 from omnicli.errors import ModelError, UsageError
+from omnicli.extras import need
 from omnicli.streams.files.stored import sha256_of
 from omnicli.streams.files.urls import shown, url_of
 
@@ -11,15 +18,62 @@ HUB = "hf-hub:"
 CONFIG = "config.json"
 TEXTS = ("*.json", "README.md")
 WEIGHTS = (("*.safetensors",), ("pytorch_model*.bin", "*.pth", "*.pt"))
+LIBRARIES = ("clip", "transformers")  # extras, and what the names of their architectures begin with
+STORED_NAME = re.compile(rb'"model\\?": \{\\?"name\\?": \\?"(clip|transformers)-')  # in JSON, or in JSON within JSON
+MAX_HEADER_BYTES = 8 << 20
 
 
 def local_path(name: str | Path) -> Path:
     """The path itself; of ``hf-hub:OWNER/NAME``, the downloaded folder, or the only file of weights in it.
 
     Raises:
-        UsageError: not OWNER/NAME, or the hub's client is not installed.
+        UsageError: not OWNER/NAME, or the library of the checkpoint is not installed.
         ModelError: the model is not in the cache and cannot be downloaded, or its folder holds several checkpoints.
     """
+    path = _local_path(name)
+    if extra := needed_extra(path):
+        need(extra, shown(name))
+    return path
+
+
+def needed_extra(path: Path) -> str | None:
+    """The extra without which a checkpoint cannot be read, as far as its first bytes say; None for most."""
+    if path.suffix == ".onnx":
+        return "onnx"
+    if is_model_folder(path):
+        return "transformers"
+    if url_of(path) or not path.is_file():
+        return None
+    found = STORED_NAME.search(_description(path))
+    return found[1].decode() if found else None
+
+
+def extra_of_model(name: str) -> str | None:
+    """The extra that an architecture needs; None for most.
+
+    >>> extra_of_model("transformers-videomae"), extra_of_model("tsn-resnet50")
+    ('transformers', None)
+    """
+    return next((extra for extra in LIBRARIES if name.startswith(f"{extra}-")), None)
+
+
+def _description(path: Path) -> bytes:
+    """The part of a checkpoint of omni that names its architecture; b"" of other files."""
+    try:
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                return file.read(min(int.from_bytes(file.read(8), "little"), MAX_HEADER_BYTES))
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            if name is None:
+                return b""
+            with archive.open(name) as member:
+                return member.read(MAX_HEADER_BYTES)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return b""  # damage is named where the file is read
+
+
+def _local_path(name: str | Path) -> Path:
     if not str(name).startswith(HUB):
         return Path(name)
     folder = _download(str(name).removeprefix(HUB), str(name))

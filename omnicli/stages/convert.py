@@ -1,7 +1,8 @@
 """A checkpoint in another format: the same weights under the target's names, and all that is known of them beside.
 
-    in    any checkpoint that a teacher may be: ours, mmaction2's, old mmaction's, torchvision's, timm's, safetensors
-    out   ours, mmaction2's, old mmaction's, or safetensors with our names
+    in    any checkpoint that a teacher may be: ours, mmaction2's, old mmaction's, torchvision's, timm's, safetensors,
+          a folder of transformers
+    out   ours, mmaction2's, old mmaction's, safetensors with our names, or an ONNX program, which leads no way back
 
 What the target cannot hold travels in our stamp (see ``models.checkpoint``), so that the way back loses nothing:
 a checkpoint of ours that went to mmaction2's format and came back has the bytes it had.
@@ -22,14 +23,17 @@ from omnicli.models.checkpoint import (
     plain_tensors,
     save_checkpoint,
     save_safetensors,
+    write_bytes,
     write_torch_file,
 )
 from omnicli.models.loading import OpenedModel
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.onnx.export import program_of
+from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.published_input import KINETICS_MEAN, KINETICS_STD
 from omnicli.models.weight_names import Layout, bare_names, from_omni, recognise_layout
 
-Target = Literal["omni", "mmaction2", "mmaction", "safetensors"]
+Target = Literal["omni", "mmaction2", "mmaction", "safetensors", "onnx"]
 
 
 def convert(opened: OpenedModel, out: str | Path, to: Target) -> str:
@@ -37,6 +41,7 @@ def convert(opened: OpenedModel, out: str | Path, to: Target) -> str:
 
     Raises:
         UsageError: ``to`` has no such architecture.
+        ModelError: there is no such ONNX program.
         OutputError: the file cannot be written.
     """
     weights, meta = opened.network.state_dict(), meta_of(opened)
@@ -45,6 +50,8 @@ def convert(opened: OpenedModel, out: str | Path, to: Target) -> str:
             return save_checkpoint(out, meta=meta, state_dict=weights)
         case "safetensors":
             return save_safetensors(out, meta=meta, state_dict=weights)
+        case "onnx":
+            return write_bytes(out, program_of(opened.network, opened.spec, stamp=make_stamp(meta), path=out))
         case _:
             theirs = named_for(opened, plain_tensors(weights), to)
             classes = list(opened.spec.classes)
@@ -65,7 +72,9 @@ def named_for(
 
 
 def check_has_place(opened: OpenedModel, to: Target) -> None:
-    """Raises UsageError where ``to`` has no architecture that computes the same."""
+    """Raises UsageError for a program, and where ``to`` has no architecture that computes the same."""
+    if isinstance(opened.network, OnnxModel):
+        raise UsageError(f"{opened.file.path}: an ONNX program; convert the checkpoint that it was exported from")
     if to not in ("mmaction2", "mmaction"):
         return
     config = mmaction2_model(opened.spec, opened.network.fc.in_features)
@@ -94,10 +103,12 @@ def is_ours(opened: OpenedModel) -> bool:
     return isinstance(opened.file, Checkpoint) and opened.file.layout == "omni"
 
 
-def layout_of(opened: OpenedModel) -> Layout | Literal["safetensors"]:
+def layout_of(opened: OpenedModel) -> Layout | Literal["safetensors", "onnx", "transformers"]:
     """Whose names the file's weights have."""
     if isinstance(opened.file, Checkpoint):
         return opened.file.layout
+    if Path(opened.file.path).is_dir():
+        return "transformers"
     return recognise_layout(bare_names(opened.file.state_dict))
 
 
@@ -124,6 +135,9 @@ def what_stays_behind(opened: OpenedModel, to: Target) -> list[str]:
     notes = []
     if not isinstance(opened.file, Checkpoint) and opened.file.ignored:
         notes.append(f"only the weights are taken; left out: {', '.join(opened.file.ignored)}")
+    if to == "onnx" and opened.temperature not in (None, 1.0):
+        notes.append(f"the program's output are logits: other tools divide them by {opened.temperature:g} before the "
+                     "softmax, as omni does")  # fmt: skip
     if to not in ("mmaction2", "mmaction"):
         return notes
     spec, where = opened.spec, "data_preprocessor" if to == "mmaction2" else "img_norm_cfg"

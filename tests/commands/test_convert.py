@@ -116,3 +116,89 @@ def test_bad_checkpoints_are_66_and_bad_outputs_73(teacher, tmp_path):
     assert omni("convert", teacher, tmp_path / "no" / "b.pth", "--to", "mmaction2").exit_code == 73
     assert omni("convert", teacher, tmp_path, "--to", "mmaction2").exit_code == 73
     assert [path.name for path in tmp_path.iterdir()] == ["bad.pth"]
+
+
+@pytest.fixture(scope="module")
+def onnx_teacher(teacher, tmp_path_factory):
+    pytest.importorskip("made_onnx")
+    path = tmp_path_factory.mktemp("onnx") / "teacher.onnx"
+    result = done("convert", teacher, path)
+    assert "tsn-resnet10t, 4 classes" in result.stderr and "omni → onnx" in result.stderr
+    return path
+
+
+def scores_of(*arguments):
+    lines = [json.loads(line) for line in done(*arguments, "--precision", "float32").stdout.splitlines()]
+    return [(line.get("id"), dict(line.get("top_scores", ())), line.get("frame_scores")) for line in lines], lines
+
+
+def test_an_onnx_teacher_filters_segments_and_is_tested_as_its_checkpoint(onnx_teacher, teacher, world):
+    for command in (
+        ["filter", "--score-only", world / "web" / "image"],
+        ["filter", "--score-only", "--limit", "3", "--batch-size", "5", world / "web" / "video"],
+        ["segment", "--threshold", "0", "--limit", "2", world / "web" / "untrimmed"],
+    ):
+        (ours, _), (theirs, _) = (scores_of(*command, "--teacher", path) for path in (teacher, onnx_teacher))
+        assert ours and [name for name, *_ in ours] == [name for name, *_ in theirs]
+        for (_, own, along), (_, other, along_other) in zip(ours, theirs, strict=True):
+            assert own == pytest.approx(other, abs=1e-4)
+            assert along == (None if along is None else pytest.approx(along_other, abs=1e-4))
+    (_, ours), (_, theirs) = (
+        scores_of("eval", "--checkpoint", path, world / "target" / "val") for path in (teacher, onnx_teacher)
+    )
+    assert ours[-1]["top1_acc"] == theirs[-1]["top1_acc"]
+    assert theirs[-1]["view"] == "3 segments, float32"
+
+
+def test_an_ensemble_of_a_program_and_a_checkpoint_is_their_mean(onnx_teacher, teacher, world):
+    command = ["filter", "--score-only", "--limit", "6", world / "web" / "image"]
+    alone, _ = scores_of(*command, "--teacher", teacher)
+    both, _ = scores_of(*command, "--teacher", onnx_teacher, "--teacher", teacher)
+    assert [name for name, *_ in alone] == [name for name, *_ in both]
+    for (_, own, _), (_, mean, _) in zip(alone, both, strict=True):
+        assert own == pytest.approx(mean, abs=1e-4)
+
+
+def test_what_a_program_cannot_do_is_said(onnx_teacher, world, tmp_path):
+    clips, images = world / "target" / "train", world / "web" / "image"
+    shards = ["--shards", tmp_path / "f"]
+    for code, says, *command in (
+        (66, "it gives no features and no weights", "features", "--checkpoint", onnx_teacher, *shards, images),
+        (66, "it gives no features and no weights", "dedup", "--checkpoint", onnx_teacher, "--target", clips, images),
+        (66, "an ONNX program: it scores media", "teacher-train", clips, "--init", onnx_teacher, "--lr", "0.1",
+         "-o", tmp_path / "t.pth"),
+        (2, "an ONNX program; convert the checkpoint", "convert", onnx_teacher, tmp_path / "t.pth"),
+        (2, "remove the options of frames, crops and sizes", "eval", "--checkpoint", onnx_teacher, "--crop-size", "32",
+         world / "target" / "val"),
+        (2, "--to onnx and the suffix .onnx need each other", "convert", onnx_teacher, tmp_path / "t.pth", "--to",
+         "onnx"),
+    ):  # fmt: skip
+        result = omni(*command)
+        assert (result.exit_code, result.stdout) == (code, ""), (command, result.stderr)
+        assert says in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hostile_programs_are_66_and_onnxruntime_never_sees_them(world, tmp_path, monkeypatch):
+    made_onnx = pytest.importorskip("made_onnx")
+    monkeypatch.setattr(made_onnx.onnxruntime, "InferenceSession", lambda *given, **named: pytest.fail("computed"))
+    for extra, weights, says in (
+        ([made_onnx.node("Attack", "evil.domain")], [], "operator Attack (evil) of evil.domain"),
+        ([], [made_onnx.outside()], "tensor outside is in another file"),
+    ):
+        hostile = made_onnx.program(extra=extra, initializers=weights)
+        model = made_onnx.save(hostile, tmp_path / "m.onnx")
+        for command in (("filter", "--teacher"), ("eval", "--checkpoint"), ("segment", "--teacher")):
+            result = omni(*command, model, "--classes", world / "classes.txt", world / "web" / "image")
+            assert result.exit_code == 66 and says in result.stderr, (command, result.stderr)
+
+
+def test_a_program_of_another_tool_filters_by_class_names_alone(world, tmp_path):
+    made_onnx = pytest.importorskip("made_onnx")
+    model = made_onnx.save(made_onnx.program(), tmp_path / "m.onnx")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+    command = ["filter", "--teacher", model, "--score-only", "--limit", "4", world / "web" / "image"]
+    assert "names no classes; --classes FILE" in omni(*command).stderr
+    with pytest.warns(UserWarning, match="no preprocessing: taken are 32 pixels of a short side of 37, mean 123.675"):
+        result = done(*command, "--classes", tmp_path / "classes.txt")
+    assert '"pseudo_class":"red"' in result.stdout

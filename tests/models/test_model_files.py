@@ -4,9 +4,11 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.model_files import digest_of_model, is_model_folder, local_path, weight_files
+from omnicli.models.checkpoint import save_checkpoint, save_safetensors
+from omnicli.models.model_files import digest_of_model, is_model_folder, local_path, needed_extra, weight_files
 
 
 @pytest.fixture
@@ -63,3 +65,20 @@ def test_the_digest_of_a_folder_is_that_of_configuration_and_weights(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"a\.pth: no such file"):
         digest_of_model(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_the_library_of_a_checkpoint_is_known_from_its_first_bytes(tmp_path, name):
+    save = save_safetensors if name.endswith(".safetensors") else save_checkpoint
+    for architecture, extra in (("clip-x", "clip"), ("transformers-vivit", "transformers"), ("tsn-resnet18", None)):
+        meta = {"model": {"name": architecture, "classes": ["clip-a"]}, "temperature": None}
+        save(tmp_path / name, meta=meta, state_dict={"fc.bias": torch.zeros(1)})
+        assert needed_extra(tmp_path / name) == extra
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"\xff" * 100, b"\0" * 7])
+def test_damaged_files_need_no_library(tmp_path, content):
+    for name in ("a.pth", "a.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        assert needed_extra(tmp_path / name) is None
+    assert needed_extra(tmp_path / "gone.pth") is None

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_models import FAMILIES, small_model
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import new_model
@@ -246,3 +248,63 @@ def test_a_stamp_that_is_damaged_is_no_checkpoint(tmp_path, stamp):
     with pytest.raises(ModelError, match=r"a\.pth: (damaged checkpoint|checkpoint version 2)"):
         open_model(tmp_path / "a.pth")
     assert load_weights(tmp_path / "a.pth").keys() == weights.keys()  # --init needs none
+
+
+@pytest.fixture
+def family_checkpoint(tmp_path, monkeypatch):
+    """Makes a checkpoint of ours of a small model of a family."""
+
+    def make(family):
+        network, spec = small_model(family, tmp_path, monkeypatch)
+        spec = replace(spec, licence="cc-by-nc-4.0" if family == "tsn" else spec.licence)
+        meta = {"model": spec.to_meta(), "temperature": 1.3, "metrics": {}, "provenance": {"n": 1}}
+        save_checkpoint(tmp_path / "a.pth", meta=meta, state_dict=network.state_dict())
+        return tmp_path / "a.pth"
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:.*not for commercial use")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_comes_back_from_safetensors_with_weights_classes_input_and_licence(family, family_checkpoint):
+    ours = family_checkpoint(family)
+    away, back = ours.with_name("b.safetensors"), ours.with_name("c.pth")
+    convert(open_model(ours), away, "safetensors")
+    before, after = load_any(ours), load_any(away)
+    assert list(before.state_dict) and set(after.state_dict) == set(before.state_dict)
+    assert all(torch.equal(after.state_dict[name], tensor) for name, tensor in before.state_dict.items())
+    assert after.meta == before.meta and after.layout == "safetensors"
+    opened = open_model(away)
+    assert opened.spec == open_model(ours).spec
+    assert opened.spec.licence == {"tsn": "cc-by-nc-4.0"}.get(family, before.meta["model"].get("licence", ""))
+    convert(opened, back, "omni")
+    assert back.read_bytes() == ours.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*not for commercial use")
+@pytest.mark.parametrize("family", ["tsn", "tsm", "slowonly", "mvit", "videomae", "siglip"])
+@torch.no_grad()
+def test_a_program_is_loaded_with_classes_input_and_temperature(family, family_checkpoint):
+    pytest.importorskip("made_onnx")
+    ours = family_checkpoint(family)
+    convert(open_model(ours), ours.with_name("b.onnx"), "onnx")
+    model, program = load_model(ours), load_model(ours.with_name("b.onnx"))
+    assert (program.spec, program.temperature, program.meta) == (model.spec, 1.3, model.meta)
+    assert (program.network.is_2d, program.network.is_framewise) == (model.network.is_2d, model.network.is_framewise)
+    assert program.network.average_views == model.network.average_views
+    spec = model.spec
+    frames = 1 if model.network.is_framewise else spec.num_segments if model.network.is_2d else spec.num_frames
+    clips = torch.randn(2, 3, frames, spec.crop_size, spec.crop_size)
+    assert (program.network(clips) - model.network(clips)).abs().max() < 1e-4 * model.network(clips).abs().max() + 1e-5
+
+
+def test_a_folder_of_transformers_becomes_a_checkpoint(tmp_path):
+    tiny = pytest.importorskip("tiny_transformers")
+    tiny.save_folder(tmp_path / "folder", "videomae", CLASSES, licence="cc-by-nc-4.0")
+    with pytest.warns(UserWarning, match="licence cc-by-nc"):
+        opened = open_model(tmp_path / "folder")
+    assert describe(opened, "omni")["from"] == "transformers"
+    convert(opened, tmp_path / "a.pth", "omni")
+    loaded = load_any(tmp_path / "a.pth")
+    assert loaded.meta["model"] == json.loads(json.dumps(opened.spec.to_meta()))
+    assert loaded.meta["model"]["licence"] == "cc-by-nc-4.0"

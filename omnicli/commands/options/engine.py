@@ -1,13 +1,13 @@
 """Options of `--engine`: which processes run the jobs of ``-o DIR/``."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Annotated, Literal
 
 import typer
 
 from omnicli.commands.options.groups import COMPUTE, RARE
 from omnicli.errors import UsageError
+from omnicli.extras import need
 
 Engine = Literal["local", "ray"]
 
@@ -45,8 +45,8 @@ class EngineOptions:
     ] = None  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.engine == "ray" and find_spec("ray") is None:
-            raise UsageError("--engine ray needs Ray: pip install 'omnicli[ray]'")
+        if self.engine == "ray":
+            need("ray", "--engine ray")
 
     def check_engine(self, *, to_folder: bool) -> None:
         """Refuse options that do nothing beside the others. Raises UsageError."""

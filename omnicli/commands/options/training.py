@@ -11,6 +11,8 @@ import typer
 
 from omnicli.commands.options.groups import DATA, MODEL, OPTIMIZATION, RARE
 from omnicli.errors import UsageError
+from omnicli.extras import need
+from omnicli.models.model_files import extra_of_model, local_path
 from omnicli.training.recipe_fields import CropName, FreezeName, ScheduleName, TargetLabel, TeacherRecipe
 from omnicli.training.recipes import TEACHER_RECIPES, default_teacher_recipe
 from omnicli.training.transformer_recipe import OptimizerName
@@ -213,7 +215,7 @@ class TrainingOptions:
         given = self.given()
         name = self.recipe.value if self.recipe else default_teacher_recipe(init=self.init, freeze=self.freeze)
         recipe = replace(TEACHER_RECIPES[name], **({"train_clips": None} if self.epochs else {}) | given)
-        recipe = replace(recipe, init=_downloaded(recipe.init))
+        recipe = _found(recipe)
         if self.lr is not None:  # given for the step at hand, so nothing is scaled
             recipe = replace(recipe, reference_batch_size=0)
         if not recipe.init:
@@ -248,13 +250,16 @@ def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
         raise UsageError(f"--crop-size {recipe.crop_size} does not fit into --short-side {recipe.short_side}")
 
 
-def _downloaded(init: str) -> str:
-    """The folder or file of ``hf-hub:OWNER/NAME``; other values as they are. Raises ModelError and UsageError."""
-    if not init.startswith("hf-hub:"):
-        return init
-    from omnicli.models.model_files import local_path
+def _found(recipe: TeacherRecipe) -> TeacherRecipe:
+    """With the folder or file of ``--init hf-hub:OWNER/NAME``.
 
-    return str(local_path(init))
+    Raises:
+        ModelError: it cannot be downloaded.
+        UsageError: the library of the architecture or of the initial weights is not installed.
+    """
+    if extra := extra_of_model(recipe.model or ""):
+        need(extra, f"--model {recipe.model}")
+    return recipe if recipe.init in ("", "scratch", "imagenet") else replace(recipe, init=str(local_path(recipe.init)))
 
 
 def _with_architecture_of_init(recipe: TeacherRecipe) -> TeacherRecipe:

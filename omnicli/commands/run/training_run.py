@@ -13,7 +13,7 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions, check_one_file, check_outputs_differ
 from omnicli.commands.run.counters import ReadAccountant
 from omnicli.commands.run.summary import print_options
-from omnicli.errors import UsageError
+from omnicli.extras import need
 from omnicli.process import stopping_training
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class TrainingCommand:
         if self.logging.dry_run:
             print_options({"omni": __version__, "command": self.name, **self.options})
             return
+        if self.tensorboard:
+            need("tensorboard", "--tensorboard")  # before the seconds of importing PyTorch
         with stopping_training() as stop:
             from omnicli.training.context import TrainingContext
             from omnicli.training.distributed import join_world
@@ -169,10 +171,9 @@ def drawing_in(folder: Path | None) -> Iterator[Callable[[Metrics], None]]:
     if folder is None:
         yield lambda metrics: None
         return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError("--tensorboard: not installed; pip install 'omnicli[tensorboard]'") from None
+    need("tensorboard", "--tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(folder, purge_step=0) as writer:
 
         def draw(metrics: Metrics) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnicli.errors import ModelError, UsageError
+from omnicli.extras import need
 from omnicli.models.tsn import TSN
 
 PREFIX = "clip-"
@@ -137,8 +138,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 def import_open_clip() -> Any:
     """The library. Raises UsageError: it is not installed."""
-    try:
-        import open_clip  # noqa: PLC0415 (an extra, which takes seconds)
-    except ImportError:
-        raise UsageError("models of open_clip need it: pip install 'omnicli[clip]'") from None
+    need("clip", "the image tower of omni zero-shot")
+    import open_clip  # noqa: PLC0415 (an extra, which takes seconds)
+
     return open_clip

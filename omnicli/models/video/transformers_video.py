@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from omnicli.errors import ModelError, UsageError
+from omnicli.errors import ModelError
+from omnicli.extras import need
 from omnicli.models.blocks import find_blocks
 from omnicli.models.video.library_model import LibraryConfig
 
@@ -48,12 +49,9 @@ class ClipBackbone(nn.Module):
 
 def require_transformers() -> Any:
     """The module. Raises UsageError: it is not installed."""
-    try:
-        import transformers  # noqa: PLC0415 (an extra, and takes seconds)
-    except ImportError:
-        raise UsageError(
-            "VideoMAE, TimeSformer, ViViT and V-JEPA 2 need transformers: pip install 'omnicli[transformers]'"
-        ) from None
+    need("transformers", "VideoMAE, TimeSformer, ViViT or V-JEPA 2")
+    import transformers  # noqa: PLC0415 (an extra, and takes seconds)
+
     return transformers
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from omnicli.errors import UsageError
-from omnicli.streams.files.urls import RemoteError, check_allowed
+from omnicli.streams.files.urls import STORES, RemoteError, check_allowed
 
 T = TypeVar("T")
 
@@ -25,7 +25,6 @@ IDLE_SEC = 60.0  # an HTTP server that sends nothing for so long has failed
 MAX_REASON = 120
 _PASSING_STATUS = (408, 425, 429)
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-_PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}
 _WEB = ("http", "https")
 
 
@@ -208,7 +207,7 @@ def _filesystem(url: str) -> Any:
 
                 _systems[key] = fsspec.filesystem(key[1], skip_instance_cache=True, **_settings(scheme))
             except ImportError as error:
-                extra = _PACKAGES.get(scheme)
+                extra = STORES.get(scheme)
                 remedy = f"pip install 'omnicli[{extra}]'" if extra else "pip install 'fsspec[http]'"
                 raise UsageError(f"{scheme}:// needs another library ({error}): {remedy}") from None
         return _systems[key]

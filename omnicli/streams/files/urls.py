@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from omnicli.extras import need
+
 SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "http", "https", "memory")
 _URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(?=[^/])", re.IGNORECASE)
 _TYPED = re.compile(rf"\b({'|'.join(SCHEMES)}):/+([^/?#\s]*)", re.IGNORECASE)
 _SAME = {"s3a": "s3", "gcs": "gs"}  # other names of a scheme
 _WEB = ("http", "https")
+STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # extras by scheme
 
 
 class RemoteError(OSError):
@@ -52,6 +55,15 @@ def allow_typed(arguments: Iterable[str]) -> None:
     """Allow the schemes and hosts of the URLs on the command line, and no others."""
     found = (match.groups() for argument in arguments for match in _TYPED.finditer(argument))
     _Allowed.typed = frozenset(_key(scheme, host) for scheme, host in found)
+
+
+def need_stores(arguments: Iterable[str]) -> None:
+    """Nothing if the libraries of all stores that the arguments name are installed. Raises UsageError."""
+    for argument in arguments:
+        url = url_of(argument) or url_of(argument.partition("=")[2])
+        scheme = url.partition(":")[0] if url else ""
+        if scheme in STORES:
+            need(STORES[scheme], f"{scheme}://")
 
 
 def check_allowed(url: str) -> None:

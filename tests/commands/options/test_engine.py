@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from omnicli.commands.options import engine
+from omnicli import extras
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.errors import UsageError
 
@@ -32,8 +32,8 @@ def test_decisions_over_the_whole_stream_refuse_the_engine():
 
 
 def test_without_ray_the_line_to_install_it_is_the_message(monkeypatch):
-    monkeypatch.setattr(engine, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"^--engine ray needs Ray: pip install 'omnicli\[ray\]'$"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--engine ray needs ray: pip install 'omnicli\[ray\]'$"):
         StreamOptions(engine="ray", output="out/")
 
 

@@ -22,7 +22,7 @@ def test_without_a_folder_nothing_is_drawn():
 
 
 def test_a_missing_tensorboard_is_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(UsageError, match=r"pip install 'omnicli\[tensorboard\]'"), drawing_in(tmp_path):
         pass
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from omnicli import extras
+from omnicli.errors import UsageError
 from omnicli.streams.files.media_files import media_path
-from omnicli.streams.files.urls import RemoteError, allow_typed, check_allowed, join_url, shown, url_of
+from omnicli.streams.files.urls import RemoteError, allow_typed, check_allowed, join_url, need_stores, shown, url_of
 from omnicli.streams.read.file_records import record_path
 
 
@@ -52,3 +54,11 @@ def test_media_paths_join_roots_of_each_kind():
     assert record_path("s3://b/crawl/web/a.jpg", "s3://b/crawl/") == "web/a.jpg"
     assert record_path("s3://b/other/a.jpg", "s3://b/crawl") == "s3://b/other/a.jpg"
     assert record_path("s3://b/crawl/a.jpg", None) == "s3://b/crawl/a.jpg"
+
+
+def test_a_store_without_its_library_is_named(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    need_stores(["web/", "https://host/a", "memory://a", "--title=a:b", "--limit=3"])
+    for argument in ("gs://bucket/a", "--root=gs://bucket"):
+        with pytest.raises(UsageError, match=r"^gs:// needs gcsfs: pip install 'omnicli\[gcs\]'$"):
+            need_stores([argument])
