@@ -69,7 +69,7 @@ def _description(path: Path) -> bytes:
                 return b""
             with archive.open(name) as member:
                 return member.read(MAX_HEADER_BYTES)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return b""  # damage is named where the file is read
 
 

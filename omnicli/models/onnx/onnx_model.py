@@ -24,7 +24,7 @@ class NoBackbone(nn.Module):
         super().__init__()
         self.path = path
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+    def state_dict(self, *given: Any, **named: Any) -> Any:
         """Raises ModelError."""
         raise ModelError(
             f"{self.path}: an ONNX program scores media; it gives no features and no weights: give the checkpoint that "
