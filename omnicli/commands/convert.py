@@ -51,7 +51,7 @@ def command(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Checkpoint to write, atomically.", show_default=False)
     ],
-    options: ModelOptions,
+    options: Annotated[ModelOptions, Adapt("modality")],
     logging: Annotated[LoggingOptions, Adapt(dry_run=DRY_RUN)],
     to: Annotated[
         Format | None,

@@ -19,7 +19,7 @@ import typer
 from omnicli.commands.options.compute import ComputeOptions
 from omnicli.commands.options.groups import MODEL, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.model import BackboneOptions
+from omnicli.commands.options.model import BackboneOptions, Modality
 from omnicli.commands.options.streams import RequiredShardsDir, StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
@@ -37,6 +37,7 @@ def command(
         int | None, typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.", show_default="10",
                                  rich_help_panel=MODEL)
     ] = None,
+    modality: Modality = None,
 ) -> None:  # fmt: skip
     if streams.shards_dir is None and not logging.dry_run:
         raise UsageError("features writes arrays to HDF5 shards: give --shards DIR")
@@ -49,7 +50,7 @@ def command(
         from omnicli.stages.features import feature_records
         from omnicli.streams.shards.features import CONTENT
 
-        model = backbone.load(compute, with_content=True)
+        model = backbone.load(compute, with_content=True, modality=modality)
         if backbone.checkpoint and backbone.fps and not model.network.is_framewise:
             raise UsageError(f"--fps needs a model of single frames; {backbone.checkpoint} takes clips")
         if num_clips and model.network.is_2d:
@@ -65,7 +66,7 @@ def command(
     options = {
         "backbone": backbone.name, "weights": None, "checkpoint": None, **backbone.digests(), "fps": backbone.fps,
         "num_clips": num_clips, "batch_size": compute.batch_size, "device": compute.device,
-        "precision": compute.precision,
+        "precision": compute.precision, **({"modality": modality} if modality else {}),
     }  # fmt: skip
     spec = StageSpec(
         name="features", make=make, options=options, shard_kind="features", facts=facts, closing=lambda _: lines

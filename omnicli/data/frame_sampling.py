@@ -96,6 +96,20 @@ def clip_indices_train(
     return _clips_at(starts.astype(np.int64), clip_frames, frame_interval, num_frames)
 
 
+def stacks_at(starts: np.ndarray, num_frames: int, *, stack_frames: int) -> np.ndarray:
+    """Consecutive frames from each start on, of which the last stacks end with the video.
+
+    Args:
+        starts: (F,) frames in [0, num_frames).
+        num_frames: N, frames in the video.
+        stack_frames: P, frames of a stack, such as the 5 pairs of flow that a TSN takes at once.
+
+    Returns:
+        (F, P) int64 in [0, num_frames); indices past the end of a shorter video start again at frame 0.
+    """
+    return _clips_at(np.minimum(starts, max(num_frames - stack_frames, 0)), stack_frames, 1, num_frames)
+
+
 def _middles(part: float, num_parts: int) -> np.ndarray:
     """(num_parts,) whole part of the middle of each part, ``part`` frames long."""
     return (np.arange(num_parts) * part + part / 2).astype(np.int64)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from omnicli.data.frame_sampling import clip_indices_train, draw_snippets
+from omnicli.data.frame_sampling import clip_indices_train, draw_snippets, stacks_at
 from omnicli.data.positive_clips import draw_clip
 from omnicli.data.randaugment import NONE, parse_randaugment
 from omnicli.data.transforms import (
@@ -20,7 +20,7 @@ from omnicli.data.transforms import (
 )
 from omnicli.errors import InputError, MediaError
 from omnicli.media.frame_times import frames_at
-from omnicli.media.source import MediaSource, is_image, open_media
+from omnicli.media.source import MediaSource, is_image, open_modality
 from omnicli.media.source_rate import clip_frames
 from omnicli.motion.camera import inflate_image, recipe_motion
 from omnicli.rng import keyed_rng
@@ -43,7 +43,7 @@ class Augmentation:
         crop: ``random-resized`` or ``multi-scale`` (mmaction2), or ``random``, a square without resizing, as in
             IG-65M Sec. 3.3; one box for all snippets of a clip.
         min_area: smallest share of the image in a random-resized crop; 0.08 in the released code.
-        flip: mirror half of the clips.
+        flip: mirror half of the clips; of optical flow, x changes its sign.
         randaugment: operations on the frames before the crop (``data.randaugment``); "none" for none.
         random_erasing: probability that a box of the clip becomes noise.
         mean: of that noise, RGB on the scale 0-255.
@@ -51,12 +51,13 @@ class Augmentation:
         seed: of all draws.
         stage: part of the key of all draws.
         root: folder that relative paths start from.
-        num_frames: frames per snippet; 1 for TSN and TSM, the 4 of "4x16" for a 3D model.
+        num_frames: frames per snippet; 1 for TSN and TSM, the 4 of "4x16" for a 3D model, the stacked pairs of flow.
         frame_interval: source frames between them, the 16 of "4x16".
         num_positive: positive snippets of a segmented video (OmniSource Sec. 3.5); None is a third of all snippets, the
             1 of 3 of the paper.
         images_once: an image is one frame, not a still clip. A TSN averages over its segments, and the mean over equal
             frames is that of one of them; a TSM, trained to shift, sees a still clip.
+        is_flow: the model takes optical flow.
     """
 
     num_segments: int
@@ -76,6 +77,7 @@ class Augmentation:
     frame_interval: int = 1
     num_positive: int | None = None
     images_once: bool = False
+    is_flow: bool = False
 
 
 def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int, draw: int = 0) -> np.ndarray:
@@ -96,7 +98,7 @@ def read_training_clip(record: Record, augmentation: Augmentation, *, epoch: int
     if record.get("positive_clips") is not None:
         key = (str(record.get("id")), epoch, draw)
         record = draw_clip(record, keyed_rng(augmentation.seed, f"{augmentation.stage} clip", *key))
-    with open_media(record, root=augmentation.root) as source:
+    with open_modality(record, is_flow=augmentation.is_flow, root=augmentation.root) as source:
         if record.get("inflation") is not None and augmentation.num_frames > 1 and is_image(source):
             frames = inflate_image(
                 source, record, num_frames=augmentation.num_frames, frame_interval=augmentation.frame_interval,
@@ -126,7 +128,8 @@ def _augment(frames: np.ndarray, augmentation: Augmentation, rng: np.random.Gene
         cropped = random_crop(frames, augmentation.crop_size, rng)
     else:
         cropped = random_resized_crop(frames, augmentation.crop_size, rng, area_range=(augmentation.min_area, 1.0))
-    return flip(cropped) if augmentation.flip and rng.random() < 0.5 else cropped
+    is_mirrored = augmentation.flip and rng.random() < 0.5
+    return flip(cropped, is_flow=augmentation.is_flow) if is_mirrored else cropped
 
 
 def _frame_indices(
@@ -134,7 +137,8 @@ def _frame_indices(
 ) -> np.ndarray:
     """(S,) frames of a random clip."""
     if record.get("positive_sec"):
-        return frames_at(source.times, _draw_snippets(record, augmentation, rng))
+        starts = frames_at(source.times, _draw_snippets(record, augmentation, rng))
+        return stacks_at(starts, source.num_frames, stack_frames=augmentation.num_frames).reshape(-1)
     draw = partial(
         clip_indices_train, num_clips=augmentation.num_segments, clip_frames=augmentation.num_frames,
         frame_interval=augmentation.frame_interval, rng=rng,

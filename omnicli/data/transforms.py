@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnicli.media.flow_pixels import mirror_flow
 from omnicli.media.resizing import resize
 from omnicli.media.resizing import resize_short_side as resize_short_side  # part of this module's interface
 
@@ -47,7 +48,7 @@ def three_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
     return np.stack([_crop(frames, top, left, crop_size, crop_size) for top, left in corners])
 
 
-def ten_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
+def ten_crops(frames: np.ndarray, crop_size: int, *, is_flow: bool = False) -> np.ndarray:
     """Four corners and the centre, each followed by its mirror (the TSN test protocol).
 
     The positions are multiples of a quarter of the free distance, rounded down, as in the released code, so the centre
@@ -62,7 +63,7 @@ def ten_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
     crops = []
     for y, x in ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)):
         crop = _crop(frames, y * step_y, x * step_x, crop_size, crop_size)
-        crops += [crop, flip(crop)]
+        crops += [crop, flip(crop, is_flow=is_flow)]
     return np.stack(crops)
 
 
@@ -76,9 +77,9 @@ def five_crops(frames: np.ndarray, crop_size: int) -> np.ndarray:
     return crops.reshape(-1, *crops.shape[2:])
 
 
-def flip(frames: np.ndarray) -> np.ndarray:
-    """The mirror image, (T, H, W, 3); a view."""
-    return frames[:, :, ::-1]
+def flip(frames: np.ndarray, *, is_flow: bool = False) -> np.ndarray:
+    """The mirror image, (T, H, W, 3), a view; or optical flow as the mirrored video has it, its x negated."""
+    return mirror_flow(frames) if is_flow else frames[:, :, ::-1]
 
 
 def random_crop(frames: np.ndarray, crop_size: int, rng: np.random.Generator) -> np.ndarray:

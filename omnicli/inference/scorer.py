@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnicli.data.frame_sampling import stacks_at
 from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, UsageError
@@ -16,7 +17,7 @@ from omnicli.inference.predictor import forward_of, predict_records
 from omnicli.inference.protocols import CropFrames, RecordTest
 from omnicli.inference.views import ViewOptions, feature_indices, read_views
 from omnicli.media.frame_times import frames_at
-from omnicli.media.source import open_media
+from omnicli.media.source import open_modality
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipModel
 from omnicli.models.video.library_model import LibraryModel
@@ -124,11 +125,12 @@ def extract_features(
     spec = model.spec
 
     def read(record: Record) -> list[np.ndarray]:
-        with open_media(record, root=root) as source:
+        with open_modality(record, is_flow=spec.flow_pairs > 0, root=root) as source:
             if at_sec is None:
                 indices = feature_indices(source, record, model, fps=fps, num_clips=num_clips)  # (F, T)
             else:
-                indices = frames_at(source.times, at_sec(record))[:, None]
+                starts = frames_at(source.times, at_sec(record))
+                indices = stacks_at(starts, source.num_frames, stack_frames=max(spec.flow_pairs, 1))
             unique, repeats = np.unique(indices, axis=0, return_inverse=True)  # a slow video repeats frames
             is_own = bool(spec.resize) and crop is centre_crop
             frames = source.read(unique.reshape(-1).tolist(), short_side=None if is_own else spec.short_side)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnicli.cpus import available_cores
+from omnicli.data.frame_sampling import stacks_at
 from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, OmniError
@@ -22,9 +23,9 @@ from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_fra
 from omnicli.inference.predictor import PendingRecord, forward_of, no_views, predict
 from omnicli.inference.protocols import RecordTest, TimedScores
 from omnicli.inference.video_sampling import ROUND_DIGITS, VideoSampling, outside, wanted_clips, wanted_frames
-from omnicli.inference.views import ViewOptions, views_of
+from omnicli.inference.views import ViewOptions, one_modality, views_of
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
-from omnicli.media.source import MediaSource, open_media, part_of
+from omnicli.media.source import MediaSource, open_modality, part_of
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
@@ -170,7 +171,8 @@ def _read_video(
     video.is_skipped = skip(video.record)
     if not video.is_skipped:
         try:
-            with reading(video.record), open_media(video.record, root=sampling.root) as source:
+            is_flow = one_modality(models) > 0
+            with reading(video.record), open_modality(video.record, is_flow=is_flow, root=sampling.root) as source:
                 video.is_skipped = source.duration_sec == 0  # an image without the field ``media``
                 if not video.is_skipped:
                     read = _frame_chunks if models[0].network.is_2d else _clip_chunks
@@ -186,6 +188,9 @@ def _frame_chunks(
 ) -> Iterator[tuple[Times, Views]]:
     """Frames at ``fps``: "we first extract frames from the entire video at a low frame rate" (OmniSource Sec. 3.5)."""
     indices = wanted_frames(source, sampling, sampling.left_out(record))
+    if any(model.spec.flow_pairs for model in models):
+        yield from _flow_chunks(source, indices, models)
+        return
     short_sides = {0 if model.spec.resize else model.spec.short_side for model in models}  # 0: of full size
     short_side = short_sides.pop() if len(short_sides) == 1 else None
     walk = source.walk(indices.tolist(), short_side=short_side or None)
@@ -193,6 +198,22 @@ def _frame_chunks(
         frames = np.stack([frame for _, frame in found])  # (F, H, W, 3)
         times_sec = source.times[[index for index, _ in found]]
         yield np.round(times_sec, ROUND_DIGITS), [_frame_views(frames, model) for model in models]
+
+
+def _flow_chunks(
+    source: MediaSource, indices: np.ndarray, models: Sequence[LoadedModel]
+) -> Iterator[tuple[Times, Views]]:
+    """The flow from these frames on: as many pairs as each model stacks."""
+    for some in np.array_split(indices, range(CHUNK_FRAMES, len(indices), CHUNK_FRAMES)):
+        views = []
+        for model in models:
+            spec = model.spec
+            stacks = stacks_at(some, source.num_frames, stack_frames=spec.flow_pairs)  # (F, P)
+            unique, inverse = np.unique(stacks, return_inverse=True)
+            frames = source.read(unique.tolist(), short_side=spec.short_side)[inverse.reshape(-1)]
+            cropped = centre_crop(resize_short_side(frames, spec.short_side), spec.crop_size)
+            views.append(cropped.reshape(*stacks.shape, *cropped.shape[1:]))  # (F, P, H, W, 3)
+        yield np.round(source.times[some], ROUND_DIGITS), views
 
 
 def _frame_views(frames: np.ndarray, model: LoadedModel) -> np.ndarray:

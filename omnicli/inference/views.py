@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from omnicli.data.frame_sampling import Generation, clip_indices_test, segment_indices_test
+from omnicli.data.frame_sampling import Generation, clip_indices_test, segment_indices_test, stacks_at
 from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side, ten_crops, three_crops
 from omnicli.errors import ModelError
 from omnicli.media.frame_times import frames_at_rate
-from omnicli.media.source import MediaSource, is_image, open_media
+from omnicli.media.source import MediaSource, is_image, open_modality
 from omnicli.media.source_rate import clip_frames
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
@@ -54,6 +54,7 @@ class _Shape(NamedTuple):
     crop_size: int
     is_framewise: bool
     num_frames: int  # segments of a 2D model
+    flow_pairs: int  # that a 2D model stacks; 0 for RGB
     frame_interval: int
     resize: str = ""  # of a model that has its own preprocessing, and is shown nothing else
 
@@ -61,14 +62,25 @@ class _Shape(NamedTuple):
 def read_views(record: Record, *, models: Sequence[LoadedModel], views: ViewOptions) -> list[np.ndarray]:
     """Views (V, T, H, W, 3) uint8 RGB of a record for every model; models with the same input share an array.
 
-    TSN: V = crops x segments, T = 1. TSM: V = crops, T = segments. 3D models: V = crops x clips, T = frames per clip.
+    TSN: V = crops x segments, T = 1, or the stacked pairs of flow. TSM: V = crops, T = segments. 3D models: V = crops x
+    clips, T = frames per clip.
 
     Raises:
         MediaError: the media cannot be opened, or a wanted frame does not decode.
         ModelError: an image for a 3D model.
     """
-    with open_media(record, root=views.root) as source:
+    with open_modality(record, is_flow=bool(one_modality(models)), root=views.root) as source:
         return views_of(source, record, models=models, views=views)
+
+
+def one_modality(models: Sequence[LoadedModel]) -> int:
+    """Pairs of flow that the models take; 0 for RGB. Raises ModelError: some take flow and others RGB."""
+    first = models[0]
+    for other in models[1:]:
+        if bool(other.spec.flow_pairs) != bool(first.spec.flow_pairs):
+            names = f"{first.name} takes {first.spec.modality}, {other.name} {other.spec.modality}"
+            raise ModelError(f"{names}: score with each alone, and join the scores: omni eval --fuse")
+    return first.spec.flow_pairs
 
 
 def views_of(
@@ -93,6 +105,7 @@ def _shape_of(model: LoadedModel, views: ViewOptions) -> _Shape:
         is_framewise=is_2d and network.is_framewise,
         num_frames=(views.num_segments or spec.num_segments) if is_2d else spec.num_frames,
         frame_interval=0 if is_2d else spec.frame_interval,
+        flow_pairs=spec.flow_pairs,
         resize="" if views.short_side or views.crop_size or views.crops != "centre" else spec.resize,
     )
 
@@ -109,6 +122,11 @@ def _view_indices(
             frame_interval=shape.frame_interval, generation=generation,
         )  # fmt: skip
         return clip_frames(source, choose, frame_interval=shape.frame_interval, where=record.where)
+    if shape.flow_pairs:
+        return clip_indices_test(
+            num_frames, num_clips=shape.num_frames, clip_frames=shape.flow_pairs, frame_interval=1,
+            generation=generation,
+        )  # fmt: skip
     if num_frames == 1:
         # OmniSource Sec. 3.4: 2D models take images as they are. Ours: a TSM, trained to shift, sees a still clip
         return np.zeros((1, 1 if shape.is_framewise else shape.num_frames), np.int64)
@@ -126,7 +144,8 @@ def feature_indices(
     """
     spec, network = model.spec, model.network
     if network.is_framewise:
-        return frames_at_rate(source.times, source.duration_sec, fps=fps)[:, None]
+        starts = frames_at_rate(source.times, source.duration_sec, fps=fps)
+        return stacks_at(starts, source.num_frames, stack_frames=spec.flow_pairs or 1)
     if network.is_2d:
         return segment_indices_test(source.num_frames, num_segments=spec.num_segments)[None]
     _refuse_image(source, record, model)
@@ -147,7 +166,7 @@ def _read_crops(source: MediaSource, indices: np.ndarray, shape: _Shape, crops: 
         case "three":
             cropped = three_crops(frames, shape.crop_size)
         case "ten":
-            cropped = ten_crops(frames, shape.crop_size)
+            cropped = ten_crops(frames, shape.crop_size, is_flow=shape.flow_pairs > 0)
         case "full":
             cropped = frames[None]
         case _:

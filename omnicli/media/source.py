@@ -84,6 +84,7 @@ def is_image(source: MediaSource) -> bool:
 
 
 FLOW_IS_NO_RGB = "optical flow, which takes a model of flow"
+RGB_IS_NO_FLOW = "RGB, and the model takes optical flow, which omni flow computes"
 
 
 def open_media(record: Record, *, root: str | None = None, flow: bool = False) -> MediaSource:
@@ -112,6 +113,21 @@ def open_media(record: Record, *, root: str | None = None, flow: bool = False) -
         raise
     is_video = isinstance(whole, VideoSource)
     return TolerantSource(cast(StrictSource, source), record) if is_video else source
+
+
+def open_modality(record: Record, *, is_flow: bool, root: str | None = None) -> MediaSource:
+    """``open_media`` of what a model takes: optical flow, or images in RGB; a folder of frames may hold both.
+
+    Raises:
+        MediaError: as ``open_media``, or the record is of the other kind.
+        InputError: as ``open_media``.
+    """
+    media = record.get("media")
+    if is_flow and (media == "frames" or (media is None and record.get("row") is None)):
+        record = record.derive(media="flow")
+    elif is_flow and media not in ("flow", "features"):
+        raise MediaError(RGB_IS_NO_FLOW)
+    return open_media(record, root=root, flow=is_flow)
 
 
 def part_of(source: MediaSource, start_sec: float | None, end_sec: float | None) -> MediaSource:

@@ -16,6 +16,7 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.bninception import BNInception
 from omnicli.models.clip.tower import is_clip, new_clip, without_file
 from omnicli.models.downloads import failing_fast
+from omnicli.models.flow_stem import widen_stem
 from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights, without_tag
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
@@ -61,8 +62,9 @@ def new_model(
     fc_std: float | None = None,
     pretrained: bool = False,
     library: Mapping[str, Any] | None = None,
+    flow_pairs: int = 0,
 ) -> Recogniser:
-    """A model with random weights, or with ImageNet weights in a 2D backbone.
+    """A model with random weights, or with ImageNet weights in a 2D backbone; with ``flow_pairs`` one of optical flow.
 
     ``library`` are the options of another library's model (``ModelSpec.library``).
 
@@ -70,6 +72,22 @@ def new_model(
         UsageError: unknown architecture, or a 3D one with ``pretrained``.
         ModelError: the weights cannot be downloaded.
     """
+    model = _rgb_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=pretrained, library=library)
+    if flow_pairs:
+        widen_stem(model.backbone, 2 * flow_pairs, is_pretrained=pretrained)
+        model.flow_pairs = flow_pairs
+    return model
+
+
+def _rgb_model(
+    name: str,
+    num_classes: int,
+    *,
+    dropout: float | None,
+    fc_std: float | None,
+    pretrained: bool,
+    library: Mapping[str, Any] | None,
+) -> Recogniser:
     drop = default_dropout(name) if dropout is None else dropout
     config = find_config_3d(name)
     if config is not None:

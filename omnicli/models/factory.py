@@ -13,6 +13,7 @@ from omnicli.models.architectures import default_dropout, find_config_3d, imagen
 from omnicli.models.bninception import check_side
 from omnicli.models.checkpoint import Checkpoint, load_weights
 from omnicli.models.clip.tower import import_open_clip, is_clip
+from omnicli.models.flow_stem import cross_modality
 from omnicli.models.model_files import is_model_folder
 from omnicli.models.pretrained import without_tag
 from omnicli.models.published_input import published_input
@@ -23,7 +24,7 @@ from omnicli.models.weight_names import CLASSIFIER_NAMES, inflate, to_omni
 
 NON_LOCAL = ".non_local_block."
 MM_STEM_CHANNELS = 83  # between the parts of the stem of mmaction2's R(2+1)D; 45 in IG-65M's
-RARE_FIELDS = ("library", "licence", "resize")
+RARE_FIELDS = ("library", "licence", "resize", "flow_pairs")
 RESIZES = ("", *(f"{kind} {fit}" for kind in ("bicubic", "bilinear") for fit in ("shortest", "squash")))
 
 
@@ -47,6 +48,7 @@ class ModelSpec:
         licence: of the weights that training started from, if their publisher names one.
         resize: how a whole frame becomes the input of an image-text model (``data.own_view``); "" is bilinear, without
             antialias, to ``short_side``.
+        flow_pairs: pairs of optical flow that the first layer takes at once; 0 for RGB.
     """
 
     name: str
@@ -63,6 +65,12 @@ class ModelSpec:
     library: Mapping[str, Any] | None = None
     licence: str = ""
     resize: str = ""
+    flow_pairs: int = 0
+
+    @property
+    def modality(self) -> str:
+        """``rgb`` or ``flow``."""
+        return "flow" if self.flow_pairs else "rgb"
 
     @property
     def signature(self) -> str:
@@ -82,7 +90,8 @@ class ModelSpec:
         else:
             shown = f" {self.num_frames}x{self.frame_interval}"
         name = without_tag(self.name).replace("r2plus1d-mm-", "r2plus1d-")  # its name in 0.1.0
-        return f"{name}{shown} {self.short_side}/{self.crop_size}"
+        flow = f" flow of {self.flow_pairs}" if self.flow_pairs else ""
+        return f"{name}{shown} {self.short_side}/{self.crop_size}{flow}"
 
     def to_meta(self) -> dict[str, Any]:
         """A JSON object of all fields; those that few models have are left out of the others'."""
@@ -153,6 +162,7 @@ def create_model(
     fc_std: float | None = None,
     seed: int = 0,
     library: Mapping[str, Any] | None = None,
+    flow_pairs: int = 0,
 ) -> Recogniser:
     """A new model with a new classifier.
 
@@ -165,6 +175,7 @@ def create_model(
         fc_std: standard deviation of the classifier's initial weights; default 0.01, for TSM 0.001.
         seed: for all random weights; the global random state does not change.
         library: options of another library's model (``ModelSpec.library``).
+        flow_pairs: of a model of optical flow, whose first layer takes the mean of RGB weights; 0 for RGB.
 
     Raises:
         UsageError: unknown architecture.
@@ -175,8 +186,10 @@ def create_model(
     resnet = imagenet_resnet(name) if init == "imagenet" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pretrained = init == "imagenet" and resnet is None
-        model = new_model(name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=pretrained, library=library)
+        model = new_model(
+            name, num_classes, dropout=dropout, fc_std=fc_std, pretrained=init == "imagenet" and resnet is None,
+            library=library, flow_pairs=flow_pairs,
+        )  # fmt: skip
     if resnet is not None:
         _load_backbone(model.backbone, resnet.state_dict(), path="ImageNet")
     elif init not in ("scratch", "imagenet"):
@@ -228,7 +241,8 @@ def empty_model(spec: ModelSpec) -> Recogniser:
     """
     device = "cpu" if isinstance(find_config_3d(spec.name), LibraryConfig | None) else "meta"
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        return new_model(spec.name, len(spec.classes), dropout=spec.dropout, library=spec.library)
+        rare = {"library": spec.library, "flow_pairs": spec.flow_pairs}
+        return new_model(spec.name, len(spec.classes), dropout=spec.dropout, **rare)  # type: ignore[arg-type]
 
 
 def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: str) -> None:
@@ -242,7 +256,7 @@ def _load_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, path: 
     fitting = {name: value for name, value in own.items() if name in wanted or not name.startswith(CLASSIFIER_NAMES)}
     if not any(NON_LOCAL in name for name in fitting):
         fitting |= {name: value for name, value in wanted.items() if NON_LOCAL in name}
-    load_exactly(backbone, inflate(fitting, wanted), path=path, what="the backbone")
+    load_exactly(backbone, cross_modality(inflate(fitting, wanted), wanted), path=path, what="the backbone")
 
 
 def _odd_numbers(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from omnicli.errors import ModelError
 from omnicli.models.architectures import find_config_3d, new_model
 from omnicli.models.factory import ModelSpec, empty_model, load_exactly, model_spec
+from omnicli.models.flow_spec import flow_spec, pairs_in
 from omnicli.models.published_input import (
     KINETICS_MEAN,
     KINETICS_STD,
@@ -73,7 +74,8 @@ def build_foreign(
     """
     theirs = bare_names(weights)
     ours = to_omni(theirs)
-    name = name or infer_name(ours, is_shifted=is_tsm(theirs), path=path)
+    flow_pairs = pairs_in(ours)
+    name = name or infer_name(ours, is_shifted=is_tsm(theirs), path=path, flow_pairs=flow_pairs)
     spec = model_spec(
         name, classes=classes, num_segments=num_segments, num_frames=num_frames, frame_interval=frame_interval
     )
@@ -84,19 +86,22 @@ def build_foreign(
         spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD)
         if "csn-" not in name:
             spec = replace(spec, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
+    if flow_pairs:
+        spec = flow_spec(spec, flow_pairs)
     _check_classifier(ours, classes, path=path)
     model = empty_model(spec)
     load_exactly(model, ours, path=path, what=name)
     return model.to(memory_format=model.memory_format).eval(), spec
 
 
-def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str) -> str:
+def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str, flow_pairs: int = 0) -> str:
     """The first architecture whose backbone weights have these names and shapes.
 
     Args:
         weights: by omni's names.
         is_shifted: True for a TSM, whose weights equal a TSN's.
         path: for messages.
+        flow_pairs: pairs of optical flow that the first layer takes; 0 for RGB.
 
     Raises:
         ModelError: none fits; the message names the differences from the nearest.
@@ -104,7 +109,7 @@ def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str) ->
     shapes = _shapes_of(weights)
     nearest, differing = "", ["no backbone layers"] if not shapes else []
     for name in _candidates(shapes, is_shifted=is_shifted):
-        wanted = shapes_of_backbone(name)
+        wanted = shapes_of_backbone(name, flow_pairs)
         if wanted == shapes:
             return name
         differences = _differences(shapes, wanted)
@@ -118,10 +123,10 @@ def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str) ->
 
 
 @cache
-def shapes_of_backbone(name: str) -> Shapes:
+def shapes_of_backbone(name: str, flow_pairs: int = 0) -> Shapes:
     """Names and shapes of a backbone's weights without ``num_batches_tracked``; allocates no weights."""
     with torch.device("meta"):
-        model = new_model(name, 1)
+        model = new_model(name, 1, flow_pairs=flow_pairs)
     return _shapes_of(model.state_dict())
 
 

@@ -289,7 +289,8 @@ def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precis
         return network
     generator = torch.Generator().manual_seed(0)
     side = (spec.crop_size, spec.crop_size)  # some 2D backbones accept no other size
-    shape = (1, 3, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, 3, *side)
+    channels = 2 * spec.flow_pairs or 3
+    shape = (1, channels, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, channels, *side)
     if isinstance(network, LibraryModel):
         shape = (1, 3, min(spec.num_frames, 16), *side)  # S3D takes no less, and its 128 frames take seconds
     example = torch.randn(shape, generator=generator)

@@ -1,5 +1,6 @@
 """The base of all models: a backbone that computes features, dropout and a classifier."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -7,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnicli.errors import UsageError
+from omnicli.models.flow_stem import stack_pairs
 
-Freeze = Literal["nothing", "batch-norm", "encoder", "backbone"]
+Freeze = Literal["nothing", "batch-norm", "partial-batch-norm", "encoder", "backbone"]
 
 
 class Recogniser(nn.Module):
@@ -21,12 +23,14 @@ class Recogniser(nn.Module):
         is_2d: the model takes images, so it can score web images (OmniSource Sec. 3.4).
         is_framewise: frames are scored independently, so segments may be separate views.
         average_views: at test time, the mean over views is taken of the logits or of the scores.
+        flow_pairs: pairs of optical flow that the backbone takes at once; 0 if it takes RGB.
     """
 
     is_2d: bool
     is_framewise: bool
     average_views: Literal["logits", "scores"]
     memory_format: torch.memory_format
+    flow_pairs: int = 0
 
     def __init__(
         self, backbone: nn.Module, num_features: int, num_classes: int, dropout: float, fc_std: float = 0.01
@@ -55,7 +59,8 @@ class Recogniser(nn.Module):
     def freeze(self, what: Freeze) -> None:
         """Freeze the backbone's batch-norm (statistics and affine parameters) or the backbone, also in ``train``.
 
-        ``encoder`` is the backbone without its attentive pooler. Raises UsageError: it has none.
+        ``partial-batch-norm`` leaves the first norm free, which sees what no pre-training has seen (TSN). ``encoder``
+        is the backbone without its attentive pooler. Raises UsageError: it has none.
         """
         pooler = [parameter for name, parameter in self.backbone.named_parameters() if "pooler" in name.split(".")]
         if what == "encoder" and not pooler:
@@ -65,7 +70,7 @@ class Recogniser(nn.Module):
             parameter.requires_grad_(what not in ("backbone", "encoder"))
         for parameter in pooler:
             parameter.requires_grad_(what != "backbone")
-        if what == "batch-norm":
+        if what in ("batch-norm", "partial-batch-norm"):
             for norm in self._norms():
                 for parameter in norm.parameters():
                     parameter.requires_grad_(False)
@@ -89,7 +94,7 @@ class Recogniser(nn.Module):
         super().train(mode)
         if self.frozen in ("backbone", "encoder"):
             self.backbone.eval()
-        elif self.frozen == "batch-norm":
+        elif self.frozen in ("batch-norm", "partial-batch-norm"):
             for norm in self._norms():
                 norm.eval()
         return self
@@ -98,8 +103,10 @@ class Recogniser(nn.Module):
     def _dtype(self) -> torch.dtype:
         return next(self.backbone.parameters()).dtype
 
-    def _norms(self) -> list[nn.Module]:
-        return [module for module in self.backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    def _norms(self) -> Sequence[nn.Module]:
+        norm = nn.modules.batchnorm._BatchNorm
+        norms = [module for module in self.backbone.modules() if isinstance(module, norm)]
+        return norms[1:] if self.frozen == "partial-batch-norm" else norms
 
 
 class ClipModel(Recogniser):
@@ -140,4 +147,6 @@ class ClipModel(Recogniser):
         return torch.contiguous_format if device.type == "cuda" and is_depthwise else torch.channels_last_3d
 
     def _to_backbone(self, clips: Tensor) -> Tensor:
+        if self.flow_pairs:
+            clips = stack_pairs(clips, self.flow_pairs)
         return clips.to(self._dtype).contiguous(memory_format=self.memory_format)

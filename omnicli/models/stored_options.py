@@ -24,7 +24,10 @@ def stored_options(path: str) -> dict[str, Any]:
         return {}
     spec = spec_of(checkpoint)
     frames = ("num_frames", "frame_interval") if find_config_3d(spec.name) else ("num_segments",)
-    return {"model": spec.name} | {name: getattr(spec, name) for name in (*frames, "short_side", "crop_size")}
+    stored = {"model": spec.name} | {name: getattr(spec, name) for name in (*frames, "short_side", "crop_size")}
+    if spec.flow_pairs:
+        stored |= {"modality": "flow"} | ({} if find_config_3d(spec.name) else {"num_frames": spec.flow_pairs})
+    return stored
 
 
 def published_config(init: str) -> LibraryConfig | None:

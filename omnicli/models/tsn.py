@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from omnicli.models.flow_stem import stack_pairs
 from omnicli.models.recogniser import Recogniser
 
 
@@ -29,7 +30,9 @@ class TSN(Recogniser):
         return self.snippet_features(clips).mean(dim=1)
 
     def snippet_features(self, clips: Tensor) -> Tensor:
-        """Pooled features (N, S, D) float32 of every snippet of clips (N, C, S, H, W)."""
+        """Pooled features (N, S, D) float32 of every snippet of clips (N, C, S, H, W); of flow (N, 3, S * P, H, W)."""
+        if self.flow_pairs:
+            clips = stack_pairs(clips, self.flow_pairs)
         num_clips, _, num_segments = clips.shape[:3]
         snippets = clips.transpose(1, 2).flatten(0, 1)  # (N * S, C, H, W)
         snippets = snippets.to(self._dtype).contiguous(memory_format=self.memory_format)

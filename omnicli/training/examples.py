@@ -11,7 +11,8 @@ from omnicli.data.example_table import take
 from omnicli.data.positive_clips import first_clip
 from omnicli.errors import InputError, Interrupted, MediaError
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
-from omnicli.media.source import is_image, open_media
+from omnicli.media.source import is_image, open_modality
+from omnicli.models.recogniser import Recogniser
 from omnicli.reasons import unreadable
 from omnicli.rng import keyed_seed
 from omnicli.streams.reading import reading
@@ -25,7 +26,7 @@ MIN_HELD_OUT = 100
 
 def openable(
     examples: Sequence[Example],
-    takes_images: bool,
+    model: Recogniser,
     context: TrainingContext,
     on_drop: OnDrop,
     *,
@@ -36,7 +37,7 @@ def openable(
 
     Args:
         examples: a set of examples; the processes of a training share the opening.
-        takes_images: the model is 2D.
+        model: what it takes: images if it is 2D, optical flow if it stacks pairs of it.
         context: where the training runs.
         on_drop: takes the other records, as ``unreadable: DETAIL``.
         left_out: of an unfinished run; a new run adds its own.
@@ -47,7 +48,7 @@ def openable(
     """
     rows = left_out.rows.setdefault(name, {})
     if not left_out.is_known:
-        rows |= _unopened(examples, takes_images, context)
+        rows |= _unopened(examples, model, context)
     for row, why in sorted(rows.items()):
         on_drop(examples[row].record, unreadable(why))
     return take(examples, np.setdiff1d(np.arange(len(examples)), list(rows)) if rows else np.arange(len(examples)))
@@ -85,7 +86,7 @@ def hold_out(
     return first, take(examples, np.setdiff1d(np.arange(len(examples)), held_out))
 
 
-def _unopened(examples: Sequence[Example], takes_images: bool, context: TrainingContext) -> dict[int, str]:
+def _unopened(examples: Sequence[Example], model: Recogniser, context: TrainingContext) -> dict[int, str]:
     """Rows of examples whose media cannot be opened, and why. Raises InputError."""
 
     def why_not(example: Example) -> str:
@@ -93,8 +94,8 @@ def _unopened(examples: Sequence[Example], takes_images: bool, context: Training
             return ""
         try:
             record = first_clip(example.record)
-            with reading(record), open_media(record, root=context.root) as source:
-                if is_image(source) and not takes_images:
+            with reading(record), open_modality(record, is_flow=model.flow_pairs > 0, root=context.root) as source:
+                if is_image(source) and not model.is_2d:
                     raise InputError(
                         f"{example.record.where}: an image, and a 3D model learns from clips; train a 2D model on "
                         "it, such as a TSN, or leave images out"

@@ -184,5 +184,7 @@ class CachedFeatureInputs(ClipInputs):
         clip = read_training_clip(record, augmentation=self.augmentation, epoch=epoch, draw=0)  # (S, H, W, 3)
         if not self.model.network.is_framewise:
             return clip[None]
+        if pairs := self.model.spec.flow_pairs:
+            return clip.reshape(-1, pairs, *clip.shape[1:])
         is_still = (clip == clip[:1]).all()  # the frames of a still video are equal: one is enough
         return (clip[:1] if is_still else clip)[:, None]

@@ -10,7 +10,8 @@ MixupName = Literal["none", "intra", "cross"]
 AuxiliaryLabel = Literal["pseudo_label", "query", "label"]
 ScheduleName = Literal["step", "cosine", "cosine-after-warmup", "halving", "constant"]
 TargetLabel = Literal["label", "query"]
-FreezeName = Literal["nothing", "batch-norm", "encoder", "backbone"]
+FreezeName = Literal["nothing", "batch-norm", "partial-batch-norm", "encoder", "backbone"]
+ModalityName = Literal["rgb", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +20,10 @@ class TeacherRecipe(TransformerRecipe):
 
     Attributes:
         model: architecture; None in recipes for any architecture.
+        modality: what the model takes, images or optical flow (``omni flow``); None is that of ``init``, else "rgb".
         init: ``scratch``, ``imagenet`` or a path of weights; "" in recipes that start from a file of the user.
         num_segments: snippets per clip of a 2D model; None is the architecture's default, 3 for TSN, 8 for TSM.
-        num_frames: frames per clip of a 3D model; None is the architecture's default.
+        num_frames: frames per clip (3D), pairs of flow that are stacked (2D); None is the architecture's default.
         frame_interval: source frames between them; None is the architecture's default.
         short_side: pixels; None is the backbone's default.
         crop_size: pixels; None is the backbone's default.
@@ -56,6 +58,7 @@ class TeacherRecipe(TransformerRecipe):
     """
 
     model: str | None = None
+    modality: ModalityName | None = None
     init: str = "imagenet"
     num_segments: int | None = None
     num_frames: int | None = None

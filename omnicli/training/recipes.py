@@ -1,7 +1,7 @@
 """Training settings by name, for ``--recipe NAME``; explicit options take precedence.
 
-Sources: the released mmaction configurations of OmniSource, IG-65M, and ours for few clips. Those of video transformers
-are in ``transformer_recipes``.
+Sources: the released mmaction configurations of OmniSource, IG-65M, and ours for few clips. Those of optical flow are
+in ``flow_recipes``, those of video transformers in ``transformer_recipes``.
 
 | name | expected on the real data (top-1/top-5) | cost |
 |---|---|---|
@@ -32,6 +32,7 @@ one of R50, ``--recipe slowonly-r50-4x16-imagenet --model slowonly-r101 --num-fr
 
 from dataclasses import replace
 
+from omnicli.training.flow_recipes import FLOW_RECIPES
 from omnicli.training.recipe_fields import TeacherRecipe
 from omnicli.training.transformer_recipes import TRANSFORMER_RECIPES
 
@@ -156,6 +157,7 @@ TEACHER_RECIPES = {
     "r2plus1d-34": R2PLUS1D,
     "ig65m-r2plus1d-34": IG65M,
     "r2plus1d-34-32": replace(R2PLUS1D, num_frames=32, batch_size=6, reference_batch_size=6 * 64),
+    **FLOW_RECIPES,
     **TRANSFORMER_RECIPES,
 }
 

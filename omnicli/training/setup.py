@@ -15,6 +15,7 @@ from omnicli.models.blocks import checkpoint_gradients, find_blocks, set_drop_pa
 from omnicli.models.clip.tower import is_clip
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.flow_spec import check_takes_flow, flow_spec
 from omnicli.models.licences import say_licence
 from omnicli.models.model_files import digest_of_model
 from omnicli.models.pretrained import imagenet_weights
@@ -47,7 +48,11 @@ def create_learner(
     is_3d = find_config_3d(name) is not None
     if is_3d and recipe.num_segments:
         raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
-    if not is_3d and (recipe.num_frames or recipe.frame_interval):
+    if is_flow := recipe.modality == "flow":
+        check_takes_flow(name)
+        if recipe.randaugment != "none":
+            raise UsageError("--randaugment turns frames and changes their colours, which makes flow wrong: remove it")
+    if not is_3d and ((recipe.num_frames and not is_flow) or recipe.frame_interval):
         raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} looks at segments")
     if is_clip(name):
         spec, from_texts = create_from_texts(recipe, classes, context)
@@ -58,11 +63,11 @@ def create_learner(
         frame_interval=recipe.frame_interval, short_side=recipe.short_side, crop_size=recipe.crop_size,
         dropout=recipe.dropout, published=published_config(recipe.init),
     )  # fmt: skip
-    spec = replace(spec, multi_label=recipe.multi_label)
+    spec = replace(flow_spec(spec, recipe.num_frames) if is_flow else spec, multi_label=recipe.multi_label)
     say_licence(spec.licence, path=recipe.init)
     model = create_model(
         name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed,
-        library=spec.library,
+        library=spec.library, flow_pairs=spec.flow_pairs,
     )  # fmt: skip
     if recipe.drop_path is not None:
         set_drop_path(model.backbone, recipe.drop_path, name=name)
@@ -102,10 +107,11 @@ def make_augmentation(
 ) -> Augmentation:
     """How training clips are read. Raises UsageError if ``recipe.snippets`` do not fit the model."""
     return Augmentation(
-        num_segments=spec.num_segments, num_frames=spec.num_frames, frame_interval=spec.frame_interval,
-        short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop, min_area=recipe.min_area,
-        flip=recipe.flip, randaugment=recipe.randaugment, random_erasing=recipe.random_erasing, mean=spec.mean,
-        std=spec.std, seed=seed, stage=stage, root=root, num_positive=_num_positive(recipe, spec),
+        num_segments=spec.num_segments, num_frames=spec.num_frames * (spec.flow_pairs or 1),
+        frame_interval=spec.frame_interval, short_side=spec.short_side, crop_size=spec.crop_size, crop=recipe.crop,
+        min_area=recipe.min_area, flip=recipe.flip, randaugment=recipe.randaugment,
+        random_erasing=recipe.random_erasing, mean=spec.mean, std=spec.std, seed=seed, stage=stage, root=root,
+        num_positive=_num_positive(recipe, spec), is_flow=spec.flow_pairs > 0,
     )  # fmt: skip
 
 

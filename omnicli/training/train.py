@@ -113,8 +113,8 @@ def train(
     backbone = frozen_backbone(student)
     _check_media(data, student, backbone, spec, model, context)
     left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
-    target = openable(data.target, model.is_2d, context, on_drop, left_out=left_out, name="target")
-    val = openable(data.val, model.is_2d, context, on_drop, left_out=left_out, name="val")
+    target = openable(data.target, model, context, on_drop, left_out=left_out, name="target")
+    val = openable(data.val, model, context, on_drop, left_out=left_out, name="val")
     least = min_held_out if calibrate and not student.multi_label else len(target) + 1
     held_out, target = hold_out(target, seed=seed, stage=stage, min_held_out=least)
     _check_enough(target, data.classes, context)

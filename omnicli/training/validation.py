@@ -108,9 +108,9 @@ class Validator:
 
 
 def num_frames_per_view(model: LoadedModel) -> int:
-    """Frames of one input: 1 for TSN, the segments of a TSM, the frames of a clip for a 3D model."""
+    """Frames of one input: 1 for TSN (flow: the pairs), the segments of a TSM, the frames of a clip for a 3D model."""
     if model.network.is_framewise:
-        return 1
+        return max(model.spec.flow_pairs, 1)
     return model.spec.num_segments * model.spec.num_frames
 
 

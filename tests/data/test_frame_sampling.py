@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.data.frame_sampling import clip_indices_test, clip_indices_train, draw_snippets, segment_indices_test
+from omnicli.data.frame_sampling import (
+    clip_indices_test,
+    clip_indices_train,
+    draw_snippets,
+    segment_indices_test,
+    stacks_at,
+)
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "sampling.json"
 needs_reference = pytest.mark.skipif(not REFERENCE.exists(), reason="no ../shared/reference")
@@ -175,3 +181,9 @@ def test_the_same_key_draws_the_same_and_another_key_others():
 def test_a_video_without_a_positive_frame_has_no_snippets():
     with pytest.raises(ValueError, match="without positive frames"):
         draw_snippets([], [1.0], np.random.default_rng(0))
+
+
+def test_stacks_are_consecutive_and_end_with_the_video():
+    assert stacks_at(np.array([0, 3, 9]), 10, stack_frames=5).tolist() == [[*range(5)], [*range(3, 8)], [*range(5, 10)]]
+    assert stacks_at(np.array([1]), 3, stack_frames=5).tolist() == [[0, 1, 2, 0, 1]]
+    assert stacks_at(np.array([4, 2]), 5, stack_frames=1).tolist() == [[4], [2]]

@@ -256,3 +256,11 @@ def test_erasing_fills_one_box_of_every_frame_with_noise_of_the_moments():
     values = np.concatenate(noise).astype(float)
     assert values.mean(axis=0) == pytest.approx(mean, abs=0.3)
     assert values.std(axis=0) == pytest.approx(std, rel=0.02)
+
+
+def test_mirrored_flow_is_that_of_the_mirrored_video():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3), dtype=np.uint8)
+    crops = ten_crops(frames, 4, is_flow=True)
+    np.testing.assert_array_equal(crops[1][..., 0], 255 - crops[0][:, :, ::-1, 0])
+    np.testing.assert_array_equal(crops[1][..., 1], crops[0][:, :, ::-1, 1])
+    np.testing.assert_array_equal(flip(frames), frames[:, :, ::-1])

@@ -4,9 +4,12 @@ import threading
 from dataclasses import dataclass, replace
 
 import pytest
+from torch import nn
 
 from omnicli.data.dataloader import Example
 from omnicli.errors import InputError, Interrupted
+from omnicli.models.recogniser import ClipModel
+from omnicli.models.tsn import TSN
 from omnicli.streams.record import Record
 from omnicli.training import examples as examples_module
 from omnicli.training.context import TrainingContext
@@ -15,6 +18,7 @@ from omnicli.training.examples import hold_out, openable
 from omnicli.training.trainer import UnopenedMedia
 
 CONTEXT = TrainingContext(workers=2)
+FRAMES, CLIPS = TSN(nn.Identity(), 1, 1, 0.0), ClipModel(nn.Identity(), 1, 1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def test_what_cannot_be_opened_leaves_and_the_rest_stays_in_order(examples):
     def tell(record, why):
         left.append((record["id"], why))
 
-    kept = list(openable(examples, True, CONTEXT, tell, left_out=left_out, name="val"))
+    kept = list(openable(examples, FRAMES, CONTEXT, tell, left_out=left_out, name="val"))
     assert kept == examples[:3] + examples[4:]
     assert left == [("bad", "unreadable: no such file")]
     assert left_out.rows == {"val": {3: "no such file"}}
@@ -55,7 +59,7 @@ def test_taken_up_again_the_same_ones_leave_whatever_can_be_opened_now(examples)
     """Else a file that comes or goes between two runs would give every step other clips."""
     left = []
     before = UnopenedMedia({"target": {1: "empty file"}}, is_known=True)
-    kept = list(openable(examples, True, CONTEXT, lambda *drop: left.append(drop), left_out=before, name="target"))
+    kept = list(openable(examples, FRAMES, CONTEXT, lambda *drop: left.append(drop), left_out=before, name="target"))
     assert kept == [examples[0], *examples[2:]]
     assert left == [(examples[1].record, "unreadable: empty file")]
 
@@ -65,7 +69,7 @@ def test_ranks_share_the_opening_and_come_to_the_same_list(examples):
 
     def check(rank):
         context = replace(CONTEXT, world=Threads(rank, 2, shelf=shelf, meeting=meeting))
-        found[rank] = list(openable(examples, True, context, lambda *drop: None, left_out=UnopenedMedia(), name=""))
+        found[rank] = list(openable(examples, FRAMES, context, lambda *drop: None, left_out=UnopenedMedia(), name=""))
 
     threads = [threading.Thread(target=check, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -81,7 +85,7 @@ def test_of_a_folder_of_clips_the_first_positive_one_is_opened(world, tmp_path):
     fields = {"path": str(tmp_path), "media": "clips"}
     videos = [Example(Record({"id": str(i), **fields, "positive_clips": [i]}), 0) for i in (2, 3)]
     left = []
-    kept = list(openable(videos, False, CONTEXT, lambda *drop: left.append(drop[1]), left_out=UnopenedMedia(), name=""))
+    kept = list(openable(videos, CLIPS, CONTEXT, lambda *drop: left.append(drop[1]), left_out=UnopenedMedia(), name=""))
     assert (kept, left) == (videos[:1], ["unreadable: no such file"])
 
 
@@ -89,9 +93,9 @@ def test_an_image_for_a_3d_model_and_a_wish_to_stop_are_errors(examples, world):
     image = next((world / "web" / "image").rglob("*.jpg"))
     fresh = {"left_out": UnopenedMedia(), "name": ""}
     with pytest.raises(InputError, match="a 3D model learns from clips"):
-        list(openable([Example(Record({"id": "p", "path": str(image)}), 0)], False, CONTEXT, print, **fresh))
+        list(openable([Example(Record({"id": "p", "path": str(image)}), 0)], CLIPS, CONTEXT, print, **fresh))
     with pytest.raises(Interrupted):
-        list(openable(examples, True, replace(CONTEXT, should_stop=lambda: True), print, **fresh))
+        list(openable(examples, FRAMES, replace(CONTEXT, should_stop=lambda: True), print, **fresh))
 
 
 def test_what_is_held_out_keeps_videos_together_and_every_class_trainable(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from omnicli.commands.options.training import Recipe, TrainingOptions
 from omnicli.errors import UsageError
 from omnicli.training import recipes
+from omnicli.training.flow_recipes import FLOW_RECIPES
 from omnicli.training.optim import Schedule, scaled_lr
 from omnicli.training.recipes import TEACHER_RECIPES, default_teacher_recipe
 from omnicli.training.transformer_recipes import TRANSFORMER_RECIPES
@@ -49,6 +50,11 @@ PUBLISHED = {
         "r2plus1d-r34", "scratch", (8, 1), (16, 128), 0.192, {0: 0.1, **{step: 0.5**step for step in range(1, 14)},
         14: 0.5**13}, 0.0, 40, RANDOM,
     ),
+    "tsn-r50-3seg-flow": (
+        "tsn-resnet50", "imagenet", (3, 1), (32, 8), 0.005, {0: 1, 69: 1, 70: 0.1, 99: 0.1, 100: 0.01, 110: 0.01}, 0.4,
+        40, RESIZED,
+    ),
+    "i3d-r50-flow": ("i3d-r50", "imagenet", (32, 2), (8, 8), 0.01, STEP_100, 0.5, 40, MULTI),
     "r2plus1d-34": ("r2plus1d-r34", "", (8, 1), (16, 64), 3e-5 * 64, IG65M, 0.0, 40, RANDOM),
     "r2plus1d-34-32": ("r2plus1d-r34", "", (32, 1), (6, 64), 3e-5 * 64, IG65M, 0.0, 40, RANDOM),
 }  # fmt: skip
@@ -98,7 +104,7 @@ def test_pre_training_on_hashtags_is_that_of_ig_65m():
 
 def test_every_row_of_the_table_stands_in_the_docstring():
     described = {line.split("|")[1].strip() for line in recipes.__doc__.splitlines() if line.startswith("| ")}
-    assert described - {"name"} == set(TEACHER_RECIPES) - set(TRANSFORMER_RECIPES)
+    assert described - {"name"} == set(TEACHER_RECIPES) - set(TRANSFORMER_RECIPES) - set(FLOW_RECIPES)
 
 
 def test_every_row_can_be_trained():

@@ -11,6 +11,7 @@ from omnicli.commands.options.compute import ComputeOptions
 from omnicli.commands.options.groups import MODEL, RARE, SELECTION
 from omnicli.errors import UsageError
 from omnicli.models.model_files import digest_of_model
+from omnicli.training.recipe_fields import ModalityName
 
 if TYPE_CHECKING:
     from omnicli.models.loading import LoadedModel
@@ -33,6 +34,19 @@ QueryMap = Annotated[
 ]  # fmt: skip
 
 
+Modality = Annotated[
+    ModalityName | None,
+    typer.Option("--modality", help="What the model takes: images, or the optical flow of omni flow.",
+                 show_default="as recipe or checkpoint", rich_help_panel=MODEL), RARE,
+]  # fmt: skip
+
+
+def check_modality(model: "LoadedModel", modality: str | None) -> None:
+    """Raises UsageError: the model takes the other."""
+    if modality and modality != model.spec.modality:
+        raise UsageError(f"--modality {modality}: {model.name} was trained on {model.spec.modality}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The architecture of a checkpoint of another program."""
@@ -42,6 +56,7 @@ class ModelOptions:
         typer.Option("--model", metavar="NAME", help="Architecture of a checkpoint of another program, if its keys do "
                      "not identify it.", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
+    modality: Modality = None
     num_segments: Annotated[
         int | None,
         typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
@@ -81,10 +96,13 @@ class ModelOptions:
 
         device, precision = compute.resolve()
         names = self.class_names()
-        return [
+        models = [
             load_model(path, device, precision, **self.described(), num_segments=self.num_segments, classes=names)
             for path in paths
         ]
+        for model in models:
+            check_modality(model, self.modality)
+        return models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +156,19 @@ class BackboneOptions:
         files = {"weights": self.weights, "checkpoint": self.checkpoint}
         return {option: digest_of_model(path) for option, path in files.items() if path}
 
-    def load(self, compute: ComputeOptions, *, with_content: bool = False) -> "LoadedModel":
-        """The model whose features are taken, on its device. Raises ModelError."""
+    def load(
+        self, compute: ComputeOptions, *, with_content: bool = False, modality: str | None = None
+    ) -> "LoadedModel":
+        """The model whose features are taken, on its device. Raises ModelError and UsageError."""
         from omnicli.models.loading import load_extractor, load_model
 
+        if modality == "flow" and not self.checkpoint:
+            raise UsageError("--modality flow: --backbone takes RGB; give --checkpoint FILE of a model of flow")
         device, precision = compute.resolve()
         if self.checkpoint:
-            return load_model(self.checkpoint, device, precision, with_content=with_content)
+            model = load_model(self.checkpoint, device, precision, with_content=with_content)
+            check_modality(model, modality)
+            return model
         return load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from omnicli.commands.options.groups import DATA, MODEL, OPTIMIZATION, RARE
+from omnicli.commands.options.model import Modality
 from omnicli.errors import UsageError
 from omnicli.extras import need
 from omnicli.models.model_files import extra_of_model, local_path
@@ -42,8 +43,7 @@ class TrainingOptions:
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="NAME", help="Architecture, such as tsn-resnet50 (any timm backbone), "
-                     "slowonly-r50, ircsn-r152.", show_default="as --init FILE",
-                     rich_help_panel=MODEL),
+                     "slowonly-r50, ircsn-r152.", show_default="as --init FILE", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     init: Annotated[
         str | None,
@@ -51,13 +51,14 @@ class TrainingOptions:
                      "(downloaded), or a file: a backbone or a checkpoint of any program. 3D models inflate 2D "
                      "weights.", show_default="as recipe; few-clips: imagenet", rich_help_panel=MODEL),
     ] = None  # fmt: skip
+    modality: Modality = None
     num_segments: Annotated[
         int | None, typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
                                  show_default="3; TSM: 8", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     num_frames: Annotated[
-        int | None, typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, the 4 of 4x16.",
-                                 show_default="as published", rich_help_panel=MODEL), RARE,
+        int | None, typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, the 4 of 4x16. "
+                                 "2D: pairs of flow.", show_default="as published", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     frame_interval: Annotated[
         int | None, typer.Option("--frame-interval", min=1, metavar="N", help="3D: source frames between sampled "
@@ -179,8 +180,7 @@ class TrainingOptions:
     target_label: Annotated[
         TargetLabel | None,
         typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or query, of whose "
-                     "classes one is drawn per visit (IG-65M).", show_default="as recipe: label", rich_help_panel=DATA),
-        RARE,
+                     "classes one is drawn per visit (IG-65M).", show_default="label", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     query_map: Annotated[
         Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from omnicli.errors import OmniError
+from omnicli.media.flow_pixels import flow_colours
 from omnicli.media.source import open_media
 from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
@@ -53,6 +54,8 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
             if is_stored(record):
                 record = made_of(record, root)
             frames, duration_sec = _frames(record, root, at_sec)
+            if record.get("media") == "flow":
+                frames = [flow_colours(frame) for frame in frames]
     except OmniError as error:
         return Thumbnail(why_not=str(error))
     small = [_small(frame) for frame in frames]
