@@ -2,12 +2,12 @@
 
     python benchmarks/bench_task.py [--runs 5] [--jobs 300] [--model tsn-resnet50]
 
-Start of a task: ``omni filter`` with a TSN checkpoint on one image, against a process that imports what the stage computes
-with and reads the weights into a network. Bar: at most 1.5 times its processor time. Runs alternate, so that other work on
-the machine meets both.
+Start of a task: ``omni filter`` with a TSN checkpoint on one image, against a process that imports what the stage
+computes with and reads the weights into a network. Bar: at most 1.5 times its processor time. Runs alternate, so that
+other work on the machine meets both.
 
-Start of a job: jobs of one record, in a stage that is open, against a loop that reads the file, writes and syncs the line
-and renames it. Bar: at most 50 ms per job.
+Start of a job: jobs of one record, in a stage that is open, against a loop that reads the file, writes and syncs the
+line and renames it. Bar: at most 50 ms per job.
 """
 
 import argparse
@@ -60,14 +60,13 @@ def task_row(folder: Path, model: str, runs: int) -> dict[str, object]:
     from omnicli.models.checkpoint import save_checkpoint
     from omnicli.models.factory import create_model, model_spec
 
-    spec = model_spec(model, ("a", "b"))
-    save_checkpoint(
-        folder / "t.pth", meta={"model": spec.to_meta(), "classes": ["a", "b"], "temperature": 1.0},
-        state_dict=create_model(spec).state_dict(),
-    )  # fmt: skip
+    network, spec = create_model(model, num_classes=2), model_spec(model, classes=["a", "b"])
+    save_checkpoint(folder / "t.pth", meta={"model": spec.to_meta()}, state_dict=network.state_dict())
     cv2.imwrite(str(folder / "a.jpg"), np.random.default_rng(0).integers(0, 255, (256, 340, 3), np.uint8))
-    omni = [sys.executable, "-m", "omnicli", "filter", "--teacher", str(folder / "t.pth"), "--rule", "paper", "--threshold",
-            "0", "--batch-size", "1", "--precision", "float32", "--device", "cpu", str(folder / "a.jpg")]  # fmt: skip
+    omni = [
+        sys.executable, "-m", "omnicli", "filter", "--teacher", str(folder / "t.pth"), "--rule", "paper", "--threshold",
+        "0", "--batch-size", "1", "--precision", "float32", "--device", "cpu", str(folder / "a.jpg"),
+    ]  # fmt: skip
     commands = {"omni": omni, "bare": [sys.executable, "-c", BARE, str(folder / "t.pth"), model]}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(runs + 1):
@@ -76,13 +75,9 @@ def task_row(folder: Path, model: str, runs: int) -> dict[str, object]:
     row: dict[str, object] = {"what": "start of a task with a model", "model": model}
     medians = {}
     for name, found in times.items():
-        cpu, wall = (statistics.median(values) for values in zip(*found[1:], strict=True))  # the first fills the caches
-        medians[name] = cpu
-        row |= {
-            f"{name}_cpu_sec": round(cpu, 2),
-            f"{name}_sec": round(wall, 2),
-            f"{name}_file_calls": file_calls(commands[name]),
-        }
+        medians[name], wall = (statistics.median(values) for values in zip(*found[1:], strict=True))  # warm caches
+        row |= {f"{name}_cpu_sec": round(medians[name], 2), f"{name}_sec": round(wall, 2)}
+        row[f"{name}_file_calls"] = file_calls(commands[name])
     return row | {"ratio": round(medians["omni"] / medians["bare"], 2), "bar": 1.5}
 
 
@@ -91,7 +86,7 @@ def per_call(function: Callable[[Path], object], paths: list[Path]) -> tuple[flo
     cpu, wall = time.process_time(), time.perf_counter()
     for path in paths:
         function(path)
-    return (1e3 * (time.process_time() - cpu) / len(paths), 1e3 * (time.perf_counter() - wall) / len(paths))
+    return 1e3 * (time.process_time() - cpu) / len(paths), 1e3 * (time.perf_counter() - wall) / len(paths)
 
 
 def job_row(folder: Path, num_jobs: int) -> dict[str, object]:
@@ -103,8 +98,8 @@ def job_row(folder: Path, num_jobs: int) -> dict[str, object]:
         line = json.dumps({"id": f"{number}", "path": f"{number}.jpg", "media": "image"})
         (folder / "in" / f"{number:05d}.jsonl").write_text(line + "\n")
     argv = ["inflate", "--mode", "still", str(folder / "in"), "-o", f"{folder / 'out'}/"]
-    stage, jobs = open_stage(argv), plan(argv)
-    by_source = {job.source: job for job in jobs}
+    stage = open_stage(argv)
+    jobs = {job.source: job for job in plan(argv)}
     (folder / "bare").mkdir()
 
     def bare(path: Path) -> None:
@@ -115,21 +110,17 @@ def job_row(folder: Path, num_jobs: int) -> dict[str, object]:
             os.fsync(file.fileno())
         out.with_suffix(".part").replace(out)
 
-    paths = list(by_source)
-    run_job(stage, by_source[paths[0]])
-    cpu, wall = per_call(lambda path: run_job(stage, by_source[path]), paths[1:])
-    bare_cpu, bare_wall = per_call(bare, paths[1:])
-    row = {
-        "what": "a job of one record",
-        "cpu_ms": round(cpu, 2),
-        "ms": round(wall, 2),
-        "bare_cpu_ms": round(bare_cpu, 2),
-    }
-    return row | {"bare_ms": round(bare_wall, 2), "bar_ms": 50}
+    first, *paths = jobs
+    run_job(stage, jobs[first])
+    cpu, wall = per_call(lambda path: run_job(stage, jobs[path]), paths)
+    bare_cpu, bare_wall = per_call(bare, paths)
+    row: dict[str, object] = {"what": "a job of one record", "cpu_ms": round(cpu, 2), "ms": round(wall, 2)}
+    return row | {"bare_cpu_ms": round(bare_cpu, 2), "bare_ms": round(bare_wall, 2), "bar_ms": 50}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Print both rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--model", default="tsn-resnet50")
