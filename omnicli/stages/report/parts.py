@@ -26,7 +26,7 @@ from omnicli.streams.record import REJECT_FIELDS, Record
 from omnicli.streams.temp_records import NumberedRecords
 from omnicli.streams.write.atomic import named_errors
 
-PART_SIZE = 60  # records, as a page of browse.js; about 300 KB
+PART_SIZE = 60  # records, as a page of browse.js; about 200 KB
 READ_AHEAD = 8  # records per worker
 PART_NAME = re.compile(r"\d+\.js")
 
@@ -88,7 +88,7 @@ class AllRecords:
         def make(number: int) -> RecordCard:
             record = self._records[number]
             outcome = "rejected" if self._is_rejected[number] else "kept"
-            return make_card(record, outcome, make_thumbnail(record, root=root))
+            return make_card(record, outcome, make_thumbnail(record, root=root, small=True))
 
         return parallel_map(make, order.tolist(), workers=workers, ahead=READ_AHEAD * workers)
 
