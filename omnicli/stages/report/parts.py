@@ -26,7 +26,7 @@ from omnicli.streams.record import REJECT_FIELDS, Record
 from omnicli.streams.temp_records import NumberedRecords
 from omnicli.streams.write.atomic import named_errors
 
-PART_SIZE = 60  # records, as a page of browse.js; about 200 KB
+PART_SIZE = 48  # records, as a page of browse.js; about 200 KB
 READ_AHEAD = 8  # records per worker
 PART_NAME = re.compile(r"\d+\.js")
 

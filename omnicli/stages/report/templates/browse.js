@@ -4,7 +4,7 @@
   const { data, dress, keys, focus } = omniReview;
   const all = data.all;
   if (!all) return;
-  const PAGE = 60, HELD = 2;  // records of a page; parts held in memory
+  const PAGE = 48, HELD = 2;  // records of a page; parts held in memory
   const $ = (id) => document.getElementById(id);
   const loaded = new Map();   // number of a part -> promise of its rows
   const arrived = new Map();
