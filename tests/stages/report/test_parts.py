@@ -78,7 +78,7 @@ def test_the_browser_turns_pages_selects_and_takes_verdicts(world, tmp_path):
         browser.press("]")
         assert browser.wait(f"{cards}.length") == 48
         browser.run("document.getElementById('all-next').click()")
-        assert browser.wait(f"{cards}.at(-1).dataset.id == '108' && {cards}.length") == 48
+        assert browser.wait(f"{cards}.at(-1).dataset.id == '012' && {cards}.length") == 48
         browser.press("j", "r")
         assert browser.run("document.getElementById('review-count').textContent").startswith("1 verdicts")
         browser.run("document.getElementById('all-group').value = '0';"
