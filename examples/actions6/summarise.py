@@ -54,6 +54,7 @@ STUDIES = {
         "Features transfer to three other actions, 3D", "Table 4", "target",
         ["none", "target", "web", "target fc", "web fc"],
     ),
+    "flow": ("Two streams, 3D from scratch", "Tables 4 and 6", "rgb", "rgb flow fused"),
 }  # fmt: skip
 ALSO = {  # further comparisons: study → (setting, with)
     "few": [("best", "unfiltered"), ("best", "second")],
@@ -65,6 +66,7 @@ ALSO = {  # further comparisons: study → (setting, with)
     "mixup-scratch": [("web cross", "web")],
     "scratch": [("all", "both"), ("all", "video")],
     "transfer": [("web fc", "target fc")],
+    "flow": [("fused", "flow")],
 }
 
 
@@ -123,6 +125,7 @@ CLAIMS = [
     Claim("Table 8: perspective beats constant translation", "inflation", "perspective-agnostic", "translate-constant"),
     Claim("Table 4: features transfer; classifier only", "transfer", "web fc", "target fc"),
     Claim("Table 4: features transfer; fine-tuned", "transfer", "web", "target"),
+    Claim("Tables 4, 6: two streams beat RGB, 3D from scratch", "flow", "fused", "rgb"),
 ]
 
 

@@ -154,7 +154,7 @@ def command(
         lacking: list[str] = []
         if checkpoint is None:
             sets, names, lacking = stored.load(model.class_names(), stack)
-            score = partial(fuse_scores, sets=sets, ratio=stored.ratio())
+            score = partial(fuse_scores, sets=sets, ratio=stored.ratio(), logits=stored.fuse_by == "logits")
             records, function = accountant.count(read_score_records(sets[0])), sets[0].function
         else:
             score, tested_model, seen = load()

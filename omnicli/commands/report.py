@@ -41,7 +41,7 @@ from omnicli.errors import UsageError
 if TYPE_CHECKING:
     from omnicli.stages.report.collector import RecordCollector
 
-NOT_WITH_MOTION = ("rejects", "by", "per_class", "max_groups", "threshold", "sample", "all_records", "verdict_files")
+NOT_WITH_MOTION = ("rejects", "by", "per_class", "max_groups", "threshold", "sample", "verdict_files")
 
 
 @takes_groups
@@ -94,21 +94,14 @@ def _report_records(
     heading: str, workers: int | None, console: Console,
 ) -> None:  # fmt: skip
     from omnicli.stages.report.collector import RecordCollector
-    from omnicli.stages.report.page import render_report, write_all_records
-    from omnicli.stages.report.parts import AllRecords
+    from omnicli.stages.report.page import render_report
     from omnicli.stages.report.sample import describe_precision
-    from omnicli.streams.files.urls import url_of
     from omnicli.streams.reading import count_missing_frames, incomplete, incomplete_lines
     from omnicli.streams.verdicts import Verdicts, read_verdicts
-    from omnicli.streams.write.atomic import is_special
 
     verdicts = read_verdicts(verdict_files or [])
     num_drawn = max([page.sample, *(verdict.sample.rank + 1 for verdict in verdicts if verdict.sample)])
-    every = AllRecords() if page.all_records else None
-    collector = RecordCollector(group_by=page.by, size=page.per_class, sample=num_drawn, every=every)
-    parts, num_bytes = output.with_suffix(".parts"), 0
-    if every is not None and (url_of(output) or is_special(output)):
-        raise UsageError(f"--all writes a folder beside the page: give -o FILE, not {output}")
+    collector = RecordCollector(group_by=page.by, size=page.per_class, sample=num_drawn)
     with console.progress(lambda: _describe(collector)):
         for record in source.read(collector.add):
             collector.add(record, record.verdict.get("reason"))
@@ -117,13 +110,9 @@ def _report_records(
         html = render_report(
             collector, title=heading, root=source.root, threshold=page.threshold, max_groups=page.max_groups,
             workers=workers or available_cores(), verdicts=verdicts,
-            parts=parts.name,
         )  # fmt: skip
-        if every is not None:
-            num_bytes = write_all_records(collector, parts, root=source.root, workers=workers or available_cores())
         _write(output, html)
-    beside = f" and {parts}/ ({num_bytes / 1e6:.1f} MB)" if every is not None else ""
-    console.say(f"{_describe(collector)} → {output} ({len(html) / 1e6:.1f} MB){beside}")
+    console.say(f"{_describe(collector)} → {output} ({len(html) / 1e6:.1f} MB)")
     for line in describe_precision(collector.sample, Verdicts(verdicts)) if verdicts else []:
         console.say(line)
     counters, examples = Counter[str](), dict[str, str]()

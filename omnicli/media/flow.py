@@ -102,7 +102,7 @@ def open_flow(record: Mapping[str, Any], path: str) -> FramesSource:
     pairs, arrays = list_flow(path)
     found, expected = len(pairs) or len(arrays), record.get("num_frames")
     if not found:
-        raise MediaError("no optical flow, such as flow_x_00001.jpg and flow_y_00001.jpg")
+        raise MediaError("no optical flow, such as flow_x_00001.jpg and flow_y_00001.jpg; omni flow computes it")
     if expected is not None and found < expected - 1:
         raise MediaError(f"flow of {expected} frames expected, {found} found")
     return FlowFolder(pairs[:expected], fps=fps) if pairs else FlowArrays(arrays[:expected], fps=fps)
@@ -116,6 +116,8 @@ def list_flow(directory: str) -> tuple[list[Pair], list[str]]:
     """
     try:
         names = folder_names(directory)
+    except NotADirectoryError:
+        return [], []
     except OSError as error:
         raise MediaError(reason_of(error)) from None
     x, y = (_images_of(names, axis) for axis in "xy")

@@ -52,8 +52,14 @@ def test_flow_tells_classes_that_differ_by_direction_and_is_fused_as_published(w
     views = ("--num-segments", 4, "--crops", "centre")
     assert score(world, "flow", "--modality", "flow", *views, "--shards", tmp_path / "flow")["top1_acc"] >= 0.9
     score(world, "rgb", *views, "--shards", tmp_path / "rgb")
-    fused = omni("eval", "--fuse", tmp_path / "rgb", "--fuse", tmp_path / "flow", "--fuse-ratio", "1:1.5")
-    assert lines_of(fused)[-1]["top1_acc"] >= 0.5
+    splits = [tmp_path / f"{split}.jsonl" for split in (1, 2, 3)]  # of the same videos here, three in UCF101
+    for split in splits:
+        omni("eval", "--fuse", tmp_path / "rgb", "--fuse", tmp_path / "flow", "--fuse-ratio", "1:1.5",
+             "--fuse-by", "logits", "-o", split)  # fmt: skip
+    mean = omni("eval", *(word for split in splits for word in ("--mean-of", split)))
+    fused = json.loads(splits[0].read_text().splitlines()[-1])["top1_acc"]
+    assert lines_of(mean)[-1]["top1_acc"] == pytest.approx(fused)
+    assert fused >= 0.5
 
 
 def test_mirrored_crops_of_a_left_right_pair_contradict_the_others(world):

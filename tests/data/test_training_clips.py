@@ -56,6 +56,21 @@ def test_the_smallest_area_is_kept(tmp_path):
     assert widths[0.08] < 150
 
 
+@pytest.mark.parametrize(("flip", "seen"), [(True, {200, 55}), (False, {200})])
+def test_mirrored_flow_moves_the_other_way_and_without_mirrors_none_does(tmp_path, flip, seen):
+    """Left and right are classes in --no-flip; a stack of flow is consecutive pairs from each segment."""
+    for index in range(1, 13):
+        for axis, level in (("x", 200), ("y", 10 * index)):
+            cv2.imwrite(str(tmp_path / f"flow_{axis}_{index:05d}.png"), np.full((48, 64), level, np.uint8))
+    record = Record({"id": "a", "path": str(tmp_path), "media": "flow"})
+    look = replace(LOOK, num_segments=2, num_frames=5, is_flow=True, flip=flip)
+    views = [read_training_clip(record, look, epoch=epoch) for epoch in range(12)]
+    assert {int(level) for view in views for level in np.unique(view[..., 0])} == seen
+    for view in views:
+        starts = view[:, 0, 0, 1].reshape(2, 5) // 10
+        np.testing.assert_array_equal(np.diff(starts, axis=1), 1)
+
+
 def test_half_of_the_views_are_mirrored(tmp_path):
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, 32:] = 255

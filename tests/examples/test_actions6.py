@@ -25,7 +25,8 @@ ACTIONS = {
     "CLASS_NAMES": "Archery BasketballDunk HorseRace PlayingPiano PlayingViolin Surfing",
     "CLIP_NAMES": " ".join(f"g{group}_c0{clip}" for group in ("08", "09") for clip in range(1, 6)),
 }
-GOALS = ("few", "rules", "clips", "transfer", "choose")
+GOALS = ("few", "rules", "clips", "transfer", "flow", "choose")
+CHOICES = ("choose-08", "choose-09", "choose-flow-08", "choose-flow-09")
 ONE_DRAW = ("SEEDS=0", "FEW_SEEDS=0", "CHOOSE_SEEDS=0", "CLIPS=4", f"PYTHON={sys.executable}")
 
 # Logs its arguments and copies its input to its output. Its inputs must exist.
@@ -37,7 +38,8 @@ out=/dev/stdout input=/dev/null written=
 for word; do
     case $written in
         -o) out=$word ;;
-        --rejects | --shards) mkdir -p "$(dirname "$word")" ;;
+        --rejects) mkdir -p "$(dirname "$word")" ;;
+        --shards) mkdir -p "$word" && echo > "$word/00000.h5" ;;
         *)
             case $word in
                 "$OUT"/*)
@@ -134,7 +136,8 @@ def test_every_command_is_valid(rehearsed):
         tuple(word for word in words if not word.startswith(str(out)) and not word.isdigit()): words for words in lines
     }
     assert {words[1] for words in lines} == {
-        "index", "features", "pack", "inflate", "balance", "teacher-train", "filter", "segment", "train", "eval",
+        "index", "features", "pack", "flow", "inflate", "balance", "teacher-train", "filter", "segment", "train",
+        "eval",
     }  # fmt: skip
     for words in different.values():
         run = CliRunner().invoke(app, [*words[1:], "--dry-run"])
@@ -145,7 +148,7 @@ def test_scripts_evaluate_the_studies_and_settings_of_the_summary(rehearsed):
     out, _, _, _ = rehearsed
     evaluated = {study.name: {setting.name for setting in study.iterdir()} for study in (out / "eval").iterdir()}
     assert {study: evaluated[study] for study in STUDIES} == {study: set(order) for study, order in STUDIES.items()}
-    assert set(evaluated) - set(STUDIES) == {"web", "choose-08", "choose-09"}
+    assert set(evaluated) - set(STUDIES) == {"web", *CHOICES}
 
 
 def test_a_second_run_does_nothing(rehearsed):
@@ -517,7 +520,7 @@ def test_every_study_runs_once_on_a_small_part_of_the_data(tmp_path, shell_envir
     there = {(line["study"], line["setting"]) for line in lines}
     missing = {(study, setting) for study, order in STUDIES.items() for setting in order} - there
     assert missing == {("filtering", "query9")}  # there are four clips a class
-    assert {study for study, _ in there} - set(STUDIES) == {"web", "choose-08", "choose-09"}
+    assert {study for study, _ in there} - set(STUDIES) == {"web", *CHOICES}
     assert {line["num_videos"] for line in lines if not line["study"].startswith(("choose", "transfer"))} == {12}
     text = (out / "RESULTS.md").read_text()
     assert all(f"## {title} (OmniSource {source})" in text for title, source, _, _ in summarise.STUDIES.values())

@@ -6,7 +6,7 @@ import pytest
 
 from omnicli.errors import MediaError
 from omnicli.media.flow_pixels import to_levels
-from omnicli.media.source import open_media
+from omnicli.media.source import open_media, open_modality
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 
@@ -90,6 +90,19 @@ def test_the_axes_must_have_one_size(tmp_path):
     cv2.imwrite(str(folder / "y_00001.png"), np.zeros((12, 16), np.uint8))
     with pytest.raises(MediaError, match="32 x 24 pixels in x and 16 x 12 in y"):
         read_all(Record({"path": str(folder), "media": "flow"}))
+
+
+def test_a_model_of_flow_opens_the_flow_beside_frames_and_refuses_rgb(tmp_path):
+    folder = write_images(tmp_path / "v", "flow_")
+    cv2.imwrite(str(folder / "img_00001.png"), np.zeros((24, 32, 3), np.uint8))
+    for record in ({"path": str(folder), "media": "frames"}, {"path": str(folder)}):
+        with open_modality(Record(record), is_flow=True) as source:
+            assert (source.read([0])[..., 2] == 128).all()
+        with open_modality(Record(record), is_flow=False) as source:
+            assert source.read([0]).max() == 0
+    for media, why in (("video", "RGB, and the model takes optical flow"), (None, "no optical flow, such as flow_x_")):
+        with pytest.raises(MediaError, match=why):
+            open_modality(Record({"path": str(folder / "img_00001.png"), "media": media}), is_flow=True)
 
 
 def test_flow_is_no_rgb(tmp_path):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from omnicli.stages.eval.fusion import ScoreSet
 
 RESULT_SUFFIXES = (".pkl", ".pickle", ".json")
-WITH_FUSE = {"fuse", "fuse_list", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary", "dry_run",
-             "quiet", "verbose"}  # fmt: skip
+WITH_FUSE = {"fuse", "fuse_by", "fuse_list", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary",
+             "dry_run", "quiet", "verbose"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +107,11 @@ class StoredScoreOptions:
         typer.Option("--fuse-ratio", metavar="R:R", help="Weight of each --fuse, such as 1:1.5.", show_default="equal",
                      rich_help_panel=SELECTION),
     ] = None  # fmt: skip
+    fuse_by: Annotated[
+        Literal["scores", "logits"],
+        typer.Option("--fuse-by", help="scores: the mean of what the softmax gives. logits: the mean before it, as in "
+                     "published two-stream results.", rich_help_panel=SELECTION), RARE,
+    ] = "scores"  # fmt: skip
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", metavar="SHARD|DIR", help="Compare with the scores of another model on the same "
@@ -118,8 +123,8 @@ class StoredScoreOptions:
         if self.fuse:
             self._check_fuse(context)
             self.ratio()
-        elif self.fuse_ratio is not None:
-            raise UsageError("--fuse-ratio needs --fuse")
+        elif self.fuse_ratio is not None or self.fuse_by != "scores":
+            raise UsageError("--fuse-ratio and --fuse-by need --fuse")
         elif checkpoint is None:
             raise UsageError("nothing to test: give --checkpoint FILE, or scores to --fuse")
         self._check_list()
@@ -164,7 +169,8 @@ class StoredScoreOptions:
         """Digests of the shards of each --fuse, and their weights. Raises InputError."""
         listed = {"fuse_list": digest_of(self.fuse_list, InputError)} if self.fuse_list else {}
         fused = [digests_of_shards(path) for path in self.fuse or []]
-        return {"fused": fused, "fuse_ratio": self.ratio(), **listed}
+        by = {"fuse_by": self.fuse_by} if self.fuse_by != "scores" else {}
+        return {"fused": fused, "fuse_ratio": self.ratio(), **by, **listed}
 
     def load(
         self, classes: Sequence[str] | None, stack: ExitStack
@@ -182,6 +188,8 @@ class StoredScoreOptions:
 
         sets = [self._open(path, stack) for path in self.fuse or []]
         names = common_classes(sets, classes)
+        if self.fuse_by == "logits" and sets[0].function != "softmax":
+            raise UsageError("--fuse-by logits: scores of several labels are no softmax; remove it")
         return sets, names, check_common_records(sets)
 
     def load_baseline(self, classes: tuple[str, ...], *, tested: str, stack: ExitStack) -> "ScoreSet | None":

@@ -21,6 +21,7 @@ from omnicli.streams.shards.reader import ShardReader, read_shard
 CLASS_NAMES = "class_names"  # attribute of score shards: JSON list, in the order of the columns
 SCORE_FUNCTION = "score_function"  # attribute of score shards: "softmax", also where there is none, or "sigmoid"
 NUM_EXAMPLES = 3  # records that a set lacks
+SMALLEST = 1e-30  # score, where a softmax has become 0
 SUM_TOLERANCE = 1e-2  # of softmax scores that were computed in bfloat16
 
 
@@ -192,17 +193,24 @@ def read_score_records(scores: ScoreSet) -> Iterator[Record]:
 
 
 def fuse_scores(
-    records: Iterable[Record], *, sets: Sequence[ScoreSet], ratio: Sequence[float], on_drop: OnDrop
+    records: Iterable[Record],
+    *,
+    sets: Sequence[ScoreSet],
+    ratio: Sequence[float],
+    on_drop: OnDrop,
+    logits: bool = False,
 ) -> Iterator[tuple[Record, np.ndarray]]:
     """Each record with Σ r_i s_i / Σ r_i, the weighted mean of its softmax scores (K,) in all sets.
 
-    Ours, as two-stream TSN does it: scores, not logits, are fused, so that a stream counts by how sure it is and not by
-    the scale of its logits.
+    Ours: by default scores, not logits, are fused, so that a stream counts by how sure it is and not by the scale of
+    its logits.
 
     Args:
         records: of the first set.
         sets: with the same classes.
         ratio: a weight for each set, not all zero.
+        logits: the mean is taken before the softmax, as TSN and mmaction2 do it. The logarithms of scores are the
+            logits up to a constant, which ranks no class higher.
         on_drop: takes records that are not in every set.
 
     Raises:
@@ -218,7 +226,8 @@ def fuse_scores(
                 continue
             rows = [each.rows[name] for each in sets]
             stored = [stored_scores(readers[at.path], at.row) for at in rows]
-            yield record, np.asarray(ratio) @ np.stack(stored) / sum(ratio)
+            mean = _mean_of_logits if logits else np.average
+            yield record, mean(np.stack(stored), axis=0, weights=ratio)
 
 
 def stored_scores(reader: ShardReader, row: int) -> np.ndarray:
@@ -231,6 +240,13 @@ def stored_scores(reader: ShardReader, row: int) -> np.ndarray:
             f"{reader.path}:{row + 1}: no {function} scores (they sum to {scores.sum():g}); logits cannot be judged"
         )
     return scores
+
+
+def _mean_of_logits(scores: np.ndarray, axis: int, weights: Sequence[float]) -> np.ndarray:
+    """Softmax (K,) of the weighted mean of the logits of softmax scores (S, K)."""
+    logs = np.average(np.log(np.maximum(scores, SMALLEST)), axis=axis, weights=weights)
+    exponents = np.exp(logs - logs.max())
+    return np.asarray(exponents / exponents.sum())
 
 
 def _function_of(reader: ShardReader) -> str:

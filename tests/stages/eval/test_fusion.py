@@ -44,12 +44,28 @@ def drawn(seed, count=7):
     return [(f"v{n}", int(labels[n]), row) for n, row in enumerate(softmax(rng.normal(size=(count, 3))))]
 
 
-def fused(paths, ratio):
+def fused(paths, ratio, **options):
     sets = [open_scores(path) for path in paths]
     common_classes(sets, None)
     check_common_records(sets)
-    pairs = fuse_scores(read_score_records(sets[0]), sets=sets, ratio=ratio, on_drop=lambda *_: None)
+    pairs = fuse_scores(read_score_records(sets[0]), sets=sets, ratio=ratio, on_drop=lambda *_: None, **options)
     return {record["id"]: scores for record, scores in pairs}
+
+
+def test_fusion_before_the_softmax_ranks_as_the_mean_of_the_logits(tmp_path):
+    """As TSN and mmaction2 fuse RGB and flow: a sure stream outvotes others."""
+    logits = np.random.default_rng(3).normal(scale=4, size=(2, 9, 3))
+    paths = [
+        write(tmp_path / str(n), [(f"v{row}", 0, scores) for row, scores in enumerate(softmax(each))])
+        for n, each in enumerate(logits)
+    ]
+    made = np.array(list(fused(paths, [1, 1.5], logits=True).values()))
+    np.testing.assert_allclose(made, softmax(np.average(logits, axis=0, weights=[1, 1.5])), atol=1e-5)
+    after = np.array(list(fused(paths, [1, 1.5]).values()))
+    assert (made.argmax(axis=1) != after.argmax(axis=1)).any()
+    sure = write(tmp_path / "sure", [("v", 0, [1, 0, 0])])
+    other = write(tmp_path / "other", [("v", 0, [0, 1, 0])])
+    np.testing.assert_allclose(fused([sure, other], [1, 1], logits=True)["v"], [0.5, 0.5, 0], atol=1e-6)
 
 
 @settings(max_examples=15)

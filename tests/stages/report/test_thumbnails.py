@@ -67,6 +67,20 @@ def test_one_moment_of_a_video_can_be_asked_for(world):
     assert len({moment.uri for moment in moments}) == 3
 
 
+def test_flow_is_shown_as_colour_by_its_direction(tmp_path):
+    hues = []
+    for x in (20, 235):
+        folder = tmp_path / str(x)
+        folder.mkdir()
+        cv2.imwrite(str(folder / "flow_x_00001.png"), np.full((40, 60), x, np.uint8))
+        cv2.imwrite(str(folder / "flow_y_00001.png"), np.full((40, 60), 128, np.uint8))
+        image = decode(make_thumbnail(Record({"id": "f", "path": str(folder), "media": "flow"})).uri)
+        hues.append(image.reshape(-1, 3).mean(axis=0)[::-1])
+    (left_red, _, left_blue), (right_red, _, right_blue) = hues
+    assert left_blue > left_red + 100, "left is cyan"
+    assert right_red > right_blue + 100, "right is red"
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [("truncated.jpg", "truncated"), ("empty.jpg", "empty"), ("404.jpg", "HTML"), ("gone.jpg", "no such")],
