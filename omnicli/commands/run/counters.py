@@ -139,8 +139,9 @@ class RecordAccountant:
         """The counts of a run so far."""
         rate = (counters["in"] - num_resumed) / self.seconds if self.seconds > 0 else 0.0
         rejected = sum(rejected_by_reason(counters).values())
+        share = f" ({counters['kept'] / counters['in']:.0%})" if counters["in"] else ""
         return (
-            f"{counters['in']:,} in, {counters['kept']:,} kept, {rejected:,} rejected, "
+            f"{counters['in']:,} in, {counters['kept']:,} kept{share}, {rejected:,} rejected, "
             f"{counters[UNREADABLE]:,} unreadable, {rate:,.0f}/s"
         )
 

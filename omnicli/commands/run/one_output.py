@@ -4,11 +4,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
+from omnicli.commands.run.expected import TimeLeft
 from omnicli.commands.run.fetched import count_fetched
 from omnicli.console import Console
 from omnicli.errors import Interrupted
@@ -94,6 +96,10 @@ class OneOutput:
     should_stop: Callable[[], bool] | None = None
     claim: "Claim | None" = None
 
+    @cached_property
+    def _time_left(self) -> TimeLeft:
+        return TimeLeft(self.streams)
+
     def run(self, stage: "Stage | MultipassStage") -> Counter[str]:
         """Run the stage from the inputs to the output, and return its counters. Raises OmniError."""
         with contextlib.ExitStack() as stack:
@@ -110,7 +116,7 @@ class OneOutput:
             else:
                 run = self._stage_run(kept, rejects, journal, shards, in_flight)
                 records = self._until_stopped(self._open_records(run, kept))
-            with self.console.progress(lambda: self.accountant.progress_line(run.counters, run.num_resumed)):
+            with self.console.progress(lambda: self._progress_line(run.counters, run.num_resumed)):
                 run.run(stage, records)
             kept.flush()
             if self.spec.check:
@@ -127,6 +133,13 @@ class OneOutput:
             counters, num_resumed=run.num_resumed, name=self.streams.output or "stdout", examples=run.examples
         )
         return counters
+
+    def _progress_line(self, counters: Mapping[str, int], num_resumed: int) -> str:
+        """The counts of the run so far, and the time left; of one of several jobs nobody knows that."""
+        line = self.accountant.progress_line(counters, num_resumed)
+        if self.accountant.counters["in"] or self.claim is not None:
+            return line
+        return line + self._time_left.describe(counters, num_resumed=num_resumed, seconds=self.accountant.seconds)
 
     def _open_outputs(self, stack: contextlib.ExitStack) -> Any:
         """Writers of the kept and the rejected lines, and the journal of ``-o FILE``."""
