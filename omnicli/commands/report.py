@@ -5,6 +5,8 @@
 
     omni report kept.jsonl --rejects rejected.jsonl --verdicts verdicts.jsonl -o report.html
 
+    omni report --checkpoint student.pth -o card.html
+
     omni report --motion motion.json web_imgs/ -o motion.html
 
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
@@ -13,8 +15,9 @@ Records become counts, plots and images; records without a confidence are groupe
 segment have a timeline of their scores with the positive moments. Rows of features are shown as the media that they
 were made from. Suspected duplicates stand beside their targets, verified copies first. Metric lines of
 training become curves. The summary of an evaluation becomes a confusion matrix, with the pairs of classes that it
-confuses most, or that changed against its --baseline. --motion shows the motion fitted by omni inflate --fit, and how
-four of the images would move.
+confuses most, or that changed against its --baseline. --checkpoint adds a model card: training data, recipe, classes,
+preprocessing, digest, licence, validation accuracy and limits. --motion shows the motion fitted by omni inflate --fit,
+and how four of the images would move.
 
 Records and suspected duplicates can be accepted and rejected on the page, by keys (? lists them). It exports the
 verdicts for omni filter --verdicts and omni dedup --verdicts. From those about a random sample it estimates which share
@@ -37,11 +40,13 @@ from omnicli.commands.run.summary import print_options
 from omnicli.console import Console
 from omnicli.cpus import available_cores
 from omnicli.errors import UsageError
+from omnicli.models.model_files import local_path
 
 if TYPE_CHECKING:
     from omnicli.stages.report.collector import RecordCollector
+    from omnicli.stages.report.model_card import ModelCard
 
-NOT_WITH_MOTION = ("rejects", "by", "per_class", "max_groups", "threshold", "sample", "verdict_files")
+NOT_WITH_MOTION = ("checkpoint", "rejects", "by", "per_class", "max_groups", "threshold", "sample", "verdict_files")
 
 
 @takes_groups
@@ -60,6 +65,11 @@ def command(
         typer.Option("--motion", metavar="FILE", help="Show this camera motion on INPUTs, or on a test pattern.",
                      rich_help_panel=DATA),
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Show the model card of a checkpoint; repeatable. Without "
+                     "INPUTs, of nothing else.", rich_help_panel=DATA),
+    ] = None,
     verdict_files: Annotated[
         list[Path] | None,
         typer.Option("--verdicts", metavar="FILE", help="Verdicts that the page starts with, and whose precision is "
@@ -73,26 +83,32 @@ def command(
         raise UsageError("-0 needs --files-from")
     if motion is not None:
         refuse_given(context, NOT_WITH_MOTION, "cannot be combined with --motion")
-    names = list(source.inputs or []) or ([] if source.files_from else ["-"])
-    heading = page.title or ", ".join("records" if name == "-" else name for name in names) or str(source.files_from)
+    is_card = bool(checkpoint) and not (source.inputs or source.files_from or rejects)
+    names = list(source.inputs or []) or ([] if source.files_from or is_card else ["-"])
+    shown_names = ["records" if name == "-" else name for name in names] or [str(source.files_from)]
+    heading = page.title or ", ".join([path.name for path in checkpoint or []] if is_card else shown_names)
     if motion is not None:
         heading, names = page.title or f"Camera motion: {motion}", list(source.inputs or [])
     if logging.dry_run:
         shown = {"motion": str(motion)} if motion else {**asdict(page), "rejects": rejects or [],
-                                                         "verdicts": verdict_files or []}  # fmt: skip
+                                                         "verdicts": verdict_files or [],
+                                                         "checkpoint": checkpoint or []}  # fmt: skip
         print_options({"command": "report", "inputs": names, **shown, "title": heading, "output": str(output)})
         return
     console = logging.console("report")
     if motion is not None:
         _report_motion(motion, source, Path(output or ""), heading, workers, console)
     else:
-        _report_records(source, rejects or [], page, verdict_files, Path(output or ""), heading, workers, console)
+        inputs, cards = None if is_card else source, checkpoint or []
+        _report_records(inputs, rejects or [], page, verdict_files, cards, Path(output or ""), heading, workers,
+                        console)  # fmt: skip
 
 
 def _report_records(
-    source: InputOptions, rejects: list[str], page: PageOptions, verdict_files: list[Path] | None, output: Path,
-    heading: str, workers: int | None, console: Console,
+    source: InputOptions | None, rejects: list[str], page: PageOptions, verdict_files: list[Path] | None,
+    checkpoints: list[Path], output: Path, heading: str, workers: int | None, console: Console,
 ) -> None:  # fmt: skip
+    """The page of records and of the cards of checkpoints; without ``source``, of these alone."""
     from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.page import render_report
     from omnicli.stages.report.sample import describe_precision
@@ -103,16 +119,18 @@ def _report_records(
     num_drawn = max([page.sample, *(verdict.sample.rank + 1 for verdict in verdicts if verdict.sample)])
     collector = RecordCollector(group_by=page.by, size=page.per_class, sample=num_drawn)
     with console.progress(lambda: _describe(collector)):
-        for record in source.read(collector.add):
+        models = _cards(checkpoints)
+        for record in source.read(collector.add) if source else []:
             collector.add(record, record.verdict.get("reason"))
         for record in InputOptions(inputs=rejects).read(collector.add) if rejects else []:
             collector.add(record, record.verdict.get("reason") or "rejected")
         html = render_report(
-            collector, title=heading, root=source.root, threshold=page.threshold, max_groups=page.max_groups,
-            workers=workers or available_cores(), verdicts=verdicts,
+            collector, title=heading, root=source.root if source else None, threshold=page.threshold,
+            max_groups=page.max_groups, workers=workers or available_cores(), verdicts=verdicts, models=models,
         )  # fmt: skip
         _write(output, html)
-    console.say(f"{_describe(collector)} → {output} ({len(html) / 1e6:.1f} MB)")
+    what = _describe(collector) if source else ", ".join(f"model card of {path}" for path in checkpoints)
+    console.say(f"{what} → {output} ({len(html) / 1e6:.1f} MB)")
     for line in describe_precision(collector.sample, Verdicts(verdicts)) if verdicts else []:
         console.say(line)
     counters, examples = Counter[str](), dict[str, str]()
@@ -120,6 +138,17 @@ def _report_records(
         count_missing_frames(name, num_missing, counters=counters, examples=examples)
     for line in incomplete_lines(counters, examples):
         console.say(line)
+
+
+def _cards(checkpoints: list[Path]) -> "list[ModelCard]":
+    """The cards of checkpoints. Raises ModelError and UsageError."""
+    for path in checkpoints:
+        local_path(path)  # names a missing extra before the import takes seconds
+    if not checkpoints:
+        return []
+    from omnicli.stages.report.model_card import read_card
+
+    return [read_card(path) for path in checkpoints]
 
 
 def _report_motion(

@@ -39,7 +39,9 @@ def check_data(
         )
     for line in scarce_auxiliary(auxiliary, classes):
         context.say(line)
-    return check_overlap(target, val, auxiliary, context, init=init)
+    memory = check_overlap(target, val, auxiliary, context, init=init)
+    counts = {"target": len(target), "val": len(val), "auxiliary": {name: len(own) for name, own in auxiliary.items()}}
+    return {**memory, "counts": counts}
 
 
 def check_overlap(

@@ -109,3 +109,25 @@ def test_a_motion_has_a_page_of_its_own(tmp_path, world):
     assert "test pattern" not in out.read_text()
     done = omni("--motion", motion, "-o", out, "--threshold", "0.5")
     assert (done.exit_code, done.stderr) == (2, "omni report: --threshold cannot be combined with --motion\n")
+
+
+def test_the_model_card_of_a_checkpoint_is_a_page_of_its_own_or_a_section(teacher, tmp_path):
+    done = omni("--checkpoint", teacher, "-o", tmp_path / "card.html")
+    assert done.exit_code == 0 and f"report: model card of {teacher} → " in done.stderr
+    page = (tmp_path / "card.html").read_text()
+    assert "<title>tsn.pth</title>" in page and '<h2 id="models">Model card</h2>' in page
+    for text in ("tsn-resnet10t", "<td>target</td><td>24 records</td>", "falling_rain", "<h4>Limits</h4>"):
+        assert text in page
+    (tmp_path / "kept.jsonl").write_text(lines({**KEPT, "id": "<script>"}))
+    done = omni(tmp_path / "kept.jsonl", "--checkpoint", teacher, "--checkpoint", teacher, "-o", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert done.exit_code == 0 and "Model cards" in page and 'id="images"' in page
+    shown = json.loads(omni("--checkpoint", teacher, "-o", tmp_path / "x.html", "-n").stdout)
+    assert (shown["inputs"], shown["checkpoint"], shown["title"]) == ([], [str(teacher)], "tsn.pth")
+
+
+def test_a_bad_checkpoint_is_66_and_leaves_no_page(tmp_path):
+    (tmp_path / "m.pth").write_bytes(b"nothing")
+    done = omni("--checkpoint", tmp_path / "m.pth", "-o", tmp_path / "r.html")
+    assert done.exit_code == 66 and "m.pth" in done.stderr
+    assert not (tmp_path / "r.html").exists()

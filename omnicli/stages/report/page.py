@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
@@ -29,6 +29,9 @@ from omnicli.stages.report.collector import RecordCollector, round_between
 from omnicli.stages.report.curves import metric_charts, summary_of
 from omnicli.stages.report.video_cards import make_video_cards
 from omnicli.streams.verdicts import Verdict, without_defaults
+
+if TYPE_CHECKING:
+    from omnicli.stages.report.model_card import ModelCard  # which imports PyTorch
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
 SCRIPT = TEMPLATE.with_name("review.js")
@@ -61,6 +64,7 @@ def render_report(
     max_groups: int = 24,
     workers: int = 1,
     verdicts: Sequence[Verdict] = (),
+    models: "Sequence[ModelCard]" = (),
 ) -> str:
     """The report page as HTML; only records on the page are decoded.
 
@@ -72,11 +76,12 @@ def render_report(
         max_groups: queries or classes shown with images, those with most records first.
         workers: threads that decode.
         verdicts: of people, which the page starts with.
+        models: cards of checkpoints.
 
     Raises:
-        InputError: there are no records.
+        InputError: there are no records and no models.
     """
-    if not collected.counts.total() and not collected.metrics and not collected.summaries:
+    if not (collected.counts.total() or collected.metrics or collected.summaries or models):
         raise InputError("nothing to report: the input has no records")
     shown_groups = sorted(collected.groups.values(), key=lambda group: (-group.total, group.name))[:max_groups]
     cards = CardMaker(collected, shown_groups, root=root, workers=workers)
@@ -90,6 +95,7 @@ def render_report(
     return page.render(
         title=title,
         version=__version__,
+        models=models,
         collected=collected,
         counts={outcome: collected.counts[outcome] for outcome in ("kept", "rejected", "unreadable")},
         total=collected.counts.total(),
