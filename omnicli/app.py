@@ -1,7 +1,9 @@
 """The ``omni`` command: a list of subcommands, and the exit code and message of every error."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -119,6 +121,9 @@ def _exit(ctx: Any, code: int, text: str) -> typer.Exit:
     return typer.Exit(code)
 
 
+EXTRA_REQUIREMENT = re.compile(r"""([\w.-]+).*;.*extra == ['"]([\w-]+)['"]""")  # of a package's metadata
+
+
 app = typer.Typer(
     cls=OmniGroup,
     help="Webly-supervised video recognition (OmniSource) in composable stages: JSON lines in, JSON lines out.",
@@ -179,14 +184,22 @@ def main() -> None:
     process.exit_process(code)
 
 
-def _versions() -> dict[str, str]:
+def _versions() -> dict[str, Any]:
+    """Versions of omni, Python and the packages that it needs; those of each extra under ``extras``."""
     from importlib import metadata  # noqa: PLC0415 (only --version --json needs it)
 
     packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "av", "h5py", "msgspec", "typer")
-    versions = {"omni": __version__, "python": sys.version.split()[0]}
-    for package in packages:
+
+    def version_of(package: str) -> str:
         try:
-            versions[package] = metadata.version(package)
+            return metadata.version(package)
         except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
+            return "not installed"
+
+    extras: dict[str, dict[str, str]] = {}
+    with contextlib.suppress(metadata.PackageNotFoundError):  # a checkout on PYTHONPATH
+        for line in metadata.requires("omnicli") or []:
+            if (found := EXTRA_REQUIREMENT.match(line)) and found[2] != "dev":
+                extras.setdefault(found[2], {})[found[1]] = version_of(found[1])
+    own = {"omni": __version__, "python": sys.version.split()[0]}
+    return {**own, **{package: version_of(package) for package in packages}, "extras": extras}

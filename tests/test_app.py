@@ -72,11 +72,16 @@ def test_omni_debug_shows_the_traceback(failing, monkeypatch):
     assert "Traceback (most recent call last)" in failing(InputError("why")).stderr
 
 
-def test_the_version_is_one_line_and_as_json_that_of_everything():
+def test_the_version_is_one_line_and_as_json_that_of_everything(monkeypatch):
+    from importlib import metadata
+
+    extras = ['typer>=1; extra == "clip"', "made-up[x]>=1; extra == 'ray'", 'pytest; extra == "dev"', "numpy>=2"]
+    monkeypatch.setattr(metadata, "requires", lambda name: extras)
     assert omni("--version").stdout == f"omni {__version__}\n"
     versions = json.loads(omni("--version", "--json").stdout)
     assert versions["omni"] == __version__
     assert {"python", "torch", "av", "opencv-python-headless"} <= versions.keys()
+    assert versions["extras"] == {"clip": {"typer": versions["typer"]}, "ray": {"made-up": "not installed"}}
     assert omni("--json").exit_code == 2
 
 

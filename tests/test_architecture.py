@@ -248,3 +248,9 @@ def test_stages_without_a_model_load_no_torch():
         assert "torch" not in loaded_by(
             f"import omnicli.stages.{stage}, omnicli.streams.read.reader, omnicli.media.source"
         )
+
+
+def test_a_3d_model_is_loaded_without_the_libraries_of_others():
+    """torchvision loads torch._dynamo, which takes as long as all the rest of the start of a task."""
+    code = "import omnicli.inference.scorer, omnicli.models.loading; from omnicli.models.architectures import new_model"
+    assert loaded_by(f"{code}; new_model('slowonly-r50', 2)") & {"torchvision", "timm"} == set()

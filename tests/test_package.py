@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -91,3 +92,36 @@ def test_the_installed_command_reads_its_own_data_files(omni, tmp_path):
     (tmp_path / "web.jsonl").write_text('{"id": "a.jpg", "path": "a.jpg", "media": "image"}\n')
     run(omni, "report", "web.jsonl", "-o", "page.html", cwd=tmp_path)
     assert "a.jpg" in (tmp_path / "page.html").read_text()
+
+
+def test_the_extra_for_ray_resolves_and_filters_on_ray(dist, omni, teacher, world, tmp_path):
+    """``omnicli[ray]`` of the wheel in an environment of its own: Ray's workers run the installed package too."""
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    (wheel,) = dist.glob("*.whl")
+    pip = [omni.with_name("python"), "-m", "pip", "install", "--no-index", "--dry-run"]
+    run(*pip, f"{wheel}[ray]")  # all that it requires is there
+    images = sorted((world / "web" / "image").rglob("*.jpg"))[:6]
+    for number in range(2):
+        lines = (json.dumps({"path": str(path)}) for path in images[number::2])
+        (tmp_path / f"{number}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    words = ["filter", "--teacher", teacher, "--rule", "paper", "--threshold", "0.2", "--device", "cpu", "--precision"]
+    words += ["float32", "0.jsonl", "1.jsonl", "-o"]
+    run(omni, *words, "plain/", cwd=tmp_path)
+    run(omni, *words, "ray/", "--engine", "ray", "--cpus-per-worker", "1", cwd=tmp_path)
+    made = {kind: [(tmp_path / kind / f"{n}.jsonl").read_bytes() for n in range(2)] for kind in ("plain", "ray")}
+    assert made["ray"] == made["plain"]
+    assert any(made["ray"])
+
+
+@pytest.mark.parametrize("extra", ["ray", "s3,gcs,hf"])
+def test_the_extras_of_the_wheel_resolve_on_the_index(dist, extra):
+    (wheel,) = dist.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
+    done = subprocess.run([*pip, f"{wheel}[{extra}]"], capture_output=True, text=True, timeout=600, cwd=dist)
+    if done.returncode and re.search(r"connection|resolution|timed out|proxy", done.stderr, re.IGNORECASE):
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+    found = {entry["metadata"]["name"].lower() for entry in json.loads(done.stdout)["install"]}
+    assert {"omnicli", "torch", *({"ray"} if extra == "ray" else {"s3fs", "gcsfs", "huggingface-hub"})} <= {
+        name.replace("_", "-") for name in found
+    }

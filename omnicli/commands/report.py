@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from omnicli.stages.report.collector import RecordCollector
     from omnicli.stages.report.model_card import ModelCard
 
-NOT_WITH_MOTION = ("checkpoint", "rejects", "by", "per_class", "max_groups", "threshold", "sample", "verdict_files")
+NOT_WITH_MOTION = (
+    "checkpoint", "rejects", "by", "per_class", "max_groups", "threshold", "sample", "all_records", "verdict_files",
+)  # fmt: skip
 
 
 @takes_groups
@@ -110,14 +112,21 @@ def _report_records(
 ) -> None:  # fmt: skip
     """The page of records and of the cards of checkpoints; without ``source``, of these alone."""
     from omnicli.stages.report.collector import RecordCollector
-    from omnicli.stages.report.page import render_report
+    from omnicli.stages.report.page import render_report, write_all_records
+    from omnicli.stages.report.parts import AllRecords
     from omnicli.stages.report.sample import describe_precision
+    from omnicli.streams.files.urls import url_of
     from omnicli.streams.reading import count_missing_frames, incomplete, incomplete_lines
     from omnicli.streams.verdicts import Verdicts, read_verdicts
+    from omnicli.streams.write.atomic import is_special
 
     verdicts = read_verdicts(verdict_files or [])
     num_drawn = max([page.sample, *(verdict.sample.rank + 1 for verdict in verdicts if verdict.sample)])
-    collector = RecordCollector(group_by=page.by, size=page.per_class, sample=num_drawn)
+    every = AllRecords() if page.all_records else None
+    collector = RecordCollector(group_by=page.by, size=page.per_class, sample=num_drawn, every=every)
+    parts, num_bytes = output.with_suffix(".parts"), 0
+    if every is not None and (url_of(output) or is_special(output)):
+        raise UsageError(f"--all writes a folder beside the page: give -o FILE, not {output}")
     with console.progress(lambda: _describe(collector)):
         models = _cards(checkpoints)
         for record in source.read(collector.add) if source else []:
@@ -127,10 +136,16 @@ def _report_records(
         html = render_report(
             collector, title=heading, root=source.root if source else None, threshold=page.threshold,
             max_groups=page.max_groups, workers=workers or available_cores(), verdicts=verdicts, models=models,
+            parts=parts.name,
         )  # fmt: skip
+        if every is not None:
+            num_bytes = write_all_records(
+                collector, parts, root=source.root if source else None, workers=workers or available_cores()
+            )
         _write(output, html)
     what = _describe(collector) if source else ", ".join(f"model card of {path}" for path in checkpoints)
-    console.say(f"{what} → {output} ({len(html) / 1e6:.1f} MB)")
+    beside = f" and {parts}/ ({num_bytes / 1e6:.1f} MB)" if every is not None else ""
+    console.say(f"{what} → {output} ({len(html) / 1e6:.1f} MB){beside}")
     for line in describe_precision(collector.sample, Verdicts(verdicts)) if verdicts else []:
         console.say(line)
     counters, examples = Counter[str](), dict[str, str]()

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -103,20 +103,25 @@ class ExampleTable(Sequence[Example]):
         return StoredExample(self, int(self._rows[row]), int(self._labels[row]), self._known[self._others[row]])
 
     @property
+    def rows(self) -> np.ndarray:
+        """(N,) int64 rows of the records."""
+        return np.asarray(self._rows, np.int64)
+
+    @property
     def ids(self) -> np.ndarray:
         """(N,) uint64 digests of the ids."""
-        ids: np.ndarray = self.records.ids[np.asarray(self._rows)]
+        ids: np.ndarray = self.records.ids[self.rows]
         return ids
 
     @property
     def weights(self) -> np.ndarray:
         """(N,) float64, the ``weight`` of each record; NaN without one."""
-        weights: np.ndarray = self.records.weights[np.asarray(self._rows)]
+        weights: np.ndarray = self.records.weights[self.rows]
         return weights
 
     def lines(self) -> Iterator[bytes]:
         """The line of each record (``format_record``), of a table in the order of its records."""
-        if (np.diff(np.asarray(self._rows)) < 0).any():
+        if (np.diff(self.rows) < 0).any():
             raise ValueError("the rows of the table do not ascend")
         rows = iter(self._rows)
         wanted = next(rows, None)
@@ -165,8 +170,24 @@ class RecordsOf(RecordSequence):
         before = int(self._ends[number - 1]) if number else 0
         return self._sets[number][row - before].record
 
-    def __iter__(self) -> Iterator[Record]:
-        return (example.record for example in chain(*self._sets))
+    def many(self, rows: Sequence[int] | np.ndarray) -> list[Record]:
+        """The records of some rows over all sets, in their order."""
+        wanted = np.asarray(rows, np.int64)
+        numbers = np.searchsorted(self._ends, wanted, side="right")
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))  # of stretches of one set
+        found: list[Record] = []
+        for start, end in pairwise([*starts.tolist(), len(wanted)]):
+            number = int(numbers[start])
+            before = int(self._ends[number - 1]) if number else 0
+            found += records_of(take(self._sets[number], wanted[start:end] - before))
+        return found
+
+
+def records_of(examples: Sequence[Example]) -> list[Record]:
+    """The record of each example."""
+    if isinstance(examples, ExampleTable):
+        return examples.records.many(examples.rows)
+    return [example.record for example in examples]
 
 
 def take(examples: Sequence[Example], rows: Sequence[int] | np.ndarray) -> Sequence[Example]:

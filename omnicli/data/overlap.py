@@ -6,10 +6,11 @@ shard counts as the media that it was made of.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import NamedTuple
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from omnicli.streams.files.content import content_key, is_same_content, media_si
 from omnicli.streams.files.media_files import media_path
 from omnicli.streams.record import Record, normalise_id
 from omnicli.streams.shards.reader import open_shard
-from omnicli.streams.stored_records import RecordSequence
+from omnicli.streams.stored_records import RecordSequence, records_at
+
+T = TypeVar("T")
 
 MAX_ROWS = 1 << 18  # Ours: rows of larger sets are known by id and parent only; reading them all would take minutes
 ROWS_AT_ONCE = 1000
@@ -105,6 +108,10 @@ class InOrder(RecordSequence):
     def at(self, row: int) -> Record:
         """The record of a row of the order."""
         return self._records[int(self._order[row])]
+
+    def many(self, rows: Sequence[int] | np.ndarray) -> list[Record]:
+        """The records of some rows of the order."""
+        return records_at(self._records, self._order[np.asarray(rows, np.int64)])
 
 
 def find_shared(
@@ -233,7 +240,18 @@ def _with_sizes(records: Sequence[Record], *, identity: Identity, by_content: bo
 
 
 def _sizes_of(files: Iterable[str | None], workers: int) -> Iterator[int | None]:
-    return parallel_map(lambda file: media_size(file) if file else None, files, workers=workers, ahead=4 * workers)
+    return in_threads(media_size, files, workers)
+
+
+def in_threads(answer: Callable[[str], T | None], files: Iterable[str | None], workers: int) -> Iterator[T | None]:
+    """What ``answer`` says of each file, asked in threads for many at a time; None where there is no file."""
+
+    def answers(some: list[str | None]) -> list[T | None]:
+        return [answer(file) if file else None for file in some]
+
+    left = iter(files)
+    chunks = iter(lambda: list(islice(left, FILES_AT_ONCE)), [])
+    return chain.from_iterable(parallel_map(answers, chunks, workers=workers, ahead=2 * workers))
 
 
 @lru_cache(maxsize=64)

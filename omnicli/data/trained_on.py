@@ -9,14 +9,13 @@ together, at most 131,072 records each, evenly spaced, so that a checkpoint grow
 import base64
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from omnicli.data.overlap import Identity, InOrder, identity_of
-from omnicli.media.parallel import parallel_map
+from omnicli.data.overlap import Identity, InOrder, identity_of, in_threads
 from omnicli.streams.files.content import content_key
 from omnicli.streams.record import Record
 
@@ -47,14 +46,19 @@ class TrainedOn:
         """What a checkpoint remembers of these records; opens their files in threads."""
         names, parents, contents = array("Q"), array("Q"), array("Q")
         num_unknown = 0
-        for records in (target, auxiliary):
-            identity, chosen = identity_of(_evenly_spaced(records, MAX_RECORDS), root)
-            num_unknown += len(records) - len(chosen)
+
+        def files_of(chosen: Sequence[Record], identity: Identity) -> Iterator[str | None]:
+            """The file of each record, whose names are taken on the way."""
             for record in chosen:
                 own = identity.names(record)
                 names.extend(_digest(name) for name, kind in own.items() if kind != "parent")
                 parents.extend(_digest(name) for name, kind in own.items() if kind == "parent")
-            for key in _contents_of((identity.file(record) for record in chosen), workers):
+                yield identity.file(record)
+
+        for records in (target, auxiliary):
+            identity, chosen = identity_of(_evenly_spaced(records, MAX_RECORDS), root)
+            num_unknown += len(records) - len(chosen)
+            for key in in_threads(content_key, files_of(chosen, identity), workers):
                 num_unknown += key is None
                 contents.extend(() if key is None else (key,))
         return cls(_sorted(names), _sorted(parents), _sorted(contents), is_complete=not num_unknown)
@@ -107,10 +111,6 @@ def _evenly_spaced(records: Sequence[Record], count: int) -> Sequence[Record]:
     if len(records) <= count:
         return records
     return InOrder(records, np.arange(count) * len(records) // count)
-
-
-def _contents_of(files: Iterable[str | None], workers: int) -> Iterator[int | None]:
-    return parallel_map(lambda file: content_key(file) if file else None, files, workers=workers, ahead=8 * workers)
 
 
 def _digest(name: str) -> int:

@@ -13,7 +13,7 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import Checkpoint, Weights, load_any
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec, spec_of
-from omnicli.models.folding import fold_batch_norms
+from omnicli.models.folding import fold_by_shape
 from omnicli.models.import_weights import build_foreign, check_can_score
 from omnicli.models.licences import say_licence
 from omnicli.models.model_files import is_model_folder, local_path
@@ -287,12 +287,10 @@ def _prepared(network: Recogniser, spec: ModelSpec, device: torch.device, precis
     """The network with folded batch-norms, on its device and in its precision."""
     if isinstance(network, OnnxModel):
         return network
-    generator = torch.Generator().manual_seed(0)
     side = (spec.crop_size, spec.crop_size)  # some 2D backbones accept no other size
     channels = 2 * spec.flow_pairs or 3
     shape = (1, channels, spec.num_frames, 64, 64) if isinstance(network, ClipModel) else (1, channels, *side)
     if isinstance(network, LibraryModel):
         shape = (1, 3, min(spec.num_frames, 16), *side)  # S3D takes no less, and its 128 frames take seconds
-    example = torch.randn(shape, generator=generator)
-    network.backbone = fold_batch_norms(network.backbone, example)  # while it is still float32
+    network.backbone = fold_by_shape(network.backbone, shape)  # while it is still float32
     return network.to_device(device).set_precision(precision)

@@ -20,6 +20,7 @@ from omnicli.streams.temp_records import TempFile
 SHARED = "inflation"  # the field whose values are stored once
 PLACE = b'"inflation":null'
 LINES_AT_ONCE = 1024
+SPREAD = 4  # rows that lie further apart than this, on the average, are read one by one
 NO_VALUE = -1
 
 _decode = msgspec.json.Decoder().decode
@@ -33,13 +34,21 @@ class RecordSequence(Sequence[Record]):
     def at(self, row: int) -> Record:
         """The record of a row in [0, len)."""
 
+    def many(self, rows: Sequence[int] | np.ndarray) -> list[Record]:
+        """The records of some rows, in their order; faster than one at a time where the rows lie together."""
+        return [self.at(int(row)) for row in rows]
+
+    def __iter__(self) -> Iterator[Record]:
+        for first in range(0, len(self), LINES_AT_ONCE):
+            yield from self.many(range(first, min(first + LINES_AT_ONCE, len(self))))
+
     @overload
     def __getitem__(self, row: int) -> Record: ...
     @overload
     def __getitem__(self, row: slice) -> list[Record]: ...
     def __getitem__(self, row: int | slice) -> Record | list[Record]:
         if isinstance(row, slice):
-            return [self.at(one) for one in range(*row.indices(len(self)))]
+            return self.many(range(*row.indices(len(self))))
         return self.at(range(len(self))[row])
 
 
@@ -90,9 +99,21 @@ class StoredRecords(RecordSequence):
         start, end = self._ends[row], self._ends[row + 1]
         return self._record(row, self._file.read(start, end - start))
 
-    def __iter__(self) -> Iterator[Record]:
-        for row, line in enumerate(self._stored_lines()):
-            yield self._record(row, line)
+    def many(self, rows: Sequence[int] | np.ndarray) -> list[Record]:
+        """The records of some rows; in one read where they lie together. Raises OutputError."""
+        if not len(rows):
+            return []
+        numbers = np.asarray(rows, np.int64)
+        first, last = int(numbers.min()), int(numbers.max())
+        if last - first >= SPREAD * len(numbers):
+            return [self.at(int(row)) for row in rows]
+        ends = self._ends[first : last + 2]
+        block = self._file.read(ends[0], ends[-1] - ends[0])
+        found = []
+        for row in numbers.tolist():
+            start, end = ends[row - first] - ends[0], ends[row - first + 1] - ends[0]
+            found.append(self._record(row, block[start:end]))
+        return found
 
     @property
     def ids(self) -> np.ndarray:
@@ -138,6 +159,13 @@ class StoredRecords(RecordSequence):
             block = self._file.read(ends[0], ends[-1] - ends[0])
             for start, end in pairwise(ends):
                 yield block[start - ends[0] : end - ends[0]]
+
+
+def records_at(records: Sequence[Record], rows: Sequence[int] | np.ndarray) -> list[Record]:
+    """Some of the records, in the order of ``rows``."""
+    if isinstance(records, RecordSequence):
+        return records.many(rows)
+    return [records[int(row)] for row in rows]
 
 
 def digest_of_id(record: Record) -> int:

@@ -86,7 +86,9 @@ def test_records_of_several_sets_follow_one_another(table, examples):
     assert len(records) == 8
     assert list(records) == records[:] == [records[row] for row in range(8)] == expected
     assert records[-1] == expected[-1]
-    assert len(RecordsOf()) == 0
+    mixed = [7, 0, 4, 4, 3, 1]  # over both sets, in any order
+    assert records.many(mixed) == [expected[row] for row in mixed]
+    assert list(RecordsOf()) == RecordsOf().many([]) == []
 
 
 def test_an_example_takes_a_few_bytes_of_memory():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from omnicli.models.folding import fold_batch_norms
+from omnicli.models.folding import SMALL_SIDE, fold_batch_norms, fold_by_shape
 
 
 def made_norms(model):
@@ -33,6 +33,36 @@ def test_a_folded_backbone_computes_the_same(backbone):
     with torch.inference_mode():
         after = folded(x)
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
+class OfOneSize(nn.Module):
+    """Takes frames of 128 pixels only; notes the sides that it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.table = nn.Parameter(torch.ones(128, 128))
+        self.sides = []
+
+    def forward(self, x):
+        self.sides.append(x.shape[-1])
+        return (self.norm(self.conv(x)) * self.table).mean((2, 3))
+
+
+def test_a_small_frame_finds_the_pairs_unless_the_backbone_takes_one_size():
+    import timm
+
+    model = made_norms(timm.create_model("resnet10t", num_classes=0))
+    full = fold_batch_norms(model, torch.randn(1, 3, 224, 224)).state_dict()
+    assert all(
+        torch.equal(full[name], value) for name, value in fold_by_shape(model, (1, 3, 224, 224)).state_dict().items()
+    )
+    picky = made_norms(OfOneSize())
+    folded = fold_by_shape(picky, (1, 3, 128, 128))
+    assert isinstance(folded.norm, nn.Identity)
+    assert folded.sides == [128, 128]
+    assert SMALL_SIDE < 128
 
 
 class ReadTwice(nn.Module):

@@ -59,6 +59,15 @@ def test_a_partial_array_is_refused_with_the_remedy(odd):
         parse_part("auto", environment=ARRAY | odd)
 
 
+def test_the_retry_of_some_tasks_is_told_no_number_that_is_not_known():
+    odd = {"MIN": "3", "MAX": "6", "COUNT": "4", "ID": "4"}
+    with pytest.raises(UsageError) as caught:
+        parse_part("auto", environment=ARRAY | {f"SLURM_ARRAY_TASK_{name}": value for name, value in odd.items()})
+    assert "the array is 3-6 with step 1 and 4 tasks" in str(caught.value)
+    assert str(caught.value).endswith("of an earlier array of N, use --part $SLURM_ARRAY_TASK_ID/N")
+    assert "/7" not in str(caught.value)
+
+
 def test_an_array_that_counts_from_one_is_advised_to_count_from_zero():
     odd = {"SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "4", "SLURM_ARRAY_TASK_COUNT": "4"}
     with pytest.raises(UsageError, match="expected --array=0-3") as caught:

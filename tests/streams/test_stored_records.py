@@ -51,6 +51,14 @@ def test_a_nested_field_of_the_same_name_is_no_place_for_the_recipe(nested):
     assert list(stored.lines()) == [format_record(record)]
 
 
+@pytest.mark.parametrize("rows", [range(100, 140), [5, 3, 3, 4, 9], [0, 2999], [], range(0, 3000, 7)])
+def test_rows_together_and_far_apart_are_read_in_the_order_asked_for(rows):
+    records = StoredRecords(Record({"id": f"{row:x}" * (row % 5 + 1)}, line=row) for row in range(3000))
+    found = records.many(rows)
+    assert [(one["id"], one.line) for one in found] == [(f"{row:x}" * (row % 5 + 1), row) for row in rows]
+    assert [one.line for one in records] == list(range(3000))
+
+
 def test_weights_are_a_column():
     stored = StoredRecords([Record({"id": "a", "weight": 2}), Record({"id": "b"}), Record({"id": "c", "weight": 0.5})])
     np.testing.assert_array_equal(stored.weights, [2.0, np.nan, 0.5])

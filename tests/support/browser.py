@@ -93,12 +93,28 @@ class Browser:
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
+    def wait(self, script):
+        """The value of an expression as soon as it is true."""
+        for _ in range(200):
+            if value := self.run(script):
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"never true: {script}")
+
     def press(self, *keys):
         """Type keys on the page."""
         for key in keys:
             text = {"text": key} if len(key) == 1 else {}
             self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
             self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def processes(self):
+        """``id`` and ``type`` of the processes of the browser."""
+        session, self._session = self._session, None
+        try:
+            return self.ask("SystemInfo.getProcessInfo")["processInfo"]
+        finally:
+            self._session = session
 
     def screenshot(self, path, *, whole=False):
         """Write what is on the screen, or the whole page, as PNG."""

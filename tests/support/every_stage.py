@@ -41,7 +41,7 @@ def make_crawl(top: Path, world: Path, teacher: Path) -> Path:
     shutil.copy(next((world / "web" / "video").rglob("*.mp4")), top / "web" / "long.mp4")
     (top / "web" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     (top / "val").mkdir()
-    val = sorted((world / "target" / "val").rglob("*.mp4"))[::4][:3]
+    val = sorted((world / "target" / "val").rglob("*.mp4"))[::2][:6]
     for path in val:
         shutil.copy(path, top / "val" / f"{path.parent.name}-{path.name}")
     shutil.copy(teacher, top / "tsn.pth")
@@ -52,8 +52,10 @@ def make_crawl(top: Path, world: Path, teacher: Path) -> Path:
     records = [{"id": path, "path": path, "query": "q", "pseudo_label": 0} for path in [*paths, "web/no.jpg"]]
     write_lists(top / "lists", [records[:3], records[3:]])
     names = [f"{path.parent.name}-{path.name}" for path in val]
-    labelled = [{"id": name, "path": f"val/{name}", "label": number} for number, name in enumerate(names)]
-    write_lists(top / "labelled", [labelled[:2], [*labelled[2:], {"id": "no", "path": "val/no.mp4", "label": 0}]])
+    classes = sorted({path.parent.name for path in val})
+    labels = [classes.index(path.parent.name) for path in val]
+    labelled = [{"id": name, "path": f"val/{name}", "label": label} for name, label in zip(names, labels, strict=True)]
+    write_lists(top / "labelled", [labelled[:4], [*labelled[4:], {"id": "no", "path": "val/no.mp4", "label": 0}]])
     return top
 
 

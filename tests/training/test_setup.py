@@ -13,7 +13,7 @@ from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
 from omnicli.training.recipe_fields import as_student
 from omnicli.training.recipes import TEACHER_RECIPES
-from omnicli.training.setup import create_learner, initial_weights, make_augmentation, prepare_training
+from omnicli.training.setup import create_learner, initial_weights, make_augmentation, make_objective, prepare_training
 
 RECIPE = replace(
     as_student(TEACHER_RECIPES["few-clips-scratch"]), model="tsn-resnet10t", num_segments=4, short_side=40,
@@ -27,6 +27,10 @@ def test_the_recipe_determines_the_input_and_refuses_options_that_the_model_does
     assert (spec.num_segments, spec.short_side, spec.crop_size, spec.multi_label) == (4, 40, 32, True)
     made = make_augmentation(spec, RECIPE, seed=3, stage="s", root="/r")
     assert (made.num_segments, made.crop_size, made.min_area, made.seed, made.root) == (4, 32, 0.5, 3, "/r")
+    strong = replace(RECIPE, randaugment="rand-m7", random_erasing=0.25)
+    made = make_augmentation(spec, strong, seed=3, stage="s", root="/r")
+    assert (made.randaugment, made.random_erasing, made.mean, made.std) == ("rand-m7", 0.25, spec.mean, spec.std)
+    assert make_objective(replace(RECIPE, cutmix_alpha=1.0), 2).cutmix_alpha == 1
     assert model.frozen == "nothing"
     with pytest.raises(UsageError, match="--num-segments is for 2D models"):
         create_learner(replace(RECIPE, model="r3d-r18"), ["a"], 0, CONTEXT)

@@ -32,6 +32,10 @@ class PageOptions:
         int, typer.Option("--sample", metavar="N", min=0, help="Records of a random sample, stratified by confidence, "
                           "from whose verdicts the page estimates the precision of thresholds.", rich_help_panel=DATA)
     ] = 50  # fmt: skip
+    all_records: Annotated[
+        bool, typer.Option("--all", help="Show every record, page by page; their images are files in NAME.parts/ "
+                           "beside the page.", rich_help_panel=DATA)
+    ] = False  # fmt: skip
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="X", min=0.0, max=1.0, help="Threshold of the filter, marked in the plots.",

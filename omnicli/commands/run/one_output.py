@@ -177,7 +177,12 @@ class OneOutput:
         if spec.shard_kind is None or streams.shards_dir is None:
             return None
         from omnicli.streams.partition import parse_part
-        from omnicli.streams.shards.ownership import hold_shards, refuse_shards_of_other_stages, refuse_shards_of_others
+        from omnicli.streams.shards.ownership import (
+            hold_shards,
+            refuse_shards_of_other_stages,
+            refuse_shards_of_others,
+            require_shards,
+        )
         from omnicli.streams.shards.writer import ShardWriter
 
         if streams.part:
@@ -185,6 +190,7 @@ class OneOutput:
             prefix = f"{prefix}{part.index}of{part.total}-"
         stack.enter_context(hold_shards(streams.shards_dir, prefix))
         resumed = journal.resumed if journal else None
+        require_shards(streams.shards_dir, prefix, resumed.shards if resumed else 0)
         is_remote = url_of(streams.shards_dir) is not None
         writer = ShardWriter(
             # readers prepend --root to a relative path

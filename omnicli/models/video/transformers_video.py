@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from omnicli.errors import ModelError
 from omnicli.extras import need
@@ -167,6 +166,8 @@ def _give_drop_path(model: Any) -> None:
 
     Theirs, as of VideoMAE's own code, drops the two residual branches of each sample: after the dropout before the sum.
     """
+    from torchvision.ops import StochasticDepth  # noqa: PLC0415 (loads torch._dynamo: half the start of a task)
+
     for layer in find_blocks(model).values():
         if isinstance(getattr(layer, "drop_path", None), nn.Identity):
             layer.drop_path = StochasticDepth(0.0, "row")

@@ -6,6 +6,7 @@ confident records. Which records a heap keeps depends only on their confidence a
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from omnicli.reasons import LOW_CONFIDENCE, UNREADABLE
 from omnicli.stages.report.record_fields import (
@@ -27,6 +28,10 @@ NUM_BINS = 1000  # of confidence in [0, 1]; a multiple of what is drawn
 MAX_SHOWN_BAD = 24
 MAX_GAP = 0.1  # between the confidences on both sides of a threshold that can be guessed
 MAX_METRICS = 100_000
+
+
+if TYPE_CHECKING:
+    from omnicli.stages.report.parts import AllRecords
 
 
 class RecordGroup:
@@ -61,6 +66,7 @@ class RecordCollector:
         group_by: "query" or "class": what records are grouped by; the other where a record has only that.
         size: records shown of each kind and group.
         sample: records of a random sample.
+        every: takes every readable record; None: only those to show are held.
 
     Attributes:
         counts: ``kept``, ``rejected``, ``unreadable``.
@@ -73,8 +79,10 @@ class RecordCollector:
         num_labelled, right: records that carry a label and a pseudo-label, and those where they agree.
     """
 
-    def __init__(self, *, group_by: str = "query", size: int = 7, sample: int = 0) -> None:
-        self.group_by, self.size = group_by, size
+    def __init__(
+        self, *, group_by: str = "query", size: int = 7, sample: int = 0, every: "AllRecords | None" = None
+    ) -> None:
+        self.group_by, self.size, self.every = group_by, size, every
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
@@ -117,7 +125,10 @@ class RecordCollector:
             self.bad[detail or "unknown"] += 1
             if len(self.unreadable) < MAX_SHOWN_BAD:
                 self.unreadable.append((record, detail))
-        elif outcome == "rejected":
+            return
+        if self.every is not None:
+            self.every.add(record, normalise_class(group.name), is_rejected=outcome == "rejected")
+        if outcome == "rejected":
             self._add_rejected(record, group, kind)
         else:
             self._add_kept(record, group)

@@ -25,16 +25,18 @@ from omnicli.errors import InputError
 from omnicli.reasons import unreadable
 from omnicli.stages.report import plots
 from omnicli.stages.report.cards import CardMaker, find_duplicates, make_gallery
-from omnicli.stages.report.collector import RecordCollector, round_between
+from omnicli.stages.report.collector import RecordCollector, RecordGroup, round_between
 from omnicli.stages.report.curves import metric_charts, summary_of
+from omnicli.stages.report.parts import PART_SIZE
 from omnicli.stages.report.video_cards import make_video_cards
+from omnicli.streams.class_names import normalise_class
 from omnicli.streams.verdicts import Verdict, without_defaults
 
 if TYPE_CHECKING:
     from omnicli.stages.report.model_card import ModelCard  # which imports PyTorch
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html.jinja"
-SCRIPT = TEMPLATE.with_name("review.js")
+SCRIPTS = ("review.js", "browse.js")
 MAX_BARS, ENDS = 40, 12  # more classes are drawn as a curve over their ranks, with the ends as bars
 MAX_MATRIX = 40
 MAX_PSEUDO = 20
@@ -65,6 +67,7 @@ def render_report(
     workers: int = 1,
     verdicts: Sequence[Verdict] = (),
     models: "Sequence[ModelCard]" = (),
+    parts: str = "",
 ) -> str:
     """The report page as HTML; only records on the page are decoded.
 
@@ -77,6 +80,7 @@ def render_report(
         workers: threads that decode.
         verdicts: of people, which the page starts with.
         models: cards of checkpoints.
+        parts: name of the folder with all records beside the page; "" without one.
 
     Raises:
         InputError: there are no records and no models.
@@ -111,24 +115,48 @@ def render_report(
         mistakes=cards.show(collected.mistakes.records(), "mistake"),
         duplicates=find_duplicates(collected, cards),
         sample=cards.show_sample(),
-        review=_review(collected, verdicts) if collected.counts.total() else None,
-        script=Markup(SCRIPT.read_text(encoding="utf-8")),  # a file of this package
+        review=_review(collected, verdicts, parts) if collected.counts.total() else None,
+        script=Markup("\n".join(TEMPLATE.with_name(name).read_text(encoding="utf-8") for name in SCRIPTS)),
         charts=metric_charts(collected.metrics),
         summaries=[summary_of(record, collected.names) for record in collected.summaries],
     )
 
 
-def _review(collected: RecordCollector, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def write_all_records(collected: RecordCollector, folder: Path, *, root: str | None, workers: int) -> int:
+    """Write every record beside the page and return the number of bytes. Raises OutputError."""
+    groups = [normalise_class(group.name) for group in _by_size(collected)]
+    assert collected.every is not None
+    return collected.every.write(folder, groups, report=digest_of(collected), root=root, workers=workers)
+
+
+def _by_size(collected: RecordCollector) -> list[RecordGroup]:
+    """Groups with readable records, those with most records first."""
+    groups = sorted(collected.groups.values(), key=lambda group: (-group.total, group.name))
+    return [group for group in groups if group.total > group.counts["unreadable"]]
+
+
+def _every(collected: RecordCollector, folder: str) -> dict[str, Any] | None:
+    """How the page finds every record."""
+    if collected.every is None or not folder:
+        return None
+    groups = _by_size(collected)
+    counts = collected.every.counts([normalise_class(group.name) for group in groups])
+    named = [[group.name, *count] for group, count in zip(groups, counts, strict=True)]
+    return {"folder": folder, "size": PART_SIZE, "groups": named}
+
+
+def _review(collected: RecordCollector, verdicts: Sequence[Verdict], parts: str) -> dict[str, Any]:
     """What the script of the page starts from."""
     return {
-        "report": _digest(collected),
+        "all": _every(collected, parts),
+        "report": digest_of(collected),
         "kept": collected.sample.num_kept,
         "thresholds": [{"at": one.at, "records": one.num_records} for one in collected.sample.thresholds()],
         "verdicts": [without_defaults(verdict) for verdict in verdicts],
     }
 
 
-def _digest(collected: RecordCollector) -> str:
+def digest_of(collected: RecordCollector) -> str:
     """Eight hex digits that differ between streams, so that a browser keeps their verdicts apart."""
     parts = [sorted(collected.counts.items()), sorted(collected.groups)[:1000], collected.sample.first_ids()]
     parts.append([str(record.get("id")) for record in collected.duplicates.records()[:10]])

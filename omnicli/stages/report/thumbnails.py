@@ -17,6 +17,7 @@ from omnicli.streams.shards.features import is_stored, made_of
 SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smaller
 NARROWEST, WIDEST = 1 / 1.6, 2.2  # width / height of what is shown; what lies beyond is cut off evenly
 JPEG_QUALITY = 80
+SMALL_SIDE, SMALL_QUALITY = 108, 70  # as large as shown, for pages of very many
 STRIP_AT = (1 / 6, 1 / 2, 5 / 6)  # where in a video the three frames are taken
 
 
@@ -39,14 +40,18 @@ class Thumbnail:
     why_not: str = ""
 
 
-def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | None = None) -> Thumbnail:
+def make_thumbnail(
+    record: Record, *, root: str | None = None, at_sec: float | None = None, small: bool = False
+) -> Thumbnail:
     """A small image of the record, or why there is none; never raises for bad media.
 
     Args:
         record: an image, video, folder of frames or row of a shard; of features, the media that they were made from.
         root: folder that relative paths start from.
         at_sec: show the frame at this time alone, seconds; None: the whole.
+        small: about half as many bytes.
     """
+    side, quality = (SMALL_SIDE, SMALL_QUALITY) if small else (SHORT_SIDE, JPEG_QUALITY)
     if not record.get("path"):
         return Thumbnail(why_not="no path")
     try:
@@ -58,15 +63,15 @@ def make_thumbnail(record: Record, *, root: str | None = None, at_sec: float | N
                 frames = [flow_colours(frame) for frame in frames]
     except OmniError as error:
         return Thumbnail(why_not=str(error))
-    small = [_small(frame) for frame in frames]
+    reduced = [_small(frame, side) for frame in frames]
     ok, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(np.hstack(small), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        ".jpg", cv2.cvtColor(np.hstack(reduced), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
     if not ok:
         return Thumbnail(why_not="cannot be drawn")
-    height, width = small[0].shape[:2]
+    height, width = reduced[0].shape[:2]
     uri = "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
-    return Thumbnail(uri=uri, aspect=width / height, num_frames=len(small), duration_sec=duration_sec)
+    return Thumbnail(uri=uri, aspect=width / height, num_frames=len(reduced), duration_sec=duration_sec)
 
 
 def _frames(record: Record, root: str | None, at_sec: float | None) -> tuple[Sequence[np.ndarray], float]:
@@ -87,8 +92,8 @@ def _strip(last: int) -> list[int]:
     return [round(part * last) for part in STRIP_AT] if last >= 2 else [last // 2]
 
 
-def _small(frame: np.ndarray) -> np.ndarray:
-    """The frame cut to a presentable shape and at most SHORT_SIDE high."""
+def _small(frame: np.ndarray, side: int) -> np.ndarray:
+    """The frame cut to a presentable shape and at most ``side`` high."""
     height, width = frame.shape[:2]
     if width > WIDEST * height:
         start = (width - round(WIDEST * height)) // 2
@@ -97,6 +102,6 @@ def _small(frame: np.ndarray) -> np.ndarray:
         start = (height - round(width / NARROWEST)) // 2
         frame = frame[start : start + round(width / NARROWEST)]
     height, width = frame.shape[:2]
-    scale = min(SHORT_SIDE / height, 1.0)
+    scale = min(side / height, 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA)

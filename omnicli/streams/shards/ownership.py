@@ -13,7 +13,7 @@ import msgspec
 from omnicli.errors import OutputError
 from omnicli.streams.files.media_files import open_binary
 from omnicli.streams.files.stored import file_exists, folder_names, make_folder, remove_file
-from omnicli.streams.files.urls import url_of
+from omnicli.streams.files.urls import shown, url_of
 from omnicli.streams.read.line_reader import read_lines
 from omnicli.streams.shards.format import shard_errors
 from omnicli.streams.shards.opening import stage_of
@@ -60,6 +60,22 @@ def hold_shards(directory: Path, prefix: str) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 lock.unlink()
+
+
+def require_shards(directory: Path, prefix: str, num_shards: int) -> None:
+    """Check that the shards which an unfinished run has written are here, whatever path of the folder it was given.
+
+    Raises:
+        OutputError: one is not.
+    """
+    found = {path.name for path in find_shards(directory, prefix)} if num_shards else set()
+    for index in range(num_shards):
+        path = directory / f"{prefix}{index:05d}.h5"
+        if path.name not in found:
+            raise OutputError(
+                f"{shown(path)}: does not exist, and the unfinished run has written {num_shards:,} shards; give their "
+                "folder, or use --no-resume"
+            )
 
 
 def refuse_shards_of_others(directory: Path, prefix: str, out: Path | None) -> None:

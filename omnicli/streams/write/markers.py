@@ -38,6 +38,11 @@ def is_done(job: "Job", options: Mapping[str, Any]) -> bool:
     if what := changed_options(marker.get("options", {}), options):
         raise OmniError(f"{job.out}: was made with other options ({what}); write to another folder, or use --no-resume")
     if not all(file_exists(path) for path in job.further_outputs(marker.get("shards", 0))):
+        earlier, now = marker.get("options", {}).get("shards"), options.get("shards")
+        if earlier and earlier != now:
+            raise OmniError(
+                f"{job.out}: names shards in {earlier}, which are not in {now}; give their folder, or use --no-resume"
+            )
         return False
     if (output := marker.get("output")) and not _is_as_marked(job.out, output):
         return False

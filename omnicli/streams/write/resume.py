@@ -234,11 +234,14 @@ def _leave_inode(path: Path) -> None:
 def changed_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """The options that differ from those of an earlier run and decide what is written, as text; "" if none does.
 
-    >>> changed_options({"seed": 0, "fps": 1}, {"seed": 1, "fps": 1})
+    One folder of shards may have several paths: the caller sees whether the shards are there.
+
+    >>> changed_options({"seed": 0, "fps": 1, "shards": "/mnt/a"}, {"seed": 1, "fps": 1, "shards": "/mnt/b"})
     'seed 0 then, 1 now'
     """
     now = msgspec.json.decode(msgspec.json.encode(dict(options)))
-    names = sorted(name for name in (now.keys() | earlier.keys()) - NOT_DECIDING if now.get(name) != earlier.get(name))
+    same = NOT_DECIDING | ({"shards"} if now.get("shards") and earlier.get("shards") else set())
+    names = sorted(name for name in (now.keys() | earlier.keys()) - same if now.get(name) != earlier.get(name))
     shown = {"shard": "part"}  # files of 0.1.0 have this key
     return ", ".join(f"{shown.get(key, key)} {earlier.get(key)!r} then, {now.get(key)!r} now" for key in names)
 

@@ -11,8 +11,9 @@ from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
-from omnicli.errors import Interrupted, OmniError, TooManyBad, UsageError
+from omnicli.errors import Interrupted, OmniError, OutputError, TooManyBad, UsageError
 from omnicli.streams.shards.reader import open_shard
+from omnicli.streams.shards.writer import ShardWriter
 
 
 @pytest.fixture
@@ -95,12 +96,14 @@ def test_rejects_wanted_later_are_refused_and_missing_ones_made_again(crawl):
     assert len(list((crawl / "elsewhere").iterdir())) == 3
 
 
-def pack(crawl, shards, **options):
+def pack(crawl, shards, stop_at=None, **options):
     """Run over a, b, c, each id a frame; the ids that the stage saw."""
     made = []
 
     def stage(records, on_drop):
         for record in records:
+            if record["id"] == stop_at:
+                raise Interrupted("stopped")
             made.append(record["id"])
             packed = record.derive()
             packed.arrays = {"frames": [record["id"].encode()]}
@@ -112,9 +115,33 @@ def pack(crawl, shards, **options):
     return made
 
 
+def test_another_mount_point_of_the_shards_goes_on(crawl):
+    assert pack(crawl, crawl / "px") == list("123456x7")
+    (crawl / "mounted").symlink_to(crawl / "px")
+    assert pack(crawl, crawl / "mounted") == []
+    (crawl / "out" / "b.jsonl.done.json").unlink()
+    assert pack(crawl, crawl / "mounted") == ["4", "5"]
+    with pytest.raises(OmniError, match=r"\(shards '\S+/px' then, None now\)"):
+        pack(crawl, None)
+
+
+def test_an_unfinished_run_goes_on_where_its_shards_are(crawl, monkeypatch):
+    monkeypatch.setattr("omnicli.streams.stage_run.SAVE_SEC", 0.0)
+    monkeypatch.setitem(ShardWriter.__init__.__kwdefaults__, "rows_per_shard", 1)
+    with pytest.raises(Interrupted):
+        pack(crawl, crawl / "px", stop_at="3")
+    (crawl / "mounted").symlink_to(crawl / "px")
+    with pytest.raises(
+        OutputError, match=r"py/a-00000.h5: does not exist, and the unfinished run has written 1 shards"
+    ):
+        pack(crawl, crawl / "py")
+    assert pack(crawl, crawl / "mounted") == list("23456x7")
+    assert len((crawl / "out" / "a.jsonl").read_text().splitlines()) == 3
+
+
 def test_other_shards_are_refused_and_missing_ones_made_again(crawl, capsys):
     assert pack(crawl, crawl / "px") == list("123456x7")
-    with pytest.raises(OmniError, match=r"\(shards '\S+/px' then, '\S+/py' now\)"):
+    with pytest.raises(OmniError, match=r"a.jsonl: names shards in \S+/px, which are not in \S+/py; give their folder"):
         pack(crawl, crawl / "py")
     (crawl / "px" / "b-00000.h5").unlink()
     pack(crawl, crawl / "px", missing=True, parts=1)

@@ -236,5 +236,5 @@ const omniReview = (() => {
   if (wanted) wanted.addEventListener("input", refresh);
   document.documentElement.classList.add("scripted");
   refresh();
-  return { data, dress, keys, lines };
+  return { data, dress, focus, keys, lines };
 })();
