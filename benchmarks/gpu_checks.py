@@ -19,6 +19,7 @@ from gpu_media import (
     command,
     environment,
     folded,
+    frames_of,
     lines_of,
     omni,
     rounded,
@@ -38,6 +39,7 @@ from omnicli.models.factory import ModelSpec
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
+from omnicli.models.video.registry import library_names
 
 SCORE_BAR = 1e-4  # confidences of two devices, in float32
 ROUNDING = 3.0  # or so many times what folding batch-norms changes, which is rounding, where a model magnifies that
@@ -49,12 +51,13 @@ FIELDS = {"segment-2d": "frame_scores", "segment-3d": "confidence", "eval": "con
 # What the papers use comes first, in case time ends; the other members of the family follow.
 FIRST = (
     "tsn-resnet50", "slowonly-r50", "tsm-resnet50", "tsn-tf_efficientnet_b4", "tsn-bninception", "ircsn-r152",
-    "slowfast-r50", "r2plus1d-r34", "r2plus1d-mm-r34", "i3d-nl-r50", "ipcsn-r50", "slowonly-nl-r50",
+    "slowfast-r50", "r2plus1d-r34", "tsn-resnet50+flow", "i3d-r50+flow", "torchvision-mvit_v2_s",
+    "torchvision-swin3d_t", "transformers-videomae", "r2plus1d-mm-r34", "i3d-nl-r50", "ipcsn-r50", "slowonly-nl-r50",
     "torchvision-r2plus1d_18", "r3d-r18",
     "torchvision-mc3_18", "tsn-torchvision.resnet18", "tsn-vit_tiny_patch16_224", "slowonly-r101", "ircsn-r50",
     "i3d-r50", "r2plus1d-r18", "r2d-r18",
 )  # fmt: skip
-SMOKE = ("tsn-resnet10t", "tsm-resnet10t", "slowonly-r18w16", "tsn-bninception")
+SMOKE = ("tsn-resnet10t", "tsm-resnet10t", "slowonly-r18w16", "tsn-bninception", "tsn-resnet10t+flow")
 
 
 # Models
@@ -62,7 +65,7 @@ SMOKE = ("tsn-resnet10t", "tsm-resnet10t", "slowonly-r18w16", "tsn-bninception")
 
 def parity(bench: Bench) -> None:
     """Scores of every architecture, on both devices and in all precisions that the package knows."""
-    names = bench.size([*dict.fromkeys([*FIRST, *RESNET3D_CONFIGS, *SLOWFAST_CONFIGS])], SMOKE)
+    names = bench.size([*dict.fromkeys([*FIRST, *RESNET3D_CONFIGS, *SLOWFAST_CONFIGS, *library_names()])], SMOKE)
     rows = bench.found["models"] = {}
     left_out = bench.found["left_out"] = []
     for name in names:
@@ -84,7 +87,7 @@ def parity_of(name: str, bench: Bench) -> dict[str, Any]:
     """What differs: between devices in float32, by TF32, by bfloat16."""
     allow_tf32(False)
     model, spec = seasoned(name, bench.device)
-    views = clips_of_images(len(CLASSES), spec.num_segments * spec.num_frames, side_of(spec))
+    views = clips_of_images(len(CLASSES), frames_of(spec), side_of(spec))
     whole = logits_of(model, spec, views)
     model = folded(model, spec).set_precision(torch.float32)
     expected = logits_of(copy.deepcopy(model).cpu(), spec, views)

@@ -21,10 +21,12 @@ from omnicli.cpus import available_cores
 from omnicli.data.transforms import normalise
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
+from omnicli.models.flow_spec import flow_spec
 from omnicli.models.folding import fold_batch_norms
 from omnicli.models.loading import LoadedModel
-from omnicli.models.recogniser import ClipModel, Recogniser
+from omnicli.models.recogniser import Recogniser
 from omnicli.models.resnet3d import BasicBlock, Bottleneck
+from omnicli.models.video.registry import library_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = ("climbing", "diving", "juggling", "sailing")
@@ -226,13 +228,17 @@ def seasoned(
     crop_size: int | None = None,
     seed: int = 0,
 ) -> tuple[Recogniser, ModelSpec]:
-    """A model of random weights that behaves like a trained one, in ``eval`` mode on ``device``.
+    """A model of random weights that behaves like a trained one, in ``eval`` mode on ``device``; ``NAME+flow`` of flow.
 
     Its batch-norms have seen generated clips, and its classifier tells these apart: logits are up to 3 wide.
     """
+    name, _, modality = name.partition("+")
     spec = model_spec(name, classes=classes, num_frames=num_frames, crop_size=crop_size)
+    spec = flow_spec(spec) if modality == "flow" else spec
     with device:
-        model = create_model(name, num_classes=len(classes), init="scratch", seed=seed).to_device(device)
+        model = create_model(
+            name, num_classes=len(classes), init="scratch", seed=seed, flow_pairs=spec.flow_pairs
+        ).to_device(device)
     is_normal = "efficientnet" not in name  # which, of random weights, is chaos once its batch-norms work
     norms = [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -247,7 +253,7 @@ def seasoned(
             getattr(block, "groups", 1) > 1 and is_normal
         ):  # a random kernel of one channel may let through little but rounding
             block.weight.abs_()
-    clips = clips_of_images(4 * len(CLASSES), spec.num_segments * spec.num_frames, side_of(spec))
+    clips = clips_of_images(4 * len(CLASSES), frames_of(spec), side_of(spec))
     inputs = [
         normalise(part, mean=spec.mean, std=spec.std, device=device) for part in clips.split(8)
     ]  # (N, 3, T, H, W) each
@@ -265,9 +271,15 @@ def seasoned(
     return model, spec
 
 
+def frames_of(spec: ModelSpec) -> int:
+    """Frames of an input: of all segments, and of all pairs of flow."""
+    return spec.num_segments * spec.num_frames * max(1, spec.flow_pairs)
+
+
 def side_of(spec: ModelSpec) -> int:
     """Pixels of the images that a model is tried on: few, but a transformer takes its own size only."""
-    return spec.crop_size if "vit" in spec.name else min(spec.crop_size, 112 if spec.num_frames > 1 else 128)
+    takes_one_size = "vit" in spec.name or library_config(spec.name)
+    return spec.crop_size if takes_one_size else min(spec.crop_size, 112 if spec.num_frames > 1 else 128)
 
 
 def write_teacher(path: Path, name: str, device: torch.device, **options: Any) -> Path:
@@ -280,10 +292,12 @@ def write_teacher(path: Path, name: str, device: torch.device, **options: Any) -
 @torch.no_grad()
 def folded(model: Recogniser, spec: ModelSpec) -> Recogniser:
     """With its batch-norms folded as they are for scoring."""
-    side = 64 if isinstance(model, ClipModel) else spec.crop_size
-    shape = (1, 3, spec.num_frames) if isinstance(model, ClipModel) else (spec.num_segments, 3)
-    example = torch.randn(*shape, side, side)
-    model.backbone = fold_batch_norms(model.backbone, example.to(next(model.parameters()).device))
+    channels, side = 2 * spec.flow_pairs or 3, spec.crop_size
+    shape = (1, channels, side, side)
+    if isinstance(model, ClipModel):
+        shape = (1, channels, spec.num_frames, *(2 * (side if library_config(spec.name) else 64,)))
+    example = torch.randn(shape).to(next(model.parameters()).device)
+    model.backbone = fold_batch_norms(model.backbone, example)
     return model
 
 
