@@ -293,9 +293,8 @@ def write_teacher(path: Path, name: str, device: torch.device, **options: Any) -
 def folded(model: Recogniser, spec: ModelSpec) -> Recogniser:
     """With its batch-norms folded as they are for scoring."""
     channels, side = 2 * spec.flow_pairs or 3, spec.crop_size
-    shape = (1, channels, side, side)
-    if isinstance(model, ClipModel):
-        shape = (1, channels, spec.num_frames, *(2 * (side if library_config(spec.name) else 64,)))
+    frame = (side, side) if model.is_2d or library_config(spec.name) else (64, 64)
+    shape = (1, channels, *frame) if model.is_2d else (1, channels, spec.num_frames, *frame)
     example = torch.randn(shape).to(next(model.parameters()).device)
     model.backbone = fold_batch_norms(model.backbone, example)
     return model
