@@ -19,6 +19,10 @@ from omnicli.models.video.transformers_video import CLASS_NAMES, PREFIX, checked
 
 PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 MAX_JSON_BYTES = 32 << 20
+CODE_KEYS = (  # by which a folder asks for modules in it, for kernels of a hub, or for another library
+    "auto_map", "custom_pipelines", "trust_remote_code", "quantization_config", "_attn_implementation",
+    "attn_implementation", "kernel_config",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ def _refuse_code(file: Path) -> None:
     if not file.exists():
         return
     fields = _read_json(file)
-    for name in ("auto_map", "custom_pipelines", "quantization_config", "_attn_implementation"):
-        if fields.get(name) not in (None, "", {}, "eager", "sdpa"):
+    for name in CODE_KEYS:
+        if fields.get(name) not in (None, "", {}, False, "eager", "sdpa"):
             raise ModelError(f"{file}: {name} asks for other code than transformers' own; omni runs none")
 
 

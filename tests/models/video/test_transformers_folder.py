@@ -5,10 +5,13 @@ import os
 import pickle
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from tiny_transformers import save_folder
+from typer.testing import CliRunner
 
+from omnicli.app import app
 from omnicli.errors import ModelError
 from omnicli.models.loading import load_model
 from omnicli.models.video.transformers_folder import read_folder
@@ -37,7 +40,10 @@ def edit(file, **changes):
     ("key", "value"),
     [
         ("auto_map", {"AutoModelForVideoClassification": "modeling.Attack"}),
+        ("trust_remote_code", True),
         ("_attn_implementation", "owner/kernel"),
+        ("attn_implementation", "owner/kernel"),
+        ("kernel_config", {"kernel_mapping": {"MLP": "owner/kernel:MLP"}}),
         ("quantization_config", {"quant_method": "awq"}),
     ],
 )
@@ -55,6 +61,25 @@ def test_a_pickle_with_code_is_refused(folder):
     with pytest.raises(ModelError, match=r"pytorch_model\.bin"):
         load_model(folder)
     assert not Path("attacked").exists()
+
+
+@pytest.mark.parametrize("option", ["--teacher", "--init"])
+@pytest.mark.parametrize("kind", ["auto_map", "trust_remote_code", "pickle"])
+def test_a_hostile_repository_of_the_hub_is_66_and_runs_nothing(folder, world, monkeypatch, option, kind):
+    (folder / "modeling.py").write_text("open('attacked', 'w')")
+    if kind == "pickle":
+        (folder / "model.safetensors").unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"classifier.weight": Attack()}))
+    else:
+        edit(folder / "config.json", **{kind: {"AutoModelForVideoClassification": "modeling.Attack"}})
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *given, **named: str(folder))
+    clips = str(world / "target" / "train")
+    words = {"--teacher": ["filter", clips], "--init": ["teacher-train", clips, "--lr", "0.1", "-o", "t.pth"]}
+    result = CliRunner().invoke(app, [*words[option], option, "hf-hub:owner/name"])
+    assert result.exit_code == 66, (result.stderr, result.exception)
+    says = {"pickle": "pytorch_model.bin"}.get(kind, f"config.json: {kind} asks for other code")
+    assert says in result.stderr and result.stdout == ""
+    assert not Path("attacked").exists() and not Path("t.pth").exists()
 
 
 def test_a_pickle_of_tensors_is_read(folder):

@@ -1,13 +1,16 @@
 """Video classifiers of transformers compute what its own classes do, learn, and pass through every stage."""
 
+import json
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from clip_training import SHORT, check_learns_and_resumes, crawl_to_student, two_clips_per_class
+from clip_training import SHORT, check_learns_and_resumes, crawl_to_student, omni, two_clips_per_class
 from tiny_transformers import OPTIONS, save_folder
+from typer.testing import CliRunner
 
+from omnicli.app import app
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.checkpoint import load_any
 from omnicli.models.loading import load_model
@@ -107,3 +110,21 @@ def test_v_jepa_2_of_more_frames_takes_every_second_one():
     for frames, interval in ((16, 4), (32, 2), (64, 2)):
         options = {**OPTIONS["vjepa2"], "frames_per_clip": frames}
         assert configured("vjepa2", options).frame_interval == interval
+
+
+def test_features_of_a_folder_are_scored_as_its_clips_and_dedup_refuses_clips(family, world, tmp_path):
+    classes = (world / "classes.txt").read_text().splitlines()
+    save_folder(tmp_path / "model", family, classes)
+    videos = sorted((world / "web" / "video").rglob("*.mp4"))[:2]
+    alike = ("--num-clips", 2, "--precision", "float32")
+    omni("features", "--checkpoint", tmp_path / "model", *alike, "--shards", tmp_path / "f", *videos,
+         "-o", tmp_path / "f.jsonl")  # fmt: skip
+    filter_ = ("filter", "--teacher", tmp_path / "model", "--score-only", "--precision", "float32")
+    stored = [json.loads(line) for line in omni(*filter_, tmp_path / "f.jsonl").splitlines()]
+    direct = [json.loads(line) for line in omni(*filter_, "--num-clips", 2, *videos).splitlines()]
+    assert stored and len(stored) == len(direct)
+    for row, clip in zip(stored, direct, strict=True):
+        assert dict(row["top_scores"]) == pytest.approx(dict(clip["top_scores"]), abs=5e-3)  # stored as float16
+    words = ["dedup", "--checkpoint", tmp_path / "model", "--target", videos[0], videos[1]]
+    refused = CliRunner().invoke(app, [str(word) for word in words])
+    assert refused.exit_code == 2 and "takes clips; dedup needs a model of single frames" in refused.stderr
