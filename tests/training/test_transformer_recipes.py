@@ -111,7 +111,6 @@ def test_training_lowers_the_loss_and_resumes_exactly(tiny, world, tmp_path):
     assert min(losses[-3:]) < 0.7 * losses[0]
 
 
-@pytest.mark.slow
 def test_from_a_crawl_to_a_student_by_the_recipe(tiny, world, tmp_path):
     name, small = tiny
     given = [word for key, value in small.items() if key != "init" for word in (f"--{key.replace('_', '-')}", value)]
