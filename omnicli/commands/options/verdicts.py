@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 VerdictFiles = Annotated[
     list[Path] | None,
-    typer.Option("--verdicts", metavar="FILE", help="Verdicts exported by omni report: an accepted record stays "
-                 "whatever its score, a rejected one leaves; repeatable.", rich_help_panel=SELECTION),
+    typer.Option("--verdicts", metavar="FILE", help="Verdicts exported by omni report: they overrule the "
+                 "scores; repeatable.", rich_help_panel=SELECTION),
 ]  # fmt: skip
 
 
