@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 VerdictFiles = Annotated[
     list[Path] | None,
-    typer.Option("--verdicts", metavar="FILE", help="Verdicts exported by omni report: they overrule the "
-                 "scores; repeatable.", rich_help_panel=SELECTION),
+    typer.Option("--verdicts", metavar="FILE", help="Verdicts from omni report: they overrule scores. "
+                 "Repeatable.", rich_help_panel=SELECTION),
 ]  # fmt: skip
 
 
