@@ -10,9 +10,10 @@ from remote_servers import serve
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.extras import EXTRAS
 from omnicli.streams.files import remote
 from omnicli.streams.files.stored import read_file
-from omnicli.streams.files.urls import allow_typed
+from omnicli.streams.files.urls import STORES, allow_typed
 
 REGISTERED = sys.modules["fsspec.registry"]._registry
 
@@ -58,6 +59,7 @@ def stand_in(scheme):
 @pytest.mark.parametrize("scheme", ["gs", "hf"])
 def test_other_schemes_go_through_their_file_system(images, monkeypatch, scheme):
     monkeypatch.setitem(REGISTERED, scheme, stand_in(scheme))
+    monkeypatch.setitem(EXTRAS, STORES[scheme], ())  # whose libraries are not needed now
     top = f"{scheme}://datasets/me/crawl"
     allow_typed([top])
     for path in sorted((images / "web").iterdir())[:3]:

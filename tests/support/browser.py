@@ -130,7 +130,8 @@ class Browser:
 
     def _note(self, found):
         method, params = found.get("method"), found.get("params", {})
-        if method in ("Runtime.exceptionThrown", "Log.entryAdded"):
+        is_told = method == "Log.entryAdded" and params["entry"]["level"] in ("warning", "error")
+        if is_told or method == "Runtime.exceptionThrown":
             self.complaints.append(params)
         if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith("data:"):
             self.requests.append(params["request"]["url"])

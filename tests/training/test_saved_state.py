@@ -53,12 +53,12 @@ TRAIN = """
 import signal, sys
 import omnicli.data.training_clips as training_clips
 from omnicli.app import main
-opened = training_clips.open_media
-def open_or_die(record, *, root=None):
+opened = training_clips.open_modality
+def open_or_die(record, **how):
     if "poison" in record["path"]:
         signal.raise_signal(signal.SIGSEGV)
-    return opened(record, root=root)
-training_clips.open_media = open_or_die
+    return opened(record, **how)
+training_clips.open_modality = open_or_die
 main()
 """
 

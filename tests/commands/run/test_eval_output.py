@@ -81,7 +81,7 @@ def test_what_was_fused_can_be_fused_again_and_all_the_weight_on_one_changes_not
     ("options", "says"),
     [
         (["--fuse", "a"], "give --fuse twice or more"),
-        (["--fuse-ratio", "1:1", "--checkpoint", "t.pth"], "--fuse-ratio needs --fuse"),
+        (["--fuse-ratio", "1:1", "--checkpoint", "t.pth"], "--fuse-ratio and --fuse-by need --fuse"),
         ([], "give --checkpoint FILE, or scores to --fuse"),
         (["--fuse", "a", "--fuse", "b", "--checkpoint", "t.pth"], "--checkpoint cannot act"),
         (["--fuse", "a", "--fuse", "b", "val.jsonl"], "INPUT cannot act"),
