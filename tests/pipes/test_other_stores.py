@@ -107,8 +107,8 @@ def test_rows_of_a_shard_fetch_a_part_of_it_which_the_summary_counts(images):
         for name, num_records in (("two.jsonl", 2), ("px/00000.h5", 200)):
             server.num_bytes = 0
             result = omni(
-                "pack", "--short-side", "32", "--workers", "1", f"{server.url}/{name}", "--root", server.url, "--shards",
-                images / f"small-{num_records}", "-o", images / f"{num_records}.jsonl", "--summary",
+                "pack", "--short-side", "32", "--workers", "1", f"{server.url}/{name}", "--root", server.url,
+                "--shards", images / f"small-{num_records}", "-o", images / f"{num_records}.jsonl", "--summary",
                 images / "sums.json",
             )  # fmt: skip
             assert result.exit_code == 0, result.stderr
