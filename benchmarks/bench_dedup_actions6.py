@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,19 +77,10 @@ def measure(data: Path, weights: Path, num_copies: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         copies = Path(folder) / "copies"
         make_copies(data / "target" / "val", copies, num_copies)
-        rejects, summary = Path(folder) / "left.jsonl", Path(folder) / "summary.json"
-        command = [
-            sys.executable, "-m", "omnicli", "dedup", "--backbone", MODEL, "--weights", weights, "-q",
-            "--target", data / "target" / "val", "--rejects", rejects, "--summary", summary, copies,
-            data / "web" / "image",
-        ]  # fmt: skip
-        kept = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout
-        left = [json.loads(line) for line in rejects.read_text().splitlines()]
-        summarised = json.loads(summary.read_text())
-    flags = [line for line in left if line["reason"] == "duplicate"]
+        flags, summarised = suspects([data / "target" / "val"], [copies, data / "web" / "image"], weights, Path(folder))
     found = Counter(line["query"] for line in flags if line["query"] in KINDS)
     num_web = summarised["in"] - summarised["unreadable"] - num_copies * len(KINDS)
-    assert len(kept.splitlines()) + len(flags) == summarised["in"] - summarised["unreadable"]
+    assert summarised["kept"] + len(flags) == summarised["in"] - summarised["unreadable"]
     return {
         "bench": "dedup_actions6",
         "bars": BARS,
@@ -110,10 +102,30 @@ def make_copies(target: Path, folder: Path, num_copies: int) -> None:
             frames += list(source.read(indices.tolist()))
     rng = np.random.default_rng(0)
     for kind, (change, quality) in KINDS.items():
-        (folder / kind).mkdir(parents=True)
         for number, index in enumerate(rng.choice(len(frames), num_copies, replace=False)):
-            copy = cv2.cvtColor(np.ascontiguousarray(change(frames[index])), cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(folder / kind / f"{number:03d}.jpg"), copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            save(change(frames[index]), folder / kind / f"{number:03d}.jpg", quality)
+
+
+def save(frame: np.ndarray, path: Path, quality: int) -> None:
+    """Write a JPEG file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def suspects(
+    target: Iterable[Path], web: Iterable[Path], weights: Path, folder: Path, *options: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The duplicates that ``omni dedup`` flags, and its summary; ``folder`` is for outputs."""
+    rejects, summary = folder / "left.jsonl", folder / "summary.json"
+    command = [
+        sys.executable, "-m", "omnicli", "dedup", "--backbone", MODEL, "--weights", weights, "-q", "--no-resume",
+        *options, *(word for path in target for word in ("--target", path)), "--rejects", rejects,
+        "--summary", summary, "-o", folder / "kept.jsonl", *web,
+    ]  # fmt: skip
+    subprocess.run(list(map(str, command)), check=True)
+    left = map(json.loads, rejects.read_text().splitlines())
+    return [line for line in left if line["reason"] == "duplicate"], json.loads(summary.read_text())
 
 
 if __name__ == "__main__":

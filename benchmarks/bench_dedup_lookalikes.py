@@ -10,16 +10,13 @@ copies among the first ones says what a user sees on its first page. Runs for mi
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from bench_dedup_actions6 import KINDS, MODEL, SHARED
+from bench_dedup_actions6 import KINDS, MODEL, SHARED, save, suspects
 
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_media
@@ -75,24 +72,10 @@ def still_of(record: Record, rng: np.random.Generator) -> np.ndarray:
         return source.read(frames_at(source.times, [at_sec]).tolist())[0]
 
 
-def save(frame: np.ndarray, path: Path, quality: int) -> None:
-    """Write a JPEG file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    copy = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(path), copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
-
-
 def measure(data: Path, weights: Path, folder: Path, num_copies: int) -> dict[str, Any]:
     """Suspects and verified copies of each kind, and what stands on the first page of the report."""
     target = take_stills(data / "target" / "test", folder / "stills", num_copies)
-    rejects = folder / "left.jsonl"
-    command = [
-        sys.executable, "-m", "omnicli", "dedup", "--backbone", MODEL, "--weights", weights, "-q", "--no-resume",
-        *(word for path in target for word in ("--target", path)), "--rejects", rejects,
-        "-o", folder / "kept.jsonl", folder / "stills", data / "web" / "image",
-    ]  # fmt: skip
-    subprocess.run(list(map(str, command)), check=True)
-    flags = [line for line in map(json.loads, rejects.read_text().splitlines()) if line["reason"] == "duplicate"]
+    flags, _ = suspects(target, [folder / "stills", data / "web" / "image"], weights, folder)
     flags.sort(key=lambda line: rank_of(line["match"]), reverse=True)
     kinds = [line["query"] if line["query"] in {*CHANGES, SAME_PLACE} else "other images" for line in flags]
     return {

@@ -10,17 +10,14 @@ command is measured. Runs for minutes.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from bench_dedup_actions6 import KINDS, MODEL, SHARED
+from bench_dedup_actions6 import KINDS, MODEL, SHARED, save, suspects
 
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_media
@@ -51,8 +48,6 @@ def take_stills(target: Path, folder: Path, num_copies: int) -> None:
     records = list(read_records([str(target)], on_drop=lambda record, reason: None))
     rng = np.random.default_rng(0)
     for moment in TIMES:
-        for kind in COPIED:
-            (folder / f"{moment}, {kind}").mkdir(parents=True)
         for number in range(num_copies):
             with open_media(records[rng.integers(len(records))]) as source:
                 at_sec = rng.uniform(0, source.duration_sec)
@@ -61,25 +56,17 @@ def take_stills(target: Path, folder: Path, num_copies: int) -> None:
                     at_sec = min(rng.integers(last) + SHIFT_SEC[moment], source.duration_sec)
                 [frame] = source.read(frames_at(source.times, [source.times[0] + at_sec]).tolist())
             for kind, (change, quality) in COPIED.items():
-                copy = cv2.cvtColor(np.ascontiguousarray(change(frame)), cv2.COLOR_RGB2BGR)
-                path = folder / f"{moment}, {kind}" / f"{number:03d}.jpg"
-                cv2.imwrite(str(path), copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
+                save(change(frame), folder / f"{moment}, {kind}" / f"{number:03d}.jpg", quality)
 
 
 def measure(data: Path, weights: Path, folder: Path, rate: str, num_copies: int) -> dict[str, Any]:
     """Shares of stills found and of web images flagged at one rate, and the seconds of the whole run."""
-    rejects, summary = folder / "left.jsonl", folder / "summary.json"
-    command = [
-        sys.executable, "-m", "omnicli", "dedup", "--backbone", MODEL, "--weights", weights, "-q", "--no-resume",
-        *([] if rate == "default" else ["--fps", rate]), "--target", data / "target" / "val", "--rejects", rejects,
-        "--summary", summary, "-o", folder / "kept.jsonl", folder / "stills", data / "web" / "image",
-    ]  # fmt: skip
     start = time.perf_counter()
-    subprocess.run(list(map(str, command)), check=True)
+    fps = [] if rate == "default" else ["--fps", rate]
+    web = [folder / "stills", data / "web" / "image"]
+    flags, summarised = suspects([data / "target" / "val"], web, weights, folder, *fps)
     seconds = time.perf_counter() - start
-    flags = [line for line in map(json.loads, rejects.read_text().splitlines()) if line["reason"] == "duplicate"]
     found = Counter(line["query"] for line in flags)
-    summarised = json.loads(summary.read_text())
     num_stills = num_copies * len(COPIED) * len(TIMES)
     planted = sum(count for query, count in found.items() if query.partition(", ")[0] in TIMES)
     return {

@@ -18,7 +18,6 @@ from gpu_media import (
     clips_of_images,
     command,
     environment,
-    folded,
     frames_of,
     lines_of,
     omni,
@@ -36,6 +35,7 @@ from omnicli.data.transforms import normalise
 from omnicli.inference.device import pick_precision
 from omnicli.models.checkpoint import load_any
 from omnicli.models.factory import ModelSpec
+from omnicli.models.loading import LoadedModel, inference_copy
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
@@ -89,7 +89,8 @@ def parity_of(name: str, bench: Bench) -> dict[str, Any]:
     model, spec = seasoned(name, bench.device)
     views = clips_of_images(len(CLASSES), frames_of(spec), side_of(spec))
     whole = logits_of(model, spec, views)
-    model = folded(model, spec).set_precision(torch.float32)
+    loaded = LoadedModel(model, spec, 1.0, "", name, bench.device, torch.float32)
+    model = inference_copy(loaded, torch.float32).network
     expected = logits_of(copy.deepcopy(model).cpu(), spec, views)
     got = logits_of(model, spec, views)
     row: dict[str, Any] = {"logit_diff": relative(got, expected), "score_diff": apart(got, expected)}

@@ -22,8 +22,7 @@ from omnicli.data.transforms import normalise
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
 from omnicli.models.flow_spec import flow_spec
-from omnicli.models.folding import fold_batch_norms
-from omnicli.models.loading import LoadedModel
+from omnicli.models.loading import LoadedModel, inference_copy
 from omnicli.models.recogniser import Recogniser
 from omnicli.models.resnet3d import BasicBlock, Bottleneck
 from omnicli.models.video.registry import library_config
@@ -289,22 +288,10 @@ def write_teacher(path: Path, name: str, device: torch.device, **options: Any) -
     return path
 
 
-@torch.no_grad()
-def folded(model: Recogniser, spec: ModelSpec) -> Recogniser:
-    """With its batch-norms folded as they are for scoring."""
-    channels, side = 2 * spec.flow_pairs or 3, spec.crop_size
-    frame = (side, side) if model.is_2d or library_config(spec.name) else (64, 64)
-    shape = (1, channels, *frame) if model.is_2d else (1, channels, spec.num_frames, *frame)
-    example = torch.randn(shape).to(next(model.parameters()).device)
-    model.backbone = fold_batch_norms(model.backbone, example)
-    return model
-
-
 def ready_teacher(name: str, device: torch.device, precision: torch.dtype, **options: Any) -> LoadedModel:
     """A seasoned model, ready to score."""
     model, spec = seasoned(name, device, **options)
-    model = folded(model, spec).to_device(device).set_precision(precision)
-    return LoadedModel(model, spec, 1.0, "", name, device, precision)
+    return inference_copy(LoadedModel(model, spec, 1.0, "", name, device, precision), precision)
 
 
 def with_precision(teacher: LoadedModel, precision: torch.dtype) -> LoadedModel:

@@ -6,15 +6,9 @@
 # Settings: those of few.sh, and variants of the second round: soft labels, mixup, 20 % of the images.
 . "$(dirname "$0")/common.sh"
 clips=$1 seed=$2
-read -r one two <<< "${HALVES:-08 09}"
+hold_out "$data/train.features.jsonl"
 for group in "$one" "$two"; do
-    if ! grep -q "_g${group}_" "$data/train.features.jsonl"; then
-        echo "choose.sh: no file of target/train has _g${group}_ in its name, so no group can be held out; give HALVES" >&2
-        exit 0 # the other studies continue
-    fi
-done
-for group in "$one" "$two"; do
-    other=$([ "$group" = "$one" ] && echo "$two" || echo "$one")
+    other=$(other_group "$group")
     mkdir -p "$OUT/runs/choose"
     grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/runs/choose/pool-$group-$clips-$seed.jsonl"
     grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/runs/choose/val-$group-$clips-$seed.jsonl"

@@ -63,6 +63,19 @@ same() { # same STUDY/SETTING OTHER/SETTING...: use one student of this draw in 
         cp "$file" "$OUT/eval/$other/k$clips-s$seed.jsonl"
     done
 }
+hold_out() { # hold_out LIST: set one and two to the UCF groups of HALVES; end the script where LIST lacks one
+    local group
+    read -r one two <<< "${HALVES:-08 09}"
+    for group in "$one" "$two"; do
+        if ! grep -q "_g${group}_" "$1"; then
+            echo "$(basename "$0"): no file of target/train has _g${group}_ in its name, so no group can be held out; give HALVES" >&2
+            exit 0 # the other studies continue
+        fi
+    done
+}
+other_group() { # other_group GROUP: the one of HALVES that GROUP is not
+    [ "$1" = "$one" ] && echo "$two" || echo "$one"
+}
 same_ids() { # same_ids FILE OTHER: the lines of OTHER whose records are in FILE
     grep -o '"id":"[^"]*"' "$1" | grep -Ff - "$2" || true
 }

@@ -31,15 +31,9 @@ if [ -z "$chosen" ]; then
     fuse flow fused flow 1:1.5
     exit
 fi
-read -r one two <<< "${HALVES:-08 09}"
+hold_out "$data/train.flow.jsonl"
 for group in "$one" "$two"; do
-    if ! grep -q "_g${group}_" "$data/train.flow.jsonl"; then
-        echo "flow.sh: no file of target/train has _g${group}_ in its name, so no group can be held out; give HALVES" >&2
-        exit 0 # the other studies continue
-    fi
-done
-for group in "$one" "$two"; do
-    other=$([ "$group" = "$one" ] && echo "$two" || echo "$one")
+    other=$(other_group "$group")
     study=choose-flow-$group lists=$OUT/runs/choose-flow-$group/s$seed
     mkdir -p "$lists"
     for kind in packed flow; do

@@ -11,6 +11,7 @@ from omnicli.errors import UsageError
 from omnicli.models.flow_stem import stack_pairs
 
 Freeze = Literal["nothing", "batch-norm", "partial-batch-norm", "encoder", "backbone"]
+FREEZES_NORMS: tuple[Freeze, ...] = ("batch-norm", "partial-batch-norm")
 
 
 class Recogniser(nn.Module):
@@ -70,7 +71,7 @@ class Recogniser(nn.Module):
             parameter.requires_grad_(what not in ("backbone", "encoder"))
         for parameter in pooler:
             parameter.requires_grad_(what != "backbone")
-        if what in ("batch-norm", "partial-batch-norm"):
+        if what in FREEZES_NORMS:
             for norm in self._norms():
                 for parameter in norm.parameters():
                     parameter.requires_grad_(False)
@@ -94,7 +95,7 @@ class Recogniser(nn.Module):
         super().train(mode)
         if self.frozen in ("backbone", "encoder"):
             self.backbone.eval()
-        elif self.frozen in ("batch-norm", "partial-batch-norm"):
+        elif self.frozen in FREEZES_NORMS:
             for norm in self._norms():
                 norm.eval()
         return self

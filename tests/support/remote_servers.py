@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from omnicli.streams.files import remote
+from omnicli.streams.files.urls import allow_typed
+
 
 class Server:
     """An HTTP server of a folder.
@@ -104,6 +107,17 @@ def serve(folder: Path, *, ranges: bool = True) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def serve_file(folder: Path, content: bytes, *, ranges: bool) -> Iterator[Server]:
+    """An HTTP server with one file, ``a``, whose traffic is counted from now on."""
+    (folder / "a").write_bytes(content)
+    with serve(folder, ranges=ranges) as server:
+        allow_typed([server.url])
+        remote.traffic.take()
+        yield server
+    allow_typed([])
 
 
 class Store:

@@ -4,9 +4,8 @@ import io
 import random
 
 import pytest
-from remote_servers import serve
+from remote_servers import serve, serve_file
 
-from omnicli.streams.files import remote
 from omnicli.streams.files.remote_file import BLOCK_BYTES, MAX_BLOCKS, RemoteFile, read_remote, remote_identity
 from omnicli.streams.files.urls import RemoteError, allow_typed
 
@@ -15,12 +14,8 @@ CONTENT = random.Random(0).randbytes(40 * BLOCK_BYTES + 123)
 
 @pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
 def server(tmp_path, request):
-    (tmp_path / "a").write_bytes(CONTENT)
-    with serve(tmp_path, ranges=request.param) as server:
-        allow_typed([server.url])
-        remote.traffic.take()
+    with serve_file(tmp_path, CONTENT, ranges=request.param) as server:
         yield server
-    allow_typed([])
 
 
 def test_any_reading_gives_the_bytes_of_a_local_file(server):

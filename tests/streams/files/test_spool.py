@@ -3,11 +3,10 @@
 import random
 
 import pytest
-from remote_servers import serve
+from remote_servers import serve_file
 
 from omnicli.streams.files import remote, spool
 from omnicli.streams.files.spool import open_spooled, spool_of
-from omnicli.streams.files.urls import allow_typed
 
 CONTENT = random.Random(0).randbytes(1_000_123)
 
@@ -15,12 +14,8 @@ CONTENT = random.Random(0).randbytes(1_000_123)
 @pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
 def server(tmp_path, request, monkeypatch):
     monkeypatch.setattr(spool, "_spools", type(spool._spools)())
-    (tmp_path / "a").write_bytes(CONTENT)
-    with serve(tmp_path, ranges=request.param) as server:
-        allow_typed([server.url])
-        remote.traffic.take()
+    with serve_file(tmp_path, CONTENT, ranges=request.param) as server:
         yield server
-    allow_typed([])
 
 
 def test_any_ranges_give_the_bytes_of_the_file_and_each_is_fetched_once(server):
