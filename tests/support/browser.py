@@ -42,14 +42,17 @@ class Browser:
         os.close(to_read)
         os.close(to_write)
         self._buffer, self._number, self._session = b"", 0, None
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        context = self.ask("Target.createBrowserContext")["browserContextId"]  # its localStorage never touches a disk
+        target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for name in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{name}.enable")
         self.ask("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[theme])
-        self.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.ask(
+            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), browserContextId=context
+        )  # fmt: skip
 
     def __enter__(self):
         return self
@@ -86,6 +89,16 @@ class Browser:
             self._note(found)
             if found.get("method") == "Page.loadEventFired":
                 return
+
+    def keeps_storage(self):
+        """Whether ``localStorage`` outlives a reload of a page without scripts: not where its service has no memory."""
+        page = self.folder / "storage.html"
+        page.write_text("<html></html>")
+        self.open(page)
+        self.run("localStorage.setItem('kept', 'yes')")
+        time.sleep(1)
+        self.open(page)
+        return self.run("localStorage.getItem('kept')") == "yes"
 
     def run(self, script):
         """The value of an expression, promises included."""
