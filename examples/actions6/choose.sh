@@ -11,15 +11,15 @@ for group in "$one" "$two"; do
     other=$(other_group "$group")
     mkdir -p "$OUT/runs/choose"
     grep "_g${group}_" "$data/train.features.jsonl" > "$OUT/runs/choose/pool-$group-$clips-$seed.jsonl"
-    grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/runs/choose/val-$group-$clips-$seed.jsonl"
-    val=$OUT/runs/choose/val-$group-$clips-$seed.jsonl study=choose-$group
-    KEEP_MODELS=1 STUDY=$study POOL=$OUT/runs/choose/pool-$group-$clips-$seed.jsonl VAL=$val bash "$here/few.sh" "$clips" "$seed"
+    grep "_g${other}_" "$data/train.features.jsonl" > "$OUT/runs/choose/test-$group-$clips-$seed.jsonl"
+    list=$OUT/runs/choose/test-$group-$clips-$seed.jsonl study=choose-$group
+    KEEP_MODELS=1 STUDY=$study POOL=$OUT/runs/choose/pool-$group-$clips-$seed.jsonl LIST=$list bash "$here/few.sh" "$clips" "$seed"
     work=$OUT/runs/$study/k$clips-s$seed
     variant() { # variant SETTING OPTION...
         local setting=$1
         shift
         learn "$work/variant.pth" "$work/target.jsonl" "$seed" "$@"
-        evaluate "$work/variant.pth" "$study" "$setting" "$clips" "$seed" "$val"
+        evaluate "$work/variant.pth" "$study" "$setting" "$clips" "$seed" "$list"
     }
     variant second+soft --soft-labels --auxiliary "$work/second/image.jsonl" --auxiliary "$work/second/video.jsonl" \
         --ratio 2:2:1 # frames of long videos have no soft labels

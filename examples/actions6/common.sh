@@ -2,7 +2,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export OMP_NUM_THREADS=1 OMNI_WORKERS=1 OMNI_PRECISION=float32
-data=$OUT/data classes=$OUT/data/classes.txt
+data=$OUT/data classes=$OUT/data/classes.txt test=${TEST:-test}
 . "$here/warm.sh"
 
 # 2D: a TSN on a frozen ImageNet EfficientNet-Lite0. The features are stored; only the classifier is trained.
@@ -49,11 +49,11 @@ draw() { # draw OUT POOL CLIPS SEED: CLIPS labelled clips of every class, by a h
     num_classes=$(grep -o '"class_name":"[^"]*"' "$2" | sort -u | wc -l)
     omni balance --auxiliary-label label --keep-tail $(($3 * num_classes)) --seed "$4" -q "$2" -o "$1"
 }
-evaluate() { # evaluate CHECKPOINT STUDY SETTING CLIPS SEED [VAL [OPTION...]]
-    local checkpoint=$1 file=$OUT/eval/$2/$3/k$4-s$5.jsonl val=${6:-$data/val.features.jsonl}
+evaluate() { # evaluate CHECKPOINT STUDY SETTING CLIPS SEED [LIST [OPTION...]]
+    local checkpoint=$1 file=$OUT/eval/$2/$3/k$4-s$5.jsonl list=${6:-$data/$test.features.jsonl}
     shift $(($# < 6 ? $# : 6))
     mkdir -p "$(dirname "$file")"
-    omni eval --checkpoint "$checkpoint" -q "$val" -o "$file" "$@"
+    omni eval --checkpoint "$checkpoint" -q "$list" -o "$file" "$@"
 }
 same() { # same STUDY/SETTING OTHER/SETTING...: use one student of this draw in several studies
     local file=$OUT/eval/$1/k$clips-s$seed.jsonl

@@ -10,18 +10,18 @@
 #     second      as query, with the student of query as the teacher
 #     best        as second, with the best 20 % of the images and cross-dataset mixup (chosen by choose.sh)
 . "$(dirname "$0")/common.sh"
-clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} val=${VAL:-}
+clips=$1 seed=$2 study=${STUDY:-few} pool=${POOL:-$data/train.features.jsonl} list=${LIST:-}
 work=$OUT/runs/$study/k$clips-s$seed
 mkdir -p "$work"/{paper,first,second}
 target=$work/target.jsonl
 
 draw "$target" "$pool" "$clips" "$seed"
 teach "$work/teacher.pth" "$target" "$seed"
-evaluate "$work/teacher.pth" "$study" target "$clips" "$seed" $val
+evaluate "$work/teacher.pth" "$study" target "$clips" "$seed" $list
 
 learn "$work/unfiltered.pth" "$target" "$seed" --auxiliary-label query --auxiliary "$data/image.features.jsonl" \
     --auxiliary "$data/video.features.jsonl" --auxiliary "$data/long.features.jsonl" --ratio 2:2:1:1
-evaluate "$work/unfiltered.pth" "$study" unfiltered "$clips" "$seed" $val
+evaluate "$work/unfiltered.pth" "$study" unfiltered "$clips" "$seed" $list
 
 score "$work/first" "$work/teacher.pth"
 for source in image video; do
@@ -29,16 +29,16 @@ for source in image video; do
 done
 learn "$work/paper.pth" "$target" "$seed" --auxiliary "$work/paper/image.jsonl" --auxiliary "$work/paper/video.jsonl" \
     --ratio 2:2:1
-evaluate "$work/paper.pth" "$study" paper "$clips" "$seed" $val
+evaluate "$work/paper.pth" "$study" paper "$clips" "$seed" $list
 
 learn "$work/query.pth" "$target" "$seed" $(all_sources "$work/first")
-evaluate "$work/query.pth" "$study" query "$clips" "$seed" $val
+evaluate "$work/query.pth" "$study" query "$clips" "$seed" $list
 LONG_THRESHOLD=0.5 score "$work/second" "$work/query.pth"
 learn "$work/second.pth" "$target" "$seed" $(all_sources "$work/second")
-evaluate "$work/second.pth" "$study" second "$clips" "$seed" $val
+evaluate "$work/second.pth" "$study" second "$clips" "$seed" $list
 mkdir -p "$work/best"
 keep_by_query "$work/best/image.jsonl" "$work/second/image.scored.jsonl" 0.2
 cp "$work/second/video.jsonl" "$work/second/long.jsonl" "$work/best"
 learn "$work/best.pth" "$target" "$seed" --mixup cross $(all_sources "$work/best")
-evaluate "$work/best.pth" "$study" best "$clips" "$seed" $val
+evaluate "$work/best.pth" "$study" best "$clips" "$seed" $list
 [ -n "${KEEP_MODELS:-}" ] || rm "$work"/*.pth

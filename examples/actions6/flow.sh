@@ -26,8 +26,8 @@ fuse() { # fuse STUDY SETTING FLOW RATIO: the mean of rgb and a setting of flow
     omni eval --fuse "$work/rgb" --fuse "$work/$3" --fuse-ratio "$4" -q -o "$file"
 }
 if [ -z "$chosen" ]; then
-    stream flow rgb "$data/train.packed.jsonl" "$data/${TEST:-test}.packed.jsonl"
-    stream flow flow "$data/train.flow.jsonl" "$data/${TEST:-test}.flow.jsonl" --modality flow
+    stream flow rgb "$data/train.packed.jsonl" "$data/$test.packed.jsonl"
+    stream flow flow "$data/train.flow.jsonl" "$data/$test.flow.jsonl" --modality flow
     fuse flow fused flow 1:1.5
     exit
 fi

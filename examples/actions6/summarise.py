@@ -31,6 +31,10 @@ HEADING = """# Results on six actions
 # study → (title, section of the OmniSource paper, the setting that others are compared with, settings in order)
 STUDIES = {
     "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
+    "paper": (
+        "Why the paper's rule gains less, 2D", "Sec. 3.2, 5.2", "paper",
+        ["target", "paper", "tenth", "per class", "agree", "query all", "query each"],
+    ),
     "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
     "filtering": (
         "Teacher filtering of images, 2D", "Sec. 5.2, Fig. 6", "unfiltered",
@@ -58,6 +62,8 @@ STUDIES = {
 }  # fmt: skip
 ALSO = {  # further comparisons: study → (setting, with)
     "few": [("best", "unfiltered"), ("best", "second")],
+    "paper": [("per class", "target"), ("agree", "target"), ("query all", "target"), ("query each", "target"),
+              ("query each", "query all")],
     "sources": [("all", "video")],
     "filtering": [("query9", "query1")],
     "budget": [("both", "video")],

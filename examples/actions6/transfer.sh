@@ -21,7 +21,7 @@ of() { # of FILE NAMES FIELD: the records whose FIELD is one of NAMES, without t
 }
 of "$data/train.packed.jsonl" "$work/first.txt" class_name > "$work/first.jsonl"
 of "$data/train.packed.jsonl" "$work/others.txt" class_name > "$work/pool.jsonl"
-of "$data/val.packed.jsonl" "$work/others.txt" class_name > "$work/val.jsonl"
+of "$data/$test.packed.jsonl" "$work/others.txt" class_name > "$work/test.jsonl"
 same_ids "$kept/second/image.jsonl" "$data/image.packed.jsonl" > "$work/kept.image.jsonl"
 same_ids "$kept/second/video.jsonl" "$data/video.packed.jsonl" > "$work/kept.video.jsonl"
 of "$work/kept.image.jsonl" "$work/first.txt" query > "$work/images.jsonl"
@@ -36,7 +36,7 @@ student() { # student SETTING OPTION...
     local setting=$1
     shift
     learn_3d "$work/student.pth" "$work/target.jsonl" "$seed" --epochs "${EPOCHS_3D:-60}" "$@"
-    evaluate "$work/student.pth" transfer "$setting" "$clips" "$seed" "$work/val.jsonl" --num-clips 3
+    evaluate "$work/student.pth" transfer "$setting" "$clips" "$seed" "$work/test.jsonl" --num-clips 3
 }
 student none --init scratch
 for before in target web; do

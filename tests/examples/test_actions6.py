@@ -26,7 +26,7 @@ ACTIONS = {
     "CLASS_NAMES": "Archery BasketballDunk HorseRace PlayingPiano PlayingViolin Surfing",
     "CLIP_NAMES": " ".join(f"g{group}_c0{clip}" for group in ("08", "09") for clip in range(1, 6)),
 }
-GOALS = ("few", "rules", "clips", "transfer", "flow", "choose")
+GOALS = ("few", "paper", "rules", "clips", "camera", "transfer", "flow", "choose")
 CHOICES = ("choose-08", "choose-09", "choose-flow-08", "choose-flow-09")
 ONE_DRAW = ("SEEDS=0", "FEW_SEEDS=0", "CHOOSE_SEEDS=0", "CLIPS=4", f"PYTHON={sys.executable}")
 
@@ -104,7 +104,7 @@ def rehearse(tmp_path_factory):
         environment = ACTIONS | environment
         for name in environment["CLASS_NAMES"].split():
             (folder / "data" / "target" / "train" / name).mkdir(parents=True)
-        (folder / "data" / "target" / "val").mkdir()
+        (folder / "data" / "target" / "test").mkdir()
         (folder / "data" / "web" / "untrimmed").mkdir(parents=True)
         (folder / "data" / "web" / "video").mkdir()
         for name in ("data/web/image_hard.jsonl", "weights.safetensors"):
