@@ -125,12 +125,12 @@ def times_drawn(num: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(max(num - 1, 1), np.full(num, 1 / num), size=NUM_RESAMPLES)
 
 
-def paired(one: Runs, other: Runs, *, measure: str = "top-1", over_groups: bool = True) -> tuple[float, float, float]:
-    """Mean difference over shared draws, and its interval over draws and groups, or over draws only."""
+def paired(one: Runs, other: Runs, *, measure: str = "top-1") -> tuple[float, float, float]:
+    """Mean difference over shared draws, and its interval over draws and groups."""
     shared = [seed for seed in one.seeds if seed in other.seeds]
     mine, theirs = (runs.by(measure)[[runs.seeds.index(seed) for seed in shared]] for runs in (one, other))
     change = mine - theirs
-    return float(change.mean()), *interval(change, one.units if over_groups else (("", ""),) * len(one.units))
+    return float(change.mean()), *interval(change, one.units)
 
 
 def can_be_beaten(one: Runs, other: Runs) -> bool:

@@ -74,9 +74,11 @@ def load(name):
     return module
 
 
-runs, summarise = load("runs"), load("summarise")
+sys.path.insert(0, str(ACTIONS6))
+runs, studies, tables, plots, kept, summarise = map(load, ("runs", "studies", "tables", "plots", "kept", "summarise"))
+sys.path.remove(str(ACTIONS6))
 STUDIES = {
-    study: order.split() if isinstance(order, str) else order for study, (_, _, _, order) in summarise.STUDIES.items()
+    study: order.split() if isinstance(order, str) else order for study, (_, _, _, order) in studies.STUDIES.items()
 }
 
 
@@ -227,6 +229,12 @@ def clips_of(verdicts):
     }
 
 
+def no_long_cells(made):
+    """Tables fit on a screen: no cell of more than 30 characters."""
+    pages = [text.decode() for name, text in made.items() if name.endswith(".md")]
+    return pages and all(len(cell) <= 30 for text in pages for row in table_rows(text) for cell in row)
+
+
 ALL_RIGHT, ALL_WRONG = clips_of([True] * 8), clips_of([False] * 8)
 MIXED = [clips_of([True, False, True, True, False, False, True, True]), clips_of([False, False, True] * 2 + [True] * 2)]
 
@@ -245,8 +253,10 @@ def summary(tmp_path, monkeypatch, capsys):
     return run
 
 
-def table_row(text, setting):
-    return next(line for line in text.splitlines() if line.startswith(f"| 4 | {setting} |"))
+def table_rows(text, *cells):
+    """The rows of all tables that begin with these cells, as lists of cells."""
+    rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[: len(cells)] == [*cells]]
 
 
 def test_the_difference_of_identical_runs_is_zero_and_unresolved(tmp_path, summary):
@@ -255,9 +265,10 @@ def test_the_difference_of_identical_runs_is_zero_and_unresolved(tmp_path, summa
         write_eval(tmp_path, "best", seed, right)
     found = runs.read_runs(tmp_path / "eval")
     assert runs.paired(found["few", 4, "best"], found["few", 4, "target"]) == (0, 0, 0)
-    row = table_row(summary()["RESULTS.md"].decode(), "best")
-    assert "+0.000 (+0.000 to +0.000) vs target" in row
-    assert row.endswith("| unresolved |")
+    made = summary()
+    for name in ("RESULTS.md", "LOG_LOSS.md"):
+        same = [["4", "best", "target", "+0.000", "+0.000 to +0.000", "unresolved"]]
+        assert table_rows(made[name].decode(), "4", "best", "target") == same * (1 if name == "RESULTS.md" else 2)
 
 
 def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summary):
@@ -272,7 +283,11 @@ def test_right_on_everything_is_better_than_wrong_on_everything(tmp_path, summar
     assert runs.paired(best, target) == (1, 1, 1)
     assert runs.paired(target, best) == (-1, -1, -1)
     text = summary()["RESULTS.md"].decode()
-    assert "| 1.000 | 1.000 to 1.000 | +1.000 (+1.000 to +1.000) vs target | better |" in table_row(text, "paper")
+    assert table_rows(text, "4", "paper") == [
+        ["4", "paper", "3", "1.000", "1.000 to 1.000"],
+        ["4", "paper", "target", "+1.000", "+1.000 to +1.000", "better"],
+    ]
+    assert ["4", "target 0.000", "paper 1.000", "+1.000", "+1.000 to +1.000", "yes"] in table_rows(text)
     assert runs.verdict(*runs.paired(target, best)[1:]) == "worse"
     mean, low, high = runs.paired(found["few", 4, "query"], target)
     assert low < mean == 5 / 8 < high
@@ -323,18 +338,18 @@ def test_higher_confidence_alone_gains_log_loss_but_no_calibrated_log_loss(tmp_p
     mean, low, high = runs.paired(best, target, measure="log loss")
     assert np.isclose(mean, -(7 * np.log(0.8 / 0.6) + np.log(0.2 / 0.4)) / 8)
     assert low < mean < high
-    by_log_loss = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    by_log_loss = [f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}", runs.verdict(low, high, "log loss")]
     mean, low, high = runs.paired(best, target, measure="log loss at its temperature")
     assert np.isclose(mean, 0, atol=1e-3)
     assert low < 0 < high
     assert runs.verdict(-2, -1, "log loss") == runs.verdict(1, 2) == "better"
     assert runs.verdict(1, 2, "log loss") == runs.verdict(-2, -1) == "worse"
-    text = summary()["RESULTS.md"].decode()
-    by_top1, by_loss = [line for line in text.splitlines() if line.startswith("| Fig. 7: web data help when")]
-    assert by_top1.endswith("| unresolved¹: +0.000 (+0.000 to +0.000) | +0.000 to +0.000 |")
-    *_, here, calibrated, _ = by_loss.split(" |")
-    assert by_log_loss in here and f"unresolved: {mean:+.3f}" in calibrated
-    assert "2D: log loss\n" in text
+    made = summary()
+    assert table_rows(made["RESULTS.md"].decode(), "4", "target 0.875", "best 0.875")[0][3:] == [
+        "+0.000", "+0.000 to +0.000", "unresolved¹",
+    ]  # fmt: skip
+    plain, calibrated = table_rows(made["LOG_LOSS.md"].decode(), "4", "best", "target")
+    assert plain[3:] == by_log_loss and (calibrated[3], calibrated[5]) == (f"{mean:+.3f}", "unresolved")
 
 
 def test_clips_of_fewer_groups_are_less_evidence():
@@ -374,9 +389,9 @@ def test_a_difference_that_no_student_could_show_is_marked(tmp_path, summary):
     assert not runs.can_be_beaten(best, found["few", 4, "target"])
     assert runs.can_be_beaten(best, found["few", 4, "unfiltered"])
     text = summary()["RESULTS.md"].decode()
-    [few, filtered] = [next(line for line in text.splitlines() if line.startswith(f"| {says}"))
-                       for says in ("Fig. 7: web data help when", "Sec. 5.2: filtering helps; our")]  # fmt: skip
-    assert "| unresolved¹: +0.083 (" in few and "| holds: +0.750 (" in filtered
+    [few] = table_rows(text, "4", "target 0.875", "best 0.958")
+    [filtered] = table_rows(text, "4", "unfiltered 0.208", "best 0.958")
+    assert (few[3], few[5], filtered[3], filtered[5]) == ("+0.083", "unresolved¹", "+0.750", "yes")
     assert text.count("¹ Even a student without errors") == 1
 
 
@@ -389,9 +404,9 @@ def test_a_difference_uses_shared_draws(tmp_path, summary):
     found = runs.read_runs(tmp_path / "eval")
     assert runs.paired(found["few", 4, "best"], found["few", 4, "target"])[0] == -0.5
     text = summary()["RESULTS.md"].decode()
-    assert table_row(text, "target").startswith("| 4 | target | 3 | 0.667 |")
-    assert "-0.500" in table_row(text, "best")
-    assert table_row(text, "paper").endswith("|  |  |")
+    assert table_rows(text, "4", "target", "3", "0.667")
+    assert table_rows(text, "4", "best", "target", "-0.500")
+    assert len(table_rows(text, "4", "paper")) == 1  # its accuracy; no difference
 
 
 def test_runs_on_other_test_clips_are_refused(tmp_path):
@@ -414,6 +429,7 @@ def test_the_summary_is_the_same_each_time_and_lists_every_run(tmp_path, summary
     ]  # fmt: skip
     assert len(lines) == 6
     assert made["RESULTS.md"].decode().count("- a learns without b") == 1
+    assert no_long_cells(made)
     assert "own & more | 2 |" in made["RESULTS.md"].decode()
     assert "own & more" in "".join(ElementTree.fromstring(made["few.svg"]).itertext())
 
@@ -428,6 +444,26 @@ def test_the_views_of_the_test_clips_stand_beside_the_accuracies(tmp_path, summa
     made = summary(out="again")
     assert "Views of the test clips: features at 1 fps.\n" in made["RESULTS.md"].decode()
     assert json.loads(made["results.jsonl"].splitlines()[0])["view"] == "features at 1 fps"
+
+
+def test_the_table_of_kept_images_counts_what_the_true_labels_say(tmp_path):
+    """Two classes; the teacher takes every image for class a, half of the images are noise."""
+    shows = {f"{number}.jpg": ("a", "b", "noise", "noise")[number % 4] for number in range(40)}
+    scored = [
+        {"path": path, "query": true if true != "noise" else "ab"[number // 4 % 2], "pseudo_class": "a",
+         "confidence": number / 40}
+        for number, (path, true) in enumerate(shows.items())
+    ]  # fmt: skip
+    few, paper = (tmp_path / "runs" / study / "k1-s0" for study in ("few", "paper"))
+    lists = {few / "first" / "image.scored.jsonl": scored, few / "paper" / "image.jsonl": scored[-12:]}
+    lists |= {paper / rule / "image.jsonl": [] for rule in kept.RULES if rule != "paper"}
+    for path, records in lists.items():
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    rows = table_rows(kept.kept_tables(tmp_path, shows))
+    assert ["1", "paper", "12", "25%", "100%", "2.0"] in rows  # 3 of 12 are right, all of one class
+    assert ["1", "agree", "0", "0%", "0%", "2.0"] in rows
+    assert ["1", "50%", "50%", "50%"] in rows
 
 
 # One process for many commands
@@ -484,7 +520,7 @@ def small_part(folder):
     for name in ACTIONS["CLASS_NAMES"].split():
         for split, clips in {
             "train": ("g08_c01", "g08_c02", "g09_c01", "g09_c02"),
-            "val": ("g01_c01", "g02_c01"),
+            "test": ("g04_c01", "g05_c01"),
         }.items():
             for clip in clips:
                 link(folder, f"target/{split}/{name}/v_{name}_{clip}.avi")
@@ -524,11 +560,17 @@ def test_every_study_runs_once_on_a_small_part_of_the_data(tmp_path, shell_envir
     assert {study for study, _ in there} - set(STUDIES) == {"web", *CHOICES}
     assert {line["num_videos"] for line in lines if not line["study"].startswith(("choose", "transfer"))} == {12}
     text = (out / "RESULTS.md").read_text()
-    assert all(f"## {title} (OmniSource {source})" in text for title, source, _, _ in summarise.STUDIES.values())
+    assert all(f"## {title} (OmniSource {source})" in text for title, source, _, _ in studies.STUDIES.values())
+    assert all(
+        f"## {question.asks} ({question.source})" in text
+        for question in studies.QUESTIONS
+        if question.source != "Fig. 6"
+    )
+    assert no_long_cells({path.name: path.read_bytes() for path in out.glob("*.md")})
     assert {path.stem for path in out.glob("*.svg")} == set(STUDIES)
     for path in out.glob("*.svg"):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    for kind, num in {"train": 24, "val": 12, "image": 60, "video": 12, "long": 6}.items():
+    for kind, num in {"train": 24, "test": 12, "image": 60, "video": 12, "long": 6}.items():
         assert (out / "data" / f"{kind}.features.jsonl").read_text().count("\n") == num
     evaluated = {path: path.stat().st_mtime_ns for path in (out / "eval").rglob("*.jsonl")}
     again = make(*arguments, environment=environment)
