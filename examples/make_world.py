@@ -54,7 +54,7 @@ class Scale:
 
 SCALES = {
     "small": Scale(6, 3, 2.0, 7, 2, 5, 1, 3, 2, long_videos=1, long_sec=24),
-    "full": Scale(12, 8, 2.4, 22, 6, 20, 2, 8, 6, long_videos=4, long_sec=40),
+    "full": Scale(6, 12, 2.4, 22, 6, 20, 2, 8, 6, long_videos=4, long_sec=40),
 }
 
 

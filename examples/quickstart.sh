@@ -48,7 +48,7 @@ small="--short-side 128 --crop-size 112 --batch-size 8 --lr 0.02 --lr-schedule c
 run "make -f '$repository/examples/pipeline/Makefile' TRAIN=world/target/train VAL=world/target/val \\
     IMAGES=world/web/image VIDEOS=world/web/video LONG=world/web/untrimmed ROUNDS=1 JOBS=1 \\
     MODEL=tsn-resnet10t INIT=scratch STORE=none \\
-    TEACHER_OPTIONS='$small --epochs 30' STUDENT_OPTIONS='$small --epochs 20' \\
+    TEACHER_OPTIONS='$small --epochs 30' STUDENT_OPTIONS='$small --epochs 24' \\
     FILTER_OPTIONS='--threshold 0.8 --agree' SEGMENT_OPTIONS='--threshold 0.8'"
 
 step "3. What came out: one record (a JSON object) per line"
