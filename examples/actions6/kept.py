@@ -44,19 +44,19 @@ def kept_tables(out: Path, truth: dict[str, str]) -> str:
     """The images that the rules of the study ``paper`` keep, and how well the teachers know the images that fit."""
     kept: dict[tuple[int, str], list[tuple[float, ...]]] = defaultdict(list)
     known: dict[int, list[tuple[float, ...]]] = defaultdict(list)
-    for folder in sorted((out / "runs" / "paper").glob("k*-s*")):
-        clips = int(re.match(r"k(\d+)-", folder.name)[1])
-        scored = read(out / "runs" / SCORED.format(draw=folder.name))
-        fit = [line for line in scored if truth[line["path"]] == line["query"]]
+    for finished in sorted((out / "eval" / "paper" / "query each").glob("k*-s*.jsonl")):
+        draw, clips = finished.stem, int(re.match(r"k(\d+)-", finished.stem)[1])
+        scored = read(out / "runs" / SCORED.format(draw=draw))
+        fit = [line for line in scored if truth[line["id"]] == line["query"]]
         classes = {line["query"] for line in scored}
         surest = sorted(scored, key=lambda line: -line["confidence"])[: round(0.3 * len(scored))]
         known[clips].append((
-            np.mean([line["pseudo_class"] == truth[line["path"]] for line in fit]),
-            np.mean([line["pseudo_class"] == line["query"] for line in scored if truth[line["path"]] not in classes]),
-            np.mean([truth[line["path"]] not in classes for line in surest]),
+            np.mean([line["pseudo_class"] == truth[line["id"]] for line in fit]),
+            np.mean([line["pseudo_class"] == line["query"] for line in scored if truth[line["id"]] not in classes]),
+            np.mean([truth[line["id"]] not in classes for line in surest]),
         ))  # fmt: skip
         for rule, name in RULES.items():
-            kept[clips, rule].append(of_list(read(out / "runs" / name.format(draw=folder.name)), truth, classes))
+            kept[clips, rule].append(of_list(read(out / "runs" / name.format(draw=draw)), truth, classes))
     if not kept:
         return ""
     rows = [
@@ -78,6 +78,6 @@ def read(path: Path) -> list[dict[str, object]]:
 def of_list(records: list[dict[str, object]], truth: dict[str, str], classes: set[str]) -> tuple[float, ...]:
     """Images, share that is right, share of the largest class, classes with fewer than FEW right images."""
     given = Counter(record["pseudo_class"] for record in records)
-    right = Counter(record["pseudo_class"] for record in records if truth[record["path"]] == record["pseudo_class"])
+    right = Counter(record["pseudo_class"] for record in records if truth[record["id"]] == record["pseudo_class"])
     num = max(len(records), 1)
     return len(records), right.total() / num, max(given.values(), default=0) / num, sum(right[c] < FEW for c in classes)

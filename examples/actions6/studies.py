@@ -7,7 +7,7 @@ STUDIES = {
     "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
     "paper": (
         "Why the paper's rule gains less, 2D", "Sec. 3.2, 5.2", "paper",
-        ["target", "paper", "tenth", "per class", "agree", "query all", "query each"],
+        ["target", "paper", "tenth", "balanced", "per class", "agree", "query all", "query each"],
     ),
     "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
     "filtering": (
@@ -87,7 +87,7 @@ QUESTIONS = [
     Question("Do unfiltered images hurt?", "Sec. 5.2", "filtering", [("none", "unfiltered")]),
     Question(
         "Does another rule beat the paper's?", "Sec. 3.2", "paper",
-        [("tenth", "paper"), ("per class", "paper"), ("agree", "paper"), ("query all", "paper"),
+        [("tenth", "paper"), ("balanced", "paper"), ("per class", "paper"), ("agree", "paper"), ("query all", "paper"),
          ("query each", "paper"), ("query each", "query all")],
     ),
     Question("Does a better teacher help?", "Fig. 6", "filtering", [("query9", "query1")]),

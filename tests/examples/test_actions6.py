@@ -450,13 +450,14 @@ def test_the_table_of_kept_images_counts_what_the_true_labels_say(tmp_path):
     """Two classes; the teacher takes every image for class a, half of the images are noise."""
     shows = {f"{number}.jpg": ("a", "b", "noise", "noise")[number % 4] for number in range(40)}
     scored = [
-        {"path": path, "query": true if true != "noise" else "ab"[number // 4 % 2], "pseudo_class": "a",
+        {"id": path, "query": true if true != "noise" else "ab"[number // 4 % 2], "pseudo_class": "a",
          "confidence": number / 40}
         for number, (path, true) in enumerate(shows.items())
     ]  # fmt: skip
     few, paper = (tmp_path / "runs" / study / "k1-s0" for study in ("few", "paper"))
     lists = {few / "first" / "image.scored.jsonl": scored, few / "paper" / "image.jsonl": scored[-12:]}
     lists |= {paper / rule / "image.jsonl": [] for rule in kept.RULES if rule != "paper"}
+    lists[tmp_path / "eval" / "paper" / "query each" / "k1-s0.jsonl"] = []
     for path, records in lists.items():
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
