@@ -77,11 +77,11 @@ def command(
         _check_without_teacher(context, options, query_map, model)
     elif options.stored_scores:
         refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
-    from omnicli.stages.filter.closing import check_queries, count_confidence, keep_curve, rule_line
+    from omnicli.stages.filter.closing import advice, check_queries, count_confidence, keep_curve, rule_line
 
     verdicts = load_verdicts(verdict_files, "record", score_only=options.score_only)
     digests = digests_of_models(teachers)
-    strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
+    strength = None if options.score_only else strength_of(teachers)
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
     is_scoring = bool(teachers) and not options.stored_scores
     views = {"num_segments": model.num_segments, "num_clips": num_clips}
@@ -120,7 +120,8 @@ def command(
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
         chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
-        return [*chosen, *keep_curve(counters)]
+        advised = advice(rule, facts, is_weak=strength is not None and strength.is_weak)
+        return [*chosen, *keep_curve(counters), *advised]
 
     needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(

@@ -73,6 +73,7 @@ def test_without_queries_the_threshold_decides(teacher, world, tmp_path):
     result = omni("filter", "--teacher", teacher, lines)
     assert result.exit_code == 0
     assert "filter: by --threshold: most records have no query that names a class" in result.stderr
+    assert "--keep-fraction 0.3 --per class keeps the best of each" in result.stderr
     assert all(record["confidence"] >= 0.5 for record in parsed(result.stdout))
     refused = omni("filter", "--teacher", teacher, "--rule", "query", lines)
     assert refused.exit_code == 65

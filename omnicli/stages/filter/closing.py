@@ -7,6 +7,7 @@ from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
 from omnicli.inference.metrics import shares_at_thresholds
 from omnicli.reasons import NO_CLASS
+from omnicli.stages.filter.rules import FilterRule
 from omnicli.streams.record import Record
 
 
@@ -61,6 +62,22 @@ def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:
         return f"by --threshold: most records have no query that names a class{why}"
     parts = [_share(media, share["fit"], share["kept"]) for media, share in facts.get("shares", {}).items()]
     return f"by query{why}: {'; '.join(parts) or 'no record has a query that names a class'}"
+
+
+def advice(rule: FilterRule, facts: Mapping[str, Any], *, is_weak: bool) -> list[str]:
+    """The closing line about another rule, where a threshold decided over the labels of a weak teacher.
+
+    Ours: such labels are right, but most of them are of a few classes (docs/studies, "Another rule").
+
+    >>> advice(FilterRule(threshold=None, top=9), {}, is_weak=True)
+    []
+    """
+    by_threshold = rule.threshold is not None or facts.get("rule") == "paper"
+    if not is_weak or not by_threshold or rule.agree or rule.label_by != "teacher":
+        return []
+    return [
+        "a teacher of few clips is sure of some classes only; --keep-fraction 0.3 --per class keeps the best of each"
+    ]
 
 
 def _share(media: str, fit: float | None, kept: float) -> str:
