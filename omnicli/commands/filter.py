@@ -120,8 +120,7 @@ def command(
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
         chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
-        advised = advice(rule, facts, is_weak=strength is not None and strength.is_weak)
-        return [*chosen, *keep_curve(counters), *advised]
+        return [*chosen, *keep_curve(counters), *advice(rule, facts, is_weak=bool(strength and strength.is_weak))]
 
     needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(
