@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,25 @@ for _name in [name for name in os.environ if name.startswith("OMNI_")]:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))  # what tests of several modules make their data with
+
+from made_once import made_once  # noqa: E402  the line above is what finds it
+
+from omnicli.cpus import available_cores  # noqa: E402
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto`` (tests/run.sh): a worker per core that this process may use."""
+    return available_cores()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first, where workers share the files: none is left alone with one at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    num_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -num_slow[item.path])
 
 
 class Shell(Protocol):
@@ -55,15 +75,21 @@ def _empty_memory() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small made world (examples/make_world.py, seed 0), made once; read it, never write into it."""
-    root = tmp_path_factory.mktemp("world") / "world"
-    script = REPOSITORY / "examples" / "make_world.py"
-    subprocess.run([sys.executable, str(script), str(root), "--scale", "small"], check=True, timeout=120)
-    return root
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, str(REPOSITORY / "examples" / "make_world.py"), str(folder / "world")]
+        subprocess.run([*command, "--scale", "small"], check=True, timeout=300)
+
+    return made_once(tmp_path_factory, "world", make) / "world"
 
 
 @pytest.fixture(scope="session")
 def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a small model trained on the world's target for a few seconds: knows the classes, not well."""
+    return made_once(tmp_path_factory, "teacher", lambda folder: _train_teacher(world, folder / "tsn.pth")) / "tsn.pth"
+
+
+def _train_teacher(world: Path, path: Path) -> None:
     import torch
 
     from omnicli.stages.teacher_train import train_teacher
@@ -72,7 +98,6 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from omnicli.training.recipes import TEACHER_RECIPES
 
     torch.set_num_threads(1)
-    path = tmp_path_factory.mktemp("teacher") / "tsn.pth"
     recipe = replace(
         TEACHER_RECIPES["few-clips-scratch"], model="tsn-resnet10t", short_side=72, crop_size=64, epochs=10
     )
@@ -83,7 +108,6 @@ def teacher(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         pass
     assert not dropped
-    return path
 
 
 @pytest.fixture(scope="session")

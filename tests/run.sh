@@ -3,6 +3,8 @@
 #
 #     bash tests/run.sh                     everything
 #     bash tests/run.sh tests/media -k exif
+#     bash tests/run.sh -m "not slow"       without the tests over 5 s
+#     bash tests/run.sh -n 0                in one process; otherwise a worker per core shares the test files
 #
 # Creates .venv if there is none, which needs the network.
 set -euo pipefail
@@ -61,7 +63,8 @@ step lint $bin/ruff check .
 step format $bin/ruff format --check .
 step types $bin/mypy
 step layers $bin/lint-imports
-step tests $bin/python -m pytest "$@"
+# A file's tests stay in one process: they share what the file makes. conftest.py orders the files and counts the cores.
+step tests $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20 "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed after $SECONDS s: ${failed[*]}"
