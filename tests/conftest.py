@@ -1,7 +1,6 @@
 """What every test may use: a small world of real media, a shell as users have it, and repeatable surroundings."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -25,7 +24,8 @@ for _name in [name for name in os.environ if name.startswith("OMNI_")]:
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))  # what tests of several modules make their data with
 
-from made_once import made_once  # noqa: E402  the line above is what finds it
+from free_port import free_port  # noqa: E402  the line above is what finds it
+from made_once import made_once  # noqa: E402
 
 from omnicli.cpus import available_cores  # noqa: E402
 
@@ -49,7 +49,7 @@ class Shell(Protocol):
     """``sh(script)`` runs ``script`` as users do; see the fixture."""
 
     def __call__(
-        self, script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 120
+        self, script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -125,15 +125,12 @@ def torchrun(shell_environment):
 
     started = []
 
-    def start(*arguments, options=()):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        words = ["torchrun", "--nproc-per-node", 2, "--master-port", port, *options, "-m", "omnicli", *arguments]
+    def start(*arguments, options=(), environment=shell_environment):
+        words = ["torchrun", "--nproc-per-node", 2, "--master-port", free_port(), *options, "-m", "omnicli", *arguments]
         started.append(
             subprocess.Popen(
                 [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                env=shell_environment, start_new_session=True,
+                env=environment, start_new_session=True,
             )
         )  # fmt: skip
         return started[-1]
@@ -141,7 +138,7 @@ def torchrun(shell_environment):
     yield start
     for launcher in started:
         launcher.terminate()  # it ends its workers, which have sessions of their own
-        launcher.communicate(timeout=60)
+        launcher.communicate(timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +146,7 @@ def sh(shell_environment: dict[str, str]) -> Shell:
     """Bash, stop at the first failure, pipes included: ``sh("omni index web | head -1", cwd=world).stdout``."""
 
     def run(
-        script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 120
+        script: str, *, stdin: str = "", cwd: Path | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         command = ["bash", "-euo", "pipefail", "-c", script]
         return subprocess.run(

@@ -211,7 +211,7 @@ def test_an_image_streamed_in_is_answered_before_stdin_closes(shell_environment,
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["path"] == image
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         process.wait()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from engine_runs import HeldTraining
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -52,7 +53,9 @@ def test_stdout_is_one_metric_line_an_epoch_and_stderr_the_sums(trained):
     assert [path.name for path in out.parent.iterdir()] == ["tsn.pth"]
 
 
-def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(trained, world, tmp_path, shell_environment):
+def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(
+    trained, world, tmp_path, tmp_path_factory, shell_environment
+):
     out, whole = trained
     command = [
         "omni",
@@ -65,14 +68,18 @@ def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(train
         str(tmp_path / "a.pth"),
     ]
     environment = {**shell_environment, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    held = HeldTraining(tmp_path_factory.mktemp("held"))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment | held.environment
+    )
     first = process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
+    held.let_go()
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 75, stderr
     assert "run the same command again" in stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.pth.state"]
-    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[0] == first.strip()
     assert without_seconds(parsed(again.stdout)) == without_seconds(parsed(whole.stdout))
@@ -98,7 +105,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(trained, world, tmp_path
     time.sleep(delay_sec)
     process.kill()
     process.communicate()
-    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "a.pth").read_bytes() == trained[0].read_bytes()
 
@@ -196,7 +203,7 @@ def test_under_torchrun_it_gives_the_weights_of_one_process_on_the_same_global_b
     alone = omni("teacher-train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
     assert alone.exit_code == 0, alone.stderr
     launcher = torchrun("teacher-train", *options, "--batch-size", 5, "--workers", 1, "-o", tmp_path / "two.pth")
-    stdout, stderr = launcher.communicate(timeout=120)
+    stdout, stderr = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, stderr
     assert len(stdout.splitlines()) == stderr.count(" trained on + ") == 1
     assert parsed(stdout)[0]["num_clips"] == parsed(alone.stdout)[0]["num_clips"]

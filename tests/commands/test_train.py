@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine_runs import HeldTraining
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -72,13 +73,18 @@ def test_stdout_is_a_line_for_each_epoch_and_source_and_stderr_the_sums(trained)
     assert summary["in"] == summary["used"] + summary["rejected"] + summary["unreadable"]
 
 
-def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(trained, data, tmp_path, shell_environment):
+def test_terminated_in_the_middle_of_an_epoch_it_goes_on_to_the_same_bytes(
+    trained, data, tmp_path, tmp_path_factory, shell_environment
+):
+    held = HeldTraining(tmp_path_factory.mktemp("held"))
     command = ["omni", "train", *data, "--epochs", "3", "-o", str(tmp_path / "a.pth")]
-    environment = {**shell_environment, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shell_environment | held.environment
+    )
     first = process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
+    held.let_go()
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 75, stderr
     assert "run the same command again" in stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.pth.state"]
@@ -98,7 +104,7 @@ def test_under_torchrun_live_batch_norm_and_several_passes_train_without_a_hang_
         "train", *data, "--epochs", 2, "--batch-size", 5, "--ratio", "5:4:1", "--val", data[1], "--allow-overlap", "-o",
         tmp_path / "a.pth", "--rejects", tmp_path / "r.jsonl", "--workers", 1,
     )  # fmt: skip
-    stdout, stderr = launcher.communicate(timeout=120)
+    stdout, stderr = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, stderr
     lines = parsed(stdout)
     assert [(line["epoch"], line["source"]) for line in lines] == [
@@ -124,7 +130,7 @@ def test_under_torchrun_frozen_batch_norm_gives_the_weights_of_one_process_on_th
     alone = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "one.pth")
     assert alone.exit_code == 0, alone.stderr
     launcher = torchrun("train", *options, "--batch-size", 5, "-o", tmp_path / "two.pth", "--workers", 1)
-    stdout, stderr = launcher.communicate(timeout=120)
+    stdout, stderr = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, stderr
     one, two = (load_any(tmp_path / name).state_dict for name in ("one.pth", "two.pth"))
     before = load_any(trained[0]).state_dict
@@ -150,19 +156,23 @@ def workers_of(launcher):
 
 
 @pytest.mark.slow
-def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once(data, tmp_path, torchrun):
+def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once(
+    data, tmp_path, tmp_path_factory, shell_environment, torchrun
+):
     """The peers of a process that dies name it, and are no bug of omni."""
+    held = HeldTraining(tmp_path_factory.mktemp("held"), num_lines=3)
     launcher = torchrun(
-        "train", *data, "--epochs", 12, "--batch-size", 4, "--ratio", "2:1:1", "--workers", 1, "-o", tmp_path / "a.pth",
-        options=("--max-restarts", 3),
+        "train", *data, "--epochs", 4, "--batch-size", 4, "--ratio", "2:1:1", "--workers", 1, "-o", tmp_path / "a.pth",
+        options=("--max-restarts", 3), environment=shell_environment | held.environment,
     )  # fmt: skip
     first = [launcher.stdout.readline() for _ in range(3)]
     os.kill(workers_of(launcher)[1], signal.SIGKILL)
-    rest, stderr = launcher.communicate(timeout=120)
+    held.let_go()
+    rest, stderr = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, stderr
     lines = parsed("".join(first) + rest)
     assert [(line["epoch"], line["source"]) for line in lines] == [
-        (epoch, source) for epoch in range(1, 13) for source in ("target", "gg", "ig")
+        (epoch, source) for epoch in range(1, 5) for source in ("target", "gg", "ig")
     ]
     assert "process 1 is gone" in stderr
     assert "internal error" not in stderr
@@ -170,17 +180,24 @@ def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once
 
 
 @pytest.mark.slow
-def test_two_processes_begin_and_one_goes_on_with_the_same_batch(trained, data, tmp_path, torchrun):
+def test_two_processes_begin_and_one_goes_on_with_the_same_batch(
+    trained, data, tmp_path, tmp_path_factory, shell_environment, torchrun
+):
     """To the weights of one process that was never stopped; frozen batch norm, whose statistics are of a process."""
+    held = HeldTraining(tmp_path_factory.mktemp("held"))
     options = [
-        *data, "--init", trained[0], "--freeze", "batch-norm", "--dropout", 0, "--epochs", 6, "--lr", 0.01,
+        *data, "--init", trained[0], "--freeze", "batch-norm", "--dropout", 0, "--epochs", 3, "--lr", 0.01,
         "--recipe", "few-clips-scratch", "--ratio", "1:1:1",
     ]  # fmt: skip
-    launcher = torchrun("train", *options, "--batch-size", 5, "--workers", 1, "-o", tmp_path / "a.pth")
+    launcher = torchrun(
+        "train", *options, "--batch-size", 5, "--workers", 1, "-o", tmp_path / "a.pth",
+        environment=shell_environment | held.environment,
+    )  # fmt: skip
     first = launcher.stdout.readline()
     for worker in workers_of(launcher):
         os.kill(worker, signal.SIGTERM)
-    _, stderr = launcher.communicate(timeout=60)
+    held.let_go()
+    _, stderr = launcher.communicate(timeout=300)
     assert (tmp_path / ".a.pth.state").exists(), stderr
     again = omni("train", *options, "--batch-size", 10, "-o", tmp_path / "a.pth")
     assert again.exit_code == 0, again.stderr

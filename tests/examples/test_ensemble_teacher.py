@@ -39,7 +39,7 @@ def test_the_tables_have_means_and_paired_differences_by_query(tmp_path):
         write_run(tmp_path, "lite2", seed, 3, images[:3])
         write_run(tmp_path, "both", seed, 4, [images[0], images[2]])
     command = [sys.executable, FOLDER / "table.py", tmp_path, tmp_path]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout  # fmt: skip
     accuracy, precision, by_query = shown.split("\nKept precision")
     assert "| 2 | 50.0 [" in accuracy
     assert "+50.0 [" in accuracy

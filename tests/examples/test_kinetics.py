@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 def make(*arguments, file="Makefile"):
     command = ["make", "--no-print-directory", "-C", str(KINETICS), "-f", file, *arguments]
-    return subprocess.run(command, text=True, capture_output=True, timeout=60)
+    return subprocess.run(command, text=True, capture_output=True, timeout=300)
 
 
 def lines_of(*arguments, file="Makefile"):
@@ -219,7 +219,7 @@ def run_lines(lines, folder):
     for line in lines:
         words = words_of(line)
         if words[:1] != ["omni"]:
-            subprocess.run(["bash", "-c", line], check=True, cwd=folder, timeout=60)
+            subprocess.run(["bash", "-c", line], check=True, cwd=folder, timeout=300)
             continue
         done = CliRunner().invoke(app, words[1:])
         assert done.exit_code == 0, f"{shlex.join(words)}\n{done.stderr}"
@@ -316,7 +316,7 @@ def test_the_table_shows_measured_and_published_accuracy(tmp_path):
 def on_gpus(shell_environment, released, tmp_path):
     def run(gpus, out, *command):
         script = ["bash", str(KINETICS / "on_gpus.sh"), str(gpus), str(out), str(tmp_path / "r.jsonl"), *command]
-        return subprocess.run(script, capture_output=True, text=True, env=shell_environment, cwd=tmp_path, timeout=60)
+        return subprocess.run(script, capture_output=True, text=True, env=shell_environment, cwd=tmp_path, timeout=300)
 
     return run
 

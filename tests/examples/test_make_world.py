@@ -10,7 +10,7 @@ MAKE_WORLD = Path(__file__).resolve().parents[2] / "examples" / "make_world.py"
 
 
 def make(root: Path, *options: str) -> Path:
-    subprocess.run([sys.executable, str(MAKE_WORLD), str(root), "--scale", "small", *options], check=True, timeout=120)
+    subprocess.run([sys.executable, str(MAKE_WORLD), str(root), "--scale", "small", *options], check=True, timeout=300)
     return root
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from free_port import free_port
 
 from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_any, write_torch_file
@@ -46,12 +47,6 @@ pytestmark = [
 ]
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def wait_until(condition, *, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
@@ -81,7 +76,7 @@ class Cluster:
 
     def run(self, *command, check=True, **environment):
         done = subprocess.run(
-            command, env=self.environment | environment, text=True, capture_output=True, cwd=self.folder, timeout=60
+            command, env=self.environment | environment, text=True, capture_output=True, cwd=self.folder, timeout=300
         )
         assert not check or done.returncode == 0, done.stderr
         return done
@@ -92,7 +87,7 @@ class Cluster:
     def close(self):
         for daemon in reversed(self._daemons):
             daemon.terminate()
-            daemon.wait(timeout=30)
+            daemon.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +158,7 @@ def test_all_stages_run_and_a_killed_task_is_retried_alone(cluster, settings, sh
     plain = subprocess.run(
         ["omni", "filter", "--teacher", settings["TEACHER"], "--rule", "paper", "--threshold", "0.2",
          str(out / "unique"), "-o", str(out / "plain") + "/"],
-        env=shell_environment, capture_output=True, text=True, timeout=120,
+        env=shell_environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert plain.returncode == 0, plain.stderr
     assert kept_by(settings) == {path.name: path.read_text() for path in sorted((out / "plain").glob("[0-9].jsonl"))}

@@ -57,7 +57,7 @@ def slurm(tmp_path):
             stdin=subprocess.DEVNULL,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=300,
             env=surroundings | environment,
         )
         result.log = [shlex.split(line) for line in log.read_text().splitlines()]

@@ -35,7 +35,7 @@ def problem(tmp_path_factory):
     subprocess.run(
         [sys.executable, FOLDER / "make_problem.py", root / "pictures", root / "problem", "--train", "3", "--val", "4",
          "--results", "10", "--fit", "0.5", "--noise", "other", "--classes", *list(COLOURS)[:3]],
-        check=True, timeout=60,
+        check=True, timeout=300,
     )  # fmt: skip
     return root
 
@@ -66,7 +66,7 @@ def test_the_table_has_means_and_paired_differences(tmp_path):
             path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = subprocess.run(
         [sys.executable, FOLDER / "table.py", f"pictures={tmp_path}"],
-        check=True, timeout=60, capture_output=True, text=True,
+        check=True, timeout=300, capture_output=True, text=True,
     )  # fmt: skip
     *_, one, total = result.stdout.splitlines()
     assert one.startswith("| pictures | 2 | 50.0 | 75.0 | 25.0 | 100.0 | 100.0 | +50.0 [")

@@ -34,7 +34,7 @@ except KeyError:
     pass
 say(b"after")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["before", "python", "after"]
 
 

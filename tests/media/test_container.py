@@ -122,7 +122,7 @@ for path in sys.argv[1:]:
 """
     trace = tmp_path / "trace"
     command = ["strace", "-f", "-qq", "-e", "trace=network,openat", "-o", str(trace), sys.executable, "-c", script]
-    done = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=300, check=False)
     if "ptrace" in done.stderr:
         pytest.skip("strace is not permitted")
     assert done.returncode == 0, done.stderr

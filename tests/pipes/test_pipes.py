@@ -142,7 +142,7 @@ def test_a_record_streamed_in_is_answered_before_stdin_closes(shell_environment)
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["id"] == str(i)
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         process.stdout.close()
@@ -283,7 +283,7 @@ def test_sigterm_saves_and_says_so(shell_environment, tmp_path):
                 time.sleep(0.01)
             time.sleep(0.3)
         process.terminate()
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=300)
         assert process.returncode == status
         assert b"stopped by SIGTERM" in error
         assert b"Traceback" not in error
@@ -299,7 +299,7 @@ def test_ctrl_c_is_130_without_a_traceback(shell_environment, tmp_path):
     process.stdin.flush()
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert b"Traceback" not in error
 

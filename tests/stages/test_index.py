@@ -88,7 +88,7 @@ def test_measuring_keeps_the_order_and_counts_what_cannot_be_opened():
 
 
 def test_measuring_runs_in_as_many_threads_as_asked_for():
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def measure(record: Record) -> dict[str, int]:
         together.wait()  # breaks, unless three are here at once

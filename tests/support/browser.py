@@ -108,7 +108,7 @@ class Browser:
 
     def wait(self, script):
         """The value of an expression as soon as it is true."""
-        for _ in range(200):
+        for _ in range(1200):
             if value := self.run(script):
                 return value
             time.sleep(0.05)
@@ -135,7 +135,7 @@ class Browser:
 
     def downloaded(self, name):
         """The path of a finished download."""
-        for _ in range(100):
+        for _ in range(1200):
             if (self.folder / name).exists() and not list(self.folder.glob("*.crdownload")):
                 return self.folder / name
             time.sleep(0.05)

@@ -27,12 +27,34 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "omnicli", "inflate", "--mode", "still", *words]
 
 
+def hooked(**variables: str) -> dict[str, str]:
+    """The variables of a process with these hooks (engine_hooks/)."""
+    return {"PYTHONPATH": os.pathsep.join([str(HOOKS), str(REPOSITORY)]), **variables}
+
+
 def environment(**variables: str) -> dict[str, str]:
-    paths = [str(HOOKS), str(REPOSITORY)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
+    return {**os.environ, **hooked(**variables)}
 
 
-def run(*words: str, cwd: Path, timeout: float = 240, **variables: str) -> "subprocess.CompletedProcess[str]":
+class HeldTraining:
+    """A training that waits after ``num_lines`` metric lines until ``let_go()``: what is done to it comes in time.
+
+    Args:
+        folder: for a file that tells the training.
+
+    Attributes:
+        environment: variables for its process.
+    """
+
+    def __init__(self, folder: Path, num_lines: int = 1) -> None:
+        self._file = folder / "go"
+        self.environment = hooked(HOLD_UNTIL=str(self._file), HOLD_LINES=str(num_lines))
+
+    def let_go(self) -> None:
+        self._file.touch()
+
+
+def run(*words: str, cwd: Path, timeout: float = 300, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command(*words), cwd=cwd, env=environment(**variables), text=True, capture_output=True, timeout=timeout
     )

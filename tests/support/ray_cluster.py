@@ -52,7 +52,7 @@ class RunningCluster:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=300)
 
     def order(self, what: str) -> None:
         """``remove`` or ``add`` a node, and wait until it is done."""

@@ -20,4 +20,4 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 def read_in_a_process(folder: Path, *, then: str = "") -> subprocess.CompletedProcess[str]:
     """The errors of the images in a folder on stdout, a line each; ``then`` is run after it."""
     command = [sys.executable, "-c", SCRIPT + then, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from free_port import free_port
 from torch import nn
 
 from omnicli.errors import UsageError
@@ -96,15 +96,12 @@ def start(environment, *arguments):
 @pytest.fixture(scope="module")
 def found(shell_environment):
     """What both ranks found, and what one process computes alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     base = {**shell_environment, "PYTHONPATH": os.pathsep.join(sys.path)}
-    joined = {**base, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    joined = {**base, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [start({**joined, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
     processes.append(start(base, "alone"))
     try:
-        outputs = [process.communicate(timeout=100)[0] for process in processes]
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

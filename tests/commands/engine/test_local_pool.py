@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -58,10 +57,9 @@ def test_a_job_that_kills_its_worker_three_times_fails_alone(crawl):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_stopped_driver_takes_its_workers_along_and_the_next_run_continues(crawl, number, code):
     out = f"stopped-{code}"
-    with start("in/", "-o", f"{out}/", *LOCAL, cwd=crawl, SLOW_SEC="0.05") as driver:
+    with start("in/", "-o", f"{out}/", *LOCAL, cwd=crawl, SLOW_SEC="0.5") as driver:
         workers = wait_until(lambda: len(found := children(driver.pid)) == 2 and found)
         wait_until(lambda: list((crawl / out).glob(".*.part")))
-        time.sleep(0.3)
         driver.send_signal(number)
         said = driver.communicate()[1]
     assert driver.returncode == code, said
@@ -79,7 +77,7 @@ def test_workers_of_a_driver_that_is_killed_end_by_themselves(crawl):
         wait_until(lambda: list((crawl / "orphans").glob(".*.part")))
         driver.kill()
         driver.communicate()
-    wait_until(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()], 20)
+    wait_until(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
 
 
 def test_what_stops_every_job_stops_the_run_with_its_exit_code(crawl):

@@ -67,7 +67,7 @@ def test_jobs_are_answered_until_the_driver_hangs_up(tmp_path, argv, monkeypatch
         ours.send(job)
         assert ours.recv().status == status
     ours.close()
-    server.join(timeout=10)
+    server.join(timeout=60)
     assert not server.is_alive()
 
 

@@ -147,7 +147,7 @@ SCRIPT = (
 
 def run(*inputs: str, **options) -> str:
     command = [sys.executable, "-c", SCRIPT, *inputs]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, **options).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, **options).stdout
 
 
 def test_no_input_reads_a_pipe_or_file_and_refuses_a_terminal():
@@ -169,7 +169,7 @@ def test_process_substitution_and_fifos_are_streams_of_lines():
     Path("in.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
     quoted = SCRIPT.replace("'", "'\\''")
     script = f"{sys.executable} -c '{quoted}' <(cat in.jsonl) <(gzip -c in.jsonl)"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout == "a\nb\na\nb\n"
 
 

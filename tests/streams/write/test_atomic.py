@@ -77,7 +77,7 @@ def test_a_fifo_is_written_straight(tmp_path):
     reader.start()
     with open_atomic(fifo) as file:
         file.write(b"line\n")
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     assert received == [b"line\n"]
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 

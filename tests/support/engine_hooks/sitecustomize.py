@@ -1,7 +1,10 @@
-"""Jobs that are slow or deadly, in every process whose PYTHONPATH begins with this folder.
+"""Jobs that are slow or deadly, and trainings that wait, in every process whose PYTHONPATH begins with this folder.
 
 DEADLY_JOB: the name of an input file whose job kills its process. SLOW_SEC: seconds per record. HOOK_FILE: a file of
 such variables as JSON, read before each job; for processes that live longer than one test.
+
+HOLD_LINES and HOLD_UNTIL: a training that has printed so many lines waits until that file exists, at most 60 s, so that
+a test which stops it there never comes too late.
 """
 
 import json
@@ -37,3 +40,18 @@ if {"DEADLY_JOB", "SLOW_SEC", "HOOK_FILE"} & set(os.environ):
         return run_job(stage, job, should_stop=wait_and_ask)
 
     jobs.run_job = run_prepared_job
+
+if "HOLD_UNTIL" in os.environ:
+    from omnicli.commands.run.training_run import PrintedLines
+
+    note = PrintedLines.note
+
+    def note_and_wait(self: PrintedLines, count: int) -> None:
+        note(self, count)
+        deadline = time.monotonic() + 60
+        while count == int(os.environ["HOLD_LINES"]) and time.monotonic() < deadline:
+            if Path(os.environ["HOLD_UNTIL"]).exists():
+                return
+            time.sleep(0.01)
+
+    PrintedLines.note = note_and_wait
