@@ -78,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         command = [sys.executable, str(REPOSITORY / "examples" / "make_world.py"), str(folder / "world")]
-        subprocess.run([*command, "--scale", "small"], check=True, timeout=300)
+        subprocess.run([*command, "--scale", "small"], check=True, timeout=900)
 
     return made_once(tmp_path_factory, "world", make) / "world"
 
