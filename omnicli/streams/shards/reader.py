@@ -14,6 +14,7 @@ closed, since a killed HDF5 writer leaves a file that cannot be read.
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -172,7 +173,10 @@ class ShardReader:
         return self._hdf5()[name][start:stop].tobytes() if data is None else data
 
     def _hdf5(self) -> h5py.File:
-        return self._file if self._file is not None else _open_hdf5(self.path, self.identity)
+        if self._file is not None:
+            return self._file
+        with _lock_of(self.path):
+            return _open_hdf5(self.path, self.identity)
 
 
 def read_shard(path: str) -> Iterator[Record]:
@@ -185,28 +189,45 @@ def open_shard(path: str) -> ShardReader:
     """A reader for single rows of any number of shards.
 
     The tables of every shard stay in memory, and the files of the most recently used stay open (``byte_reader``), so a
-    row costs the same among 2,000 shards as among 20. A shard that was replaced is opened again: one that this process
-    wrote at once, any other within ``FRESH_SEC``.
+    row costs the same among 2,000 shards as among 20. Threads that want the same shard wait for the first one, which
+    reads its tables for all. A shard that was replaced is opened again: one that this process wrote at once, any other
+    within ``FRESH_SEC``.
 
     Raises:
         InputError: as ``ShardReader``.
     """
-    now = time.monotonic()
-    reader, seen_at = _readers.get(path, (None, 0.0))
-    if reader is not None and now - seen_at < FRESH_SEC:
-        return reader
-    try:
-        identity = identity_of(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {reason_of(error)}") from None
-    if reader is None or reader.identity != identity:
-        reader = ShardReader(path)
-        reader.close()
-    _readers[path] = (reader, now)
-    return reader
+    reader = _fresh(path)
+    return _open_for_all(path) if reader is None else reader  # one without rows is false
 
 
 _readers: dict[str, tuple[ShardReader, float]] = {}  # and when the file was last known to be the same
+_locks: dict[str, threading.Lock] = {}  # held while the file of this path is opened
+
+
+def _lock_of(path: str) -> threading.Lock:
+    return _locks.setdefault(path, threading.Lock())
+
+
+def _fresh(path: str) -> ShardReader | None:
+    reader, seen_at = _readers.get(path, (None, 0.0))
+    return reader if time.monotonic() - seen_at < FRESH_SEC else None
+
+
+def _open_for_all(path: str) -> ShardReader:
+    with _lock_of(path):
+        if (found := _fresh(path)) is not None:  # another thread has opened it
+            return found
+        now = time.monotonic()
+        try:
+            identity = identity_of(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: {reason_of(error)}") from None
+        reader, _ = _readers.get(path, (None, 0.0))
+        if reader is None or reader.identity != identity:
+            reader = ShardReader(path)
+            reader.close()
+        _readers[path] = (reader, now)
+        return reader
 
 
 def expect_other_shards() -> None:

@@ -1,13 +1,18 @@
 """Reading HDF5 shards."""
 
+import threading
+from functools import partial
+
 import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_shards import make, writer
+from remote_servers import serve
 
 from omnicli.errors import InputError
+from omnicli.streams.files.urls import allow_typed
 from omnicli.streams.shards import byte_reader, opening
 from omnicli.streams.shards import reader as reader_module
 from omnicli.streams.shards.reader import ShardReader, open_shard, read_shard
@@ -182,6 +187,33 @@ def test_a_row_costs_no_question_to_the_file_system_but_the_bytes(tmp_path, monk
         for record in made:
             open_shard(record["path"]).frames(record["row"], [0])
     assert len(asked) <= 2 * 4
+
+
+def in_threads(number, function):
+    """Call a function in so many threads at once."""
+    start = threading.Barrier(number, timeout=60)
+    threads = [threading.Thread(target=lambda: (start.wait(), function())) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_that_open_one_remote_shard_at_once_fetch_it_once(tmp_path, monkeypatch):
+    """Its tables were fetched by each of them, and its lines too."""
+    monkeypatch.setattr(reader_module, "FRESH_SEC", 1e9)
+    [path] = {record["path"] for record in images_in_shards(tmp_path, 1)}
+    with serve(tmp_path) as server:
+        allow_typed([server.url])
+        counts = {}
+        for name, num_threads in (("alone.h5", 1), ("together.h5", 6)):
+            (tmp_path / name).write_bytes((tmp_path / path).read_bytes())
+            url = f"{server.url}/{name}"
+            in_threads(num_threads, partial(open_shard, url))
+            in_threads(num_threads, lambda url=url: open_shard(url).stored_records(0, 1))
+            counts[name] = server.count()[f"/{name}"]
+    allow_typed([])
+    assert counts["together.h5"] == counts["alone.h5"] > 0
 
 
 def test_a_shard_that_this_process_writes_again_is_read_anew_at_once(tmp_path):
