@@ -54,4 +54,4 @@ if "HOLD_UNTIL" in os.environ:
                 return
             time.sleep(0.01)
 
-    PrintedLines.note = note_and_wait
+    PrintedLines.note = note_and_wait  # type: ignore[method-assign]
