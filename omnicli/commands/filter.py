@@ -100,12 +100,15 @@ def command(
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter.stage import filter_records
+        from omnicli.stages.filter.undecided import decides_alone
         from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import output_as_media
 
         score, names = None, model.class_names() or ()
         if is_scoring:
-            score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root})
+            chosen = compute.exact_if_auto() if rule.needs_whole_stream else compute
+            exact = decides_alone(rule)
+            score, names = _load_scorer(teachers, model, chosen, {**views, "root": streams.root}, with_exact=exact)
         elif teachers:
             names = model.load_classes(teachers)
         classes[:] = names
@@ -115,8 +118,8 @@ def command(
         why_not = subset.subset(seed).why_not
         run = partial(filter_records, score=score, queries=queries, rule=rule, why_not=why_not, facts=facts,
                       verdicts=verdicts)  # fmt: skip
-        chosen = subset.applied(lambda records, on_drop: run(records, on_drop=on_drop), seed)
-        return output_as_media(chosen, streams.root) if as_media else chosen
+        applied = subset.applied(lambda records, on_drop: run(records, on_drop=on_drop), seed)
+        return output_as_media(applied, streams.root) if as_media else applied
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
         chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
@@ -146,14 +149,14 @@ def _check_without_teacher(
 
 
 def _load_scorer(
-    paths: list[Path], model: ModelOptions, compute: ComputeOptions, views: dict[str, Any]
+    paths: list[Path], model: ModelOptions, compute: ComputeOptions, views: dict[str, Any], *, with_exact: bool
 ) -> "tuple[ScoreRecords, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
 
-    teachers = model.load(paths, compute)
+    teachers = model.load(paths, compute, with_exact=with_exact)
     score = partial(
         score_records, models=teachers, views=ViewOptions(**views), batch_size=compute.batch_size,
         workers=compute.workers,

@@ -114,7 +114,8 @@ def command(
 
         score, queries = None, None
         if teachers:
-            score, names = _load_scorer(teachers, model, compute, sampling, streams.root, per_video=rule.per_video)
+            chosen = compute.exact_if_auto() if rule.label_by == "teacher" else compute
+            score, names = _load_scorer(teachers, model, chosen, sampling, streams.root, per_video=rule.per_video)
             classes[:] = names
             queries = Queries(ClassIndex(names), read_query_map(query_map) if query_map else {}, seed)
             made.append(queries)
@@ -159,7 +160,7 @@ def _load_scorer(
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.video_scorer import check_same_kind, score_videos
 
-    teachers = model.load(paths, compute)
+    teachers = model.load(paths, compute, with_exact=True)
     is_2d = check_same_kind(teachers)
     if per_video and is_2d:
         raise UsageError(f"--per-video is for 3D teachers, and {paths[0]} is 2D, whose videos stay one record anyway")

@@ -104,3 +104,15 @@ def shares_at_thresholds(counts: Mapping[str, int], *, num_scored: int, key: str
     """
     shares = (counts.get(f"{key}0.{tenth}", 0) / num_scored for tenth in range(1, 10))
     return ", ".join(f"{share:.0%} at 0.{tenth}" for tenth, share in enumerate(shares, start=1))
+
+
+def rescored_lines(num_rescored: int, *, num_scored: int, what: str) -> list[str]:
+    """The closing line about scores that bfloat16 did not decide; none without any.
+
+    >>> rescored_lines(8, num_scored=100, what="records")
+    ['8 of 100 records (8 %) were too close to the decision for bfloat16 and were scored again in float32']
+    """
+    if not num_rescored:
+        return []
+    share = f"{num_rescored:,} of {num_scored:,} {what} ({100 * num_rescored / max(num_scored, 1):.0f} %)"
+    return [f"{share} were too close to the decision for bfloat16 and were scored again in float32"]

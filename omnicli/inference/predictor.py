@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from omnicli.cpus import available_cores
 from omnicli.data.transforms import normalise
 from omnicli.errors import MediaError, OmniError
+from omnicli.inference.batcher import Batcher, Forward
 from omnicli.inference.protocols import ReadViews, RecordTest
+from omnicli.inference.rescoring import Again, SecondPass
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.reasons import unreadable
@@ -26,8 +27,6 @@ from omnicli.streams.record import OnDrop, Record
 READ_AHEAD = 4  # records per worker that may wait for the model
 
 Key = TypeVar("Key")
-Forward = Callable[[Tensor], Tensor]
-"""Maps a batch of views (B, T, H, W, 3) uint8 on the host to outputs (B, D) on any device."""
 
 
 @dataclass
@@ -63,6 +62,7 @@ def predict_records(
     skip: RecordTest | None = None,
     on_drop: OnDrop,
     keep_in_flight: int = 0,
+    again: Again[PendingRecord] | None = None,
 ) -> Iterator[tuple[Record, list[np.ndarray] | None]]:
     """Read records in threads and run models over their views.
 
@@ -75,6 +75,7 @@ def predict_records(
         skip: records to yield unread.
         on_drop: receives records with unreadable media.
         keep_in_flight: see ``predict``.
+        again: see ``predict``.
 
     Yields:
         (record, outputs) in input order: (V, D) float32 per model; None where ``skip`` is true.
@@ -94,7 +95,8 @@ def predict_records(
     items: Iterator[tuple[PendingRecord, Sequence[np.ndarray]] | Idle] = parallel_map(
         try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC
     )
-    for pending, outputs in predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
+    predicted = predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again)
+    for pending, outputs in predicted:
         if not pending.is_dropped(on_drop):
             yield pending.record, None if pending.is_skipped else outputs
 
@@ -114,12 +116,27 @@ def forward_of(function: Callable[[Tensor], Tensor], model: LoadedModel) -> Forw
     return forward
 
 
+def exact_forwards(
+    models: Sequence[LoadedModel],
+    forwards: Sequence[Forward],
+    function_of: Callable[[LoadedModel], Callable[[Tensor], Tensor]],
+) -> list[Forward] | None:
+    """``forwards`` in float32, that of a model in float32 itself; None if no model has an ``exact``."""
+    if all(model.exact is None for model in models):
+        return None
+    return [
+        forward if model.exact is None else forward_of(function_of(model.exact), model.exact)
+        for model, forward in zip(models, forwards, strict=True)
+    ]
+
+
 def predict(
     items: Iterable[tuple[Key, Sequence[np.ndarray]] | Idle],
     forwards: Sequence[Forward],
     *,
     batch_size: int,
     keep_in_flight: int = 0,
+    again: Again[Key] | None = None,
 ) -> Iterator[tuple[Key, list[np.ndarray]]]:
     """Run models over a stream of views.
 
@@ -129,123 +146,40 @@ def predict(
         forwards: one per model.
         batch_size: B, views in one forward pass.
         keep_in_flight: batches that a device may still compute while the next one is filled; 0 on a CPU.
+        again: views that other models run over once more, whose outputs replace the first ones.
 
     Yields:
         (key, outputs) in the order of ``items``: (V, D) float32 per model.
     """
-    waiting: deque[Key] = deque()
-    batchers = [_Batcher(forward, batch_size, keep_in_flight) for forward in forwards]
+    waiting: deque[tuple[Key, Sequence[np.ndarray]]] = deque()
+    batchers = [Batcher(forward, batch_size, keep_in_flight) for forward in forwards]
+    second = None if again is None else SecondPass(again, batch_size, keep_in_flight)
 
     def ready() -> Iterator[tuple[Key, list[np.ndarray]]]:
         while waiting and all(batcher.is_next_done for batcher in batchers):
-            yield waiting.popleft(), [batcher.pop() for batcher in batchers]
+            key, views = waiting.popleft()
+            outputs = [batcher.pop() for batcher in batchers]
+            if second is None:
+                yield key, outputs
+            else:
+                second.push(key, outputs, views)
+                yield from second.ready()
+
+    def flush() -> Iterator[tuple[Key, list[np.ndarray]]]:
+        for batcher in batchers:
+            batcher.flush()
+        yield from ready()
+        if second is not None:
+            second.flush()
+            yield from second.ready()
 
     for item in items:
         if isinstance(item, Idle):
-            for batcher in batchers:
-                batcher.flush()
-        else:
-            key, views = item
-            waiting.append(key)
-            for batcher, own_views in zip(batchers, views, strict=True):
-                batcher.push(own_views)
+            yield from flush()
+            continue
+        key, views = item
+        waiting.append((key, () if second is None else views))
+        for batcher, own_views in zip(batchers, views, strict=True):
+            batcher.push(own_views)
         yield from ready()
-    for batcher in batchers:
-        batcher.flush()
-    yield from ready()
-
-
-class _Outputs:
-    """Outputs of one key, collected batch by batch."""
-
-    __slots__ = ("num_views", "parts")
-
-    def __init__(self, num_views: int) -> None:
-        self.num_views = num_views
-        self.parts: list[np.ndarray] = []
-
-
-class _HostCopy:
-    """Outputs on their way to the host.
-
-    The copy is queued right after the forward pass: queued later, it would wait for the next forward pass too.
-    """
-
-    def __init__(self, outputs: Tensor) -> None:
-        self._rows = outputs.float().to("cpu", non_blocking=True)  # into pinned memory
-        self._done: torch.cuda.Event | None = None
-        if outputs.is_cuda:
-            self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._done.record(torch.cuda.current_stream(outputs.device))
-
-    def rows(self) -> np.ndarray:
-        """(B, D) float32, after the copy has finished."""
-        if self._done is not None:
-            self._done.synchronize()
-        return self._rows.numpy()
-
-
-class _Batcher:
-    """One model's incomplete batch, and the batches that its device still computes."""
-
-    def __init__(self, forward: Forward, batch_size: int, keep_in_flight: int) -> None:
-        self._forward = forward
-        self._batch_size = batch_size
-        self._keep_in_flight = keep_in_flight
-        self._items: deque[_Outputs] = deque()
-        self._batch: Tensor | None = None  # (B, T, H, W, 3) uint8
-        self._spans: list[tuple[_Outputs, int]] = []  # owners of the batch's views, in order
-        self._in_flight: deque[tuple[_HostCopy, list[tuple[_Outputs, int]]]] = deque()
-
-    @property
-    def is_next_done(self) -> bool:
-        item = self._items[0]
-        return sum(len(part) for part in item.parts) == item.num_views
-
-    def pop(self) -> np.ndarray:
-        parts = self._items.popleft().parts
-        return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-
-    def push(self, views: np.ndarray) -> None:
-        item = _Outputs(len(views))
-        self._items.append(item)
-        while len(views):
-            if self._batch is None or self._batch.shape[1:] != views.shape[1:]:
-                self._run()
-                self._batch = self._empty_batch(views.shape[1:])
-            used = sum(count for _, count in self._spans)
-            count = min(self._batch_size - used, len(views))
-            self._batch[used : used + count] = torch.from_numpy(np.ascontiguousarray(views[:count]))
-            self._spans.append((item, count))
-            views = views[count:]
-            if used + count == self._batch_size:
-                self._run()
-
-    def flush(self) -> None:
-        self._run()
-        self._collect(0)
-
-    def _run(self) -> None:
-        if self._batch is None or not self._spans:
-            return
-        used = sum(count for _, count in self._spans)
-        self._batch[used:] = 0
-        with torch.inference_mode():
-            self._in_flight.append((_HostCopy(self._forward(self._batch)), self._spans))
-        if self._keep_in_flight:  # the copy to the device may still be reading this one
-            self._batch = self._empty_batch(self._batch.shape[1:])
-        self._spans = []
-        self._collect(self._keep_in_flight)
-
-    def _collect(self, keep: int) -> None:
-        while len(self._in_flight) > keep:
-            outputs, spans = self._in_flight.popleft()
-            rows = outputs.rows()
-            start = 0
-            for item, count in spans:
-                item.parts.append(rows[start : start + count].copy())
-                start += count
-
-    def _empty_batch(self, shape: Sequence[int]) -> Tensor:
-        pinned = self._keep_in_flight > 0 and torch.cuda.is_available()
-        return torch.empty((self._batch_size, *shape), dtype=torch.uint8, pin_memory=pinned)
+    yield from flush()

@@ -13,6 +13,12 @@ from omnicli.streams.record import OnDrop, Record
 RecordTest = Callable[[Record], bool]
 """True for the records that a scorer yields unread and unscored."""
 
+Undecided = Callable[[Record, np.ndarray, float], bool]
+"""True if scores (K,) whose log-odds may be off by so much do not decide about the record."""
+
+UndecidedFrames = Callable[[Record, np.ndarray, np.ndarray], np.ndarray]
+"""(M,) bool: which frames or clips of a video their scores (M, K) do not decide; log-odds may be off by (M,)."""
+
 ReadViews = Callable[[Record], Sequence[np.ndarray]]
 """Reads a record's media: for each model an array (V, T, H, W, 3) uint8 RGB of views. Raises MediaError."""
 
@@ -36,9 +42,17 @@ class ScoreRecords(Protocol):
     """``scorer.score_records`` with its models bound."""
 
     def __call__(
-        self, records: Iterable[Record], *, skip: RecordTest | None = None, on_drop: OnDrop
+        self,
+        records: Iterable[Record],
+        *,
+        skip: RecordTest | None = None,
+        undecided: Undecided | None = None,
+        on_drop: OnDrop,
     ) -> Iterator[tuple[Record, np.ndarray | None]]:
-        """Yield (record, scores (K,) float64) in input order; scores are None where ``skip`` is true."""
+        """Yield (record, scores (K,) float64) in input order; scores are None where ``skip`` is true.
+
+        What is ``undecided`` has the scores of float32, if the models have a twin in float32.
+        """
         ...
 
 
@@ -46,9 +60,12 @@ class ScoreVideos(Protocol):
     """``video_scorer.score_videos`` with its models bound."""
 
     def __call__(
-        self, records: Iterable[Record], *, skip: RecordTest, on_drop: OnDrop
+        self, records: Iterable[Record], *, skip: RecordTest, undecided: UndecidedFrames | None = None, on_drop: OnDrop
     ) -> Iterator[tuple[Record, TimedScores | None]]:
-        """Yield (record, scores) in input order; scores are None where ``skip`` is true, and for images."""
+        """Yield (record, scores) in input order; scores are None where ``skip`` is true, and for images.
+
+        What is ``undecided`` has the scores of float32, if the models have a twin in float32.
+        """
         ...
 
 

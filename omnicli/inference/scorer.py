@@ -11,10 +11,12 @@ from omnicli.data.frame_sampling import stacks_at
 from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, UsageError
+from omnicli.inference.batcher import Forward
 from omnicli.inference.ensemble import mean_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_rows
-from omnicli.inference.predictor import forward_of, predict_records
-from omnicli.inference.protocols import CropFrames, RecordTest
+from omnicli.inference.predictor import PendingRecord, exact_forwards, forward_of, predict_records
+from omnicli.inference.protocols import CropFrames, RecordTest, Undecided
+from omnicli.inference.rescoring import Again, ErrorBound
 from omnicli.inference.views import ViewOptions, feature_indices, read_views
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_modality
@@ -33,6 +35,7 @@ def score_records(
     batch_size: int,
     workers: int | None = None,
     skip: RecordTest | None = None,
+    undecided: Undecided | None = None,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray | None]]:
     """Class scores of every record: the mean over models of their softmax (OmniSource Sec. 3.4).
@@ -44,6 +47,7 @@ def score_records(
         batch_size: views in one forward pass.
         workers: threads that read and decode; default all cores.
         skip: records to yield unread and unscored.
+        undecided: media to score again by the models' ``exact``, if they have one; sets ``rescored``.
         on_drop: receives unreadable records, as ``unreadable: why``.
 
     Yields:
@@ -59,7 +63,7 @@ def score_records(
         rows=partial(score_feature_rows, reader=reader, views=views, skip=skip, on_drop=on_drop),
         media=partial(
             _score_media, models=models, views=views, batch_size=batch_size, workers=workers, skip=skip,
-            on_drop=on_drop,
+            undecided=undecided, on_drop=on_drop,
         ),
     )  # fmt: skip
 
@@ -72,12 +76,15 @@ def _score_media(
     batch_size: int,
     workers: int | None,
     skip: RecordTest | None,
+    undecided: Undecided | None,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray | None]]:
+    forwards = [forward_of(_logits_of(model, views), model) for model in models]
     for record, outputs in predict_records(
         records,
         read=partial(read_views, models=models, views=views),
-        forwards=[forward_of(_logits_of(model, views), model) for model in models],
+        forwards=forwards,
+        again=None if undecided is None else _scored_again(models, forwards, views, undecided),
         batch_size=batch_size,
         workers=workers,
         skip=skip,
@@ -85,6 +92,28 @@ def _score_media(
         keep_in_flight=int(models[0].device.type == "cuda"),
     ):
         yield record, None if outputs is None else mean_scores(outputs, models, record)
+
+
+def _scored_again(
+    models: Sequence[LoadedModel], forwards: Sequence[Forward], views: ViewOptions, undecided: Undecided
+) -> Again[PendingRecord] | None:
+    """All views of the records whose scores do not decide; None if all models are in float32."""
+    exact = exact_forwards(models, forwards, lambda model: _logits_of(model, views))
+    if exact is None:
+        return None
+    bound = ErrorBound(models, forwards, exact)
+
+    def choose(pending: PendingRecord, outputs: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> slice | None:
+        if pending.is_skipped or pending.error or not all(map(len, views)):
+            return None
+        record = pending.record
+        error = max(float(errors.max()) for errors in bound.of(outputs, views))
+        if not undecided(record, mean_scores(outputs, models, record), error):
+            return None
+        record.rescored = 1
+        return slice(None)
+
+    return Again(choose, exact)
 
 
 def extract_features(

@@ -18,10 +18,12 @@ from omnicli.data.frame_sampling import stacks_at
 from omnicli.data.own_view import own_view
 from omnicli.data.transforms import centre_crop, resize_short_side
 from omnicli.errors import ModelError, OmniError
+from omnicli.inference.batcher import Forward
 from omnicli.inference.ensemble import chunk_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_frames
-from omnicli.inference.predictor import PendingRecord, forward_of, no_views, predict
-from omnicli.inference.protocols import RecordTest, TimedScores
+from omnicli.inference.predictor import PendingRecord, exact_forwards, forward_of, no_views, predict
+from omnicli.inference.protocols import RecordTest, TimedScores, UndecidedFrames
+from omnicli.inference.rescoring import Again, ErrorBound, Index
 from omnicli.inference.video_sampling import ROUND_DIGITS, VideoSampling, outside, wanted_clips, wanted_frames
 from omnicli.inference.views import ViewOptions, one_modality, views_of
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
@@ -46,6 +48,7 @@ def score_videos(
     batch_size: int,
     workers: int | None = None,
     skip: RecordTest,
+    undecided: UndecidedFrames | None = None,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, TimedScores | None]]:
     """Class scores along every video: the mean over models of their softmax.
@@ -57,6 +60,7 @@ def score_videos(
         batch_size: views in one forward pass.
         workers: videos read at once, one thread each; default all cores.
         skip: records to yield unread and unscored.
+        undecided: frames or clips to score again by the models' ``exact``, if they have one; sets ``rescored``.
         on_drop: receives unreadable records, as ``unreadable: why``.
 
     Yields:
@@ -73,7 +77,7 @@ def score_videos(
         rows=partial(_score_rows, reader=reader, sampling=sampling, skip=skip, on_drop=on_drop),
         media=partial(
             _score_media, models=models, sampling=sampling, batch_size=batch_size, workers=workers, skip=skip,
-            on_drop=on_drop,
+            undecided=undecided, on_drop=on_drop,
         ),
     )  # fmt: skip
 
@@ -138,6 +142,7 @@ def _score_media(
     batch_size: int,
     workers: int | None,
     skip: RecordTest,
+    undecided: UndecidedFrames | None,
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, TimedScores | None]]:
     num_workers = workers or available_cores()
@@ -153,7 +158,8 @@ def _score_media(
     chunks = parallel_interleave(read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC)
     forwards = [forward_of(model.network, model) for model in models]
     keep_in_flight = int(models[0].device.type == "cuda")
-    for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight):
+    again = None if undecided is None else _scored_again(models, forwards, undecided)
+    for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again):
         if len(chunk.times_sec):
             scores = chunk_scores(outputs, models, chunk.video.record)
             chunk.video.chunks.append(TimedScores(chunk.times_sec, scores))
@@ -162,6 +168,28 @@ def _score_media(
             video = pending.popleft()
             if not video.is_dropped(on_drop):
                 yield video.record, video.scored()
+
+
+def _scored_again(
+    models: Sequence[LoadedModel], forwards: Sequence[Forward], undecided: UndecidedFrames
+) -> Again[_Chunk] | None:
+    """The frames or clips whose scores do not decide; None if all models are in float32."""
+    exact = exact_forwards(models, forwards, lambda model: model.network)
+    if exact is None:
+        return None
+    bound = ErrorBound(models, forwards, exact)
+
+    def choose(chunk: _Chunk, outputs: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> Index | None:
+        if not len(chunk.times_sec):
+            return None
+        is_2d = models[0].network.is_2d
+        errors = [own if is_2d else own.max(keepdims=True) for own in bound.of(outputs, views)]  # (M,) each
+        record = chunk.video.record
+        chosen = undecided(record, chunk_scores(outputs, models, record), np.max(errors, axis=0))
+        record.rescored += int(chosen.sum())
+        return None if not chosen.any() else chosen if is_2d else slice(None)
+
+    return Again(choose, exact)
 
 
 def _read_video(

@@ -44,6 +44,7 @@ class LoadedModel:
         meta: JSON of the checkpoint; empty for another program's.
         reopen: builds the network again as it was before its batch-norms were folded; None: ``network`` is that.
         content: digest of the backbone, if it was asked for when the model was loaded.
+        exact: the same model in float32 (``models.exact``); None without.
     """
 
     network: Recogniser
@@ -57,6 +58,7 @@ class LoadedModel:
     meta: Mapping[str, Any] = field(default_factory=dict)
     reopen: Callable[[], Recogniser] | None = None
     content: str = ""
+    exact: "LoadedModel | None" = None
 
     @cached_property
     def backbone_content(self) -> str:

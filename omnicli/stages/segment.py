@@ -21,6 +21,7 @@ without a positive frame is rejected.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,10 +29,13 @@ import numpy as np
 from omnicli.data.labels import label_of
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.inference.metrics import DECIMALS, shares_at_thresholds
+from omnicli.inference.metrics import DECIMALS, rescored_lines, shares_at_thresholds
 from omnicli.inference.protocols import ScoreVideos
+from omnicli.inference.undecided import may_cross, may_lead
 from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
 from omnicli.streams.record import OnDrop, Record
+
+RESCORED = "segment: scored again in float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,8 @@ def segment_records(
         for record in records:
             yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
         return
-    for record, scored in score(records, skip=is_untouched, on_drop=on_drop):
+    undecided = partial(undecided_frames, queries=queries, rule=rule)
+    for record, scored in score(records, skip=is_untouched, undecided=undecided, on_drop=on_drop):
         if scored is None:
             yield record
             continue
@@ -103,12 +108,39 @@ def is_untouched(record: Record) -> bool:
     return record.get("media") == "image" or record.get("inflation") is not None
 
 
+def undecided_frames(
+    record: Record, scores: np.ndarray, errors: np.ndarray, *, queries: Queries, rule: SegmentRule
+) -> np.ndarray:
+    """(M,) bool: frames or clips that exact scores might divide otherwise.
+
+    Where the mean over the video says its class, all frames decide about it.
+
+    Args:
+        record: the video.
+        scores: (M, K), some or all of the video's.
+        errors: (M,) bound of the error of a score's log-odds.
+        queries: the class each record was searched for.
+        rule: which frames and clips are positive.
+
+    Raises:
+        InputError: the label of the record is none of the teacher's.
+    """
+    known = None if rule.label_by == "teacher" else _known_class(record, queries, rule)
+    if known is None:
+        return np.full(len(scores), rule.label_by != "query")
+    if rule.best_class:
+        return may_lead(scores, known, errors)
+    return may_cross(scores[:, known], rule.threshold, errors)
+
+
 def count_scored(record: Record, counters: dict[str, int]) -> None:
     """How many frames have a score >= 0.1 ... 0.9 for the class of their video; of 3D teachers, how many clips."""
     scores = record.get("frame_scores")
     if scores is None:
         scores = [record["confidence"]] if "parent" in record and "confidence" in record else []
     counters["segment: scored"] += len(scores)
+    if record.rescored:
+        counters[RESCORED] += record.rescored
     for tenth in range(1, 10):
         counters[f"segment: score >= 0.{tenth}"] += sum(score >= tenth / 10 for score in scores)
 
@@ -119,7 +151,8 @@ def score_curve(counts: Mapping[str, int]) -> list[str]:
     if not num_scored:
         return []
     curve = shares_at_thresholds(counts, num_scored=num_scored, key="segment: score >= ")
-    return [f"{num_scored:,} frames or clips; share with a score at or above a threshold: {curve}"]
+    again = rescored_lines(counts.get(RESCORED, 0), num_scored=num_scored, what="frames or clips")
+    return [f"{num_scored:,} frames or clips; share with a score at or above a threshold: {curve}", *again]
 
 
 class ClassScores(NamedTuple):
@@ -135,19 +168,23 @@ Candidates = dict[str, ClassScores | None]  # "query": of the label, else the qu
 
 def _candidates(record: Record, scores: np.ndarray, queries: Queries, rule: SegmentRule) -> Candidates:
     """The classes among which ``--label-by`` chooses, from (M, K) scores. Raises InputError for an unknown label."""
-    known: int | None = None
-    if record.get("class_name") is not None or record.get("label") is not None:
-        with suppress(InputError) if rule.label_by == "teacher" else nullcontext():
-            known = label_of(record, queries.classes)
-    elif (found := queries.find(record)) is not None:
-        known = found[0]
-    labels = {"query": known, "teacher": int(scores.mean(axis=0).argmax())}
+    labels = {"query": _known_class(record, queries, rule), "teacher": int(scores.mean(axis=0).argmax())}
     return {
         by: None
         if label is None
         else ClassScores(label, queries.classes.names[label], np.round(scores[:, label], DECIMALS).tolist())
         for by, label in labels.items()
     }
+
+
+def _known_class(record: Record, queries: Queries, rule: SegmentRule) -> int | None:
+    """The class of the record's label, else of its query; None without. Raises InputError for an unknown label."""
+    if record.get("class_name") is not None or record.get("label") is not None:
+        with suppress(InputError) if rule.label_by == "teacher" else nullcontext():
+            return label_of(record, queries.classes)
+        return None
+    found = queries.find(record)
+    return None if found is None else found[0]
 
 
 def _choose(candidates: Candidates, rule: SegmentRule) -> ClassScores | None:
@@ -251,6 +288,7 @@ def _cut_clips(
     for (start_sec, end_sec), confidence, is_positive in clips:
         if is_positive or rule.score_only:
             yield _clip(record, start_sec, end_sec, confidence)
+            record.rescored = 0  # counted with the first clip
 
 
 def _clip(record: Record, start_sec: float, end_sec: float, confidence: float) -> Record:

@@ -77,9 +77,10 @@ class Record(dict[str, Any]):
         verdict: ``reason`` and ``match`` of an earlier ``--rejects``, which are not fields of the record any more;
             empty for other records and for derived ones.
         missing_frames: of its video that do not decode, as far as a command noticed (``media.tolerance``).
+        rescored: how many of its scores bfloat16 could not decide, and float32 did (``inference.rescoring``).
     """
 
-    __slots__ = ("arrays", "line", "missing_frames", "origin", "position", "verdict")
+    __slots__ = ("arrays", "line", "missing_frames", "origin", "position", "rescored", "verdict")
 
     def __init__(
         self, fields: Mapping[str, Any] | None = None, *, origin: str = "", line: int = 0, position: int = 0
@@ -91,6 +92,7 @@ class Record(dict[str, Any]):
         self.arrays: dict[str, Any] | None = None
         self.verdict: Mapping[str, Any] = NO_VERDICT
         self.missing_frames = 0
+        self.rescored = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # records are pickled for other processes of a training, which need neither arrays nor verdict
@@ -120,7 +122,7 @@ class Record(dict[str, Any]):
     def derive(self, **fields: Any) -> Self:
         """A copy with some fields replaced, at the same position. Stages never change their input records."""
         made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
-        made.arrays, made.missing_frames = self.arrays, self.missing_frames
+        made.arrays, made.missing_frames, made.rescored = self.arrays, self.missing_frames, self.rescored
         made.update(fields)
         return made
 

@@ -1,6 +1,7 @@
 """Which moments are positive, what a video becomes, and that nobody is lost."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.segment import SegmentRule, count_scored, is_untouched, score_curve, segment_records
+from omnicli.stages.segment import (
+    SegmentRule,
+    count_scored,
+    is_untouched,
+    score_curve,
+    segment_records,
+    undecided_frames,
+)
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record, format_record, parse_record
 
@@ -17,7 +25,7 @@ CLASSES = ("Archery", "Horse Race", "Playing_Piano")
 QUERIES = Queries(ClassIndex(CLASSES))
 
 
-def fake_score(records, *, skip, on_drop):
+def fake_score(records, *, skip, on_drop, undecided=None):
     """A moment a second; its scores are a row of the record's ``scores``. "bad" cannot be read."""
     for record in records:
         if skip(record):
@@ -259,3 +267,34 @@ def test_a_video_of_clips_can_stay_one_record_with_its_positive_ones():
     assert "parent" not in made
     _, [(_, reason)] = run(crawl({"scores": [[0.1, 0.8, 0.1]], "query": "archery"}), score=in_clips, per_video=True)
     assert reason == "no positive"
+
+
+def undecided(record, scores, **rule):
+    found = undecided_frames(
+        Record(record), np.array(scores), np.full(len(scores), 0.1), queries=QUERIES, rule=SegmentRule(**rule)
+    )
+    return found.tolist()
+
+
+def test_frames_are_undecided_where_an_error_could_divide_them_otherwise():
+    scores = [[0.51, 0.3, 0.19], [0.9, 0.05, 0.05], [0.45, 0.44, 0.11]]
+    assert undecided({"query": "archery"}, scores) == [True, False, False]
+    assert undecided({"query": "archery"}, scores, best_class=True) == [False, False, True]
+    assert undecided({"query": "horse race"}, scores, threshold=0.3) == [True, False, False]
+
+
+def test_all_frames_decide_about_a_video_whose_class_is_that_of_its_mean_score():
+    assert undecided({}, ARCHERY) == [True] * 3
+    assert undecided({"query": "archery"}, ARCHERY, label_by="teacher") == [True] * 3
+    assert undecided({}, ARCHERY, label_by="query") == [False] * 3  # rejected for want of a class
+
+
+def test_what_float32_decided_is_counted_once_per_video():
+    records = crawl({"scores": ARCHERY, "query": "archery"})
+    records[0].rescored = 2
+    counters = Counter()
+    kept, dropped = run(records, score=in_clips, threshold=0.0)
+    for record in [*kept, *(record for record, _ in dropped)]:
+        count_scored(record, counters)
+    assert counters["segment: scored again in float32"] == 2
+    assert "2 of 3 frames or clips (67 %)" in score_curve(counters)[1]

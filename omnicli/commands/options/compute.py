@@ -1,7 +1,7 @@
 """Options for devices, precision, threads and seeds."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -50,6 +50,10 @@ class ComputeOptions:
         device = pick_device(self.device)
         set_threads()
         return device, pick_precision(self.precision, device)
+
+    def exact_if_auto(self) -> Self:
+        """float32 instead of an automatic precision: for decisions that need all scores to be exact."""
+        return replace(self, precision="float32") if self.precision == "auto" else self
 
     def num_workers(self) -> int:
         """Threads that read and decode."""

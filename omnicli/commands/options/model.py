@@ -90,16 +90,24 @@ class ModelOptions:
 
         return align_classes(self.load(paths, ComputeOptions(device="cpu", precision="float32")))
 
-    def load(self, paths: Sequence[Path], compute: ComputeOptions) -> "list[LoadedModel]":
-        """The models in these checkpoints, on their device. Raises ModelError and UsageError."""
+    def load(self, paths: Sequence[Path], compute: ComputeOptions, *, with_exact: bool = False) -> "list[LoadedModel]":
+        """The models in these checkpoints, on their device; in bfloat16 ``with_exact``, beside them in float32.
+
+        Raises ModelError and UsageError.
+        """
+        import torch
+
+        from omnicli.models.exact import with_exact as beside
         from omnicli.models.loading import load_model
 
         device, precision = compute.resolve()
         names = self.class_names()
+        first = torch.float32 if with_exact else precision
         models = [
-            load_model(path, device, precision, **self.described(), num_segments=self.num_segments, classes=names)
+            load_model(path, device, first, **self.described(), num_segments=self.num_segments, classes=names)
             for path in paths
         ]
+        models = [beside(model, precision) for model in models] if with_exact else models
         for model in models:
             check_modality(model, self.modality)
         return models

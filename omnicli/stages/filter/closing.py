@@ -5,10 +5,12 @@ from typing import Any
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.inference.metrics import shares_at_thresholds
+from omnicli.inference.metrics import rescored_lines, shares_at_thresholds
 from omnicli.reasons import NO_CLASS
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.streams.record import Record
+
+RESCORED = "filter: scored again in float32"
 
 
 def check_queries(counts: Mapping[str, int], made: Sequence[Queries] = ()) -> None:
@@ -32,6 +34,8 @@ def count_confidence(record: Record, counters: dict[str, int]) -> None:
     confidence = record.get("confidence")
     if confidence is None:
         return
+    if record.rescored:
+        counters[RESCORED] += record.rescored
     counters["filter: scored"] += 1
     for tenth in range(1, 10):
         if confidence >= tenth / 10:
@@ -44,7 +48,8 @@ def keep_curve(counts: Mapping[str, int]) -> list[str]:
     if not num_scored:
         return []
     curve = shares_at_thresholds(counts, num_scored=num_scored, key="filter: confidence >= ")
-    return [f"share with confidence at or above a threshold: {curve}"]
+    again = rescored_lines(counts.get(RESCORED, 0), num_scored=num_scored, what="records")
+    return [f"share with confidence at or above a threshold: {curve}", *again]
 
 
 def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:

@@ -14,6 +14,7 @@ decimals before any decision, so that deciding again from the written line gives
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from typing import Any
 
 from omnicli.data.query_labels import Queries
@@ -24,6 +25,7 @@ from omnicli.reasons import BY_VERDICT, DISAGREES, LOW_CONFIDENCE, NO_CLASS
 from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, with_scores
 from omnicli.stages.filter.ranking import keep_best, keep_by_query
 from omnicli.stages.filter.rules import FilterRule
+from omnicli.stages.filter.undecided import decides_alone, is_undecided
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
@@ -105,7 +107,8 @@ def _score(
     def is_skipped(record: Record) -> bool:
         return bool(why_not(record)) or (rule.needs_query and queries.find(record) is None)
 
-    for record, scores in score(records, skip=is_skipped, on_drop=on_drop):
+    undecided = partial(is_undecided, rule=rule, queries=queries) if decides_alone(rule) else None
+    for record, scores in score(records, skip=is_skipped, undecided=undecided, on_drop=on_drop):
         if scores is None:
             on_drop(record, why_not(record) or NO_CLASS)
             continue
