@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import small_model
+from torch import nn
 
 from omnicli.data.query_labels import Queries
 from omnicli.inference import rescoring
@@ -17,9 +17,10 @@ from omnicli.inference.rescoring import Again, made_views
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.media.parallel import IDLE
-from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.exact import with_exact
-from omnicli.models.loading import load_model
+from omnicli.models.factory import ModelSpec
+from omnicli.models.loading import LoadedModel
+from omnicli.models.tsn import TSN
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.stages.filter.stage import filter_records
 from omnicli.streams.class_names import ClassIndex
@@ -29,12 +30,16 @@ NUM_IMAGES = 24
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    with pytest.MonkeyPatch.context() as patch:
-        network, spec = small_model("tsn", folder, patch)
-    save_checkpoint(folder / "tsn.pth", meta={"model": spec.to_meta()}, state_dict=network.state_dict())
-    return load_model(folder / "tsn.pth")
+def model():
+    """A few random convolutions."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    network = TSN(nn.Sequential(*layers, nn.Flatten()), 32, 4).eval()
+    spec = ModelSpec(
+        name="small", classes=("a", "b", "c", "d"), mean=(120.0,) * 3, std=(60.0,) * 3, short_side=36, crop_size=32,
+        num_segments=3, num_frames=1, frame_interval=1,
+    )  # fmt: skip
+    return LoadedModel(network, spec, 1.0, "", "small.pth", torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +59,8 @@ def images(tmp_path_factory, model):
 def with_classifier(model, seed, scale):
     """The model with another random classifier, of which few images are sure."""
     torch.manual_seed(seed)
-    network = type(model.network)(model.network.backbone, model.network.fc.in_features, len(model.classes))
+    network = TSN(model.network.backbone, 32, len(model.classes))
     torch.nn.init.normal_(network.fc.weight, std=scale)
-    network.memory_format = model.network.memory_format
     return replace(model, network=network.eval())
 
 
@@ -80,7 +84,8 @@ rules = st.builds(
 )
 
 
-@given(seed=st.integers(0, 2**31), scale=st.sampled_from([0.05, 0.3, 1.0]), rule=rules, at=st.integers(0, 23))
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**31), scale=st.sampled_from([0.3, 3.0, 30.0]), rule=rules, at=st.integers(0, 23))
 def test_verdicts_in_bfloat16_are_those_of_float32(model, images, seed, scale, rule, at):
     """Also at a threshold that is the very score of a record."""
     exact = with_classifier(model, seed, scale)
@@ -89,14 +94,13 @@ def test_verdicts_in_bfloat16_are_those_of_float32(model, images, seed, scale, r
     for threshold in (rule.threshold, some):
         chosen = replace(rule, threshold=threshold)
         expected, _ = kept_by(exact, images, chosen)
-        got, records = kept_by(with_exact(exact, torch.bfloat16), images, chosen)
+        got, _ = kept_by(with_exact(exact, torch.bfloat16), images, chosen)
         assert got == expected
-        assert sum(record.rescored for record in records) < NUM_IMAGES or scale == 0.05
 
 
 def test_bfloat16_alone_decides_otherwise(model, images):
     """Else the property above would hold without scoring anything again."""
-    exact = with_classifier(model, 1, 0.3)
+    exact = with_classifier(model, 1, 3.0)
     coarse = replace(with_exact(exact, torch.bfloat16), exact=None)
     _, scored = kept_by(exact, images, FilterRule(threshold=0.0))
     thresholds = [record["confidence"] for record in scored]
