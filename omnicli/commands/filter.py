@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreRecords
+    from omnicli.stages.filter.rules import FilterRule
     from omnicli.streams.stage_run import Stage
 
 OF_SCORING = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
@@ -100,15 +101,12 @@ def command(
     def make() -> "Stage":
         from omnicli.data.query_labels import Queries, read_query_map
         from omnicli.stages.filter.stage import filter_records
-        from omnicli.stages.filter.undecided import decides_alone
         from omnicli.streams.class_names import ClassIndex
         from omnicli.streams.shards.features import output_as_media
 
         score, names = None, model.class_names() or ()
         if is_scoring:
-            chosen = compute.exact_if_auto() if rule.needs_whole_stream else compute
-            exact = decides_alone(rule)
-            score, names = _load_scorer(teachers, model, chosen, {**views, "root": streams.root}, with_exact=exact)
+            score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root}, rule)
         elif teachers:
             names = model.load_classes(teachers)
         classes[:] = names
@@ -149,14 +147,16 @@ def _check_without_teacher(
 
 
 def _load_scorer(
-    paths: list[Path], model: ModelOptions, compute: ComputeOptions, views: dict[str, Any], *, with_exact: bool
+    paths: list[Path], model: ModelOptions, compute: ComputeOptions, views: dict[str, Any], rule: "FilterRule"
 ) -> "tuple[ScoreRecords, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.scorer import score_records
     from omnicli.inference.views import ViewOptions
+    from omnicli.stages.filter.undecided import decides_alone
 
-    teachers = model.load(paths, compute, with_exact=with_exact)
+    compute = compute.exact_if_auto() if rule.needs_whole_stream else compute
+    teachers = model.load(paths, compute, with_exact=decides_alone(rule))
     score = partial(
         score_records, models=teachers, views=ViewOptions(**views), batch_size=compute.batch_size,
         workers=compute.workers,

@@ -113,17 +113,8 @@ def undecided_frames(
 ) -> np.ndarray:
     """(M,) bool: frames or clips that exact scores might divide otherwise.
 
-    Where the mean over the video says its class, all frames decide about it.
-
-    Args:
-        record: the video.
-        scores: (M, K), some or all of the video's.
-        errors: (M,) bound of the error of a score's log-odds.
-        queries: the class each record was searched for.
-        rule: which frames and clips are positive.
-
-    Raises:
-        InputError: the label of the record is none of the teacher's.
+    Where the mean over the video says its class, all frames decide. ``scores`` are (M, K); ``errors`` (M,) bound the
+    error of a score's log-odds. Raises InputError: the label of the record is none of the teacher's.
     """
     known = None if rule.label_by == "teacher" else _known_class(record, queries, rule)
     if known is None:
