@@ -89,6 +89,7 @@ def test_scores_that_are_not_finite_stop_the_run(model, world):
 
 
 def made_model(name, **spec):
+    torch.manual_seed(0)  # whatever ran before
     from omnicli.models.architectures import new_model
     from omnicli.models.factory import model_spec
     from omnicli.models.loading import LoadedModel

@@ -18,6 +18,7 @@ from omnicli.streams.record import Record
 
 
 def made_model(name, **spec):
+    torch.manual_seed(0)  # whatever ran before
     whole = model_spec(name, classes=["a", "b"], short_side=36, crop_size=32, **spec)
     return LoadedModel(new_model(name, 2).eval(), whole, 1.0, "", f"{name}.pth", torch.device("cpu"), torch.float32)
 
