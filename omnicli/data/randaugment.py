@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from omnicli.errors import UsageError
+from omnicli.models.libraries import library
 
 NONE = "none"
 GREY = (128, 128, 128)
@@ -61,9 +62,7 @@ class RandAugment:
 
 def apply(name: str, frames: np.ndarray, magnitude: float, *, sign: int, increasing: bool) -> np.ndarray:
     """The clip (T, H, W, 3) uint8 after one operation of this strength; ``sign`` is its direction where it has two."""
-    from timm.data.auto_augment import NAME_TO_OP  # noqa: PLC0415 (a second, and few trainings need it)
-
-    operation: Any = NAME_TO_OP[name]
+    operation = library("timm.data.auto_augment").NAME_TO_OP[name]
     values = _arguments(name, magnitude / 10.0, sign, increasing)
     changed = np.empty_like(frames, order="C")
     for frame, target in zip(frames, changed, strict=True):

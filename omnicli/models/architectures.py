@@ -17,6 +17,7 @@ from omnicli.models.bninception import BNInception
 from omnicli.models.clip.tower import is_clip, new_clip, without_file
 from omnicli.models.downloads import failing_fast
 from omnicli.models.flow_stem import widen_stem
+from omnicli.models.libraries import library
 from omnicli.models.pretrained import TORCHVISION, TORCHVISION_WEIGHTS, imagenet_weights, without_tag
 from omnicli.models.recogniser import ClipModel, Recogniser
 from omnicli.models.resnet3d import ResNet3D
@@ -24,7 +25,7 @@ from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS, ResNet3DConfig
 from omnicli.models.slowfast import SLOWFAST_CONFIGS, SlowFast, SlowFastConfig
 from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
-from omnicli.models.video.library_model import LibraryConfig, LibraryModel
+from omnicli.models.video.library_model import IMAGENET_MEAN, IMAGENET_STD, LibraryConfig, LibraryModel
 from omnicli.models.video.registry import library_config, library_names
 
 CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of the layers after the features
@@ -123,12 +124,10 @@ def backbone_name(name: str) -> str:
     if backbone == "bninception":
         return backbone
     if backbone.startswith(TORCHVISION):
-        from torchvision import models  # noqa: PLC0415 (takes 1 s)
-
+        models = library("torchvision.models")
         known, owner = [TORCHVISION + known for known in models.list_models(module=models)], "torchvision"
     else:
-        import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
-
+        timm = library("timm")
         if timm.is_model(backbone):
             return backbone
         known, owner = timm.list_models(), "timm"
@@ -165,18 +164,15 @@ def imagenet_resnet(name: str) -> nn.Module | None:
 
 def default_input(backbone: str) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
     """Mean and std (RGB, 0-255) and side in pixels of a 2D backbone's input; ImageNet's if the backbone states none."""
-    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # noqa: PLC0415
-
     if backbone == "bninception":
         return (128.0, 117.0, 104.0), (1.0, 1.0, 1.0), 224  # the Caffe model's means, in RGB order
-    is_timm = not backbone.startswith(TORCHVISION)
-    own = timm.get_pretrained_cfg(imagenet_weights(backbone), allow_unregistered=True) if is_timm else None
-    mean, std, size = (
-        (own.mean, own.std, own.input_size[-1]) if own else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, 224)
-    )
-    to_255 = [tuple(round(255 * value, 6) for value in triple) for triple in (mean, std)]
-    return to_255[0], to_255[1], int(size)  # type: ignore[return-value]
+    own = None
+    if not backbone.startswith(TORCHVISION):
+        own = library("timm").get_pretrained_cfg(imagenet_weights(backbone), allow_unregistered=True)
+    if own is None:
+        return IMAGENET_MEAN, IMAGENET_STD, 224
+    to_255 = [tuple(round(255 * value, 6) for value in triple) for triple in (own.mean, own.std)]
+    return to_255[0], to_255[1], int(own.input_size[-1])
 
 
 def _backbone(backbone: str, *, pretrained: bool) -> tuple[nn.Module, int]:
@@ -192,13 +188,13 @@ def _backbone(backbone: str, *, pretrained: bool) -> tuple[nn.Module, int]:
 
 
 def _timm_backbone(backbone: str, *, pretrained: bool) -> nn.Module:
-    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
-
+    timm = library("timm")
     if pretrained:
         backbone = _tagged(backbone)
     try:
         with failing_fast() if pretrained else nullcontext():
-            return timm.create_model(backbone, pretrained=pretrained, num_classes=0)
+            module: nn.Module = timm.create_model(backbone, pretrained=pretrained, num_classes=0)
+            return module
     except Exception as error:  # the hub client raises requests' errors, its own and OSError, with no common base
         if not pretrained:
             raise
@@ -214,8 +210,7 @@ def _tagged(backbone: str) -> str:
     Raises:
         ModelError: no weights of this tag, or none of ImageNet-1k alone for a bare name.
     """
-    import timm  # noqa: PLC0415 (takes 4 s, and only building a model needs it)
-
+    timm = library("timm")
     named = imagenet_weights(backbone)
     known = timm.list_pretrained(f"{without_tag(backbone)}.*")
     if named in known:
@@ -228,11 +223,10 @@ def _tagged(backbone: str) -> str:
 
 def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, int]:
     """A torchvision model without its classifier, and the input size of the classifier's first linear layer."""
-    from torchvision.models import get_model  # noqa: PLC0415 (takes 1 s)
-
     try:
         with failing_fast() if pretrained else nullcontext():
-            module: nn.Module = get_model(name, weights=TORCHVISION_WEIGHTS if pretrained else None)
+            weights = TORCHVISION_WEIGHTS if pretrained else None
+            module: nn.Module = library("torchvision.models").get_model(name, weights=weights)
     except Exception as error:
         if not pretrained:
             raise

@@ -5,6 +5,8 @@ is often another data set's: 300 M more images for ``tf_efficientnet_b4``. So a 
 tag in the name is taken as given: ``resnet50.fb_swsl_ig1b_ft_in1k`` is the IG-1B of OmniSource Table 2.
 """
 
+from omnicli.models.libraries import library
+
 TORCHVISION = "torchvision."
 TORCHVISION_WEIGHTS = "IMAGENET1K_V1"
 TAGS = {  # V1 of torchvision for what mmaction2 takes from there; no AdvProp or Noisy Student for EfficientNets
@@ -42,8 +44,7 @@ def imagenet_weights(backbone: str) -> str:
         return f"{backbone}.{TAGS[backbone]}"
     if "." in backbone or backbone == "bninception":
         return backbone
-    import timm  # noqa: PLC0415 (takes 4 s, and only a name that is not in the table needs it)
-
+    timm = library("timm")
     if not timm.is_model(backbone):
         return backbone
     default = getattr(timm.get_pretrained_cfg(backbone), "tag", None)

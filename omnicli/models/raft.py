@@ -19,6 +19,7 @@ from omnicli.errors import ModelError
 from omnicli.models.checkpoint import load_weights
 from omnicli.models.downloads import failing_fast
 from omnicli.models.factory import load_exactly
+from omnicli.models.libraries import library
 
 SMALLEST = 128  # pixels: the network looks at 1/8, 1/16, 1/32 and 1/64 of them
 MULTIPLE = 8
@@ -31,8 +32,7 @@ def load_raft(size: Literal["large", "small"], weights: str | Path | None, devic
     Raises:
         ModelError: the weights cannot be read or downloaded, or do not fit.
     """
-    from torchvision.models import optical_flow  # noqa: PLC0415 (takes 1 s)
-
+    optical_flow = library("torchvision.models.optical_flow")
     create = optical_flow.raft_large if size == "large" else optical_flow.raft_small
     if weights is not None:
         network: nn.Module = create(weights=None)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.extras import need
+from omnicli.models.libraries import library
 from omnicli.models.tsn import TSN
 
 PREFIX = "clip-"
@@ -127,11 +128,8 @@ def check_options(options: Mapping[str, Any]) -> None:
     if unknown:
         raise ModelError(f"not the configuration of an image tower: {', '.join(sorted(unknown))}")
     name = vision.get("timm_model_name")
-    if name is not None:
-        import timm  # noqa: PLC0415 (takes 4 s, and only some towers are timm's)
-
-        if not (isinstance(name, str) and timm.is_model(name)):
-            raise ModelError(f"timm_model_name {name!r}: not a model of timm; names of files and hubs are refused")
+    if name is not None and not (isinstance(name, str) and library("timm").is_model(name)):
+        raise ModelError(f"timm_model_name {name!r}: not a model of timm; names of files and hubs are refused")
     if vision.get("timm_model_pretrained") or vision.get("output_tokens"):
         raise ModelError("timm_model_pretrained and output_tokens are not supported")
 
@@ -139,6 +137,4 @@ def check_options(options: Mapping[str, Any]) -> None:
 def import_open_clip() -> Any:
     """The library. Raises UsageError: it is not installed."""
     need("clip", "the image tower of omni zero-shot")
-    import open_clip  # noqa: PLC0415 (an extra, which takes seconds)
-
-    return open_clip
+    return library("open_clip")

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from omnicli.models.libraries import library
 from omnicli.models.video.library_model import LibraryConfig
 
 PREFIX = "torchvision-"
@@ -25,9 +26,7 @@ MARKS = {
 
 def build(name: str, options: Mapping[str, Any]) -> tuple[nn.Module, int]:
     """A model of torchvision without its classifier, and the number of its features; weights are random."""
-    from torchvision.models import get_model  # noqa: PLC0415 (takes 1 s)
-
-    return without_classifier(get_model(name, weights=None, **options))
+    return without_classifier(library("torchvision.models").get_model(name, weights=None, **options))
 
 
 def without_classifier(module: nn.Module) -> tuple[nn.Module, int]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from omnicli.errors import ModelError
 from omnicli.extras import need
 from omnicli.models.blocks import find_blocks
+from omnicli.models.libraries import library
 from omnicli.models.video.library_model import LibraryConfig
 
 PREFIX = "transformers-"
@@ -166,15 +167,14 @@ def _give_drop_path(model: Any) -> None:
 
     Theirs, as of VideoMAE's own code, drops the two residual branches of each sample: after the dropout before the sum.
     """
-    from torchvision.ops import StochasticDepth  # noqa: PLC0415 (loads torch._dynamo: half the start of a task)
-
+    stochastic_depth = library("torchvision.ops").StochasticDepth
     for layer in find_blocks(model).values():
         if isinstance(getattr(layer, "drop_path", None), nn.Identity):
-            layer.drop_path = StochasticDepth(0.0, "row")
+            layer.drop_path = stochastic_depth(0.0, "row")
         elif not hasattr(layer, "drop_path"):
             for owner in [module for module in layer.modules() if hasattr(module, "dropout")]:
                 if isinstance(dropout := owner.dropout, nn.Dropout):
-                    owner.dropout = nn.Sequential(dropout, StochasticDepth(0.0, "row"))
+                    owner.dropout = nn.Sequential(dropout, stochastic_depth(0.0, "row"))
 
 
 VIDEOMAE = LibraryConfig(
