@@ -1,3 +1,3 @@
 """omni: webly-supervised video recognition (OmniSource), one shell stage at a time."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
