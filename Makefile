@@ -31,6 +31,7 @@ coverage:
 
 docs:
 	$(BIN)/python docs/make_pages.py
+	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_map.py
 
 build:

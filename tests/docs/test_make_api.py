@@ -1,0 +1,50 @@
+"""docs/api.md says what the public names say of themselves today."""
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from omnicli import jobs
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("make_api", DOCS / "make_api.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+make_api = load_generator()
+NAMES = [name for names in make_api.PUBLIC.values() for name in names]
+
+
+def test_the_page_is_not_stale():
+    assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "run: python docs/make_api.py"
+
+
+def test_the_public_names_are_those_of_the_page():
+    assert set(jobs.__all__) <= set(NAMES)
+    blocks = re.findall(r"```python\n(.*?)```", make_api.page(), re.DOTALL)
+    shown = [statement.name for block in blocks for statement in ast.parse(block).body]
+    assert shown == NAMES
+
+
+def test_a_signature_is_a_line_or_a_line_per_argument():
+    def short(first: "Path", *, last: Callable[[Path], int] | None = None, hook: object = print) -> None:
+        """Short."""
+
+    def long(the_first: int = 1, the_second: str = "", *, third_one: float = 0.5, fourth_one: bool = True) -> None:
+        """Long."""
+
+    assert make_api.stub(short) == (
+        "def short(first: Path, *, last: Callable[[Path], int] | None = None, hook: object = ...) -> None: ..."
+    )
+    lines = make_api.stub(long).splitlines()
+    assert lines[1:4] == ["    the_first: int = 1,", "    the_second: str = '',", "    *,"]
+    assert lines[-1] == ") -> None: ..."
