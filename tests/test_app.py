@@ -20,6 +20,16 @@ def omni(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("omni fil", {"filter"}), ("omni filter --teac", {"--teacher"}), ("omni segm", {"segment"})],
+)
+def test_a_shell_completes_commands_and_options(words, completed):
+    environment = {"_OMNI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = CliRunner().invoke(app, [], env=environment, prog_name="omni")
+    assert set(done.stdout.split()) == completed
+
+
 @pytest.fixture
 def failing(monkeypatch):
     """``failing(error)`` makes ``omni index .`` raise it."""

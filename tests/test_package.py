@@ -1,5 +1,6 @@
 """The wheel and the sdist: complete, free of tests, and runnable in an environment of their own."""
 
+import email
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from omnicli import __version__
+from omnicli.extras import EXTRAS
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,28 @@ def omni(dist, tmp_path_factory):
     return root / "bin" / "omni"
 
 
+def test_the_version_is_one_everywhere():
+    changelog, citation = ((REPOSITORY / name).read_text() for name in ("CHANGELOG.md", "CITATION.cff"))
+    heading = re.search(r"^## \[(\d[^]]*)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)
+    assert heading is not None
+    assert heading[1] == __version__
+    assert f"\nversion: {__version__}\ndate-released: {heading[2]}\n" in citation
+
+
+def test_the_wheel_says_what_it_needs(dist):
+    """The page of an index has the README; each extra is one that ``omnicli.extras`` knows."""
+    (wheel,) = dist.glob("*.whl")
+    archive = zipfile.ZipFile(wheel)
+    text = archive.read(f"omnicli-{__version__}.dist-info/METADATA").decode()
+    about = email.message_from_string(text)
+    assert (about["Name"], about["Version"], about["License-Expression"]) == ("omnicli", __version__, "Apache-2.0")
+    assert about["Description-Content-Type"] == "text/markdown"
+    assert about.get_payload().lstrip().startswith("# omni")
+    assert set(about.get_all("Provides-Extra")) == {*EXTRAS, "dev"}
+    assert not any("Private" in name for name in about.get_all("Classifier"))
+    assert sum(info.file_size for info in archive.infolist()) < 4 << 20
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(dist):
     (wheel,) = dist.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -76,6 +100,7 @@ def test_the_sdist_holds_the_package_and_no_test_data(dist):
     assert set(PACKAGED) <= names
     assert {"LICENSE", "README.md", "pyproject.toml"} <= names
     assert [name for name in names if name.startswith(("tests/", "examples/", "benchmarks/"))] == []
+    assert sdist.stat().st_size < 2 << 20
 
 
 def test_the_installed_command_runs(omni, tmp_path):
