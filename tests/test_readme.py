@@ -141,7 +141,7 @@ def test_every_option_in_the_text_exists():
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for code in re.findall(r"`([^`\n]+)`", text):
-            if code.startswith(("python ", "bash ", "make ", "uv ", "pytest ", "git ")):
+            if code.startswith(("python ", "bash ", "make ", "uv ", "uvx ", "pytest ", "git ")):
                 continue
             unknown = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", code)) - known
             assert not unknown, f"{page.relative_to(REPOSITORY)}: {code}"
