@@ -3,8 +3,9 @@
     python benchmarks/bench_task.py [--runs 5] [--jobs 300] [--model tsn-resnet50]
 
 Start of a task: ``omni filter`` with a TSN checkpoint on one image, against a process that imports what the stage
-computes with and reads the weights into a network. Bar: at most 1.5 times its processor time. Runs alternate, so that
-other work on the machine meets both.
+computes with and reads the weights into a network. Bar: at most 1.5 times its processor time. Beside them: PyTorch
+alone, below which no stage with a model can start, and timm as it is imported by itself and by omni. Runs alternate, so
+that other work on the machine meets all.
 
 Start of a job: jobs of one record, in a stage that is open, against a loop that reads the file, writes and syncs the
 line and renames it. Bar: at most 50 ms per job.
@@ -31,6 +32,11 @@ network.load_state_dict({name.partition(".")[2]: value for name, value in weight
 with torch.inference_mode():
     network.eval()(torch.zeros(1, 3, 224, 224))
 """
+IMPORTS = {
+    "torch": "import torch",
+    "timm": "import timm",
+    "timm_by_omni": "from omnicli.models.libraries import library; library('timm')",
+}
 CALLS = "open,openat,stat,lstat,newfstatat,statx,access,readlink"
 
 
@@ -68,6 +74,7 @@ def task_row(folder: Path, model: str, runs: int) -> dict[str, object]:
         "0", "--batch-size", "1", "--precision", "float32", "--device", "cpu", str(folder / "a.jpg"),
     ]  # fmt: skip
     commands = {"omni": omni, "bare": [sys.executable, "-c", BARE, str(folder / "t.pth"), model]}
+    commands |= {name: [sys.executable, "-c", code] for name, code in IMPORTS.items()}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
