@@ -1,8 +1,9 @@
 """timm and torchvision start without the compiler, which stays usable."""
 
+import importlib
 import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -21,8 +22,7 @@ print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & set(s
 @pytest.fixture
 def no_compiler(monkeypatch):
     """A process that has not loaded the compiler; a small module is the compiler."""
-    real = ModuleType(UTILS)
-    real.is_compile_supported, real.counters = lambda device: device == "cpu", {"frames": 1}
+    real = SimpleNamespace(is_compile_supported=lambda device: device == "cpu", counters={"frames": 1})
     for name in [name for name in sys.modules if name.startswith(libraries.COMPILER)]:
         monkeypatch.delitem(sys.modules, name)
     imported = []
@@ -31,7 +31,7 @@ def no_compiler(monkeypatch):
         imported.append(name)
         return real
 
-    monkeypatch.setattr(libraries.importlib, "import_module", import_module)
+    monkeypatch.setattr(importlib, "import_module", import_module)
     return imported
 
 
