@@ -87,12 +87,12 @@ def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
     if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
         raise UsageError(f"{shown}: not a training state; start over with --no-resume")
     before = content["options"]
-    if content.get("version") != STATE_VERSION or before.get("omni") != options.get("omni"):
+    if content.get("version") != STATE_VERSION:
         raise UsageError(f"{shown}: made by another version of omni; start over with --no-resume")
     now = dict(options)
     if before.get("processes", 1) != now.get("processes", 1):
         before, now = _of_all_processes(before), _of_all_processes(now)
-    for name in now:
+    for name in (name for name in now if name != "omni"):
         had = before.get(name, UNSAID.get(name))
         if had != now[name]:
             raise UsageError(

@@ -91,7 +91,6 @@ def test_a_clip_that_kills_training_is_left_out_by_a_later_run(world, tmp_path):
     [
         ({"format": "other"}, "not a training state"),
         ({"version": STATE_VERSION + 1}, "another version of omni"),
-        ({"options": {"omni": "0", "lr": 0.1}}, "another version of omni"),
         ({"options": {"omni": "1", "lr": 0.2}}, "lr = 0.2, now 0.1"),
     ],
 )
@@ -105,7 +104,7 @@ def test_another_state_is_refused_by_what_differs(changed, message):
 
 def test_a_state_from_before_a_setting_goes_on_with_its_default():
     state = {"format": STATE_FORMAT, "version": STATE_VERSION, "options": {"omni": "1"}}
-    check_state(state, {"omni": "1", "optimizer": "sgd", "randaugment": "none", "cutmix_alpha": 0.0}, Path("x"))
+    check_state(state, {"omni": "2", "optimizer": "sgd", "randaugment": "none", "cutmix_alpha": 0.0}, Path("x"))
     with pytest.raises(UsageError, match="randaugment = 'none', now 'rand-m7'"):
         check_state(state, {"omni": "1", "randaugment": "rand-m7"}, Path("x"))
 

@@ -133,7 +133,7 @@ def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"omni": "1", "lr": 0.1}, "lr = 0.05, now 0.1"), ({"omni": "2", "lr": 0.05}, "another version")],
+    [({"omni": "1", "lr": 0.1}, "lr = 0.05, now 0.1"), ({"omni": "2", "lr": 0.1}, "lr = 0.05, now 0.1")],
 )
 def test_a_state_of_other_options_is_refused_by_name(tmp_path, options, says):
     make_training(tmp_path / "a.pth").save()

@@ -25,8 +25,9 @@ from omnicli.streams.write.locks import open_locked
 from omnicli.streams.write.staging import local_twin
 
 STATE_VERSION = 1
-# Where and how a run computes: a smaller batch after a lack of memory, another GPU or another mount point goes on
-NOT_DECIDING = {"batch_size", "device", "root"}
+# Where and how a run computes: a smaller batch after a lack of memory, another GPU or another mount point goes on;
+# so does a newer omni, which writes the same bytes. A state that it cannot read has another STATE_VERSION.
+NOT_DECIDING = {"batch_size", "device", "omni", "root"}
 
 
 class State(msgspec.Struct):
