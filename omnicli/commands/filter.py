@@ -82,7 +82,7 @@ def command(
 
     verdicts = load_verdicts(verdict_files, "record", score_only=options.score_only)
     digests = digests_of_models(teachers)
-    strength = None if options.score_only else strength_of(teachers)
+    strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
     is_scoring = bool(teachers) and not options.stored_scores
     views = {"num_segments": model.num_segments, "num_clips": num_clips}
@@ -121,7 +121,7 @@ def command(
 
     def closing(counters: "Mapping[str, int]") -> list[str]:
         chosen = [rule_line(facts, strength.describe() if strength else None)] if rule.by_query else []
-        return [*chosen, *keep_curve(counters), *advice(rule, facts, is_weak=bool(strength and strength.is_weak))]
+        return [*chosen, *keep_curve(counters), *advice(rule, facts, lambda: strength or strength_of(teachers))]
 
     needs_query = rule.needs_query and not options.score_only
     spec = StageSpec(

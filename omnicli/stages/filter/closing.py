@@ -1,7 +1,7 @@
 """What filter says at its end."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
@@ -9,6 +9,9 @@ from omnicli.inference.metrics import rescored_lines, shares_at_thresholds
 from omnicli.reasons import NO_CLASS
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.streams.record import Record
+
+if TYPE_CHECKING:
+    from omnicli.models.strength import Strength
 
 RESCORED = "filter: scored again in float32"
 
@@ -69,16 +72,21 @@ def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:
     return f"by query{why}: {'; '.join(parts) or 'no record has a query that names a class'}"
 
 
-def advice(rule: FilterRule, facts: Mapping[str, Any], *, is_weak: bool) -> list[str]:
+def advice(rule: FilterRule, facts: Mapping[str, Any], strength_of: "Callable[[], Strength | None]") -> list[str]:
     """The closing line about another rule, where a threshold decided over the labels of a weak teacher.
+
+    ``strength_of`` reads the teacher's strength, and is called only if it matters.
 
     Ours: such labels are right, but most of them are of a few classes (docs/studies, "Another rule").
 
-    >>> advice(FilterRule(threshold=None, top=9), {}, is_weak=True)
+    >>> advice(FilterRule(threshold=None, top=9), {}, lambda: None)
     []
     """
     by_threshold = rule.threshold is not None or facts.get("rule") == "paper"
-    if not is_weak or not by_threshold or rule.agree or rule.label_by != "teacher":
+    if not by_threshold or rule.agree or rule.label_by != "teacher":
+        return []
+    strength = strength_of()
+    if strength is None or not strength.is_weak:
         return []
     return [
         "a teacher of few clips is sure of some classes only; --keep-fraction 0.3 --per class keeps the best of each"

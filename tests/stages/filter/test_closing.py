@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from omnicli.errors import InputError
+from omnicli.models.strength import Strength
 from omnicli.stages.filter.closing import advice, check_queries, count_confidence, keep_curve, rule_line
 from omnicli.stages.filter.rules import FilterRule, QueryRule
 from omnicli.streams.record import Record
@@ -44,10 +45,10 @@ def test_the_rule_is_said_with_its_reason():
 def test_a_weak_teacher_whose_threshold_decides_is_advised_to_rank_each_class():
     """Not a strong one, nor where the query has a say or each class is ranked already."""
     by_query = FilterRule(threshold=None, by_query=QueryRule(accuracy=0.8, threshold=0.5))
-    [said] = advice(FilterRule(threshold=0.5), {}, is_weak=True)
+    [said] = advice(FilterRule(threshold=0.5), {}, lambda: Strength(2))
     assert "--keep-fraction 0.3 --per class" in said
-    assert advice(by_query, {"rule": "paper"}, is_weak=True) == [said]  # records without queries
-    assert not advice(by_query, {"rule": "query"}, is_weak=True)
-    assert not advice(FilterRule(threshold=0.5), {}, is_weak=False)
+    assert advice(by_query, {"rule": "paper"}, lambda: Strength(2)) == [said]  # records without queries
+    assert not advice(by_query, {"rule": "query"}, lambda: Strength(2))
+    assert not advice(FilterRule(threshold=0.5), {}, lambda: Strength(50))
     for rule in (FilterRule(agree=True), FilterRule(label_by="query"), FilterRule(threshold=None, keep_fraction=0.3)):
-        assert not advice(rule, {}, is_weak=True)
+        assert not advice(rule, {}, lambda: Strength(2))
