@@ -12,6 +12,7 @@
 #     paper       + what omni filter --rule paper and omni segment --rule paper keep
 #     default     + what omni filter and omni segment keep
 #     second      the student of default ranks each query, of which the share stays that default kept
+TEST=val # the clips of DIR/data/val are the test clips
 . "$(dirname "$0")/../actions6/common.sh"
 [ $# -gt 0 ] || set -- 1 2 4
 web=()
