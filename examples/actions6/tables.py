@@ -98,7 +98,8 @@ def question_tables(found: Found, measure: str) -> str:
                 answer = ANSWERS[said]
                 if said == "unresolved" and measure == "top-1" and not can_be_beaten(one, against):
                     answer = OUT_OF_REACH
-                values = (f"{name} {runs.by(measure).mean():.3f}" for name, runs in ((other, against), (better, one)))
+                values = (f"{name} {mean_of_shared(runs, one, against, measure):.3f}"
+                          for name, runs in ((other, against), (better, one)))  # fmt: skip
                 rows.append((clips, *values, change, span, answer))
         if rows:
             heads = "clips|from|to|difference|95 % interval|answer"
@@ -106,6 +107,12 @@ def question_tables(found: Found, measure: str) -> str:
     if any(OUT_OF_REACH in part for part in parts):
         parts.append(FOOTNOTE)
     return "\n".join(parts)
+
+
+def mean_of_shared(runs: Runs, one: Runs, other: Runs, measure: str) -> float:
+    """The mean of ``runs`` over the draws that the two have in common."""
+    shared = [runs.seeds.index(seed) for seed in one.seeds if seed in other.seeds]
+    return float(runs.by(measure)[shared].mean())
 
 
 def choice_table(found: Found) -> str:
