@@ -15,8 +15,6 @@ from threading import RLock
 from types import ModuleType
 from typing import Any, cast
 
-import torch
-
 COMPILER, UTILS = "torch._dynamo", "torch._dynamo.utils"
 importing = RLock()
 
@@ -30,11 +28,11 @@ def library(name: str) -> Any:
 @contextmanager
 def compiler_later() -> Iterator[None]:
     """What is imported inside does not load ``torch._dynamo`` for a name that it may never use."""
+    compiler = cast(Any, importlib.import_module("torch.compiler"))  # PyTorch itself, not before a model is needed
     if COMPILER in sys.modules:
         yield
         return
-    stand_in, compiler = _Utils(UTILS), cast(Any, torch.compiler)
-    disable = compiler.disable
+    stand_in, disable = _Utils(UTILS), compiler.disable
 
     def disable_later(function: Callable[..., Any] | None = None, *words: Any, **options: Any) -> Any:
         if function is None:
