@@ -176,6 +176,6 @@ def test_a_task_whose_time_runs_out_requeues_itself_and_goes_on(cluster, setting
     wait_until(lambda: (cluster.queued() and "RUNNING" not in cluster.queued()[0]) or not processes_of("filter"))
     assert "Requeue=1" in cluster.run("scontrol", "show", "job", job).stdout
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", job).stdout
+    wait_until(lambda: any("PENDING" in line for line in cluster.queued()))  # not while it still ends
     cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # a requeued job waits two minutes
-    wait_until(lambda: not cluster.queued())
-    assert len(kept_by(settings)) == 4
+    wait_until(lambda: len(kept_by(settings)) == 4 and not cluster.queued())
