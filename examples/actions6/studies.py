@@ -4,35 +4,39 @@ from typing import NamedTuple
 
 # study → (title, section of the OmniSource paper, the setting that others are compared with, settings in order)
 STUDIES = {
-    "few": ("Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target", "target unfiltered paper query second best"),
+    "few": (
+        "Few labelled clips, 2D", "Fig. 7, Sec. 5.2", "target",
+        ["target", "unfiltered", "paper", "query", "second", "best"],
+    ),
     "paper": (
         "Why the paper's rule gains less, 2D", "Sec. 3.2, 5.2", "paper",
         ["target", "paper", "tenth", "balanced", "per class", "agree", "query all", "query each"],
     ),
-    "sources": ("Every source contributes, 2D", "Table 2", "none", "none image video long all"),
+    "sources": ("Every source contributes, 2D", "Table 2", "none", ["none", "image", "video", "long", "all"]),
     "filtering": (
         "Teacher filtering of images, 2D", "Sec. 5.2, Fig. 6", "unfiltered",
-        "none unfiltered threshold agree query1 query2 query4 query9",
+        ["none", "unfiltered", "threshold", "agree", "query1", "query2", "query4", "query9"],
     ),
-    "budget": ("One source or two at the same budget, 2D", "Fig. 4", "image", "image both video"),
-    "ratio": ("Ratio of target clips to images, 2D", "Fig. 8", "1:1", "4:1 2:1 1:1 1:2 1:4"),
+    "budget": ("One source or two at the same budget, 2D", "Fig. 4", "image", ["image", "both", "video"]),
+    "ratio": ("Ratio of target clips to images, 2D", "Fig. 8", "1:1", ["4:1", "2:1", "1:1", "1:2", "1:4"]),
     "resampling": (
         "Unequal classes, 2D", "Table 10", "power 1", ["power 1", "clipped 5", "power 0.5", "power 0.2"],
     ),
     "mixup": ("Mixup, 2D from ImageNet", "Table 9", "none", ["none", "intra", "web", "web cross"]),
     "inflation": (
         "Images as clips, 3D from scratch", "Table 8", "none",
-        "none still translate-random translate-constant perspective-specific perspective-agnostic",
+        ["none", "still", "translate-random", "translate-constant", "perspective-specific", "perspective-agnostic"],
     ),
     "scratch": (
-        "Every source contributes, 3D from scratch", "Table 2, Fig. 7", "none", "none image video both long all",
+        "Every source contributes, 3D from scratch", "Table 2, Fig. 7", "none",
+        ["none", "image", "video", "both", "long", "all"],
     ),
     "mixup-scratch": ("Mixup, 3D from scratch", "Table 9", "none", ["none", "intra", "web", "web cross"]),
     "transfer": (
         "Features transfer to three other actions, 3D", "Table 4", "target",
         ["none", "target", "web", "target fc", "web fc"],
     ),
-    "flow": ("Two streams, 3D from scratch", "Tables 4 and 6", "rgb", "rgb flow fused"),
+    "flow": ("Two streams, 3D from scratch", "Tables 4 and 6", "rgb", ["rgb", "flow", "fused"]),
 }  # fmt: skip
 ALSO = {  # further comparisons: study → (setting, with)
     "few": [("best", "unfiltered"), ("best", "second")],

@@ -22,8 +22,7 @@ def markdown(heads: str, rows: Iterable[Iterable[object]]) -> str:
 
 def settings_of(study: str, found: Found) -> Iterator[tuple[int, str, Runs]]:
     """Clips per class, setting and runs of a study: known settings in their order, then others."""
-    order = STUDIES[study][3]
-    known = order.split() if isinstance(order, str) else order
+    known = STUDIES[study][3]
     for clips in sorted({clips for name, clips, _ in found if name == study}):
         more = sorted(setting for name, number, setting in found if (name, number) == (study, clips))
         for setting in dict.fromkeys([*known, *more]):

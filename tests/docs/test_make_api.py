@@ -1,26 +1,18 @@
 """docs/api.md says what the public names say of themselves today."""
 
 import ast
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from load_script import load_script
 
 from omnicli import jobs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("make_api", DOCS / "make_api.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make_api = load_generator()
+make_api = load_script(DOCS / "make_api.py")
 NAMES = [name for names in make_api.PUBLIC.values() for name in names]
 
 

@@ -1,17 +1,11 @@
-import importlib.util
 from pathlib import Path
+
+from load_script import load_script
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("make_map", DOCS / "make_map.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make_map = load_generator()
+make_map = load_script(DOCS / "make_map.py")
 
 
 def test_the_map_has_a_heading_per_folder_and_a_line_per_module(tmp_path):

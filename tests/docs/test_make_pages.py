@@ -1,11 +1,10 @@
 """The pages of docs/commands say what the commands say of themselves today."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from load_script import load_script
 from typer.testing import CliRunner
 
 from omnicli.app import COMMANDS, app
@@ -15,15 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 REMEDY = "run: python docs/make_pages.py"
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make_pages = load_generator()
+make_pages = load_script(DOCS / "make_pages.py")
 
 
 def test_every_command_has_its_page_and_every_page_its_command():

@@ -1,6 +1,5 @@
 """The studies on six actions: valid commands, a correct summary, and one complete run on a part of the data."""
 
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from load_script import load_script
 from typer.testing import CliRunner
 
 from omnicli.app import app
@@ -67,19 +67,12 @@ esac
 """
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ACTIONS6 / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 sys.path.insert(0, str(ACTIONS6))
-runs, studies, tables, plots, kept, summarise = map(load, ("runs", "studies", "tables", "plots", "kept", "summarise"))
+runs, studies, tables, plots, kept, summarise = (
+    load_script(ACTIONS6 / f"{name}.py") for name in ("runs", "studies", "tables", "plots", "kept", "summarise")
+)
 sys.path.remove(str(ACTIONS6))
-STUDIES = {
-    study: order.split() if isinstance(order, str) else order for study, (_, _, _, order) in studies.STUDIES.items()
-}
+STUDIES = {study: order for study, (_, _, _, order) in studies.STUDIES.items()}
 
 
 def make(*arguments, environment=None, timeout=300):

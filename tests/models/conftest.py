@@ -1,6 +1,5 @@
 """Recorded outputs of the released implementation, if ../shared is present."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from load_script import load_script
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 ARCHITECTURES = {
@@ -34,10 +34,7 @@ class Reference:
     architectures = ARCHITECTURES
 
     def __init__(self) -> None:
-        spec = importlib.util.spec_from_file_location("weights_rule", REFERENCE / "weights_rule.py")
-        assert spec is not None and spec.loader is not None
-        self.rule: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.rule)
+        self.rule: Any = load_script(REFERENCE / "weights_rule.py")
 
     def weights(self, model: str) -> dict[str, torch.Tensor]:
         arrays = self.rule.state_dict(REFERENCE / f"{model}.keys.json")

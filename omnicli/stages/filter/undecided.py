@@ -24,12 +24,11 @@ def is_undecided(record: Record, scores: np.ndarray, error: float, *, rule: Filt
         queries: the class each record was searched for.
     """
     best = int(scores.argmax())
-    found = queries.find(record)
-    by_query = rule.label_by == "query" and found is not None
-    label = found[0] if by_query and found is not None else best
+    query = queries.find(record) if rule.label_by == "query" else None
+    label = best if query is None else query[0]
     threshold = rule.threshold or 0.0
     if may_cross(scores[label], threshold, error):
         return True
-    if not reaches(scores[label], threshold, error) or (by_query and not rule.agree):
+    if not reaches(scores[label], threshold, error) or (query is not None and not rule.agree):
         return False
     return len(scores) > 1 and bool(may_lead(scores, best, error))
