@@ -64,7 +64,7 @@ step format $bin/ruff format --check .
 step types $bin/mypy
 step layers $bin/lint-imports
 # A file's tests stay in one process: they share what the file makes. conftest.py orders the files and counts the cores.
-step tests $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20 "$@"
+step tests $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations=20 "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed after $SECONDS s: ${failed[*]}"

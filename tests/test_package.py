@@ -135,13 +135,12 @@ def test_the_installed_command_filters_on_ray(omni, teacher, world, tmp_path):
     assert any(made["ray"])
 
 
+@pytest.mark.skipif("TEST_INDEX" not in os.environ, reason="asks the package index, minutes long: TEST_INDEX=1")
 @pytest.mark.parametrize("extra", ["ray", "s3,gcs,hf"])
 def test_the_extras_of_the_wheel_resolve_on_the_index(dist, extra):
     (wheel,) = dist.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
     done = subprocess.run([*pip, f"{wheel}[{extra}]"], capture_output=True, text=True, timeout=600, cwd=dist)
-    if done.returncode and re.search(r"connection|resolution|timed out|proxy", done.stderr, re.IGNORECASE):
-        pytest.skip("the package index cannot be reached")
     assert done.returncode == 0, done.stderr
     found = {entry["metadata"]["name"].lower() for entry in json.loads(done.stdout)["install"]}
     assert {"omnicli", "torch", *({"ray"} if extra == "ray" else {"s3fs", "gcsfs", "huggingface-hub"})} <= {
