@@ -64,8 +64,11 @@ def _own_crash_log() -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_memory() -> Iterator[None]:
-    """Remote files in memory (memory://) are of one test."""
+    """Remote files in memory (memory://), and what is counted as fetched, are of one test."""
     yield
+    remote = sys.modules.get("omnicli.streams.files.remote")
+    if remote is not None:
+        remote.traffic.take()
     memory = sys.modules.get("fsspec.implementations.memory")
     if memory is not None:
         memory.MemoryFileSystem.store.clear()
