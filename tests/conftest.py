@@ -45,6 +45,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: -num_slow[item.path])
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Progress(config), "progress")
+
+
+class _Progress:
+    """Says at once which test failed, and which one took minutes: a run that is cut off has no summary."""
+
+    MANY_SEC = 60
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and (report.failed or report.duration > self.MANY_SEC):
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid}: {report.when} {report.outcome} after {report.duration:.0f} s")
+
+
 class Shell(Protocol):
     """``sh(script)`` runs ``script`` as users do; see the fixture."""
 
