@@ -540,6 +540,7 @@ def link(folder, name):
     not (DATA.exists() and WEIGHTS.exists()), reason="needs ../shared/data/actions6 and ../shared/weights"
 )
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.timeout(1800)
 def test_every_study_runs_once_on_a_small_part_of_the_data(tmp_path, shell_environment):
     small_part(tmp_path / "data")
     out = tmp_path / "out"
