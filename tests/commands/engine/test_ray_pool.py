@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from functools import partial
 
 import pytest
@@ -126,7 +125,6 @@ def test_a_stopped_driver_stops_its_actors_and_the_next_run_continues(crawl, num
     out = f"stopped-{code}"
     with crawl.start(out, SLOW_SEC="0.05") as driver:
         wait_until(lambda: len(list((crawl.folder / out).glob(".*.part"))) >= 2)
-        time.sleep(0.5)
         driver.send_signal(number)
         said = driver.communicate()[1]
     assert driver.returncode == code, said
