@@ -13,7 +13,7 @@ from omnicli.commands.options.streams import InputOptions, StreamOptions, parse_
 from omnicli.commands.run.fetched import count_fetched, fetched_fields, fetched_lines
 from omnicli.commands.run.summary import write_summary
 from omnicli.console import Console, closing_line, rejected_by_reason
-from omnicli.errors import JobsFailed, TooManyBad
+from omnicli.errors import InputError, JobsFailed, TooManyBad
 from omnicli.process import crash_log
 from omnicli.reasons import INTERNAL_ERROR, UNREADABLE, counter_of, num_failed, unreadable_by_kind
 from omnicli.streams.reading import (
@@ -197,6 +197,9 @@ class ReadAccountant(RecordAccountant):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        if isinstance(error, InputError):  # such as no record to train on: what was not read may be why
+            for line in self.failures():
+                self.console.say(line)
         if error is not None:
             return
         self.count_incomplete(incomplete.found())

@@ -46,14 +46,15 @@ def test_a_limit_that_is_none_is_refused_before_anything_is_read():
         ReadAccountant(QUIET, StreamOptions(max_bad="many"))
 
 
-def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path):
+def test_an_error_is_not_hidden_by_the_limit_and_leaves_no_rejects(tmp_path, capsys):
     with (
         pytest.raises(InputError),
         ReadAccountant(QUIET, StreamOptions(rejects=str(tmp_path / "gone.jsonl"), max_bad="0")) as accountant,
     ):
         accountant.on_drop(Record({"id": "a"}), "unreadable: empty file")
-        raise InputError("t.jsonl:1: not JSON")
+        raise InputError("no target records")
     assert list(tmp_path.iterdir()) == []
+    assert "1 unreadable: empty file" in capsys.readouterr().err  # which is why
 
 
 def test_the_summary_tells_what_was_done_and_appears_only_at_a_good_end(tmp_path):
