@@ -204,8 +204,7 @@ def _options_of_model(
         return options
     return options | {
         "checkpoint": digests_of_models([checkpoint])[0], **views.deciding(model.num_segments), **model.described(),
-        "batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision,
-        "calibrated": calibrated,
+        **compute.deciding(), "calibrated": calibrated,
     }  # fmt: skip
 
 

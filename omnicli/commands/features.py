@@ -65,8 +65,7 @@ def command(
 
     options = {
         "backbone": backbone.name, "weights": None, "checkpoint": None, **backbone.digests(), "fps": backbone.fps,
-        "num_clips": num_clips, "batch_size": compute.batch_size, "device": compute.device,
-        "precision": compute.precision, **({"modality": modality} if modality else {}),
+        "num_clips": num_clips, **compute.deciding(), **({"modality": modality} if modality else {}),
     }  # fmt: skip
     spec = StageSpec(
         name="features", make=make, options=options, shard_kind="features", facts=facts, closing=lambda _: lines

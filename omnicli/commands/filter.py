@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from omnicli.streams.stage_run import Stage
 
 OF_SCORING = ("num_segments", "num_clips", "num_frames", "frame_interval", "model", "batch_size", "workers", "device",
-                "precision")  # fmt: skip
+                "precision", "compile_mode")  # fmt: skip
 
 
 @takes_groups
@@ -86,8 +86,7 @@ def command(
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)
     is_scoring = bool(teachers) and not options.stored_scores
     views = {"num_segments": model.num_segments, "num_clips": num_clips}
-    scoring = {**views, **model.described(), "batch_size": compute.batch_size, "device": compute.device,
-               "precision": compute.precision}  # fmt: skip
+    scoring = {**views, **model.described(), **compute.deciding()}
     deciding = {
         **asdict(rule), "teacher": digests, **(scoring if is_scoring else {}),
         "classes": digest_of_list(model.classes), "query_map": digest_of_list(query_map), "seed": seed,

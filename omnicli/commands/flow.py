@@ -47,7 +47,7 @@ class Method(StrEnum):
 @takes_groups
 def command(
     streams: Annotated[StreamOptions, Adapt(shards_dir=RequiredShardsDir)],
-    compute: Annotated[ComputeOptions, Adapt("precision", "batch_size")],
+    compute: Annotated[ComputeOptions, Adapt("precision", "batch_size", "compile_mode")],
     logging: LoggingOptions,
     method: Annotated[
         Method, typer.Option("--method", help="How flow is computed.", rich_help_panel=MODEL)

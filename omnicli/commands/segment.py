@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from omnicli.streams.stage_run import Stage
 
 OF_A_TEACHER = ("rule_name", "query_map", "classes", "fps", "frames", "clip_sec", "num_clips", "num_frames",
-                "frame_interval", "model", "batch_size", "device", "precision", "seed", "per_video",
-                "cut_labelled")  # fmt: skip
+                "frame_interval", "model", "batch_size", "device", "precision", "compile_mode", "seed",
+                "per_video", "cut_labelled")  # fmt: skip
 
 
 @takes_groups
@@ -93,8 +93,7 @@ def command(
 
     strength = strength_of(teachers) if options.is_automatic else None
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
-    scoring = {**sampling.deciding(), **model.described(), "batch_size": compute.batch_size, "device": compute.device,
-               "precision": compute.precision}  # fmt: skip
+    scoring = {**sampling.deciding(), **model.described(), **compute.deciding()}
     described = asdict(rule)
     if not rule.per_video:  # outputs of earlier versions, which did not know it, can be resumed
         del described["per_video"]

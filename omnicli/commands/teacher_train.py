@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def command(
     streams: Annotated[StreamOptions, Adapt(*OF_JOBS, output=CheckpointFile)],
     training: TrainingOptions,
-    compute: Annotated[ComputeOptions, Adapt("batch_size")],
+    compute: Annotated[ComputeOptions, Adapt("batch_size", "compile_mode")],
     logging: LoggingOptions,
     classes: Classes = None,
     val: Val = None,

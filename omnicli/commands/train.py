@@ -52,7 +52,7 @@ def command(
     joint: JointOptions,
     streams: Annotated[StreamOptions, NO_INPUTS],
     training: TrainingOptions,
-    compute: Annotated[ComputeOptions, Adapt("batch_size")],
+    compute: Annotated[ComputeOptions, Adapt("batch_size", "compile_mode")],
     logging: LoggingOptions,
     classes: Classes = None,
     val: Val = None,

@@ -108,10 +108,11 @@ def no_views(num_models: int) -> list[np.ndarray]:
 
 def forward_of(function: Callable[[Tensor], Tensor], model: LoadedModel) -> Forward:
     """``function`` of normalised clips (N, C, T, H, W), applied to views with the model's normalisation and device."""
+    applied = function if model.compiler is None else model.compiler(function)
 
     def forward(views: Tensor) -> Tensor:
         spec = model.spec
-        return function(normalise(views, mean=spec.mean, std=spec.std, dtype=model.precision, device=model.device))
+        return applied(normalise(views, mean=spec.mean, std=spec.std, dtype=model.precision, device=model.device))
 
     return forward
 

@@ -209,6 +209,8 @@ def _logits_of(model: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Ten
         UsageError: ``fully_convolutional`` has no effect on this model or these views.
     """
     network, spec = model.network, model.spec
+    if model.compiler is not None and (views.fully_convolutional or views.crops == "full"):
+        raise UsageError("--compile on needs views of one size: remove it, or --crops full and --fully-convolutional")
     if not views.fully_convolutional:
         return network
     if isinstance(network, LibraryModel):

@@ -20,7 +20,7 @@ from omnicli.models.model_files import is_model_folder, local_path
 from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.onnx.opening import described, model_of
 from omnicli.models.pretrained import imagenet_weights
-from omnicli.models.recogniser import ClipModel, Recogniser
+from omnicli.models.recogniser import ClipFunction, ClipModel, Recogniser
 from omnicli.models.tsm import ShiftedConv2d
 from omnicli.models.video.folder_model import folder_classifier
 from omnicli.models.video.library_model import LibraryModel
@@ -45,6 +45,7 @@ class LoadedModel:
         reopen: builds the network again as it was before its batch-norms were folded; None: ``network`` is that.
         content: digest of the backbone, if it was asked for when the model was loaded.
         exact: the same model in float32 (``models.exact``); None without.
+        compiler: makes programs of the network's functions (``inference.compiled``); None: they run as they are.
     """
 
     network: Recogniser
@@ -59,6 +60,7 @@ class LoadedModel:
     reopen: Callable[[], Recogniser] | None = None
     content: str = ""
     exact: "LoadedModel | None" = None
+    compiler: Callable[[ClipFunction], ClipFunction] | None = None
 
     @cached_property
     def backbone_content(self) -> str:

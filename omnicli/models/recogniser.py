@@ -1,6 +1,6 @@
 """The base of all models: a backbone that computes features, dropout and a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
 import torch
@@ -11,6 +11,8 @@ from omnicli.errors import UsageError
 from omnicli.models.flow_stem import stack_pairs
 
 Freeze = Literal["nothing", "batch-norm", "partial-batch-norm", "encoder", "backbone"]
+ClipFunction = Callable[[Tensor], Tensor]
+"""Maps normalised clips (N, C, T, H, W) to outputs (N, D)."""
 FREEZES_NORMS: tuple[Freeze, ...] = ("batch-norm", "partial-batch-norm")
 
 

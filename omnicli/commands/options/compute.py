@@ -1,7 +1,7 @@
 """Options for devices, precision, threads and seeds."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import typer
 
@@ -9,6 +9,8 @@ from omnicli.commands.options.groups import COMPUTE, RARE
 
 if TYPE_CHECKING:
     import torch
+
+    from omnicli.models.loading import LoadedModel
 
 Seed = Annotated[
     int,
@@ -20,6 +22,9 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N", min=1, envvar="OMNI_WORKERS", show_envvar=False,
                  help="Threads that read and decode.", show_default="available cores", rich_help_panel=COMPUTE),
 ]  # fmt: skip
+
+
+CompileMode = Literal["on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,11 @@ class ComputeOptions:
         typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", show_envvar=False,
                      help="Views (crops of images, snippets or clips) per forward pass.", rich_help_panel=COMPUTE),
     ] = 32  # fmt: skip
+    compile_mode: Annotated[
+        CompileMode,
+        typer.Option("--compile", help="on: compile the model with torch.compile before the first record, which takes "
+                     "up to minutes.", rich_help_panel=COMPUTE), RARE,
+    ] = "off"  # fmt: skip
     workers: Workers = None
 
     def resolve(self) -> "tuple[torch.device, torch.dtype]":
@@ -54,6 +64,19 @@ class ComputeOptions:
     def exact_if_auto(self) -> Self:
         """float32 instead of an automatic precision: for decisions that need all scores to be exact."""
         return replace(self, precision="float32") if self.precision == "auto" else self
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the scores of a model, as JSON values; outputs of earlier versions can be resumed."""
+        compiled = {} if self.compile_mode == "off" else {"compile": self.compile_mode}
+        return {"batch_size": self.batch_size, "device": self.device, "precision": self.precision, **compiled}
+
+    def prepare(self, model: "LoadedModel") -> "LoadedModel":
+        """The model as it runs: compiled, if that is asked for. Raises UsageError: it cannot be compiled."""
+        if self.compile_mode == "off":
+            return model
+        from omnicli.inference.compiled import with_compiler
+
+        return with_compiler(model)
 
     def num_workers(self) -> int:
         """Threads that read and decode."""

@@ -12,7 +12,7 @@ from omnicli.errors import UsageError
 
 OF_FEATURES = ("threshold", "score_only", "whiten_dim", "backbone", "weights", "checkpoint", "fps", "as_media",
                "shards_dir")  # fmt: skip
-OF_A_MODEL = ("batch_size", "device", "precision", "seed")
+OF_A_MODEL = ("batch_size", "device", "precision", "compile_mode", "seed")
 
 Fps = Annotated[
     float | None,

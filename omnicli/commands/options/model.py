@@ -110,7 +110,7 @@ class ModelOptions:
         models = [beside(model, precision) for model in models] if with_exact else models
         for model in models:
             check_modality(model, self.modality)
-        return models
+        return [compute.prepare(model) for model in models]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +176,9 @@ class BackboneOptions:
         if self.checkpoint:
             model = load_model(self.checkpoint, device, precision, with_content=with_content)
             check_modality(model, modality)
-            return model
-        return load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
+        else:
+            model = load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
+        return compute.prepare(model)
 
 
 def strength_of(teachers: Sequence[Path]) -> "Strength | None":

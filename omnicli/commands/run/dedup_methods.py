@@ -73,11 +73,10 @@ def features_spec(
 
     model_options = {"backbone": backbone.name, "weights": None, "checkpoint": None, "fps": backbone.fps or 1.0,
                      "target_fps": backbone.fps}  # fmt: skip
-    running = {"batch_size": compute.batch_size, "device": compute.device, "precision": compute.precision}
     return StageSpec(
         name="dedup", make=make,
-        options={"target": digests_of_inputs(options.target or []), **rule, **model_options, **running, **attributes,
-                 **decided},
+        options={"target": digests_of_inputs(options.target or []), **rule, **model_options,
+                 **compute.deciding(), **attributes, **decided},
         whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True, facts=facts,
         observe=_count_checks, closing=lambda counters: [*lines, *_describe_checks(counters)],
     )  # fmt: skip

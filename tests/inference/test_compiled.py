@@ -1,0 +1,207 @@
+"""A compiled network gives the scores of the network but for rounding, or the network itself runs."""
+
+import os
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from omnicli.errors import ModelError, UsageError
+from omnicli.inference import compiled
+from omnicli.inference.compiled import Compiler, cache_folder, compile_function, find_compiler, with_compiler
+from omnicli.inference.predictor import forward_of, predict
+from omnicli.inference.scorer import _logits_of
+from omnicli.inference.views import ViewOptions
+from omnicli.models.exact import with_exact
+from omnicli.models.factory import ModelSpec
+from omnicli.models.loading import LoadedModel
+from omnicli.models.onnx.onnx_model import OnnxModel
+from omnicli.models.tsn import TSN
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A few random convolutions, with a residual."""
+    torch.manual_seed(0)
+    network = TSN(Small(), 32, 4, fc_std=1.0).eval()
+    spec = ModelSpec(
+        name="small", classes=("a", "b", "c", "d"), mean=(120.0,) * 3, std=(60.0,) * 3, short_side=36, crop_size=SIDE,
+        num_segments=3,
+    )  # fmt: skip
+    return LoadedModel(network, spec, 1.0, "", "small.pth", torch.device("cpu"), torch.float32)
+
+
+class Small(nn.Module):
+    """Frames (N, 3, H, W) to features (N, 32)."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, 2)
+        self.second = nn.Conv2d(32, 32, 3, padding=1)
+
+    def forward(self, frames):
+        """Features."""
+        found = torch.relu(self.first(frames))
+        return torch.relu(self.second(found) + found).mean(dim=(2, 3))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Shapes that a stand-in of PyTorch's compiler was called for, and shapes that its programs ran on."""
+    made: list[tuple[int, ...]] = []
+    ran: list[tuple[int, ...]] = []
+
+    def compile_stand_in(function, clips):
+        made.append(tuple(clips.shape))
+
+        def program(clips):
+            ran.append(tuple(clips.shape))
+            return function(clips)
+
+        return program
+
+    monkeypatch.setattr(compiled, "compile_function", compile_stand_in)
+    return made, ran
+
+
+def double(clips):
+    """(N, D) of clips."""
+    return 2 * clips.flatten(1)
+
+
+def clips_of(count, side=4):
+    return torch.arange(count * 3 * side * side, dtype=torch.float32).view(count, 3, 1, side, side)
+
+
+def test_the_first_call_compiles_for_its_shape_and_smaller_batches_are_filled_up(calls):
+    made, ran = calls
+    run = Compiler("m")(double)
+    for count in (8, 3, 8):
+        assert torch.equal(run(clips_of(count)), double(clips_of(count)))
+    assert made == [(8, 3, 1, 4, 4)]
+    assert set(ran) == set(made)
+
+
+@pytest.mark.parametrize("other", [clips_of(9), clips_of(8, side=5)])
+def test_batches_of_another_shape_take_the_function_itself(calls, other):
+    made, ran = calls
+    run = Compiler("m")(double)
+    run(clips_of(8))
+    num_before = len(ran)
+    assert torch.equal(run(other), double(other))
+    assert len(made) == 1
+    assert len(ran) == num_before
+
+
+def test_a_function_is_compiled_once_for_all_jobs_of_a_process(calls, model):
+    made, _ = calls
+    ready = with_compiler(model)
+    for _ in range(2):
+        assert ready.compiler is not None
+        ready.compiler(ready.network.features)(torch.zeros(2, 3, 1, SIDE, SIDE))
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("why", ["it broke\nat length", ""])
+def test_the_function_runs_and_one_warning_says_why_where_the_compiler_fails(monkeypatch, why):
+    tries = []
+
+    def fail(function, clips):
+        tries.append(clips.shape)
+        raise RuntimeError(why)
+
+    monkeypatch.setattr(compiled, "compile_function", fail)
+    run = Compiler("tsn.pth")(double)
+    with pytest.warns(UserWarning, match=f"tsn.pth: not compiled.*: {why[:8] or 'RuntimeError'}$") as caught:
+        for _ in range(3):
+            assert torch.equal(run(clips_of(2)), double(clips_of(2)))
+    assert len(caught) == len(tries) == 1
+
+
+def test_a_wrong_program_is_not_used(monkeypatch):
+    monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) + 1e4)
+    with pytest.warns(UserWarning, match=r"off by 1e\+04"):
+        assert torch.equal(Compiler("m")(double)(clips_of(2)), double(clips_of(2)))
+
+
+def test_a_program_that_is_not_finite_is_not_used(monkeypatch):
+    monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) * np.nan)
+    with pytest.warns(UserWarning, match="off by nan"):
+        assert torch.equal(Compiler("m")(double)(clips_of(2)), double(clips_of(2)))
+
+
+def test_ctrl_c_ends_the_compiler(monkeypatch):
+    def interrupt(function, clips):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiled, "compile_function", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Compiler("m")(double)(clips_of(2))
+
+
+def test_without_a_compiler_nothing_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(torch, "compile", None)
+    with pytest.raises(ModelError, match=r"no C\+\+ compiler"):
+        compile_function(double, clips_of(2))
+
+
+@pytest.mark.parametrize(("given", "expected"), [("my++", "my++"), (None, "clang++")])
+def test_the_compiler_is_the_one_of_cxx_or_an_installed_one(monkeypatch, tmp_path, given, expected):
+    for name in ("my++", "clang++"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", given) if given else monkeypatch.delenv("CXX", raising=False)
+    assert find_compiler() == str(tmp_path / expected)
+
+
+def test_compiled_code_is_kept_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "omnicli" / "compiled"
+
+
+def test_a_program_of_another_runtime_is_refused(model):
+    with pytest.raises(UsageError, match=r"--compile on: small\.pth is an ONNX program"):
+        with_compiler(replace(model, network=OnnxModel.__new__(OnnxModel)))
+
+
+@pytest.mark.parametrize("views", [ViewOptions(crops="full"), ViewOptions(fully_convolutional=True)])
+def test_views_of_many_sizes_are_refused(model, views):
+    with pytest.raises(UsageError, match="--compile on needs views of one size"):
+        _logits_of(with_compiler(model), views)
+
+
+def test_every_batch_of_a_stream_runs_the_program(calls, model):
+    made, ran = calls
+    views = np.random.default_rng(0).integers(0, 255, (7, 1, SIDE, SIDE, 3), dtype=np.uint8)
+    items = [(number, [views[number : number + 1]]) for number in range(7)]
+    ready = with_compiler(model)
+    found = [rows for _, [rows] in predict(items, [forward_of(ready.network, ready)], batch_size=4)]
+    expected = [rows for _, [rows] in predict(items, [forward_of(model.network, model)], batch_size=4)]
+    np.testing.assert_array_equal(found, expected)
+    assert made == [(4, 3, 1, SIDE, SIDE)]
+    assert len(ran) == 3  # to check the program, and two batches
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pytorchs_compiler_gives_the_logits_but_for_rounding(model, dtype, monkeypatch, tmp_path):
+    if find_compiler() is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv(compiled.CACHE_VARIABLE, str(tmp_path))
+    chosen = with_exact(model, dtype)
+    clips = torch.randn((4, 3, 1, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(), warnings.catch_warnings():
+        expected = chosen.network(clips)
+        program = compile_function(chosen.network, clips)
+        assert any(name.endswith(".so") for _, _, names in os.walk(tmp_path) for name in names)
+        error = (program(clips) - model.network(clips)).abs().max()
+        assert error <= {torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype] * expected.abs().max()
+        assert not torch._inductor.config.freezing
