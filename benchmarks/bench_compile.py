@@ -3,8 +3,8 @@
     python benchmarks/bench_compile.py [--models tsn-resnet50 slowonly-r50] [--device auto] [--precision auto]
 
 Both passes run in turn. ``speedup`` is of wall time, ``cpu_speedup`` of the seconds of all cores, which other work on
-the machine changes less. Compiled code is kept between runs (``TORCHINDUCTOR_CACHE_DIR``), so a second run compiles in less
-time. Bar: >= 1.3 x for ResNet-50 in bfloat16.
+the machine changes less. Compiled code is kept between runs (``TORCHINDUCTOR_CACHE_DIR``), so a second run compiles
+faster. Bar: >= 1.3 x for ResNet-50 in bfloat16.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def model_row(model: LoadedModel, batch_size: int) -> dict[str, Any]:
     spec, is_2d = model.spec, model.network.is_2d
     num_frames = 1 if model.network.is_framewise else spec.num_segments if is_2d else spec.num_frames
     views = made_views(batch_size if is_2d else BATCH_SIZE_3D, (num_frames, spec.crop_size, spec.crop_size, 3))
-    ready = with_compiler(model)
+    ready = with_compiler(model, "on")
     passes = {"eager": forward_of(model.network, model), "compiled": forward_of(ready.network, ready)}
     start = time.perf_counter()
     try:
@@ -95,7 +95,7 @@ def run(forward: Forward, views: Tensor) -> Tensor:
 
 def filter_row(teacher: LoadedModel, images: Path, limit: int, batch_size: int) -> dict[str, Any]:
     """Images per second of the whole stage; the program is compiled before."""
-    ready = with_compiler(teacher)
+    ready = with_compiler(teacher, "on")
     records = list(read_records([str(images)], limit=limit, on_drop=lambda record, reason: None))
     run_filter(records[:batch_size], ready, batch_size)
     stages = {

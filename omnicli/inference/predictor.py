@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from omnicli.cpus import available_cores
-from omnicli.data.transforms import normalise
 from omnicli.errors import MediaError, OmniError
 from omnicli.inference.batcher import Batcher, Forward
+from omnicli.inference.model_forward import ModelForward
 from omnicli.inference.protocols import ReadViews, RecordTest
 from omnicli.inference.rescoring import Again, SecondPass
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.models.loading import LoadedModel
+from omnicli.models.recogniser import ClipFunction
 from omnicli.reasons import unreadable
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
@@ -106,21 +106,13 @@ def no_views(num_models: int) -> list[np.ndarray]:
     return [np.empty((0, 0, 0, 0, 0), dtype=np.uint8)] * num_models
 
 
-def forward_of(function: Callable[[Tensor], Tensor], model: LoadedModel) -> Forward:
-    """``function`` of normalised clips (N, C, T, H, W), applied to views with the model's normalisation and device."""
-    applied = function if model.compiler is None else model.compiler(function)
-
-    def forward(views: Tensor) -> Tensor:
-        spec = model.spec
-        return applied(normalise(views, mean=spec.mean, std=spec.std, dtype=model.precision, device=model.device))
-
-    return forward
+def forward_of(function: ClipFunction, model: LoadedModel) -> Forward:
+    """``function`` of normalised clips, compiled if the model is to be, applied to views as the model takes them."""
+    return ModelForward(function if model.compiler is None else model.compiler(function), model)
 
 
 def exact_forwards(
-    models: Sequence[LoadedModel],
-    forwards: Sequence[Forward],
-    function_of: Callable[[LoadedModel], Callable[[Tensor], Tensor]],
+    models: Sequence[LoadedModel], forwards: Sequence[Forward], function_of: Callable[[LoadedModel], ClipFunction]
 ) -> list[Forward] | None:
     """``forwards`` in float32, that of a model in float32 itself; None if no model has an ``exact``."""
     if all(model.exact is None for model in models):

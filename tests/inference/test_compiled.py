@@ -78,29 +78,28 @@ def clips_of(count, side=4):
     return torch.arange(count * 3 * side * side, dtype=torch.float32).view(count, 3, 1, side, side)
 
 
-def test_the_first_call_compiles_for_its_shape_and_smaller_batches_are_filled_up(calls):
+def test_the_first_call_compiles_for_its_shape_and_other_numbers_of_clips_are_cut_or_filled_up(calls):
     made, ran = calls
-    run = Compiler("m")(double)
-    for count in (8, 3, 8):
+    run = Compiler("m", "on")(double)
+    for count in (8, 3, 8, 17):
         assert torch.equal(run(clips_of(count)), double(clips_of(count)))
     assert made == [(8, 3, 1, 4, 4)]
     assert set(ran) == set(made)
 
 
-@pytest.mark.parametrize("other", [clips_of(9), clips_of(8, side=5)])
-def test_batches_of_another_shape_take_the_function_itself(calls, other):
+def test_clips_of_another_shape_take_the_function_itself(calls):
     made, ran = calls
-    run = Compiler("m")(double)
+    run = Compiler("m", "on")(double)
     run(clips_of(8))
     num_before = len(ran)
-    assert torch.equal(run(other), double(other))
+    assert torch.equal(run(clips_of(8, side=5)), double(clips_of(8, side=5)))
     assert len(made) == 1
     assert len(ran) == num_before
 
 
 def test_a_function_is_compiled_once_for_all_jobs_of_a_process(calls, model):
     made, _ = calls
-    ready = with_compiler(model)
+    ready = with_compiler(model, "on")
     for _ in range(2):
         assert ready.compiler is not None
         ready.compiler(ready.network.features)(torch.zeros(2, 3, 1, SIDE, SIDE))
@@ -116,7 +115,7 @@ def test_the_function_runs_and_one_warning_says_why_where_the_compiler_fails(mon
         raise RuntimeError(why)
 
     monkeypatch.setattr(compiled, "compile_function", fail)
-    run = Compiler("tsn.pth")(double)
+    run = Compiler("tsn.pth", "on")(double)
     with pytest.warns(UserWarning, match=f"tsn.pth: not compiled.*: {why[:8] or 'RuntimeError'}$") as caught:
         for _ in range(3):
             assert torch.equal(run(clips_of(2)), double(clips_of(2)))
@@ -126,13 +125,13 @@ def test_the_function_runs_and_one_warning_says_why_where_the_compiler_fails(mon
 def test_a_wrong_program_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) + 1e4)
     with pytest.warns(UserWarning, match=r"off by 1e\+04"):
-        assert torch.equal(Compiler("m")(double)(clips_of(2)), double(clips_of(2)))
+        assert torch.equal(Compiler("m", "on")(double)(clips_of(2)), double(clips_of(2)))
 
 
 def test_a_program_that_is_not_finite_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) * np.nan)
     with pytest.warns(UserWarning, match="off by nan"):
-        assert torch.equal(Compiler("m")(double)(clips_of(2)), double(clips_of(2)))
+        assert torch.equal(Compiler("m", "on")(double)(clips_of(2)), double(clips_of(2)))
 
 
 def test_ctrl_c_ends_the_compiler(monkeypatch):
@@ -141,7 +140,7 @@ def test_ctrl_c_ends_the_compiler(monkeypatch):
 
     monkeypatch.setattr(compiled, "compile_function", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        Compiler("m")(double)(clips_of(2))
+        Compiler("m", "on")(double)(clips_of(2))
 
 
 def test_without_a_compiler_nothing_is_loaded(monkeypatch, tmp_path):
@@ -169,25 +168,92 @@ def test_compiled_code_is_kept_in_the_users_cache(monkeypatch, tmp_path):
 
 def test_a_program_of_another_runtime_is_refused(model):
     with pytest.raises(UsageError, match=r"--compile on: small\.pth is an ONNX program"):
-        with_compiler(replace(model, network=OnnxModel.__new__(OnnxModel)))
+        with_compiler(replace(model, network=OnnxModel.__new__(OnnxModel)), "on")
 
 
 @pytest.mark.parametrize("views", [ViewOptions(crops="full"), ViewOptions(fully_convolutional=True)])
 def test_views_of_many_sizes_are_refused(model, views):
     with pytest.raises(UsageError, match="--compile on needs views of one size"):
-        _logits_of(with_compiler(model), views)
+        _logits_of(with_compiler(model, "on"), views)
 
 
 def test_every_batch_of_a_stream_runs_the_program(calls, model):
     made, ran = calls
     views = np.random.default_rng(0).integers(0, 255, (7, 1, SIDE, SIDE, 3), dtype=np.uint8)
     items = [(number, [views[number : number + 1]]) for number in range(7)]
-    ready = with_compiler(model)
+    ready = with_compiler(model, "on")
     found = [rows for _, [rows] in predict(items, [forward_of(ready.network, ready)], batch_size=4)]
     expected = [rows for _, [rows] in predict(items, [forward_of(model.network, model)], batch_size=4)]
     np.testing.assert_array_equal(found, expected)
     assert made == [(4, 3, 1, SIDE, SIDE)]
     assert len(ran) == 3  # to check the program, and two batches
+
+
+class Clock:
+    """A clock that functions move: ``seconds`` of each call."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("omnicli.inference.compiled.time.perf_counter", lambda: self.now)
+
+    def taking(self, seconds, sign, ran):
+        """A function that takes so long, and notes its calls."""
+
+        def run(clips):
+            self.now += seconds
+            ran.append(sign)
+            return double(clips)
+
+        return run
+
+
+@pytest.mark.parametrize(("program_sec", "kept"), [(7.0, True), (9.8, False), (20.0, False)])
+def test_auto_compiles_a_long_job_tries_both_and_keeps_what_is_faster(monkeypatch, program_sec, kept):
+    clock, ran, made = Clock(monkeypatch), [], []
+    function = clock.taking(10.0, "network", ran)
+    program = clock.taking(program_sec, "program", ran)
+
+    def compile_stand_in(function, clips):
+        made.append(len(ran))
+        return program
+
+    monkeypatch.setattr(compiled, "compile_function", compile_stand_in)
+    run = Compiler("m", "auto")(function)
+    for _ in range(6 + 2 * compiled.TRIALS + 5):
+        assert torch.equal(run(clips_of(4)), double(clips_of(4)))
+    assert made == [6]  # after a minute of forward passes
+    assert ran[:6] == ["network"] * 6
+    rest = ran[8:]  # the next two check the program
+    assert rest[: 2 * compiled.TRIALS] == ["network", "program"] * compiled.TRIALS
+    assert rest[2 * compiled.TRIALS :] == [("program" if kept else "network")] * 5
+
+
+def test_auto_leaves_short_jobs_as_they_are(monkeypatch):
+    clock, ran = Clock(monkeypatch), []
+    monkeypatch.setattr(compiled, "compile_function", None)  # a call would warn
+    run = Compiler("m", "auto")(clock.taking(1.0, "network", ran))
+    for _ in range(60):
+        run(clips_of(4))
+    assert ran == ["network"] * 60
+
+
+def test_auto_names_both_where_outputs_come_from(monkeypatch):
+    monkeypatch.setattr(compiled, "AFTER_SEC", 0.0)
+    monkeypatch.setattr(compiled, "compile_function", lambda function, clips: double)
+    run = Compiler("m", "auto")(double)
+    assert run.variants() == [double]
+    run(clips_of(4))
+    _, program = run.variants()
+    assert torch.equal(program(clips_of(3)), double(clips_of(3)))
+    certain = Compiler("m", "on")(double)
+    certain(clips_of(4))
+    assert len(certain.variants()) == 1
+    assert certain.variants() != [double]
+
+
+def test_auto_leaves_a_program_of_another_runtime_as_it_is(model):
+    other = replace(model, network=OnnxModel.__new__(OnnxModel))
+    assert with_compiler(other, "auto") is other
 
 
 @pytest.mark.slow

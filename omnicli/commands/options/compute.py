@@ -24,7 +24,7 @@ Workers = Annotated[
 ]  # fmt: skip
 
 
-CompileMode = Literal["on", "off"]
+CompileMode = Literal["off", "auto", "on"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,10 @@ class ComputeOptions:
     ] = 32  # fmt: skip
     compile_mode: Annotated[
         CompileMode,
-        typer.Option("--compile", help="on: compile the model with torch.compile before the first record, which takes "
-                     "up to minutes.", rich_help_panel=COMPUTE), RARE,
+        typer.Option("--compile", help="Compile the model with torch.compile, in seconds to minutes. on: before the "
+                     "first record. auto: after a minute of forward passes, and only if it is faster then; as this is "
+                     "timed, the last digits of confidences may differ from run to run.",
+                     rich_help_panel=COMPUTE), RARE,
     ] = "off"  # fmt: skip
     workers: Workers = None
 
@@ -76,7 +78,7 @@ class ComputeOptions:
             return model
         from omnicli.inference.compiled import with_compiler
 
-        return with_compiler(model)
+        return with_compiler(model, self.compile_mode)
 
     def num_workers(self) -> int:
         """Threads that read and decode."""
