@@ -225,6 +225,8 @@ def _load(
     [model] = options.load([checkpoint], compute)
     model = model if calibrated else replace(model, temperature=1.0)
     chosen = ViewOptions(root=root, **views.deciding(options.num_segments, model.spec))
+    if compute.compile_mode == "on" and not chosen.have_one_size:
+        raise UsageError("--compile on needs views of one size: remove it, or --crops full and --fully-convolutional")
     score = partial(
         score_records, models=[model], views=chosen, batch_size=compute.batch_size, workers=compute.workers
     )  # fmt: skip

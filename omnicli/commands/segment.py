@@ -159,7 +159,7 @@ def _load_scorer(
     from omnicli.inference.ensemble import align_classes
     from omnicli.inference.video_scorer import check_same_kind, score_videos
 
-    teachers = model.load(paths, compute, with_exact=True)
+    teachers = model.load(paths, compute, with_exact=True, is_long=True)
     is_2d = check_same_kind(teachers)
     if per_video and is_2d:
         raise UsageError(f"--per-video is for 3D teachers, and {paths[0]} is 2D, whose videos stay one record anyway")

@@ -1,11 +1,12 @@
 """Compiled inference: a network as one program of PyTorch's compiler, for batches of one shape.
 
 A program computes what the network computes, but rounds at other places: in bfloat16 its logits differ from those of
-the network by about as much as both differ from float32. ``rescoring`` measures the error of both.
+the network by about as much as both differ from float32. So the position of a record alone decides whether the program
+or the network scores it, never how fast anything is: runs that are repeated or resumed write the same bytes.
 
-- ``on``: all batches run the program, whatever the speed, so that the same input gives the same bytes.
-- ``auto``: the network works for ``AFTER_SEC``, so that short jobs compile nothing. Then it is compiled, some batches
-  run the program and some the network, and the faster of both does the rest.
+- ``on``: the program scores all records.
+- ``auto``: the network scores the first records of a stream (``FIRST_RECORDS``), so that short jobs compile nothing,
+  and the program all others, if the model is one that gains by it (``GAINS``).
 
 Ours: the stream waits for the compiler. Tracing in a second thread is not safe, because PyTorch's tracer replaces
 methods of all modules meanwhile, and on a CPU the compiler would take the cores of the network anyway.
@@ -18,7 +19,6 @@ import importlib
 import logging
 import os
 import shutil
-import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -35,25 +35,39 @@ from omnicli.models.recogniser import ClipFunction
 
 Mode = Literal["on", "auto"]
 
-AFTER_SEC = 60.0  # Ours: of forward passes, three times what compiling a ResNet-50 takes
-TRIALS = 4  # Ours: batches of the program, and as many of the network
-LEAST_GAIN = 1.05  # Ours: below, it is noise
+# Ours: of a stream, before the program; a minute or two of forward passes on two cores. Long: videos of minutes.
+FIRST_RECORDS = {"2D": 4096, "3D": 256, "long": 64}
+# Names of models that gained at least 1.1x in bfloat16 (benchmarks/bench_compile.py), by type of device.
+GAINS = {"cpu": ("tsn-resnet", "tsn-tf_efficientnet"), "cuda": ("tsn-resnet",)}
 CPU_COMPILERS = ("g++", "c++", "clang++")
 TOLERANCE = {torch.bfloat16: 0.05, torch.float32: 1e-3}  # of the largest output; a wrong program is off by its size
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # of PyTorch
 
 
-def with_compiler(model: LoadedModel, mode: Mode) -> LoadedModel:
-    """The model, whose functions are compiled where it is applied.
+def with_compiler(model: LoadedModel, mode: Mode, *, is_long: bool = False) -> LoadedModel:
+    """The model, which is compiled where it is applied.
+
+    Args:
+        model: at work.
+        mode: when it is compiled.
+        is_long: its records are long videos.
 
     Raises:
         UsageError: ``on``, and the model is a program of another runtime; under ``auto`` it is as it was.
     """
-    if not isinstance(model.network, OnnxModel):
-        return replace(model, compiler=Compiler(model.name, mode))
-    if mode == "on":
+    if isinstance(model.network, OnnxModel):
+        if mode == "auto":
+            return model
         raise UsageError(f"--compile on: {model.name} is an ONNX program, which its own runtime compiles; remove it")
-    return model
+    if mode == "auto" and not gains(model):
+        return model
+    first = 0 if mode == "on" else FIRST_RECORDS["long" if is_long else "2D" if model.network.is_2d else "3D"]
+    return replace(model, compiler=Compiler(model.name, first))
+
+
+def gains(model: LoadedModel) -> bool:
+    """Whether models of this kind run faster as a program, as far as it was measured; in float32 all stay exact."""
+    return model.precision == torch.bfloat16 and model.spec.name.startswith(GAINS.get(model.device.type, ()))
 
 
 class Compiler:
@@ -61,70 +75,41 @@ class Compiler:
 
     Args:
         name: of the model, for the warning.
-        mode: when they are compiled.
+        first_position: of the first record that a program scores.
     """
 
-    def __init__(self, name: str, mode: Mode) -> None:
+    def __init__(self, name: str, first_position: int) -> None:
+        self.first_position = first_position
         self._name = name
-        self._mode = mode
         self._made: dict[ClipFunction, CompiledFunction] = {}
 
-    def __call__(self, function: ClipFunction) -> "CompiledFunction":
+    def __call__(self, function: ClipFunction) -> ClipFunction:
         """The function, to be compiled once it is called; the same one for the same function."""
-        return self._made.setdefault(function, CompiledFunction(function, self._name, self._mode))
+        return self._made.setdefault(function, CompiledFunction(function, self._name))
 
 
 class CompiledFunction:
-    """A function as a program for batches of the shape that it was compiled for.
+    """A function as a program for batches of the shape of the first call.
 
     Other numbers of clips are cut or filled up with zeros. Clips of another shape take the function itself.
 
     Args:
         function: of clips; it stays as it is.
         name: of its model, for the warning.
-        mode: when it is compiled.
     """
 
-    def __init__(self, function: ClipFunction, name: str, mode: Mode) -> None:
+    def __init__(self, function: ClipFunction, name: str) -> None:
         self._function = function
         self._name = name
-        self._is_auto = mode == "auto"
-        self._shape: torch.Size | None = None  # once it was compiled, or could not be
+        self._shape: torch.Size | None = None
         self._program: ClipFunction | None = None
-        self._clock = Clock()
-        self._trials: dict[bool, list[float]] = {False: [], True: []}  # seconds of the function, of the program
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Outputs (N, D) of clips (N, C, T, H, W)."""
-        if self._shape is None and (not self._is_auto or self._clock.seconds >= AFTER_SEC):
+        if self._shape is None:
             self._shape = clips.shape
             self._compile(clips)
-        if self._shape is None:
-            return self._clock.timed(self._function, clips)
-        if self._program is None:
-            return self._function(clips)
-        if self._is_auto and len(self._trials[True]) < TRIALS and clips.shape == self._shape:
-            return self._try(clips)
-        return self._run_program(clips)
-
-    def variants(self) -> list[ClipFunction]:
-        """All functions that the outputs of now may come from."""
-        if self._program is None:
-            return [self._function]
-        return [self._function, self._run_program] if self._is_auto else [self._run_program]
-
-    def _try(self, clips: Tensor) -> Tensor:
-        """Run the program and the function by turns; after the last trial, keep the program only if it is faster."""
-        is_program = len(self._trials[False]) > len(self._trials[True])
-        before = self._clock.seconds
-        outputs = self._clock.timed(self._run_program if is_program else self._function, clips, wait=True)
-        self._trials[is_program].append(self._clock.seconds - before)
-        if len(self._trials[True]) == TRIALS and min(self._trials[True]) * LEAST_GAIN > min(self._trials[False]):
-            self._program = None
-        return outputs
-
-    def _run_program(self, clips: Tensor) -> Tensor:
-        if self._program is None or self._shape is None or clips.shape[1:] != self._shape[1:]:
+        if self._program is None or clips.shape[1:] != self._shape[1:]:
             return self._function(clips)
         size = self._shape[0]
         missing = -len(clips) % size
@@ -138,28 +123,6 @@ class CompiledFunction:
         except Exception as error:  # whatever the compiler raises: it has no error class of its own
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             warnings.warn(f"{self._name}: not compiled, so it runs as without --compile: {why}", stacklevel=2)
-
-
-class Clock:
-    """Seconds that functions took.
-
-    Attributes:
-        seconds: so far.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def timed(self, function: ClipFunction, clips: Tensor, *, wait: bool = False) -> Tensor:
-        """The outputs of the function; with ``wait`` a GPU has computed them, without it may still be at work."""
-        if wait and clips.is_cuda:
-            torch.cuda.synchronize(clips.device)
-        start = time.perf_counter()
-        outputs = function(clips)
-        if wait and outputs.is_cuda:
-            torch.cuda.synchronize(outputs.device)
-        self.seconds += time.perf_counter() - start
-        return outputs
 
 
 def compile_function(function: ClipFunction, clips: Tensor) -> ClipFunction:

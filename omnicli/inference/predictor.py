@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from omnicli.cpus import available_cores
+from omnicli.data.transforms import normalise
 from omnicli.errors import MediaError, OmniError
 from omnicli.inference.batcher import Batcher, Forward
-from omnicli.inference.model_forward import ModelForward
 from omnicli.inference.protocols import ReadViews, RecordTest
 from omnicli.inference.rescoring import Again, SecondPass
+from omnicli.inference.switching import Compiled, SwitchedBatcher
 from omnicli.media.parallel import IDLE_SEC, Idle, parallel_map
 from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import ClipFunction
@@ -63,6 +65,7 @@ def predict_records(
     on_drop: OnDrop,
     keep_in_flight: int = 0,
     again: Again[PendingRecord] | None = None,
+    compiled: Compiled[PendingRecord] | None = None,
 ) -> Iterator[tuple[Record, list[np.ndarray] | None]]:
     """Read records in threads and run models over their views.
 
@@ -76,6 +79,7 @@ def predict_records(
         on_drop: receives records with unreadable media.
         keep_in_flight: see ``predict``.
         again: see ``predict``.
+        compiled: see ``predict``.
 
     Yields:
         (record, outputs) in input order: (V, D) float32 per model; None where ``skip`` is true.
@@ -95,7 +99,9 @@ def predict_records(
     items: Iterator[tuple[PendingRecord, Sequence[np.ndarray]] | Idle] = parallel_map(
         try_read, records, workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC
     )
-    predicted = predict(items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again)
+    predicted = predict(
+        items, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again, compiled=compiled
+    )
     for pending, outputs in predicted:
         if not pending.is_dropped(on_drop):
             yield pending.record, None if pending.is_skipped else outputs
@@ -107,8 +113,31 @@ def no_views(num_models: int) -> list[np.ndarray]:
 
 
 def forward_of(function: ClipFunction, model: LoadedModel) -> Forward:
-    """``function`` of normalised clips, compiled if the model is to be, applied to views as the model takes them."""
-    return ModelForward(function if model.compiler is None else model.compiler(function), model)
+    """``function`` of normalised clips (N, C, T, H, W), applied to views with the model's normalisation and device."""
+
+    def forward(views: Tensor) -> Tensor:
+        spec = model.spec
+        return function(normalise(views, mean=spec.mean, std=spec.std, dtype=model.precision, device=model.device))
+
+    return forward
+
+
+def compiled_forwards(
+    models: Sequence[LoadedModel],
+    forwards: Sequence[Forward],
+    function_of: Callable[[LoadedModel], ClipFunction],
+    record_of: Callable[[Key], Record],
+) -> Compiled[Key] | None:
+    """``forwards`` as programs, those of models without a compiler as they are; None if no model has one."""
+    compilers = [model.compiler for model in models]
+    if not any(compilers):
+        return None
+    first_position = max(compiler.first_position for compiler in compilers if compiler)
+    programs = [
+        forward if compiler is None else forward_of(compiler(function_of(model)), model)
+        for model, forward, compiler in zip(models, forwards, compilers, strict=True)
+    ]
+    return Compiled(programs, lambda key: record_of(key).position >= first_position)
 
 
 def exact_forwards(
@@ -130,6 +159,7 @@ def predict(
     batch_size: int,
     keep_in_flight: int = 0,
     again: Again[Key] | None = None,
+    compiled: Compiled[Key] | None = None,
 ) -> Iterator[tuple[Key, list[np.ndarray]]]:
     """Run models over a stream of views.
 
@@ -140,12 +170,21 @@ def predict(
         batch_size: B, views in one forward pass.
         keep_in_flight: batches that a device may still compute while the next one is filled; 0 on a CPU.
         again: views that other models run over once more, whose outputs replace the first ones.
+        compiled: the models as programs; None: none of them is compiled.
 
     Yields:
         (key, outputs) in the order of ``items``: (V, D) float32 per model.
     """
     waiting: deque[tuple[Key, Sequence[np.ndarray]]] = deque()
-    batchers = [Batcher(forward, batch_size, keep_in_flight) for forward in forwards]
+    programs = [None] * len(forwards) if compiled is None else compiled.forwards
+    batchers = [
+        SwitchedBatcher(
+            Batcher(forward, batch_size, keep_in_flight),
+            None if program in (None, forward) else Batcher(program, batch_size, keep_in_flight),
+            batch_size,
+        )
+        for forward, program in zip(forwards, programs, strict=True)
+    ]
     second = None if again is None else SecondPass(again, batch_size, keep_in_flight)
 
     def ready() -> Iterator[tuple[Key, list[np.ndarray]]]:
@@ -172,7 +211,8 @@ def predict(
             continue
         key, views = item
         waiting.append((key, () if second is None else views))
+        is_compiled = compiled is not None and compiled.holds(key)
         for batcher, own_views in zip(batchers, views, strict=True):
-            batcher.push(own_views)
+            batcher.push(own_views, is_compiled=is_compiled)
         yield from ready()
     yield from flush()

@@ -8,8 +8,7 @@ Ours: how large the error is. It is measured once per model, on views made by a 
 does not depend on the data, their order, or the cut of a stream into parts. The largest distance between two logits'
 errors, relative to the largest distance of a logit from their mean, times ``MULTIPLE``, bounds the error of any view,
 relative to its own logits: confident views have larger errors. No two log-odds of one view are further off than that.
-Averages over views and models are off by no more than the worst of them. A model that is compiled while it works
-has the larger error of the network and of its program.
+Averages over views and models are off by no more than the worst of them.
 """
 
 from collections import deque
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnicli.inference.batcher import Batcher, Forward
-from omnicli.inference.model_forward import variants_of
+from omnicli.inference.switching import Compiled
 from omnicli.models.loading import LoadedModel
 
 MULTIPLE = 1.5  # Ours: of the largest error that is measured; real images stayed within 1.0 of it
@@ -46,20 +45,30 @@ class ErrorBound:
     def __init__(self, models: Sequence[LoadedModel], forwards: Sequence[Forward], exact: Sequence[Forward]) -> None:
         self._models = models
         self._pairs = list(zip(forwards, exact, strict=True))
-        self._relative: list[dict[Forward, float]] = [{} for _ in models]  # by what the outputs may come from
+        self._relative: list[float] = []
 
     def of(self, outputs: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each model (V,): the bound of the error of the log-odds from its logits (V, K) of these views."""
-        for model, (forward, exact), own, measured in zip(
-            self._models, self._pairs, views, self._relative, strict=True
-        ):
-            for variant in variants_of(forward):
-                if variant not in measured:
-                    measured[variant] = _relative_error(model, variant, exact, own.shape[1:])
+        if not self._relative:
+            self._relative = [
+                _relative_error(model, *pair, own.shape[1:])
+                for model, pair, own in zip(self._models, self._pairs, views, strict=True)
+            ]
         return [
-            MULTIPLE * max(measured.values()) * _spread(logits, model) / model.temperature
-            for logits, model, measured in zip(outputs, self._models, self._relative, strict=True)
+            MULTIPLE * relative * _spread(logits, model) / model.temperature
+            for logits, model, relative in zip(outputs, self._models, self._relative, strict=True)
         ]
+
+
+def error_bounds(
+    models: Sequence[LoadedModel], forwards: Sequence[Forward], compiled: Compiled[Key] | None, exact: Sequence[Forward]
+) -> Callable[[Key], ErrorBound]:
+    """The bound for a key: that of the models, or of their programs."""
+    plain = ErrorBound(models, forwards, exact)
+    if compiled is None:
+        return lambda key: plain
+    ours, holds = ErrorBound(models, compiled.forwards, exact), compiled.holds
+    return lambda key: ours if holds(key) else plain
 
 
 class Again(NamedTuple, Generic[Key]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from omnicli.errors import ModelError, UsageError
 from omnicli.inference.batcher import Forward
 from omnicli.inference.ensemble import mean_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_rows
-from omnicli.inference.predictor import PendingRecord, exact_forwards, forward_of, predict_records
+from omnicli.inference.predictor import PendingRecord, compiled_forwards, exact_forwards, forward_of, predict_records
 from omnicli.inference.protocols import CropFrames, RecordTest, Undecided
-from omnicli.inference.rescoring import Again, ErrorBound
+from omnicli.inference.rescoring import Again, error_bounds
+from omnicli.inference.switching import Compiled
 from omnicli.inference.views import ViewOptions, feature_indices, read_views
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_modality
@@ -25,6 +27,8 @@ from omnicli.models.recogniser import ClipModel
 from omnicli.models.video.library_model import LibraryModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import read_stored_or_media
+
+RECORD = attrgetter("record")  # of a PendingRecord
 
 
 def score_records(
@@ -80,11 +84,15 @@ def _score_media(
     on_drop: OnDrop,
 ) -> Iterator[tuple[Record, np.ndarray | None]]:
     forwards = [forward_of(_logits_of(model, views), model) for model in models]
+    compiled = None
+    if views.have_one_size:
+        compiled = compiled_forwards(models, forwards, lambda model: model.network, RECORD)
     for record, outputs in predict_records(
         records,
         read=partial(read_views, models=models, views=views),
         forwards=forwards,
-        again=None if undecided is None else _scored_again(models, forwards, views, undecided),
+        again=None if undecided is None else _scored_again(models, forwards, compiled, views, undecided),
+        compiled=compiled,
         batch_size=batch_size,
         workers=workers,
         skip=skip,
@@ -95,19 +103,23 @@ def _score_media(
 
 
 def _scored_again(
-    models: Sequence[LoadedModel], forwards: Sequence[Forward], views: ViewOptions, undecided: Undecided
+    models: Sequence[LoadedModel],
+    forwards: Sequence[Forward],
+    compiled: Compiled[PendingRecord] | None,
+    views: ViewOptions,
+    undecided: Undecided,
 ) -> Again[PendingRecord] | None:
     """All views of the records whose scores do not decide; None if all models are in float32."""
     exact = exact_forwards(models, forwards, lambda model: _logits_of(model, views))
     if exact is None:
         return None
-    bound = ErrorBound(models, forwards, exact)
+    bound_of = error_bounds(models, forwards, compiled, exact)
 
     def choose(pending: PendingRecord, outputs: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> slice | None:
         if pending.is_skipped or pending.error or not all(map(len, views)):
             return None
         record = pending.record
-        error = max(float(errors.max()) for errors in bound.of(outputs, views))
+        error = max(float(errors.max()) for errors in bound_of(pending).of(outputs, views))
         if not undecided(record, mean_scores(outputs, models, record), error):
             return None
         record.rescored = 1
@@ -170,10 +182,13 @@ def extract_features(
             cropped = crop(resize_short_side(frames, spec.short_side), spec.crop_size)
         return [cropped.reshape(-1, indices.shape[1], *cropped.shape[1:])]  # (F', T, H, W, 3)
 
+    forwards = [forward_of(model.network.features, model)]
+    compiled = compiled_forwards([model], forwards, lambda model: model.network.features, RECORD)
     for record, outputs in predict_records(
         records,
         read=read,
-        forwards=[forward_of(model.network.features, model)],
+        forwards=forwards,
+        compiled=compiled,
         batch_size=batch_size,
         workers=workers,
         on_drop=on_drop,
@@ -209,8 +224,6 @@ def _logits_of(model: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Ten
         UsageError: ``fully_convolutional`` has no effect on this model or these views.
     """
     network, spec = model.network, model.spec
-    if model.compiler is not None and (views.fully_convolutional or views.crops == "full"):
-        raise UsageError("--compile on needs views of one size: remove it, or --crops full and --fully-convolutional")
     if not views.fully_convolutional:
         return network
     if isinstance(network, LibraryModel):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,10 @@ from omnicli.errors import ModelError, OmniError
 from omnicli.inference.batcher import Forward
 from omnicli.inference.ensemble import chunk_scores
 from omnicli.inference.feature_scorer import FeatureRowReader, score_feature_frames
-from omnicli.inference.predictor import PendingRecord, exact_forwards, forward_of, no_views, predict
+from omnicli.inference.predictor import PendingRecord, compiled_forwards, exact_forwards, forward_of, no_views, predict
 from omnicli.inference.protocols import RecordTest, TimedScores, UndecidedFrames
-from omnicli.inference.rescoring import Again, ErrorBound, Index
+from omnicli.inference.rescoring import Again, Index, error_bounds
+from omnicli.inference.switching import Compiled
 from omnicli.inference.video_sampling import ROUND_DIGITS, VideoSampling, outside, wanted_clips, wanted_frames
 from omnicli.inference.views import ViewOptions, one_modality, views_of
 from omnicli.media.parallel import IDLE_SEC, parallel_interleave
@@ -158,8 +160,11 @@ def _score_media(
     chunks = parallel_interleave(read, videos(), workers=num_workers, ahead=READ_AHEAD * num_workers, idle_sec=IDLE_SEC)
     forwards = [forward_of(model.network, model) for model in models]
     keep_in_flight = int(models[0].device.type == "cuda")
-    again = None if undecided is None else _scored_again(models, forwards, undecided)
-    for chunk, outputs in predict(chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again):
+    compiled = compiled_forwards(models, forwards, attrgetter("network"), attrgetter("video.record"))
+    again = None if undecided is None else _scored_again(models, forwards, compiled, undecided)
+    for chunk, outputs in predict(
+        chunks, forwards, batch_size=batch_size, keep_in_flight=keep_in_flight, again=again, compiled=compiled
+    ):
         if len(chunk.times_sec):
             scores = chunk_scores(outputs, models, chunk.video.record)
             chunk.video.chunks.append(TimedScores(chunk.times_sec, scores))
@@ -171,19 +176,22 @@ def _score_media(
 
 
 def _scored_again(
-    models: Sequence[LoadedModel], forwards: Sequence[Forward], undecided: UndecidedFrames
+    models: Sequence[LoadedModel],
+    forwards: Sequence[Forward],
+    compiled: Compiled[_Chunk] | None,
+    undecided: UndecidedFrames,
 ) -> Again[_Chunk] | None:
     """The frames or clips whose scores do not decide; None if all models are in float32."""
     exact = exact_forwards(models, forwards, lambda model: model.network)
     if exact is None:
         return None
-    bound = ErrorBound(models, forwards, exact)
+    bound_of = error_bounds(models, forwards, compiled, exact)
 
     def choose(chunk: _Chunk, outputs: Sequence[np.ndarray], views: Sequence[np.ndarray]) -> Index | None:
         if not len(chunk.times_sec):
             return None
         is_2d = models[0].network.is_2d
-        errors = [own if is_2d else own.max(keepdims=True) for own in bound.of(outputs, views)]  # (M,) each
+        errors = [own if is_2d else own.max(keepdims=True) for own in bound_of(chunk).of(outputs, views)]  # (M,) each
         record = chunk.video.record
         chosen = undecided(record, chunk_scores(outputs, models, record), np.max(errors, axis=0))
         record.rescored += int(chosen.sum())

@@ -46,6 +46,11 @@ class ViewOptions:
     fully_convolutional: bool = False
     root: str | None = None
 
+    @property
+    def have_one_size(self) -> bool:
+        """Whether all views of a model have one size, and are classified at once: only then it can be compiled."""
+        return self.crops != "full" and not self.fully_convolutional
+
 
 class _Shape(NamedTuple):
     """What decides a model's views: models with the same shape share them."""

@@ -20,7 +20,7 @@ from omnicli.models.model_files import is_model_folder, local_path
 from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.onnx.opening import described, model_of
 from omnicli.models.pretrained import imagenet_weights
-from omnicli.models.recogniser import ClipFunction, ClipModel, Recogniser
+from omnicli.models.recogniser import ClipModel, ModelCompiler, Recogniser
 from omnicli.models.tsm import ShiftedConv2d
 from omnicli.models.video.folder_model import folder_classifier
 from omnicli.models.video.library_model import LibraryModel
@@ -60,7 +60,7 @@ class LoadedModel:
     reopen: Callable[[], Recogniser] | None = None
     content: str = ""
     exact: "LoadedModel | None" = None
-    compiler: Callable[[ClipFunction], ClipFunction] | None = None
+    compiler: ModelCompiler | None = None
 
     @cached_property
     def backbone_content(self) -> str:

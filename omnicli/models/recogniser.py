@@ -1,7 +1,7 @@
 """The base of all models: a backbone that computes features, dropout and a classifier."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,19 @@ Freeze = Literal["nothing", "batch-norm", "partial-batch-norm", "encoder", "back
 ClipFunction = Callable[[Tensor], Tensor]
 """Maps normalised clips (N, C, T, H, W) to outputs (N, D)."""
 FREEZES_NORMS: tuple[Freeze, ...] = ("batch-norm", "partial-batch-norm")
+
+
+class ModelCompiler(Protocol):
+    """Makes programs of the functions of a model (``inference.compiled``).
+
+    Attributes:
+        first_position: of the first record that a program scores.
+    """
+
+    first_position: int
+
+    def __call__(self, function: ClipFunction) -> ClipFunction:
+        """The function as a program; the same one for the same function."""
 
 
 class Recogniser(nn.Module):

@@ -11,10 +11,7 @@ from torch import nn
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.inference import compiled
-from omnicli.inference.compiled import Compiler, cache_folder, compile_function, find_compiler, with_compiler
-from omnicli.inference.predictor import forward_of, predict
-from omnicli.inference.scorer import _logits_of
-from omnicli.inference.views import ViewOptions
+from omnicli.inference.compiled import Compiler, cache_folder, compile_function, find_compiler, gains, with_compiler
 from omnicli.models.exact import with_exact
 from omnicli.models.factory import ModelSpec
 from omnicli.models.loading import LoadedModel
@@ -171,84 +168,33 @@ def test_a_program_of_another_runtime_is_refused(model):
         with_compiler(replace(model, network=OnnxModel.__new__(OnnxModel)), "on")
 
 
-@pytest.mark.parametrize("views", [ViewOptions(crops="full"), ViewOptions(fully_convolutional=True)])
-def test_views_of_many_sizes_are_refused(model, views):
-    with pytest.raises(UsageError, match="--compile on needs views of one size"):
-        _logits_of(with_compiler(model, "on"), views)
+@pytest.mark.parametrize(
+    ("name", "dtype", "device", "expected"),
+    [
+        ("tsn-resnet50", torch.bfloat16, "cpu", True),
+        ("tsn-resnet50", torch.float32, "cpu", False),
+        ("tsn-resnet50", torch.bfloat16, "cuda", True),
+        ("tsn-bninception", torch.bfloat16, "cpu", False),
+        ("tsn-resnet50", torch.bfloat16, "xpu", False),
+    ],
+)
+def test_auto_compiles_models_that_are_known_to_gain(model, name, dtype, device, expected):
+    chosen = replace(model, spec=replace(model.spec, name=name), precision=dtype, device=torch.device(device))
+    assert gains(chosen) == expected
+    ready = with_compiler(chosen, "auto")
+    assert (ready.compiler is not None) == expected
+    if ready.compiler is not None:
+        assert ready.compiler.first_position == compiled.FIRST_RECORDS["2D"]
+    always = with_compiler(chosen, "on").compiler
+    assert always is not None
+    assert always.first_position == 0
 
 
-def test_every_batch_of_a_stream_runs_the_program(calls, model):
-    made, ran = calls
-    views = np.random.default_rng(0).integers(0, 255, (7, 1, SIDE, SIDE, 3), dtype=np.uint8)
-    items = [(number, [views[number : number + 1]]) for number in range(7)]
-    ready = with_compiler(model, "on")
-    found = [rows for _, [rows] in predict(items, [forward_of(ready.network, ready)], batch_size=4)]
-    expected = [rows for _, [rows] in predict(items, [forward_of(model.network, model)], batch_size=4)]
-    np.testing.assert_array_equal(found, expected)
-    assert made == [(4, 3, 1, SIDE, SIDE)]
-    assert len(ran) == 3  # to check the program, and two batches
-
-
-class Clock:
-    """A clock that functions move: ``seconds`` of each call."""
-
-    def __init__(self, monkeypatch):
-        self.now = 0.0
-        monkeypatch.setattr("omnicli.inference.compiled.time.perf_counter", lambda: self.now)
-
-    def taking(self, seconds, sign, ran):
-        """A function that takes so long, and notes its calls."""
-
-        def run(clips):
-            self.now += seconds
-            ran.append(sign)
-            return double(clips)
-
-        return run
-
-
-@pytest.mark.parametrize(("program_sec", "kept"), [(7.0, True), (9.8, False), (20.0, False)])
-def test_auto_compiles_a_long_job_tries_both_and_keeps_what_is_faster(monkeypatch, program_sec, kept):
-    clock, ran, made = Clock(monkeypatch), [], []
-    function = clock.taking(10.0, "network", ran)
-    program = clock.taking(program_sec, "program", ran)
-
-    def compile_stand_in(function, clips):
-        made.append(len(ran))
-        return program
-
-    monkeypatch.setattr(compiled, "compile_function", compile_stand_in)
-    run = Compiler("m", "auto")(function)
-    for _ in range(6 + 2 * compiled.TRIALS + 5):
-        assert torch.equal(run(clips_of(4)), double(clips_of(4)))
-    assert made == [6]  # after a minute of forward passes
-    assert ran[:6] == ["network"] * 6
-    rest = ran[8:]  # the next two check the program
-    assert rest[: 2 * compiled.TRIALS] == ["network", "program"] * compiled.TRIALS
-    assert rest[2 * compiled.TRIALS :] == [("program" if kept else "network")] * 5
-
-
-def test_auto_leaves_short_jobs_as_they_are(monkeypatch):
-    clock, ran = Clock(monkeypatch), []
-    monkeypatch.setattr(compiled, "compile_function", None)  # a call would warn
-    run = Compiler("m", "auto")(clock.taking(1.0, "network", ran))
-    for _ in range(60):
-        run(clips_of(4))
-    assert ran == ["network"] * 60
-
-
-def test_auto_names_both_where_outputs_come_from(monkeypatch):
-    monkeypatch.setattr(compiled, "AFTER_SEC", 0.0)
-    monkeypatch.setattr(compiled, "compile_function", lambda function, clips: double)
-    run = Compiler("m", "auto")(double)
-    assert run.variants() == [double]
-    run(clips_of(4))
-    _, program = run.variants()
-    assert torch.equal(program(clips_of(3)), double(clips_of(3)))
-    certain = Compiler("m", "on")(double)
-    certain(clips_of(4))
-    assert len(certain.variants()) == 1
-    assert certain.variants() != [double]
+def test_auto_begins_earlier_where_records_cost_more(model):
+    chosen = replace(model, spec=replace(model.spec, name="tsn-resnet50"), precision=torch.bfloat16)
+    ready = with_compiler(chosen, "auto", is_long=True)
+    assert ready.compiler is not None
+    assert ready.compiler.first_position == compiled.FIRST_RECORDS["long"]
 
 
 def test_auto_leaves_a_program_of_another_runtime_as_it_is(model):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from omnicli.data.query_labels import Queries
-from omnicli.inference import rescoring
+from omnicli.inference import compiled, rescoring
+from omnicli.inference.compiled import Compiler
 from omnicli.inference.predictor import predict
 from omnicli.inference.rescoring import Again, made_views
 from omnicli.inference.scorer import score_records
@@ -106,6 +107,35 @@ def test_bfloat16_alone_decides_otherwise(model, images):
     thresholds = [record["confidence"] for record in scored]
     rules = [FilterRule(threshold=threshold) for threshold in thresholds]
     assert any(kept_by(exact, images, rule)[0] != kept_by(coarse, images, rule)[0] for rule in rules)
+
+
+@pytest.mark.parametrize("first_position", [0, NUM_IMAGES // 2])
+def test_verdicts_of_a_compiled_model_are_those_of_float32(model, images, monkeypatch, first_position):
+    """Its program is off by more than bfloat16, so that its own error has to be measured."""
+    ran = []
+
+    def coarse_program(function, clips):
+        def program(clips):
+            logits = function(clips)
+            ran.append(len(logits))
+            return logits + 0.02 * logits.abs().max() * torch.tensor([1.0, -1.0, 1.0, -1.0])
+
+        return program
+
+    monkeypatch.setattr(compiled, "compile_function", coarse_program)
+    exact = with_classifier(model, 1, 3.0)
+    ready = with_exact(exact, torch.bfloat16)
+    ready = replace(ready, compiler=Compiler(ready.name, first_position))
+    _, scored = kept_by(exact, images, FilterRule(threshold=0.0))
+    for threshold in [record["confidence"] for record in scored[::5]]:
+        rule = FilterRule(threshold=threshold)
+        assert kept_by(ready, images, rule)[0] == kept_by(exact, images, rule)[0]
+    assert ran
+    _, by_program = kept_by(ready, images, FilterRule(threshold=0.0))
+    _, by_network = kept_by(with_exact(exact, torch.bfloat16), images, FilterRule(threshold=0.0))
+    same = [a["confidence"] == b["confidence"] for a, b in zip(by_program, by_network, strict=True)]
+    assert all(same[:first_position])
+    assert not all(same[first_position:])
 
 
 @given(

@@ -90,8 +90,12 @@ class ModelOptions:
 
         return align_classes(self.load(paths, ComputeOptions(device="cpu", precision="float32")))
 
-    def load(self, paths: Sequence[Path], compute: ComputeOptions, *, with_exact: bool = False) -> "list[LoadedModel]":
+    def load(
+        self, paths: Sequence[Path], compute: ComputeOptions, *, with_exact: bool = False, is_long: bool = False
+    ) -> "list[LoadedModel]":
         """The models in these checkpoints, on their device; in bfloat16 ``with_exact``, beside them in float32.
+
+        ``is_long``: for long videos.
 
         Raises ModelError and UsageError.
         """
@@ -110,7 +114,7 @@ class ModelOptions:
         models = [beside(model, precision) for model in models] if with_exact else models
         for model in models:
             check_modality(model, self.modality)
-        return [compute.prepare(model) for model in models]
+        return [compute.prepare(model, is_long=is_long) for model in models]
 
 
 @dataclass(frozen=True, kw_only=True)
