@@ -173,9 +173,9 @@ def test_a_program_of_another_runtime_is_refused(model):
     [
         ("tsn-resnet50", torch.bfloat16, "cpu", True),
         ("tsn-resnet50", torch.float32, "cpu", False),
-        ("tsn-resnet50", torch.bfloat16, "cuda", True),
+        ("slowonly-r50", torch.bfloat16, "cpu", True),
         ("tsn-bninception", torch.bfloat16, "cpu", False),
-        ("tsn-resnet50", torch.bfloat16, "xpu", False),
+        ("tsn-resnet50", torch.bfloat16, "cuda", False),
     ],
 )
 def test_auto_compiles_models_that_are_known_to_gain(model, name, dtype, device, expected):
