@@ -23,7 +23,7 @@ from bench_filter import ACTIONS6, run_filter, untrained_teacher
 from torch import Tensor
 
 from omnicli.inference.batcher import Forward
-from omnicli.inference.compiled import with_compiler
+from omnicli.inference.compiled import CompiledFunction, with_compiler
 from omnicli.inference.device import set_threads
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.rescoring import made_views
@@ -31,8 +31,8 @@ from omnicli.models.loading import LoadedModel
 from omnicli.streams.read.reader import read_records
 
 MODELS = (
-    "tsn-resnet50", "tsm-resnet50", "tsn-tf_efficientnet_b0", "slowonly-r50", "torchvision-swin3d_t",
-    "tsn-vit_tiny_patch16_224",
+    "tsn-resnet50", "tsm-resnet50", "tsn-tf_efficientnet_b0", "slowonly-r50", "tsn-vit_tiny_patch16_224",
+    "torchvision-swin3d_t",
 )  # fmt: skip
 BATCH_SIZE_3D = 4
 ROUNDS = 5
@@ -63,8 +63,8 @@ def model_row(model: LoadedModel, batch_size: int) -> dict[str, Any]:
     spec, is_2d = model.spec, model.network.is_2d
     num_frames = 1 if model.network.is_framewise else spec.num_segments if is_2d else spec.num_frames
     views = made_views(batch_size if is_2d else BATCH_SIZE_3D, (num_frames, spec.crop_size, spec.crop_size, 3))
-    ready = with_compiler(model, "on")
-    passes = {"eager": forward_of(model.network, model), "compiled": forward_of(ready.network, ready)}
+    program = CompiledFunction(model.network, spec.name)
+    passes = {"eager": forward_of(model.network, model), "compiled": forward_of(program, model)}
     start = time.perf_counter()
     try:
         run(passes["compiled"], views)
