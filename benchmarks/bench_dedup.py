@@ -23,7 +23,7 @@ import torch
 from omnicli.cpus import available_cores
 from omnicli.inference.device import pick_precision, set_threads
 from omnicli.models.factory import create_model
-from omnicli.stages.dedup.frame_features import FrameReader
+from omnicli.stages.dedup.frame_features import Extractors, FrameReader
 from omnicli.stages.dedup.search import FrameIndex
 from omnicli.stages.dedup.stage import DedupRule, dedup_records
 from omnicli.stages.dedup.target import learn_target
@@ -126,7 +126,7 @@ def memory_of(num_rows: int) -> dict[str, Any]:
             rng = np.random.default_rng(hash(record["id"]) % 2**32)
             yield record, rng.standard_normal((10, 512), np.float32), np.arange(10.0)
 
-    reader = FrameReader(lambda: extract, backbone={})
+    reader = FrameReader(lambda: Extractors(extract, extract), backbone={})
     target = learn_target(
         videos(200, "t"), reader=reader, threshold=FLOOR, needs_threshold=True, whiten_dim=DIMS, seed=0,
         device=torch.device("cpu"), precision=pick_precision("auto", torch.device("cpu")), unreadable=[],

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands.options.compute import ComputeOptions, Seed
+from omnicli.commands.options.compute import ComputeOptions, DedupPrecision, Seed
 from omnicli.commands.options.dedup import DedupOptions, Fps
 from omnicli.commands.options.groups import Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
@@ -55,7 +55,7 @@ def command(
     options: DedupOptions,
     streams: Annotated[StreamOptions, Adapt(shards_dir=ShardsDir)],
     backbone: Annotated[BackboneOptions, Adapt(fps=Fps)],
-    compute: ComputeOptions,
+    compute: Annotated[ComputeOptions, Adapt(precision=DedupPrecision)],
     logging: LoggingOptions,
     as_media: AsMedia = False,
     seed: Seed = 0,

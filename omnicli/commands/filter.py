@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicli.commands.options.compute import ComputeOptions, Seed
+from omnicli.commands.options.compute import ComputeOptions, FilterPrecision, Seed
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.filter import FilterOptions
 from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
@@ -63,7 +63,7 @@ def command(
     subset: Annotated[SubsetOptions, Adapt("label_share", "centre_sec")],
     streams: StreamOptions,
     model: ModelOptions,
-    compute: ComputeOptions,
+    compute: Annotated[ComputeOptions, Adapt(precision=FilterPrecision)],
     logging: LoggingOptions,
     query_map: QueryMap = None,
     num_clips: NumClips = 10,

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicli.commands.options.compute import ComputeOptions, Seed
+from omnicli.commands.options.compute import ComputeOptions, Seed, SegmentPrecision
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
@@ -75,7 +75,7 @@ def command(
     sampling: SamplingOptions,
     streams: Annotated[StreamOptions, Adapt(shards_dir=ShardsDir)],
     model: Annotated[ModelOptions, Adapt("num_segments")],
-    compute: ComputeOptions,
+    compute: Annotated[ComputeOptions, Adapt(precision=SegmentPrecision)],
     logging: LoggingOptions,
     query_map: QueryMap = None,
     as_media: AsMedia = False,

@@ -115,6 +115,18 @@ def test_a_target_whose_media_are_gone_is_compared_by_its_features_and_said(stor
     assert "1 cannot be read again" in result.stderr
 
 
+def test_in_bfloat16_verdicts_and_matches_are_those_of_float32(run, web, target, model, tmp_path):
+    folder, _ = run
+    coarse = ["bfloat16" if option == "float32" else option for option in model]
+    files = ["-o", tmp_path / "kept.jsonl", "--rejects", tmp_path / "left.jsonl", "--summary", tmp_path / "s.json"]
+    result = omni("dedup", *coarse, "--target", target, web, *files)
+    assert result.exit_code == 0, result.stderr
+    assert lines(tmp_path / "left.jsonl") == lines(folder / "left.jsonl")
+    ids = [[line["id"] for line in lines(path / "kept.jsonl")] for path in (tmp_path, folder)]
+    assert ids[0] == ids[1]
+    assert " records were too close to the threshold for bfloat16 and were read again in float32" in result.stderr
+
+
 def test_shards_keep_the_features_and_lines_go_on_naming_their_media(run, target, model, tmp_path):
     folder, _ = run
     kept = lines(folder / "kept.jsonl")

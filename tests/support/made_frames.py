@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from omnicli.stages.dedup.frame_features import FrameReader
+from omnicli.stages.dedup.frame_features import Extractors, FrameReader
 from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
 
 WIDTH = 48
+COARSENESS = 0.02
 
 
 def frames_of(record):
@@ -33,8 +34,16 @@ def extract(records, *, fps=1.0, at_sec=None, crop=None, on_drop):
         yield record, features, times
 
 
-def reader(**options):
-    return FrameReader(lambda: extract, backbone={"backbone": "made"}, **options)
+def coarsely(records, **options):
+    """``extract`` with an error in each feature, always the same."""
+    for record, features, times in extract(records, **options):
+        seeds = np.abs(features[:, 0] * 2**20).astype(np.int64)
+        errors = [np.random.default_rng(seed).normal(size=WIDTH) for seed in seeds]
+        yield record, (features + COARSENESS * np.array(errors).reshape(features.shape)).astype(np.float32), times
+
+
+def reader(usual=extract, exact=extract, **options):
+    return FrameReader(lambda: Extractors(usual, exact), backbone={"backbone": "made"}, **options)
 
 
 def target_records(count=60):

@@ -27,6 +27,36 @@ Workers = Annotated[
 CompileMode = Literal["off", "auto", "on"]
 
 
+def _precision(effect: str) -> Any:
+    """The option --precision; ``effect`` says what bfloat16 does to the results of a command."""
+    text = f"auto is bfloat16 where the hardware has it, about twice as fast as float32, else float32. {effect}"
+    return typer.Option("--precision", metavar="auto|float32|bfloat16", envvar="OMNI_PRECISION", show_envvar=False,
+                        help=text, rich_help_panel=COMPUTE)  # fmt: skip
+
+
+FILTER_EFFECT = (
+    "By a threshold, verdicts are those of float32: scores near it are computed again in float32. Ranked rules "
+    "(--keep-fraction, --top, --rule query) take float32 with auto."
+)
+SEGMENT_EFFECT = (
+    "Verdicts are those of float32: scores near the decision are computed again in float32. --label-by teacher takes "
+    "float32 with auto."
+)
+DEDUP_EFFECT = (
+    "Verdicts are those of float32: records near the threshold are read again in float32. --score-only and --within "
+    "take float32 with auto."
+)
+EVAL_EFFECT = "bfloat16 changes a prediction where two classes have nearly the same score."
+FEATURES_EFFECT = "Features are stored as they are computed; float32 gives the same ones on every machine."
+TRAIN_EFFECT = "Weights and their updates are in float32."
+
+FilterPrecision = Annotated[str, _precision(FILTER_EFFECT), RARE]
+SegmentPrecision = Annotated[str, _precision(SEGMENT_EFFECT), RARE]
+DedupPrecision = Annotated[str, _precision(DEDUP_EFFECT), RARE]
+EvalPrecision = Annotated[str, _precision(EVAL_EFFECT), RARE]
+FeaturesPrecision = Annotated[str, _precision(FEATURES_EFFECT), RARE]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComputeOptions:
     """Where and how precisely a model runs."""
@@ -34,13 +64,9 @@ class ComputeOptions:
     device: Annotated[
         str,
         typer.Option("--device", metavar="auto|cpu|cuda[:N]", envvar="OMNI_DEVICE", show_envvar=False,
-                     help="Device of the model.", rich_help_panel=COMPUTE),
+                     help="auto is the GPU, if there is one.", rich_help_panel=COMPUTE),
     ] = "auto"  # fmt: skip
-    precision: Annotated[
-        str,
-        typer.Option("--precision", metavar="auto|float32|bfloat16", envvar="OMNI_PRECISION", show_envvar=False,
-                     help="auto is bfloat16 where the hardware supports it.", rich_help_panel=COMPUTE), RARE,
-    ] = "auto"  # fmt: skip
+    precision: Annotated[str, _precision(TRAIN_EFFECT), RARE] = "auto"
     batch_size: Annotated[
         int,
         typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", show_envvar=False,

@@ -169,20 +169,32 @@ class BackboneOptions:
         return {option: digest_of_model(path) for option, path in files.items() if path}
 
     def load(
-        self, compute: ComputeOptions, *, with_content: bool = False, modality: str | None = None
+        self,
+        compute: ComputeOptions,
+        *,
+        with_content: bool = False,
+        modality: str | None = None,
+        with_exact: bool = False,
     ) -> "LoadedModel":
-        """The model whose features are taken, on its device. Raises ModelError and UsageError."""
+        """The model whose features are taken, on its device; in bfloat16 ``with_exact``, beside it in float32.
+
+        Raises ModelError and UsageError.
+        """
+        import torch
+
+        from omnicli.models.exact import with_exact as beside
         from omnicli.models.loading import load_extractor, load_model
 
         if modality == "flow" and not self.checkpoint:
             raise UsageError("--modality flow: --backbone takes RGB; give --checkpoint FILE of a model of flow")
         device, precision = compute.resolve()
+        first = torch.float32 if with_exact else precision
         if self.checkpoint:
-            model = load_model(self.checkpoint, device, precision, with_content=with_content)
+            model = load_model(self.checkpoint, device, first, with_content=with_content)
             check_modality(model, modality)
         else:
-            model = load_extractor(self.name or "", self.weights, device, precision, with_content=with_content)
-        return compute.prepare(model)
+            model = load_extractor(self.name or "", self.weights, device, first, with_content=with_content)
+        return compute.prepare(beside(model, precision) if with_exact else model)
 
 
 def strength_of(teachers: Sequence[Path]) -> "Strength | None":

@@ -14,13 +14,14 @@ from omnicli.commands.run.one_output import StageSpec
 from omnicli.errors import UsageError
 
 if TYPE_CHECKING:
-    from omnicli.inference.protocols import ExtractFeatures
+    from omnicli.stages.dedup.frame_features import Extractors
     from omnicli.stages.dedup.target import Target
     from omnicli.streams.record import Record
     from omnicli.streams.stage_run import Stage
     from omnicli.streams.verdicts import Verdicts
 
 DEFAULT_DIM = 256  # Ours
+READ_AGAIN = "dedup: read again in float32"
 
 
 def features_spec(
@@ -44,8 +45,12 @@ def features_spec(
         from omnicli.stages.dedup.target_rate import choose_rate
         from omnicli.streams.read.reader import read_records
 
-        device, precision = compute.resolve()
-        load = partial(_load_extract, backbone, compute, streams.root, say=lines.append)
+        device, precision = compute.resolve()  # of the search
+        # what compares each record with what was read before, or writes every similarity, decides none by a margin
+        needs_all = options.score_only or options.within
+        chosen = compute.exact_if_auto() if needs_all else compute
+        load = partial(_load_extract, backbone, chosen, streams.root, with_exact=not options.score_only,
+                       say=lines.append)  # fmt: skip
         reader = FrameReader(load, backbone=attributes, root=streams.root)
         unreadable: list[tuple[str, str]] = []
         records = read_records(options.target or [], root=streams.root, on_drop=_noting(unreadable))
@@ -78,8 +83,22 @@ def features_spec(
         options={"target": digests_of_inputs(options.target or []), **rule, **model_options,
                  **compute.deciding(), **attributes, **decided},
         whole_stream="--within" if options.within else None, shard_kind="features", shard_keeps_paths=True, facts=facts,
-        observe=_count_checks, closing=lambda counters: [*lines, *_describe_checks(counters)],
+        observe=_count_features,
+        closing=lambda counters: [*lines, *_describe_again(counters), *_describe_checks(counters)],
     )  # fmt: skip
+
+
+def _count_features(record: "Record", counters: Counter[str]) -> None:
+    if record.rescored:
+        counters[READ_AGAIN] += record.rescored
+    _count_checks(record, counters)
+
+
+def _describe_again(counters: Mapping[str, int]) -> list[str]:
+    """The closing line about records that bfloat16 did not decide; none without any."""
+    count = counters.get(READ_AGAIN, 0)
+    line = f"{count:,} records were too close to the threshold for bfloat16 and were read again in float32"
+    return [line] if count else []
 
 
 def _count_checks(record: "Record", counters: Counter[str]) -> None:
@@ -95,19 +114,22 @@ def _describe_checks(counters: Mapping[str, int]) -> list[str]:
 
 
 def _load_extract(
-    backbone: BackboneOptions, compute: ComputeOptions, root: str | None, *, say: Callable[[str], None]
-) -> "ExtractFeatures":
+    backbone: BackboneOptions, compute: ComputeOptions, root: str | None, *, with_exact: bool,
+    say: Callable[[str], None],
+) -> "Extractors":  # fmt: skip
     """``extract_features`` with its model."""
     from omnicli.inference.scorer import extract_features
+    from omnicli.stages.dedup.frame_features import Extractors
 
-    model = backbone.load(compute, with_content=True)
+    model = backbone.load(compute, with_content=True, with_exact=with_exact)
     say(backbone.describe(model))
     if not model.network.is_framewise:
         raise UsageError(f"--checkpoint {backbone.checkpoint}: takes clips; dedup needs a model of single frames (TSN)")
-    return partial(
-        extract_features, model=model, fps=backbone.fps or 1.0, root=root, batch_size=compute.batch_size,
-        workers=compute.workers,
-    )  # fmt: skip
+    extract = partial(
+        extract_features, fps=backbone.fps or 1.0, root=root, batch_size=compute.batch_size, workers=compute.workers
+    )
+    usual = partial(extract, model=model)
+    return Extractors(usual, usual if model.exact is None else partial(extract, model=model.exact))
 
 
 def census_spec(options: DedupOptions, root: str | None, workers: int | None, verdicts: "Verdicts") -> StageSpec:

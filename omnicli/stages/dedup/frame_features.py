@@ -21,6 +21,9 @@ from omnicli.streams.shards.features import (
 
 NUM_CROPS = 5
 
+FrameTimes = Callable[[Record], Sequence[float]]
+"""The times in seconds of the frames that are wanted of a record."""
+
 
 class FrameFeatures(NamedTuple):
     """What is known of one record.
@@ -38,26 +41,41 @@ class FrameFeatures(NamedTuple):
     made_of: Record
 
 
+class Extractors(NamedTuple):
+    """``inference.scorer.extract_features`` with a model.
+
+    Attributes:
+        usual: the model in the precision of the run.
+        exact: the same in float32; ``usual`` itself if that is in float32, or if nothing needs float32.
+    """
+
+    usual: ExtractFeatures
+    exact: ExtractFeatures
+
+
 class FrameReader:
     """Reads the features of records and sees that all are of one model.
 
     Args:
-        load: loads the model at the first image or video, and returns ``inference.scorer.extract_features`` with it.
+        load: loads the model at the first image or video.
         backbone: the model, as attributes of feature shards (``StoredFeatures.backbone``).
         root: folder that relative paths start from.
     """
 
-    def __init__(
-        self, load: Callable[[], ExtractFeatures], *, backbone: Mapping[str, Any], root: str | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[], Extractors], *, backbone: Mapping[str, Any], root: str | None = None) -> None:
         self._load = load
         self._backbone = dict(backbone)
         self._stored = StoredFeatures(root)
         self._first: tuple[str, dict[str, Any], int] | None = None  # where, backbone and width of the first features
         self._checked = ""  # path of the last shard
 
+    @property
+    def has_exact(self) -> bool:
+        """Whether images and videos are read in another precision than float32, and can be read in float32."""
+        return self._extractors.usual is not self._extractors.exact
+
     @cached_property
-    def extract(self) -> ExtractFeatures:
+    def _extractors(self) -> Extractors:
         """The model at work. Raises InputError where the features read so far are of another."""
         if self._first is not None and not is_same_model(self._first[1], self._backbone):
             where, backbone, width = self._first
@@ -68,32 +86,51 @@ class FrameReader:
             )
         return self._load()
 
-    def read(self, records: Iterable[Record], *, fps: float | None = None, on_drop: OnDrop) -> Iterator[FrameFeatures]:
+    def read(
+        self, records: Iterable[Record], *, fps: float | None = None, exact: bool = False, on_drop: OnDrop
+    ) -> Iterator[FrameFeatures]:
         """The features of every record that can be read, in order.
 
         Args:
             records: media, or rows of feature shards.
             fps: frames a second of videos; None: that of ``load``.
+            exact: read media in float32.
             on_drop: takes unreadable records.
 
         Raises:
             InputError: features of another model, or of another width, than the first ones read.
         """
         return read_stored_or_media(
-            records, rows=self._read_rows, media=partial(self._read_media, fps=fps, on_drop=on_drop)
+            records, rows=self._read_rows, media=partial(self._read_media, fps=fps, exact=exact, on_drop=on_drop)
         )
 
     def read_crops(
-        self, records: Iterable[Record], *, at_sec: Callable[[Record], Sequence[float]], on_drop: OnDrop
+        self, records: Iterable[Record], *, at_sec: FrameTimes, on_drop: OnDrop
     ) -> Iterator[tuple[Record, np.ndarray]]:
         """(record, (F, 5, D) float16 features of five crops of each frame at these times); records are media."""
-        for record, features, _ in self.extract(records, at_sec=at_sec, crop=five_crops, on_drop=on_drop):
-            half = half_precision(features, record.where)
-            self._check(record, self._backbone, half.shape[1])
+        extract = partial(self._extractors.exact, crop=five_crops)
+        for record, half in self._read_at(extract, records, at_sec, on_drop):
             yield record, half.reshape(-1, NUM_CROPS, half.shape[1])
 
-    def _read_media(self, records: Iterable[Record], *, fps: float | None, on_drop: OnDrop) -> Iterator[FrameFeatures]:
-        extract = self.extract if fps is None else partial(self.extract, fps=fps)
+    def read_frames(
+        self, records: Iterable[Record], *, at_sec: FrameTimes, exact: bool, on_drop: OnDrop
+    ) -> Iterator[tuple[Record, np.ndarray]]:
+        """(record, (F, D) float16 features of the frames at these times); arguments as of ``read``, for media."""
+        yield from self._read_at(self._extractors.exact if exact else self._extractors.usual, records, at_sec, on_drop)
+
+    def _read_at(
+        self, extract: ExtractFeatures, records: Iterable[Record], at_sec: FrameTimes, on_drop: OnDrop
+    ) -> Iterator[tuple[Record, np.ndarray]]:
+        for record, features, _ in extract(records, at_sec=at_sec, on_drop=on_drop):
+            half = half_precision(features, record.where)
+            self._check(record, self._backbone, half.shape[1])
+            yield record, half
+
+    def _read_media(
+        self, records: Iterable[Record], *, fps: float | None, exact: bool, on_drop: OnDrop
+    ) -> Iterator[FrameFeatures]:
+        chosen = self._extractors.exact if exact else self._extractors.usual
+        extract = chosen if fps is None else partial(chosen, fps=fps)
         for record, features, times in extract(records, on_drop=on_drop):
             half = half_precision(features, record.where)
             self._check(record, self._backbone, half.shape[1])

@@ -11,7 +11,8 @@ among different crops of the same frame is used as the threshold. Similarity abo
 Paper: 0.1 % of the web data are rejected; fewer than 10 % of those looked at were real duplicates.
 Ours: a video is its frames at 1 FPS, and as similar as its most similar pair of frames; at the threshold counts as
 above it; similarities are rounded to 6 decimals before any verdict, so that deciding again from the written line gives
-the same. How the target is read: ``target``. ``within`` besides drops what resembles an earlier record that stays.
+the same. How the target is read: ``target``; what features in bfloat16 do not decide: ``suspects``. ``within`` besides
+drops what resembles an earlier record that stays.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
 from omnicli.stages.dedup.pair_check import PairCheck, Suspicion
 from omnicli.stages.dedup.search import may_reach
+from omnicli.stages.dedup.suspects import search_block
 from omnicli.stages.dedup.target import Target
 from omnicli.stages.dedup.whitening import cosines
 from omnicli.streams.reading import reading
@@ -84,10 +86,11 @@ def dedup_records(
     floor = -1.0 if rule.score_only or target.threshold is None else target.threshold
     stayed = target.database.alike() if rule.within else None
     read = keep_drops(lambda records, on_drop: reader.read(records, on_drop=on_drop), records)
-    for block in _blocks(read):
+    for unsettled in _blocks(read):
         # "We calculate the cosine similarity of features between the web data and target dataset"
-        units = target.whitening.unit_vectors(_features_of(block))
-        similarities, rows = target.database.search(units, floor)
+        block, units, similarities, rows = search_block(
+            unsettled, target.database, target.whitening, floor=floor, margin=lambda: target.margin, reader=reader
+        )
         within = _Within(stayed, units, floor) if stayed is not None else None
         decided: list[_Verdict] = []
         start = 0
@@ -183,12 +186,6 @@ def _blocks(items: Iterable[FrameFeatures | Dropped]) -> Iterator[list[FrameFeat
             block, num_frames = [], 0
     if block:
         yield block
-
-
-def _features_of(block: Sequence[FrameFeatures | Dropped]) -> np.ndarray:
-    """(ΣF, D) float16, the frames of all records of a block."""
-    parts = [item.features for item in block if not isinstance(item, Dropped) and len(item.features)]
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float16)
 
 
 def _outgoing(frames: FrameFeatures, rule: DedupRule) -> Record:

@@ -7,8 +7,9 @@ corners and the centre, so that ten pairs are averaged.
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +17,17 @@ import torch
 
 from omnicli.errors import InputError
 from omnicli.stages.dedup.frame_database import FrameDatabase
-from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader
+from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader, FrameTimes
 from omnicli.stages.dedup.frame_sample import KeyedSample
+from omnicli.stages.dedup.suspects import measure_margin
 from omnicli.stages.dedup.whitening import DECIMALS, Whitening, fit_whitening, mean_pair_cosine
 from omnicli.streams.record import Record
 from omnicli.streams.temp_records import NumberedRecords, TempFile
 
 MAX_FIT_FRAMES = 32_768  # Ours: 256 dimensions of 2,048 are settled long before; 1 GB while they are fitted
 MAX_CALIBRATION_FRAMES = 1000
+MAX_MARGIN_FRAMES = 128  # Ours: read in both precisions
+MAX_MARGIN_ROWS = 4096  # Ours: frames that these are compared with
 READ_FRAMES = 4096  # target frames whitened at once
 
 
@@ -37,6 +41,7 @@ class Target:
         threshold: None only where nothing is to be decided and the crops cannot be read.
         origin: how the threshold was chosen, as text.
         unreadable: (id, why) of target records that could not be read; copies of them are not found.
+        measure_margin: how far the cosine of a web frame in bfloat16 may be off (``margin``).
     """
 
     database: FrameDatabase
@@ -44,6 +49,12 @@ class Target:
     threshold: float | None
     origin: str
     unreadable: Sequence[tuple[str, str]]
+    measure_margin: Callable[[], float]
+
+    @cached_property
+    def margin(self) -> float:
+        """What ``measure_margin`` returns, measured when it is asked for: rows of features alone need none."""
+        return self.measure_margin()
 
 
 def learn_target(
@@ -81,7 +92,7 @@ def learn_target(
     def forget(record: Record, reason: str) -> None:
         unreadable.append((str(record.get("id")), reason))
 
-    gathered = _gather(reader.read(records, fps=fps, on_drop=forget), sample, unreadable)
+    gathered = _gather(reader.read(records, fps=fps, exact=True, on_drop=forget), sample, unreadable)
     # OmniSource Sec. 3.3: cosine similarity "after whitening"
     frames, positions = gathered.sample.take()
     whitening = fit_whitening(frames, num_dims=whiten_dim)
@@ -97,7 +108,10 @@ def learn_target(
             f"the threshold is measured on crops of target frames, but {origin}; give --threshold X, or --root "
             "DIR, the folder with the media of the target's features"
         )
-    return Target(database, whitening, threshold, origin, unreadable)
+    drawn = _draw(positions[:MAX_MARGIN_FRAMES], gathered)
+    rows = whitening.unit_vectors(frames[:MAX_MARGIN_ROWS])
+    measure = partial(measure_margin, *drawn, rows=rows, whitening=whitening, reader=reader)
+    return Target(database, whitening, threshold, origin, unreadable, measure)
 
 
 class _Gathered(NamedTuple):
@@ -138,6 +152,18 @@ def _gather(read: Iterable[FrameFeatures], sample: KeyedSample, unreadable: Sequ
     return gathered
 
 
+def _draw(positions: np.ndarray, gathered: _Gathered) -> tuple[list[Record], FrameTimes]:
+    """The records of these target frames (owner, number) that have media, and the times of the frames."""
+    first_of: dict[int, int] = {}
+    for index, owner in enumerate(gathered.owners):
+        first_of.setdefault(owner, index)
+    wanted: dict[int, list[float]] = {}
+    for owner, number in sorted(map(tuple, positions.tolist())):
+        wanted.setdefault(owner, []).append(gathered.times[first_of[owner] + number])
+    records = [gathered.records[owner] for owner in wanted]
+    return [record for record in records if record.get("path")], lambda record: wanted[record.position]
+
+
 def _measure_threshold(
     positions: np.ndarray, gathered: _Gathered, whitening: Whitening, reader: FrameReader
 ) -> tuple[float | None, str]:
@@ -145,25 +171,15 @@ def _measure_threshold(
 
     None, and why, where no media can be read.
     """
-    first_of: dict[int, int] = {}
-    for index, owner in enumerate(gathered.owners):
-        first_of.setdefault(owner, index)
-    wanted: dict[int, list[float]] = {}
-    for owner, number in sorted(map(tuple, positions.tolist())):
-        wanted.setdefault(owner, []).append(gathered.times[first_of[owner] + number])
     failures: list[str] = []
 
     def fail(record: Record, reason: str) -> None:
         failures.append(f"{record.get('path') or record.get('id')}: {reason.removeprefix('unreadable: ')}")
 
-    media = [gathered.records[owner] for owner in wanted]
+    media, at_sec = _draw(positions, gathered)
     found = [
         mean_pair_cosine(whitening.unit_vectors(crops.reshape(-1, crops.shape[2])).reshape(*crops.shape[:2], -1))
-        for _, crops in reader.read_crops(
-            [record for record in media if record.get("path")],
-            at_sec=lambda record: wanted[record.position],
-            on_drop=fail,
-        )
+        for _, crops in reader.read_crops(media, at_sec=at_sec, on_drop=fail)
     ]
     count = sum(map(len, found))
     if not count:
