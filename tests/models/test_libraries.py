@@ -12,10 +12,11 @@ from omnicli.models import libraries
 from omnicli.models.libraries import UTILS, _Utils, compiler_later
 
 START = """
-import sys
+import sys, torch
+of_torch = set(sys.modules)  # PyTorch 2.6 imports sympy itself
 from omnicli.models.libraries import library
 library("timm"), library("torchvision.models"), library("torchvision.ops")
-print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & set(sys.modules)))
+print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & (set(sys.modules) - of_torch)))
 """
 
 

@@ -5,6 +5,7 @@ Every bar and point has a ``<title>`` with its value.
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ def nice_ticks(low: float, high: float, *, most: int = 6) -> list[float]:
     if not high > low:
         return [low]
     rough = (high - low) / (most - 1)
+    if rough < sys.float_info.min:  # between two such numbers there is no round one
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (power * factor) <= most - 1)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

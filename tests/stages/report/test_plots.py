@@ -1,7 +1,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnicli.stages.report import plots
@@ -15,6 +15,7 @@ def elements(markup, tag):
 
 
 @given(NUMBERS, NUMBERS)
+@example(0.0, 5e-324)
 def test_ticks_are_few_ascending_and_inside(first, second):
     low, high = sorted((first, second))
     ticks = plots.nice_ticks(low, high)
