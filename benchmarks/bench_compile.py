@@ -32,7 +32,7 @@ from omnicli.streams.read.reader import read_records
 
 MODELS = (
     "tsn-resnet50", "tsm-resnet50", "tsn-tf_efficientnet_b0", "slowonly-r50", "tsn-vit_tiny_patch16_224",
-    "torchvision-swin3d_t",
+    "torchvision-mvit_v2_s",
 )  # fmt: skip
 BATCH_SIZE_3D = 4
 ROUNDS = 5

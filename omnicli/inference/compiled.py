@@ -40,6 +40,7 @@ FIRST_RECORDS = {"2D": 4096, "3D": 256, "long": 64}
 # Models that gained at least 1.1x in bfloat16 (benchmarks/bench_compile.py), by type of device. Not on GPUs: the passes
 # of 2D models gain there, but decoding takes longer than they do.
 GAINS: dict[str, tuple[str, ...]] = {"cpu": ("tsn-resnet", "tsn-tf_efficientnet", "slowonly-r")}
+NEVER = ("torchvision-swin3d",)  # the compiler was at work for 3 minutes and more, in its arithmetic of indices
 CPU_COMPILERS = ("g++", "c++", "clang++")
 TOLERANCE = {torch.bfloat16: 0.05, torch.float32: 1e-3}  # of the largest output; a wrong program is off by its size
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # of PyTorch
@@ -54,12 +55,15 @@ def with_compiler(model: LoadedModel, mode: Mode, *, is_long: bool = False) -> L
         is_long: its records are long videos.
 
     Raises:
-        UsageError: ``on``, and the model is a program of another runtime; under ``auto`` it is as it was.
+        UsageError: ``on``, and the model is a program of another runtime, or takes too long to compile; under ``auto``
+            it is as it was.
     """
     if isinstance(model.network, OnnxModel):
         if mode == "auto":
             return model
         raise UsageError(f"--compile on: {model.name} is an ONNX program, which its own runtime compiles; remove it")
+    if mode == "on" and model.spec.name.startswith(NEVER):
+        raise UsageError(f"--compile on: a {model.spec.name} takes too long to compile; remove it")
     if mode == "auto" and not gains(model):
         return model
     first = 0 if mode == "on" else FIRST_RECORDS["long" if is_long else "2D" if model.network.is_2d else "3D"]

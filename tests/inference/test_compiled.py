@@ -197,6 +197,13 @@ def test_auto_begins_earlier_where_records_cost_more(model):
     assert ready.compiler.first_position == compiled.FIRST_RECORDS["long"]
 
 
+def test_a_model_that_takes_too_long_to_compile_is_refused(model):
+    chosen = replace(model, spec=replace(model.spec, name="torchvision-swin3d_b"), precision=torch.bfloat16)
+    with pytest.raises(UsageError, match="swin3d_b takes too long to compile"):
+        with_compiler(chosen, "on")
+    assert with_compiler(chosen, "auto") is chosen
+
+
 def test_auto_leaves_a_program_of_another_runtime_as_it_is(model):
     other = replace(model, network=OnnxModel.__new__(OnnxModel))
     assert with_compiler(other, "auto") is other
