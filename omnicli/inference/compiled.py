@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnicli.errors import ModelError, UsageError
+from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.models.loading import LoadedModel
 from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.recogniser import ClipFunction
@@ -126,8 +126,17 @@ class CompiledFunction:
         try:
             self._program = checked(compile_function(self._function, clips), self._function, clips)
         except Exception as error:  # whatever the compiler raises: it has no error class of its own
+            if stop := find_stop(error):
+                raise stop from None
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             warnings.warn(f"{self._name}: not compiled, so it runs as without --compile: {why}", stacklevel=2)
+
+
+def find_stop(error: BaseException | None) -> Interrupted | None:
+    """The stop signal that an error comes from, which the compiler may have caught and raised as its own."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def compile_function(function: ClipFunction, clips: Tensor) -> ClipFunction:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from omnicli.errors import ModelError, UsageError
+from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.inference import compiled
 from omnicli.inference.compiled import Compiler, cache_folder, compile_function, find_compiler, gains, with_compiler
 from omnicli.models.exact import with_exact
@@ -77,7 +77,7 @@ def clips_of(count, side=4):
 
 def test_the_first_call_compiles_for_its_shape_and_other_numbers_of_clips_are_cut_or_filled_up(calls):
     made, ran = calls
-    run = Compiler("m", "on")(double)
+    run = Compiler("m", 0)(double)
     for count in (8, 3, 8, 17):
         assert torch.equal(run(clips_of(count)), double(clips_of(count)))
     assert made == [(8, 3, 1, 4, 4)]
@@ -86,7 +86,7 @@ def test_the_first_call_compiles_for_its_shape_and_other_numbers_of_clips_are_cu
 
 def test_clips_of_another_shape_take_the_function_itself(calls):
     made, ran = calls
-    run = Compiler("m", "on")(double)
+    run = Compiler("m", 0)(double)
     run(clips_of(8))
     num_before = len(ran)
     assert torch.equal(run(clips_of(8, side=5)), double(clips_of(8, side=5)))
@@ -112,7 +112,7 @@ def test_the_function_runs_and_one_warning_says_why_where_the_compiler_fails(mon
         raise RuntimeError(why)
 
     monkeypatch.setattr(compiled, "compile_function", fail)
-    run = Compiler("tsn.pth", "on")(double)
+    run = Compiler("tsn.pth", 0)(double)
     with pytest.warns(UserWarning, match=f"tsn.pth: not compiled.*: {why[:8] or 'RuntimeError'}$") as caught:
         for _ in range(3):
             assert torch.equal(run(clips_of(2)), double(clips_of(2)))
@@ -122,13 +122,13 @@ def test_the_function_runs_and_one_warning_says_why_where_the_compiler_fails(mon
 def test_a_wrong_program_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) + 1e4)
     with pytest.warns(UserWarning, match=r"off by 1e\+04"):
-        assert torch.equal(Compiler("m", "on")(double)(clips_of(2)), double(clips_of(2)))
+        assert torch.equal(Compiler("m", 0)(double)(clips_of(2)), double(clips_of(2)))
 
 
 def test_a_program_that_is_not_finite_is_not_used(monkeypatch):
     monkeypatch.setattr(compiled, "compile_function", lambda function, clips: lambda clips: function(clips) * np.nan)
     with pytest.warns(UserWarning, match="off by nan"):
-        assert torch.equal(Compiler("m", "on")(double)(clips_of(2)), double(clips_of(2)))
+        assert torch.equal(Compiler("m", 0)(double)(clips_of(2)), double(clips_of(2)))
 
 
 def test_ctrl_c_ends_the_compiler(monkeypatch):
@@ -137,7 +137,22 @@ def test_ctrl_c_ends_the_compiler(monkeypatch):
 
     monkeypatch.setattr(compiled, "compile_function", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        Compiler("m", "on")(double)(clips_of(2))
+        Compiler("m", 0)(double)(clips_of(2))
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_stop_signal_ends_the_compiler_even_where_it_catches_it(monkeypatch, is_wrapped):
+    def stop(function, clips):
+        try:
+            raise Interrupted("stopped by SIGTERM")
+        except Interrupted as error:
+            if not is_wrapped:
+                raise
+            raise RuntimeError("backend failed") from error
+
+    monkeypatch.setattr(compiled, "compile_function", stop)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        Compiler("m", 0)(double)(clips_of(2))
 
 
 def test_without_a_compiler_nothing_is_loaded(monkeypatch, tmp_path):
