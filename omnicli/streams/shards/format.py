@@ -23,6 +23,19 @@ PENDING_BYTES = 4 << 20  # collected in memory before they are written
 CHUNK_BYTES = 1 << 18  # of an HDF5 chunk: small, so that reading one row is cheap
 
 
+def timeless_file(target: SafeFile) -> Any:
+    """A new HDF5 file without the time when it was made, so that equal shards have equal bytes.
+
+    HDF5 2.0 stores none; earlier versions store that of the root group, which ``h5py.File`` cannot switch off.
+    """
+    creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    creation.set_obj_track_times(False)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V110)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, target)
+    return h5py.File(h5py.h5f.create(repr(target).encode(), h5py.h5f.ACC_TRUNC, creation, access))
+
+
 class OpenShard:
     """A shard that is being written, under a hidden temporary name."""
 
@@ -36,7 +49,7 @@ class OpenShard:
         self._file: Any = None
         self._target = SafeFile(self._partial)
         try:
-            self._file = h5py.File(self._target, "w", libver=("v108", "v110"))
+            self._file = timeless_file(self._target)
             self._file.attrs.update({"format": FORMAT, "version": VERSION, "omni_version": __version__, **attributes})
             self._file.flush()
             self._target.check()

@@ -27,6 +27,13 @@ def test_many_small_flushes_give_the_same_arrays_as_one(tmp_path, monkeypatch):
             np.testing.assert_array_equal(one[name][:], many[name][:])
 
 
+def test_a_shard_stores_no_time(tmp_path):
+    """HDF5 before 2.0 would, and equal shards would differ."""
+    shard = OpenShard(tmp_path / "0.h5", {"kind": "features"})
+    assert not shard._file.id.get_create_plist().get_obj_track_times()
+    shard.discard()
+
+
 def test_memory_stays_flat_while_a_shard_grows(tmp_path):
     script = (
         "import resource, sys, numpy as np\n"
