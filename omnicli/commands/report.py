@@ -12,10 +12,10 @@
     omni teacher-train train/ --val val/ --model tsn-resnet50 -o tsn.pth | omni report - -o curves.html
 
 Records become counts, plots and images; records without a confidence are grouped by query or class. Videos from omni
-segment have a timeline of their scores with the positive moments. Rows of features are shown as the media that they
-were made from. Suspected duplicates stand beside their targets, verified copies first. Metric lines of
-training become curves. The summary of an evaluation becomes a confusion matrix, with the pairs of classes that it
-confuses most, or that changed against its --baseline. --checkpoint adds a model card: training data, recipe, classes,
+segment have a timeline of their scores with the positive frames or clips. Rows of features are shown as the media that
+they were made from. Suspected duplicates stand beside their targets, verified copies first. Metric lines of training
+become curves. The summary of an evaluation becomes a confusion matrix, with the pairs of classes that it confuses
+most, or that changed against its --baseline. --checkpoint adds a model card: training data, recipe, classes,
 preprocessing, digest, licence, validation accuracy and limits. --motion shows the motion fitted by omni inflate --fit,
 and how four of the images would move.
 

@@ -358,6 +358,7 @@ def test_averaged_weights_are_measured_and_kept(target, web, tmp_path):
     assert torch.equal(best, mean)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")  # Python 3.13.0
 def test_a_translated_model_learns_the_same_under_the_same_names(target, web, tmp_path, monkeypatch):
     whole = torch.nn.Module.compile
     calls = []

@@ -88,7 +88,8 @@ class Browser:
             found = self._next()
             self._note(found)
             if found.get("method") == "Page.loadEventFired":
-                return
+                break
+        self.wait(f"document.readyState === 'complete' && location.href === '{file.as_uri()}'")
 
     def keeps_storage(self):
         """Whether ``localStorage`` outlives a reload of a page without scripts: not where its service has no memory."""

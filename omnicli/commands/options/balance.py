@@ -48,8 +48,8 @@ class BalanceOptions:
     ] = None  # fmt: skip
 
     per_parent: Annotated[
-        bool, typer.Option("--per-parent", help="Pieces of one parent, such as clips of a long video, share the weight "
-                           "of one record.", rich_help_panel=SELECTION)
+        bool, typer.Option("--per-parent", help="Records of one parent, such as clips of a long video, share the "
+                           "weight of one record.", rich_help_panel=SELECTION)
     ] = False  # fmt: skip
 
     def rule(self, seed: int) -> "BalanceRule":

@@ -109,7 +109,7 @@ class SamplingOptions:
 
     cut_labelled: Annotated[
         bool, typer.Option("--cut-labelled", help="Leave out the labelled seconds of raw videos (index "
-                           "--raw-videos), so that they give only others, as K400-untr does.",
+                           "--raw-videos), as K400-untr does.",
                            rich_help_panel=DATA), RARE,
     ] = False  # fmt: skip
 

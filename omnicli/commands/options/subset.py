@@ -29,8 +29,8 @@ class SubsetOptions:
     ] = None  # fmt: skip
     centre_sec: Annotated[
         float | None,
-        typer.Option("--centre-sec", min=0.1, metavar="X", help="Of each video only the middle X seconds (start_sec, "
-                     "end_sec).", rich_help_panel=SELECTION), RARE,
+        typer.Option("--centre-sec", min=0.1, metavar="X", help="Keep only the middle X seconds of each video "
+                     "(start_sec, end_sec).", rich_help_panel=SELECTION), RARE,
     ] = None  # fmt: skip
     max_minutes: Annotated[
         float | None,

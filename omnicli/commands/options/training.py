@@ -73,7 +73,8 @@ class TrainingOptions:
                                  show_default="as published", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     freeze: Annotated[
-        FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze.",
+        FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze. "
+                                        "encoder: all but an attentive pooler (V-JEPA 2).",
                                         show_default="as recipe; few-clips: backbone", rich_help_panel=MODEL),
     ] = None  # fmt: skip
     dropout: Annotated[
