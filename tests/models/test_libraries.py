@@ -13,10 +13,9 @@ from omnicli.models.libraries import UTILS, _Utils, compiler_later
 
 START = """
 import sys, torch
-of_torch = set(sys.modules)  # PyTorch 2.6 imports sympy itself
 from omnicli.models.libraries import library
 library("timm"), library("torchvision.models"), library("torchvision.ops")
-print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & (set(sys.modules) - of_torch)))
+print(sorted({"torch._dynamo", "torch._dynamo.utils", "triton"} & set(sys.modules)))  # PyTorch 2.6 loads sympy without it
 """
 
 
