@@ -11,11 +11,12 @@ import torch
 from omnicli.models import libraries
 from omnicli.models.libraries import UTILS, _Utils, compiler_later
 
+# not sympy: PyTorch 2.6 loads it without the compiler
 START = """
 import sys, torch
 from omnicli.models.libraries import library
 library("timm"), library("torchvision.models"), library("torchvision.ops")
-print(sorted({"torch._dynamo", "torch._dynamo.utils", "triton"} & set(sys.modules)))  # PyTorch 2.6 loads sympy without it
+print(sorted({"torch._dynamo", "torch._dynamo.utils", "triton"} & set(sys.modules)))
 """
 
 
