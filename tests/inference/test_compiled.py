@@ -1,12 +1,16 @@
 """A compiled network gives the scores of the network but for rounding, or the network itself runs."""
 
+import contextlib
 import os
+import signal
+import subprocess
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from engine_runs import wait_until
 from torch import nn
 
 from omnicli.errors import Interrupted, ModelError, UsageError
@@ -239,3 +243,26 @@ def test_pytorchs_compiler_gives_the_logits_but_for_rounding(model, dtype, monke
         error = (program(clips) - model.network(clips)).abs().max()
         assert error <= {torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype] * expected.abs().max()
         assert not torch._inductor.config.freezing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_stopped_run_does_not_wait_for_the_compiler(teacher, world, shell_environment, tmp_path, number, code):
+    """The C++ compiler of this test never ends."""
+    begun, slow = tmp_path / "begun", tmp_path / "slow-c++"
+    slow.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 3600\n")
+    slow.chmod(0o755)
+    command = ["omni", "filter", "--teacher", str(teacher), "--precision", "bfloat16", "--compile", "on", "-q",
+               "--threshold", "0.5", "-o", str(tmp_path / "kept.jsonl"), str(world / "web")]  # fmt: skip
+    environment = shell_environment | {"CXX": str(slow), "XDG_CACHE_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job starts with it ignored
+    ) as process:  # fmt: skip
+        try:
+            wait_until(begun.exists, 300)
+            process.send_signal(number)
+            assert process.wait(60) == code
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
