@@ -327,7 +327,10 @@ def test_ray_in_one_allocation_is_one_driver(slurm, tmp_path):
     (tmp_path / "bin" / "srun").write_text(
         '#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do [ "$1" = --overlap ] && shift || shift 2; done\n"$@"; sleep 1\n'
     )
-    done = slurm(SLURM / "ray.sbatch", SLURM_JOB_NODELIST="node[1-2]", SLURM_NNODES="2", SLURM_JOB_ID="7")
+    works = """until [ "$(grep -c "^ray start" "$LOG")" = 2 ]; do sleep 0.05; done"""
+    done = slurm(
+        SLURM / "ray.sbatch", SLURM_JOB_NODELIST="node[1-2]", SLURM_NNODES="2", SLURM_JOB_ID="7", OMNI_DOES=works
+    )
     assert done.returncode == 0, done.stderr
     started = [line[2:4] for line in done.log if line[:2] == ["ray", "start"]]
     assert sorted(started) == [["--address", "node1:6379"], ["--head", "--port"]]
