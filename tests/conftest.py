@@ -94,6 +94,14 @@ def _empty_memory() -> Iterator[None]:
         memory.MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
+@pytest.fixture(autouse=True)
+def _ordinary_scheduling() -> Iterator[None]:
+    """SVT-AV1's encoder, run by root, leaves a real-time process: it and its children starve all others."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small made world (examples/make_world.py, seed 0), made once; read it, never write into it."""
