@@ -61,6 +61,7 @@ run_part() { # run_part [--missing] omni STAGE ...
 }
 
 # Train on all GPUs of all nodes of the job, and continue in the next allocation until OUTPUT exists.
+# --signals-to-handle needs a newer torchrun than that of PyTorch 2.6.
 run_training() { # run_training OUTPUT METRICS omnicli arguments...
     local output=$1 metrics=$2 hosts
     shift 2

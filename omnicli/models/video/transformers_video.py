@@ -31,7 +31,7 @@ from omnicli.models.video.library_model import LibraryConfig
 
 PREFIX = "transformers-"
 CLASS_NAMES = {"videomae": "VideoMAE", "timesformer": "Timesformer", "vivit": "Vivit", "vjepa2": "VJEPA2"}
-OLD_NAMES = {"qkv_bias": "qv_bias"}  # of VideoMAE's configuration
+OTHER_NAMES = {"qkv_bias": "qv_bias", "qv_bias": "qkv_bias"}  # VideoMAE has the one or the other, by version
 UNUSED = ("predictor",)  # of V-JEPA 2's pre-training
 
 
@@ -101,9 +101,8 @@ def checked_options(family: str, given: Mapping[str, Any], *, path: str) -> dict
     """
     with _quiet(require_transformers()) as transformers:
         known = _names(transformers, family)
-        own = {OLD_NAMES.get(name, name): value for name, value in given.items()}
         try:
-            config = _config(transformers, family, {name: value for name, value in own.items() if name in known})
+            config = _config(transformers, family, given)
             with torch.device("meta"):
                 _class_of(transformers, family)(config)
         except Exception as error:  # transformers checks values by errors of several libraries, with no common base
@@ -149,7 +148,11 @@ def _names(transformers: Any, family: str) -> set[str]:
 
 
 def _config(transformers: Any, family: str, options: Mapping[str, Any]) -> Any:
-    return getattr(transformers, f"{CLASS_NAMES[family]}Config")(**options)
+    """A configuration of the installed version; names that the family does not have are left out."""
+    known = _names(transformers, family)
+    own = {name if name in known else OTHER_NAMES.get(name, name): value for name, value in options.items()}
+    cls = getattr(transformers, f"{CLASS_NAMES[family]}Config")
+    return cls(**{name: value for name, value in own.items() if name in known})
 
 
 def _stripped(model: Any) -> tuple[nn.Module, int]:

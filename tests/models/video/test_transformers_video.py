@@ -78,8 +78,10 @@ def test_weights_of_a_pre_training_start_a_model_but_are_no_teacher(tmp_path, wo
 
 
 def test_options_are_numbers_of_the_family_alone(tmp_path):
-    options = checked_options("videomae", {**OPTIONS["videomae"], "qkv_bias": False, "auto_map": "x"}, path="c.json")
-    assert options["qv_bias"] is False
+    for name in ("qkv_bias", "qv_bias"):  # in older and newer versions
+        options = checked_options("videomae", {**OPTIONS["videomae"], name: False, "auto_map": "x"}, path="c.json")
+        assert options.get("qv_bias", options.get("qkv_bias")) is False
+    assert checked_options("vivit", {**OPTIONS["vivit"], "qkv_bias": False}, path="c.json")["qkv_bias"] is False
     assert not {"auto_map", "id2label", "model_type"} & set(options)
     assert configured("videomae", options).crop_size == 32
     with pytest.raises(ModelError, match=r"c\.json: no transformers-videomae can be built"):
