@@ -77,6 +77,12 @@ class OmniGroup(TyperGroup):
         """``omni help COMMAND`` is ``omni COMMAND --help``."""
         return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's page, whose table of options shows no type for those that take no value."""
+        for option in self.get_params(ctx):
+            option.metavar = ""
+        super().format_help(ctx, formatter)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the subcommand: only the one that was asked for, so that ``omni --help`` starts fast."""
         name, command, rest = super().resolve_command(ctx, args)

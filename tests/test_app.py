@@ -103,6 +103,7 @@ def test_help_lists_every_command_every_exit_code_and_every_variable():
         assert f" {code}  " in text
     for variable in ("DEVICE", "PRECISION", "WORKERS", "BATCH_SIZE", "SEED", "DEBUG"):
         assert f"OMNI_{variable}" in text
+    assert "<bool>" not in text  # as the type of an option without a value
 
 
 @pytest.mark.parametrize("name", COMMANDS)
