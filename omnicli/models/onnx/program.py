@@ -192,7 +192,7 @@ def _check_claims(path: str | Path, graph: Any, constants: Mapping[str, Any]) ->
 def _port(path: str | Path, what: str, values: list[Any]) -> Port:
     """The only input or output. Raises ModelError: there are others, or it is no tensor of floats."""
     if len(values) != 1:
-        names = ", ".join(value.name for value in values[:5])
+        names = ", ".join(str(value.name) for value in values[:5])
         raise ModelError(f"{path}: {len(values)} {what}s ({names}); expected one")
     tensor = values[0].type.tensor_type
     if tensor.elem_type not in FLOATS:
@@ -201,7 +201,7 @@ def _port(path: str | Path, what: str, values: list[Any]) -> Port:
 
 
 def _size_of(dim: Any) -> int | None:
-    if "channel" in dim.dim_param.lower():  # Ours: exporters that leave all sizes open name them
+    if "channel" in str(dim.dim_param).lower():  # Ours: exporters that leave all sizes open name them
         return 3
     return int(dim.dim_value) if dim.HasField("dim_value") else None
 
