@@ -11,12 +11,12 @@ import torch
 from omnicli.models import libraries
 from omnicli.models.libraries import UTILS, _Utils, compiler_later
 
-# not sympy: PyTorch 2.6 loads it without the compiler
 START = """
 import sys, torch
+before = set(sys.modules)  # PyTorch 2.6 loads sympy itself, without the compiler
 from omnicli.models.libraries import library
 library("timm"), library("torchvision.models"), library("torchvision.ops")
-print(sorted({"torch._dynamo", "torch._dynamo.utils", "triton"} & set(sys.modules)))
+print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & set(sys.modules) - before))
 """
 
 
