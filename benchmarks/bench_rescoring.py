@@ -11,7 +11,6 @@ Classifiers are random; ``--weights`` are of the backbone of the first model. Im
 import argparse
 import json
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from pathlib import Path
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import numpy as np
 import torch
+from bench_compile import in_turn
 from bench_filter import ACTIONS6
 
 from omnicli.inference.device import set_threads
@@ -91,26 +91,19 @@ def cost_row(model: LoadedModel, num_images: int) -> dict[str, object]:
     """CPU seconds of scoring with and without a second pass over what is near."""
     records = some(ACTIONS6, num_images)
     ways = {"plain": replace(model, exact=None), "rescored": model}
-    best = dict.fromkeys(ways, float("inf"))
-    for _ in range(2):
-        for name, one in ways.items():
-            best[name] = min(best[name], scoring_seconds(one, records))
+    _, best, _ = in_turn({name: partial(score, one, records) for name, one in ways.items()}, rounds=2)
     seconds = {f"{name}_cpu_sec": round(value, 2) for name, value in best.items()}
     return {"model": model.spec.name, "near": NEAR, **seconds, "ratio": round(best["rescored"] / best["plain"], 3)}
 
 
-def scoring_seconds(model: LoadedModel, records: Sequence[Record]) -> float:
-    """CPU seconds of all records, and of the measurement of the error."""
-    step = round(1 / NEAR)
-    is_near = {record.position for record in records[::step]}
-    score = partial(score_records, models=[model], views=ViewOptions(), batch_size=32)
-    scored = score(
-        iter(records), undecided=lambda record, scores, error: record.position in is_near, on_drop=lambda *drop: None
-    )
-    start = time.process_time()
-    for _ in scored:
+def score(model: LoadedModel, records: Sequence[Record]) -> None:
+    """Score all records, and measure the error."""
+    is_near = {record.position for record in records[:: round(1 / NEAR)]}
+    for _ in score_records(
+        iter(records), models=[model], views=ViewOptions(), batch_size=32, on_drop=lambda *drop: None,
+        undecided=lambda record, scores, error: record.position in is_near,
+    ):  # fmt: skip
         pass
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

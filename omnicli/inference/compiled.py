@@ -149,9 +149,7 @@ def compile_function(function: ClipFunction, clips: Tensor) -> ClipFunction:
     if clips.device.type == "cpu" and not find_compiler():
         raise ModelError(f"no C++ compiler ({', '.join(CPU_COMPILERS)}) is installed")
     os.environ.setdefault(CACHE_VARIABLE, str(cache_folder()))
-    inductor = cast(
-        Any, importlib.import_module("torch._inductor.config")
-    )  # the compiler, which takes a second to load
+    inductor = cast(Any, importlib.import_module("torch._inductor.config"))  # takes a second to load
     if "TORCH_LOGS" not in os.environ:
         cast(Any, torch._logging).set_logs(all=logging.ERROR)
     program = cast(ClipFunction, torch.compile(function, dynamic=False))
