@@ -24,7 +24,7 @@ from torch import Tensor
 
 from omnicli.inference.batcher import Forward
 from omnicli.inference.compiled import CompiledFunction, with_compiler
-from omnicli.inference.device import set_threads
+from omnicli.inference.device import prepare_cpu
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.rescoring import made_views
 from omnicli.models.loading import LoadedModel
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=ACTIONS6)
     parser.add_argument("--limit", type=int, default=320)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     warnings.filterwarnings("error", message=".*not compiled")  # a model that is not compiled is not measured
     for name in chosen.models:
         model = untrained_teacher(name, chosen.device, chosen.precision)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from omnicli.cpus import available_cores
-from omnicli.inference.device import pick_precision, set_threads
+from omnicli.inference.device import pick_precision, prepare_cpu
 from omnicli.models.factory import create_model
 from omnicli.stages.dedup.frame_features import Extractors, FrameReader
 from omnicli.stages.dedup.search import FrameIndex
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the web, for the memory; 0: not measured")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     if chosen.memory_of:
         print(json.dumps(memory_of(chosen.memory_of)))
         return

@@ -19,7 +19,7 @@ import torch
 
 from omnicli.cpus import available_cores
 from omnicli.data.query_labels import Queries
-from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.device import pick_device, pick_precision, prepare_cpu
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions, read_views
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--limit", type=int, default=320)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     teacher = untrained_teacher(chosen.model, chosen.device, chosen.precision)
     records = list(read_records([str(chosen.images)], limit=chosen.limit, on_drop=lambda record, reason: None))
     parts = {

@@ -42,7 +42,7 @@ from gpu_media import Bench
 
 from omnicli import __version__
 from omnicli.cpus import available_cores
-from omnicli.inference.device import pick_device, set_threads
+from omnicli.inference.device import pick_device, prepare_cpu
 
 PATIENCE = 1.2  # a section that does not look at its clock is stopped when so much of its time is over
 SMOKE_PATIENCE = 15.0  # on a small machine that others use too
@@ -238,7 +238,7 @@ def main() -> None:
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(names)}")
     device = pick_device(chosen.device)
-    set_threads()
+    prepare_cpu()
     report = Report()
     ends_at = time.monotonic() + (chosen.seconds or (3000.0 if chosen.smoke else 330.0))
     signal.signal(signal.SIGTERM, stop_now)

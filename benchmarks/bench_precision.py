@@ -19,7 +19,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch 
 import torch
 from bench_filter import ACTIONS6, untrained_teacher
 
-from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.device import pick_device, pick_precision, prepare_cpu
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=ACTIONS6)
     parser.add_argument("--batch-size", type=int, default=32)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     rows = [forward_row(chosen.model, chosen.device, chosen.batch_size)]
     if chosen.teacher:
         rows += verdict_rows(chosen.teacher, chosen.images, chosen.device, chosen.batch_size)

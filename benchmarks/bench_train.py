@@ -24,7 +24,7 @@ import torch
 from bench_pack import smooth
 
 from omnicli.data.dataloader import Example, StepBatch
-from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.device import pick_device, pick_precision, prepare_cpu
 from omnicli.models.loading import LoadedModel
 from omnicli.streams.record import Record
 from omnicli.streams.shards.writer import ShardWriter
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     device = pick_device(chosen.device)
     context = TrainingContext(device=device, precision=pick_precision(chosen.precision, device))
     recipe = replace(

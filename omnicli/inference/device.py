@@ -1,4 +1,4 @@
-"""Device, precision and number of threads of a run."""
+"""Device, precision, number of threads and memory of a run."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import torch
 
 from omnicli.cpus import available_cores
 from omnicli.errors import UsageError
+from omnicli.inference.allocator import keep_freed_memory
 
 CPU_INFO = Path("/proc/cpuinfo")
 NATIVE_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -49,9 +50,10 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _has_native_bf16(device) else torch.float32
 
 
-def set_threads(num_threads: int | None = None) -> None:
-    """Set torch's threads; default: the cores available to this process."""
+def prepare_cpu(num_threads: int | None = None) -> None:
+    """Set torch's threads (default: the cores available to this process), and keep the memory of networks mapped."""
     torch.set_num_threads(num_threads or available_cores())
+    keep_freed_memory()
 
 
 def _has_native_bf16(device: torch.device) -> bool:

@@ -5,7 +5,7 @@ import torch
 
 from omnicli.errors import UsageError
 from omnicli.inference import device as module
-from omnicli.inference.device import pick_device, pick_precision, set_threads
+from omnicli.inference.device import pick_device, pick_precision, prepare_cpu
 
 CPU = torch.device("cpu")
 
@@ -57,7 +57,7 @@ def test_float32_on_a_gpu_is_not_rounded_to_tf32(monkeypatch):
 def test_threads_can_be_set():
     before = torch.get_num_threads()
     try:
-        set_threads(1)
+        prepare_cpu(1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -82,11 +82,11 @@ class ComputeOptions:
     workers: Workers = None
 
     def resolve(self) -> "tuple[torch.device, torch.dtype]":
-        """The device and dtype of the forward pass; sets the number of threads of the CPU. Raises UsageError."""
-        from omnicli.inference.device import pick_device, pick_precision, set_threads
+        """The device and dtype of the forward pass; prepares the CPU. Raises UsageError."""
+        from omnicli.inference.device import pick_device, pick_precision, prepare_cpu
 
         device = pick_device(self.device)
-        set_threads()
+        prepare_cpu()
         return device, pick_precision(self.precision, device)
 
     def exact_if_auto(self) -> Self:

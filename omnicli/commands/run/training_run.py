@@ -77,11 +77,11 @@ class TrainingCommand:
 
     def _resolved(self, world: "World") -> dict[str, Any]:
         from omnicli.cpus import available_cores
-        from omnicli.inference.device import pick_precision, set_threads
+        from omnicli.inference.device import pick_precision, prepare_cpu
         from omnicli.training.distributed import local_share
 
         cores = local_share(available_cores())
-        set_threads(cores)
+        prepare_cpu(cores)
         return {
             "precision": pick_precision(self.compute.precision, world.device),
             "workers": self.compute.workers or cores,
