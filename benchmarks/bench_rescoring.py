@@ -2,7 +2,7 @@
 
     python benchmarks/bench_rescoring.py [--models tsn-resnet50 slowonly-r50] [--weights FILE] [--images N] [--clips N]
 
-The bound is 1.5 times the largest error on random textures (``omnicli.inference.rescoring``); ``largest`` and
+The bound is twice the largest error on random textures (``omnicli.inference.rescoring``); ``largest`` and
 ``median`` are errors of real views relative to it, so 1 or less is within. ``cost`` is CPU seconds of ``filter`` at a
 threshold that 8 % of the records come near, with and without rescoring in turn, the measurement of the error included.
 Classifiers are random; ``--weights`` are of the backbone of the first model. Images and clips are those of actions6.
@@ -22,7 +22,7 @@ import torch
 from bench_compile import in_turn
 from bench_filter import ACTIONS6
 
-from omnicli.inference.device import set_threads
+from omnicli.inference.device import prepare_cpu
 from omnicli.inference.predictor import forward_of
 from omnicli.inference.rescoring import ErrorBound
 from omnicli.inference.scorer import score_records
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--clips", type=int, default=16)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     weights = [chosen.weights, *[None] * (len(chosen.models) - 1)]
     made = [both(name, init) for name, init in zip(chosen.models, weights, strict=True)]
     rows = [error_row(model, chosen.images, chosen.clips) for model in made]

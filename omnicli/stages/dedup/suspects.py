@@ -22,7 +22,7 @@ from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader, Fram
 from omnicli.stages.dedup.whitening import Whitening
 from omnicli.streams.record import Record
 
-MULTIPLE = 1.5  # of the largest error that is measured
+MULTIPLE = 2.0  # Ours: of the largest error that is measured
 MIN_MARGIN = 0.01  # a target of a few frames that are all alike has hardly any error
 
 
