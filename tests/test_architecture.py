@@ -26,15 +26,6 @@ ROOT_MODULES = {
     "process", "reasons", "rng",
 }  # fmt: skip
 SHARED_CLASS_NAMES: set[str] = set()
-TESTED_BY = {  # modules whose behaviour is visible only through a command
-    "omnicli.commands.options.compute": "commands/options/test_groups.py",
-    "omnicli.commands.options.joint": "commands/test_train.py",
-    "omnicli.commands.options.logging": "commands/options/test_groups.py",
-    "omnicli.commands.options.model": "commands/test_features.py",
-    "omnicli.commands.run.fit_motion": "commands/test_inflate.py",
-    "omnicli.commands.run.one_output": "commands/run/test_runner.py",
-    "omnicli.commands.run.summary": "commands/run/test_runner.py",
-}
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}
 BANNED_WORDS = ("TODO", "FIXME", "XXX", "NotImplementedError", "pypi.org", "pythonhosted")
 PRIVATE_WORDS = re.compile(  # CONTRIBUTING.md says which terms to use; quoted, they are keys of files
@@ -105,7 +96,7 @@ def test_every_module_has_a_test_of_the_same_name():
         inside = path.relative_to(PACKAGE)
         if path.name == "__init__.py" or module_name(path) in UNTESTED:
             continue
-        wanted = TESTED_BY.get(module_name(path), f"{inside.parent}/test_{inside.name}")
+        wanted = f"{inside.parent}/test_{inside.name}"
         options_of_a_command = wanted.replace("commands/options/", "commands/")
         if not any((REPOSITORY / "tests" / name).exists() for name in (wanted, options_of_a_command)):
             missing.append(str(inside))

@@ -47,7 +47,7 @@ import typer
 
 from omnicli import __version__
 from omnicli.commands.invocation import refuse_to_prepare
-from omnicli.commands.options.compute import ComputeOptions, EvalPrecision
+from omnicli.commands.options.compute import ComputeOptions, RoundedPrecision
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.eval import StoredScoreOptions, ViewsOptions, digests_of_shards
 from omnicli.commands.options.groups import (
@@ -99,7 +99,7 @@ def command(
     views: ViewsOptions,
     streams: Annotated[StreamOptions, Adapt(output=OutputOfEval, shards_dir=ShardsDir)],
     model: ModelOptions,
-    compute: Annotated[ComputeOptions, Adapt(precision=EvalPrecision)],
+    compute: Annotated[ComputeOptions, Adapt(precision=RoundedPrecision)],
     logging: LoggingOptions,
     calibrated: Annotated[
         bool, typer.Option("--calibrated", help="Divide logits by the temperature that the checkpoint stores; "

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from omnicli.commands.options.compute import ComputeOptions, FeaturesPrecision
+from omnicli.commands.options.compute import ComputeOptions, RoundedPrecision
 from omnicli.commands.options.groups import MODEL, Adapt, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.model import BackboneOptions, Modality
@@ -31,7 +31,7 @@ from omnicli.streams.stage_run import Stage
 def command(
     streams: Annotated[StreamOptions, Adapt(shards_dir=RequiredShardsDir)],
     backbone: BackboneOptions,
-    compute: Annotated[ComputeOptions, Adapt(precision=FeaturesPrecision)],
+    compute: Annotated[ComputeOptions, Adapt(precision=RoundedPrecision)],
     logging: LoggingOptions,
     num_clips: Annotated[
         int | None, typer.Option("--num-clips", min=1, metavar="N", help="3D: clips per video.", show_default="10",

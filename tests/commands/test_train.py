@@ -13,11 +13,7 @@ from engine_runs import HeldTraining
 from typer.testing import CliRunner
 
 from omnicli.app import app
-from omnicli.commands.options.joint import JointOptions, name_sources, parse_ratio
-from omnicli.commands.options.training import Recipe, TrainingOptions
-from omnicli.errors import UsageError
 from omnicli.models.checkpoint import load_any
-from omnicli.training.recipes import TEACHER_RECIPES
 
 TINY = [
     "--model", "tsn-resnet10t", "--init", "scratch", "--short-side", "36", "--crop-size", "32", "--num-segments", "2",
@@ -213,16 +209,9 @@ def test_two_processes_begin_and_one_goes_on_with_the_same_batch(
     ("arguments", "code", "says"),
     [
         (["-o", "a.pth", "--ratio", "2:1"], 2, "expected 3 numbers"),
-        (["-o", "a.pth", "--ratio", "2:0:1"], 2, "above 0 such as 2:1:1"),
         (["-o", "a.pth", "--snippets", "2"], 2, "two numbers"),
         (["-o", "a.pth", "--snippets", "x"], 2, "--snippets: expected whole numbers"),
         (["-o", "a.pth", "--batch-size", "5"], 2, "5 x 1/2 is no whole number"),
-        (["-o", "a.pth", "--mixup-alpha", "0.2"], 2, "--mixup intra"),
-        (["-o", "a.pth", "--auxiliary-batch-size", "5"], 2, "--joint alternate"),
-        (["-o", "a.pth", "--joint", "alternate", "--auxiliary-batch-size", "5"], 2, "given 1 times for 2 sources"),
-        (["-o", "a.pth", "--joint", "alternate", "--mixup", "cross"], 2, "--joint together"),
-        (["-o", "a.pth", "--ema", "1"], 2, "--ema 1 would keep"),
-        (["-o", "a.pth", "--soft-labels"], 2, "--auxiliary-label pseudo_label"),
         (["-o", "."], 2, "a folder"),
         ([], 2, "give -o FILE"),
         (["-o", "a.pth", "--query-map", "no.tsv"], 65, "no.tsv"),
@@ -258,12 +247,6 @@ def test_classes_without_auxiliary_records_are_named(data, tmp_path):
     assert "train: 4 of 4 classes have fewer than 5 auxiliary records, 3 none: " in result.stderr
 
 
-@pytest.mark.parametrize("given", [{"joint": "alternate"}, {"soft_labels": True}, {"snippets": "1:2"}])
-def test_options_for_auxiliary_sources_need_one(given):
-    with pytest.raises(UsageError, match="give --auxiliary"):
-        JointOptions(**given).resolve(TrainingOptions(model="tsn-resnet50"))
-
-
 def test_a_frozen_backbone_is_not_compiled(tmp_path):
     model = ["--model", "tsn-resnet10t", "--init", "w.pth"]
     result = omni("train", "--target", "t", *model, "--compile", "-o", tmp_path / "a.pth")
@@ -287,35 +270,6 @@ def test_a_dry_run_prints_what_is_resolved_and_trains_nothing(tmp_path):
     assert (shown["mixup"], shown["mixup_alpha"], shown["auxiliary"]) == ("cross", 0.2, {"gg": "gg.jsonl"})
     assert shown["temperature"] is False
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_given_wins_over_the_recipe_and_the_rest_is_its():
-    training = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), dropout=0.1)
-    name, row = JointOptions(auxiliary=["gg.jsonl"], ema=0.5).resolve(training)
-    expected = TEACHER_RECIPES["tsn-r50-3seg"]
-    assert name == "tsn-r50-3seg"
-    assert (row.dropout, row.ema, row.lr, row.batch_size) == (0.1, 0.5, expected.lr, expected.batch_size)
-    assert (row.mixup_alpha, row.reference_batch_size) == (0.0, expected.reference_batch_size)
-
-
-def test_a_learning_rate_that_is_given_is_that_of_the_step_at_hand():
-    training = TrainingOptions(recipe=Recipe("tsn-r50-3seg"), lr=0.5)
-    _, row = JointOptions(auxiliary=["gg.jsonl"]).resolve(training)
-    assert (row.lr, row.reference_batch_size) == (0.5, 0)
-
-
-def test_a_ratio_is_whole_numbers_above_0():
-    assert parse_ratio("2:1:1") == (2, 1, 1)
-    for text in ("2:", "", "1:-1", "1.5:1", "2,1"):
-        with pytest.raises(UsageError, match="2:1:1"):
-            parse_ratio(text)
-
-
-def test_no_two_sources_share_a_name_nor_is_one_called_target():
-    assert name_sources(["x/target.jsonl", "gg.jsonl.zst", "gg.h5", "web/", "ig/00000.h5", "00000.h5"]) == {
-        "target-2": "x/target.jsonl", "gg": "gg.jsonl.zst", "gg-2": "gg.h5", "web": "web/", "ig": "ig/00000.h5",
-        "00000": "00000.h5",
-    }  # fmt: skip
 
 
 def test_help_opens_with_a_line_that_runs():

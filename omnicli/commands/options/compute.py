@@ -34,27 +34,18 @@ def _precision(effect: str) -> Any:
                         help=text, rich_help_panel=COMPUTE)  # fmt: skip
 
 
-FILTER_EFFECT = (
-    "By a threshold, verdicts are those of float32: scores near it are computed again in float32. Ranked rules "
-    "(--keep-fraction, --top, --rule query) take float32 with auto."
-)
-SEGMENT_EFFECT = (
-    "Verdicts are those of float32: scores near the decision are computed again in float32. --label-by teacher takes "
-    "float32 with auto."
-)
-DEDUP_EFFECT = (
-    "Verdicts are those of float32: records near the threshold are read again in float32. --score-only and --within "
-    "take float32 with auto."
-)
-EVAL_EFFECT = "bfloat16 changes a prediction where two classes have nearly the same score."
-FEATURES_EFFECT = "Features are stored as they are computed; float32 gives the same ones on every machine."
-TRAIN_EFFECT = "Weights and their updates are in float32."
+def _same_verdicts(exceptions: str) -> Any:
+    """The option --precision of a command that computes undecided scores again, but not with ``exceptions``."""
+    return _precision(
+        "Verdicts are those of float32: scores near the decision are computed again in float32. Not so with "
+        f"{exceptions}: there auto is float32."
+    )
 
-FilterPrecision = Annotated[str, _precision(FILTER_EFFECT), RARE]
-SegmentPrecision = Annotated[str, _precision(SEGMENT_EFFECT), RARE]
-DedupPrecision = Annotated[str, _precision(DEDUP_EFFECT), RARE]
-EvalPrecision = Annotated[str, _precision(EVAL_EFFECT), RARE]
-FeaturesPrecision = Annotated[str, _precision(FEATURES_EFFECT), RARE]
+
+FilterPrecision = Annotated[str, _same_verdicts("--keep-fraction, --top and --rule query"), RARE]
+SegmentPrecision = Annotated[str, _same_verdicts("--label-by teacher"), RARE]
+DedupPrecision = Annotated[str, _same_verdicts("--score-only and --within"), RARE]
+RoundedPrecision = Annotated[str, _precision("Scores and features differ from those of float32 by rounding."), RARE]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +57,7 @@ class ComputeOptions:
         typer.Option("--device", metavar="auto|cpu|cuda[:N]", envvar="OMNI_DEVICE", show_envvar=False,
                      help="auto is the GPU, if there is one.", rich_help_panel=COMPUTE),
     ] = "auto"  # fmt: skip
-    precision: Annotated[str, _precision(TRAIN_EFFECT), RARE] = "auto"
+    precision: Annotated[str, _precision("Weights and their updates are in float32."), RARE] = "auto"
     batch_size: Annotated[
         int,
         typer.Option("--batch-size", metavar="N", min=1, envvar="OMNI_BATCH_SIZE", show_envvar=False,

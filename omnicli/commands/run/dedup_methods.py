@@ -96,9 +96,10 @@ def _count_features(record: "Record", counters: Counter[str]) -> None:
 
 def _describe_again(counters: Mapping[str, int]) -> list[str]:
     """The closing line about records that bfloat16 did not decide; none without any."""
-    count = counters.get(READ_AGAIN, 0)
-    line = f"{count:,} records were too close to the threshold for bfloat16 and were read again in float32"
-    return [line] if count else []
+    from omnicli.inference.metrics import rescored_lines
+
+    num_compared = counters.get("in", 0) - counters.get("unreadable", 0)
+    return rescored_lines(counters.get(READ_AGAIN, 0), num_scored=num_compared, what="records")
 
 
 def _count_checks(record: "Record", counters: Counter[str]) -> None:

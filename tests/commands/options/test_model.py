@@ -1,0 +1,55 @@
+"""Options of models: contradictions are refused before a model is loaded."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from omnicli.commands.options.compute import ComputeOptions
+from omnicli.commands.options.model import DEFAULT_BACKBONE, BackboneOptions, ModelOptions, check_modality, strength_of
+from omnicli.errors import InputError, UsageError
+
+
+def test_a_model_takes_what_it_was_trained_on():
+    model = SimpleNamespace(name="flow.pth", spec=SimpleNamespace(modality="flow"))
+    check_modality(model, None)
+    check_modality(model, "flow")
+    with pytest.raises(UsageError, match=r"^--modality rgb: flow\.pth was trained on flow$"):
+        check_modality(model, "rgb")
+
+
+def test_class_names_are_those_of_the_file(tmp_path):
+    (tmp_path / "classes.txt").write_text("archery\ndiving\n")
+    assert ModelOptions(classes=tmp_path / "classes.txt").class_names() == ("archery", "diving")
+    assert ModelOptions().class_names() is None
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        ModelOptions(classes=tmp_path / "gone.txt").class_names()
+
+
+@pytest.mark.parametrize("given", [{"backbone": "resnet18"}, {"weights": "w.pth"}])
+def test_a_checkpoint_brings_its_own_backbone(given):
+    with pytest.raises(UsageError, match="remove --backbone and --weights"):
+        BackboneOptions(checkpoint="tsn.pth", **given).check()
+    BackboneOptions(**given).check()
+
+
+def test_a_backbone_has_the_tag_of_its_weights_only_if_they_are_downloaded():
+    assert BackboneOptions().name == f"{DEFAULT_BACKBONE}.tv_in1k"
+    assert BackboneOptions(weights="w.pth").name == DEFAULT_BACKBONE
+    assert BackboneOptions(checkpoint="tsn.pth").name is None
+
+
+def test_files_of_weights_have_a_digest(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"abc")
+    assert BackboneOptions(weights=tmp_path / "w.pth").digests() == {
+        "weights": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    }
+    assert BackboneOptions(backbone="resnet18").digests() == {}
+
+
+def test_flow_needs_a_checkpoint():
+    with pytest.raises(UsageError, match="--backbone takes RGB; give --checkpoint FILE"):
+        BackboneOptions(backbone="resnet18").load(ComputeOptions(), modality="flow")
+
+
+def test_without_a_teacher_nothing_is_known_of_its_strength():
+    assert strength_of([]) is None
