@@ -12,9 +12,9 @@ from omnicli.cpus import available_cores
 @pytest.mark.parametrize("name", ["filter", "segment", "dedup", "eval", "features", "train", "teacher-train"])
 def test_the_help_of_precision_names_options_that_the_command_has(name):
     command = load_command(name)
-    [precision] = [parameter for parameter in command.params if parameter.name == "precision"]
+    [text] = [getattr(parameter, "help", "") for parameter in command.params if parameter.name == "precision"]
     spelled = {spelling for parameter in command.params for spelling in parameter.opts}
-    named = set(re.findall(r"--[a-z-]+", precision.help))
+    named = set(re.findall(r"--[a-z-]+", text))
     assert named <= spelled
     assert bool(named) == (name in {"filter", "segment", "dedup"})
 
