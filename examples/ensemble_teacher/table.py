@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print what measure.sh measured as Markdown tables.
+"""Print what measure.sh measured as Markdown tables, one per question.
 
     python table.py OUT DATA
 
@@ -19,45 +19,50 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "actions6"))
 
 from runs import Runs, interval, paired, read_runs, times_drawn
+from tables import markdown
 
 SETTINGS = ("lite0", "lite2", "both")
-HEADING = ("clips", *SETTINGS, "both - lite0", "both - lite2")
+NAMES = "Lite0|Lite2|both"
+VALUES = f"clips per class|{NAMES}"
+DIFFERENCES = "clips per class|both - Lite0|both - Lite2"
 
 
 def main() -> None:
-    """Print the two tables."""
+    """Print the tables."""
     out, data = map(Path, sys.argv[1:])
     found = {(clips, setting): runs for (_, clips, setting), runs in read_runs(out / "eval").items()}
     truth = read_truth(data / "manifest.csv")
     every = sorted({clips for clips, _ in found})
-    print("Top-1 accuracy in %\n")
-    print_table([accuracy_row(str(clips), {name: found[clips, name] for name in SETTINGS}) for clips in every])
-    print("\nKept precision in %\n")
-    print_table([precision_row(out / "kept", clips, truth) for clips in every])
+    accuracies = [accuracy_cells({name: found[clips, name] for name in SETTINGS}) for clips in every]
+    print_tables("Top-1 accuracy", every, accuracies)
+    print_tables("Kept precision", every, [precision_cells(out / "kept", clips, truth) for clips in every])
     queries = sorted(set(truth.values()) & queries_of(out / "kept"))
-    print("\nKept precision by query in %, all draws\n")
-    print("| query | " + " | ".join(SETTINGS) + " |\n|---|" + "---|" * len(SETTINGS))
     by_query = {name: precisions(kept_files(out / "kept" / name, "*"), truth) for name in SETTINGS}
-    for query in queries:
-        means = (100 * np.mean([shares[query] for shares in by_query[name]]) for name in SETTINGS)
-        print(f"| {query} | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
+    rows = [
+        (query, *(f"{100 * np.mean([shares[query] for shares in by_query[name]]):.1f}" for name in SETTINGS))
+        for query in queries
+    ]
+    print(f"Kept precision by query in %, all draws\n\n{markdown(f'query|{NAMES}', rows)}")
 
 
-def print_table(rows: list[list[str]]) -> None:
-    """Markdown."""
-    for row in (HEADING, ["---"] * len(HEADING), *rows):
-        print("| " + " | ".join(row) + " |")
+def print_tables(measure: str, every: list[int], cells: list[list[str]]) -> None:
+    """The values, then the paired differences; ``cells`` holds both of each number of clips."""
+    for text, heads, chosen in (
+        (f"{measure} in %", VALUES, slice(len(SETTINGS))),
+        (f"{measure}: the ensemble and each teacher, in points", DIFFERENCES, slice(len(SETTINGS), None)),
+    ):
+        print(f"{text}\n\n{markdown(heads, [(clips, *row[chosen]) for clips, row in zip(every, cells, strict=True)])}")
 
 
 def shown(mean: float, low: float, high: float, *, sign: str = "") -> str:
     """Per cent, and an interval."""
-    return f"{100 * mean:{sign}.1f} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    return f"{100 * mean:{sign}.1f} ({100 * low:{sign}.1f} to {100 * high:{sign}.1f})"
 
 
-def accuracy_row(clips: str, runs: dict[str, Runs]) -> list[str]:
+def accuracy_cells(runs: dict[str, Runs]) -> list[str]:
     """Means of the settings, and paired differences."""
     means = [shown(runs[name].mean, *interval(runs[name].right, runs[name].units)) for name in SETTINGS]
-    return [clips, *means, *(shown(*paired(runs["both"], runs[other]), sign="+") for other in SETTINGS[:2])]
+    return [*means, *(shown(*paired(runs["both"], runs[other]), sign="+") for other in SETTINGS[:2])]
 
 
 def read_truth(manifest: Path) -> dict[str, str]:
@@ -88,7 +93,7 @@ def precisions(draws: list[list[dict[str, str]]], truth: dict[str, str]) -> list
     return found
 
 
-def precision_row(folder: Path, clips: int, truth: dict[str, str]) -> list[str]:
+def precision_cells(folder: Path, clips: int, truth: dict[str, str]) -> list[str]:
     """Means of the settings, and paired differences, over queries."""
     per_draw = {
         name: np.array([np.mean([*shares.values()]) for shares in precisions(kept_files(folder / name, clips), truth)])
@@ -96,7 +101,7 @@ def precision_row(folder: Path, clips: int, truth: dict[str, str]) -> list[str]:
     }
     means = [shown(values.mean(), *over_draws(values)) for values in per_draw.values()]
     changes = [per_draw["both"] - per_draw[other] for other in SETTINGS[:2]]
-    return [str(clips), *means, *(shown(change.mean(), *over_draws(change), sign="+") for change in changes)]
+    return [*means, *(shown(change.mean(), *over_draws(change), sign="+") for change in changes)]
 
 
 def over_draws(values: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Top-1 accuracy of the settings of compare.sh as a Markdown table: python table.py NAME=OUT...
+"""Top-1 accuracy of the settings of compare.sh in %, then differences, as Markdown: python table.py NAME=OUT...
 
 The last row of each problem is over all numbers of clips. A difference is that of the default to the setting, with its
 95 % interval over draws of the labelled clips and over test clips or recordings (``actions6/runs.py``).
@@ -12,21 +12,25 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "actions6"))
 
 from runs import Runs, paired, read_runs
+from tables import markdown
 
 SETTINGS = ("target", "unfiltered", "paper", "default", "second")
 
 
 def main() -> None:
-    """Print the table of every problem."""
-    print("| problem | clips | " + " | ".join(SETTINGS) + " | default - target | default - unfiltered |")
-    print("|---|---|" + "---|" * (len(SETTINGS) + 2))
+    """Print the two tables of all problems."""
+    means, differences = [], []
     for argument in sys.argv[1:]:
         name, _, folder = argument.partition("=")
         found = read_runs(Path(folder) / "eval")
         clips = sorted({number for _, number, _ in found})
-        for number in clips:
-            print(row(name, str(number), {setting: found["weak", number, setting] for setting in SETTINGS}))
-        print(row(name, "all", {setting: joined([found["weak", k, setting] for k in clips]) for setting in SETTINGS}))
+        rows = {str(number): {setting: found["weak", number, setting] for setting in SETTINGS} for number in clips}
+        rows["all"] = {setting: joined([found["weak", k, setting] for k in clips]) for setting in SETTINGS}
+        for number, runs in rows.items():
+            means.append((name, number, *(f"{100 * runs[setting].mean:.1f}" for setting in SETTINGS)))
+            differences.append((name, number, *(difference(runs, other) for other in ("target", "unfiltered"))))
+    print(markdown(f"problem|clips|{'|'.join(SETTINGS)}", means))
+    print(markdown("problem|clips|default - target|default - unfiltered", differences), end="")
 
 
 def joined(runs: list[Runs]) -> Runs:
@@ -39,14 +43,10 @@ def joined(runs: list[Runs]) -> Runs:
     )
 
 
-def row(name: str, clips: str, runs: dict[str, Runs]) -> str:
-    """One line of the table."""
-    means = [f"{100 * runs[setting].mean:.1f}" for setting in SETTINGS]
-    differences = []
-    for other in ("target", "unfiltered"):
-        difference, low, high = (100 * value for value in paired(runs["default"], runs[other]))
-        differences.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
-    return f"| {name} | {clips} | " + " | ".join([*means, *differences]) + " |"
+def difference(runs: dict[str, Runs], other: str) -> str:
+    """The paired difference of the default to another setting, with its 95 % interval."""
+    change, low, high = (100 * value for value in paired(runs["default"], runs[other]))
+    return f"{change:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 if __name__ == "__main__":

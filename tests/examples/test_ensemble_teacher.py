@@ -40,10 +40,12 @@ def test_the_tables_have_means_and_paired_differences_by_query(tmp_path):
         write_run(tmp_path, "both", seed, 4, [images[0], images[2]])
     command = [sys.executable, FOLDER / "table.py", tmp_path, tmp_path]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout  # fmt: skip
-    accuracy, precision, by_query = shown.split("\nKept precision")
-    assert "| 2 | 50.0 [" in accuracy
-    assert "+50.0 [" in accuracy
-    assert "| 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | 100.0 [100.0, 100.0] | +50.0 [+50.0, +50.0] | +25.0" in precision
+    accuracy, gain, precision, gained, by_query = (part for part in shown.split("\n\n") if part.startswith("|"))
+    assert "\n| 2 | 50.0 (" in accuracy
+    assert "\n| 2 | +50.0 (" in gain
+    assert "\n| 2 | 50.0 (50.0 to 50.0) | 75.0 (75.0 to 75.0) | 100.0 (100.0 to 100.0) |" in precision
+    assert "\n| 2 | +50.0 (+50.0 to +50.0) | +25.0 (+25.0 to +25.0) |" in gained
+    assert max(map(len, shown.splitlines())) <= 100  # columns of a screen
     assert "| blue | 50.0 | 100.0 | 100.0 |" in by_query
     assert "| red | 50.0 | 50.0 | 100.0 |" in by_query
 
