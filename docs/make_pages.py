@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -174,11 +175,18 @@ def value(parameter: Parameter) -> str:
     """The accepted values; empty for a switch."""
     if parameter.type is bool:
         return ""
-    if get_origin(parameter.type) is Literal and not parameter.info.metavar:
-        return ", ".join(code(choice) for choice in get_args(parameter.type))
+    if not parameter.info.metavar and (choices := choices_of(parameter.type)):
+        return ", ".join(map(code, choices))
     shown = code(parameter.placeholder) + bounds(parameter.info.min, parameter.info.max)
     is_said = "repeat" in (parameter.info.help or "")
     return f"{shown}; may be repeated" if parameter.repeats and not is_said else shown
+
+
+def choices_of(kind: Any) -> list[str]:
+    """The values of a Literal or a StrEnum; none of other types."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return list(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else []
 
 
 def bounds(low: float | None, high: float | None) -> str:
@@ -230,9 +238,9 @@ def prose(text: str, page_name: str = "") -> str:
     """
     word = re.compile(
         r"(?P<code>`[^`]+`)"
-        rf"|\bomni (?P<command>{'|'.join(sorted(COMMANDS, key=len, reverse=True))})\b"
+        rf"|\bomni\s(?P<command>{'|'.join(sorted(COMMANDS, key=len, reverse=True))})\b"
         r"|(?<![\w/-])(?P<option>--[a-z][a-z0-9-]*=?|-[a-zA-Z0-9])(?![\w-])"
-        r"|\b(?P<field>[a-z0-9]+(?:_[a-z0-9]+)+)\b(?![./]\w)"
+        r"|(?<![\w.-])(?P<field>[a-z0-9]+(?:_[a-z0-9]+)+)\b(?![./-]\w)"
         r"|(?P<markup>[<*])"
     )
 

@@ -26,10 +26,10 @@ test with exit code 65, unless --allow-overlap is given.
 of UCF101 and HMDB51.
 
 --shards writes the scores of all classes to HDF5. --fuse reads such shards instead of media, matches records by id and
-evaluates the weighted mean of their scores (of scores, as in two-stream TSN, not of logits), of the records that all of
-them have. It also takes result files of mmaction2 (.pkl, .json), which follow the lines of --fuse-list and are read as
-data, never run. --baseline reads such shards of another model: the summary lists the pairs of classes that are confused
-less and more, how many records became right or wrong, and the p-value of that change (McNemar's exact test).
+evaluates the weighted mean of their scores, of the records that all of them have. It also takes result files of
+mmaction2 (.pkl, .json), which follow the lines of --fuse-list and are read as data, never run. --baseline reads such
+shards of another model: the summary lists the pairs of classes that are confused less and more, how many records became
+right or wrong, and the p-value of that change (McNemar's exact test).
 
 -o DIR/ with --shards scores each input file by itself, resumable, on every --engine, and writes the summary over all
 of them to stdout when the last one is done.

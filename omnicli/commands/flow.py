@@ -5,10 +5,10 @@
     omni flow --method raft --weights raft_large.pth --device cuda --shards flow/ videos/ > flow.jsonl
 
 Each output line names the shard and row of its flow (media: flow); a shard is an INPUT of the same rows. Frames are
-resized to --short-side first.
-Displacements are clipped to 20 pixels and stored as 8-bit JPEG pairs, x and y, one pair for each two consecutive
-frames; the attribute bound of a shard says the 20 pixels. Videos, folders of frames and rows that omni pack wrote
-without leaving frames out are accepted; images and single frames are rejects. Times stay those of the original file.
+resized to --short-side first. Displacements are clipped to 20 pixels, the attribute bound of a shard, and stored as
+8-bit JPEG pairs, x and y, one pair for each two consecutive frames. Videos, folders of frames and rows that omni pack
+wrote without leaving frames out are accepted; images and single frames are rejects. Times stay those of the original
+file.
 
 dis (OpenCV) needs no weights and computes about 40 pairs a second and core at 256 pixels. raft and raft-small
 (torchvision) want a GPU; their weights are downloaded, or given as --weights.

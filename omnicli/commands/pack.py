@@ -18,8 +18,8 @@ still counts frames of the video (rows that are too sparse for it are refused), 
 An image that omni inflate gave a moving camera is stored at 1.45 times the short side, so that its smallest crop is
 enlarged by 1.15 at most. Pack with --for-camera if inflate comes later.
 
-Reading is faster by a factor of 3 (320x240), 10 (640x360) or 28 (1280x720) for whole clips, and twice that for
-single frames that are far apart.
+Reading is faster by a factor of 3 (320x240), 10 (640x360) or 28 (1280x720) for whole clips, and by 2 to 4 times that
+for single frames that are far apart.
 
 Memory: the JPEG files of 2 records per worker, 15 to 25 KB per frame at 256 pixels. For hours of video, use --fps,
 --max-frames, or segment first.

@@ -9,13 +9,12 @@
     omni train --target t.h5 --auxiliary web.h5 --init tsn.pth --freeze backbone -o student.pth
 
 A step takes one batch of the target and one of each auxiliary source, and minimises the mean cross-entropy over all
-their samples (OmniSource Eq. 1, divided by the number of samples). --mixup-alpha is 0.2 with --mixup. Web records need
-pseudo_label (omni filter, omni segment) and, to balance classes, weight (omni balance), by which the target is drawn,
-too, if it has one. Images, videos, clips, frame
-folders and shards may be mixed. On feature shards (omni features) only the classifier is trained, in seconds. A source
-without records, of which the filter kept nothing, is left out. One metric record per epoch and source goes to stdout.
-If training is interrupted, the same command continues it, bit for bit on a CPU. Each process holds about 100 bytes per
-record in memory, and the lines of the records in TMPDIR.
+their samples (OmniSource Eq. 1, divided by the number of samples). Web records need pseudo_label (omni filter, omni
+segment) and, to balance classes, weight (omni balance), by which the target is drawn, too, if it has one. Images,
+videos, clips, frame folders and shards may be mixed. On feature shards (omni features) only the classifier is trained,
+in seconds. A source without records, of which the filter kept nothing, is left out. One metric record per epoch and
+source goes to stdout. If training is interrupted, the same command continues it, bit for bit on a CPU. Each process
+holds about 100 bytes per record in memory, and the lines of the records in TMPDIR.
 """
 
 from dataclasses import asdict

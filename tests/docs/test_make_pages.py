@@ -53,6 +53,12 @@ def test_a_page_reads_as_the_help_does():
     assert "| `--output`, `-o` | `FILE\\|DIR/` | |" in make_pages.pages()["filter.md"]
 
 
+def test_choices_are_listed_and_names_with_underscores_stay_whole():
+    assert "| `--method` | `dis`, `raft`, `raft-small` | `dis` |" in make_pages.pages()["flow.md"]
+    assert make_pages.prose("resnet50.tv_in1k, tsn-vit_b-3seg, a_b.") == "resnet50.tv_in1k, tsn-vit_b-3seg, `a_b`."
+    assert make_pages.prose("see omni\nfilter") == "see [`omni filter`](filter.md)"
+
+
 def test_what_markdown_would_swallow_is_kept():
     assert make_pages.cell("tsn-<timm backbone> or `a<TAB>b`, I/N|auto") == (
         "tsn-&lt;timm backbone> or `a<TAB>b`, I/N\\|auto"

@@ -25,7 +25,7 @@ class EngineOptions:
     processes: Annotated[
         int | None,
         typer.Option("--processes", metavar="N", min=1, help="--engine local: number of processes, which share GPUs "
-                     "and cores.", show_default="one per GPU, else 1", rich_help_panel=COMPUTE), RARE,
+                     "and cores.", show_default="for a model one per GPU, else 1", rich_help_panel=COMPUTE), RARE,
     ] = None  # fmt: skip
     ray_address: Annotated[
         str | None,
@@ -36,7 +36,7 @@ class EngineOptions:
     gpus_per_worker: Annotated[
         float | None,
         typer.Option("--gpus-per-worker", metavar="G", min=0, help="--engine ray: GPUs, or share of one, per worker.",
-                     show_default="1 if a node has GPUs", rich_help_panel=COMPUTE), RARE,
+                     show_default="1 for a model if a node has GPUs, else 0", rich_help_panel=COMPUTE), RARE,
     ] = None  # fmt: skip
     cpus_per_worker: Annotated[
         int | None,

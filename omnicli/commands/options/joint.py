@@ -64,7 +64,8 @@ class JointOptions:
     ] = 1  # fmt: skip
     mixup: Annotated[
         MixupName | None, typer.Option("--mixup", help="intra: mix samples within each source. cross: mix target and "
-                                       "web samples (cross-dataset mixup).", show_default="as recipe: none",
+                                       f"web samples (cross-dataset mixup). α is {DEFAULT_ALPHA} unless --mixup-alpha "
+                                       "or the recipe gives it.", show_default="as recipe: none",
                                        rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     multi_label: Annotated[

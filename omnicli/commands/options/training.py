@@ -54,23 +54,25 @@ class TrainingOptions:
     modality: Modality = None
     num_segments: Annotated[
         int | None, typer.Option("--num-segments", min=1, metavar="N", help="2D: snippets per video.",
-                                 show_default="3; TSM: 8", rich_help_panel=MODEL), RARE,
+                                 show_default="as recipe, else 3; TSM: 8", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     num_frames: Annotated[
         int | None, typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, the 4 of 4x16. "
-                                 "2D: pairs of flow.", show_default="as published", rich_help_panel=MODEL), RARE,
+                                 "2D: pairs of flow.", show_default="as recipe, else as published",
+                                 rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     frame_interval: Annotated[
         int | None, typer.Option("--frame-interval", min=1, metavar="N", help="3D: source frames between sampled "
-                                 "frames, the 16 of 4x16.", show_default="as published", rich_help_panel=MODEL), RARE,
+                                 "frames, the 16 of 4x16.", show_default="as recipe, else as published",
+                                 rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     short_side: Annotated[
         int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Size of the short side before "
-                                 "cropping.", show_default="as recipe", rich_help_panel=MODEL), RARE,
+                                 "cropping.", show_default="as recipe, else as published", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     crop_size: Annotated[
         int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="Side of the square input.",
-                                 show_default="as published", rich_help_panel=MODEL), RARE,
+                                 show_default="as recipe, else as published", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     freeze: Annotated[
         FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze. "
@@ -79,7 +81,7 @@ class TrainingOptions:
     ] = None  # fmt: skip
     dropout: Annotated[
         float | None, typer.Option("--dropout", metavar="X", min=0.0, max=1.0, help="Dropout before the classifier.",
-                                   show_default="0.4 for TSN, else 0.5", rich_help_panel=MODEL), RARE,
+                                   show_default="as recipe; else TSN 0.4, most 0.5", rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     crop: Annotated[
         CropName | None, typer.Option("--crop", help="Training crop; random crops a square without resizing.",
@@ -87,12 +89,13 @@ class TrainingOptions:
     ] = None  # fmt: skip
     flip: Annotated[
         bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the training clips; not for classes with a "
-                                  "direction.", show_default="flip", rich_help_panel=DATA), RARE,
+                                  "direction.", show_default="as recipe: flip", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     recipe: Annotated[
         Recipe | None,
         typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name; -n "
-                     f"prints them.\n{', '.join(TEACHER_RECIPES)}.", show_default="few-clips",
+                     f"prints them.\n{', '.join(TEACHER_RECIPES)}.",
+                     show_default="few-clips; its variant for --init scratch or --freeze",
                      rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     epochs: Annotated[
@@ -147,7 +150,7 @@ class TrainingOptions:
     drop_path: Annotated[
         float | None, typer.Option("--drop-path", metavar="X", min=0.0, max=0.9, help="Transformers: share of samples "
                                    "that skip the last block; linearly fewer skip earlier ones.",
-                                   show_default="the model's own", rich_help_panel=OPTIMIZATION), RARE,
+                                   show_default="as recipe, else the model's own", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     gradient_checkpointing: Annotated[
         bool | None, typer.Option("--gradient-checkpointing/--no-gradient-checkpointing", help="Transformers: compute "
@@ -181,7 +184,8 @@ class TrainingOptions:
     target_label: Annotated[
         TargetLabel | None,
         typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or query, of whose "
-                     "classes one is drawn per visit (IG-65M).", show_default="label", rich_help_panel=DATA), RARE,
+                     "classes one is drawn per visit (IG-65M).", show_default="as recipe: label",
+                     rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     query_map: Annotated[
         Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "
