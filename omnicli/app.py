@@ -55,7 +55,7 @@ omni COMMAND -h lists the most used options, omni COMMAND --help or omni help CO
   0   success
   1   any other error; the message says what to do
   2   wrong usage
-  3   nothing readable, or more bad records than --max-bad; the output is complete
+  3   nothing readable, or more bad records than --max-bad; output complete
  65   invalid input
  66   invalid checkpoint
  70   internal error (a log file is printed)

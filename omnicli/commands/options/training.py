@@ -19,6 +19,7 @@ from omnicli.training.recipes import TEACHER_RECIPES, default_teacher_recipe
 from omnicli.training.transformer_recipe import OptimizerName
 
 Recipe = StrEnum("Recipe", {name: name for name in TEACHER_RECIPES})  # type: ignore[misc]  # choices from a table
+AS_PUBLISHED = "as recipe, else as published"
 Classes = Annotated[
     Path | None,
     typer.Option("--classes", metavar="FILE", help="Class names, one per line, in the order of the labels.",
@@ -58,21 +59,19 @@ class TrainingOptions:
     ] = None  # fmt: skip
     num_frames: Annotated[
         int | None, typer.Option("--num-frames", min=1, metavar="N", help="3D: frames per clip, the 4 of 4x16. "
-                                 "2D: pairs of flow.", show_default="as recipe, else as published",
-                                 rich_help_panel=MODEL), RARE,
+                                 "2D: pairs of flow.", show_default=AS_PUBLISHED, rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     frame_interval: Annotated[
         int | None, typer.Option("--frame-interval", min=1, metavar="N", help="3D: source frames between sampled "
-                                 "frames, the 16 of 4x16.", show_default="as recipe, else as published",
-                                 rich_help_panel=MODEL), RARE,
+                                 "frames, the 16 of 4x16.", show_default=AS_PUBLISHED, rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     short_side: Annotated[
         int | None, typer.Option("--short-side", min=8, metavar="PIXELS", help="Size of the short side before "
-                                 "cropping.", show_default="as recipe, else as published", rich_help_panel=MODEL), RARE,
+                                 "cropping.", show_default=AS_PUBLISHED, rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     crop_size: Annotated[
         int | None, typer.Option("--crop-size", min=8, metavar="PIXELS", help="Side of the square input.",
-                                 show_default="as recipe, else as published", rich_help_panel=MODEL), RARE,
+                                 show_default=AS_PUBLISHED, rich_help_panel=MODEL), RARE,
     ] = None  # fmt: skip
     freeze: Annotated[
         FreezeName | None, typer.Option("--freeze", help="Which backbone parameters to freeze. "
@@ -94,19 +93,17 @@ class TrainingOptions:
     recipe: Annotated[
         Recipe | None,
         typer.Option("--recipe", metavar="NAME", help="Settings of a paper, or for few clips, by name; -n "
-                     f"prints them.\n{', '.join(TEACHER_RECIPES)}.",
-                     show_default="few-clips; its variant for --init scratch or --freeze",
-                     rich_help_panel=OPTIMIZATION),
+                     f"prints them.\n{', '.join(TEACHER_RECIPES)}.", rich_help_panel=OPTIMIZATION,
+                     show_default="few-clips; its variant for --init scratch or --freeze"),
     ] = None  # fmt: skip
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the target.",
                                  show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", show_envvar=False,
-                     help="Target clips per step and process; the recipe's learning rate scales with it.",
-                     show_default="as recipe", rich_help_panel=OPTIMIZATION),
+        int | None, typer.Option("--batch-size", min=1, metavar="N", envvar="OMNI_BATCH_SIZE", show_envvar=False,
+                                 help="Target clips per step and process; the recipe's learning rate scales with it.",
+                                 show_default="as recipe", rich_help_panel=OPTIMIZATION),
     ] = None  # fmt: skip
     lr: Annotated[
         float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate of the classifier, as given: "
@@ -177,15 +174,14 @@ class TrainingOptions:
                                  rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     random_erasing: Annotated[
-        float | None, typer.Option("--random-erasing", metavar="X", min=0.0, max=1.0, help="Share of training clips in "
-                                   "which a box becomes noise.", show_default="as recipe: 0", rich_help_panel=DATA),
-        RARE,
+        float | None, typer.Option("--random-erasing", metavar="X", min=0.0, max=1.0, show_default="as recipe: 0",
+                                   help="Share of training clips in which a box becomes noise.",
+                                   rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     target_label: Annotated[
-        TargetLabel | None,
-        typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or query, of whose "
-                     "classes one is drawn per visit (IG-65M).", show_default="as recipe: label",
-                     rich_help_panel=DATA), RARE,
+        TargetLabel | None, typer.Option("--target-label", metavar="FIELD", help="Class of a target record: label, or "
+                                         "query, of whose classes one is drawn per visit (IG-65M).",
+                                         show_default="as recipe: label", rich_help_panel=DATA), RARE,
     ] = None  # fmt: skip
     query_map: Annotated[
         Path | None, typer.Option("--query-map", metavar="FILE", help="Tab-separated file that maps queries to class "
