@@ -4,9 +4,9 @@ A program computes what the network computes, but rounds at other places: in bfl
 the network by about as much as both differ from float32. So the position of a record alone decides whether the program
 or the network scores it, never how fast anything is: runs that are repeated or resumed write the same bytes.
 
-- ``on``: the program scores all records.
 - ``auto``: the network scores the first records of a stream (``FIRST_RECORDS``), so that short jobs compile nothing,
   and the program all others, if the model is one that gains by it (``GAINS``).
+- ``on``: the program scores all records.
 
 Ours: the stream waits for the compiler. Tracing in a second thread is not safe, because PyTorch's tracer replaces
 methods of all modules meanwhile, and on a CPU the compiler would take the cores of the network anyway.
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from omnicli.cpus import available_cores
 from omnicli.errors import Interrupted, ModelError, UsageError
 from omnicli.models.loading import LoadedModel
 from omnicli.models.onnx.onnx_model import OnnxModel
@@ -39,7 +40,9 @@ Mode = Literal["on", "auto"]
 FIRST_RECORDS = {"2D": 4096, "3D": 256, "long": 64}
 # Models that gained at least 1.1x in bfloat16 (benchmarks/bench_compile.py), by type of device. Not on GPUs: the passes
 # of 2D models gain there, but decoding takes longer than they do.
-GAINS: dict[str, tuple[str, ...]] = {"cpu": ("tsn-resnet", "tsn-tf_efficientnet", "slowonly-r")}
+GAINS: dict[str, tuple[str, ...]] = {
+    "cpu": ("tsn-tf_efficientnet", "tsn-efficientnet", "tsn-mobilenetv3", "tsn-convnext", "slowonly-r")
+}
 NEVER = ("torchvision-swin3d",)  # the compiler was at work for 3 minutes and more, in its arithmetic of indices
 CPU_COMPILERS = ("g++", "c++", "clang++")
 TOLERANCE = {torch.bfloat16: 0.05, torch.float32: 1e-3}  # of the largest output; a wrong program is off by its size
@@ -153,7 +156,10 @@ def compile_function(function: ClipFunction, clips: Tensor) -> ClipFunction:
     if "TORCH_LOGS" not in os.environ:
         cast(Any, torch._logging).set_logs(all=logging.ERROR)
     program = cast(ClipFunction, torch.compile(function, dynamic=False))
-    with warnings.catch_warnings(), inductor.patch(freezing=clips.device.type == "cpu"):
+    settings: dict[str, int] = {"freezing": clips.device.type == "cpu"}
+    if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
+        settings["compile_threads"] = available_cores()  # PyTorch knows no quota of a control group
+    with warnings.catch_warnings(), inductor.patch(**settings):
         warnings.simplefilter("ignore")  # PyTorch's, of its own code
         program(clips)
     return program

@@ -190,11 +190,12 @@ def test_a_program_of_another_runtime_is_refused(model):
 @pytest.mark.parametrize(
     ("name", "dtype", "device", "expected"),
     [
-        ("tsn-resnet50", torch.bfloat16, "cpu", True),
-        ("tsn-resnet50", torch.float32, "cpu", False),
+        ("tsn-tf_efficientnet_b0", torch.bfloat16, "cpu", True),
+        ("tsn-tf_efficientnet_b0", torch.float32, "cpu", False),
+        ("tsn-resnet50", torch.bfloat16, "cpu", False),
         ("slowonly-r50", torch.bfloat16, "cpu", True),
         ("tsn-bninception", torch.bfloat16, "cpu", False),
-        ("tsn-resnet50", torch.bfloat16, "cuda", False),
+        ("tsn-tf_efficientnet_b0", torch.bfloat16, "cuda", False),
     ],
 )
 def test_auto_compiles_models_that_are_known_to_gain(model, name, dtype, device, expected):
@@ -210,7 +211,7 @@ def test_auto_compiles_models_that_are_known_to_gain(model, name, dtype, device,
 
 
 def test_auto_begins_earlier_where_records_cost_more(model):
-    chosen = replace(model, spec=replace(model.spec, name="tsn-resnet50"), precision=torch.bfloat16)
+    chosen = replace(model, spec=replace(model.spec, name="slowonly-r50"), precision=torch.bfloat16)
     ready = with_compiler(chosen, "auto", is_long=True)
     assert ready.compiler is not None
     assert ready.compiler.first_position == compiled.FIRST_RECORDS["long"]

@@ -65,11 +65,12 @@ class ComputeOptions:
     ] = 32  # fmt: skip
     compile_mode: Annotated[
         CompileMode,
-        typer.Option("--compile", help="Compile the model with torch.compile, which takes a while and changes "
-                     "confidences by rounding. on: for all records. auto: only models known to gain, in bfloat16, and "
-                     "only from record 4,096 on (3D: 256; segment: 64).",
+        typer.Option("--compile", envvar="OMNI_COMPILE", show_envvar=False,
+                     help="Compile the model with torch.compile, which takes a while and changes confidences by "
+                     "rounding. auto: only models known to gain, in bfloat16, and only from record 4,096 on (3D: 256; "
+                     "segment: 64). on: for all records.",
                      rich_help_panel=COMPUTE), RARE,
-    ] = "off"  # fmt: skip
+    ] = "auto"  # fmt: skip
     workers: Workers = None
 
     def resolve(self) -> "tuple[torch.device, torch.dtype]":
@@ -86,7 +87,7 @@ class ComputeOptions:
 
     def deciding(self) -> dict[str, Any]:
         """What decides the scores of a model, as JSON values; outputs of earlier versions can be resumed."""
-        compiled = {} if self.compile_mode == "off" else {"compile": self.compile_mode}
+        compiled = {} if self.compile_mode == "auto" else {"compile": self.compile_mode}
         return {"batch_size": self.batch_size, "device": self.device, "precision": self.precision, **compiled}
 
     def prepare(self, model: "LoadedModel", *, is_long: bool = False) -> "LoadedModel":
