@@ -66,8 +66,7 @@ omni COMMAND -h lists the most used options, omni COMMAND --help or omni help CO
 
 [bold]Environment[/bold]
 
-OMNI_DEVICE, OMNI_PRECISION, OMNI_WORKERS, OMNI_BATCH_SIZE, OMNI_COMPILE, OMNI_SEED, OMNI_DEBUG=1 (tracebacks);
-NO_COLOR
+OMNI_DEVICE, OMNI_PRECISION, OMNI_WORKERS, OMNI_BATCH_SIZE, OMNI_SEED, OMNI_DEBUG=1 (tracebacks); NO_COLOR
 """
 
 

@@ -94,7 +94,7 @@ def test_every_option_says_what_it_does(name):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_only_the_promised_environment_variables_are_read(name):
-    promised = {f"OMNI_{what}" for what in ("DEVICE", "PRECISION", "WORKERS", "BATCH_SIZE", "COMPILE", "SEED")}
+    promised = {f"OMNI_{what}" for what in ("DEVICE", "PRECISION", "WORKERS", "BATCH_SIZE", "SEED")}
     read = {parameter.envvar for parameter in LOADED[name].params if parameter.envvar}
     assert read <= promised
 
