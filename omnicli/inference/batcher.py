@@ -80,7 +80,7 @@ class Batcher:
                 self._batch = self._empty_batch(views.shape[1:])
             used = sum(count for _, count in self._spans)
             count = min(self._batch_size - used, len(views))
-            self._batch[used : used + count] = torch.from_numpy(np.ascontiguousarray(views[:count]))
+            self._batch.numpy()[used : used + count] = views[:count]  # PyTorch would wake threads for each view
             self._spans.append((item, count))
             views = views[count:]
             if used + count == self._batch_size:
