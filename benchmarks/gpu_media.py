@@ -179,7 +179,7 @@ def write_images(folder: Path, count: int, *, width: int = 340, height: int = 25
 def write_videos(
     folder: Path, count: int, *, num_frames: int, width: int = 320, height: int = 240, copies: int = 1
 ) -> None:
-    """Videos in a folder for each class: a window that wanders over a larger image, 25 frames a second."""
+    """Videos in a folder for each class: a window that wanders over a larger image, 25 frames per second."""
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
     def write(number: int) -> None:

@@ -255,7 +255,7 @@ def _untrained(
     if shared and not allow_overlap:
         raise InputError(f"{shared}; {ADVICE}")
     if shared:
-        accountant.console.say(f"{shared}; the accuracy on them is no test (--allow-overlap)")
+        accountant.console.say(f"{shared}; the accuracy on them is not a test (--allow-overlap)")
     records = accountant.read(streams)
     if allow_overlap or read is not None:
         return records

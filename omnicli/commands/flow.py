@@ -10,7 +10,7 @@ resized to --short-side first. Displacements are clipped to 20 pixels, the attri
 wrote without leaving frames out are accepted; images and single frames are rejects. Times stay those of the original
 file.
 
-dis (OpenCV) needs no weights and computes about 40 pairs a second and core at 256 pixels. raft and raft-small
+dis (OpenCV) needs no weights and computes about 40 pairs per second and core at 256 pixels. raft and raft-small
 (torchvision) want a GPU; their weights are downloaded, or given as --weights.
 
 Memory: the JPEG files of 2 records per worker, about 10 KB per pair at 256 pixels.

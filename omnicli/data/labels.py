@@ -157,7 +157,7 @@ def _without_label(record: Record) -> InputError:
     queries = record.get("query") or record.get("queries")
     remedy = "name its class, or give a folder per class"
     if queries:
-        remedy = f"its query {queries!r} is no label; if it is the class, run omni index with --labels"
+        remedy = f"its query {queries!r} is not a label; if it is the class, run omni index with --labels"
     return InputError(f"{record.where}: no field 'class_name' or 'label'; {remedy}; has {', '.join(sorted(record))}")
 
 

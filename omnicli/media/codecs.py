@@ -1,4 +1,4 @@
-"""Codecs that keep to one core and keep quiet."""
+"""Codecs with one thread and without messages."""
 
 import ctypes
 import platform

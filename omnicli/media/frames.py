@@ -27,7 +27,7 @@ class FramesSource(Closing):
     Attributes:
         times: (N,) float64 seconds, frame i at i/fps.
         num_frames: N.
-        fps: frames a second; 0 for a single image.
+        fps: frames per second; 0 for a single image.
         duration_sec: num_frames / fps; 0 for a single image.
     """
 

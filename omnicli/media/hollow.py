@@ -1,4 +1,4 @@
-"""The timeline of a remote MP4 from its index alone: packets are walked, and their content is not fetched.
+"""The timeline of a remote MP4 from its index alone: packets are listed without fetching their content.
 
 The demuxer of MP4 knows from the index where each packet is, how long it is, and when it is shown; ``read_timeline``
 looks at nothing else. So it gets zeros for the content. A few frames of a long video then fetch little more than

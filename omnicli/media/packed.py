@@ -24,7 +24,7 @@ class PackedSource(FramesSource):
         fps: num_frames / duration_sec; 0 for an image.
         start_sec: when what was packed begins in that file.
         duration_sec: how long the frames are on screen; 0 for an image.
-        source_fps: frames a second of the video, where some were left out; else None (see ``media.source_rate``).
+        source_fps: frames per second of the video, where some were left out; else None (see ``media.source_rate``).
     """
 
     kind = "frames"
@@ -37,8 +37,8 @@ class PackedSource(FramesSource):
         Args:
             path: the shard.
             row: in it.
-            fps: frames a second, where the shard does not say when they are shown.
-            source_fps: frames a second of the video that they were taken from, where some were left out.
+            fps: frames per second, where the shard does not say when they are shown.
+            source_fps: frames per second of the video that they were taken from, where some were left out.
             is_image: a single frame without rate or duration.
 
         Raises:

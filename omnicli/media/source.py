@@ -25,7 +25,7 @@ class MediaSource(Protocol):
     Attributes:
         num_frames: N >= 1.
         times: (N,) float64 seconds, ascending; 0 is the first frame of the file, also where only a part is exposed.
-        fps: average frames a second; 0 for an image.
+        fps: average frames per second; 0 for an image.
         start_sec: 0, or where the part that is exposed begins.
         duration_sec: how long the frames are on screen; 0 for an image.
         width: pixels, as shown.

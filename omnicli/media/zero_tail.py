@@ -1,4 +1,4 @@
-"""Half downloads of image files that were preallocated: what is missing is zeros, which some decoders take for pixels.
+"""Incomplete downloads of preallocated image files: the missing bytes are zeros, which some decoders take for pixels.
 
 Ours. No coded image ends in many zeros, except VP8, whose flat areas may be one twentieth of them. Plain pixels may end
 in zeros, since black is zeros: there the file is refused only where they begin inside a row, beside pixels that are not

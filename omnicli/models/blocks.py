@@ -63,7 +63,7 @@ def checkpoint_gradients(backbone: nn.Module, *, name: str) -> None:
     """Compute the blocks again in the backward pass. Raises UsageError: the model has no such blocks."""
     blocks = find_blocks(backbone)
     if not blocks:
-        raise UsageError(f"--gradient-checkpointing: {name} is no transformer that omni knows the blocks of; remove it")
+        raise UsageError(f"--gradient-checkpointing: {name} is not a transformer whose blocks omni knows; remove it")
     for block in blocks.values():
         if hasattr(block, "gradient_checkpointing"):  # transformers has its own switch
             block.gradient_checkpointing = True  # type: ignore[assignment]

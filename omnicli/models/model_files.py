@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a file, a folder of another library, or a name on the Hugging Face hub.
+"""Where a checkpoint is: a file, a folder of another library, or a name on the Hugging Face hub.
 
 Nothing here imports PyTorch: which extra a checkpoint needs is known before the seconds that take.
 """

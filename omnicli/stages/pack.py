@@ -45,7 +45,7 @@ class PackOptions:
         short_side: pixels; smaller media keep their size, images with an ``inflation`` 1.45 times as much.
         for_camera: all images 1.45 times as much, for a camera that is added later.
         quality: of the JPEG files, 1 to 100.
-        fps: frames a second; None: all.
+        fps: frames per second; None: all.
         max_frames: of longer media so many, evenly spread; None: all.
         root: folder that relative paths start from.
     """

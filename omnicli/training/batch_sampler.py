@@ -210,7 +210,7 @@ def batch_sizes(batch_size: int, ratio: Sequence[int]) -> list[int]:
             step = ratio[0] // math.gcd(ratio[0], *ratio[1:])
             raise UsageError(
                 f"--batch-size {batch_size} with --ratio {':'.join(map(str, ratio))}: {batch_size} x {part}/{ratio[0]} "
-                f"is no whole number; take a multiple of {step}"
+                f"is not a whole number; take a multiple of {step}"
             )
     return [batch_size * part // ratio[0] for part in ratio]
 

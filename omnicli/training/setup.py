@@ -74,7 +74,7 @@ def create_learner(
     if recipe.gradient_checkpointing:
         checkpoint_gradients(model.backbone, name=name)
     if recipe.layer_decay != 1.0 and not find_blocks(model.backbone):
-        raise UsageError(f"--layer-decay: {name} is no transformer that omni knows the blocks of; remove it")
+        raise UsageError(f"--layer-decay: {name} is not a transformer whose blocks omni knows; remove it")
     model.freeze(recipe.freeze)
     return spec, model.to_device(context.device)
 

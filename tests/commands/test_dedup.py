@@ -98,7 +98,7 @@ def test_a_small_target_is_read_at_more_frames_a_second_unless_fps_is_given(run,
     sparse, dense = (json.loads(path.read_text()) for path in (folder / "summary.json", tmp_path / "s.json"))
     assert (sparse["target_fps"], dense["target_fps"]) == (1.0, 8.0)
     assert dense["target_frames"] > 4 * sparse["target_frames"]
-    assert f"{dense['target_frames']} frames (8 a second)" in result.stderr
+    assert f"{dense['target_frames']} frames (8 per second)" in result.stderr
 
 
 def test_a_target_whose_media_are_gone_is_compared_by_its_features_and_said(stored, web, target, model, tmp_path):

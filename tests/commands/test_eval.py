@@ -84,7 +84,7 @@ def test_scores_of_all_classes_go_to_shards(lines, teacher, world, tmp_path):
     [
         ("", "no readable record"),
         ('{"path":"a.mp4"}\n', "v.jsonl:1: no field 'class_name' or 'label'"),
-        ('{"path":"a.mp4","query":"x"}\n', "query 'x' is no label; if it is the class, run omni index with --labels"),
+        ('{"path":"a.mp4","query":"x"}\n', "query 'x' is not a label; if it is the class, run omni index with"),
         ('{"path":"a.mp4","class_name":"swimming"}\n', "class 'swimming' is not among the 4 classes"),
     ],
 )
@@ -114,7 +114,7 @@ def test_records_that_the_model_was_trained_on_stop_the_test(teacher, world, tmp
     assert "(same content), among others; " in result.stderr
     result = omni(*arguments, tmp_path / "v.jsonl", "--allow-overlap")
     assert result.exit_code == 0
-    assert "the accuracy on them is no test (--allow-overlap)" in result.stderr
+    assert "the accuracy on them is not a test (--allow-overlap)" in result.stderr
 
 
 def test_usage_errors_are_2_and_a_bad_checkpoint_is_66(tmp_path, world):

@@ -46,7 +46,7 @@ def test_each_line_names_the_row_that_holds_its_features(made):
             assert list(shard.records)[line["row"]]["id"] == line["id"]
         assert features.shape[0] == len(times) >= 1
         assert np.isfinite(features).all()
-        if len(times) > 1:  # two frames a second
+        if len(times) > 1:  # two frames per second
             np.testing.assert_allclose(np.diff(times), 0.5, atol=0.05)
 
 

@@ -155,7 +155,7 @@ def workers_of(launcher):
 def test_after_a_killed_rank_the_launcher_restarts_and_each_line_is_printed_once(
     data, tmp_path, tmp_path_factory, shell_environment, torchrun
 ):
-    """The peers of a process that dies name it, and are no bug of omni."""
+    """The peers of a process that dies name it, and are not a bug of omni."""
     held = HeldTraining(tmp_path_factory.mktemp("held"), num_lines=3)
     launcher = torchrun(
         "train", *data, "--epochs", 4, "--batch-size", 4, "--ratio", "2:1:1", "--workers", 1, "-o", tmp_path / "a.pth",
@@ -211,7 +211,7 @@ def test_two_processes_begin_and_one_goes_on_with_the_same_batch(
         (["-o", "a.pth", "--ratio", "2:1"], 2, "expected 3 numbers"),
         (["-o", "a.pth", "--snippets", "2"], 2, "two numbers"),
         (["-o", "a.pth", "--snippets", "x"], 2, "--snippets: expected whole numbers"),
-        (["-o", "a.pth", "--batch-size", "5"], 2, "5 x 1/2 is no whole number"),
+        (["-o", "a.pth", "--batch-size", "5"], 2, "5 x 1/2 is not a whole number"),
         (["-o", "."], 2, "a folder"),
         ([], 2, "give -o FILE"),
         (["-o", "a.pth", "--query-map", "no.tsv"], 65, "no.tsv"),

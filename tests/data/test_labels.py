@@ -80,7 +80,7 @@ def test_names_with_integers_keep_their_order():
         (({"class_name": "a", "label": 0}, {"class_name": "c", "label": 2}), "no record has label 1"),
         (({"label": 0},), "t.jsonl:1: label 0 but no class_name"),
         (({"id": "a"},), "t.jsonl:1: no field 'class_name' or 'label'; name its class, or give a folder per class"),
-        (({"query": "a"},), "query 'a' is no label; if it is the class, run omni index with --labels"),
+        (({"query": "a"},), "query 'a' is not a label; if it is the class, run omni index with --labels"),
         (({"class_name": ["a", "b"]},), "t.jsonl:1: 2 class names"),
     ],
 )

@@ -75,5 +75,5 @@ def test_a_convolutional_model_has_none():
     network = timm.create_model("resnet10t")
     with pytest.raises(UsageError, match="--drop-path: x has no stochastic depth"):
         set_drop_path(network, 0.1, name="x")
-    with pytest.raises(UsageError, match="--gradient-checkpointing: x is no transformer"):
+    with pytest.raises(UsageError, match="--gradient-checkpointing: x is not a transformer"):
         checkpoint_gradients(network, name="x")

@@ -1,4 +1,4 @@
-"""Which moments are positive, what a video becomes, and that nobody is lost."""
+"""Which frames and clips are positive, what a video becomes, and that nobody is lost."""
 
 import json
 from collections import Counter

@@ -143,7 +143,7 @@ def test_without_copies_the_numbers_of_draws_count_the_draws_of_each_row():
 def test_batch_sizes_that_are_not_whole_are_refused_with_the_next_that_are():
     assert batch_sizes(32, [1, 1]) == [32, 32]
     assert batch_sizes(12, [2, 1, 3]) == [12, 6, 18]
-    with pytest.raises(UsageError, match=r"--batch-size 5 with --ratio 2:1: 5 x 1/2 is no whole number; .* of 2"):
+    with pytest.raises(UsageError, match=r"--batch-size 5 with --ratio 2:1: 5 x 1/2 is not a whole number; .* of 2"):
         batch_sizes(5, [2, 1])
 
 

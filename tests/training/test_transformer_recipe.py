@@ -39,5 +39,5 @@ def test_adamw_spares_vectors_and_layers_decay():
 
 def test_layer_decay_of_a_convolutional_model_is_refused():
     recipe = as_student(replace(SHORT, model="slowonly-r18w16", layer_decay=0.7))
-    with pytest.raises(UsageError, match="--layer-decay: slowonly-r18w16 is no transformer"):
+    with pytest.raises(UsageError, match="--layer-decay: slowonly-r18w16 is not a transformer"):
         create_learner(recipe, ["a", "b"], 0, TrainingContext())

@@ -35,7 +35,7 @@ class LocalPool:
     Args:
         setup: of the workers.
         num_processes: how many.
-        gpus: values of CUDA_VISIBLE_DEVICES, dealt to the workers in turn; empty: the workers see what this process
+        gpus: values of CUDA_VISIBLE_DEVICES, given to the workers in turn; empty: the workers see what this process
             sees.
     """
 

@@ -1,4 +1,4 @@
-"""What the driver asks of a pool of workers, and what it hears from it."""
+"""The interface between the driver and a pool of workers: what it asks, and the events that come back."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

@@ -189,7 +189,7 @@ class StoredScoreOptions:
         sets = [self._open(path, stack) for path in self.fuse or []]
         names = common_classes(sets, classes)
         if self.fuse_by == "logits" and sets[0].function != "softmax":
-            raise UsageError("--fuse-by logits: scores of several labels are no softmax; remove it")
+            raise UsageError("--fuse-by logits: scores of several labels are not a softmax; remove it")
         return sets, names, check_common_records(sets)
 
     def load_baseline(self, classes: tuple[str, ...], *, tested: str, stack: ExitStack) -> "ScoreSet | None":

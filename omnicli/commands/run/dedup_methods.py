@@ -185,12 +185,12 @@ def _noting(unreadable: list[tuple[str, str]]) -> Any:
 
 
 def _describe(target: "Target", fps: float) -> list[str]:
-    """Closing lines: the size of the target, its frames a second, its whitening and its threshold."""
+    """Closing lines: the size of the target, its frames per second, its whitening and its threshold."""
     whitening = target.whitening
     how = f"whitened to {whitening.num_dims} dimensions" if whitening.matrix is not None else (
         f"{whitening.num_dims} features, too few different frames to whiten them"
     )  # fmt: skip
-    lines = [f"target: {len(target.database.records):,} records, {len(target.database):,} frames ({fps:g} a second), "
+    lines = [f"target: {len(target.database.records):,} records, {len(target.database):,} frames ({fps:g} per second), "
              f"{how}"]  # fmt: skip
     shown = "none" if target.threshold is None else f"{target.threshold:g}"
     return [*lines, *_unreadable_lines(target.unreadable), f"threshold {shown}: {target.origin}"]

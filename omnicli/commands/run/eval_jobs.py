@@ -98,7 +98,7 @@ class EvalJobs:
 
     def _closing(self, counters: Mapping[str, int]) -> list[str]:
         num_known = counters.get(TRAINED_ON, 0)
-        known = f"{self.checkpoint} was trained on {num_known:,} records; the accuracy on them is no test"
+        known = f"{self.checkpoint} was trained on {num_known:,} records; the accuracy on them is not a test"
         return [*self.lines, *([f"{known} (--allow-overlap)"] if num_known else [])]
 
     def _conclude(self, console: Console) -> Mapping[str, Any]:

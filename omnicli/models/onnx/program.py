@@ -196,7 +196,7 @@ def _port(path: str | Path, what: str, values: list[Any]) -> Port:
         raise ModelError(f"{path}: {len(values)} {what}s ({names}); expected one")
     tensor = values[0].type.tensor_type
     if tensor.elem_type not in FLOATS:
-        raise ModelError(f"{path}: {what} {values[0].name} is no tensor of float32 or float16")
+        raise ModelError(f"{path}: {what} {values[0].name} is not a tensor of float32 or float16")
     return Port(values[0].name, tuple(_size_of(dim) for dim in tensor.shape.dim), FLOATS[tensor.elem_type])
 
 

@@ -1,4 +1,4 @@
-"""The video models of torchvision that are no 3D ResNets, by its own classes: MViT, Video Swin and S3D.
+"""The video models of torchvision other than 3D ResNets, by its own classes: MViT, Video Swin and S3D.
 
 Frames, sizes, normalisation and test views are those of the weights that torchvision publishes. Its 7.5 and 15 frames
 per second are every 4th and every 2nd frame of a video of 30.

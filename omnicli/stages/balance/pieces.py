@@ -1,4 +1,4 @@
-"""Pieces of one video as one sample: they share its weight (``balance --per-parent``).
+"""Clips of one video as one sample: they share its weight (``balance --per-parent``).
 
 The released lists of OmniSource count a long video as one sample, of which one clip is drawn per visit. With n pieces
 of a video in a source, each counts as 1/n record, and its weight is 1/n of that of a whole record.

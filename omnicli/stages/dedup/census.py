@@ -1,6 +1,6 @@
-"""A video as 64 bits a frame, by which its copies are recognised (IG-65M A.2).
+"""A video as 64 bits per frame, by which its copies are recognised (IG-65M A.2).
 
-Paper: 16 frames a second, 112 x 112, a census transform, 64 dimensions a frame.
+Paper: 16 frames per second, 112 x 112, a census transform, 64 dimensions per frame.
 Ours, for the paper says no more: pixels are replaced by their rank among the pixels of the frame; the frame is divided
 into 8 x 9 cells; a bit says whether a cell is brighter than its left neighbour. Ranks make a signature independent of
 any change that keeps the order of brightness (brightness, contrast, gamma); means over cells, of size and compression.
@@ -36,7 +36,7 @@ class Framing(NamedTuple):
     """What is known of the frames of a video in one framing.
 
     Attributes:
-        bits: (F,) uint64, one a frame at 16 frames a second.
+        bits: (F,) uint64, one per frame at 16 frames per second.
         flipped: (F,) uint64, the same as seen in a mirror.
         votes: (F,) bool, false where there is too little texture to distinguish frames.
     """

@@ -13,7 +13,7 @@ so do videos of less than a second.
 
 Found, of copies of 54 clips of UCF-101 (benchmarks/bench_census_actions6.py): all that were encoded anew at another
 size and rate, given bars or mirrored margins, flipped, brightened, played 4 % faster, and all excerpts of 3 seconds in
-a minute; at 212 x 160, 15 frames a second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
+a minute; at 212 x 160, 15 frames per second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
 crops, images in images, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
 second is another.
 
@@ -58,7 +58,7 @@ NUM_SHORT = "census: videos under a second"
 
 
 class CensusTargets:
-    """The videos whose copies are looked for: 10 bytes of memory a frame at 16 frames a second, in each framing.
+    """The videos whose copies are looked for: 10 bytes of memory per frame at 16 frames per second, in each framing.
 
     240,000 videos of 10 seconds take 0.4 GB, those with bars or margins two to four times as much; twice that for a
     moment when tables are joined.
@@ -204,9 +204,9 @@ def dedup_census_records(
 def _suspicion(record: Record, match: Mapping[str, Any], target: Record) -> Suspicion:
     """Frames of the common stretch to compare again."""
     length_sec = match["end_sec"] - match["start_sec"]
-    moments = [(match["start_sec"] + part * length_sec, match["target_start_sec"] + part * length_sec)
+    times = [(match["start_sec"] + part * length_sec, match["target_start_sec"] + part * length_sec)
                for part in CHECK_AT]  # fmt: skip
-    return Suspicion(record, target, moments)
+    return Suspicion(record, target, times)
 
 
 def _count(census: Census | None, counts: Counter[str]) -> None:

@@ -15,8 +15,8 @@ from omnicli.streams.temp_records import NumberedRecords
 class FrameDatabase:
     """Unit vectors of frames with their owners and times.
 
-    Memory: 2 d + 16 bytes a frame (4 d + 16 where float32 screens) and 8 a record; TMPDIR: 4 d bytes a frame and the
-    records' lines.
+    Memory: 2 d + 16 bytes per frame (4 d + 16 where float32 screens) and 8 per record; TMPDIR: 4 d bytes per frame
+    and the records' lines.
 
     Args:
         num_dims: d.

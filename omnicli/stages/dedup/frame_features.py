@@ -93,7 +93,7 @@ class FrameReader:
 
         Args:
             records: media, or rows of feature shards.
-            fps: frames a second of videos; None: that of ``load``.
+            fps: frames per second of videos; None: that of ``load``.
             exact: read media in float32.
             on_drop: takes unreadable records.
 

@@ -8,7 +8,7 @@ Paper: locality-sensitive hashing of the frames' signatures.
 Ours: the hashing misses nothing. A signature is four bands of 16 bits, each looked up in a table with up to
 ⌊radius / 4⌋ of its bits changed: of at most ``radius`` differing bits one band holds no more than that. And only every
 ``min_run``-th frame of a target is in the tables: every run contains one of them, so every run is found. Tables cost
-1.3 bytes a frame at 16 frames a run, signatures 8 and votes 1.
+1.3 bytes per frame at 16 frames per run, signatures 8 and votes 1.
 """
 
 from collections.abc import Iterator, Sequence

@@ -32,12 +32,12 @@ class Suspicion(NamedTuple):
     Attributes:
         record: the media of the web record.
         target: the media that it seems to copy.
-        moments: (seconds in ``record``, seconds in ``target``) of frames to compare.
+        times: (seconds in ``record``, seconds in ``target``) of frames to compare.
     """
 
     record: Record
     target: Record
-    moments: Sequence[tuple[float, float]]
+    times: Sequence[tuple[float, float]]
 
 
 class PairCheck:
@@ -60,10 +60,10 @@ class PairCheck:
         """
         if not suspicions:
             return []
-        pairs = [(one, moment) for one in suspicions for moment in one.moments]
+        pairs = [(one, pair) for one in suspicions for pair in one.times]
         with ThreadPoolExecutor(min(self._workers, len(pairs))) as pool:
             outcomes = iter(list(pool.map(lambda pair: self._compare(*pair), pairs)))
-        return [_fields([next(outcomes) for _ in one.moments]) for one in suspicions]
+        return [_fields([next(outcomes) for _ in one.times]) for one in suspicions]
 
     def _compare(self, suspicion: Suspicion, moment: tuple[float, float]) -> Agreement | str:
         """How much two frames agree, or why that cannot be said."""

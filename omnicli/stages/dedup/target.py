@@ -81,7 +81,7 @@ def learn_target(
         seed: of the frames that whitening and threshold are taken from.
         device: where the search will run.
         precision: of its screening.
-        fps: frames a second of videos (``target_rate``); None: as of the web's.
+        fps: frames per second of videos (``target_rate``); None: as of the web's.
         unreadable: (id, why) of what the reader of ``records`` drops; more are added.
 
     Raises:

@@ -1,10 +1,10 @@
-"""At how many frames a second a target is read: more where it is small (Ours).
+"""At how many frames per second a target is read: more where it is small (Ours).
 
-Who copies an image out of a video takes any frame of it. At one frame a second the nearest target frame is up to half
-a second away, and 16 % of unchanged stills of actions6 taken at random times are missed; at eight frames a second
-none (benchmarks/bench_dedup_times.py). A target of many hours has no room for that. So the rate is the highest of
-``RATES`` at which the whole target has at most ``MAX_FRAMES`` frames; every frame at a lower rate is one of those at a
-higher.
+An image that is copied out of a video can be any frame of it. At one frame per second the nearest target frame is up to
+half a second away, and 16 % of unchanged frames of actions6 taken at random times are missed; at eight frames per
+second none (benchmarks/bench_dedup_times.py). A target of many hours has no room for that. So the rate is the highest
+of ``RATES`` at which the whole target has at most ``MAX_FRAMES`` frames; every frame at a lower rate is one of those at
+a higher.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
 from omnicli.streams.shards.features import is_stored
 
-RATES = (8.0, 4.0, 2.0)  # frames a second of a small target; of a large one LOWEST
+RATES = (8.0, 4.0, 2.0)  # frames per second of a small target; of a large one LOWEST
 LOWEST = 1.0
 MAX_FRAMES = 16_384  # ResNet-50 takes eight minutes for them on two cores
 AT_ONCE = 64  # records whose durations are read together

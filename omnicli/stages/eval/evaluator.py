@@ -16,7 +16,7 @@ READ_BYTES = 1 << 24
 class Evaluator:
     """Computes the metrics of one model on one stream. Scores are in TMPDIR, 4 bytes each: mAP ranks all records.
 
-    Memory: 200 bytes a record, and at most 256 MiB while mAP is computed; none goes by the square of the classes.
+    Memory: 200 bytes per record, and at most 256 MiB while mAP is computed; none goes by the square of the classes.
 
     Attributes:
         num_records: records so far.

@@ -57,5 +57,5 @@ def read_summary(path: Path) -> dict[str, Any]:
     except ValueError:
         summary = None
     if not isinstance(summary, dict) or not any(isinstance(summary.get(name), float | int) for name in METRICS):
-        raise InputError(f"{path}: its last line is no summary of omni eval, with {', '.join(METRICS[:2])}")
+        raise InputError(f"{path}: its last line is not a summary of omni eval, with {', '.join(METRICS[:2])}")
     return summary

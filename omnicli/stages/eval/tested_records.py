@@ -1,4 +1,4 @@
-"""Records that a model is tested on and has learnt from: its accuracy on them is no test."""
+"""Records that a model is tested on and has learnt from: its accuracy on them is not a test."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice

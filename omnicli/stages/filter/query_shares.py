@@ -14,7 +14,7 @@ the crawl is clean and keeps noise where it is not. So the share follows from wh
    it keeps as much as the z-score of the rank-sum test, between 0.2 and 1. (With nothing of one class, a student
    learns that the class hardly occurs.)
 
-A threshold that target clips reach is no use here: most web results that fit score below the worst target clip.
+A threshold that target clips reach does not help here: most web results that fit score below the worst target clip.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the report reads off a record: its query, class, confidence and match, and which lines are no records."""
+"""What the report reads off a record: its query, class, confidence and match, and which lines are not records."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Videos that ``omni segment`` divided as they appear on the page: scores along the video, and its positive moments."""
+"""Videos that ``omni segment`` divided, on the page: their scores over time, and their positive frames or clips."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from omnicli.stages.report.thumbnails import Thumbnail, make_thumbnail
 from omnicli.stages.report.timeline import clock, draw_timeline
 from omnicli.streams.record import Record
 
-MAX_MOMENTS = 4  # thumbnails of one video
+MAX_SPANS = 4  # thumbnails of one video
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class VideoCard:
     summary: str
     is_kept: bool
     timeline: Markup
-    moments: list[RecordCard]
+    spans: list[RecordCard]
 
 
 def make_video_cards(
     videos: Sequence[DividedVideo], *, threshold: float | None, root: str | None, workers: int
 ) -> list[VideoCard]:
-    """The cards of divided videos; only the moments shown are decoded.
+    """The cards of divided videos; only the spans shown are decoded.
 
     Args:
         videos: from ``SegmentCollector.videos``.
@@ -39,22 +39,22 @@ def make_video_cards(
         root: folder that relative paths start from.
         workers: threads that decode.
     """
-    moments = [(video, span, clip) for video in videos for span, clip in _moments(video)]
+    spans = [(video, span, clip) for video in videos for span, clip in _spans(video)]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        made = pool.map(lambda moment: _thumbnail(*moment, root=root), moments)
-        thumbnails = [(video, span, thumbnail) for (video, span, _), thumbnail in zip(moments, made, strict=True)]
+        made = pool.map(lambda span: _thumbnail(*span, root=root), spans)
+        thumbnails = [(video, span, thumbnail) for (video, span, _), thumbnail in zip(spans, made, strict=True)]
     return [
         _card(video, [(span, thumbnail) for of, span, thumbnail in thumbnails if of is video], threshold)
         for video in videos
     ]
 
 
-def _moments(video: DividedVideo) -> list[tuple[ScoredSpan, Record | None]]:
+def _spans(video: DividedVideo) -> list[tuple[ScoredSpan, Record | None]]:
     """Positive frames or clips, evenly spread over the video; where there is none, the one with the best score."""
     chosen = [number for number, span in enumerate(video.spans) if span.is_positive]
     if not chosen:
         chosen = [max(range(len(video.spans)), key=lambda number: video.spans[number].score)]
-    numbers = [chosen[place] for place in spread(len(chosen), MAX_MOMENTS)]
+    numbers = [chosen[place] for place in spread(len(chosen), MAX_SPANS)]
     return [(video.spans[number], video.clips[number] if video.clips else None) for number in numbers]
 
 
@@ -65,21 +65,21 @@ def _thumbnail(video: DividedVideo, span: ScoredSpan, clip: Record | None, *, ro
     return replace(make_thumbnail(video.record, root=root, at_sec=span.start_sec), duration_sec=0.0)
 
 
-def _card(video: DividedVideo, moments: Sequence[tuple[ScoredSpan, Thumbnail]], threshold: float | None) -> VideoCard:
+def _card(video: DividedVideo, spans: Sequence[tuple[ScoredSpan, Thumbnail]], threshold: float | None) -> VideoCard:
     record, num_positive = video.record, sum(span.is_positive for span in video.spans)
     name = str((record.get("parent") if video.clips else None) or record.get("id") or record.where)
     kind = "clips" if video.clips else "frames"
     summary = f"{num_positive:,} positive {kind}" if video.clips else f"{num_positive:,} of {len(video.spans):,} {kind}"
-    failed = {thumbnail.why_not for _, thumbnail in moments if not thumbnail.uri}
-    if len(failed) == 1 and not any(thumbnail.uri for _, thumbnail in moments):
-        moments = moments[:1]  # one reason is enough
+    failed = {thumbnail.why_not for _, thumbnail in spans if not thumbnail.uri}
+    if len(failed) == 1 and not any(thumbnail.uri for _, thumbnail in spans):
+        spans = spans[:1]  # one reason is enough
     return VideoCard(
         id=name,
         class_name=class_of(record) or "",
         summary=summary if video.clips else f"{summary} positive",
         is_kept=video.is_kept,
         timeline=draw_timeline(video.spans, threshold=threshold, label=f"scores along {name}: {summary}"),
-        moments=[
+        spans=[
             RecordCard(
                 id=clock(span.start_sec) + (f" to {clock(span.end_sec)}" if video.clips else ""),
                 outcome="kept" if span.is_positive else "rejected",
@@ -87,6 +87,6 @@ def _card(video: DividedVideo, moments: Sequence[tuple[ScoredSpan, Thumbnail]], 
                 note="",
                 thumbnail=thumbnail,
             )
-            for span, thumbnail in moments
+            for span, thumbnail in spans
         ],
     )

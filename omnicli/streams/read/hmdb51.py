@@ -1,6 +1,6 @@
 """Split files of HMDB51: ``CLASS_test_splitN.txt`` with lines ``VIDEO.avi FLAG``.
 
-The flag is no label: 1 is a training video of the split, 2 a test video, 0 neither. The class is in the name of the
+The flag is not a label: 1 is a training video of the split, 2 a test video, 0 neither. The class is in the name of the
 file, and the videos are at ``CLASS/VIDEO.avi``.
 """
 
@@ -43,7 +43,7 @@ def read_hmdb51(rows: Iterator[Line], name: str, split: str | None) -> Iterator[
     if split not in FLAGS:
         what = "give omni index --split train or --split test" if split is None else f"and has no {split!r} videos"
         raise InputError(
-            f"{name}: an HMDB51 split file: its numbers say train (1), test (2) or unused (0) and are no labels; {what}"
+            f"{name}: an HMDB51 split file: its numbers mean train (1), test (2), unused (0) and are not labels; {what}"
         )
     named = _FILE.fullmatch(os.path.basename(name))  # noqa: PTH119
     if named is None:

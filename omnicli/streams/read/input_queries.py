@@ -1,9 +1,9 @@
 """Queries of INPUTs that a shell has expanded: ``web/images/*`` and ``web/images/*/*``.
 
-A folder gives its name as the query to the files in it, but an INPUT's own name is no query: ``omni index web/images``
-may be a crawl without queries. Ours: two INPUTs side by side show that the folders have been expanded. Folders with the
-same parent give their names as queries to the files in them (if they have no folders of their own); media files in two
-or more folders with the same parent have the names of these folders as queries.
+A folder gives its name as the query to the files in it, but an INPUT's own name is not a query: ``omni index
+web/images`` may be a crawl without queries. Ours: two INPUTs side by side show that the folders have been expanded.
+Folders with the same parent give their names as queries to the files in them (if they have no folders of their own);
+media files in two or more folders with the same parent have the names of these folders as queries.
 """
 
 import os

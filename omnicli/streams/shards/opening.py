@@ -165,7 +165,7 @@ def _checked_dataset(file: h5py.File, name: str, layout: tuple[str, tuple[int, .
         raise ValueError(f"'{name}' is a link{' to another file' if isinstance(link, h5py.ExternalLink) else ''}")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"'{name}' is no dataset")
+        raise ValueError(f"'{name}' is not a dataset")
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"'{name}' is stored in other files")
     letters, sizes, num_dims = layout

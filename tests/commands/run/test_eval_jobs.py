@@ -86,7 +86,7 @@ def test_records_that_the_model_has_learnt_from_fail_their_file(crawl, world, tm
     assert f"failed: {crawl}/tsn.pth was trained on {learnt} at {tmp_path}/learnt.jsonl:1" in refused.stderr
     allowed = omni(crawl, *words, "--allow-overlap")
     assert allowed.exit_code == 0, allowed.stderr
-    assert "was trained on 1 records; the accuracy on them is no test (--allow-overlap)" in allowed.stderr
+    assert "was trained on 1 records; the accuracy on them is not a test (--allow-overlap)" in allowed.stderr
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_an_architecture_names_the_preprocessing(clips, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*states no preprocessing")
-@pytest.mark.parametrize(("sizes", "says"), [(["n", 3, 32, 64], "is no square"), (["n", 1, 32, 32], "with 3 channels")])
+@pytest.mark.parametrize(("sizes", "says"), [(["n", 3, 32, 64], "not a square"), (["n", 1, 32, 32], "with 3 channels")])
 def test_odd_inputs_are_named(tmp_path, sizes, says):
     with pytest.raises(ModelError, match=says):
         open_model(save(program(sizes=sizes), tmp_path / "m.onnx"), classes=CLASSES)

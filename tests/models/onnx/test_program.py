@@ -65,7 +65,7 @@ REFUSED = {
     "scores": (program(last="Softmax", outputs=[INFO("scores", 1, [1, 3])]), "output scores (1, 3) comes from Softmax"),
     "two inputs": (program(inputs=[INFO("images", 1, [1, 3, 8, 8]), INFO("more", 1, [1])]), "2 inputs (images, more)"),
     "two outputs": (program(outputs=[INFO("logits", 1, [1, 3]), INFO("flat", 1, [1, 3])]), "2 outputs (logits, flat)"),
-    "bytes": (program(dtype=TensorProto.UINT8), "input images is no tensor of float32 or float16"),
+    "bytes": (program(dtype=TensorProto.UINT8), "input images is not a tensor of float32 or float16"),
     "rows": (program(sizes=["n", 3]), "input images (?, 3): expected images (N, 3, H, W) or clips"),
     "maps": (program(outputs=[INFO("logits", 1, [1, 3, 4])]), "output logits (1, 3, 4): expected logits (N, K)"),
     "large input": (program(sizes=["n", 3, 1 << 20, 1 << 20]), "a size of 1,048,576; expected 1 to 4,096"),

@@ -41,10 +41,8 @@ def folder(tmp_path_factory):
     return root
 
 
-def suspicion(record, target, *moments):
-    return Suspicion(
-        Record({"id": record, "path": record}), Record({"id": target, "path": target}), moments or [(0, 0)]
-    )
+def suspicion(record, target, *times):
+    return Suspicion(Record({"id": record, "path": record}), Record({"id": target, "path": target}), times or [(0, 0)])
 
 
 def test_copies_and_look_alikes_are_told_apart_in_order(folder):
@@ -62,7 +60,7 @@ def test_the_frames_of_the_match_are_compared(folder):
     assert (early["verified"], late["verified"]) == (False, True)
 
 
-def test_the_best_of_several_moments_counts(folder):
+def test_the_best_of_several_times_counts(folder):
     [found] = PairCheck(str(folder)).check([suspicion("a.jpg", "video.mp4", (0, 0.4), (0, 1.4), (0, 0.2))])
     assert found["verified"]
 

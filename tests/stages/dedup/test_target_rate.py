@@ -1,4 +1,4 @@
-"""A small target is read densely, a large one at one frame a second, and no record is lost while that is found out."""
+"""A small target is read densely, a large one at one frame per second, and no record is lost meanwhile."""
 
 import pytest
 

@@ -38,5 +38,5 @@ def test_tests_that_differ_are_not_averaged(tmp_path):
 def test_other_files_are_named(tmp_path, text):
     path = tmp_path / "other.jsonl"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"other\.jsonl: its last line is no summary of omni eval"):
+    with pytest.raises(InputError, match=r"other\.jsonl: its last line is not a summary of omni eval"):
         read_summary(path)

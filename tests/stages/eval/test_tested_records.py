@@ -1,4 +1,4 @@
-"""Records that a model has learnt from are no test."""
+"""Records that a model has learnt from are not a test."""
 
 import pytest
 

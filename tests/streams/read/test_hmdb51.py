@@ -34,7 +34,7 @@ def test_each_part_has_its_videos_with_the_class_of_the_file():
 
 def test_flags_are_never_read_as_labels():
     expected = (
-        f"{SPLIT}: an HMDB51 split file: its numbers say train (1), test (2) or unused (0) and are no labels; "
+        f"{SPLIT}: an HMDB51 split file: its numbers mean train (1), test (2), unused (0) and are not labels; "
         "give omni index --split train or --split test"
     )
     assert message(LINES) == expected
