@@ -6,7 +6,7 @@
 BIN ?= .venv/bin
 ARGS ?=
 # Benchmarks that make their own input; the others need the files named at their top.
-BENCH ?= $(filter-out %_actions6.py,$(wildcard benchmarks/bench_*.py))
+BENCH ?= $(filter-out %_actions6.py %_mmaction2.py,$(wildcard benchmarks/bench_*.py))
 
 .PHONY: test lint format coverage docs build bench
 
