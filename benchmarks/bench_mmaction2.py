@@ -7,7 +7,8 @@ it one centre crop of every image, and of ``--frames`` frames of every video, in
 frames. mmaction2 has an interpreter of its own and runs the loop of its ``tools/test.py`` (``mmaction2_scores.py``)
 with the fastest of ``--workers`` dataloader processes, which the first round finds. omni runs the stage of ``filter``
 in float32, and with ``--precision auto``. Imports, the loading of models and the start of processes are outside the
-time. All take turns, ``--rounds`` times; the best time of each counts.
+time. All take turns, ``--rounds`` times; the best time of each counts. ``cpu_speedup`` is of processor time, which
+others at work on the machine change less; threads of both wait passively (OMP_WAIT_POLICY), so that waiting costs none.
 
 Both compute the same: ``largest_difference`` is that of two centred logits over the largest one;
 ``difference_to_variation`` is the root mean square of all differences over that of the variation between files. The
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import cv2
@@ -56,8 +57,17 @@ from omnicli.streams.record import Record
 CLIPS = ACTIONS6.parents[1] / "target" / "test"
 NUM_CLASSES = 400
 BARS = {"float32": 1.3, "auto": 3.0}
-Ask = Callable[..., float]
 SCRIPT = Path(__file__).with_name("mmaction2_scores.py")
+
+
+class Spent(NamedTuple):
+    """Seconds of one run."""
+
+    sec: float
+    cpu_sec: float
+
+
+Ask = Callable[..., Spent]
 
 
 def main() -> None:
@@ -144,17 +154,17 @@ def make_task(folder: Path, name: str, files: Sequence[Path], num_frames: int) -
 
 @contextmanager
 def asking(python: Path, job: Path) -> Iterator[Ask]:
-    """mmaction2 with its model loaded, which gives seconds for task, workers and batch size."""
-    # OMP_*: mmaction2 sets none
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "PYTHON"))}
+    """mmaction2 with its model loaded, which gives its time for task, workers and batch size."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PYTHONPATH")}
     with subprocess.Popen(
         [python, SCRIPT, job], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
 
-        def ask(**asked: object) -> float:
+        def ask(**asked: object) -> Spent:
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
-            return answer()["sec"]
+            spent = answer()
+            return Spent(spent["sec"], spent["cpu_sec"])
 
         def answer() -> dict[str, Any]:
             line = process.stdout.readline()
@@ -173,33 +183,35 @@ def compare(
 ) -> dict[str, Any]:  # fmt: skip
     """One row: media per second of each, best of some rounds, in turn."""
     settings = {"task": task, "batch_size": max(1, chosen.batch_size // num_frames)}
-    found = {workers: ask(workers=workers, **settings) for workers in chosen.workers}
-    workers = min(found, key=lambda each: found[each])
+    workers = min(chosen.workers, key=lambda workers: ask(workers=workers, **settings).sec)
     records = records_of(files)
-    ways: dict[str, Callable[[], float]] = {"mmaction2": partial(ask, workers=workers, **settings)}
+    ways: dict[str, Callable[[], Spent]] = {"mmaction2": partial(ask, workers=workers, **settings)}
     for name, teacher in teachers.items():
         ways[name] = partial(run_filter, records, teacher, num_frames, chosen.batch_size)
-    best = dict.fromkeys(ways, float("inf"))
+    runs: dict[str, list[Spent]] = {name: [] for name in ways}
     for _ in range(chosen.rounds):
         for name, way in ways.items():
-            best[name] = min(best[name], way())
+            runs[name].append(way())
+    best = {name: Spent(*map(min, zip(*spent, strict=True))) for name, spent in runs.items()}
     row: dict[str, Any] = {"frames": num_frames, "workers": workers, "auto": str(teachers["auto"].precision)}
-    row |= {f"{name}_per_sec": round(len(files) / seconds, 1) for name, seconds in best.items()}
+    row |= {f"{name}_per_sec": round(len(files) / spent.sec, 1) for name, spent in best.items()}
     for name, bar in BARS.items():
-        row |= {f"{name}_speedup": round(best["mmaction2"] / best[name], 2), f"{name}_bar": bar}
+        speedups = (theirs / ours for theirs, ours in zip(best["mmaction2"], best[name], strict=True))
+        row |= dict(zip((f"{name}_speedup", f"{name}_cpu_speedup"), (round(each, 2) for each in speedups), strict=True))
+        row[f"{name}_bar"] = bar
     return row
 
 
-def run_filter(records: Sequence[Record], teacher: LoadedModel, num_frames: int, batch_size: int) -> float:
-    """Seconds of the stage of ``omni filter`` with its default rule."""
+def run_filter(records: Sequence[Record], teacher: LoadedModel, num_frames: int, batch_size: int) -> Spent:
+    """The stage of ``omni filter`` with its default rule."""
     score = partial(score_records, models=[teacher], views=ViewOptions(num_segments=num_frames), batch_size=batch_size)
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     for _ in filter_records(
         iter(records), score=score, queries=Queries(ClassIndex(teacher.classes)), rule=FilterRule(),
         on_drop=lambda record, reason: None,
     ):  # fmt: skip
         pass
-    return time.perf_counter() - start
+    return Spent(time.perf_counter() - start, time.process_time() - start_cpu)
 
 
 def records_of(files: Sequence[Path]) -> list[Record]:

@@ -8,13 +8,14 @@ for ``model.test_step``, without gradients: the loop of its ``tools/test.py``, w
 JOB.json has ``model`` (its config), ``checkpoint``, and ``tasks``: for each name ``list`` (annotation file), ``images``
 (folder of img_00001.jpg, img_00002.jpg...; "" for videos), ``num_frames`` per video, and ``scores``, the .npy to write.
 stdin has one JSON object per line: ``task``, ``workers`` and ``batch_size`` of the dataloader. stdout answers each with
-one line: ``sec``. The dataloader, and its processes, start outside this time.
+one line: ``sec``, and ``cpu_sec`` with that of the dataloader's processes. These start outside the time.
 """
 
 import json
 import os
 import sys
 import time
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ def main() -> None:
         if line not in loaders:
             loaders.clear()  # ends the processes of another one
             loaders[line] = dataloader(task, workers=asked["workers"], batch_size=asked["batch_size"])
-            next(iter(loaders[line]))
-        print(json.dumps({"sec": run(model, loaders[line], task["scores"])}), file=answers, flush=True)
+            for _ in loaders[line]:  # to the end: what is read ahead would be left to the first run
+                pass
+        print(json.dumps(run(model, loaders[line], task["scores"])), file=answers, flush=True)
 
 
 def dataloader(task: dict[str, Any], *, workers: int, batch_size: int) -> DataLoader[Any]:
@@ -71,16 +73,25 @@ def dataloader(task: dict[str, Any], *, workers: int, batch_size: int) -> DataLo
     return Runner.build_dataloader(config | {"sampler": {"type": "DefaultSampler", "shuffle": False}})
 
 
-def run(model: torch.nn.Module, loader: DataLoader[Any], scores: str) -> float:
-    """Seconds to score everything; the scores (N, K) are written afterwards."""
+def run(model: torch.nn.Module, loader: DataLoader[Any], scores: str) -> dict[str, float]:
+    """Score everything; the scores (N, K) are written afterwards."""
     rows = []
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), cpu_seconds()
     with torch.no_grad():
         for batch in loader:
             rows += [sample.pred_score.numpy() for sample in model.test_step(batch)]
-    seconds = time.perf_counter() - start
+    spent = {"sec": time.perf_counter() - start, "cpu_sec": cpu_seconds() - start_cpu}
     np.save(scores, np.stack(rows))
-    return seconds
+    return spent
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those that load data."""
+    spent = time.process_time()
+    for process in active_children():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user and in kernel mode
+    return spent
 
 
 if __name__ == "__main__":
