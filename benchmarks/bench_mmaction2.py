@@ -5,10 +5,11 @@
 The model is a TSN ResNet-50 with random weights for 400 classes, which ``omni convert`` writes for mmaction2. Both show
 it one centre crop of every image, and of ``--frames`` frames of every video, in batches of about ``--batch-size``
 frames. mmaction2 has an interpreter of its own and runs the loop of its ``tools/test.py`` (``mmaction2_scores.py``)
-with the fastest of ``--workers`` dataloader processes, which a first run of each finds. omni runs the stage of ``filter``
-in float32, and with ``--precision auto``. Imports, the loading of models and the start of processes are outside the
-time. All take turns, ``--rounds`` times; the best time of each counts. ``cpu_speedup`` is of processor time, which
-others at work on the machine change less; threads of both wait passively (OMP_WAIT_POLICY), so that waiting costs none.
+with the fastest number of ``--workers``, processes that load data, which a first run of each finds. omni runs the stage
+of ``filter`` in float32, and with ``--precision auto``. Imports, the loading of models and the start of processes are
+outside the time. All take turns, ``--rounds`` times; the best time of each counts. ``cpu_speedup`` is of processor
+time, which others at work on the machine change less; threads of both wait passively (OMP_WAIT_POLICY), so that waiting
+costs none.
 
 Both compute the same: ``largest_difference`` is that of two centred logits over the largest one;
 ``difference_to_variation`` is the root mean square of all differences over that of the variation between files. The
