@@ -40,7 +40,7 @@ import torch
 from bench_filter import ACTIONS6
 
 from omnicli.data.query_labels import Queries
-from omnicli.inference.device import pick_precision, set_threads
+from omnicli.inference.device import pick_precision, prepare_cpu
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
 from omnicli.models.checkpoint import save_checkpoint
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    set_threads()
+    prepare_cpu()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         teachers, job = make_models(folder)
