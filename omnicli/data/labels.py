@@ -19,7 +19,7 @@ def class_name_of(record: Record) -> str | None:
     """
     name = record.get("class_name")
     if isinstance(name, list):
-        raise InputError(f"{record.where}: {len(name)} class names; a teacher is trained on one class a record")
+        raise InputError(f"{record.where}: {len(name)} class names; a teacher is trained on one class per record")
     if name is None and record.get("label") is None and not record.line:
         name = record.get("query")
     return name
@@ -58,7 +58,7 @@ def infer_classes(records: Iterable[Record]) -> list[str]:
             if label is None:
                 raise _without_label(record)
             raise InputError(
-                f"{record.where}: label {label} but no class_name; give --classes FILE, one name a line, or name the "
+                f"{record.where}: label {label} but no class_name; give --classes FILE, one name per line, or name the "
                 "classes"
             )
         first, at = labels.setdefault(name, (label, record))
@@ -72,7 +72,7 @@ def infer_classes(records: Iterable[Record]) -> list[str]:
     if sorted(names) != list(range(len(names))):
         gap = next(label for label in range(len(names)) if label not in names)
         raise InputError(
-            f"labels run to {max(names)} but no record has label {gap}; give --classes FILE, one name a line"
+            f"labels run to {max(names)} but no record has label {gap}; give --classes FILE, one name per line"
         )
     return [names[label] for label in range(len(names))]
 
@@ -164,7 +164,7 @@ def _without_label(record: Record) -> InputError:
 def _integer_of(record: Record) -> int | None:
     label = record.get("label")
     if isinstance(label, list):
-        raise InputError(f"{record.where}: {len(label)} labels; a teacher is trained on one class a record")
+        raise InputError(f"{record.where}: {len(label)} labels; a teacher is trained on one class per record")
     return label
 
 

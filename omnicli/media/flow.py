@@ -147,7 +147,7 @@ def _load(path: str, *, ndims: tuple[int, ...]) -> np.ndarray:
     except (ValueError, EOFError):
         raise MediaError("not an array of numbers that NumPy can map") from None
     if array.ndim not in ndims or array.dtype.kind not in "fu" or 0 in array.shape or 2 not in array.shape[-3:]:
-        raise MediaError(f"an array {array.shape} of {array.dtype}, no optical flow")
+        raise MediaError(f"an array {array.shape} of {array.dtype}, not optical flow")
     if array.dtype.kind == "u" and array.dtype != np.uint8:
         raise MediaError(f"flow of {array.dtype}; expected uint8 levels or floating-point pixels")
     return array

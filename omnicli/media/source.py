@@ -181,7 +181,7 @@ def _refuse_no_media(record: Record) -> None:
     media = record.get("media")
     if media == "features":
         raise InputError(
-            f"{record.where}: features, no media; give the records that the features were made of "
+            f"{record.where}: features, not media; give the records that the features were made of "
             "(omni filter, segment and dedup give them with --as-media)"
         )
     if media == "clips":

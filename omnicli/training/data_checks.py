@@ -72,7 +72,7 @@ def check_overlap(
     if problem and not context.allow_overlap:
         raise InputError(f"{problem}; take them out of one of the sets (omni dedup finds more), or --allow-overlap")
     if problem:
-        context.say(f"{problem}; trained all the same (--allow-overlap): no accuracy on them is a test")
+        context.say(f"{problem}; trained all the same (--allow-overlap): an accuracy on them is not a test")
     return memory
 
 

@@ -74,7 +74,7 @@ def is_seen(path: Path, world: World) -> bool:
     """Whether the state exists. Raises UsageError if only some processes see it."""
     found = world.gather(file_exists(path))
     if any(found) and not all(found):
-        raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must lie on a shared disk")
+        raise UsageError(f"{path}: process {found.index(False)} does not see it; -o must be on a shared disk")
     return all(found)
 
 

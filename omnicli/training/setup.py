@@ -47,13 +47,13 @@ def create_learner(
     name = recipe.model or ""
     is_3d = find_config_3d(name) is not None
     if is_3d and recipe.num_segments:
-        raise UsageError(f"--num-segments is for 2D models, and {name} looks at clips: give --num-frames")
+        raise UsageError(f"--num-segments is for 2D models, and {name} takes clips: give --num-frames")
     if is_flow := recipe.modality == "flow":
         check_takes_flow(name)
         if recipe.randaugment != "none":
             raise UsageError("--randaugment turns frames and changes their colours, which makes flow wrong: remove it")
     if not is_3d and ((recipe.num_frames and not is_flow) or recipe.frame_interval):
-        raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} looks at segments")
+        raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} takes segments")
     if is_clip(name):
         spec, from_texts = create_from_texts(recipe, classes, context)
         from_texts.freeze(recipe.freeze)
@@ -122,7 +122,7 @@ def _num_positive(recipe: StudentRecipe, spec: ModelSpec) -> int | None:
         raise UsageError(f"--snippets {shown}: expected two numbers, positive and negative snippets, such as 1:2")
     if recipe.snippets and sum(recipe.snippets) != spec.num_segments:
         total = sum(recipe.snippets)
-        raise UsageError(f"--snippets {shown}: {total} snippets, and {spec.name} sees {spec.num_segments}")
+        raise UsageError(f"--snippets {shown}: {total} snippets, and {spec.name} takes {spec.num_segments}")
     return recipe.snippets[0] if recipe.snippets else None
 
 

@@ -212,7 +212,7 @@ def test_weights_that_cannot_be_downloaded_say_how_to_give_a_file(world):
         ),
         (["--target", "t", "--score-only", "--within"], "--score-only keeps every record and --within rejects some"),
         (["--target", "-"], "the target is read before the stream; give a file"),
-        (["--target", "f/0.h5", "f/1.h5"], "f/1.h5 lies beside the shard given to --target"),
+        (["--target", "f/0.h5", "f/1.h5"], "f/1.h5 is beside the shard given to --target"),
         (["--target", "t", "--within", "--part", "0/2"], "cannot be combined with --part"),
         (["--target", "t", "--within", "-o", "out/"], "cannot be combined with -o DIR/"),
     ],

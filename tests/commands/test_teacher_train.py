@@ -174,7 +174,7 @@ def test_a_validation_file_under_another_name_in_the_target_stops_before_the_fir
     assert not (tmp_path / "a.pth").exists()
     result = omni(*arguments, "--allow-overlap")
     assert result.exit_code == 0
-    assert "no accuracy on them is a test" in result.stderr
+    assert "an accuracy on them is not a test" in result.stderr
 
 
 def test_equal_views_give_equal_numbers_in_training_and_eval(world, tmp_path):

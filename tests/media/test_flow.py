@@ -78,7 +78,7 @@ def test_what_is_no_flow_is_bad_media(tmp_path):
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'")
     (tmp_path / "empty").mkdir()
     for name, why in {
-        "v": "flow 3 has only one axis", "objects.npy": "not an array of numbers", "features.npy": "no optical flow",
+        "v": "flow 3 has only one axis", "objects.npy": "not an array of numbers", "features.npy": "not optical flow",
         "cut.npy": "not an array of numbers", "empty": "no optical flow", "gone": "no such file",
     }.items():  # fmt: skip
         with pytest.raises(MediaError, match=why):

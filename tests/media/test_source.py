@@ -52,7 +52,7 @@ def test_every_kind_of_media_opens_behind_the_same_interface(tmp_path, film, mov
 
 def test_features_are_a_wrong_input_and_no_bad_media():
     record = Record({"path": "f.h5", "row": 0, "media": "features"}, origin="f.h5", line=1)
-    with pytest.raises(InputError, match=r"^f\.h5:1: features, no media; give the records") as caught:
+    with pytest.raises(InputError, match=r"^f\.h5:1: features, not media; give the records") as caught:
         open_media(record)
     assert not isinstance(caught.value, MediaError)
 

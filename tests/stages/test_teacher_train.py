@@ -353,7 +353,7 @@ def test_an_image_for_a_3d_model_stops_before_the_first_step(target, world, tmp_
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model": "tsn-resnet10t", "num_frames": 4}, "--num-frames.*looks at segments"),
+        ({"model": "tsn-resnet10t", "num_frames": 4}, "--num-frames.*takes segments"),
         ({"model": "r3d-r18", "num_segments": 3}, "--num-segments.*give --num-frames"),
         ({"model": "ircsn-r50", "num_segments": None, "init": "imagenet"}, "no 2D counterpart"),
         ({"model": "slowonly-r5", "num_segments": None}, "near: slowonly-r50"),

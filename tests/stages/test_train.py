@@ -464,7 +464,7 @@ def test_every_kind_of_media_is_learnt_from_in_one_run(target, web, world, tmp_p
         assert [line["num_clips"] for line in lines] == [8, 4, 4]
     with pytest.raises(InputError, match="positive and negative frames are for 2D models"):
         train(target, {"mixed": mixed, "more": [segmented]}, tmp_path / "b.pth", recipe, classes=names)
-    with pytest.raises(UsageError, match="--snippets 1:3: 4 snippets, and tsn-resnet10t sees 2"):
+    with pytest.raises(UsageError, match="--snippets 1:3: 4 snippets, and tsn-resnet10t takes 2"):
         train(target, web, tmp_path / "b.pth", replace(SCRATCH, snippets=(1, 3)))
 
 

@@ -88,6 +88,6 @@ class DedupOptions:
         strays = [name for name in inputs if name.endswith((".h5", ".hdf5")) and Path(name).parent in folders]
         if strays:
             raise UsageError(
-                f"{strays[0]} lies beside the shard given to --target: a shell passes only the first of *.h5 to the "
+                f"{strays[0]} is beside the shard given to --target: a shell passes only the first of *.h5 to the "
                 "option; name the folder"
             )

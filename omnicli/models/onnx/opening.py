@@ -103,5 +103,5 @@ def _side_of(program: Program, sizes: Mapping[str, int | None]) -> int | None:
     """The side of the square input, None if it takes any. Raises ModelError: it is no square."""
     height, width = sizes["H"], sizes["W"]
     if height != width:
-        raise ModelError(f"{program.path}: input {program.images} is not a square, and omni shows squares")
+        raise ModelError(f"{program.path}: input {program.images} is not a square, and omni takes squares")
     return height

@@ -49,7 +49,7 @@ class Evaluator:
         return right[1]
 
     def metrics(self) -> dict[str, float]:
-        """``mean_ap``, and with one class a record ``top1_acc``, ``top5_acc`` and ``mean_class_acc``.
+        """``mean_ap``, and with one class per record ``top1_acc``, ``top5_acc`` and ``mean_class_acc``.
 
         Ours: with several classes per record only mAP, which the paper reports.
         """

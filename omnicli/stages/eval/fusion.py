@@ -126,7 +126,7 @@ def common_classes(
     named = [(source, tuple(given))] if given is not None else []
     named += [(each.name, each.classes) for each in sets if each.classes is not None]
     if not named:
-        raise InputError(f"{first.name}: names no classes; --classes FILE lists them, one a line, in their order")
+        raise InputError(f"{first.name}: names no classes; --classes FILE lists them, one per line, in their order")
     namer, classes = named[0]
     for name, others in named[1:]:
         if others != classes:
@@ -237,7 +237,7 @@ def stored_scores(reader: ShardReader, row: int) -> np.ndarray:
     in_range = bool(((scores >= 0) & (scores <= 1 + SUM_TOLERANCE)).all())  # False for NaN too
     if not in_range or (function == "softmax" and abs(scores.sum() - 1) > SUM_TOLERANCE):
         raise InputError(
-            f"{reader.path}:{row + 1}: no {function} scores (they sum to {scores.sum():g}); logits cannot be judged"
+            f"{reader.path}:{row + 1}: not {function} scores (they sum to {scores.sum():g}); logits cannot be evaluated"
         )
     return scores
 

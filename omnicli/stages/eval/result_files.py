@@ -36,7 +36,7 @@ def open_results(path: str | Path, list_path: str | Path, folder: str | Path) ->
     """The scores of a result file, stored as shards in an empty ``folder``, with the records of the list.
 
     Raises:
-        InputError: not a result file, another number of records or other labels than the list, or no softmax scores.
+        InputError: not a result file, another number of records or other labels than the list, or not softmax scores.
     """
     records = read_list(list_path)
     results = read_results(path)
@@ -122,5 +122,5 @@ def _checked(scores: np.ndarray, where: str, num_classes: int) -> np.ndarray:
         raise InputError(f"{where}: scores of {len(scores)} classes, but {num_classes} in the first record")
     is_softmax = (scores >= 0).all() and abs(scores.sum() - 1) <= SUM_TOLERANCE  # False for NaN too
     if not is_softmax:
-        raise InputError(f"{where}: no softmax scores (they sum to {scores.sum():g}); {REMEDY}")
+        raise InputError(f"{where}: not softmax scores (they sum to {scores.sum():g}); {REMEDY}")
     return scores

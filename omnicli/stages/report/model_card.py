@@ -62,7 +62,7 @@ def read_card(path: str | Path) -> ModelCard:
     local = local_path(path)
     file = None if is_model_folder(local) else load_any(local)
     if not isinstance(file, Checkpoint):
-        raise ModelError(f"{path}: no checkpoint of omni, which says little of itself; omni convert makes one of it")
+        raise ModelError(f"{path}: not a checkpoint of omni, so little is known about it; omni convert makes one")
     spec, provenance = spec_of(file), _mapping(file.meta.get("provenance"))
     groups = {
         "Model": _model(file, spec),

@@ -31,7 +31,7 @@ class ListOptions:
         given = {"--split": self.split, "--each-clip": self.each_clip, "--raw-videos": self.raw_videos,
                  "--data-prefix": self.data_prefix}  # fmt: skip
         for option in (option for option, value in given.items() if value):
-            raise UsageError(f"{option} is for annotation lists, and {name} is none; remove it")
+            raise UsageError(f"{option} is for annotation lists, and {name} is not one; remove it")
 
     def root_of_list(self, root: str | None) -> str | None:
         """The folder that paths of a list start from.

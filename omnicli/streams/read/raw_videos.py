@@ -67,7 +67,7 @@ def refuse_other_json(line: bytes, name: str) -> None:
     if isinstance(fields, dict) and fields and not set(fields) & set(Fields.__struct_fields__):
         keys = ", ".join(map(repr, list(fields)[:3]))
         raise InputError(
-            f"{name}:1: a JSON object of {len(fields):,} keys such as {keys}, no record; a class map goes to index "
+            f"{name}:1: a JSON object of {len(fields):,} keys such as {keys}, not a record; a class map goes to index "
             "--class-map, and of Kinetics the CSV is read"
         )
 

@@ -147,7 +147,7 @@ def _why_not_opened(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, ValueError) or error.errno:
         return reason_of(error)
     if url := url_of(path):
-        return f"truncated or damaged HDF5 file, or none ({url.rpartition('/')[2]})"
+        return f"truncated, damaged or not an HDF5 file ({url.rpartition('/')[2]})"
     try:
         with Path(path).open("rb") as file:
             head = file.read(len(MAGIC))

@@ -72,12 +72,12 @@ class Claim:
             holder = _read(self._path)
             by = f" (process {holder.pid} on {holder.host})" if holder else ""
             raise OmniError(
-                f"{name}: this process showed no sign of life for {STALE_SEC:.0f} s, and another one{by} has taken the "
+                f"{name}: this process sent no heartbeat for {STALE_SEC:.0f} s, and another one{by} has taken the "
                 "output over; nothing was published"
             )
 
     def beat(self) -> None:
-        """Show a sign of life, unless the claim is lost."""
+        """Renew the claim, unless the claim is lost."""
         with contextlib.suppress(OSError):
             if self.holds():
                 os.utime(self._path)
@@ -118,7 +118,7 @@ def take_claim(path: Path, name: str, *, waits: bool) -> Claim:
         if not waits or _is_here(holder) or (seen is not None and touched != seen):
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
             raise ClaimedError(
-                f"{name}: another process is writing it ({who}, last sign of life {max(0.0, age):.0f} s ago); wait for "
+                f"{name}: another process is writing it ({who}, last heartbeat {max(0.0, age):.0f} s ago); wait for "
                 "it or write elsewhere"
             )
         seen = touched

@@ -58,7 +58,7 @@ def test_a_sigmoid_sums_to_anything_and_a_softmax_to_one(tmp_path):
     rows = [("a", [0, 1], [0.9, 0.8])]
     sigmoid = stored(tmp_path / "sigmoid", rows, function="sigmoid")
     assert found(sigmoid, asked("a", [0, 1])).tolist() == pytest.approx([0.9, 0.8])
-    with pytest.raises(InputError, match=r"no softmax scores \(they sum to 1\.7\); logits cannot be judged"):
+    with pytest.raises(InputError, match=r"not softmax scores \(they sum to 1\.7\); logits cannot be evaluated"):
         found(stored(tmp_path / "softmax", rows), asked("a", [0, 1]))
-    with pytest.raises(InputError, match="no sigmoid scores"):
+    with pytest.raises(InputError, match="not sigmoid scores"):
         found(stored(tmp_path / "logits", [("a", 0, [3.0, -2.0])], function="sigmoid"), asked("a", 0))

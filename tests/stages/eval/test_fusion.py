@@ -147,8 +147,8 @@ def test_sets_without_a_common_record_are_refused(tmp_path):
             CLASSES,
             r"b/00000.h5:1: id 'v0' has l",
         ),
-        ([(name, label, 3 * scores) for name, label, scores in drawn(2)], CLASSES, r"b/00000.h5:1: no softmax scores"),
-        ([(name, label, scores * np.nan) for name, label, scores in drawn(2)], CLASSES, "no softmax scores"),
+        ([(name, label, 3 * scores) for name, label, scores in drawn(2)], CLASSES, r"b/00000.h5:1: not softmax scores"),
+        ([(name, label, scores * np.nan) for name, label, scores in drawn(2)], CLASSES, "not softmax scores"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(tmp_path, rows, classes, says):

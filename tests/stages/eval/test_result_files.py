@@ -54,7 +54,7 @@ def test_scores_of_every_generation_get_the_ids_of_the_list(kind):
     [
         ("0.x.pkl", {"scores": SCORES[:1]}, "0.x.pkl: scores of 1 records, but list.txt has 2; give the list that was"),
         ("1.x.pkl", {"labels": (0, 2)}, "1.x.pkl:2: label 2, but 1 at list.txt:2; the file is of another list, or of"),
-        ("0.x.json", {"scores": [[3.0, -1.0, 2.0], SCORES[1]]}, "0.x.json:1: no softmax scores .*average_clips='prob'"),
+        ("0.x.json", {"scores": [[3.0, -1.0, 2.0], SCORES[1]]}, "0.x.json:1: not softmax .*average_clips='prob'"),
         ("0.x.json", {"scores": [[SCORES[0], SCORES[0]], SCORES[1]]}, "0.x.json:1: scores of 2 views; test with"),
         ("0.x.json", {"scores": [SCORES[0], [0.5, 0.5]]}, "0.x.json:2: scores of 2 classes, but 3 in the first"),
         ("0.x.json", {"scores": ["x", "y"]}, "0.x.json:1: not a result of mmaction2"),

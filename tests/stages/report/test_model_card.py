@@ -86,5 +86,5 @@ def test_a_converted_file_says_where_it_is_from(tmp_path):
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path):
     torch.save({"state_dict": {"fc.bias": torch.zeros(2)}}, tmp_path / "m.pth")
-    with pytest.raises(ModelError, match=r"m\.pth: no checkpoint of omni.*omni convert makes one"):
+    with pytest.raises(ModelError, match=r"m\.pth: not a checkpoint of omni.*omni convert makes one"):
         read_card(tmp_path / "m.pth")

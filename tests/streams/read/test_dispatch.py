@@ -360,7 +360,7 @@ def test_json_of_raw_videos_is_a_list():
 def test_json_of_another_program_is_no_record(text):
     write("k400.json", text)
     with pytest.raises(
-        InputError, match=r"k400\.json:1: a JSON object of \d keys such as '.*', no record; a class map"
+        InputError, match=r"k400\.json:1: a JSON object of \d keys such as '.*', not a record; a class map"
     ):
         read("k400.json")
     write("web.json", '{"path": "a.jpg", "17": 0}')

@@ -50,5 +50,5 @@ def test_paths_with_numbers_are_looked_up_below_the_prefix(data):
                           ("--each-clip", {"each_clip": True})],
 )  # fmt: skip
 def test_other_inputs_refuse_them(data, name, option, given):
-    with pytest.raises(UsageError, match=f"{option} is for annotation lists, and {name} is none"):
+    with pytest.raises(UsageError, match=f"{option} is for annotation lists, and {name} is not one"):
         read(name, **given)

@@ -54,7 +54,7 @@ def test_of_many_that_ask_at_once_one_gets_it(path):
 
 def test_a_silent_holder_on_another_machine_loses_its_claim_after_two_minutes(path):
     held_elsewhere(path, age=STALE_SEC - 20)
-    with pytest.raises(ClaimedError, match=r"process 12 on node7, last sign of life 10[01] s ago"):
+    with pytest.raises(ClaimedError, match=r"process 12 on node7, last heartbeat 10[01] s ago"):
         take_claim(path, "out", waits=False)
     held_elsewhere(path, age=STALE_SEC + 20)
     take_claim(path, "out", waits=False).close()
@@ -80,7 +80,7 @@ def test_who_waits_finds_out_whether_the_holder_lives(path, monkeypatch):
 def test_who_comes_back_from_the_dead_does_not_publish(path):
     mine = take_claim(path, "out", waits=True)
     held_elsewhere(path, age=0)
-    with pytest.raises(OmniError, match=r"out: this process showed no sign .* \(process 12 on node7\) has taken"):
+    with pytest.raises(OmniError, match=r"out: this process sent no heartbeat .* \(process 12 on node7\) has taken"):
         mine.check("out")
     before = path.stat().st_mtime_ns
     mine.beat()
