@@ -13,7 +13,8 @@ costs none.
 
 Both compute the same: ``largest_difference`` is that of two centred logits over the largest one;
 ``difference_to_variation`` is the root mean square of all differences over that of the variation between files. The
-row ``same_pixels`` has lossless images of 256 x 256. The pixels of other media differ where omni resizes otherwise.
+row ``same_pixels`` has lossless images of 256 x 256. Other pixels differ where omni reads a large JPEG at reduced
+scale, and where decord decodes otherwise.
 
 The interpreter needs mmaction2 1.2.0, mmcv or mmcv-lite 2.1.0, mmengine 0.10.7, decord 0.6.0 and importlib_metadata.
 The wheel of mmaction2 1.2.0 lacks ``mmaction/models/localizers/drn/drn.py``, for which an empty ``class DRN`` stands
