@@ -29,7 +29,7 @@ class TrainedOn:
 
     Attributes:
         names: (N,) uint64, sorted: of ids and media paths.
-        parents: (P,) uint64, sorted: of the videos that pieces come from.
+        parents: (P,) uint64, sorted: of the videos that clips come from.
         contents: (C,) uint64, sorted: of the bytes of media.
         is_complete: every record and its content is among them.
     """

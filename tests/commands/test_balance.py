@@ -180,7 +180,7 @@ def test_folders_are_balanced_by_query_and_broken_media_counted(world):
     assert parsed(result.stdout)[0]["weight"] > 0
 
 
-def test_pieces_of_one_video_share_a_weight(tmp_path):
+def test_clips_of_one_video_share_a_weight(tmp_path):
     path = tmp_path / "clips.jsonl"
     rows = [{"id": f"v#{i}", "parent": "v", "pseudo_label": 0} for i in range(3)] + [{"id": "w", "pseudo_label": 0}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

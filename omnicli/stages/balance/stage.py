@@ -13,7 +13,7 @@ Teacher filtering makes web data uneven (Fig. 3). With N_k records of a source i
 Ours: each source is balanced separately, since each is an `--auxiliary`; a record of n classes counts 1/n in each and
 gets the mean of their weights (training draws one of them, IG-65M Sec. 3.3); of n queries, two of one class count 2/n
 in it; small classes are dropped first, then records of head classes (a record belongs to its smallest class), and
-weights are computed from the rest. A hash of the id decides which records are rejected. With ``per_parent`` the pieces
+weights are computed from the rest. A hash of the id decides which records are rejected. With ``per_parent`` the clips
 of one video share the weight of one record, as in the released lists, where a long video is one sample.
 """
 
@@ -28,7 +28,7 @@ from typing import Any, Literal
 from omnicli.data.query_labels import QueryNames
 from omnicli.errors import InputError
 from omnicli.reasons import HEAD_CLASS, NOT_DRAWN
-from omnicli.stages.balance.pieces import Pieces, count_pieces
+from omnicli.stages.balance.clip_counts import ClipCounts, count_clips
 from omnicli.stages.balance.selection import ClassHashes, selection_hash, shares_of_smallest, smallest
 from omnicli.stages.balance.weights import (
     BalanceRule,
@@ -88,13 +88,13 @@ def balance_records(
         InputError: a class has two names or a name two classes; names file and line.
     """
     key_of = CLASS_KEYS[by]
-    pieces = count_pieces(stream) if rule.per_parent else None
-    groups, counts = _count(stream, by, query_names, pieces)
+    clips = count_clips(stream) if rule.per_parent else None
+    groups, counts = _count(stream, by, query_names, clips)
     balances, hashes = _decide_groups(stream, key_of, groups, counts, rule)
     on_balance(balances)
     endings = {key: weight_ending(balances[group].weight) for key, group in groups.items()}
-    if pieces:
-        pieces.set_weights({key: (group.source, balances[group]) for key, group in groups.items()})
+    if clips:
+        clips.set_weights({key: (group.source, balances[group]) for key, group in groups.items()})
     undrawn = {key: _copies_and_reason(balances[group]) for key, group in groups.items() if group not in hashes}
     for row in stream:
         fields = row[1]
@@ -109,12 +109,12 @@ def balance_records(
             group = groups[key]
             decision = _copies_and_reason(balances[group], hashes[group], selection_hash(fields.id, rule.seed))
         copies, reason = decision
-        ending = pieces.ending(key, fields) if pieces and copies else endings[key]
+        ending = clips.ending(key, fields) if clips and copies else endings[key]
         yield set_weight(row, ending, copies) if copies else reject(row, reason)
 
 
 def _count(
-    stream: MultipassInput, by: LabelField, query_names: QueryNames, pieces: Pieces | None
+    stream: MultipassInput, by: LabelField, query_names: QueryNames, clips: ClipCounts | None
 ) -> tuple[dict[ClassKey, ClassGroup], dict[ClassGroup, Count]]:
     """Read the stream once: the group per class key, and the number of records (or of videos) per group."""
     key_of = CLASS_KEYS[by]
@@ -129,12 +129,12 @@ def _count(
         else:
             num_records[key] = 1
             first_where[key] = stream.where
-        if pieces:
-            pieces.note(key, fields)
+        if clips:
+            clips.note(key, fields)
     groups = group_by_class(first_where, by, query_names)
     counts: dict[ClassGroup, Count] = {}
     for key, count in num_records.items():
-        counts[groups[key]] = counts.get(groups[key], 0) + (pieces.num_samples(key) if pieces else count)
+        counts[groups[key]] = counts.get(groups[key], 0) + (clips.num_samples(key) if clips else count)
     return groups, counts
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from omnicli.reasons import NO_CLASS, SMALL_CLASS
 
-Count = int | Fraction  # of records; pieces of a video count as a fraction of it
+Count = int | Fraction  # of records; clips of a video count as a fraction of it
 Class = int | str  # an integer label, or a name as normalise_class spells it
 
 
@@ -33,7 +33,7 @@ class BalanceRule:
         keep_tail: number of records to keep; tail classes come first.
         resample: write this many records, with repeats, instead of weights.
         seed: of the choice of dropped and repeated records.
-        per_parent: the pieces of one parent share the weight of one record.
+        per_parent: the clips of one parent share the weight of one record.
     """
 
     power: float = 0.2

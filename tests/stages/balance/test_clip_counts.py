@@ -1,4 +1,4 @@
-"""Pieces of one video share the weight of one record."""
+"""Clips of one video share the weight of one record."""
 
 import json
 from collections import defaultdict
@@ -54,7 +54,7 @@ def test_small_classes_are_counted_in_videos(tmp_path):
     stream = MultipassInput(partial(find_records, [str(web)]), spooled=False)
     rule = BalanceRule(per_parent=True, min_per_class=3)
     made = list(balance_records(stream, rule=rule, by="pseudo_label", on_balance=lambda balances: None))
-    assert [reason for _, _, reason in made] == ["small class"] * 5 + [""] * 5, "5 pieces of 2 videos are 2"
+    assert [reason for _, _, reason in made] == ["small class"] * 5 + [""] * 5, "5 clips of 2 videos are 2"
     kept = [json.loads(line)["weight"] for line, copies, _ in made if copies]
     assert np.mean(kept) == pytest.approx(1.0)
 

@@ -1,6 +1,6 @@
 """Clips of one video as one sample: they share its weight (``balance --per-parent``).
 
-The released lists of OmniSource count a long video as one sample, of which one clip is drawn per visit. With n pieces
+The released lists of OmniSource count a long video as one sample, of which one clip is drawn per visit. With n clips
 of a video in a source, each counts as 1/n record, and its weight is 1/n of that of a whole record.
 """
 
@@ -14,16 +14,16 @@ from omnicli.streams.multipass.class_fields import ClassFields
 from omnicli.streams.multipass.passes import MultipassInput, weight_ending
 
 
-class Pieces:
-    """How many pieces of its video a record is one of, and the lines' endings that follow from it.
+class ClipCounts:
+    """How many clips of its video a record is one of, and the lines' endings that follow from it.
 
     Args:
-        num_pieces: by video (see ``_video``); records of other videos are whole.
+        num_clips: by video (see ``_video``); records of other videos are whole.
     """
 
-    def __init__(self, num_pieces: Mapping[int, int]) -> None:
-        self._num_pieces = num_pieces
-        self._counts: dict[Hashable, Counter[int]] = {}  # class key → pieces of their video → records
+    def __init__(self, num_clips: Mapping[int, int]) -> None:
+        self._num_clips = num_clips
+        self._counts: dict[Hashable, Counter[int]] = {}  # class key → clips of their video → records
         self._weights: dict[Hashable, float] = {}  # class key → weight of a whole video
         self._endings: dict[tuple[Hashable, int], bytes] = {}
 
@@ -33,7 +33,7 @@ class Pieces:
 
     def num_samples(self, key: Hashable) -> Fraction:
         """The records of a class key, in whole videos."""
-        return sum((Fraction(count, pieces) for pieces, count in self._counts[key].items()), Fraction(0))
+        return sum((Fraction(count, clips) for clips, count in self._counts[key].items()), Fraction(0))
 
     def set_weights(self, balances: Mapping[Hashable, tuple[str, GroupBalance]]) -> None:
         """Take source and balance by class key, whose weights have mean 1 over videos; those of records get mean 1."""
@@ -47,21 +47,21 @@ class Pieces:
 
     def ending(self, key: Hashable, fields: ClassFields) -> bytes:
         """What ends the line of a record of a class key."""
-        pieces = self._of(fields)
-        ending = self._endings.get((key, pieces))
+        clips = self._of(fields)
+        ending = self._endings.get((key, clips))
         if ending is None:
-            ending = weight_ending(float(f"{self._weights[key] / pieces:.9g}"))
-            self._endings[key, pieces] = ending
+            ending = weight_ending(float(f"{self._weights[key] / clips:.9g}"))
+            self._endings[key, clips] = ending
         return ending
 
     def _of(self, fields: ClassFields) -> int:
-        """The number of pieces of the record's video in its source, at least 1."""
-        return 1 if fields.parent is None else self._num_pieces.get(_video(fields), 1)
+        """The number of clips of the record's video in its source, at least 1."""
+        return 1 if fields.parent is None else self._num_clips.get(_video(fields), 1)
 
 
-def count_pieces(stream: MultipassInput) -> Pieces:
-    """Read the stream once: the number of pieces of each video; about 100 bytes of memory per video with pieces."""
-    return Pieces(Counter(_videos(stream)))
+def count_clips(stream: MultipassInput) -> ClipCounts:
+    """Read the stream once: the number of clips of each video; about 100 bytes of memory per video with clips."""
+    return ClipCounts(Counter(_videos(stream)))
 
 
 def _videos(stream: MultipassInput) -> Iterator[int]:
