@@ -74,7 +74,8 @@ class JointOptions:
     ] = False  # fmt: skip
     ema: Annotated[
         float, typer.Option("--ema", min=0.0, max=1.0, metavar="DECAY", help="Keep the exponential moving average of "
-                            "the weights, such as 0.999.", show_default="none", rich_help_panel=OPTIMIZATION), RARE,
+                            "the weights: its decay, below 1, such as 0.999.", show_default="none",
+                            rich_help_panel=OPTIMIZATION), RARE,
     ] = 0.0  # fmt: skip
 
     def resolve(self, training: TrainingOptions) -> tuple[str, StudentRecipe]:
