@@ -13,10 +13,12 @@ from omnicli.models.libraries import UTILS, _Utils, compiler_later
 
 START = """
 import sys, torch
-before = set(sys.modules)  # PyTorch 2.6 loads sympy itself, without the compiler
+late = {"torch._dynamo", "torch._dynamo.utils", "triton"}
+if not torch.__version__.startswith("2.6."):  # which loads sympy for torchvision, without the compiler
+    late.add("sympy")
 from omnicli.models.libraries import library
 library("timm"), library("torchvision.models"), library("torchvision.ops")
-print(sorted({"torch._dynamo", "torch._dynamo.utils", "sympy", "triton"} & set(sys.modules) - before))
+print(sorted(late & set(sys.modules)))
 """
 
 
