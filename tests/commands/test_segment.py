@@ -194,7 +194,7 @@ def test_rows_leave_as_the_videos_they_are_of_and_packed(teacher, world, tmp_pat
     assert len(parsed((tmp_path / "packed.jsonl").read_text())) == len(divided)
     refused = omni(*options[:-1], tmp_path / "rows.jsonl", "--shards", tmp_path / "none")
     assert refused.exit_code == 65
-    assert "rows.jsonl:1: features, no media" in refused.stderr
+    assert "rows.jsonl:1: features, not media" in refused.stderr
 
 
 def test_options_of_3d_teachers_are_refused_for_2d_ones(teacher, world):
