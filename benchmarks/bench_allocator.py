@@ -19,12 +19,12 @@ from typing import Any
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch reads it when it loads
 import torch
+from bench_compile import run, views_of
 from bench_filter import untrained_teacher
 
 from omnicli.cpus import available_cores
 from omnicli.inference.allocator import keep_freed_memory
 from omnicli.inference.predictor import forward_of
-from omnicli.inference.rescoring import made_views
 
 MODELS = ("tsn-resnet50", "tsn-tf_efficientnet_lite0", "slowonly-r50")
 SECONDS = 4.0  # of one measurement
@@ -78,10 +78,7 @@ def measure(what: str, model: str, precision: str, memory: str) -> dict[str, flo
 def forward_pass(name: str, precision: str) -> Callable[[], object]:
     """A forward pass of 32 images or 4 clips, as ``filter`` does it."""
     teacher = untrained_teacher(name, "cpu", precision)
-    spec, is_2d = teacher.spec, teacher.network.is_2d
-    shape = (1 if is_2d else spec.num_frames, spec.crop_size, spec.crop_size, 3)
-    views = made_views(32 if is_2d else 4, shape)
-    return torch.inference_mode()(partial(forward_of(teacher.network, teacher), views))
+    return partial(run, forward_of(teacher.network, teacher), views_of(teacher, batch_size=32))
 
 
 def training_step(name: str, precision: str) -> Callable[[], object]:

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 
+ONE_VIEW, KEEP_ALL = ViewOptions(), FilterRule(threshold=0.0)
 ACTIONS6 = Path(__file__).resolve().parents[2] / "shared" / "data" / "actions6" / "web" / "image"
 
 
@@ -104,15 +106,17 @@ def forward(num_images: int, teacher: LoadedModel, batch_size: int) -> float:
     return time.perf_counter() - start
 
 
-def run_filter(records: list[Record], teacher: LoadedModel, batch_size: int) -> float:
-    """Seconds of the whole stage on the same images."""
-    score = partial(score_records, models=[teacher], views=ViewOptions(), batch_size=batch_size)
+def run_filter(
+    records: Sequence[Record], teacher: LoadedModel, batch_size: int, *, views: ViewOptions = ONE_VIEW,
+    rule: FilterRule = KEEP_ALL,
+) -> float:  # fmt: skip
+    """Seconds of the whole stage."""
+    score = partial(score_records, models=[teacher], views=views, batch_size=batch_size)
     queries = Queries(ClassIndex(teacher.classes))
     start = time.perf_counter()
-    kept = filter_records(
-        iter(records), score=score, queries=queries, rule=FilterRule(threshold=0.0), on_drop=lambda record, reason: None
-    )
-    for _ in kept:
+    for _ in filter_records(
+        iter(records), score=score, queries=queries, rule=rule, on_drop=lambda record, reason: None
+    ):
         pass
     return time.perf_counter() - start
 

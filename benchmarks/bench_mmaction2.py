@@ -38,9 +38,8 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the omni command sets it; torch 
 import cv2
 import numpy as np
 import torch
-from bench_filter import ACTIONS6
+from bench_filter import ACTIONS6, run_filter
 
-from omnicli.data.query_labels import Queries
 from omnicli.inference.device import pick_precision, prepare_cpu
 from omnicli.inference.scorer import score_records
 from omnicli.inference.views import ViewOptions
@@ -51,8 +50,6 @@ from omnicli.models.loading import LoadedModel, load_model, open_model
 from omnicli.models.mmaction2 import mmaction2_model
 from omnicli.stages.convert import convert
 from omnicli.stages.filter.rules import FilterRule
-from omnicli.stages.filter.stage import filter_records
-from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.read.reader import read_records
 from omnicli.streams.record import Record
 
@@ -189,8 +186,8 @@ def compare(
     records = records_of(files)
     ways: dict[str, Callable[[], Spent]] = {"mmaction2": partial(ask, workers=workers, **settings)}
     for name, teacher in teachers.items():
-        ways[name] = partial(run_filter, records, teacher, num_frames, chosen.batch_size)
-        run_filter(records[: settings["batch_size"]], teacher, num_frames, chosen.batch_size)
+        ways[name] = partial(time_filter, records, teacher, num_frames, chosen.batch_size)
+        time_filter(records[: settings["batch_size"]], teacher, num_frames, chosen.batch_size)
     runs: dict[str, list[Spent]] = {name: [] for name in ways}
     for _ in range(chosen.rounds):
         for name, way in ways.items():
@@ -205,16 +202,11 @@ def compare(
     return row
 
 
-def run_filter(records: Sequence[Record], teacher: LoadedModel, num_frames: int, batch_size: int) -> Spent:
+def time_filter(records: Sequence[Record], teacher: LoadedModel, num_frames: int, batch_size: int) -> Spent:
     """The stage of ``omni filter`` with its default rule."""
-    score = partial(score_records, models=[teacher], views=ViewOptions(num_segments=num_frames), batch_size=batch_size)
-    start, start_cpu = time.perf_counter(), time.process_time()
-    for _ in filter_records(
-        iter(records), score=score, queries=Queries(ClassIndex(teacher.classes)), rule=FilterRule(),
-        on_drop=lambda record, reason: None,
-    ):  # fmt: skip
-        pass
-    return Spent(time.perf_counter() - start, time.process_time() - start_cpu)
+    views, start_cpu = ViewOptions(num_segments=num_frames), time.process_time()
+    sec = run_filter(records, teacher, batch_size, views=views, rule=FilterRule())
+    return Spent(sec, time.process_time() - start_cpu)
 
 
 def records_of(files: Sequence[Path]) -> list[Record]:

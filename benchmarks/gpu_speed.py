@@ -233,7 +233,7 @@ def name_of(code: Any) -> str:
 def layouts(bench: Bench) -> None:
     """The forward pass, and a step, in bfloat16: channels last as the package has it, channels first, with benchmark.
 
-    Milliseconds a batch. What is much faster in another layout, or with cuDNN's own search, is worth a change.
+    Milliseconds per batch. What is much faster in another layout, or with cuDNN's own search, is worth a change.
     """
     names = bench.size(
         ("tsn-resnet50", "slowonly-r50", "ircsn-r152", "r2plus1d-r34", "i3d-r50", "slowfast-r50", "ipcsn-r50",
