@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnicli.inference.rescoring import MULTIPLE
 from omnicli.media.record_map import Dropped, keep_drops
 from omnicli.stages.dedup.frame_database import FrameDatabase
 from omnicli.stages.dedup.frame_features import FrameFeatures, FrameReader, FrameTimes
 from omnicli.stages.dedup.whitening import Whitening
 from omnicli.streams.record import Record
 
-MULTIPLE = 2.0  # Ours: of the largest error that is measured
 MIN_MARGIN = 0.01  # a target of a few frames that are all alike has hardly any error
 
 

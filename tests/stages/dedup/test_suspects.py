@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from made_frames import coarsely, extract, reader, stored, target_records
 
+from omnicli.inference.rescoring import MULTIPLE
 from omnicli.stages.dedup import suspects
 from omnicli.stages.dedup.stage import DedupRule, dedup_records
 from omnicli.stages.dedup.suspects import measure_margin
@@ -110,7 +111,7 @@ def test_the_margin_is_more_than_the_largest_error_of_the_target_frames():
     drawn = target_records(), lambda record: [0.0, 1.0, 2.0]
     options = {"rows": exact, "whitening": target.whitening}
     margin = measure_margin(*drawn, reader=both, **options)
-    assert margin == pytest.approx(suspects.MULTIPLE * np.abs((coarse - exact) @ exact.T).max())
+    assert margin == pytest.approx(MULTIPLE * np.abs((coarse - exact) @ exact.T).max())
     assert measure_margin(*drawn, reader=reader(extract, extract), **options) == suspects.MIN_MARGIN
 
 
