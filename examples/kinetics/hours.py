@@ -55,7 +55,7 @@ def training(name: str, epochs: int, videos: float, images: float, *, is_2d: boo
     return Step(name, ((epochs * videos, rate), (epochs * images, IMAGES)), forward)
 
 
-# Sources alternate 2:1:1:1 in batches: per target video half an Instagram video, half a piece of a raw video, and
+# Sources alternate 2:1:1:1 in batches: per target video half an Instagram video, half a clip of a raw video, and
 # 64 / 12 / 2 images for the TSN, half an image for SlowOnly.
 STEPS = (
     training("baseline TSN, which is the 2D teacher", 100, TRAIN, 0, is_2d=True),

@@ -37,8 +37,8 @@ else
 INPUT_google := $(DATA)/googleimage_200
 INPUT_images := $(DATA)/googleimage_200 $(DATA)/insimage_200
 INPUT_videos := $(DATA)/insvideo_200
-# Raw videos lie in pieces of ten seconds, DIR/part_0.mp4 and on. The released list gives their labels; our 3D teacher
-# chooses among all of their pieces, for both students.
+# Raw videos are stored as clips of ten seconds, DIR/part_0.mp4 and on. The released list gives their labels; our 3D teacher
+# chooses among all of their clips, for both students.
 INPUT_long := $(OUT)/raw_videos.json
 INDEX_long := --each-clip --data-prefix kinetics_raw_200_train
 LONG_FOR_2D := long.3d

@@ -14,7 +14,7 @@ so do videos of less than a second.
 Found, of copies of 54 clips of UCF-101 (benchmarks/bench_census_actions6.py): all that were encoded anew at another
 size and rate, given bars or mirrored margins, flipped, brightened, played 4 % faster, and all excerpts of 3 seconds in
 a minute; at 212 x 160, 15 frames per second and strong compression 53; zoomed by 5 % 52, by 10 % 37. Not found: heavier
-crops, images in images, other margins (blurred, a still), turned or reversed videos, and playing so fast that a
+crops, images in images, other margins (blurred, a still image), turned or reversed videos, and playing so fast that a
 second is another.
 
 Found without being copies: of 281 clips of actions6, searched among those of all other recordings, three of the sea
@@ -60,8 +60,8 @@ NUM_SHORT = "census: videos under a second"
 class CensusTargets:
     """The videos whose copies are looked for: 10 bytes of memory per frame at 16 frames per second, in each framing.
 
-    240,000 videos of 10 seconds take 0.4 GB, those with bars or margins two to four times as much; twice that for a
-    moment when tables are joined.
+    240,000 videos of 10 seconds take 0.4 GB, those with bars or margins two to four times as much; twice that
+    while tables are joined.
     """
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ class PairCheck:
         self._workers = workers or available_cores()
 
     def check(self, suspicions: Sequence[Suspicion]) -> list[dict[str, Any]]:
-        """Fields for the match of each suspicion, of the moment whose frames agree best.
+        """Fields for the match of each suspicion, of the two frames that agree best.
 
         Returns:
             ``inliers``, ``correlation`` and ``verified``; where a file cannot be read ``not_compared`` alone, with why.
@@ -65,12 +65,13 @@ class PairCheck:
             outcomes = iter(list(pool.map(lambda pair: self._compare(*pair), pairs)))
         return [_fields([next(outcomes) for _ in one.times]) for one in suspicions]
 
-    def _compare(self, suspicion: Suspicion, moment: tuple[float, float]) -> Agreement | str:
+    def _compare(self, suspicion: Suspicion, times: tuple[float, float]) -> Agreement | str:
         """How much two frames agree, or why that cannot be said."""
+        web_sec, target_sec = times
         try:
             with reading(suspicion.record):
                 return compare_images(
-                    self._frame(suspicion.record, moment[0]), self._frame(suspicion.target, moment[1], of="target: ")
+                    self._frame(suspicion.record, web_sec), self._frame(suspicion.target, target_sec, of="target: ")
                 )
         except OmniError as error:
             return str(error)
