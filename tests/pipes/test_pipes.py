@@ -112,6 +112,36 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(sh, tmp_path, option
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+@pytest.mark.parametrize("output", ["", "-o b.jsonl; cat b.jsonl"])
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("--auxiliary-label query --query-map <(printf 'x\\tgolf\\r\\ny\\tpolo\\n')", ["golf", "polo"]),
+        ("--auxiliary-label query --classes <(printf 'x\\ny\\nz\\n')", ["x", "y", "z"]),
+    ],
+)
+def test_a_list_that_an_option_names_may_be_a_process_substitution(sh, tmp_path, options, names, output):
+    for query in "xy":
+        lines_file(tmp_path / f"{query}.jsonl", 5, query=query)
+    run = sh(f"omni balance x.jsonl y.jsonl {options} {output}", cwd=tmp_path)
+    assert (run.returncode, len(ids(run.stdout))) == (0, 10), run.stderr
+    assert [line.split(": ")[1] for line in run.stderr.splitlines() if "%" in line] == names[:2]
+    assert ("1 of 3 classes have fewer than 5 records, 1 none: z 0" in run.stderr) == ("z" in names)
+
+
+def test_a_run_that_was_killed_goes_on_with_the_verdicts_of_a_process_substitution_only_if_they_are_the_same(
+    sh, tmp_path
+):
+    lines_file(tmp_path / "a.jsonl", 5)
+    names = "--summary one.json --threshold 0.5 a.jsonl"
+    said = [
+        sh(f"omni filter {names} --verdicts <(echo '{json.dumps(verdict)}'); cat one.json", cwd=tmp_path).stdout
+        for verdict in ({"id": "a", "verdict": "accept"}, {"id": "b", "verdict": "accept"})
+    ]
+    digests = [json.loads(text[text.index("\n{\n") :])["options"]["verdicts"] for text in said]
+    assert digests[0] != digests[1]
+
+
 def test_an_empty_stream_is_legal(sh):
     run = sh("omni filter -", stdin="")
     assert (run.returncode, run.stdout) == (0, "")

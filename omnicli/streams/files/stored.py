@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,22 @@ if TYPE_CHECKING:
     from omnicli.streams.files.remote_file import RemoteFile
 
 
+_pipes: dict[tuple[int, int], bytes] = {}  # contents by device and inode: a pipe can be read only once
+
+
 def read_file(path: str | Path) -> bytes:
-    """The content of a file that an option names. Raises OSError."""
+    """The content of a file that an option names; of a pipe, such as ``<(command)``, the same again. Raises OSError."""
     if url := url_of(path):
         from omnicli.streams.files.remote_file import read_remote  # noqa: PLC0415 (most files are local)
 
         return read_remote(url)
-    return Path(path).read_bytes()
+    found = Path(path).stat()
+    if not stat.S_ISFIFO(found.st_mode):
+        return Path(path).read_bytes()
+    key = found.st_dev, found.st_ino
+    if key not in _pipes:
+        _pipes[key] = Path(path).read_bytes()
+    return _pipes[key]
 
 
 def file_exists(path: Path) -> bool:
@@ -70,7 +80,7 @@ def size_and_time(path: Path) -> tuple[int, int]:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hex. Raises OSError."""
-    if url_of(path):
+    if url_of(path) or path.is_fifo():
         return hashlib.sha256(read_file(path)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -197,7 +197,11 @@ def open_input(name: str) -> Iterator[int | BinaryIO]:
 
 
 def read_names(files_from: str, *, separator: bytes, on_wait: Callable[[], None] = do_nothing) -> Iterator[str]:
-    """Yield the names in a file ("-": stdin), without empty ones. Raises InputError."""
+    """Yield the names in a file ("-": stdin), without empty ones. Raises InputError.
+
+    Lines may end in CR LF; a name that itself ends in CR needs NUL as the separator.
+    """
+    end = b"\r" if separator == b"\n" else b""
     with open_input(files_from) as handle:
         for batch in read_lines(handle, name=files_from, separator=separator, on_wait=on_wait):
-            yield from (os.fsdecode(line) for line in batch.lines if line)
+            yield from (os.fsdecode(name) for line in batch.lines if (name := line.removesuffix(end)))

@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,12 @@ def test_what_is_not_allowed_is_neither_read_nor_said_to_be_missing(tmp_path):
     for function in (stored.read_file, stored.file_exists, stored.remove_file, stored.size_and_time):
         with pytest.raises(RemoteError, match="is not opened"):
             function(Path("memory://x/a"))
+
+
+def test_a_pipe_is_read_once_and_gives_the_same_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[b"content"])
+    writer.start()
+    assert stored.sha256_of(tmp_path / "pipe") == hashlib.sha256(b"content").hexdigest()
+    writer.join()
+    assert stored.read_file(tmp_path / "pipe") == b"content"

@@ -97,6 +97,15 @@ def test_files_named_in_a_list_may_have_any_name(tmp_path):
     assert read_file_list("names", null_separated=True) == names
 
 
+def test_a_list_may_have_the_line_ends_of_windows_unless_nul_separates_its_names(tmp_path):
+    Path("b c.jpg").write_bytes(JPEG)
+    Path("cr\r").write_bytes(JPEG)
+    Path("names").write_bytes(b"\xef\xbb\xbfb c.jpg\r\n\r\nb c.jpg\r\n")
+    assert collect(files_from="names") == [(0, "b c.jpg", ""), (1, "b c.jpg", "")]
+    Path("names").write_bytes(b"cr\r\0")
+    assert collect(files_from="names", null_separated=True) == [(0, "cr\r", "")]
+
+
 def test_a_list_streams_and_a_missing_image_in_it_is_a_reject_but_a_missing_stream_is_an_error(tmp_path):
     Path("a.jpg").write_bytes(JPEG)
     Path("r.jsonl").write_text('{"id": "r"}\n')
