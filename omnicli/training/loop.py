@@ -53,7 +53,8 @@ def train_epochs(
         One metric record per epoch and source; that of the first source has the measured metrics.
 
     Raises:
-        Interrupted: ``run.should_stop`` returned True, or reading or measuring was stopped; the state is saved.
+        Interrupted: ``run.should_stop`` returned True, or reading or measuring was stopped; the state is saved. Or
+            another process died inside a step; the state is that of the last save.
         TrainingDiverged: the loss is not finite; the state is that of the last save.
     """
     yield from run.history
@@ -68,7 +69,7 @@ def train_epochs(
                 first, *others = run.progress.metrics()
                 first |= {"lr": run.lr_at(epoch, 0), **measure(run)}
             except Interrupted:
-                run.save()
+                run.save_if_between_steps()
                 raise
             first["seconds"] = round(time.monotonic() - started_at, 3)
             run.finish_epoch([first, *others])
@@ -117,7 +118,7 @@ def train_epoch(run: TrainingRun, batches: Iterable[StepBatch], inputs: Inputs, 
             world.sum_gradients(model)
             _check_norm(nn.utils.clip_grad_norm_(run.trained_parameters, run.clip_norm), run, batch)
             run.update_weights()
-        run.progress.step += 1
+        run.finish_step()
         if world.total(run.stop_or_save()):
             return False
     return True

@@ -146,6 +146,7 @@ class TrainingRun:
     history: list[Metrics] = field(default_factory=list)
     bad: dict[ExampleKey, str] = field(default_factory=dict)
     best: float = -1.0
+    _is_in_step: bool = False
     _saved_at: float | None = None  # None: nothing is saved
 
     @property
@@ -165,6 +166,7 @@ class TrainingRun:
     def begin_step(self) -> None:
         """Seed dropout, set the learning rate and clear the gradients."""
         epoch, step, rank = self.progress.epoch, self.progress.step, self.world.rank
+        self._is_in_step = True  # the forward passes change batch statistics and metrics
         torch.manual_seed(keyed_seed(self.seed, self.stage, f"step {rank}" if rank else "step", epoch, step))
         set_lr(self.optimizer, self.lr_at(epoch, step))
         self.optimizer.zero_grad(set_to_none=True)
@@ -174,6 +176,11 @@ class TrainingRun:
         self.optimizer.step()
         if self.averages is not None:
             self.averages.update_parameters(self.model)
+
+    def finish_step(self) -> None:
+        """Go on to the next step, between which the state can be saved."""
+        self.progress.step += 1
+        self._is_in_step = False
 
     def mixup_rng(self, source: str) -> np.random.Generator:
         """Generator of the mixup draws of the current step, for a source or for "cross"."""
@@ -198,6 +205,11 @@ class TrainingRun:
         if not stop and self._saved_at is not None and time.monotonic() - self._saved_at > SAVE_INSIDE_SEC:
             self.save()
         return stop
+
+    def save_if_between_steps(self) -> None:
+        """``save``, except after half a step: a run that goes on would take that half twice."""
+        if not self._is_in_step:
+            self.save()
 
     def save(self) -> None:
         """Replace the state atomically."""

@@ -208,3 +208,23 @@ def test_inside_a_long_epoch_the_state_is_saved_and_a_dead_machine_costs_no_more
     assert (again.progress.epoch, again.progress.step) == (1, 2)
     assert run(again) == whole[0]
     assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
+
+
+def test_a_process_that_dies_inside_a_step_leaves_the_state_before_it(tmp_path, whole, monkeypatch):
+    """Half a step is in the metrics and the batch statistics, and would be taken again."""
+    out = tmp_path / "a.pth"
+    steps = iter(range(100))
+
+    def exchange(self, model):
+        if next(steps) == 4:
+            raise Interrupted("process 1 is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("omnicli.training.trainer.SAVE_SEC", 0.0)
+        patched.setattr(World, "sum_gradients", exchange)
+        assert run(make_training(out))[-1] == "stopped"
+    again = make_training(out)
+    assert again.resume()
+    assert (again.progress.epoch, again.progress.step) == (1, 0)
+    assert run(again) == whole[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
