@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from omnicli.models.blocks import layer_numbers
+from omnicli.models.blocks import find_blocks, layer_numbers
 from omnicli.training.recipe_fields import ScheduleName
 
 MOMENTUM = 0.9
@@ -86,14 +86,19 @@ def make_adamw(groups: Sequence[ParameterGroup]) -> torch.optim.AdamW:
 def layer_groups(
     module: nn.Module, *, lr_scale: float, weight_decay: float, layer_decay: float
 ) -> list[ParameterGroup]:
-    """Parameters by block; the learning rate falls by ``layer_decay`` from each block to the one before it."""
+    """Parameters by block; the learning rate falls by ``layer_decay`` from each block to the one before it.
+
+    What follows the blocks has the rate of the classifier, as in BEiT and VideoMAE: factor 1, and ``layer_decay`` in
+    the last block.
+    """
     numbers = layer_numbers(module)
     last = max(numbers.values(), default=0)
+    head = len(find_blocks(module)) + 1
     parameters = dict(module.named_parameters())
     return [
         ParameterGroup(
             [parameters[name] for name, number in numbers.items() if number == layer],
-            lr_scale * layer_decay ** (last + 1 - layer),
+            lr_scale * layer_decay ** (head - layer),
             weight_decay,
         )
         for layer in range(last + 1)

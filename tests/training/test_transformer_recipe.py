@@ -37,6 +37,18 @@ def test_adamw_spares_vectors_and_layers_decay():
     assert sum(len(group.parameters) for group in groups) == 2
 
 
+class Block(nn.Linear):
+    """Has the name of timm's."""
+
+
+def test_layer_decay_has_the_factors_of_videomae():
+    """MCG-NJU/VideoMAE optim_factory.py: decay^(N + 1 - i) in block i of N, 1 in the norm after the blocks."""
+    layers = {"patch_embed": nn.Linear(2, 2), "blocks": nn.Sequential(Block(2, 2), Block(2, 2))}
+    for after, factors in (({}, [0.125, 0.25, 0.5]), ({"fc_norm": nn.LayerNorm(2)}, [0.125, 0.25, 0.5, 1.0])):
+        groups = layer_groups(nn.ModuleDict(layers | after), lr_scale=1.0, weight_decay=0.05, layer_decay=0.5)
+        assert [group.lr_scale for group in groups if group.parameters] == factors
+
+
 def test_layer_decay_of_a_convolutional_model_is_refused():
     recipe = as_student(replace(SHORT, model="slowonly-r18w16", layer_decay=0.7))
     with pytest.raises(UsageError, match="--layer-decay: slowonly-r18w16 is not a transformer"):
