@@ -119,6 +119,12 @@ class ExampleTable(Sequence[Example]):
         weights: np.ndarray = self.records.weights[self.rows]
         return weights
 
+    def label_bytes(self) -> Iterator[bytes]:
+        """The labels of all examples, for a digest."""
+        yield np.asarray(self._labels, "<i4").tobytes()
+        yield np.asarray(self._others, "<i4").tobytes()
+        yield repr(self._known).encode()
+
     def lines(self) -> Iterator[bytes]:
         """The line of each record (``format_record``), of a table in the order of its records."""
         if (np.diff(self.rows) < 0).any():
@@ -202,6 +208,13 @@ def lines_of(examples: Sequence[Example]) -> Iterator[bytes]:
     if isinstance(examples, ExampleTable):
         return examples.lines()
     return (format_record(example.record) for example in examples)
+
+
+def label_bytes(examples: Sequence[Example]) -> Iterator[bytes]:
+    """The labels of all examples, for a digest."""
+    if isinstance(examples, ExampleTable):
+        return examples.label_bytes()
+    return (repr((example.label, example.others)).encode() for example in examples)
 
 
 def ids_of(examples: Sequence[Example]) -> np.ndarray:

@@ -59,7 +59,7 @@ def train_epochs(
     """
     yield from run.history
     run.start_saving()
-    with noting_in_flight(run.out, run.world):
+    with noting_in_flight(run.out, run.world, run.examples_key):
         while run.progress.epoch < run.schedule.epochs:
             started_at, epoch = time.monotonic(), run.progress.epoch
             batches = _report_bad(run, inputs.batches(run.bad, epoch, run.progress.step), on_bad)

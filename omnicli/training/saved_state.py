@@ -43,10 +43,13 @@ def forget_state(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def noting_in_flight(out: Path, world: World) -> Iterator[None]:
-    """Note the examples that this process reads during the block, for the run after its death. Raises OutputError."""
+def noting_in_flight(out: Path, world: World, key: str = "") -> Iterator[None]:
+    """Note the examples that this process reads during the block, for the run after its death. Raises OutputError.
+
+    They are noted by their numbers, so ``key`` names the list of examples: a run on another list asks for other notes.
+    """
     with named_errors(str(out)):
-        in_flight = InFlight(_in_flight_path(out, world), consumed=0, resume=True)
+        in_flight = InFlight(_in_flight_path(out, world, key), consumed=0, resume=True)
     try:
         yield
         in_flight.close(finished=True)
@@ -54,15 +57,15 @@ def noting_in_flight(out: Path, world: World) -> Iterator[None]:
         in_flight.close()
 
 
-def deadly_examples(out: Path, world: World) -> dict[ExampleKey, str]:
+def deadly_examples(out: Path, world: World, key: str = "") -> dict[ExampleKey, str]:
     """Examples that were being read whenever a process of this training died, and why they are left out."""
-    found = suspicions_in(_in_flight_path(out, world))
+    found = suspicions_in(_in_flight_path(out, world, key))
     positions = world.gather_rare([position for position, units in found.items() if units >= KILLS_TO_REJECT])
     return {key_of(position): DIED for position in positions if key_of(position)[0] >= 0}
 
 
-def _in_flight_path(out: Path, world: World) -> Path:
-    return _local(out).with_name(f".{out.name}.{world.rank}.reading")
+def _in_flight_path(out: Path, world: World, key: str) -> Path:
+    return _local(out).with_name(f".{out.name}.{world.rank}.{f'{key}.' if key else ''}reading")
 
 
 def _local(out: Path) -> Path:
@@ -78,8 +81,8 @@ def is_seen(path: Path, world: World) -> bool:
     return all(found)
 
 
-def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
-    """Raises UsageError: no state of this version, or of other options; names the first difference.
+def check_state(content: Any, options: Mapping[str, Any], path: Path, *, labels: str = "") -> None:
+    """Raises UsageError: no state of this version, or of another command, options or labels; names a difference.
 
     Another number of processes goes on if all of them together have the same batch: the steps are the same.
     """
@@ -90,6 +93,11 @@ def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
     if content.get("version") != STATE_VERSION:
         raise UsageError(f"{shown}: made by another version of omni; start over with --no-resume")
     now = dict(options)
+    if (had := _command(before)) != _command(now):
+        raise UsageError(
+            f"{shown}: the unfinished training is one of omni {had}, not omni {_command(now)}; use the same, or start "
+            "over with --no-resume"
+        )
     if before.get("processes", 1) != now.get("processes", 1):
         before, now = _of_all_processes(before), _of_all_processes(now)
     for name in (name for name in now if name != "omni"):
@@ -99,6 +107,15 @@ def check_state(content: Any, options: Mapping[str, Any], path: Path) -> None:
                 f"{shown}: the unfinished training had {name} = {had!r}, now {now[name]!r}; "
                 "use the same, or start over with --no-resume"
             )
+    if content.get("labels", labels) != labels:  # states from before they were stored have none
+        raise UsageError(
+            f"{shown}: the unfinished training had other classes or labels for these records (--classes, --query-map), "
+            "or other ones of them in --target, --val or --auxiliary; use the same, or start over with --no-resume"
+        )
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    return "train" if "sources" in options else "teacher-train"
 
 
 def _of_all_processes(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,7 @@ import torch
 
 from omnicli import __version__
 from omnicli.data.dataloader import Example
-from omnicli.data.example_table import RecordsOf, lines_of
+from omnicli.data.example_table import RecordsOf, label_bytes, lines_of
 from omnicli.data.labels import check_every_class_has_a_clip
 from omnicli.data.training_clips import check_media
 from omnicli.errors import UsageError
@@ -105,14 +106,14 @@ def train(
     """
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
-    digest = _common_digest(data.sets, context)
+    digest, labels = _common_digests(data, context)
     trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context, init=student.init)
 
     # The model, and the examples that it can learn from
     spec, model = create_learner(student, data.classes, seed, context)
     backbone = frozen_backbone(student)
     _check_media(data, student, backbone, spec, model, context)
-    left_out = left_out_before(out, context.world, digest) if resume else UnopenedMedia()
+    left_out = left_out_before(out, context.world, digest, labels) if resume else UnopenedMedia()
     target = openable(data.target, model, context, on_drop, left_out=left_out, name="target")
     val = openable(data.val, model, context, on_drop, left_out=left_out, name="val")
     least = min_held_out if calibrate and not student.multi_label else len(target) + 1
@@ -132,7 +133,7 @@ def train(
         **({"processes": context.world.size} if is_student or context.world.size > 1 else {}),
     }  # fmt: skip
     run = prepare_training(model, paced, sampler, out, options, context)
-    run.left_out, run.trained_on = left_out, trained_on
+    run.left_out, run.trained_on, run.labels = left_out, trained_on, labels
     is_resumed = _resume(run, resume)
     for (source, row), why in run.bad.items():  # what the unfinished run found unreadable is a reject of this one too
         on_drop(sampler.sources[source].examples[row].record, unreadable(why))
@@ -212,7 +213,7 @@ def _save(run: TrainingRun, path: Path, spec: ModelSpec, temperature: float | No
 def _resume(run: TrainingRun, resume: bool) -> bool:
     if resume:
         is_resumed = run.resume()
-        run.bad |= deadly_examples(run.out, run.world)
+        run.bad |= deadly_examples(run.out, run.world, run.examples_key)
         return is_resumed
     if run.world.is_first:
         forget_state(run.out)
@@ -227,11 +228,14 @@ def _check_enough(target: Sequence[Example], classes: Sequence[str], context: Tr
         raise UsageError(f"{len(target)} target records for {size} processes: some would have none; start fewer")
 
 
-def _common_digest(sets: Sequence[Sequence[Example]], context: TrainingContext) -> str:
-    """Digest of the data, the same on every process. Raises UsageError."""
-    digest = digest_of_lines(line for examples in sets for line in lines_of(examples))
-    digests = context.world.gather(digest)
+def _common_digests(data: TrainingData, context: TrainingContext) -> tuple[str, str]:
+    """Digests of the records, and of their classes and labels, the same on every process. Raises UsageError."""
+    records = digest_of_lines(line for examples in data.sets for line in lines_of(examples))
+    parts = ((repr(len(examples)).encode(), *label_bytes(examples)) for examples in data.sets)
+    labels = digest_of_lines(chain((repr(list(data.classes)).encode(),), chain.from_iterable(parts)))
+    digests = context.world.gather((records, labels))
     if len(set(digests)) > 1:
         other = next(rank for rank, found in enumerate(digests) if found != digests[0])
-        raise UsageError(f"process {other} read other records than process 0; give files that all see, not a pipe")
-    return digest
+        what = "records" if digests[other][0] != records else "classes or labels"
+        raise UsageError(f"process {other} read other {what} than process 0; give files that all see, not a pipe")
+    return records, labels

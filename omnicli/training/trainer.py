@@ -114,6 +114,7 @@ class TrainingRun:
         stage: part of the key of every draw.
         clip_norm: largest norm of the gradient.
         options: everything that determines the result, as JSON values; a state of other options is refused.
+        labels: digest of the classes, and of the labels in each set of examples; a state of others is refused.
         should_stop: called after every step.
         world: the processes that train together.
         averages: of the weights over steps (EMA); if set, they are measured and saved instead of the weights.
@@ -136,6 +137,7 @@ class TrainingRun:
     stage: str
     options: Mapping[str, Any]
     should_stop: Callable[[], bool]
+    labels: str = ""
     world: World = field(default_factory=World)
     clip_norm: float = 40.0
     averages: AveragedModel | None = None
@@ -153,6 +155,13 @@ class TrainingRun:
     def result(self) -> nn.Module:
         """The model to measure and save."""
         return self.averages.module if self.averages is not None else self.model
+
+    @property
+    def examples_key(self) -> str:
+        """A few hex digits of all that decides which example has which ``ExampleKey``."""
+        chosen = [self.options.get(name) for name in ("data", "seed", "calibrate", "multi_label")]
+        left_out = sorted(self.left_out.rows.get("target", {}))
+        return digest_of_lines([repr((chosen, self.labels, left_out)).encode()])[:8]
 
     @property
     def trained_parameters(self) -> list[nn.Parameter]:
@@ -220,6 +229,7 @@ class TrainingRun:
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
             "options": dict(self.options),
+            "labels": self.labels,
             "model": self.model.state_dict(),
             "averages": self.averages.state_dict() if self.averages is not None else None,
             "optimizer": self.optimizer.state_dict(),
@@ -238,14 +248,14 @@ class TrainingRun:
 
         Raises:
             ModelError: the state is damaged.
-            UsageError: it was made with other options or other data (names the first difference), or not every process
-                sees it.
+            UsageError: it was made by the other command, or with other options, data or labels (names the first
+                difference), or not every process sees it.
         """
         path = state_path(self.out)
         if not is_seen(path, self.world):
             return False
         content, _ = read_torch_file(path)
-        check_state(content, self.options, path)
+        check_state(content, self.options, path, labels=self.labels)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.averages is not None:
@@ -257,10 +267,10 @@ class TrainingRun:
         return True
 
 
-def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
+def left_out_before(out: Path, world: World, data: str, labels: str = "") -> UnopenedMedia:
     """The media that an unfinished run of ``out`` on ``data`` left out; empty and not known if there is no such run.
 
-    A state of another version or of other data is ignored here and refused by ``TrainingRun.resume``.
+    A state of another version, of other data or labels is ignored here and refused by ``TrainingRun.resume``.
 
     Raises:
         ModelError: the state is damaged.
@@ -270,7 +280,7 @@ def left_out_before(out: Path, world: World, data: str) -> UnopenedMedia:
     content = read_torch_file(path)[0] if is_seen(path, world) else None
     if not isinstance(content, dict) or content.get("version") != STATE_VERSION:
         return UnopenedMedia()
-    if content.get("options", {}).get("data") != data:
+    if (content.get("options", {}).get("data"), content.get("labels", labels)) != (data, labels):
         return UnopenedMedia()
     return UnopenedMedia(content["left_out"], is_known=True)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from omnicli.data.dataloader import Example
-from omnicli.data.example_table import RecordsOf, ids_of, lines_of, table_of, take, weights_of
+from omnicli.data.example_table import RecordsOf, ids_of, label_bytes, lines_of, table_of, take, weights_of
 from omnicli.streams.record import Record
 from omnicli.streams.stored_records import StoredRecords
 
@@ -47,6 +47,13 @@ def test_columns_of_a_table_are_those_of_the_list(table, examples):
     with pytest.raises(ValueError, match="do not ascend"):
         list(lines_of(take(table, [3, 0])))
     assert ids_of(table)[0] == ids_of(table)[2] != ids_of(table)[1]
+
+
+@pytest.mark.parametrize("make", [take, lambda own, rows: [own[row] for row in rows]])
+def test_other_labels_have_other_bytes(table, make):
+    found = [b"".join(label_bytes(make(table, rows))) for rows in ([0, 1, 2, 3], [0, 1, 2], [0, 2, 1, 3], [0, 1, 1, 3])]
+    others = table_of(RECORDS, lambda record: LABELS[record.line - 1][:1])
+    assert len({*found, b"".join(label_bytes(make(others, [0, 1, 2, 3])))}) == 5
 
 
 def test_stored_records_are_not_stored_again(examples):

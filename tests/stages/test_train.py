@@ -305,6 +305,10 @@ def test_other_options_do_not_take_up_an_unfinished_training(target, web, tmp_pa
         train(target, web, out, replace(SCRATCH, ratio=(1, 1, 1)))
     with pytest.raises(UsageError, match="had data"):
         train(target, {**web, "gg": web["gg"][1:]}, out)
+    with pytest.raises(UsageError, match="had other classes or labels for these records"):
+        train(target, web, out, classes=sorted({record["class_name"] for record in target}, reverse=True))
+    with pytest.raises(UsageError, match="or other ones of them in --target, --val or --auxiliary"):
+        train(target[:-1], web, out, val=target[-1:])  # the same records in the same order
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,23 @@
 
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from omnicli.data.dataloader import position_of
 from omnicli.errors import OutputError, UsageError
-from omnicli.streams.reading import DEATHS_TO_REJECT, DIED
+from omnicli.streams.reading import DEATHS_TO_REJECT, DIED, KILLS_TO_REJECT, NUM_SLOTS
 from omnicli.training.distributed import World
 from omnicli.training.saved_state import (
     STATE_FORMAT,
     STATE_VERSION,
     best_path,
     check_state,
+    deadly_examples,
     forget_state,
     is_seen,
     noting_in_flight,
@@ -107,6 +110,35 @@ def test_a_state_from_before_a_setting_goes_on_with_its_default():
     check_state(state, {"omni": "2", "optimizer": "sgd", "randaugment": "none", "cutmix_alpha": 0.0}, Path("x"))
     with pytest.raises(UsageError, match="randaugment = 'none', now 'rand-m7'"):
         check_state(state, {"omni": "1", "randaugment": "rand-m7"}, Path("x"))
+
+
+def test_a_state_of_the_other_command_or_of_other_labels_is_refused():
+    """A student without auxiliary sources has the options of a teacher, and others besides."""
+    teacher = {"omni": "1", "lr": 0.1}
+    student = {**teacher, "ratio": (1,), "sources": []}
+    state = {"format": STATE_FORMAT, "version": STATE_VERSION, "options": student, "labels": "a"}
+    check_state(state, student, Path("x"), labels="a")
+    with pytest.raises(UsageError, match="is one of omni train, not omni teacher-train"):
+        check_state(state, teacher, Path("x"), labels="a")
+    with pytest.raises(UsageError, match="is one of omni teacher-train, not omni train"):
+        check_state({**state, "options": teacher}, student, Path("x"), labels="a")
+    with pytest.raises(UsageError, match="other classes or labels"):
+        check_state(state, student, Path("x"), labels="b")
+    del state["labels"]
+    check_state(state, student, Path("x"), labels="b")  # of an earlier version
+
+
+def test_examples_that_killed_a_run_are_those_of_its_own_list(tmp_path):
+    """A record that is taken out of the list moves those behind it."""
+    out = tmp_path / "t.pth"
+    found = struct.pack(f"<{NUM_SLOTS + KILLS_TO_REJECT}q", *[0] * NUM_SLOTS, *[position_of((0, 7))] * KILLS_TO_REJECT)
+    with noting_in_flight(out, World(), "a1"):
+        (path,) = tmp_path.glob("*.reading")
+    path.write_bytes(found)
+    assert deadly_examples(out, World(), "a1") == {(0, 7): DIED}
+    assert deadly_examples(out, World(), "b2") == {}
+    forget_state(out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_number_of_processes_goes_on_if_the_whole_batch_is_the_same():

@@ -127,6 +127,7 @@ def test_what_was_left_out_at_the_beginning_is_known_as_long_as_there_is_a_state
     training.save()
     assert left_out_before(out, World(), "d") == replace(training.left_out, is_known=True)
     assert left_out_before(out, World(), "other data") == UnopenedMedia()
+    assert left_out_before(out, World(), "d", "other labels") == UnopenedMedia()
     write_torch_file(state_path(out), {"format": "another"})
     assert left_out_before(out, World(), "d") == UnopenedMedia()
 
@@ -228,3 +229,13 @@ def test_a_process_that_dies_inside_a_step_leaves_the_state_before_it(tmp_path, 
     assert (again.progress.epoch, again.progress.step) == (1, 0)
     assert run(again) == whole[0]
     assert all(torch.equal(a, b) for a, b in zip(weights(again), whole[1], strict=True))
+
+
+def test_what_numbers_the_examples_is_in_their_key_and_nothing_else(tmp_path):
+    options = {"data": "d", "seed": 0, "calibrate": True, "lr": 0.1}
+    training = make_training(tmp_path / "a.pth", options=options)
+    key = training.examples_key
+    assert replace(training, options={**options, "lr": 0.2}).examples_key == key
+    changes = [{"options": {**options, name: "other"}} for name in ("data", "seed", "calibrate")]
+    changes += [{"labels": "other"}, {"left_out": UnopenedMedia({"target": {3: "empty file"}})}]
+    assert len({key, *(replace(training, **change).examples_key for change in changes)}) == 1 + len(changes)
