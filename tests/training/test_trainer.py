@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,6 +237,6 @@ def test_what_numbers_the_examples_is_in_their_key_and_nothing_else(tmp_path):
     training = make_training(tmp_path / "a.pth", options=options)
     key = training.examples_key
     assert replace(training, options={**options, "lr": 0.2}).examples_key == key
-    changes = [{"options": {**options, name: "other"}} for name in ("data", "seed", "calibrate")]
+    changes: list[dict[str, Any]] = [{"options": {**options, name: "other"}} for name in ("data", "seed", "calibrate")]
     changes += [{"labels": "other"}, {"left_out": UnopenedMedia({"target": {3: "empty file"}})}]
     assert len({key, *(replace(training, **change).examples_key for change in changes)}) == 1 + len(changes)
