@@ -5,7 +5,8 @@ the network by about as much as both differ from float32. So the position of a r
 or the network scores it, never how fast anything is: runs that are repeated or resumed write the same bytes.
 
 - ``auto``: the network scores the first records of a stream (``FIRST_RECORDS``), so that short jobs compile nothing,
-  and the program all others, if the model is one that gains by it (``GAINS``).
+  and the program all others, if the model is one that gains by it (``GAINS``). One that gains little has more first
+  records.
 - ``on``: the program scores all records.
 
 Ours: the stream waits for the compiler. Tracing in a second thread is not safe, because PyTorch's tracer replaces
@@ -38,10 +39,19 @@ Mode = Literal["on", "auto"]
 
 # Ours: of a stream, before the program; a minute or two of forward passes on two cores. Long: videos of minutes.
 FIRST_RECORDS = {"2D": 4096, "3D": 256, "long": 64}
-# Models that gained at least 1.1x in bfloat16 (benchmarks/bench_compile.py), by type of device. Not on GPUs: the passes
-# of 2D models gain there, but decoding takes longer than they do.
-GAINS: dict[str, tuple[str, ...]] = {
-    "cpu": ("tsn-tf_efficientnet", "tsn-efficientnet", "tsn-mobilenetv3", "tsn-convnext", "slowonly-r")
+# Models that gained in bfloat16 (benchmarks/bench_compile.py), by type of device, and how many times FIRST_RECORDS come
+# before their program: one that gains 1.05x to 1.1x wins back the time to compile it in long jobs only. Not on GPUs:
+# the passes of 2D models gain there, but decoding takes longer than they do.
+GAINS: dict[str, dict[str, int]] = {
+    "cpu": {
+        "tsn-tf_efficientnet": 1,
+        "tsn-efficientnet": 1,
+        "tsn-mobilenetv3": 1,
+        "tsn-convnext": 1,
+        "slowonly-r": 1,
+        "tsn-resnet": 4,
+        "tsn-vit_": 4,
+    }
 }
 NEVER = ("torchvision-swin3d",)  # the compiler was at work for 3 minutes and more, in its arithmetic of indices
 CPU_COMPILERS = ("g++", "c++", "clang++")
@@ -67,15 +77,17 @@ def with_compiler(model: LoadedModel, mode: Mode, *, is_long: bool = False) -> L
         raise UsageError(f"--compile on: {model.name} is an ONNX program, which its own runtime compiles; remove it")
     if mode == "on" and model.spec.name.startswith(NEVER):
         raise UsageError(f"--compile on: a {model.spec.name} takes too long to compile; remove it")
-    if mode == "auto" and not gains(model):
-        return model
-    first = 0 if mode == "on" else FIRST_RECORDS["long" if is_long else "2D" if model.network.is_2d else "3D"]
-    return replace(model, compiler=Compiler(model.name, first))
+    first = 0 if mode == "on" else first_records(model, is_long=is_long)
+    return model if first is None else replace(model, compiler=Compiler(model.name, first))
 
 
-def gains(model: LoadedModel) -> bool:
-    """Whether models of this kind run faster as a program, as far as it was measured; in float32 all stay exact."""
-    return model.precision == torch.bfloat16 and model.spec.name.startswith(GAINS.get(model.device.type, ()))
+def first_records(model: LoadedModel, *, is_long: bool = False) -> int | None:
+    """How many records come before the program of a model that gains; None for others, and in float32, kept exact."""
+    if model.precision != torch.bfloat16:
+        return None
+    times = (times for name, times in GAINS.get(model.device.type, {}).items() if model.spec.name.startswith(name))
+    kind = "long" if is_long else "2D" if model.network.is_2d else "3D"
+    return next((FIRST_RECORDS[kind] * each for each in times), None)
 
 
 class Compiler:

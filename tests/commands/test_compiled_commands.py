@@ -82,7 +82,7 @@ def test_filter_keeps_the_same_records(teacher, web, precision, counted):
 
 def test_auto_scores_with_the_model_until_its_switch(teacher, web, counted, monkeypatch):
     monkeypatch.setitem(compiled.FIRST_RECORDS, "2D", SWITCH)
-    monkeypatch.setitem(compiled.GAINS, "cpu", ("tsn-resnet",))
+    monkeypatch.setitem(compiled.GAINS, "cpu", {"tsn-resnet": 1})
     options = ("filter", "--teacher", teacher, "--score-only", "--batch-size", 4, "--precision", "bfloat16", web)
     off = omni(*options, "--compile", "off")
     assert not counted

@@ -60,7 +60,7 @@ def texts_of(name: str) -> str:
         ("segment", f"[frames: {VideoSampling.frames}]"),
         (
             "filter",
-            f"from record {FIRST_RECORDS['2D']:,} on (3D: {FIRST_RECORDS['3D']}; segment: {FIRST_RECORDS['long']})",
+            f"not before record {FIRST_RECORDS['2D']:,} (3D: {FIRST_RECORDS['3D']}; segment: {FIRST_RECORDS['long']})",
         ),
         ("filter", f"else up to {MAX_CPUS}]"),
         ("train", f"the teacher's {NUMBERS[NUM_TOP_SCORES]} best scores"),

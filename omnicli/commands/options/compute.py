@@ -66,8 +66,8 @@ class ComputeOptions:
     compile_mode: Annotated[
         CompileMode,
         typer.Option("--compile", help="Compile the model with torch.compile, which takes a while and changes "
-                     "confidences by rounding. auto: only models known to gain, in bfloat16, and only from record "
-                     "4,096 on (3D: 256; segment: 64). on: for all records.",
+                     "confidences by rounding. auto: only models known to gain, in bfloat16, and not before record "
+                     "4,096 (3D: 256; segment: 64). on: for all records.",
                      rich_help_panel=COMPUTE), RARE,
     ] = "auto"  # fmt: skip
     workers: Workers = None
