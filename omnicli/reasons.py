@@ -27,7 +27,7 @@ NOT_DRAWN = "not drawn"  # balance --resample; index --label-share
 NO_SCORES = "no scores"  # eval --fuse: not in every set of scores
 
 MAX_KINDS = 100  # kinds of unreadable records that are counted apart
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*(?:e[+-]?\d+)?(?![\w-])")  # not those in HDF5, 16-bit
+_NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)\d[\d,.]*(?:e[+-]?\d+)?(?![\w-])")  # not those in HDF5, UTF-8, 16-bit
 
 
 def unreadable(why: object) -> str:

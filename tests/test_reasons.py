@@ -33,7 +33,7 @@ def test_kinds_of_unreadable_records_are_counted_without_their_numbers_and_bound
             "unreadable: decode error at N s"
         )
     assert reasons.count_reject(counters, "low rank") == ""
-    for kept in ("not an HDF5 file", "TIFF of separate 16-bit planes is not supported"):
+    for kept in ("not an HDF5 file", "TIFF of separate 16-bit planes is not supported", "name is not UTF-8"):
         assert reasons.count_reject(Counter(), f"unreadable: {kept}") == f"unreadable: {kept}"
     assert reasons.count_reject(Counter(), "unreadable: 1e+300 x 1,000 pixels") == "unreadable: N x N pixels"
     assert reasons.unreadable_by_kind(counters) == {"decode error at N s": 30}

@@ -29,7 +29,7 @@ from omnicli.commands.options.compute import Seed
 from omnicli.commands.options.groups import INPUT_OUTPUT, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.queries import QueryOptions
-from omnicli.commands.options.streams import OutputFile
+from omnicli.commands.options.streams import OutputFile, check_outputs_differ
 from omnicli.commands.run.summary import print_options
 from omnicli.errors import UsageError
 from omnicli.stages.queries import Query
@@ -57,6 +57,7 @@ def command(
     seed: Seed = 0,
 ) -> None:  # fmt: skip
     options.check()
+    check_outputs_differ({"-o": output})
     if options.verbs and classes is not None:
         raise UsageError(f"--verbs and --nouns give the classes: remove {classes}")
     if options.keep_labels is None:

@@ -34,8 +34,8 @@ import typer
 from omnicli.commands.options.compute import Workers
 from omnicli.commands.options.groups import DATA, INPUT_OUTPUT, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.report import PageOptions
-from omnicli.commands.options.streams import InputOptions, OutputFile
+from omnicli.commands.options.report import PageFile, PageOptions
+from omnicli.commands.options.streams import InputOptions
 from omnicli.commands.run.summary import print_options
 from omnicli.console import Console
 from omnicli.cpus import available_cores
@@ -57,7 +57,7 @@ def command(
     source: InputOptions,
     page: PageOptions,
     logging: LoggingOptions,
-    output: OutputFile = None,
+    output: PageFile = None,
     rejects: Annotated[
         list[str] | None,
         typer.Option("--rejects", metavar="FILE", help="Rejects of a stage; repeatable.", rich_help_panel=INPUT_OUTPUT),
@@ -79,7 +79,7 @@ def command(
     ] = None,
     workers: Workers = None,
 ) -> None:  # fmt: skip
-    if output is None and not logging.dry_run:
+    if output == "-" or (output is None and not logging.dry_run):
         raise UsageError("report writes a page: give -o report.html")
     if source.null_separated and not source.files_from:
         raise UsageError("-0 needs --files-from")

@@ -23,6 +23,7 @@ import typer
 from omnicli import __version__
 from omnicli.commands.options.groups import INPUT_OUTPUT, MODEL, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
+from omnicli.commands.options.streams import check_one_file
 from omnicli.commands.run.summary import print_options
 from omnicli.extras import need
 from omnicli.process import stopping_stage
@@ -62,6 +63,7 @@ def command(
         int, typer.Option("--num-segments", min=1, metavar="N", help="Frames per video.", rich_help_panel=MODEL),
     ] = 3,
 ) -> None:  # fmt: skip
+    check_one_file(output, command="zero-shot", what="a checkpoint")
     need("clip", "zero-shot")
     names = read_classes(classes)
     console = logging.console("zero-shot")

@@ -59,6 +59,7 @@ def test_hashtags_are_plain_text_and_the_map_leads_filter_to_their_class(classes
     [
         (["--max-tags", 3], "--max-tags needs --hashtags"),
         (["--hashtags", "--since", "2020-01-01"], "remove --hashtags"),
+        (["-o", "-"], "-o -: omit -o to write to stdout"),
         (["--since", "2020-01-01"], "needs both --since and --before"),
         (["--window-days", 3], "needs both --since and --before"),
         (["--since", "2020-01-02", "--before", "2020-01-02"], "--since 2020-01-02 is not before --before 2020-01-02"),

@@ -68,6 +68,7 @@ def test_options_reach_the_page(world, tmp_path):
     ("arguments", "code", "message"),
     [
         (["kept.jsonl"], 2, "omni report: report writes a page: give -o report.html\n"),
+        (["kept.jsonl", "-o", "-"], 2, "omni report: report writes a page: give -o report.html\n"),
         (["gone.jsonl", "-o", "r.html"], 65, "omni report: gone.jsonl: no such file or directory\n"),
         (["empty.jsonl", "-o", "r.html"], 65, "omni report: nothing to report: the input has no records\n"),
         (["kept.jsonl", "-0", "-o", "r.html"], 2, "omni report: -0 needs --files-from\n"),

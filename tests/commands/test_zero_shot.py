@@ -22,6 +22,11 @@ def classes(tmp_path):
     return path
 
 
+def test_a_checkpoint_is_a_file(classes):
+    result = omni(classes, "--clip", "x", "-o", "-")
+    assert result.exit_code == 2 and "zero-shot writes a checkpoint: give -o FILE" in result.stderr
+
+
 def test_a_teacher_from_class_names_and_a_folder(tmp_path, classes):
     pytest.importorskip("open_clip")
     from omnicli.models.loading import load_model

@@ -142,6 +142,33 @@ def test_a_run_that_was_killed_goes_on_with_the_verdicts_of_a_process_substituti
     assert digests[0] != digests[1]
 
 
+@pytest.mark.parametrize("output", ["> m.jsonl", ">> m.jsonl", "-o m.jsonl", "-o m.jsonl --rejects r.jsonl"])
+def test_an_output_below_the_input_is_not_read(sh, tmp_path, output):
+    """Before, ``omni index . > m.jsonl`` read what it wrote until the disk was full."""
+    lines_file(tmp_path / "a.jsonl", 5_000)  # more than stdout buffers
+    lines_file(tmp_path / "z.jsonl", 5)
+    for run in range(2):
+        found = sh(f"ulimit -f 40960; omni index . {output}", cwd=tmp_path)
+        assert (found.returncode, found.stderr.partition(" kept")[0]) == (0, "index: 5,005 in = 5,005")
+        assert len(ids((tmp_path / "m.jsonl").read_text())) == 5_005 * (1 + run * (output == ">> m.jsonl"))
+
+
+@pytest.mark.parametrize("command", ["a.jsonl > a.jsonl", "a.jsonl >> a.jsonl", "- < a.jsonl >> a.jsonl"])
+def test_an_input_that_is_stdout_is_refused(sh, tmp_path, command):
+    lines_file(tmp_path / "a.jsonl", 5)
+    run = sh(f"ulimit -f 40960; omni filter --threshold 0 {command}", cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.endswith(" is read and, as stdout, written at once; write to another file\n")
+
+
+def test_rejects_and_a_summary_join_a_stdout_that_is_a_file(sh, tmp_path):
+    lines_file(tmp_path / "a.jsonl", 50)
+    options = "--threshold 0.5 --rejects /dev/stdout --summary /dev/fd/3"
+    run = sh(f"echo earlier > log; omni filter a.jsonl {options} > all 3>> log", cwd=tmp_path)
+    assert (run.returncode, len(ids((tmp_path / "all").read_text()))) == (0, 50)
+    assert (tmp_path / "log").read_text().startswith("earlier\n{\n")
+
+
 def test_an_empty_stream_is_legal(sh):
     run = sh("omni filter -", stdin="")
     assert (run.returncode, run.stdout) == (0, "")

@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from omnicli.commands.options.groups import DATA
+from omnicli.commands.options.groups import DATA, INPUT_OUTPUT
+
+PageFile = Annotated[
+    str | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Page to write (required), atomically.",
+                 rich_help_panel=INPUT_OUTPUT),
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,6 +210,11 @@ class StreamOptions(EngineOptions, InputOptions):
         return is_folder(self.output)
 
     @property
+    def files_written(self) -> list[str]:
+        """The files that a stage writes, without those that it writes below folders."""
+        return [str(name) for name in (self.output, self.rejects, self.summary) if name]
+
+    @property
     def is_live(self) -> bool:
         """Whether an input is a pipe, so that a reader may wait for each line."""
         names = self.inputs or ([] if self.files_from else ["-"])
@@ -220,8 +225,6 @@ class StreamOptions(EngineOptions, InputOptions):
         for option, name in (("-o", self.output), ("--rejects", self.rejects)):
             if name == "":
                 raise UsageError(f"{option}: an empty name")
-        if self.output == "-":
-            raise UsageError("-o -: omit -o to write to stdout")
         rejects = Path(self.rejects) if self.rejects and not is_folder(self.rejects) else None
         for path in (rejects, self.summary):
             if path:
@@ -239,7 +242,7 @@ def check_folder_exists(path: Path) -> None:
 
 
 def check_outputs_differ(outputs: Mapping[str, str | Path | None]) -> None:
-    """Refuse two options that name the same file; devices may be shared.
+    """Refuse two options that name the same file, and "-"; devices may be shared.
 
     Raises:
         UsageError: names the options.
@@ -248,6 +251,9 @@ def check_outputs_differ(outputs: Mapping[str, str | Path | None]) -> None:
 
     taken: dict[str, str] = {}
     for option, path in outputs.items():
+        if str(path) == "-":
+            remedy = "omit -o to write to stdout" if option == "-o" else "give a file, or /dev/stderr"
+            raise UsageError(f"{option} -: {remedy}")
         if not path or is_special(Path(path)):
             continue
         other = taken.setdefault(os.path.realpath(path), option)
@@ -256,8 +262,8 @@ def check_outputs_differ(outputs: Mapping[str, str | Path | None]) -> None:
 
 
 def check_one_file(path: str | Path | None, *, command: str, what: str) -> Path:
-    """The path of an output that is one file. Raises UsageError: missing, or a folder."""
-    if path is None:
+    """The path of an output that is one file. Raises UsageError: missing, "-" or a folder."""
+    if path is None or str(path) == "-":
         raise UsageError(f"{command} writes {what}: give -o FILE")
     if is_folder(str(path)):
         raise UsageError(f"-o {path}: a folder; {command} writes one file")

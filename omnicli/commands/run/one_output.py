@@ -260,6 +260,7 @@ class OneOutput:
             on_drop=run.reject_early,
             on_wait=kept.flush,
             on_hidden=self.accountant.on_hidden,
+            outputs=streams.files_written,
         )
 
     def _until_stopped(self, records: "Iterator[Record]") -> "Iterator[Record]":
@@ -282,6 +283,7 @@ class OneOutput:
                 null_separated=streams.null_separated,
                 root=streams.root,
                 on_hidden=next(counting, ignore_hidden),
+                outputs=streams.files_written,
                 **parsing,
             )
 

@@ -68,7 +68,7 @@ def rule_line(facts: Mapping[str, Any], strength: str | None) -> str:
     why = f" (the teacher {strength})" if strength else ""
     if facts.get("rule") == "paper":
         return f"by --threshold: most records have no query that names a class{why}"
-    parts = [_share(media, share["fit"], share["kept"]) for media, share in facts.get("shares", {}).items()]
+    parts = [_share(media, **share) for media, share in facts.get("shares", {}).items()]
     return f"by query{why}: {'; '.join(parts) or 'no record has a query that names a class'}"
 
 
@@ -93,8 +93,10 @@ def advice(rule: FilterRule, facts: Mapping[str, Any], strength_of: "Callable[[]
     ]
 
 
-def _share(media: str, fit: float | None, kept: float) -> str:
+def _share(media: str, fit: float | None, kept: float, queries_with_less: int = 0) -> str:
     best = f"the best {100 * kept:.0f} % of each query are kept"
     if round(100 * kept) == 100:
         best = "all of each query are kept (--keep-fraction 0.5 --per query --label-by query keeps the best half)"
+    if queries_with_less:
+        best += f", fewer of {queries_with_less:,} queries whose results score hardly higher than those of others"
     return f"{media}: {best}" if fit is None else f"{100 * fit:.0f} % of the {media} seem to fit their query, {best}"

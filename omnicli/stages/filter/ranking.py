@@ -120,7 +120,9 @@ def _best_by_query(
 
 
 def _summary(shares: Shares) -> dict[str, float | None]:
-    return {"fit": None if shares.fits is None else round(shares.fits, 4), "kept": round(shares.kept, 4)}
+    summary = {"fit": None if shares.fits is None else round(shares.fits, 4), "kept": round(shares.kept, 4)}
+    num_less = int((shares.by_group < shares.kept).sum())
+    return {**summary, "queries_with_less": num_less} if num_less else summary
 
 
 class _ScoredStream:

@@ -96,7 +96,7 @@ def render_report(
     )
     environment.filters["percent"] = _percent
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return page.render(
+    html = page.render(
         title=title,
         version=__version__,
         models=models,
@@ -120,6 +120,7 @@ def render_report(
         charts=metric_charts(collected.metrics),
         summaries=[summary_of(record, collected.names) for record in collected.summaries],
     )
+    return html.replace("\r", "&#13;")  # a browser reads CR as LF, and would export another id
 
 
 def write_all_records(collected: RecordCollector, folder: Path, *, root: str | None, workers: int) -> int:

@@ -18,10 +18,11 @@ from omnicli.streams.partition import Part
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_before, unreadable_file
 from omnicli.streams.read.folder import FoundFile, OnHidden, ignore_hidden, walk_files
-from omnicli.streams.read.identify import identify, identify_all
+from omnicli.streams.read.identify import identify, identify_all, may_be_stream
 from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, open_input, read_lines, read_names, why_absent
 from omnicli.streams.read.list_options import ListOptions
+from omnicli.streams.read.own_outputs import Identity, is_among, refuse_stdout
 from omnicli.streams.read.raw_videos import read_json_list, refuse_other_json
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
@@ -69,6 +70,7 @@ class Reader:
         parse_lines: turns batches of JSON lines into the yielded items; ``streams.multipass`` leaves them unparsed.
         on_hidden: called with each hidden file or folder below an input, which is skipped.
         part: media files of other parts may be left out, so that they are not opened.
+        own: files that the command writes, which are skipped below an input.
     """
 
     root: str | None
@@ -78,6 +80,7 @@ class Reader:
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines
     on_hidden: OnHidden = ignore_hidden
     part: Part | None = None
+    own: frozenset[Identity] = frozenset()
 
     def read_all(self, names: Sequence[str], files_from: str | None, *, separator: bytes) -> Iterator[Record]:
         """Yield the records of ``names``, then of the names in the file ``files_from``. Raises InputError."""
@@ -91,6 +94,7 @@ class Reader:
     def _read(self, name: str, *, is_listed: bool, query: bytes = b"") -> Iterator[Record]:
         """Yield the records of one input: an argument, or a name from ``--files-from``; ``query`` is that of media."""
         if name == "-":
+            refuse_stdout("stdin", STDIN)
             yield from self._read_lines(STDIN, "stdin", is_jsonl=self.lists.list_format is None)
             return
         if url := url_of(name):
@@ -159,6 +163,8 @@ class Reader:
                     raise InputError(f"{name}: {found.problem}")
                 yield self._folder(found)
                 continue
+            if kind is None and is_among(found.path, self.own):
+                continue
             path = os.fsdecode(found.path)
             suffixed = path.lower()
             if kind is None and head and suffixed.endswith(RECORD_SUFFIXES):
@@ -180,6 +186,7 @@ class Reader:
             return
         kind, problem, head = identify(os.fsencode(name))
         suffixed = name.lower()
+        refuse_stdout(name, name)
         if kind is not None:
             self.lists.refuse_for(name)
             yield self._media(os.fsencode(name), kind, "", folder=query)
@@ -190,7 +197,7 @@ class Reader:
                 raise InputError(f"{name}: {problem}")
             elif suffixed.endswith((*SHARD_SUFFIXES, ".tar")):
                 yield self._media(os.fsencode(name), None, problem)
-        elif not is_listed and not suffixed.endswith(MEDIA_SUFFIXES) and _may_be_stream(head):
+        elif not is_listed and not suffixed.endswith(MEDIA_SUFFIXES) and may_be_stream(head):
             yield from self._read_stream(name, head)
         else:
             yield self._media(os.fsencode(name), None, problem)
@@ -291,8 +298,3 @@ def _with_id(record: Record) -> Record:
         row = record.get("row")
         record["id"] = normalise_id(path) if row is None else f"{normalise_id(path)}#{row}"
     return record
-
-
-def _may_be_stream(head: bytes) -> bool:
-    """True for text, tars, shards and compressed files of any name."""
-    return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)

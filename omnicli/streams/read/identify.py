@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from omnicli.errors import RecordError
 from omnicli.streams.files.media_files import open_regular, reason_of
 from omnicli.streams.files.sniff import HEAD_BYTES, sniff
+from omnicli.streams.files.tar_headers import is_tar
 from omnicli.streams.files.urls import url_of
 from omnicli.streams.read.folder import FoundFile
 from omnicli.streams.reading import NO_POSITION, reading
@@ -113,3 +114,8 @@ def _head_of(path: bytes) -> bytes:
         return os.read(handle, HEAD_BYTES)
     finally:
         os.close(handle)
+
+
+def may_be_stream(head: bytes) -> bool:
+    """True for text, tars, shards and compressed files of any name."""
+    return sniff(head)[1] in ("JSON", "text", "HDF5", "gzip", "zstd", "tar archive") or is_tar(head)

@@ -7,7 +7,7 @@ stdin. The content decides the kind of a file; the name only distinguishes a lis
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from omnicli.errors import UsageError
@@ -18,6 +18,7 @@ from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.read.folder import OnHidden, ignore_hidden
 from omnicli.streams.read.line_reader import STDIN, Lines, do_nothing, read_names
 from omnicli.streams.read.list_options import NO_LIST_OPTIONS, ListOptions
+from omnicli.streams.read.own_outputs import own_files
 from omnicli.streams.record import OnDrop, Record
 
 
@@ -34,6 +35,7 @@ def read_records(
     on_drop: OnDrop,
     on_wait: Callable[[], None] = do_nothing,
     on_hidden: OnHidden = ignore_hidden,
+    outputs: Iterable[str | None] = (),
 ) -> Iterator[Record]:
     """Yield the records of all inputs, in order and in constant memory.
 
@@ -54,9 +56,11 @@ def read_records(
         on_drop: called with each file that is not readable media: "unreadable: not media (HTML page)".
         on_wait: called before waiting for a pipe.
         on_hidden: called with each hidden file or folder below an input, which is skipped.
+        outputs: files that the command writes; these and stdout are skipped below an input.
 
     Raises:
-        UsageError: immediately, if there is no input or stdin is named twice.
+        UsageError: immediately, if there is no input or stdin is named twice; while reading, if an input is the file
+            that stdout is written to.
         InputError: while reading; names file and line.
     """
     found = find_records(
@@ -69,6 +73,7 @@ def read_records(
         on_wait=on_wait,
         on_hidden=on_hidden,
         part=part,
+        outputs=outputs,
     )
     return _number(found, part=part, limit=limit, on_drop=on_drop)
 
@@ -85,6 +90,7 @@ def find_records(
     parse_lines: Callable[[Iterator[Lines], str], Iterator[Any]] = parse_lines,
     on_hidden: OnHidden = ignore_hidden,
     part: Part | None = None,
+    outputs: Iterable[str | None] = (),
 ) -> Iterator[Any]:
     """Yield the records of all inputs without positions, ``Rejected`` for unreadable files.
 
@@ -105,7 +111,7 @@ def find_records(
         raise UsageError("stdin (-) is closed; name files or folders")
     if lists.list_format is not None and lists.list_format not in LIST_FORMATS:
         raise UsageError(f"--list-format: expected one of {', '.join(LIST_FORMATS)}, got {lists.list_format!r}")
-    reader = Reader(root, lists, frames, on_wait, parse_lines, on_hidden, part)
+    reader = Reader(root, lists, frames, on_wait, parse_lines, on_hidden, part, own_files(outputs))
     return reader.read_all(names, files_from, separator=_separator(null_separated))
 
 

@@ -5,6 +5,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import shutil
 import stat
 import sys
@@ -20,7 +21,10 @@ from omnicli.streams.write.locks import open_if_free
 from omnicli.streams.write.staging import open_upload, upload_and_remove
 
 COPY_BYTES = 1 << 20
-STDERR_NAMES = ("/dev/stderr", "/dev/fd/2", "/proc/self/fd/2")
+# Names of open descriptors. The file behind one may hold what others wrote, so that none is replaced.
+DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+STANDARD_NAMES = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+STDERR = 2
 
 
 @contextlib.contextmanager
@@ -116,18 +120,26 @@ def publish(part_path: Path, path: Path) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """True for FIFOs, devices and sockets, which are written directly, and for every name of stderr."""
+    """True for FIFOs, devices and sockets, which are written directly, and for every name of an open descriptor."""
     try:
-        return str(path) in STDERR_NAMES or (not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())
+        return _descriptor(path) is not None or (not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())
     except OSError:
         return False
 
 
+def _descriptor(path: Path) -> int | None:
+    """The descriptor that a path such as /dev/stdout or /dev/fd/3 names, or None."""
+    found = DESCRIPTOR.fullmatch(str(path))
+    return int(found[1]) if found else STANDARD_NAMES.get(str(path))
+
+
 def _open_special(path: Path) -> BinaryIO:
-    # stderr is Python's: with -q, descriptor 2 is /dev/null
-    if str(path) in STDERR_NAMES and sys.stderr is not None:
-        return os.fdopen(os.dup(sys.stderr.fileno()), "wb")
-    return path.open("wb")
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return path.open("wb")
+    if descriptor == STDERR and sys.stderr is not None:  # Python's: with -q, descriptor 2 is /dev/null
+        descriptor = sys.stderr.fileno()
+    return os.fdopen(os.dup(descriptor), "wb")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What contradicts itself is refused before anything is opened."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,9 @@ def test_somebody_waits_where_an_input_is_a_pipe(tmp_path):
         (StreamOptions(parts=3), None, "--parts needs --missing"),
         (StreamOptions(output="out/", rejects="one.jsonl"), None, "--rejects OTHERDIR/"),
         (StreamOptions(null_separated=True), None, "-0 needs --files-from"),
+        (StreamOptions(output="-"), None, "^-o -: omit -o to write to stdout$"),
+        (StreamOptions(rejects="-"), None, "^--rejects -: give a file, or /dev/stderr$"),
+        (StreamOptions(summary=Path("-")), "--top", "^--summary -: give a file, or /dev/stderr$"),
         (StreamOptions(output="./a", rejects="a"), None, "--rejects and -o are the same file"),
     ],
 )

@@ -38,6 +38,11 @@ def test_the_rule_is_said_with_its_reason():
     )
     everything = rule_line({"rule": "query", "shares": {"images": {"fit": 0.83, "kept": 1.0}}}, None)
     assert "83 % of the images seem to fit their query, all of each query are kept (--keep-fraction 0.5" in everything
+    noise = {"images": {"fit": None, "kept": 0.7, "queries_with_less": 3}}
+    assert rule_line({"rule": "query", "shares": noise}, None) == (
+        "by query: images: the best 70 % of each query are kept, fewer of 3 queries whose results score hardly higher "
+        "than those of others"
+    )
     assert rule_line({"rule": "paper"}, None) == "by --threshold: most records have no query that names a class"
     assert rule_line({"rule": "query"}, None) == "by query: no record has a query that names a class"
 

@@ -55,6 +55,13 @@ def test_as_many_of_each_query_stay_as_fit_and_are_labelled_by_it():
     assert {reason for _, reason in dropped} == {"low rank"}
 
 
+def test_queries_of_which_less_is_kept_are_counted():
+    kept, _, facts = decide(crawl(0, 20), QueryRule(accuracy=None))
+    assert facts["shares"]["images"] == {"fit": None, "kept": 0.7, "queries_with_less": len(CLASSES)}
+    assert len(kept) < 0.7 * 20 * len(CLASSES)
+    assert "queries_with_less" not in decide(crawl(20, 20), QueryRule(accuracy=None))[2]["shares"]["images"]
+
+
 def test_records_without_a_class_leave_or_call_for_the_papers_rule():
     named, unnamed = crawl(10, 10), [Record({**r, "query": "chess"}, position=1000) for r in crawl(10, 0)]
     _, dropped, facts = decide([*named, *unnamed], QueryRule(accuracy=0.9, threshold=0.5))

@@ -91,6 +91,13 @@ def test_broken_media_become_placeholders_with_their_reason(world):
     assert "truncated JPEG" in text and "empty file" in text and "HTML page" in text
 
 
+def test_an_id_keeps_its_carriage_return_which_a_browser_would_read_as_a_line_feed():
+    collected = RecordCollector()
+    collected.add(Record({"id": "a\r.jpg", "query": "b\r", "pseudo_class": "c", "confidence": 0.9}))
+    page = render_report(collected, title="t")
+    assert 'data-id="a&#13;.jpg"' in page and "\r" not in page
+
+
 def test_names_from_the_web_are_text_and_nothing_else():
     collected = RecordCollector()
     collected.add(Record({"id": NASTY, "query": NASTY, "pseudo_class": NASTY, "confidence": 0.9, "media": NASTY}))

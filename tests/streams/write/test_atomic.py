@@ -45,6 +45,21 @@ def test_links_are_followed_not_replaced(tmp_path):
     assert real.read_bytes() == b"new\n"
 
 
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_a_file_behind_an_open_descriptor_keeps_what_others_wrote(tmp_path, folder):
+    log = tmp_path / "job.log.gz"
+    log.write_bytes(b"earlier\n")
+    with log.open("ab") as others:
+        with open_atomic(Path(folder, str(others.fileno()))) as file:
+            file.write(b"line\n")
+        (tmp_path / "part").write_bytes(b"rest\n")
+        publish(tmp_path / "part", Path(folder, str(others.fileno())))
+        others.write(b"later\n")
+    assert log.read_bytes() == b"earlier\nline\nrest\nlater\n"
+    with pytest.raises(OutputError, match="/99: cannot write: Bad file descriptor"), open_atomic(Path(folder, "99")):
+        pass
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path):
     old = os.umask(0o027)
     try:
