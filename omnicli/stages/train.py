@@ -79,7 +79,7 @@ def train_student(
         OutputError: ``out`` cannot be written.
     """
     check_writable(out)
-    with_ratio(recipe, len(auxiliaries))  # checks the options before anything is read
+    recipe = with_ratio(recipe, len(auxiliaries))  # checks the options before anything is read
     records = StoredRecords(target)
     if not records:
         raise InputError("no target records: joint training needs labelled clips")

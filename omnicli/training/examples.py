@@ -59,24 +59,27 @@ def hold_out(
 ) -> tuple[Sequence[Example], Sequence[Example]]:
     """Examples to fit a temperature on, and examples to train on; clips of one video stay together.
 
-    Every class keeps an example to train on. Ours: 5 % are held out; none if that gives fewer than ``min_held_out``,
-    because clips of one scene are so similar that a few would overestimate the model. Of a long video, its first
-    positive clip.
+    Every class keeps an example to train on, be it one class of several. Ours: 5 % are held out; none if that gives
+    fewer than ``min_held_out``, because clips of one scene are so similar that a few would overestimate the model. Of a
+    long video, its first positive clip.
     """
     wanted = min(int(HELD_OUT_SHARE * len(examples)), MAX_HELD_OUT)
     if wanted < min_held_out:
         return [], examples
-    seeds, labels = array("q"), array("q")  # of the videos: clips of one have the same
+    seeds = array("q")  # of the videos: clips of one have the same
+    left = Counter[int]()
     for example in examples:
         seeds.append(keyed_seed(seed, stage, partition_key(example.record), draw=1))
-        labels.append(example.label)
+        left.update({example.label, *example.others})
     order = np.argsort(np.asarray(seeds), kind="stable")
     videos = np.split(order, np.flatnonzero(np.diff(np.asarray(seeds)[order])) + 1)
-    left = Counter(labels)
     held_out: list[int] = []
     for rows in videos:
-        taken = Counter(labels[row] for row in rows.tolist())
-        if len(held_out) + len(rows) <= wanted and all(left[label] > count for label, count in taken.items()):
+        if len(held_out) + len(rows) > wanted:
+            continue
+        own = (examples[row] for row in rows.tolist())
+        taken = Counter(label for one in own for label in {one.label, *one.others})
+        if all(left[label] > count for label, count in taken.items()):
             left -= taken
             held_out += rows.tolist()
     if len(held_out) < min_held_out:

@@ -33,6 +33,12 @@ def best_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.best{out.suffix}")
 
 
+def check_init_stays(init: str, out: Path, *, has_val: bool) -> None:
+    """Raises UsageError: the best epoch would replace the initial weights, without which no run goes on."""
+    if has_val and os.path.realpath(init) == os.path.realpath(best_path(out)):
+        raise UsageError(f"--init {init}: the best epoch on --val is saved there; give another -o, or rename the file")
+
+
 def forget_state(out: Path) -> None:
     """Delete the state, and what a killed process left of it: training has finished, or starts over."""
     remove_file(state_path(out))

@@ -56,6 +56,7 @@ def create_learner(
         raise UsageError(f"--num-frames and --frame-interval are for 3D models, and {name} takes segments")
     if is_clip(name):
         spec, from_texts = create_from_texts(recipe, classes, context)
+        _change_blocks(from_texts, recipe, name)
         from_texts.freeze(recipe.freeze)
         return spec, from_texts.to_device(context.device)
     spec = model_spec(
@@ -69,14 +70,19 @@ def create_learner(
         name, num_classes=len(classes), init=recipe.init, dropout=recipe.dropout, seed=seed,
         library=spec.library, flow_pairs=spec.flow_pairs,
     )  # fmt: skip
+    _change_blocks(model, recipe, name)
+    model.freeze(recipe.freeze)
+    return spec, model.to_device(context.device)
+
+
+def _change_blocks(model: Recogniser, recipe: TeacherRecipe, name: str) -> None:
+    """Drop path and gradient checkpoints of a transformer. Raises UsageError: the model has no such blocks."""
     if recipe.drop_path is not None:
         set_drop_path(model.backbone, recipe.drop_path, name=name)
     if recipe.gradient_checkpointing:
         checkpoint_gradients(model.backbone, name=name)
     if recipe.layer_decay != 1.0 and not find_blocks(model.backbone):
         raise UsageError(f"--layer-decay: {name} is not a transformer whose blocks omni knows; remove it")
-    model.freeze(recipe.freeze)
-    return spec, model.to_device(context.device)
 
 
 def initial_weights(

@@ -29,7 +29,7 @@ from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
 from omnicli.training.recipe_fields import StudentRecipe, TeacherRecipe, as_student
-from omnicli.training.saved_state import best_path, deadly_examples, forget_state
+from omnicli.training.saved_state import best_path, check_init_stays, deadly_examples, forget_state
 from omnicli.training.setup import (
     create_learner,
     frozen_backbone,
@@ -100,12 +100,14 @@ def train(
 
     Raises:
         InputError: records that the model cannot learn from, a class without a clip, or sets that share records.
-        UsageError: options that do not fit together, or more processes than target records.
+        UsageError: options that do not fit together, more processes than target records, or initial weights where the
+            best epoch is saved.
         Interrupted: stopped with the state saved.
         OutputError: ``out`` cannot be written.
     """
     is_student = isinstance(recipe, StudentRecipe)
     student = with_ratio(as_student(recipe), len(data.auxiliary))
+    check_init_stays(student.init, out, has_val=bool(data.val))
     digest, labels = _common_digests(data, context)
     trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context, init=student.init)
 

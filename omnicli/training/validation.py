@@ -50,22 +50,26 @@ class Validator:
 
     def metrics(self, *, multi_label: bool = False) -> dict[str, Any]:
         """``top1_acc``, ``top5_acc``, ``mean_class_acc`` or ``mean_ap``, and their ``view``; empty without a record."""
-        logits, labels = self._logits()
+        logits, labels, first = self._logits()
         if not len(labels):
             return {}
         if multi_label:
             return {"mean_ap": mean_average_precision(logits, labels), "view": self._view()}
-        return {**classification_metrics(logits, labels.argmax(axis=1)), "view": self._view()}
+        return {**classification_metrics(logits, first), "view": self._view()}
 
     def temperature(self) -> float | None:
         """The temperature that calibrates the scores on these records; None without a record."""
-        logits, labels = self._logits()
-        return fit_temperature(logits, labels.argmax(axis=1)) if len(labels) else None
+        logits, _, first = self._logits()
+        return fit_temperature(logits, first) if len(first) else None
 
-    def _logits(self) -> tuple[np.ndarray, np.ndarray]:
-        """(M, K) logits and (M, K) labels, 1 where true, of the readable records of all processes.
+    def _logits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits and labels of the readable records of all processes.
 
+        Ours: the class of a record with several queries is that of the first one, whatever the order of the classes.
         The classifier is linear, so the logits of mean features are the mean logits.
+
+        Returns:
+            (M, K) logits; (M, K) labels, 1 where true; (M,) the first label of each.
 
         Raises:
             TrainingDiverged: the logits are not finite.
@@ -79,11 +83,12 @@ class Validator:
         labels = np.zeros(logits.shape, np.int64)
         for row, example in enumerate(self._examples):
             labels[row, [example.label, *example.others]] = 1
-        gathered = self._context.world.gather((logits, labels))
-        logits, labels = (np.concatenate(parts) for parts in zip(*gathered, strict=True))
+        first = np.array([example.label for example in self._examples], np.int64)
+        gathered = self._context.world.gather((logits, labels, first))
+        logits, labels, first = (np.concatenate(parts) for parts in zip(*gathered, strict=True))
         if not np.isfinite(logits).all():
             raise TrainingDiverged("scores of held-out records are not finite after this epoch; try a smaller --lr")
-        return logits, labels
+        return logits, labels, first
 
     def _readable_features(self) -> Tensor:
         """(M, D); unreadable records are dropped, here and from then on."""

@@ -339,6 +339,18 @@ def test_a_source_of_which_nothing_was_kept_is_left_out_by_name(target, web, tmp
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
 
 
+def test_initial_weights_where_the_best_epoch_would_be_saved_are_refused(target, web, tmp_path):
+    recipe = replace(SCRATCH, init=str(tmp_path / "a.best.pth"))
+    with pytest.raises(UsageError, match="the best epoch on --val is saved there"):
+        train(target, web, tmp_path / "a.pth", recipe, val=target[:1])
+
+
+def test_the_default_ratio_of_the_others_stays_if_a_source_is_empty(target, web, tmp_path):
+    recipe = replace(SCRATCH, epochs=1, ratio=())  # 2:1:1 of two sources
+    lines, _ = train(target, {**web, "gg": []}, tmp_path / "a.pth", recipe)
+    assert {line["source"]: line["num_clips"] for line in lines} == {"target": 8, "ig": 4}
+
+
 def test_labels_of_web_records_are_checked_before_the_first_step(target, web, tmp_path):
     believed = [record.derive(pseudo_label=number % 4) for number, record in enumerate(web["gg"])]
     believed[7] = believed[7].derive(pseudo_label=4)

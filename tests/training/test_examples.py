@@ -122,6 +122,18 @@ def test_of_long_videos_a_clip_is_held_out(monkeypatch):
     assert all(example.record["media"] == "clips" for example in kept)
 
 
+def test_a_class_that_is_one_of_several_of_a_record_stays_trainable(monkeypatch):
+    """Of several queries; without it, the training stopped because the class has no clip."""
+    monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
+    examples = [Example(Record({"id": str(n)}), 0, (n,) if n else ()) for n in range(40)]
+    assert hold_out(examples, seed=0, stage="s", min_held_out=1)[0] in ([], examples[:1])
+    twice = examples * 2
+    _, kept = hold_out([replace(one, record=Record({"id": str(n)})) for n, one in enumerate(twice)],
+                       seed=0, stage="s", min_held_out=1)  # fmt: skip
+    assert len(kept) == 40
+    assert {label for one in kept for label in one.others} == set(range(1, 40))
+
+
 def test_a_class_of_one_video_is_never_held_out(monkeypatch):
     monkeypatch.setattr(examples_module, "HELD_OUT_SHARE", 0.5)
     examples = [Example(Record({"id": str(n)}), n) for n in range(10)]

@@ -17,6 +17,7 @@ from omnicli.training.saved_state import (
     STATE_FORMAT,
     STATE_VERSION,
     best_path,
+    check_init_stays,
     check_state,
     deadly_examples,
     forget_state,
@@ -44,6 +45,16 @@ def test_a_state_is_seen_by_all_processes_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(World, "gather", lambda self, value: [True, False])
     with pytest.raises(UsageError, match="process 1 does not see it"):
         is_seen(path, World())
+
+
+def test_the_best_epoch_does_not_replace_the_initial_weights(tmp_path):
+    """After the first epoch of such a training, neither the weights nor a way to go on would be left."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    for init in (tmp_path / "tsn.best.pth", tmp_path / "link" / "tsn.best.pth"):
+        with pytest.raises(UsageError, match=r"tsn\.best\.pth: the best epoch on --val is saved there"):
+            check_init_stays(str(init), tmp_path / "tsn.pth", has_val=True)
+        check_init_stays(str(init), tmp_path / "tsn.pth", has_val=False)
+    check_init_stays("imagenet", tmp_path / "imagenet.pth", has_val=True)
 
 
 def test_a_folder_that_cannot_be_written_is_named_by_its_output(tmp_path):

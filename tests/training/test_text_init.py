@@ -61,6 +61,13 @@ def options(teacher, **changes):
     return {"model": "clip-Tiny", "init": str(teacher), **changes}
 
 
+@pytest.mark.parametrize("option", [{"drop_path": 0.1}, {"layer_decay": 0.7}, {"gradient_checkpointing": True}])
+def test_options_of_blocks_that_the_tower_does_not_have_are_refused(teacher, option):
+    recipe = as_student(replace(FEW, **options(teacher, freeze="nothing", **option)))
+    with pytest.raises(UsageError, match=f"--{next(iter(option)).replace('_', '-')}: clip-Tiny"):
+        create_learner(recipe, CLASSES, 0, TrainingContext())
+
+
 def test_training_starts_at_the_texts_of_classes_in_any_order_and_spelling(teacher):
     recipe = as_student(replace(FEW, **options(teacher)))
     said = []

@@ -68,6 +68,7 @@ def test_mixup_of_a_recipe_is_within_sources_until_another_is_asked_for():
     assert [(row.mixup, row.mixup_alpha) for row in mixed.values()] == [
         ("intra", 0.8), ("intra", 0.8), ("cross", 0.8), ("none", 0.0),
     ]  # fmt: skip
+    assert [row.cutmix_alpha for row in mixed.values()] == [1.0, 1.0, 0.0, 1.0], "CutMix pastes within a source"
 
 
 @pytest.mark.parametrize(

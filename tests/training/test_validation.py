@@ -30,12 +30,23 @@ def test_it_measures_what_eval_measures(loaded, examples):
     assert 0.5 <= validator.temperature() <= 5.0
 
 
+def test_the_class_of_several_queries_is_that_of_the_first(loaded, examples):
+    """Of several, the one that stands first in the list of classes counted, so another order gave another accuracy."""
+    (logits, _, _) = Validator(loaded, examples, CONTEXT, on_drop=lambda *_: None)._logits()
+    best, num_classes = logits.argmax(axis=1).tolist(), logits.shape[1]
+    several = [
+        replace(example, label=label, others=tuple(set(range(num_classes)) - {label}))
+        for example, label in zip(examples, best, strict=True)
+    ]
+    assert Validator(loaded, several, CONTEXT, on_drop=lambda *_: None).metrics()["top1_acc"] == 1.0
+
+
 def test_in_bfloat16_it_scores_as_the_loaded_checkpoint_does(teacher, examples):
     """Before, autocast and batch norms that were not folded gave other numbers than eval for the same views."""
     context = TrainingContext(workers=2, precision=torch.bfloat16)
     opened = open_model(teacher)
     learning = replace(load_model(teacher), network=opened.network)
-    logits, _ = Validator(learning, examples, context, on_drop=lambda *_: None)._logits()
+    logits, _, _ = Validator(learning, examples, context, on_drop=lambda *_: None)._logits()
     loaded = load_model(teacher, precision=torch.bfloat16)
     scored = score_records(
         [example.record for example in examples], models=[loaded], views=ViewOptions(), batch_size=32,

@@ -89,6 +89,8 @@ class JointOptions:
         if self.mixup is not None:
             alpha = 0.0 if self.mixup == "none" else recipe.mixup_alpha or DEFAULT_ALPHA
             recipe = replace(recipe, mixup_alpha=alpha)
+        if self.mixup == "cross":  # CutMix of the recipe pastes within a source
+            recipe = replace(recipe, cutmix_alpha=0.0)
         if training.query_map and "query" not in (self.auxiliary_label, recipe.target_label):
             raise UsageError("--query-map needs --auxiliary-label query or --target-label query")
         if self.multi_label and recipe.target_label == "query":

@@ -1,7 +1,6 @@
 """Options of training: the model, its data and how it is optimized; teacher-train and train share them."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from omnicli.commands.options.groups import DATA, MODEL, OPTIMIZATION, RARE
 from omnicli.commands.options.model import Modality
+from omnicli.commands.options.recipe_checks import check_recipe
 from omnicli.errors import UsageError
 from omnicli.extras import need
 from omnicli.models.model_files import extra_of_model, local_path
@@ -193,8 +193,8 @@ class TrainingOptions:
                                    show_default="1", rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     temperature: Annotated[
-        bool | None, typer.Option("--temperature/--no-temperature", help="Fit a temperature on held-out target clips, "
-                                  "so that confidences are calibrated.", show_default="few-clips: yes, others: no",
+        bool | None, typer.Option("--temperature/--no-temperature", help="Calibrate confidences by a temperature, "
+                                  "fitted on held-out target clips; none for fewer than 2,000 clips.", show_default="few-clips: yes, others: no",
                                   rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     allow_overlap: AllowOverlap = False
@@ -223,32 +223,8 @@ class TrainingOptions:
             raise UsageError(f"--recipe {name} starts from trained weights: give --init FILE")
         if recipe.model is None and recipe.init not in ("scratch", "imagenet"):
             recipe = _with_architecture_of_init(recipe)
-        _check_recipe(recipe, given)
+        check_recipe(recipe, given)
         return name, recipe
-
-
-def _check_recipe(recipe: TeacherRecipe, given: Mapping[str, Any]) -> None:
-    """Refuse a recipe without a model, and options without effect. Raises UsageError."""
-    if recipe.randaugment != "none":
-        from omnicli.data.randaugment import parse_randaugment
-
-        parse_randaugment(recipe.randaugment)
-    if recipe.model is None:
-        raise UsageError("no architecture: give --model, such as --model tsn-resnet50, or a --recipe that has one")
-    if "epochs" in given and "train_clips" in given:
-        raise UsageError("--epochs and --train-clips both give the length; remove one")
-    if recipe.init == "scratch" and recipe.freeze != "nothing":
-        raise UsageError(f"--freeze {recipe.freeze} with --init scratch would keep random weights: give --init FILE")
-    if recipe.wise_ft is not None and not recipe.model.startswith("clip-"):
-        raise UsageError("--wise-ft mixes with a teacher of the same classes: give --init FILE of omni zero-shot")
-    if "backbone_lr_scale" in given and recipe.freeze == "backbone":
-        raise UsageError("--backbone-lr-scale has no effect on a frozen backbone: add --freeze batch-norm")
-    if recipe.cutmix_alpha and recipe.freeze == "backbone":
-        raise UsageError("--cutmix-alpha pastes pixels, and a frozen backbone gives features: remove it, or --freeze")
-    if "milestones" in given and recipe.schedule != "step":
-        raise UsageError(f"--milestones needs --lr-schedule step, not {recipe.schedule}")
-    if recipe.short_side and recipe.crop_size and recipe.crop_size > recipe.short_side:
-        raise UsageError(f"--crop-size {recipe.crop_size} does not fit into --short-side {recipe.short_side}")
 
 
 def _found(recipe: TeacherRecipe) -> TeacherRecipe:
