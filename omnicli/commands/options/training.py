@@ -194,7 +194,8 @@ class TrainingOptions:
     ] = None  # fmt: skip
     temperature: Annotated[
         bool | None, typer.Option("--temperature/--no-temperature", help="Calibrate confidences by a temperature, "
-                                  "fitted on held-out target clips; none for fewer than 2,000 clips.", show_default="few-clips: yes, others: no",
+                                  "fitted on held-out target clips; none for fewer than 2,000 clips.",
+                                  show_default="few-clips: yes, others: no",
                                   rich_help_panel=OPTIMIZATION), RARE,
     ] = None  # fmt: skip
     allow_overlap: AllowOverlap = False
