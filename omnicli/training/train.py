@@ -106,8 +106,7 @@ def train(
         OutputError: ``out`` cannot be written.
     """
     is_student = isinstance(recipe, StudentRecipe)
-    student = with_ratio(as_student(recipe), len(data.auxiliary))
-    check_init_stays(student.init, out, has_val=bool(data.val))
+    student = _student_of(recipe, data, out)
     digest, labels = _common_digests(data, context)
     trained_on = check_data(data.target, data.val, data.auxiliary, data.classes, context, init=student.init)
 
@@ -192,6 +191,12 @@ def mix_and_measure(
     shown = "" if accuracy is None else f": validation top-1 {100 * accuracy:.1f} %"
     context.say(f"weights mixed, {recipe.wise_ft:g} of them trained{shown}")
     return {f"val_{name}": value for name, value in found.items()}
+
+
+def _student_of(recipe: TeacherRecipe, data: TrainingData, out: Path) -> StudentRecipe:
+    """The recipe of a student, which a teacher's is, too. Raises UsageError."""
+    check_init_stays(recipe.init, out, has_val=bool(data.val))
+    return with_ratio(as_student(recipe), len(data.auxiliary))
 
 
 def _check_media(
