@@ -46,7 +46,8 @@ whole=--array=0-$((PARTS - 1))
 
 # Ask every stage for its missing parts before anything is queued. What waits for an unfinished stage runs whole.
 dedup=$whole filter=$whole segment=
-if [ -z "$MEDIA" ] || [ -e "$CRAWL" ]; then
+indexed() { [ -z "$MEDIA" ] || [ -e "$CRAWL/records.done.json" ]; } # index writes that file last
+if indexed; then
     if [ -e "$OUT/val.features.jsonl" ]; then dedup=$(bash "$here/dedup.sbatch" --missing); fi
     if [ -z "$dedup" ] && [ -e "$TEACHER" ]; then filter=$(bash "$here/filter.sbatch" --missing); fi
 fi
@@ -57,7 +58,7 @@ fi
 mkdir -p "$OUT"/{unique,duplicates,kept,rejects,segments,segments.rejects,packed/kept,packed/segments}
 
 index= features= teacher= packed=
-if [ -n "$MEDIA" ] && [ ! -e "$CRAWL" ]; then index=$(queue "" index "${task[@]}"); fi
+if ! indexed; then index=$(queue "" index "${task[@]}"); fi
 if [ ! -e "$OUT/val.features.jsonl" ]; then features=$(queue "" features "${task[@]}"); fi
 if [ ! -e "$TEACHER" ]; then teacher=$(queue "" teacher "${training[@]}"); fi
 dedup=${dedup:+$(queue_parts "$index $features" dedup "$dedup")}

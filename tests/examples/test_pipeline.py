@@ -107,6 +107,13 @@ def test_what_is_missing_or_has_changed_is_said_before_anything_runs(tmp_path, a
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_classes_are_the_folders_that_index_reads(world, tmp_path):
+    for name in ("jump_rope", "run", "__MACOSX", "@eaDir", "#recycle", ".hidden"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    done = make("TRAIN=train", *given(world, "IMAGES"), "out/classes.txt", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "out" / "classes.txt").read_text()) == (0, "jump rope\nrun\n"), done.stderr
+
+
 def test_what_is_removed_is_made_again_and_nothing_else(world, tmp_path):
     """Before, rounds that were removed to try other options were not: make had nothing to do."""
     (tmp_path / "weights.pth").touch()

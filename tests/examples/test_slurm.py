@@ -112,6 +112,21 @@ def test_a_task_that_runs_out_of_time_stops_the_stage_and_requeues_itself(slurm,
     assert result.log[1:] == [["scontrol", "requeue", "7_3"]]
 
 
+@pytest.mark.parametrize("name", ["index", "features"])
+def test_a_single_task_that_runs_out_of_time_requeues_itself(slurm, name):
+    result = slurm(script_of(name), MEDIA="/crawl", OMNI_DOES=BEING_STOPPED, SLURM_JOB_ID="9")
+    assert result.returncode == 75
+    assert result.log[1:] == [["scontrol", "requeue", "9"]]
+
+
+@pytest.mark.parametrize("path", sorted(SLURM.glob("*.sbatch")), ids=lambda path: path.name)
+def test_a_job_that_asks_for_a_signal_handles_it(path):
+    """Without a trap, USR1 ends bash five minutes before the time limit, and nothing is requeued."""
+    text = path.read_text()
+    handles = any(word in text for word in ("requeued TERM", "run_part ", "run_training ", "' USR1"))
+    assert ("--signal=B:USR1" in text) == handles
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_failed_or_finished_stage_is_not_requeued(slurm, name):
     failed = slurm(script_of(name), OMNI_DOES="exit 65", **task())
@@ -200,6 +215,12 @@ def test_from_media_every_stage_is_a_job(slurm):
         ("segment", "afterok:3"), ("pack", "afterok:5"), ("pack", "afterok:6"), ("balance", "afterok:5:6:7:8"),
         ("train", "afterok:9"), ("eval", "afterok:10:9:3"),
     ]  # fmt: skip
+
+
+def test_an_index_that_stopped_half_way_is_submitted_again(slurm):
+    assert [job for job, *_ in submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars"))][0] == "index"
+    (slurm.out / "crawl" / "records.done.json").write_text("{}")
+    assert "index" not in [job for job, *_ in submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars"))]
 
 
 def test_resources_and_arguments_reach_every_job(slurm):
