@@ -110,10 +110,14 @@ def read_query_map(path: Path) -> dict[str, str]:
     """Class names by normalised query, from lines ``query<TAB>class name``.
 
     Raises:
-        InputError: a line without exactly one tab, or a query given twice.
+        InputError: not UTF-8, a line without exactly one tab, or a query given twice.
     """
     query_map: dict[str, str] = {}
-    for number, line in enumerate(read_file(path).decode("utf-8-sig").splitlines(), start=1):
+    try:
+        text = read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start:,}; expected lines query<TAB>class name") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         query, tab, name = line.partition("\t")

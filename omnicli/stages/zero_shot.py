@@ -23,6 +23,7 @@ from omnicli.models.clip.published import Published
 from omnicli.models.clip.tower import PREFIX, new_clip
 from omnicli.models.factory import RESIZES, ModelSpec, load_exactly
 from omnicli.streams.class_names import ClassIndex, bare_name
+from omnicli.streams.files.stored import read_file
 
 Scores = Literal["sigmoid", "softmax"]
 NAMES_PER_BATCH = 16
@@ -156,7 +157,7 @@ def read_synonyms(path: Path, classes: Sequence[str]) -> dict[int, list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8-sig").splitlines()
+        return read_file(path).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -66,3 +66,9 @@ def test_a_bad_line_of_the_query_map_is_named(tmp_path, line):
     path.write_text(f"fine\tArchery\n{line}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"map.tsv:2: expected query<TAB>class name"):
         read_query_map(path)
+
+
+def test_a_query_map_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "map.tsv").write_bytes("café\tArchery\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"map.tsv: not UTF-8 at byte 3; expected lines query<TAB>class name"):
+        read_query_map(tmp_path / "map.tsv")

@@ -1,6 +1,7 @@
 """Teachers from class names: their scores are those that open_clip computes."""
 
 from functools import partial
+from pathlib import Path
 
 import av
 import numpy as np
@@ -17,6 +18,8 @@ from omnicli.inference.views import ViewOptions
 from omnicli.models.clip.published import open_published
 from omnicli.models.loading import load_model
 from omnicli.stages.zero_shot import PROMPTS, class_embeddings, read_prompts, read_synonyms, zero_shot
+from omnicli.streams.files.remote import upload
+from omnicli.streams.files.urls import allow_typed
 from omnicli.streams.record import Record
 
 open_clip = pytest.importorskip("open_clip", reason="needs pip install 'omnicli[clip]'")
@@ -159,6 +162,14 @@ def test_prompts_and_synonyms_are_files_of_lines(tmp_path):
     assert read_prompts(tmp_path / "prompts.txt") == ["a photo of {}.", "{} in the rain"]
     (tmp_path / "synonyms.tsv").write_text("Archery\tbow shooting\nplaying_harp\tharpist\narchery\tlongbow\n")
     assert read_synonyms(tmp_path / "synonyms.tsv", CLASSES) == {2: ["bow shooting", "longbow"], 1: ["harpist"]}
+
+
+def test_prompts_may_be_remote(tmp_path):
+    (tmp_path / "prompts.txt").write_text("a photo of {}.\n")
+    allow_typed(["memory://"])
+    upload(str(tmp_path / "prompts.txt"), "memory://lists/prompts.txt")
+    assert read_prompts(Path("memory://lists/prompts.txt")) == ["a photo of {}."]
+    allow_typed([])
 
 
 @pytest.mark.parametrize(
