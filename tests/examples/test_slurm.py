@@ -218,7 +218,7 @@ def test_from_media_every_stage_is_a_job(slurm):
 
 
 def test_an_index_that_stopped_half_way_is_submitted_again(slurm):
-    assert [job for job, *_ in submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars"))][0] == "index"
+    assert next(job for job, *_ in submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars"))) == "index"
     (slurm.out / "crawl" / "records.done.json").write_text("{}")
     assert "index" not in [job for job, *_ in submitted(slurm(SLURM / "submit.sh", MEDIA="/crawl/tars"))]
 
