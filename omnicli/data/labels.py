@@ -8,8 +8,10 @@ from torch import Tensor
 from omnicli.data.dataloader import Example
 from omnicli.data.example_table import ExampleTable, table_of
 from omnicli.errors import InputError
-from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.class_names import ClassIndex, normalise_class
 from omnicli.streams.record import Record
+
+ONE_CLASS = "expected one per record; omni train --multi-label takes several"
 
 
 def class_name_of(record: Record) -> str | None:
@@ -19,7 +21,7 @@ def class_name_of(record: Record) -> str | None:
     """
     name = record.get("class_name")
     if isinstance(name, list):
-        raise InputError(f"{record.where}: {len(name)} class names; a teacher is trained on one class per record")
+        raise InputError(f"{record.where}: {len(name)} class names; {ONE_CLASS}")
     if name is None and record.get("label") is None and not record.line:
         name = record.get("query")
     return name
@@ -46,12 +48,15 @@ def labels_of(record: Record, index: ClassIndex) -> tuple[int, ...]:
 def infer_classes(records: Iterable[Record]) -> list[str]:
     """The class names of labelled records, in the order of their integers if they have both, else sorted.
 
+    Spellings of one name, as ``normalise_class`` compares them, are one class; the first one names it.
+
     Raises:
         InputError: a record without a class name; a name with two integers or an integer with two names; integers that
             do not run from 0 to K - 1.
     """
     names: dict[int, str] = {}
     labels: dict[str, tuple[int | None, Record]] = {}
+    spelled: dict[str, str] = {}  # the first spelling by what all have in common
     for record in records:
         name, label = class_name_of(record), _integer_of(record)
         if name is None:
@@ -61,6 +66,7 @@ def infer_classes(records: Iterable[Record]) -> list[str]:
                 f"{record.where}: label {label} but no class_name; give --classes FILE, one name per line, or name the "
                 "classes"
             )
+        name = spelled.setdefault(normalise_class(name), name)
         first, at = labels.setdefault(name, (label, record))
         if first != label or (label is not None and names.setdefault(label, name) != name):
             other = f"{name!r} is {_shown(first)}" if first != label else f"{label} is {names[label or 0]!r}"
@@ -164,7 +170,7 @@ def _without_label(record: Record) -> InputError:
 def _integer_of(record: Record) -> int | None:
     label = record.get("label")
     if isinstance(label, list):
-        raise InputError(f"{record.where}: {len(label)} labels; a teacher is trained on one class per record")
+        raise InputError(f"{record.where}: {len(label)} labels; {ONE_CLASS}")
     return label
 
 
