@@ -37,17 +37,29 @@ def mmaction2_model(spec: ModelSpec, num_features: int) -> Config | None:
         "dropout_ratio": spec.dropout,
         "average_clips": "prob",
     }
+    if spec.multi_label:  # "score" gives logits: mmaction2 applies no sigmoid
+        head |= {"average_clips": "score", "multi_class": True, "loss_cls": {"type": "BCELossWithLogits"}}
+    if spec.flow_pairs:
+        backbone |= {"in_chans" if backbone["type"].startswith("timm.") else "in_channels": 2 * spec.flow_pairs}
+    mean, std = normalisation_of(spec)
     return {
         "type": "Recognizer2D" if config is None else "Recognizer3D",
         "backbone": backbone,
         "cls_head": _head_kind(spec, config) | head,
         "data_preprocessor": {
             "type": "ActionDataPreprocessor",
-            "mean": [*spec.mean],
-            "std": [*spec.std],
+            "mean": mean,
+            "std": std,
             "format_shape": "NCHW" if config is None else "NCTHW",
         },
     }
+
+
+def normalisation_of(spec: ModelSpec) -> tuple[list[float], list[float]]:
+    """Mean and std of each channel of the input; those of x and y of optical flow are equal."""
+    if spec.flow_pairs:
+        return [spec.mean[0]] * 2 * spec.flow_pairs, [spec.std[0]] * 2 * spec.flow_pairs
+    return [*spec.mean], [*spec.std]
 
 
 def as_python(value: Any) -> str:
@@ -85,9 +97,10 @@ def _backbone_2d(spec: ModelSpec) -> Config | None:
         return {**shifted, "depth": depth, "pretrained": None, "norm_eval": False} if depth else None
     if depth:
         return {"type": "ResNet", "depth": depth, "pretrained": None, "norm_eval": False}
-    if backbone == "bninception" or backbone.startswith(KEEPS_HEAD):
+    is_torchvision = backbone.startswith(TORCHVISION)
+    if backbone == "bninception" or backbone.startswith(KEEPS_HEAD) or (is_torchvision and spec.flow_pairs):
         return None
-    owner = "" if backbone.startswith(TORCHVISION) else "timm."
+    owner = "" if is_torchvision else "timm."
     return {"type": f"{owner}{backbone}", "pretrained": False}
 
 

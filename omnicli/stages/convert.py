@@ -27,7 +27,7 @@ from omnicli.models.checkpoint import (
     write_torch_file,
 )
 from omnicli.models.loading import OpenedModel
-from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
+from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model, normalisation_of
 from omnicli.models.onnx.export import program_of
 from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.published_input import KINETICS_MEAN, KINETICS_STD
@@ -146,9 +146,11 @@ def what_stays_behind(opened: OpenedModel, to: Target) -> list[str]:
             f"{to} has no temperature: its scores will not be divided by {opened.temperature:g}, which makes them "
             f"{'more' if (opened.temperature or 1) > 1 else 'less'} confident; the order of classes is the same"
         )
+    if spec.multi_label:
+        notes.append(f"{to} has no sigmoid: its scores of the model are logits, of each class on its own")
     if (spec.mean, spec.std) != (KINETICS_MEAN, KINETICS_STD):
-        notes.append(f"{to} does not read normalisation from a checkpoint: {where} needs mean={[*spec.mean]}, "
-                    f"std={[*spec.std]}")  # fmt: skip
+        mean, std = normalisation_of(spec)
+        notes.append(f"{to} does not read normalisation from a checkpoint: {where} needs mean={mean}, std={std}")
     if (spec.short_side, spec.crop_size) != (256, 224):
         notes.append(
             f"{to} does not read sizes from a checkpoint: its pipeline needs the short side {spec.short_side}, "

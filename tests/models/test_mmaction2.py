@@ -1,12 +1,14 @@
 """Configs for mmaction2 equal the released ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from omnicli.models.architectures import new_model
 from omnicli.models.factory import ModelSpec, model_spec
+from omnicli.models.flow_spec import flow_spec
 from omnicli.models.mmaction2 import as_python, is_plain_resnet, mmaction2_model
 from omnicli.models.published_input import IPCSN_MEAN
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
@@ -50,6 +52,26 @@ def differing(ours, theirs, at=""):
 def test_the_config_equals_the_released_one(reference, model):
     ours = json.loads(json.dumps(config_of(reference.architectures[model])))
     assert list(differing(ours, reference.config(model))) == []
+
+
+def test_a_model_of_several_labels_has_no_softmax():
+    spec = replace(model_spec("tsn-resnet18", classes=["a", "b"]), multi_label=True)
+    head = mmaction2_model(spec, 512)["cls_head"]
+    assert (head["average_clips"], head["multi_class"], head["loss_cls"]["type"]) == (
+        "score", True, "BCELossWithLogits",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "argument", "channels"),
+    [("tsn-resnet18", 5, "in_channels", 10), ("tsn-tf_efficientnet_b0", 5, "in_chans", 10),
+     ("i3d-r50", None, "in_channels", 2)],
+)  # fmt: skip
+def test_a_model_of_flow_has_its_channels(name, pairs, argument, channels):
+    config = mmaction2_model(flow_spec(model_spec(name, classes=["a", "b"]), pairs), 512)
+    assert config["backbone"][argument] == channels
+    assert config["data_preprocessor"]["mean"] == config["data_preprocessor"]["std"] == [128.0] * channels
+    assert mmaction2_model(flow_spec(model_spec("tsn-torchvision.densenet121", classes=["a"])), 512) is None
 
 
 def test_the_config_lists_the_non_local_blocks():

@@ -225,6 +225,8 @@ def test_what_the_target_has_no_place_for_is_said(tmp_path):
     assert what_stays_behind(opened, "safetensors") == what_stays_behind(opened, "omni") == []
     plain = open_model(save_ours(tmp_path / "b.pth", "tsn-resnet18", temperature=None))
     assert what_stays_behind(plain, "mmaction2") == []
+    several = replace(plain, spec=replace(plain.spec, multi_label=True))
+    assert "mmaction2 has no sigmoid" in what_stays_behind(several, "mmaction2")[0]
 
 
 def test_a_description_is_json_and_holds_the_config_that_fits(tmp_path):
