@@ -15,6 +15,7 @@ from omnicli.data.dataloader import (
     SourceBatch,
     StepBatch,
     feature_batches,
+    position_of,
     read_batches,
 )
 from omnicli.data.example_table import take
@@ -152,7 +153,7 @@ class CachedFeatureInputs(ClipInputs):
             np.stack([(epoch + occurrences) % NUM_FROZEN_VIEWS, rows]), axis=1, return_inverse=True
         )  # by view, then by row
         views = np.unique(pairs[0]).tolist()
-        computed = [self._features(source, view, pairs[1][pairs[0] == view].tolist()) for view in views]
+        computed = [self._features(source, view, pairs[1][pairs[0] == view].tolist(), bad) for view in views]
         features = torch.cat(computed) if computed else torch.empty(0, self.model.network.fc.in_features)
         ends = np.cumsum([len(draws.rows) for draws in steps])
         spans = np.split(where.reshape(-1), ends[:-1]) if steps else []
@@ -162,22 +163,24 @@ class CachedFeatureInputs(ClipInputs):
             is_bad=lambda drawn: drawn.key in bad or drawn.key in self._unreadable,
         )
 
-    def _features(self, source: int, view: int, rows: Sequence[int]) -> Tensor:
-        """Features (len(rows), D) of one view of these examples; 0 where media are unreadable."""
+    def _features(self, source: int, view: int, rows: Sequence[int], bad: Mapping[ExampleKey, str]) -> Tensor:
+        """Features (len(rows), D) of one view of these examples; 0 where media are unreadable, and in ``bad``."""
         if sum(row.nbytes for cached in self._cache.values() for row in cached.values()) >= MAX_CACHED_BYTES:
             self._cache.clear()
         cached = self._cache.setdefault((source, view), {})
-        missing = [row for row in rows if row not in cached]
+        missing = [row for row in rows if row not in cached and (source, row) not in bad]
         examples = take(self.sampler.sources[source].examples, missing)
         read_row = partial(read_feature, augmentation=self.augmentation, epoch=view)
         features, unreadable = backbone_features(
-            self.model, examples, partial(self._view, epoch=view), self.context, read_row
-        )
+            self.model, examples, partial(self._view, epoch=view), self.context, read_row,
+            positions=[position_of((source, row)) for row in missing],
+        )  # fmt: skip
         cached |= dict(zip(missing, features, strict=True))
         for row, why in unreadable.items():
             key = (source, missing[row])
             self._unreadable[key] = (DrawnExample(examples[row], 0, key), why)
-        return torch.stack([cached[row] for row in rows])
+        gap = torch.zeros(self.model.network.fc.in_features)
+        return torch.stack([cached.get(row, gap) for row in rows])
 
     def _view(self, record: Record, epoch: int) -> np.ndarray:
         """One training clip as views (V, T, H, W, 3): each frame alone, or all frames together."""

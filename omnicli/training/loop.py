@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from omnicli.data.dataloader import Example, ExampleKey, SourceBatch, StepBatch
 from omnicli.errors import Interrupted, OmniError
 from omnicli.training.objective import Objective, SourceLoss
-from omnicli.training.saved_state import noting_in_flight
 from omnicli.training.trainer import Metrics, SourceMetrics, TrainingRun
 
 
@@ -59,21 +58,20 @@ def train_epochs(
     """
     yield from run.history
     run.start_saving()
-    with noting_in_flight(run.out, run.world, run.examples_key):
-        while run.progress.epoch < run.schedule.epochs:
-            started_at, epoch = time.monotonic(), run.progress.epoch
-            batches = _report_bad(run, inputs.batches(run.bad, epoch, run.progress.step), on_bad)
-            try:
-                if not train_epoch(run, batches, inputs, objective):
-                    raise Interrupted(f"stopped in epoch {epoch + 1}; run the same command again to go on")
-                first, *others = run.progress.metrics()
-                first |= {"lr": run.lr_at(epoch, 0), **measure(run)}
-            except Interrupted:
-                run.save_if_between_steps()
-                raise
-            first["seconds"] = round(time.monotonic() - started_at, 3)
-            run.finish_epoch([first, *others])
-            yield from (first, *others)
+    while run.progress.epoch < run.schedule.epochs:
+        started_at, epoch = time.monotonic(), run.progress.epoch
+        batches = _report_bad(run, inputs.batches(run.bad, epoch, run.progress.step), on_bad)
+        try:
+            if not train_epoch(run, batches, inputs, objective):
+                raise Interrupted(f"stopped in epoch {epoch + 1}; run the same command again to go on")
+            first, *others = run.progress.metrics()
+            first |= {"lr": run.lr_at(epoch, 0), **measure(run)}
+        except Interrupted:
+            run.save_if_between_steps()
+            raise
+        first["seconds"] = round(time.monotonic() - started_at, 3)
+        run.finish_epoch([first, *others])
+        yield from (first, *others)
 
 
 def train_epoch(run: TrainingRun, batches: Iterable[StepBatch], inputs: Inputs, objective: Objective) -> bool:

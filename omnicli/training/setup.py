@@ -200,7 +200,8 @@ def measure_strength(inputs: CachedFeatureInputs, recipe: StudentRecipe, run: Tr
     Ours: for a teacher of few clips per class, with a frozen backbone (or a classifier that is trained first), in one
     process.
     """
-    labels = [example.label for example in inputs.sampler.sources[0].examples]
+    target = inputs.sampler.sources[0].examples
+    labels = [label for example in target for label in {example.label, *example.others}]
     _, counts = np.unique(labels, return_counts=True)
     strength = Strength(float(np.median(counts)), is_student=len(inputs.sampler.sources) > 1)
     is_pretrained = recipe.freeze == "backbone" or recipe.probe_epochs > 0
@@ -224,7 +225,7 @@ def learn_classifier(
     model.freeze("backbone")
     inner = prepare_training(model, probe, inputs.sampler, run.out, run.options, inputs.context)
     for epoch in range(probe.epochs):
-        if not train_epoch(inner, inputs.batches({}, epoch, 0), inputs, plain):
+        if not train_epoch(inner, inputs.batches(run.bad, epoch, 0), inputs, plain):
             raise Interrupted("stopped before the first epoch; run the same command again")
         inner.progress.next_epoch()
     model.freeze(recipe.freeze)

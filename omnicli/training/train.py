@@ -28,8 +28,9 @@ from omnicli.training.data_checks import check_data
 from omnicli.training.examples import MIN_HELD_OUT, hold_out, openable
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
 from omnicli.training.loop import train_epochs
+from omnicli.training.objective import Objective
 from omnicli.training.recipe_fields import StudentRecipe, TeacherRecipe, as_student
-from omnicli.training.saved_state import best_path, check_init_stays, deadly_examples, forget_state
+from omnicli.training.saved_state import best_path, check_init_stays, deadly_examples, forget_state, noting_in_flight
 from omnicli.training.setup import (
     create_learner,
     frozen_backbone,
@@ -144,19 +145,18 @@ def train(
     objective = make_objective(student, len(data.classes))
     loaded = LoadedModel(model, spec, 1.0, "", str(out), context.device, torch.float32)
     cached = CachedFeatureInputs(loaded, sampler, augmentation, context)
-    if not is_resumed:
-        run.strength = measure_strength(cached, student, run).to_meta()
-        if student.probe_epochs:
-            learn_classifier(cached, student, run, objective)
     if context.compile:
         model.compile()
     inputs = cached if student.freeze == "backbone" else ClipInputs(loaded, sampler, augmentation, context)
     result = replace(loaded, network=cast(Recogniser, run.result))
     validator = Validator(result, val, context, on_drop)
-    yield from train_epochs(
-        run, inputs, objective, measure=partial(measure_epoch, validator=validator, spec=spec),
-        on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
-    )  # fmt: skip
+    with noting_in_flight(out, context.world, run.examples_key):
+        if not is_resumed:
+            _before_first_epoch(cached, student, run, objective)
+        yield from train_epochs(
+            run, inputs, objective, measure=partial(measure_epoch, validator=validator, spec=spec),
+            on_bad=lambda example, why: on_drop(example.record, unreadable(why)),
+        )  # fmt: skip
 
     # Weights mixed with the first ones, a temperature for the scores, and the finished checkpoint
     mixed = mix_and_measure(result, student, seed, validator, context)
@@ -165,6 +165,15 @@ def train(
         last = run.history[-len(sampler.sources)]
         _save(run, out, spec, temperature, {name: last[name] for name in last if name != "seconds"} | mixed)
         forget_state(out)
+
+
+def _before_first_epoch(
+    inputs: CachedFeatureInputs, student: StudentRecipe, run: TrainingRun, objective: Objective
+) -> None:
+    """Measure the strength of the model, and train its classifier where the recipe does that first."""
+    run.strength = measure_strength(inputs, student, run).to_meta()
+    if student.probe_epochs:
+        learn_classifier(inputs, student, run, objective)
 
 
 def measure_epoch(run: TrainingRun, *, validator: Validator, spec: ModelSpec) -> Metrics:

@@ -125,6 +125,7 @@ def backbone_features(
     read: Callable[[Record], np.ndarray],
     context: TrainingContext,
     read_row: ReadRow = read_feature,
+    positions: Sequence[int] | None = None,
 ) -> Features:
     """Features averaged over the views of each example, in order, without gradients.
 
@@ -136,6 +137,8 @@ def backbone_features(
         read: gives the views of a record, (V, T, H, W, 3) uint8.
         context: where the training runs.
         read_row: reads the features of a record of a feature shard.
+        positions: by which the examples are noted while they are read (``saved_state.noting_in_flight``); default
+            their rows, by which none is known again.
 
     Returns:
         (M, D) float32, 0 where media are unreadable; the rows whose media are unreadable, and why.
@@ -144,12 +147,14 @@ def backbone_features(
     features: dict[int, Tensor] = {}
     to_compute: list[Record] = []
     num_features = model.network.fc.in_features
+    numbers = range(len(examples)) if positions is None else positions
+    row_of = {number: row for row, number in enumerate(numbers)}
     for row, example in enumerate(examples):
         if example.record.get("media") != "features":
-            to_compute.append(Record(example.record, position=row))
+            to_compute.append(Record(example.record, position=numbers[row]))
             continue
         try:
-            with reading(example.record):
+            with reading(example.record, numbers[row]):
                 features[row] = torch.from_numpy(read_row(example.record, num_features, context.root))
         except MediaError as error:
             unreadable_rows[row] = str(error)
@@ -162,11 +167,13 @@ def backbone_features(
             forwards=[forward_of(model.network.features, model)],
             batch_size=max(1, READ_FRAMES // num_frames_per_view(model)),
             workers=context.workers,
-            on_drop=lambda record, why: unreadable_rows.update({record.position: why.removeprefix(f"{UNREADABLE}: ")}),
+            on_drop=lambda record, why: unreadable_rows.update(
+                {row_of[record.position]: why.removeprefix(f"{UNREADABLE}: ")}
+            ),
         ):
             if context.should_stop():
                 raise Interrupted("stopped while reading; run the same command again to go on")
-            features[record.position] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
+            features[row_of[record.position]] = torch.from_numpy((outputs or [])[0]).mean(dim=0)
     model.network.train(was_training)  # views are computed inside an epoch, whose dropout must go on
     gap = torch.zeros(num_features)
     rows = [features.get(row, gap) for row in range(len(examples))]

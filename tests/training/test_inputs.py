@@ -1,5 +1,6 @@
 """The inputs of the model: clips, and the cached features of a frozen backbone."""
 
+import struct
 from dataclasses import replace
 
 import cv2
@@ -7,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from omnicli.data.dataloader import Example
+from omnicli.data.dataloader import Example, key_of
 from omnicli.data.training_clips import Augmentation, read_training_clip
 from omnicli.streams.record import Record
 from omnicli.training import inputs as inputs_module
 from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
+from omnicli.training.distributed import World
 from omnicli.training.inputs import CachedFeatureInputs, ClipInputs
+from omnicli.training.saved_state import noting_in_flight
 
 CONTEXT = TrainingContext(workers=2)
 AUGMENTATION = Augmentation(num_segments=2, short_side=40, crop_size=32)
@@ -45,6 +48,25 @@ def test_views_repeat(loaded, examples, monkeypatch):
         epochs.append(dict(zip(batch.ids, batch.clips, strict=True)))
     assert all(torch.equal(epochs[0][name], epochs[2][name]) for name in epochs[0])
     assert not any(torch.equal(epochs[0][name], epochs[1][name]) for name in epochs[0])
+
+
+def test_an_example_that_kills_the_process_is_noted_and_then_left_unread(loaded, examples, tmp_path, monkeypatch):
+    """Also while views of a frozen backbone are computed, which is nearly all reading of the default recipe."""
+    sampler = JointSampler([TrainingSource("", examples, 100)], ratio=[1])
+    whole, noted = inputs_module.read_training_clip, {}
+
+    def read(record, **how):
+        content = next(tmp_path.glob("*.reading")).read_bytes()
+        noted[record["id"]] = {key_of(number - 1) for number in struct.unpack(f"<{len(content) // 8}q", content)}
+        return whole(record, **how)
+
+    monkeypatch.setattr(inputs_module, "read_training_clip", read)
+    inputs = CachedFeatureInputs(loaded, sampler, AUGMENTATION, CONTEXT)
+    with noting_in_flight(tmp_path / "a.pth", World()):
+        [step] = inputs.batches({(0, 1): "died"}, 0, 0)
+    assert sorted(noted) == sorted(one.id for row, one in enumerate(examples) if row != 1)
+    assert all((0, row) in noted[one.id] for row, one in enumerate(examples) if row != 1)
+    assert examples[1].id not in step.parts[0].ids and len(step.parts[0].ids) == len(examples) - 1
 
 
 @pytest.fixture

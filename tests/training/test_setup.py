@@ -1,6 +1,7 @@
 """Model, optimizer and augmentation of a recipe."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,14 @@ from omnicli.training.batch_sampler import JointSampler, TrainingSource
 from omnicli.training.context import TrainingContext
 from omnicli.training.recipe_fields import as_student
 from omnicli.training.recipes import TEACHER_RECIPES
-from omnicli.training.setup import create_learner, initial_weights, make_augmentation, make_objective, prepare_training
+from omnicli.training.setup import (
+    create_learner,
+    initial_weights,
+    make_augmentation,
+    make_objective,
+    measure_strength,
+    prepare_training,
+)
 
 RECIPE = replace(
     as_student(TEACHER_RECIPES["few-clips-scratch"]), model="tsn-resnet10t", num_segments=4, short_side=40,
@@ -80,6 +88,15 @@ def test_the_classifiers_prior_fades_with_the_samples_of_an_epoch(tmp_path):
     assert training.steps_per_epoch == 5
     assert [group["weight_decay"] for group in training.optimizer.param_groups] == [1e-4, 1e-4 + 10 / 80]
     assert list(training.progress.tallies) == ["target", "gg"]
+
+
+def test_every_class_of_a_record_has_learnt_from_it(tmp_path):
+    rows = [Example(Record({"id": str(n)}), 0, (1, 2)) for n in range(4)]
+    rows.append(Example(Record({"id": "4"}), 1))
+    inputs = SimpleNamespace(sampler=JointSampler([TrainingSource("target", rows, 8)], [1]))
+    recipe = as_student(replace(TEACHER_RECIPES["few-clips"], freeze="nothing"))
+    run = SimpleNamespace(world=CONTEXT.world)
+    assert measure_strength(inputs, recipe, run).clips_per_class == 4  # of 4, 5 and 4; by the first alone, 2.5
 
 
 def test_the_result_is_the_model_or_its_average(tmp_path):
