@@ -53,12 +53,12 @@ def test_views_repeat(loaded, examples, monkeypatch):
 def test_an_example_that_kills_the_process_is_noted_and_then_left_unread(loaded, examples, tmp_path, monkeypatch):
     """Also while views of a frozen backbone are computed, which is nearly all reading of the default recipe."""
     sampler = JointSampler([TrainingSource("", examples, 100)], ratio=[1])
-    whole, noted = inputs_module.read_training_clip, {}
+    noted = {}
 
     def read(record, **how):
         content = next(tmp_path.glob("*.reading")).read_bytes()
         noted[record["id"]] = {key_of(number - 1) for number in struct.unpack(f"<{len(content) // 8}q", content)}
-        return whole(record, **how)
+        return read_training_clip(record, **how)
 
     monkeypatch.setattr(inputs_module, "read_training_clip", read)
     inputs = CachedFeatureInputs(loaded, sampler, AUGMENTATION, CONTEXT)
