@@ -159,6 +159,10 @@ def prepare_training(
         options: everything that determines the result.
         context: where the training runs.
     """
+    unreached = [f"{milestone:g}" for milestone in recipe.milestones if milestone >= recipe.epochs]
+    if unreached and recipe.schedule == "step":
+        shown = ", ".join(unreached)
+        context.say(f"{recipe.epochs} epochs end before milestones {shown} of the learning rate: give --milestones")
     step_size = sampler.step_size
     backbone = [ParameterGroup(list(model.backbone.parameters()), recipe.backbone_lr_scale, recipe.weight_decay)]
     if recipe.layer_decay != 1.0:

@@ -63,19 +63,35 @@ def test_the_name_and_digest_of_the_initial_weights_are_known(monkeypatch):
         assert found is not None and found["name"] == weights
 
 
-def training_of(tmp_path, **changes):
+def training_of(tmp_path, context=CONTEXT, **changes):
     recipe = replace(RECIPE, **changes)
     _, model = create_learner(recipe, ["a", "b"], 0, CONTEXT)
     rows = [Example(Record({"id": str(n)}), 0) for n in range(40)]
     sampler = JointSampler(
         [TrainingSource("target", rows, 8), TrainingSource("gg", rows, 8)], [1, 1], seed=1, stage="s"
     )
-    return prepare_training(model, recipe, sampler, tmp_path / "a.pth", {}, CONTEXT)
+    return prepare_training(model, recipe, sampler, tmp_path / "a.pth", {}, context)
 
 
 def test_the_learning_rate_grows_with_all_samples_of_a_step_unless_it_was_given_for_them(tmp_path):
     assert training_of(tmp_path, lr=0.1, reference_batch_size=32).lr == pytest.approx(0.05)
     assert training_of(tmp_path, lr=0.1, reference_batch_size=0).lr == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"epochs": 20}, ["20 epochs end before milestones 40, 80 of the learning rate: give --milestones"]),
+        ({"epochs": 80}, ["80 epochs end before milestones 80 of the learning rate: give --milestones"]),
+        ({"epochs": 81}, []),
+        ({"epochs": 20, "schedule": "cosine"}, []),
+    ],
+)
+def test_milestones_that_are_never_reached_are_said(tmp_path, changes, expected):
+    said = []
+    steps = {"schedule": "step", "milestones": (40, 80)}
+    training_of(tmp_path, TrainingContext(workers=2, say=said.append), **steps | changes)
+    assert said == expected
 
 
 def test_the_gradient_is_clipped_as_the_recipe_says(tmp_path):
