@@ -63,7 +63,7 @@ def command(
 ) -> None:
     backbone.check()
     options.check(context, streams.inputs or [])
-    verdicts = load_verdicts(verdict_files, "duplicate", score_only=options.score_only)
+    verdicts = load_verdicts(verdict_files, "duplicate", streams, score_only=options.score_only)
     if options.method == "census":
         spec = census_spec(options, streams.root, compute.workers, verdicts)
     elif options.target:

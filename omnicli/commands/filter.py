@@ -80,7 +80,7 @@ def command(
         refuse_given(context, OF_SCORING, "has no effect with --stored-scores")
     from omnicli.stages.filter.closing import advice, check_queries, count_confidence, keep_curve, rule_line
 
-    verdicts = load_verdicts(verdict_files, "record", score_only=options.score_only)
+    verdicts = load_verdicts(verdict_files, "record", streams, score_only=options.score_only)
     digests = digests_of_models(teachers)
     strength = strength_of(teachers) if options.is_automatic or options.rule_name == "query" else None
     rule = options.rule(is_labelled=bool(teachers or model.classes), strength=strength)

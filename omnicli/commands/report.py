@@ -36,6 +36,7 @@ from omnicli.commands.options.groups import DATA, INPUT_OUTPUT, refuse_given, ta
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.report import PageFile, PageOptions
 from omnicli.commands.options.streams import InputOptions
+from omnicli.commands.options.verdicts import check_stdin
 from omnicli.commands.run.summary import print_options
 from omnicli.console import Console
 from omnicli.cpus import available_cores
@@ -89,6 +90,7 @@ def command(
     names = list(source.inputs or []) or ([] if source.files_from or is_card else ["-"])
     shown_names = ["records" if name == "-" else name for name in names] or [str(source.files_from)]
     heading = page.title or ", ".join([path.name for path in checkpoint or []] if is_card else shown_names)
+    check_stdin([*([] if is_card else source.names), *(rejects or []), *(verdict_files or [])])
     if motion is not None:
         heading, names = page.title or f"Camera motion: {motion}", list(source.inputs or [])
     if logging.dry_run:

@@ -19,8 +19,8 @@ import msgspec
 from omnicli.console import named
 from omnicli.errors import InputError
 from omnicli.streams.class_names import normalise_class
-from omnicli.streams.files.stored import read_file
-from omnicli.streams.read.line_reader import open_input, read_lines, why_absent
+from omnicli.streams.files.stored import read_file, read_stdin
+from omnicli.streams.read.line_reader import read_lines, why_absent
 from omnicli.streams.record import Record
 
 RECORD, DUPLICATE = "record", "duplicate"
@@ -92,15 +92,15 @@ def read_verdicts(paths: Sequence[str | Path]) -> list[Verdict]:
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with open_input(path) if path == "-" else _whole(path) as handle:
+    with _whole(path) as handle:
         for batch in read_lines(handle, name=path):
             yield from ((batch.first + index, line) for index, line in enumerate(batch.lines) if line.strip())
 
 
 def _whole(path: str) -> io.BytesIO:
-    """The content of a file; of a pipe it is read again for the digest. Raises InputError."""
+    """The content of a file or stdin; of a pipe it is read again for the digest. Raises InputError."""
     try:
-        return io.BytesIO(read_file(path))
+        return io.BytesIO(read_stdin() if path == "-" else read_file(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {why_absent(error)}") from None
 

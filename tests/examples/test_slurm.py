@@ -135,6 +135,16 @@ def test_a_failed_or_finished_stage_is_not_requeued(slurm, name):
     assert (finished.returncode, len(finished.log)) == (0, 1)
 
 
+def test_balance_without_kept_files_writes_nothing(slurm):
+    (slurm.out / "kept/a.jsonl").unlink()
+    result = slurm(script_of("balance"))
+    assert (result.returncode, result.log) == (1, [])
+    assert result.stderr == f"balance: no files of records in {slurm.out}/kept\n"
+    (slurm.out / "kept").rmdir()
+    result = slurm(script_of("balance"))
+    assert (result.returncode != 0, result.log) == (True, [])
+
+
 def test_balance_reads_every_file_of_the_arrays(slurm):
     result = slurm(script_of("balance"))
     assert result.returncode == 0, result.stderr

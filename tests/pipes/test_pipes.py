@@ -142,6 +142,17 @@ def test_a_run_that_was_killed_goes_on_with_the_verdicts_of_a_process_substituti
     assert digests[0] != digests[1]
 
 
+@pytest.mark.parametrize("stdin", ["< v.jsonl", "< <(cat v.jsonl)"])
+def test_verdicts_may_come_from_stdin_unless_the_records_do(sh, tmp_path, stdin):
+    lines_file(tmp_path / "a.jsonl", 5)
+    (tmp_path / "v.jsonl").write_text(json.dumps({"id": "s", "verdict": "accept"}) + "\n")
+    named = sh(f"omni filter --threshold 0.5 --verdicts - a.jsonl {stdin}", cwd=tmp_path)
+    assert (named.returncode, "1 of 1 verdicts name no readable record" in named.stderr) == (0, True), named.stderr
+    clash = sh(f"omni filter --threshold 0.5 --verdicts - {stdin}", cwd=tmp_path)
+    assert (clash.returncode, clash.stdout) == (2, "")
+    assert "stdin (-) can be read only once" in clash.stderr
+
+
 @pytest.mark.parametrize("output", ["> m.jsonl", ">> m.jsonl", "-o m.jsonl", "-o m.jsonl --rejects r.jsonl"])
 def test_an_output_below_the_input_is_not_read(sh, tmp_path, output):
     """Before, ``omni index . > m.jsonl`` read what it wrote until the disk was full."""

@@ -8,8 +8,9 @@ import contextlib
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from omnicli import __version__
 from omnicli.commands.engine.pool import Died, Event, Pool
 from omnicli.commands.engine.worker import Opened, Trouble, WorkerSetup
 from omnicli.commands.invocation import current_argv
-from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.options.streams import StreamOptions, is_fifo
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.jobs import JobResult
 from omnicli.commands.run.one_output import StageSpec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 DEATHS_TO_FAIL = 3  # of workers, with the same job
 TICK_SEC = 0.5
+OF_THE_DRIVER = ("--files-from", "--summary")  # options whose files workers neither read nor write
 
 
 class Driver:
@@ -149,6 +151,7 @@ def run_on_engine(
     """
     if (device := str(spec.options.get("device", ""))).startswith("cuda:"):
         raise UsageError(f"--device {device} is one GPU, and --engine gives each worker its own: use --device cuda")
+    _refuse_pipes(current_argv())
     setup = WorkerSetup(
         argv=current_argv(),
         folder=str(Path.cwd()),
@@ -158,6 +161,14 @@ def run_on_engine(
     uses_gpu = device in ("auto", "cuda")
     with _only_driver(Path(streams.output or ".")), contextlib.closing(_pool(setup, streams, uses_gpu)) as pool:
         Driver(jobs, pool, spec, accountant, console).run()
+
+
+def _refuse_pipes(argv: Sequence[str]) -> None:
+    """Raises UsageError: an option names a pipe that the workers would have to read."""
+    for before, word in pairwise(("", *argv)):
+        option, _, name = word.partition("=") if word.startswith("--") else (before, "", word)
+        if option not in OF_THE_DRIVER and is_fifo(name):
+            raise UsageError(f"{option} {name}: a pipe, which the processes of --engine cannot read; give a file")
 
 
 def _pool(setup: WorkerSetup, streams: StreamOptions, uses_gpu: bool) -> Pool:

@@ -30,7 +30,7 @@ def digest_of_list(path: Path | None) -> str | None:
 
 
 def digests_of_inputs(names: Sequence[str]) -> list[list[str]]:
-    """Each name with its digest. Raises InputError.
+    """Each name with its digest; of a pipe, what it gave. Raises InputError.
 
     Ours: a folder is represented by the names and sizes of its files, which takes no reading; media named in a list are
     not read.
@@ -43,7 +43,7 @@ def digests_of_inputs(names: Sequence[str]) -> list[list[str]]:
         elif path.is_dir():
             described.append([name, _digest_of_folder(path)])
         else:
-            described.append([name, *([digest_of(path, InputError)] if path.is_file() else [])])
+            described.append([name, *([digest_of(path, InputError)] if path.is_file() or path.is_fifo() else [])])
     return described
 
 

@@ -114,6 +114,11 @@ class InputOptions:
     data_prefix: str | None = None
     frames: bool = False
 
+    @property
+    def names(self) -> list[str]:
+        """INPUTs and the list of them; "-" is stdin, which is read if nothing is named."""
+        return [*(self.inputs or []), *([self.files_from] if self.files_from else [])] or ["-"]
+
     def lists(self) -> "ListOptions":
         """How annotation lists are read."""
         from omnicli.streams.read.list_options import ListOptions
@@ -217,8 +222,7 @@ class StreamOptions(EngineOptions, InputOptions):
     @property
     def is_live(self) -> bool:
         """Whether an input is a pipe, so that a reader may wait for each line."""
-        names = self.inputs or ([] if self.files_from else ["-"])
-        return any(name == "-" or _is_fifo(name) for name in names)
+        return any(name == "-" or is_fifo(name) for name in self.inputs or ([] if self.files_from else ["-"]))
 
     def _check_names(self) -> None:
         """Refuse names that cannot be written, before hours of work. Raises UsageError and OutputError."""
@@ -275,7 +279,8 @@ def is_folder(path: str | None) -> bool:
     return path is not None and (path.endswith("/") or Path(path).is_dir())
 
 
-def _is_fifo(name: str) -> bool:
+def is_fifo(name: str) -> bool:
+    """Whether the name is a pipe, such as ``<(command)``."""
     try:
         return stat.S_ISFIFO(Path(name).stat().st_mode)
     except (OSError, ValueError):

@@ -1,5 +1,6 @@
 """The option ``--verdicts`` of filter, dedup and report."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,26 +9,44 @@ import typer
 from omnicli.commands.options.digests import digest_of_list
 from omnicli.commands.options.groups import SELECTION
 from omnicli.errors import UsageError
+from omnicli.streams.files.stored import read_stdin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from omnicli.commands.options.streams import StreamOptions
     from omnicli.commands.run.one_output import StageSpec
     from omnicli.streams.verdicts import Verdicts
 
 VerdictFiles = Annotated[
     list[Path] | None,
-    typer.Option("--verdicts", metavar="FILE", help="Verdicts from omni report: they overrule scores. "
+    typer.Option("--verdicts", metavar="FILE|-", help="Verdicts from omni report: they overrule scores. "
                  "Repeatable.", rich_help_panel=SELECTION),
 ]  # fmt: skip
 
 
-def load_verdicts(paths: list[Path] | None, about: str, *, score_only: bool = False) -> "Verdicts":
+def load_verdicts(
+    paths: list[Path] | None, about: str, streams: "StreamOptions", *, score_only: bool = False
+) -> "Verdicts":
     """The verdicts that a stage applies; none without the option. Raises InputError and UsageError."""
     from omnicli.streams.verdicts import NO_VERDICTS, Verdicts, read_verdicts
 
     if paths and score_only:
         raise UsageError("--score-only keeps every record and --verdicts rejects some: give one")
+    check_stdin([*streams.names, *(paths or [])])
+    if paths and streams.engine and "-" in map(str, paths):
+        raise UsageError("--verdicts -: the processes of --engine do not read stdin; give a file")
     return Verdicts(read_verdicts(paths), about) if paths else NO_VERDICTS
+
+
+def check_stdin(names: "Iterable[str | Path]") -> None:
+    """Raises UsageError: two of the names are stdin."""
+    if [str(name) for name in names].count("-") > 1:
+        raise UsageError("stdin (-) can be read only once, for --verdicts or for the records; name a file")
+
+
+def _digest(path: Path) -> str | None:
+    return sha256(read_stdin()).hexdigest() if str(path) == "-" else digest_of_list(path)
 
 
 def with_verdicts(
@@ -51,7 +70,7 @@ def with_verdicts(
 
     return replace(
         spec,
-        options={**spec.options, "verdicts": [digest_of_list(path) for path in paths]},
+        options={**spec.options, "verdicts": [_digest(path) for path in paths]},
         observe=observe_both,
         closing=lambda counters: [*verdicts.closing(counters, is_whole=is_whole), *closing(counters)],
     )

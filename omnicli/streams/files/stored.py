@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from omnicli.streams.files.remote_file import RemoteFile
 
 
+STDIN = 0
 _pipes: dict[tuple[int, int], bytes] = {}  # contents by device and inode: a pipe can be read only once
 
 
@@ -28,6 +29,27 @@ def read_file(path: str | Path) -> bytes:
     if key not in _pipes:
         _pipes[key] = Path(path).read_bytes()
     return _pipes[key]
+
+
+def read_stdin() -> bytes:
+    """All of stdin, a pipe or a file; the same again. Raises OSError."""
+    found = os.fstat(STDIN)
+    key = found.st_dev, found.st_ino
+    if key not in _pipes:
+        with open(STDIN, "rb", closefd=False) as file:
+            _pipes[key] = file.read()
+    return _pipes[key]
+
+
+def content_of_pipe(name: str) -> bytes | None:
+    """What ``read_file`` has read from this pipe, which is empty now; None for what it has not read."""
+    if not _pipes:
+        return None
+    try:
+        found = os.stat(name)  # noqa: PTH116 (Path refuses some names)
+    except (OSError, ValueError):
+        return None
+    return _pipes.get((found.st_dev, found.st_ino)) if stat.S_ISFIFO(found.st_mode) else None
 
 
 def file_exists(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Lines of a file, a pipe or stdin, plain or compressed, in constant memory."""
 
 import contextlib
+import io
 import os
 import select
 import stat
@@ -13,6 +14,7 @@ import zstandard
 
 from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
+from omnicli.streams.files.stored import content_of_pipe
 from omnicli.streams.files.urls import RemoteError, url_of
 
 STDIN = 0
@@ -172,7 +174,10 @@ def why_absent(error: OSError | ValueError) -> str:
 
 @contextlib.contextmanager
 def open_input(name: str) -> Iterator[int | BinaryIO]:
-    """Open a file of lines and yield its descriptor, or a remote file; stdin stays open. Raises InputError."""
+    """Open a file of lines and yield its descriptor, or a remote file; stdin stays open. Raises InputError.
+
+    A pipe that was read for its digest is read again from memory.
+    """
     if name == "-":
         yield STDIN
         return
@@ -185,6 +190,9 @@ def open_input(name: str) -> Iterator[int | BinaryIO]:
             raise InputError(f"{name}: {reason_of(error)}") from None
         with remote:
             yield cast(BinaryIO, remote)
+        return
+    if (content := content_of_pipe(name)) is not None:
+        yield io.BytesIO(content)
         return
     try:
         handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)

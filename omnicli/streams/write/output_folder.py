@@ -121,7 +121,10 @@ def _record_files(name: str, folders: OutputFolders, on_skip: Callable[[Path, st
         without = [folder for folder in folders if folder and _lies_below(folder, path)]
         return list(_walk_record_files(name, without, on_skip))
     if name == "-" or (path.exists() and not path.is_file()):
-        raise UsageError(f"-o DIR/ writes one output file per input file; {name} is a stream")
+        raise UsageError(
+            f"-o DIR/ writes one output file per input file; {name} is a stream: write "
+            "it to a file first, or use -o FILE"
+        )
     if not path.exists():
         raise InputError(f"{name}: no such file or directory")
     return [path]

@@ -1,5 +1,6 @@
 """The driver: every job is settled once, whatever becomes of its workers."""
 
+import os
 from collections import Counter, deque
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from omnicli.commands.engine.driver import Driver, run_on_engine
 from omnicli.commands.engine.pool import Died, Event
 from omnicli.commands.engine.worker import Opened, Trouble
+from omnicli.commands.invocation import running
 from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.jobs import JobResult
@@ -128,3 +130,20 @@ def test_one_gpu_by_number_is_refused():
     spec = StageSpec(name="filter", make=lambda: None, options={"device": "cuda:3"})
     with pytest.raises(UsageError, match="cuda:3 is one GPU"):
         run_on_engine([], spec, StreamOptions(), RecordAccountant(), Console("filter"))
+
+
+def test_a_pipe_that_workers_would_have_to_read_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out").write_text("")  # no folder: a run that goes on ends there
+    for words in (["--classes", str(tmp_path / "pipe")], [f"--classes={tmp_path / 'pipe'}"]):
+        assert refused(tmp_path, words).startswith(f"--classes {tmp_path}/pipe: a pipe")
+    for option in ("--files-from", "--summary"):
+        assert "a pipe" not in refused(tmp_path, [option, str(tmp_path / "pipe")])
+
+
+def refused(tmp_path, words):
+    spec = StageSpec(name="filter", make=lambda: None, options={})
+    streams = StreamOptions(output=f"{tmp_path}/out/", engine="local")
+    with running(["filter", *words]), pytest.raises(OmniError) as error:
+        run_on_engine([], spec, streams, RecordAccountant(), Console("filter"))
+    return str(error.value)

@@ -1,9 +1,13 @@
 """Another file, or another folder, is another run."""
 
+import os
+import threading
+
 import pytest
 
 from omnicli.commands.options.digests import digest_of, digests_of_inputs
 from omnicli.errors import InputError
+from omnicli.streams.read.reader import read_records
 
 
 def test_files_that_decide_have_a_digest_or_a_name(tmp_path):
@@ -30,3 +34,17 @@ def test_another_file_in_a_target_folder_is_another_target(tmp_path):
         seen.append(digests_of_inputs([str(target)]))
     (target / "c.mp4").rename(target / "b.mp4")
     assert digests_of_inputs([str(target)]) == seen[2]
+
+
+def test_a_pipe_is_told_by_what_it_gives_and_its_records_are_read_all_the_same(tmp_path):
+    """``--target <(command)`` has one name whatever the command writes."""
+    digests = set()
+    for name in "ab":
+        os.mkfifo(tmp_path / name)
+        line = f'{{"id": "{name}", "path": "{name}.jpg"}}\n'
+        writer = threading.Thread(target=(tmp_path / name).write_text, args=[line])
+        writer.start()
+        digests.add(digests_of_inputs([str(tmp_path / name)])[0][1])
+        writer.join()
+        assert [record["id"] for record in read_records([str(tmp_path / name)], on_drop=print)] == [name]
+    assert len(digests) == 2

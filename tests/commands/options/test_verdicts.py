@@ -76,9 +76,11 @@ def test_dedup_applies_them_to_stored_similarities(tmp_path):
     ("arguments", "code", "message"),
     [
         (["--score-only"], 2, "--score-only keeps every record and --verdicts rejects some: give one"),
+        (["--verdicts", "-", "-o", "o/", "--engine", "local"], 2,
+         "--verdicts -: the processes of --engine do not read stdin; give a file"),
         ([], 65, "v.jsonl:2: 'a' is rejected here and accepted in v.jsonl:1; remove one of the lines"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_one_line(scored, tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "v.jsonl", {"id": "a", "verdict": "accept"}, {"id": "a", "verdict": "reject"})

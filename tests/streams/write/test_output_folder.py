@@ -135,7 +135,7 @@ def test_shards_pick_each_file_exactly_once(crawl, tmp_path):
 
 
 def test_streams_and_missing_files_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="- is a stream"):
+    with pytest.raises(UsageError, match="- is a stream: write it to a file"):
         find("-", out=tmp_path)
     with pytest.raises(InputError, match="no such file"):
         find(tmp_path / "gone.jsonl", out=tmp_path)
