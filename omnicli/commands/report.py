@@ -86,6 +86,8 @@ def command(
         raise UsageError("-0 needs --files-from")
     if motion is not None:
         refuse_given(context, NOT_WITH_MOTION, "cannot be combined with --motion")
+    from omnicli.streams.read.repeated import warn_of_repeated
+
     is_card = bool(checkpoint) and not (source.inputs or source.files_from or rejects)
     names = list(source.inputs or []) or ([] if source.files_from or is_card else ["-"])
     shown_names = ["records" if name == "-" else name for name in names] or [str(source.files_from)]
@@ -100,6 +102,7 @@ def command(
         print_options({"command": "report", "inputs": names, **shown, "title": heading, "output": str(output)})
         return
     console = logging.console("report")
+    warn_of_repeated(names, console.say)
     if motion is not None:
         _report_motion(motion, source, Path(output or ""), heading, workers, console)
     else:

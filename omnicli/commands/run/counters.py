@@ -233,11 +233,13 @@ class ReadAccountant(RecordAccountant):
 
     def read(self, source: InputOptions) -> "Iterator[Record]":
         """The records of INPUTs, counted; records dropped by the reader are counted too."""
+        from omnicli.streams.read.repeated import warn_of_repeated
 
         def on_drop(record: "Record", reason: str) -> None:
             self.counters["in"] += 1
             self.on_drop(record, reason)
 
+        warn_of_repeated(source.inputs or [], self.console.say)
         return self.count(source.read(on_drop, self.on_hidden))
 
     def read_validation(self, source: InputOptions) -> "Iterator[Record]":

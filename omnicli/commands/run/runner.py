@@ -37,6 +37,10 @@ def run_stage(spec: StageSpec, streams: StreamOptions, logging: LoggingOptions) 
         print_options(deciding | {"inputs": streams.inputs or ["-"], "part": streams.part, "output": streams.output})
         return
     console = logging.console(spec.name)
+    if not streams.to_folder:  # which takes each file once
+        from omnicli.streams.read.repeated import warn_of_repeated
+
+        warn_of_repeated(streams.inputs or [], console.say)
     accountant = RecordAccountant(streams.max_bad)
     with stopping_stage(resumable=_can_resume(spec, streams)) as stop:
         spec = replace(spec, make=partial(_make, spec, stop))

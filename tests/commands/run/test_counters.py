@@ -25,6 +25,13 @@ def test_what_leaves_is_counted_and_written_and_the_sums_add_up(tmp_path, world)
     assert [row["reason"].partition(":")[0] for row in gone] == ["unreadable"] * 2
 
 
+def test_an_input_below_another_is_said_where_records_end_in_one_result(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"id": "a"}\n')
+    with ReadAccountant(QUIET, StreamOptions()) as accountant:
+        assert len(list(accountant.read(InputOptions(inputs=[str(tmp_path), f"{tmp_path}/a.jsonl"])))) == 2
+    assert f"a.jsonl is below {tmp_path}: its records are read twice" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("max_bad", "too_many"), [(None, False), ("1", False), ("0", True), ("50%", False), ("49%", True)]
 )

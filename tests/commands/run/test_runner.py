@@ -54,6 +54,15 @@ def test_outputs_rejects_and_summary_tell_one_story(web, tmp_path, capsys):
     assert line.startswith("measure: 4 in = 2 kept + 1 rejected (short name 1) + 1 unreadable, ")
 
 
+@pytest.mark.parametrize("output", [None, "out/"])
+def test_an_input_below_another_is_said_unless_each_file_is_a_job(web, tmp_path, capsys, output):
+    streams = StreamOptions(inputs=[str(tmp_path), str(web)], output=output and f"{tmp_path}/{output}")
+    run_stage(stage_run(), streams, LoggingOptions())
+    said = capsys.readouterr().err
+    assert ("its records are read twice" in said) == (output is None)
+    assert ("8 in" in said) == (output is None)
+
+
 @pytest.mark.parametrize("pair", [("output", "summary"), ("rejects", "summary"), ("output", "rejects")])
 def test_two_outputs_in_one_file_are_refused(web, tmp_path, pair):
     """Options that conflict exit 2: the later of two outputs would replace the first."""
