@@ -3,6 +3,7 @@
 from typing import Any, Literal, NamedTuple
 
 from omnicli.data.query_labels import Queries
+from omnicli.errors import InputError
 from omnicli.streams.record import Record
 
 
@@ -19,6 +20,26 @@ def with_scores(record: Record, scores: TeacherScores, queries: Queries) -> Reco
     if scores.query_score is not None and queries.find(record) is not None:
         fields["query_score"] = scores.query_score
     return record.derive(**fields)
+
+
+def stored_query_score(record: Record, queries: Queries) -> float | None:
+    """The score of the class that the query names now, which may be another one than when the record was scored.
+
+    Raises:
+        InputError: the stored score is that of another class.
+    """
+    found, stored = queries.find(record), record.get("query_score")
+    if found is None:
+        return stored
+    score = next((score for label, score in record["top_scores"] if label == found[0]), None)
+    if score is not None:
+        return float(score)
+    if stored is not None and any(stored > score for _, score in record["top_scores"]):
+        raise InputError(
+            f"{record.where}: query_score {stored:g} is not that of {queries.classes.names[found[0]]!r}, the class of "
+            f"the query {found[1]!r}; give --query-map and --seed of the run that scored, or score again"
+        )
+    return stored
 
 
 def pseudo_label(scored: Record, queries: Queries, label_by: Literal["teacher", "query"]) -> Record:

@@ -29,15 +29,15 @@ MIN_WITH_CLASS = 0.5  # Ours: with fewer, the paper's rule decides
 
 
 def keep_best(
-    incoming: Incoming, rule: FilterRule, on_drop: OnDrop, verdicts: Verdicts = NO_VERDICTS
+    incoming: Incoming, queries: Queries, rule: FilterRule, on_drop: OnDrop, verdicts: Verdicts = NO_VERDICTS
 ) -> Iterator[Record]:
-    """The best share or number of each group of labelled records."""
+    """The best share or number of each group of labelled records; ``queries`` says which query labelled them."""
     confidences, groups, ties = array("d"), array("q"), array("Q")
     numbers: dict[str, int] = {}
 
     def note(record: Record) -> None:
         confidences.append(record["confidence"])
-        groups.append(numbers.setdefault(group_of(record, rule), len(numbers)))
+        groups.append(numbers.setdefault(group_of(record, queries, rule), len(numbers)))
         ties.append(tie_breaker(record))
 
     spool = spooled(incoming, note)
@@ -113,8 +113,8 @@ def _best_by_query(
     sizes = np.bincount(groups)
     share = np.zeros(len(sizes))
     for is_image, own in shares.items():
-        numbers = np.arange(int(is_image), len(sizes), 2)
-        share[numbers] = own.by_group[numbers // 2] if len(numbers) else 0
+        numbers = 2 * np.arange(len(own.by_group)) + is_image  # queries behind the last that has such media have none
+        share[numbers] = own.by_group
     confidences = np.where(scored.best == scored.asked[:, None], scored.scores, 0.0).sum(axis=1)
     return most_confident(confidences, groups, ties, quota(sizes, share))
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from omnicli.data.query_labels import Queries, distinct_queries
+from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
 
@@ -98,13 +100,19 @@ def most_confident(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray
     return kept
 
 
-def group_of(record: Record, rule: FilterRule) -> str:
-    """Name of the group within which the record is ranked."""
+def group_of(record: Record, queries: Queries, rule: FilterRule) -> str:
+    """Name of the group within which the record is ranked.
+
+    Ours: of several queries that which ``queries`` draws for its label, or the first where none names a class; two
+    spellings are one query.
+    """
     match rule.per:
         case "class":
             return str(record["pseudo_label"])
         case "query":
-            return str(record.get("query") or record.get("queries") or "")
+            found = queries.find(record)
+            named = [found[1]] if found else distinct_queries(record.get("query"), record.get("queries"))
+            return normalise_class(named[0]) if named else ""
         case "source":
             return str(record.get("source") or "")
         case _:

@@ -22,7 +22,7 @@ from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores, rounded_score
 from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import BY_VERDICT, DISAGREES, LOW_CONFIDENCE, NO_CLASS
-from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, with_scores
+from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, stored_query_score, with_scores
 from omnicli.stages.filter.ranking import keep_best, keep_by_query
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.stages.filter.undecided import decides_alone, is_undecided
@@ -84,7 +84,7 @@ def filter_records(
         yield from keep_by_query(scored, queries, rule.by_query, on_drop, {} if facts is None else facts, verdicts)
         return
     if rule.needs_whole_stream:
-        yield from keep_best(labelled, rule, on_drop, verdicts)
+        yield from keep_best(labelled, queries, rule, on_drop, verdicts)
         return
     # OmniSource Table 1: "Samples under certain threshold are dropped"
     for record in labelled(on_drop):
@@ -131,7 +131,7 @@ def _read_scores(
             raise InputError(
                 f"{record.where}: top_scores names class {highest}, but --classes has {len(queries.classes)} names"
             )
-        yield record, TeacherScores(top_scores, record.get("query_score"))
+        yield record, TeacherScores(top_scores, stored_query_score(record, queries))
 
 
 def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:

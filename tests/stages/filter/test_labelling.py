@@ -4,7 +4,7 @@ import pytest
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, with_scores
+from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, stored_query_score, with_scores
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
 
@@ -31,3 +31,14 @@ def test_a_missing_score_of_the_query_names_the_line():
     record = Record({"query": "surfing", "top_scores": [[0, 0.7]]}, origin="web.jsonl", line=3)
     with pytest.raises(InputError, match=r"web.jsonl:3: no field 'query_score'"):
         pseudo_label(record, QUERIES, "query")
+
+
+def test_a_stored_score_is_that_of_the_class_that_the_query_names_now():
+    queries = Queries(ClassIndex(("Archery", "Surfing", "Diving")), {"bow": "Surfing"})
+    record = Record({"query": "bow", "top_scores": [[0, 0.7], [1, 0.2]], "query_score": 0.7}, origin="web.jsonl", line=3)
+    assert stored_query_score(record, queries) == 0.2
+    assert stored_query_score(record, Queries(queries.classes)) == 0.7  # no class: nobody asks
+    other = Queries(queries.classes, {"bow": "Diving"})
+    assert stored_query_score(record.derive(query_score=0.1), other) == 0.1
+    with pytest.raises(InputError, match=r"web.jsonl:3: query_score 0.7 is not that of 'Diving', the class of the que"):
+        stored_query_score(record, other)

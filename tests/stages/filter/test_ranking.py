@@ -103,3 +103,12 @@ def test_the_order_stays_nobody_is_lost_and_stored_scores_decide_the_same(rows, 
         (r["id"], r["pseudo_label"], r["confidence"]) for r in kept
     ]
     assert np.isfinite([record["confidence"] for record in kept]).all()
+
+
+def test_a_query_may_have_images_alone_or_videos_alone():
+    images = scored([(0, 0.9, "Archery"), (1, 0.8, "Horse Race"), (2, 0.7, "Surfing")])
+    video = scored([(0, 0.6, "Archery")])[0].derive(id="v", media="video")
+    video.position = 3
+    kept, _, facts = decide([*images, video], QueryRule(accuracy=None))
+    assert [record["id"] for record in kept] == ["0", "1", "2", "v"]
+    assert facts["shares"].keys() == {"images", "videos"}

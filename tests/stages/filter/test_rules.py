@@ -4,7 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups
+from omnicli.data.query_labels import Queries
+from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups, group_of
+from omnicli.streams.class_names import ClassIndex
+from omnicli.streams.record import Record
 
 
 @given(
@@ -26,3 +29,14 @@ def test_the_rule_for_weak_teachers_needs_queries_only_where_nothing_else_decide
     assert not FilterRule(by_query=QueryRule(accuracy=None, threshold=0.5)).needs_query
     assert FilterRule(by_query=QueryRule(accuracy=None)).needs_whole_stream
     assert not FilterRule().needs_whole_stream
+
+
+def test_a_query_is_one_group_in_any_spelling_and_of_several_that_which_labels():
+    rule, queries = FilterRule(threshold=None, top=1, per="query"), Queries(ClassIndex(("Tai Chi", "Surfing")))
+    assert group_of(Record({"query": "Tai_Chi"}), queries, rule) == group_of(Record({"query": "tai chi"}), queries, rule)
+    several = [Record({"id": str(number), "queries": ["wave", "surfing", "tai-chi"]}) for number in range(20)]
+    groups = [group_of(record, queries, rule) for record in several]
+    assert groups == [queries.find(record)[1].replace("-", " ") for record in several]
+    assert set(groups) == {"surfing", "tai chi"}
+    assert group_of(Record({"query": "x", "queries": ["Chess", "wave"]}), queries, rule) == "chess"
+    assert group_of(Record({}), queries, rule) == ""
