@@ -86,22 +86,28 @@ def flow_record(record: Record, compute: ComputeFlow, options: FlowOptions) -> R
             raise MediaError("a single frame has no flow")
         is_next = consecutive_pairs(source, where=record.where)
         short_side = min(options.short_side, source.height, source.width)
-        frames = (
-            resize_short_side(pixels[None], short_side)[0]
-            for _, pixels in source.walk(range(source.num_frames), short_side=short_side)
-        )
-        files, shape = [], (0, 0)
-        for index, flow in enumerate(compute(frames)):
-            if is_next is None or is_next[index]:
+        walked: list[int] = []  # without frames that do not decode: what moves over such a gap is no step
+
+        def frames() -> Iterator[np.ndarray]:
+            for index, pixels in source.walk(range(source.num_frames), short_side=short_side):
+                walked.append(index)
+                yield resize_short_side(pixels[None], short_side)[0]
+
+        files, firsts, shape = [], list[int](), (0, 0)
+        for number, flow in enumerate(compute(frames())):
+            first, following = walked[number : number + 2]
+            if following == first + 1 and (is_next is None or is_next[first]):
+                firsts.append(first)
                 shape = flow.shape[:2]
                 files += encode_flow(flow, options)
         times = np.asarray(source.times)
-        firsts = times[:-1] if is_next is None else times[:-1][is_next]
-        rate = source_rate(source)
+        rate = source_rate(source) or (source.fps if len(firsts) < source.num_frames - 1 else None)
     span_sec = (float(times[0]), float(times[-1]))
     duration_sec = round(span_sec[1] - span_sec[0], ROUND_DIGITS)
     if not duration_sec:
         raise MediaError("all frames are shown at once: no flow")
+    if not firsts:
+        raise MediaError("no two frames in a row decode: no flow")
     num_pairs = len(files) // 2
     facts: dict[str, float] = {
         "width": shape[1], "height": shape[0], "num_frames": num_pairs,
@@ -110,7 +116,7 @@ def flow_record(record: Record, compute: ComputeFlow, options: FlowOptions) -> R
     if rate:
         facts["source_fps"] = round(float(rate), ROUND_DIGITS)
     made = record.derive(**facts)
-    made.arrays = {"frames": files, "times": firsts.repeat(2), "span_sec": span_sec}
+    made.arrays = {"frames": files, "times": times[firsts].repeat(2), "span_sec": span_sec}
     return made
 
 

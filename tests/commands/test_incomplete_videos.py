@@ -18,6 +18,7 @@ COMMANDS = {
     "segment": ["segment", "--teacher", "TEACHER", "--threshold", "0"],
     "features": ["features", "--checkpoint", "TEACHER", "--shards", "out"],
     "pack": ["pack", "--shards", "out"],
+    "flow": ["flow", "--shards", "out", "--short-side", "32"],
     "census": ["dedup", "--method", "census", "--within"],
     "dedup": ["dedup", "--checkpoint", "TEACHER", "--target", "TARGET"],
     "fit": ["inflate", "--fit"],

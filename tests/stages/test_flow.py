@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from made_damage import write_damaged_video
 from moving_world import moving_frames, true_flow
 
 from omnicli.errors import InputError
@@ -89,6 +90,15 @@ def test_packed_frames_have_the_flow_of_the_video_if_none_is_left_out(video, tmp
     sparse = through_shard(tmp_path / "s", pack_record(video, PackOptions(fps=5)), kind="frames")
     with pytest.raises(InputError, match=r"packed at .* of 25 frames per second"):
         flow_record(sparse, dis_flow, FlowOptions())
+
+
+def test_frames_that_do_not_decode_leave_out_the_pairs_that_need_them(tmp_path):
+    path = write_damaged_video(tmp_path / "damaged.mp4", num_frames=70, damaged=range(56, 58))  # and up to 60
+    record = Record({"id": "a", "path": str(path), "media": "video"})
+    row = through_shard(tmp_path / "shards", flow_record(record, dis_flow, FlowOptions(short_side=32)))
+    assert (row["num_frames"], row["source_fps"], record.missing_frames) == (64, 25.0, 4)
+    with open_media(row, flow=True) as source, open_media(record) as video:
+        np.testing.assert_allclose(source.times, video.times[[*range(55), *range(60, 69)]])
 
 
 def test_what_does_not_move_or_cannot_be_read_leaves_in_its_place(video, tmp_path):
