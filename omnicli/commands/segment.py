@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from omnicli.data.query_labels import Queries
     from omnicli.inference.protocols import ScoreVideos
     from omnicli.models.strength import Strength
-    from omnicli.stages.segment import SegmentRule
+    from omnicli.stages.segment.stage import SegmentRule
     from omnicli.streams.record import OnDrop, Record
     from omnicli.streams.stage_run import Stage
 
@@ -89,7 +89,8 @@ def command(
             refuse_given(context, ("workers",), "needs --teacher or --shards: stored scores read no media")
     digests = digests_of_models(teachers)
     from omnicli.stages.filter.closing import check_queries
-    from omnicli.stages.segment import count_scored, is_untouched, segment_records
+    from omnicli.stages.segment.closing import count_scored
+    from omnicli.stages.segment.stage import is_untouched, segment_records
 
     strength = strength_of(teachers) if options.is_automatic else None
     rule = options.rule(has_teacher=bool(teachers), strength=strength)
@@ -139,7 +140,7 @@ def command(
 
 
 def _closing(counters: "Mapping[str, int]", *, rule: "SegmentRule", strength: "Strength | None") -> list[str]:
-    from omnicli.stages.segment import score_curve
+    from omnicli.stages.segment.closing import score_curve
 
     why = f" (the teacher {strength.describe()})" if strength else ""
     chosen = [f"by best class, where the class of a video is known{why}"] if rule.best_class else []

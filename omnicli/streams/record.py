@@ -3,7 +3,7 @@
 import json
 import math
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -78,9 +78,10 @@ class Record(dict[str, Any]):
             empty for other records and for derived ones.
         missing_frames: of its video that do not decode, as far as a command noticed (``media.tolerance``).
         rescored: how many of its scores bfloat16 could not decide, and float32 did (``inference.rescoring``).
+        scored: the scores that a stage decided by, where the fields do not hold all of them.
     """
 
-    __slots__ = ("arrays", "line", "missing_frames", "origin", "position", "rescored", "verdict")
+    __slots__ = ("arrays", "line", "missing_frames", "origin", "position", "rescored", "scored", "verdict")
 
     def __init__(
         self, fields: Mapping[str, Any] | None = None, *, origin: str = "", line: int = 0, position: int = 0
@@ -93,6 +94,7 @@ class Record(dict[str, Any]):
         self.verdict: Mapping[str, Any] = NO_VERDICT
         self.missing_frames = 0
         self.rescored = 0
+        self.scored: Sequence[float] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # records are pickled for other processes of a training, which need neither arrays nor verdict
@@ -122,7 +124,8 @@ class Record(dict[str, Any]):
     def derive(self, **fields: Any) -> Self:
         """A copy with some fields replaced, at the same position. Stages never change their input records."""
         made = type(self)(self, origin=self.origin, line=self.line, position=self.position)
-        made.arrays, made.missing_frames, made.rescored = self.arrays, self.missing_frames, self.rescored
+        made.arrays, made.missing_frames = self.arrays, self.missing_frames
+        made.rescored, made.scored = self.rescored, self.scored
         made.update(fields)
         return made
 

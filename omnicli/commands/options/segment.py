@@ -11,7 +11,7 @@ from omnicli.errors import UsageError
 if TYPE_CHECKING:
     from omnicli.inference.video_sampling import VideoSampling
     from omnicli.models.strength import Strength
-    from omnicli.stages.segment import SegmentRule
+    from omnicli.stages.segment.stage import SegmentRule
 
 DEFAULT_THRESHOLD = 0.5  # Ours: the paper gives none
 DEFAULT_FPS = 1.0  # OmniSource Sec. 3.5
@@ -70,7 +70,7 @@ class SegmentOptions:
             has_teacher: media are scored.
             strength: of the teacher; None if unknown.
         """
-        from omnicli.stages.segment import SegmentRule
+        from omnicli.stages.segment.stage import SegmentRule
 
         is_weak = self.is_automatic and strength is not None and strength.is_weak
         return SegmentRule(

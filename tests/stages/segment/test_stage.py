@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.stages.segment import (
-    SegmentRule,
-    count_scored,
-    is_untouched,
-    score_curve,
-    segment_records,
-    undecided_frames,
-)
+from omnicli.stages.segment.closing import count_scored, score_curve
+from omnicli.stages.segment.stage import SegmentRule, is_untouched, segment_records, undecided_frames
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record, format_record, parse_record
 
@@ -247,16 +241,43 @@ def test_without_a_teacher_what_could_not_be_read_leaves_again_for_the_same_reas
         run([other], score=None, queries=None)
 
 
-def test_the_curve_counts_frames_and_clips():
-    counters = dict.fromkeys([f"segment: score >= 0.{tenth}" for tenth in range(1, 10)], 0) | {"segment: scored": 0}
-    count_scored(Record({"frame_scores": [0.25, 0.55, 0.95]}), counters)
-    count_scored(Record({"parent": "v", "confidence": 0.75}), counters)
-    count_scored(Record({"media": "image", "confidence": 0.75}), counters)
-    assert score_curve(counters) == [
-        "4 frames or clips; share with a score at or above a threshold: 100% at 0.1, 100% at 0.2, 75% at 0.3, "
-        "75% at 0.4, 75% at 0.5, 50% at 0.6, 50% at 0.7, 25% at 0.8, 25% at 0.9"
-    ]
-    assert score_curve({}) == []
+def counted(records, **options):
+    """What a run counts, of what it keeps and of what it rejects."""
+    counters = Counter()
+    kept, dropped = run(records, **options)
+    for record in [*kept, *(record for record, _ in dropped)]:
+        count_scored(record, counters)
+    return counters
+
+
+@pytest.mark.parametrize("score", [fake_score, in_clips])
+@pytest.mark.parametrize("rule", [{}, {"score_only": True}, {"threshold": 0.95}])
+def test_all_frames_and_clips_are_counted_whether_positive_or_not(score, rule):
+    known = {"scores": ARCHERY, "query": "archery"}
+    inflated = {"media": "image", "inflation": {}, "parent": "v", "confidence": 0.75, "frame_scores": [1.0]}
+    counters = counted(crawl(known, inflated, known), score=score, **rule)
+    assert counters["segment: scored"] == 6
+    assert (counters["segment: score >= 0.1"], counters["segment: score >= 0.6"]) == (6, 2)
+
+
+def test_videos_of_positive_clips_and_what_is_decided_again_are_counted_too():
+    records = crawl({"scores": ARCHERY, "query": "archery"})
+    assert counted(records, score=in_clips, per_video=True)["segment: scored"] == 3
+    first, _ = run(records)
+    assert counted(first, score=None, threshold=0.7)["segment: score >= 0.5"] == 2
+
+
+def test_another_run_leaves_nothing_of_a_teacher_of_the_other_kind():
+    [by_frames], _ = run(crawl({"scores": ARCHERY, "query": "archery"}))
+    clips, _ = run([by_frames], score=in_clips)
+    assert len(clips) == 2
+    ours = {"frame_scores", "other_scores", "positive_sec", "negative_sec"}
+    assert not any(ours & clip.keys() for clip in clips)
+    [by_clips], _ = run([by_frames], score=in_clips, per_video=True)
+    assert by_clips["positive_clips"] == [[0.0, 10.0], [20.0, 30.0]]
+    [again], _ = run([by_clips])
+    assert ours <= again.keys()
+    assert "positive_clips" not in again
 
 
 def test_a_video_of_clips_can_stay_one_record_with_its_positive_ones():
@@ -292,9 +313,6 @@ def test_all_frames_decide_about_a_video_whose_class_is_that_of_its_mean_score()
 def test_what_float32_decided_is_counted_once_per_video():
     records = crawl({"scores": ARCHERY, "query": "archery"})
     records[0].rescored = 2
-    counters = Counter()
-    kept, dropped = run(records, score=in_clips, threshold=0.0)
-    for record in [*kept, *(record for record, _ in dropped)]:
-        count_scored(record, counters)
+    counters = counted(records, score=in_clips)
     assert counters["segment: scored again in float32"] == 2
     assert "2 of 3 frames or clips (67 %)" in score_curve(counters)[1]

@@ -18,7 +18,7 @@ has none); scores rounded to 6 decimals before any decision, so that `frame_scor
 without a positive frame is rejected.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,13 +29,11 @@ import numpy as np
 from omnicli.data.labels import label_of
 from omnicli.data.query_labels import Queries
 from omnicli.errors import InputError
-from omnicli.inference.metrics import DECIMALS, rescored_lines, shares_at_thresholds
+from omnicli.inference.metrics import DECIMALS
 from omnicli.inference.protocols import ScoreVideos
 from omnicli.inference.undecided import may_cross, may_lead
 from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
 from omnicli.streams.record import OnDrop, Record
-
-RESCORED = "segment: scored again in float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +88,7 @@ def segment_records(
         if not len(scores):
             on_drop(record, TOO_SHORT)
             continue
+        record = _without_scores(record)
         candidates = _candidates(record, scores, queries, rule)
         found = _choose(candidates, rule)
         if found is None:
@@ -99,6 +98,7 @@ def segment_records(
             yield from _divide_frames(labelled, times_sec, _positive(found, scores, candidates, rule), rule, on_drop)
         else:
             labelled = record.derive(pseudo_label=found.label, pseudo_class=found.name)
+            labelled.scored = found.scores
             is_kept = _positive(found, scores, candidates, rule)
             yield from _cut_clips(labelled, times_sec, np.array(found.scores), is_kept, rule, on_drop)
 
@@ -122,28 +122,6 @@ def undecided_frames(
     if rule.best_class:
         return may_lead(scores, known, errors)
     return may_cross(scores[:, known], rule.threshold, errors)
-
-
-def count_scored(record: Record, counters: dict[str, int]) -> None:
-    """How many frames have a score >= 0.1 ... 0.9 for the class of their video; of 3D teachers, how many clips."""
-    scores = record.get("frame_scores")
-    if scores is None:
-        scores = [record["confidence"]] if "parent" in record and "confidence" in record else []
-    counters["segment: scored"] += len(scores)
-    if record.rescored:
-        counters[RESCORED] += record.rescored
-    for tenth in range(1, 10):
-        counters[f"segment: score >= 0.{tenth}"] += sum(score >= tenth / 10 for score in scores)
-
-
-def score_curve(counts: Mapping[str, int]) -> list[str]:
-    """The closing line with the keep curve; none if nothing was scored."""
-    num_scored = counts.get("segment: scored", 0)
-    if not num_scored:
-        return []
-    curve = shares_at_thresholds(counts, num_scored=num_scored, key="segment: score >= ")
-    again = rescored_lines(counts.get(RESCORED, 0), num_scored=num_scored, what="frames or clips")
-    return [f"{num_scored:,} frames or clips; share with a score at or above a threshold: {curve}", *again]
 
 
 class ClassScores(NamedTuple):
@@ -200,6 +178,14 @@ def _labelled(record: Record, chosen: ClassScores, candidates: Candidates) -> Re
     )
 
 
+def _without_scores(record: Record) -> Record:
+    """The record without what an earlier run wrote, perhaps with a teacher of the other kind, and training reads."""
+    made = record.derive()
+    for field in ("frame_scores", "other_scores", "positive_sec", "negative_sec", "positive_clips"):
+        made.pop(field, None)
+    return made
+
+
 def _divide_frames(
     record: Record, times_sec: np.ndarray, is_positive: np.ndarray, rule: SegmentRule, on_drop: OnDrop
 ) -> Iterator[Record]:
@@ -211,6 +197,7 @@ def _divide_frames(
         positive_sec=times_sec[is_positive].tolist(),
         negative_sec=times_sec[~is_positive].tolist(),
     )
+    divided.scored = record["frame_scores"]
     if is_positive.any() or rule.score_only:
         yield divided
     else:
@@ -279,7 +266,7 @@ def _cut_clips(
     for (start_sec, end_sec), confidence, is_positive in clips:
         if is_positive or rule.score_only:
             yield _clip(record, start_sec, end_sec, confidence)
-            record.rescored = 0  # counted with the first clip
+            record.rescored, record.scored = 0, ()  # counted with the first clip
 
 
 def _clip(record: Record, start_sec: float, end_sec: float, confidence: float) -> Record:

@@ -1,0 +1,1 @@
+"""Untrimmed videos to snippets or clips (OmniSource Sec. 3.5)."""
