@@ -35,7 +35,8 @@ def test_a_missing_score_of_the_query_names_the_line():
 
 def test_a_stored_score_is_that_of_the_class_that_the_query_names_now():
     queries = Queries(ClassIndex(("Archery", "Surfing", "Diving")), {"bow": "Surfing"})
-    record = Record({"query": "bow", "top_scores": [[0, 0.7], [1, 0.2]], "query_score": 0.7}, origin="web.jsonl", line=3)
+    fields = {"query": "bow", "top_scores": [[0, 0.7], [1, 0.2]], "query_score": 0.7}
+    record = Record(fields, origin="web.jsonl", line=3)
     assert stored_query_score(record, queries) == 0.2
     assert stored_query_score(record, Queries(queries.classes)) == 0.7  # no class: nobody asks
     other = Queries(queries.classes, {"bow": "Diving"})

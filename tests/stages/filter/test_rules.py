@@ -33,7 +33,7 @@ def test_the_rule_for_weak_teachers_needs_queries_only_where_nothing_else_decide
 
 def test_a_query_is_one_group_in_any_spelling_and_of_several_that_which_labels():
     rule, queries = FilterRule(threshold=None, top=1, per="query"), Queries(ClassIndex(("Tai Chi", "Surfing")))
-    assert group_of(Record({"query": "Tai_Chi"}), queries, rule) == group_of(Record({"query": "tai chi"}), queries, rule)
+    assert {group_of(Record({"query": query}), queries, rule) for query in ("Tai_Chi", "tai chi")} == {"tai chi"}
     several = [Record({"id": str(number), "queries": ["wave", "surfing", "tai-chi"]}) for number in range(20)]
     groups = [group_of(record, queries, rule) for record in several]
     assert groups == [queries.find(record)[1].replace("-", " ") for record in several]
