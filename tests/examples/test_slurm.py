@@ -369,3 +369,5 @@ def test_ray_in_one_allocation_is_one_driver(slurm, tmp_path):
     assert sorted(started) == [["--address", "node1:6379"], ["--head", "--port"]]
     (driver,) = [line for line in done.log if line[0] == "omni"]
     assert driver[-4:] == ["--engine", "ray", "--ray-address", "node1:6379"]
+    [words] = slurm(script_of("filter"), **task()).log
+    assert driver[:-4] == words[: words.index("--part")]  # so that each goes on with what the other wrote
