@@ -18,3 +18,11 @@ def test_escapes_are_shown_and_letters_stay():
 @given(st.text())
 def test_no_control_character_is_left(text):
     assert not any(unicodedata.category(character) == "Cc" for character in printable(text))
+
+
+def test_a_url_that_was_a_path_has_both_slashes_and_no_other_text_changes():
+    assert printable("failed: s3:/b/a.jsonl: no; https:/h/x -> HF:/m") == (
+        "failed: s3://b/a.jsonl: no; https://h/x -> HF://m"
+    )
+    for text in ("s3://b/a", "C:/b", "news3:/b", "memory:/ and", "a s3: /b", "http:// b"):
+        assert printable(text) == text

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from omnicli.extras import need
+from omnicli.printable import SCHEMES
 
-SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "http", "https", "memory")
 _URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(?=[^/])", re.IGNORECASE)
 _TYPED = re.compile(rf"\b({'|'.join(SCHEMES)}):/+([^/?#\s]*)", re.IGNORECASE)
 _SAME = {"s3a": "s3", "gcs": "gs"}  # other names of a scheme
