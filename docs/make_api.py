@@ -60,7 +60,8 @@ def stub(known: Any) -> str:
     """
     if not inspect.isclass(known):
         return signature_of(known.__name__, inspect.signature(known))
-    if issubclass(known, BaseException | dict) or inspect.isabstract(known):
+    is_interface = inspect.isabstract(known) or getattr(known, "_is_protocol", False)
+    if issubclass(known, BaseException | dict) or is_interface:
         return f"class {known.__name__}({', '.join(base.__name__ for base in known.__bases__)}): ..."
     made = signature_of("__init__", inspect.signature(known), "self")
     return f"class {known.__name__}:\n{textwrap.indent(made, '    ')}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from load_script import load_script
 
 from omnicli import jobs
+from omnicli.media.source import MediaSource
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -40,3 +41,8 @@ def test_a_signature_is_a_line_or_a_line_per_argument():
     lines = make_api.stub(long).splitlines()
     assert lines[1:4] == ["    the_first: int = 1,", "    the_second: str = '',", "    *,"]
     assert lines[-1] == ") -> None: ..."
+
+
+def test_an_interface_shows_no_constructor():
+    assert make_api.stub(MediaSource) == "class MediaSource(Protocol): ..."
+    assert "_empty" not in make_api.page()

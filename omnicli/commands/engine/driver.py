@@ -24,6 +24,7 @@ from omnicli.commands.run.jobs import JobResult
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.console import Console
 from omnicli.errors import JobsFailed, OmniError, UsageError
+from omnicli.streams.files.urls import shown
 
 if TYPE_CHECKING:
     from omnicli.streams.write.output_folder import Job
@@ -100,7 +101,7 @@ class Driver:
                 self._lose(self._running.pop(event.worker, None), event.news)
             case Trouble():
                 job = self._running.get(event.worker)
-                where = f"{job.source}: " if job and str(job.source) not in event.news.message else ""
+                where = f"{shown(job.source)}: " if job and shown(job.source) not in event.news.message else ""
                 raise JobsFailed(f"{where}{event.news.message}", exit_code=event.news.exit_code)
 
     def _open(self, opened: Opened) -> None:
@@ -136,7 +137,7 @@ class Driver:
             return
         reason = f"its worker died {DEATHS_TO_FAIL} times, the last one: {died.how}"
         self._settle(
-            job, JobResult(status="failed", source=str(job.source), out=str(job.out), reason=reason, exit_code=1)
+            job, JobResult(status="failed", source=shown(job.source), out=shown(job.out), reason=reason, exit_code=1)
         )
 
 

@@ -28,6 +28,7 @@ from omnicli.errors import (
     is_out_of_memory,
 )
 from omnicli.process import crash_log
+from omnicli.streams.files.urls import shown
 
 if TYPE_CHECKING:
     from omnicli.streams.multipass.passes import MultipassStage
@@ -147,7 +148,7 @@ def run_job(stage: OpenStage, job: "Job", *, should_stop: Callable[[], bool] | N
     except Exception as error:
         if stage.streams.strict or is_out_of_memory(error) or is_no_room(error):
             raise
-        crash_log.add(error, str(job.source))
+        crash_log.add(error, shown(job.source))
         return _failed(job, f"internal error: {type(error).__name__}: {error}", EXIT_INTERNAL)
 
 
@@ -189,7 +190,7 @@ def _run_job(stage: OpenStage, job: "Job", should_stop: Callable[[], bool] | Non
         claim = claim_output(job.out, waits=not stage.streams.takes_next)
     except ClaimedError as error:
         if stage.streams.takes_next:
-            return JobResult(status="elsewhere", source=str(job.source), out=str(job.out), reason=str(error))
+            return JobResult(status="elsewhere", source=shown(job.source), out=shown(job.out), reason=str(error))
         raise
     with contextlib.closing(claim):
         return _run_claimed(stage, job, streams, claim, should_stop)
@@ -202,20 +203,20 @@ def _run_claimed(
 
     spec, wanted = stage.spec, options_of_folder(stage.spec, stage.streams)
     if streams.resume and is_done(job, wanted):
-        return JobResult(status="already", source=str(job.source), out=str(job.out))
+        return JobResult(status="already", source=shown(job.source), out=shown(job.out))
     unmark(job)
     accountant = RecordAccountant(streams.max_bad)
     deciding = deciding_options(spec, streams)
     output = OneOutput(spec, streams, deciding, accountant, stage.console, job.shard_prefix, should_stop, claim)
     counters = output.run(stage.stage)
     if not accountant.too_many_bad:
-        claim.check(str(job.out))
+        claim.check(shown(job.out))
         mark_done(job, options=wanted, counters=counters)
     stage.console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
     return JobResult(
         status="bad" if accountant.too_many_bad else "done",
-        source=str(job.source),
-        out=str(job.out),
+        source=shown(job.source),
+        out=shown(job.out),
         counters=counters,
         examples=accountant.examples,
         num_resumed=accountant.num_resumed,
@@ -227,7 +228,7 @@ def _run_claimed(
 
 def _failed(job: "Job", reason: str, exit_code: int) -> JobResult:
     return JobResult(
-        status="failed", source=str(job.source), out=str(job.out), reason=reason, exit_code=exit_code,
+        status="failed", source=shown(job.source), out=shown(job.out), reason=reason, exit_code=exit_code,
         crash_log=crash_log.path,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from omnicli.commands.invocation import refuse_to_prepare
 from omnicli.commands.options.streams import StreamOptions, is_folder
 from omnicli.errors import OutputError, TooManyBad, UsageError
 
@@ -120,8 +121,10 @@ def run_in_files(run: Callable[[StreamOptions], None], streams: StreamOptions, p
 
     if not streams.to_folder:
         raise UsageError(f"{OPTION} needs -o DIR/, the folder of the files")
-    if streams.missing or is_folder(streams.rejects):
-        clash = "--missing" if streams.missing else "--rejects DIR/ (give a file)"
+    refuse_to_prepare(OPTION)
+    clashes = {"--missing": streams.missing, "--engine": streams.engine, "--part next": streams.takes_next,
+               "--rejects DIR/ (give a file)": is_folder(streams.rejects)}  # fmt: skip
+    if clash := next((option for option, is_given in clashes.items() if is_given), None):
         raise UsageError(
             f"{OPTION} makes the files that -o DIR/ of other commands takes; it cannot be used with {clash}"
         )
@@ -139,5 +142,5 @@ def run_in_files(run: Callable[[StreamOptions], None], streams: StreamOptions, p
     except TooManyBad:  # its output is complete
         files.divide()
         raise
-    if not is_dry and files.whole.exists():  # the command line may only have been parsed
+    if not is_dry and files.whole.exists():
         files.divide()

@@ -8,12 +8,14 @@ import pytest
 
 from omnicli.commands.options.logging import LoggingOptions
 from omnicli.commands.options.streams import StreamOptions
+from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.jobs import OpenStage, find_jobs_of, open_stage, plan, run_job
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.commands.run.runner import run_stage
 from omnicli.console import Console
 from omnicli.errors import InputError, Interrupted, JobsFailed, OmniError, OutputError, UsageError
 from omnicli.jobs import plan as public_plan
+from omnicli.streams.files import remote
 
 
 @pytest.fixture
@@ -75,6 +77,19 @@ def test_one_bad_file_fails_alone(crawl):
     assert results[1].reason.startswith(f"{crawl}/b.jsonl:2: ")
     assert results[1].exit_code == 65
     assert sorted(outputs(crawl / "out")) == ["a.jsonl", "c.jsonl"]
+
+
+def test_a_remote_file_that_fails_is_named_once_as_the_user_typed_it(tmp_path, capsys, monkeypatch):
+    (tmp_path / "b.jsonl").write_text("nonsense\n")
+    url = f"memory://{tmp_path.name}/b.jsonl"
+    monkeypatch.setattr("omnicli.streams.files.urls._Allowed.typed", frozenset([("memory", "")]))
+    remote.upload(str(tmp_path / "b.jsonl"), url)
+    argv = ["inflate", "--mode", "still", url, "-o", f"memory://{tmp_path.name}-out/"]
+    (job,) = plan(argv)
+    result = run_job(open_stage(argv), job)
+    assert (result.status, result.source) == ("failed", url)
+    RecordAccountant().add_job(result, Console("inflate"))
+    assert capsys.readouterr().err.startswith(f"inflate: failed: {url}:1: not JSON")
 
 
 def test_too_many_unreadable_records_are_bad_and_tried_again(crawl):

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from omnicli.app import app
 from omnicli.commands.run.record_files import RecordFiles
+from omnicli.errors import UsageError
+from omnicli.jobs import plan
 from omnicli.streams.files import remote
 from omnicli.streams.files.stored import read_file
 from omnicli.streams.files.urls import allow_typed
@@ -111,5 +113,10 @@ def test_a_remote_folder_gets_the_same_files():
 def test_options_that_do_not_fit_are_refused_and_a_dry_run_writes_nothing():
     assert "needs -o DIR/" in omni("web", "--records-per-file", 10, "-o", "a.jsonl").stderr
     assert omni("web", "--records-per-file", 10, "-o", "records/", "--rejects", "bad/").exit_code == 2
+    for clash in (("--engine", "local"), ("--part", "next"), ("--missing", "--parts", 2)):
+        refused = omni("web", "--records-per-file", 10, "-o", "records/", *clash)
+        assert (refused.exit_code, "cannot be used with --" in refused.stderr) == (2, True), refused.stderr
+    with pytest.raises(UsageError, match="--records-per-file makes one result and cannot be divided into jobs"):
+        plan(["index", "web", "--records-per-file", "10", "-o", "records/"])
     assert omni("web", "--records-per-file", 10, "-o", "records/", "-n").exit_code == 0
     assert not Path("records").exists()
