@@ -1,7 +1,8 @@
 """De-duplication by census signatures (IG-65M A.2): copies that share a second of footage with a target video.
 
     in    the crawl
-    out   the same records in the same order, minus suspected copies, rejected as `duplicate` with `match`: `id`, `path`
+    out   the same records in the same order, minus suspected copies, rejected as `duplicate`, or as `repeat` of an
+          earlier record of the stream, with `match`: `id`, `path`
           and `media` of the target, `start_sec` and `end_sec` of the longest common run, `target_start_sec` and
           `target_end_sec` in the target, `matched_sec` and `overlap` (seconds and share of the video that match),
           `flipped`; and what a second comparison of three frames found (``pair_check``)
@@ -32,7 +33,7 @@ from omnicli.cpus import available_cores
 from omnicli.errors import InputError, RecordError
 from omnicli.media.record_map import map_records
 from omnicli.media.source import open_media
-from omnicli.reasons import BY_VERDICT, DUPLICATE, unreadable
+from omnicli.reasons import BY_VERDICT, DUPLICATE, REPEAT, unreadable
 from omnicli.stages.dedup.census import FPS, Census, take_census
 from omnicli.stages.dedup.lsh_index import GrowingIndex, Run, RunRule
 from omnicli.stages.dedup.pair_check import PairCheck, Suspicion, shown_fields
@@ -68,12 +69,15 @@ class CensusTargets:
         self._index = GrowingIndex(RunRule(radius=RADIUS, reach=REACH, min_run=MIN_RUN, max_gap=MAX_GAP))
         self._records = NumberedRecords()
         self._ids: list[str] = []
+        self._of_stream: set[int] = set()  # those that are no targets, but records that stayed
         self._start_secs: list[float] = []
         self._video_of_track: list[int] = []
         self._is_reduced: list[bool] = []  # by track: without bars or mirrored margins
 
-    def add(self, record: Record, census: Census) -> None:
-        """One more target."""
+    def add(self, record: Record, census: Census, *, of_stream: bool = False) -> None:
+        """One more target, or a record of the stream that stayed."""
+        if of_stream:
+            self._of_stream.add(len(self._ids))
         for number, framing in enumerate(census.framings):
             self._index.add(framing.bits, framing.votes)
             self._video_of_track.append(len(self._ids))
@@ -82,11 +86,11 @@ class CensusTargets:
         self._ids.append(str(record.require("id")))
         self._start_secs.append(census.start_sec)
 
-    def find(self, census: Census) -> tuple[dict[str, Any], Record] | None:
-        """The best match of a video, as it is written, and its target; None if it shares no second with any.
+    def find(self, census: Census) -> "CensusMatch | None":
+        """The best match of a video; None if it shares no second with any.
 
         Ours: best is the stretch with the most bits in common over the length of it; of equals the target whose id
-        comes first, so that the order of targets means nothing.
+        comes first, so that the order of targets means nothing. Targets come before records of the stream.
         """
         found = [
             _Found(run, self._video_of_track[run.track], is_flipped)
@@ -97,7 +101,12 @@ class CensusTargets:
         ]
         if not found:
             return None
-        best = min(found, key=lambda one: (-one.run.score, self._ids[one.video], one.is_flipped, one.run))
+        best = min(
+            found,
+            key=lambda one: (
+                one.video in self._of_stream, -one.run.score, self._ids[one.video], one.is_flipped, one.run,
+            ),
+        )  # fmt: skip
         covered = np.zeros(census.num_frames, bool)
         for one in found:
             if one.video == best.video:
@@ -106,7 +115,7 @@ class CensusTargets:
         target_start_sec = self._start_secs[best.video] + best.run.target_start / FPS
         length_sec = best.run.num_frames / FPS
         target = self._records[best.video]
-        match = {
+        fields = {
             **shown_fields(target),
             "start_sec": round(start_sec, 3),
             "end_sec": round(start_sec + length_sec, 3),
@@ -116,7 +125,15 @@ class CensusTargets:
             "overlap": round(float(covered.mean()), 4),
             "flipped": best.is_flipped,
         }
-        return match, target
+        return CensusMatch(fields, target, best.video in self._of_stream)
+
+
+class CensusMatch(NamedTuple):
+    """A match as it is written, the record that it is with, and whether that one is of the stream."""
+
+    fields: dict[str, Any]
+    target: Record
+    is_repeat: bool
 
 
 class _Found(NamedTuple):
@@ -188,16 +205,16 @@ def dedup_census_records(
             continue
         _count(census, counts)
         if found is not None and not verdicts.accepts(record):
-            seen = check.check([_suspicion(record, *found)])[0] if check else {}
-            record = record.derive(match={**found[0], **seen})
+            seen = check.check([_suspicion(record, found.fields, found.target)])[0] if check else {}
+            record = record.derive(match={**found.fields, **seen})
         if verdicts.rejects(record):
             on_drop(record, BY_VERDICT)
             continue
         if found is not None and not verdicts.accepts(record):
-            on_drop(record, DUPLICATE)
+            on_drop(record, REPEAT if found.is_repeat else DUPLICATE)
             continue
         if within and census is not None:
-            targets.add(record, census)
+            targets.add(record, census, of_stream=True)
         yield record
 
 

@@ -104,6 +104,8 @@ def search_block(
             exact = whitening.unit_vectors(read.features)
             parts[number] = exact, *database.search(exact, floor)
             read.record.rescored = 1
+    if not parts:  # the only ones with frames could not be read again
+        return Searched(settled, units[:0], similarities[:0], rows[:0])
     units, similarities, rows = (np.concatenate(each) for each in zip(*parts.values(), strict=True))
     is_below = similarities < floor  # rows of shards, which are as exact as they will be
     return Searched(settled, units, np.where(is_below, -np.inf, similarities), np.where(is_below, -1, rows))

@@ -60,6 +60,7 @@ def filter_records(
     Raises:
         InputError: without ``score``, a record has no stored scores, or not those this rule needs.
     """
+    queries.unknown.clear()  # of an earlier job of -o DIR/
 
     def scored(on_drop: OnDrop) -> Iterator[Record]:
         found = (

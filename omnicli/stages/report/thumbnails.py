@@ -9,6 +9,7 @@ import numpy as np
 
 from omnicli.errors import OmniError
 from omnicli.media.flow_pixels import flow_colours
+from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_media
 from omnicli.streams.reading import reading
 from omnicli.streams.record import Record
@@ -18,6 +19,7 @@ SHORT_SIDE = 128  # pixels decoded and stored; the page shows them a little smal
 NARROWEST, WIDEST = 1 / 1.6, 2.2  # width / height of what is shown; what lies beyond is cut off evenly
 JPEG_QUALITY = 80
 SMALL_SIDE, SMALL_QUALITY = 108, 70  # as large as shown, for pages of very many
+ROUNDING_SEC = 0.0005  # a match and a segmented video have rounded times: the frame is on screen from then on
 STRIP_AT = (1 / 6, 1 / 2, 5 / 6)  # where in a video the three frames are taken
 
 
@@ -78,11 +80,7 @@ def _frames(record: Record, root: str | None, at_sec: float | None) -> tuple[Seq
     """Frames to show, (H, W, 3) uint8 RGB each, and the duration in seconds."""
     with open_media(record, root=root, flow=True) as source:
         last = source.num_frames - 1
-        if at_sec is not None:
-            shown = max(int(np.searchsorted(source.times, at_sec, side="right")) - 1, 0)
-            indices = [min(shown, last)]
-        else:
-            indices = _strip(last)
+        indices = _strip(last) if at_sec is None else frames_at(source.times, [at_sec + ROUNDING_SEC]).tolist()
         short_side = min(SHORT_SIDE, source.height, source.width)
         return list(source.read(indices, short_side=short_side)), source.duration_sec
 

@@ -79,6 +79,7 @@ def segment_records(
         for record in records:
             yield from [record] if is_untouched(record) else _decide_again(record, rule, on_drop)
         return
+    queries.unknown.clear()  # of an earlier job of -o DIR/
     undecided = partial(undecided_frames, queries=queries, rule=rule)
     for record, scored in score(records, skip=is_untouched, undecided=undecided, on_drop=on_drop):
         if scored is None:

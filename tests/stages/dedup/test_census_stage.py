@@ -183,10 +183,18 @@ def test_what_cannot_vote_or_match_is_counted(folder, targets):
 def test_within_a_stream_the_first_stays(folder):
     nothing = census_targets([], on_drop=pytest.fail)
     names = ["other.mp4", "slow.mp4", "a.mp4", "pasted.mp4", "image.jpg", "b.mp4"]
-    kept, _, matches, _ = run(folder, nothing, *names, within=True)
+    kept, dropped, matches, _ = run(folder, nothing, *names, within=True)
     assert kept == ["other.mp4", "slow.mp4", "image.jpg", "b.mp4"]
+    assert dropped == [("a.mp4", "repeat"), ("pasted.mp4", "repeat")]
     assert {name: match["id"] for name, match in matches.items()} == {"a.mp4": "slow.mp4", "pasted.mp4": "slow.mp4"}
     assert run(folder, census_targets([], on_drop=pytest.fail), *names)[0] == names
+
+
+def test_a_copy_of_a_target_is_no_repeat_whatever_it_shares_with_the_stream(folder):
+    targets = census_targets(records(folder / "a.mp4"), workers=1, on_drop=pytest.fail)
+    _, dropped, matches, _ = run(folder, targets, "b.mp4", "both.mp4", "flipped.mp4", within=True)
+    assert dropped == [("both.mp4", "duplicate"), ("flipped.mp4", "repeat")]  # both.mp4 has more of b.mp4
+    assert [matches[name]["id"] for name, _ in dropped] == ["a.mp4", "b.mp4"]
 
 
 def test_two_targets_of_one_id_are_refused(folder):

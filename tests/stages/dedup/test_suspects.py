@@ -152,3 +152,12 @@ def test_a_suspect_whose_medium_is_gone_is_unreadable():
     target.margin  # noqa: B018  measured while there were media
     settled = decided([{"frames": [999]}, {"frames": [7]}, {"frames": [998]}], target, reader(coarsely, gone))
     assert [reason for reason, _ in settled] == [None, "unreadable: truncated JPEG", None]
+
+
+def test_a_block_of_which_nothing_can_be_read_again_is_settled(monkeypatch):
+    def gone(records, **options):
+        return extract((record.derive(broken=record["id"] == "0") for record in records), **options)
+
+    monkeypatch.setattr("omnicli.stages.dedup.stage.BLOCK_FRAMES", 1)
+    settled = decided([{"frames": [0]}, {"frames": [0]}], learn(EXACT, 0.5), reader(coarsely, gone))
+    assert [reason for reason, _ in settled] == ["unreadable: truncated JPEG", "duplicate"]

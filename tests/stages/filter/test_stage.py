@@ -99,6 +99,13 @@ def test_agree_wants_the_best_class_to_be_the_one_searched_for():
     assert [(r["id"], reason) for r, reason in dropped] == [("1", "teacher disagrees")]
 
 
+def test_the_advice_about_queries_is_about_those_of_this_job():
+    queries = Queries(QUERIES.classes)
+    for name in ("chess", "knitting"):
+        run(crawl([{"scores": peaked(0), "query": name}]), FilterRule(label_by="query"), queries=queries)
+    assert "the queries are knitting; the classes are" in queries.advice()
+
+
 def test_one_of_several_queries_is_drawn_by_the_id_alone():
     rows = [{"scores": peaked(0), "queries": ["archery", "surfing", "chess"]} for _ in range(60)]
     rule = FilterRule(label_by="query", threshold=0.0)

@@ -37,6 +37,16 @@ def test_an_image_becomes_a_small_jpeg_of_its_shape(tmp_path, height, width, asp
     assert image[0, 0, 2] > 150 > image[-1, 0, 2]  # red above, grey below
 
 
+@pytest.mark.parametrize("decimals", [3, 6])  # of a match, of a segmented video
+def test_a_rounded_time_shows_the_frame_that_it_names(tmp_path, decimals):
+    (tmp_path / "v").mkdir()
+    for index, level in enumerate((20, 120, 220)):
+        cv2.imwrite(str(tmp_path / "v" / f"img_{index:05d}.png"), np.full((32, 32, 3), level, np.uint8))
+    record = Record({"id": "v", "path": str(tmp_path / "v"), "media": "frames", "fps": 3.0})
+    shown = [decode(make_thumbnail(record, at_sec=round(index / 3, decimals)).uri).mean() for index in range(3)]
+    assert shown == pytest.approx([20, 120, 220], abs=2)
+
+
 def test_a_video_becomes_three_frames_side_by_side(world):
     video = next((world / "target/val").rglob("*.mp4"))
     thumbnail = make_thumbnail(Record({"id": "v", "path": str(video), "media": "video"}))

@@ -290,6 +290,13 @@ def test_a_video_of_clips_can_stay_one_record_with_its_positive_ones():
     assert reason == "no positive"
 
 
+def test_the_advice_about_queries_is_about_those_of_this_job():
+    queries = Queries(QUERIES.classes)
+    for name in ("chess", "knitting"):
+        run(crawl({"scores": ARCHERY, "query": name}), queries=queries, label_by="query")
+    assert "the queries are knitting; the classes are" in queries.advice()
+
+
 def undecided(record, scores, **rule):
     found = undecided_frames(
         Record(record), np.array(scores), np.full(len(scores), 0.1), queries=QUERIES, rule=SegmentRule(**rule)
