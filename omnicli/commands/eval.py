@@ -61,7 +61,7 @@ from omnicli.commands.options.groups import (
     takes_groups,
 )
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.model import ModelOptions
+from omnicli.commands.options.model import ModelOptions, check_views
 from omnicli.commands.options.part_names import with_part
 from omnicli.commands.options.streams import OF_JOBS, ShardsDir, StreamOptions, check_one_file, check_outputs_differ
 from omnicli.commands.options.training import AllowOverlap
@@ -223,6 +223,7 @@ def _load(
     from omnicli.inference.views import ViewOptions
 
     [model] = options.load([checkpoint], compute)
+    check_views([model], has_segments=options.num_segments is not None, has_clips=views.num_clips is not None)
     model = model if calibrated else replace(model, temperature=1.0)
     chosen = ViewOptions(root=root, **views.deciding(options.num_segments, model.spec))
     if compute.compile_mode == "on" and not chosen.have_one_size:

@@ -28,9 +28,9 @@ import typer
 from omnicli.commands.options.compute import ComputeOptions, FilterPrecision, Seed
 from omnicli.commands.options.digests import digest_of_list, digests_of_models
 from omnicli.commands.options.filter import FilterOptions
-from omnicli.commands.options.groups import SELECTION, Adapt, refuse_given, takes_groups
+from omnicli.commands.options.groups import SELECTION, Adapt, given_options, refuse_given, takes_groups
 from omnicli.commands.options.logging import LoggingOptions
-from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap, strength_of
+from omnicli.commands.options.model import ModelOptions, NumClips, QueryMap, check_views, strength_of
 from omnicli.commands.options.streams import AsMedia, StreamOptions
 from omnicli.commands.options.subset import SubsetOptions
 from omnicli.commands.options.verdicts import VerdictFiles, load_verdicts, with_verdicts
@@ -105,7 +105,10 @@ def command(
 
         score, names = None, model.class_names() or ()
         if is_scoring:
-            score, names = _load_scorer(teachers, model, compute, {**views, "root": streams.root}, rule)
+            has_clips = "num_clips" in given_options(context)
+            score, names = _load_scorer(
+                teachers, model, compute, {**views, "root": streams.root}, rule, has_clips=has_clips
+            )
         elif teachers:
             names = model.load_classes(teachers)
         classes[:] = names
@@ -146,7 +149,13 @@ def _check_without_teacher(
 
 
 def _load_scorer(
-    paths: list[Path], model: ModelOptions, compute: ComputeOptions, views: dict[str, Any], rule: "FilterRule"
+    paths: list[Path],
+    model: ModelOptions,
+    compute: ComputeOptions,
+    views: dict[str, Any],
+    rule: "FilterRule",
+    *,
+    has_clips: bool,
 ) -> "tuple[ScoreRecords, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.inference.ensemble import align_classes
@@ -156,6 +165,7 @@ def _load_scorer(
 
     compute = compute.exact_if_auto() if rule.needs_whole_stream else compute
     teachers = model.load(paths, compute, with_exact=decides_alone(rule))
+    check_views(teachers, has_segments=model.num_segments is not None, has_clips=has_clips)
     score = partial(
         score_records, models=teachers, views=ViewOptions(**views), batch_size=compute.batch_size,
         workers=compute.workers,

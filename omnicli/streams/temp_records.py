@@ -73,7 +73,7 @@ class RecordSpool:
         self._positions = array("Q")
         self._reason_numbers = array("Q")
         self._reasons: dict[str, int] = {"": 0}
-        self._missing_frames: dict[int, int] = {}  # by number
+        self._attributes: dict[int, tuple[int, int]] = {}  # by number, missing frames and scores that were taken again
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -81,8 +81,8 @@ class RecordSpool:
     def add(self, record: Record, reason: str = "") -> None:
         """Append one record, with the reason if it is a reject. Raises OutputError."""
         self._file.write(format_record(record))
-        if record.missing_frames:
-            self._missing_frames[len(self)] = record.missing_frames
+        if record.missing_frames or record.rescored:
+            self._attributes[len(self)] = record.missing_frames, record.rescored
         self._positions.append(record.position)
         self._reason_numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
 
@@ -93,7 +93,7 @@ class RecordSpool:
         rows = zip(lines, self._positions, self._reason_numbers, strict=True)
         for row, (line, position, number) in enumerate(rows):
             record = parse_record(line, origin="", line_number=0, position=position)
-            record.missing_frames = self._missing_frames.get(row, 0)
+            record.missing_frames, record.rescored = self._attributes.get(row, (0, 0))
             yield record, reasons[number]
 
 

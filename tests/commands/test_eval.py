@@ -64,6 +64,12 @@ def test_views_are_options(lines, teacher, world, options):
     assert confidences[0] != confidences[1]
 
 
+def test_clips_of_a_2d_model_are_refused(teacher, world):
+    result = omni("eval", "--checkpoint", teacher, "--num-clips", 10, world / "target" / "val")
+    assert result.exit_code == 2
+    assert f"--num-clips is for 3D models, and {teacher} is 2D" in result.stderr
+
+
 def test_scores_of_all_classes_go_to_shards(lines, teacher, world, tmp_path):
     result = omni(
         "eval", "--checkpoint", teacher, world / "target" / "val", "--precision", "float32", "--shards", tmp_path / "s",

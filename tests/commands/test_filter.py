@@ -327,6 +327,12 @@ def test_options_of_a_teacher_go_with_one(scored, option):
     assert f"{option.partition('=')[0]} needs --teacher" in result.stderr
 
 
+def test_clips_of_a_2d_teacher_are_refused(teacher, world):
+    result = omni("filter", "--teacher", teacher, "--num-clips", 10, world / "target" / "val")
+    assert result.exit_code == 2
+    assert f"--num-clips is for 3D models, and {teacher} is 2D" in result.stderr
+
+
 def test_defaults_from_the_environment_are_no_options(scored, monkeypatch):
     monkeypatch.setenv("OMNI_DEVICE", "cpu")
     monkeypatch.setenv("OMNI_BATCH_SIZE", "8")

@@ -25,6 +25,16 @@ def test_records_come_back_in_order_with_position_and_reason(rows):
     assert back == [(*row, 3 * position) for position, row in enumerate(rows)]
 
 
+def test_what_was_counted_of_a_record_comes_back():
+    spool = RecordSpool()
+    counts = [(0, 0), (4, 0), (0, 1), (2, 3)]
+    for missing_frames, rescored in counts:
+        record = Record({"id": "a"})
+        record.missing_frames, record.rescored = missing_frames, rescored
+        spool.add(record)
+    assert [(record.missing_frames, record.rescored) for record, _ in spool] == counts
+
+
 def test_a_spool_holds_few_bytes_of_each_record_in_memory():
     record = Record({"id": "x" * 500})
     spool = RecordSpool()

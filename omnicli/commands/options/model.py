@@ -47,6 +47,15 @@ def check_modality(model: "LoadedModel", modality: str | None) -> None:
         raise UsageError(f"--modality {modality}: {model.name} was trained on {model.spec.modality}")
 
 
+def check_views(models: "Sequence[LoadedModel]", *, has_segments: bool, has_clips: bool) -> None:
+    """Raises UsageError: ``--num-segments`` or ``--num-clips`` was given, and none of the models has such views."""
+    kinds = {model.network.is_2d for model in models}
+    if has_segments and True not in kinds:
+        raise UsageError(f"--num-segments is for 2D models, and {models[0].name} is 3D: remove it, or give --num-clips")
+    if has_clips and False not in kinds:
+        raise UsageError(f"--num-clips is for 3D models, and {models[0].name} is 2D: remove it, or give --num-segments")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The architecture of a checkpoint of another program."""

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from omnicli.commands.options.compute import ComputeOptions
-from omnicli.commands.options.model import DEFAULT_BACKBONE, BackboneOptions, ModelOptions, check_modality, strength_of
+from omnicli.commands.options.model import (
+    DEFAULT_BACKBONE,
+    BackboneOptions,
+    ModelOptions,
+    check_modality,
+    check_views,
+    strength_of,
+)
 from omnicli.errors import InputError, UsageError
 
 
@@ -15,6 +22,22 @@ def test_a_model_takes_what_it_was_trained_on():
     check_modality(model, "flow")
     with pytest.raises(UsageError, match=r"^--modality rgb: flow\.pth was trained on flow$"):
         check_modality(model, "rgb")
+
+
+def test_segments_and_clips_are_for_models_that_have_them():
+    tsn, slowonly = (SimpleNamespace(name=name, network=SimpleNamespace(is_2d=name == "tsn.pth"))
+                     for name in ("tsn.pth", "slowonly.pth"))  # fmt: skip
+    check_views([tsn, slowonly], has_segments=True, has_clips=True)
+    check_views([tsn], has_segments=True, has_clips=False)
+    check_views([slowonly], has_segments=False, has_clips=True)
+    with pytest.raises(
+        UsageError, match=r"^--num-clips is for 3D models, and tsn\.pth is 2D: remove it, or give --num-s"
+    ):
+        check_views([tsn, tsn], has_segments=False, has_clips=True)
+    with pytest.raises(
+        UsageError, match=r"^--num-segments is for 2D models, and slowonly\.pth is 3D: remove it, or give"
+    ):
+        check_views([slowonly], has_segments=True, has_clips=False)
 
 
 def test_class_names_are_those_of_the_file(tmp_path):
