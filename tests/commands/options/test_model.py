@@ -1,6 +1,7 @@
 """Options of models: contradictions are refused before a model is loaded."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,8 @@ def test_a_model_takes_what_it_was_trained_on():
 
 
 def test_segments_and_clips_are_for_models_that_have_them():
-    tsn, slowonly = (SimpleNamespace(name=name, network=SimpleNamespace(is_2d=name == "tsn.pth"))
-                     for name in ("tsn.pth", "slowonly.pth"))  # fmt: skip
+    tsn: Any = SimpleNamespace(name="tsn.pth", network=SimpleNamespace(is_2d=True))
+    slowonly: Any = SimpleNamespace(name="slowonly.pth", network=SimpleNamespace(is_2d=False))
     check_views([tsn, slowonly], has_segments=True, has_clips=True)
     check_views([tsn], has_segments=True, has_clips=False)
     check_views([slowonly], has_segments=False, has_clips=True)
