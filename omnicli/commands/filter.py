@@ -105,10 +105,7 @@ def command(
 
         score, names = None, model.class_names() or ()
         if is_scoring:
-            has_clips = "num_clips" in given_options(context)
-            score, names = _load_scorer(
-                teachers, model, compute, {**views, "root": streams.root}, rule, has_clips=has_clips
-            )
+            score, names = _load_scorer(context, teachers, model, compute, {**views, "root": streams.root}, rule)
         elif teachers:
             names = model.load_classes(teachers)
         classes[:] = names
@@ -149,13 +146,12 @@ def _check_without_teacher(
 
 
 def _load_scorer(
+    context: typer.Context,
     paths: list[Path],
     model: ModelOptions,
     compute: ComputeOptions,
     views: dict[str, Any],
     rule: "FilterRule",
-    *,
-    has_clips: bool,
 ) -> "tuple[ScoreRecords, tuple[str, ...]]":
     """``score_records`` with its teachers, and their classes."""
     from omnicli.inference.ensemble import align_classes
@@ -165,7 +161,8 @@ def _load_scorer(
 
     compute = compute.exact_if_auto() if rule.needs_whole_stream else compute
     teachers = model.load(paths, compute, with_exact=decides_alone(rule))
-    check_views(teachers, has_segments=model.num_segments is not None, has_clips=has_clips)
+    given = given_options(context)
+    check_views(teachers, has_segments=model.num_segments is not None, has_clips="num_clips" in given)
     score = partial(
         score_records, models=teachers, views=ViewOptions(**views), batch_size=compute.batch_size,
         workers=compute.workers,
