@@ -18,12 +18,13 @@ from omnicli import __version__
 from omnicli.commands.engine.pool import Died, Event, Pool
 from omnicli.commands.engine.worker import Opened, Trouble, WorkerSetup
 from omnicli.commands.invocation import current_argv
-from omnicli.commands.options.streams import StreamOptions, is_fifo
+from omnicli.commands.options.streams import StreamOptions
 from omnicli.commands.run.counters import RecordAccountant
 from omnicli.commands.run.jobs import JobResult
 from omnicli.commands.run.one_output import StageSpec
 from omnicli.console import Console
 from omnicli.errors import JobsFailed, OmniError, UsageError
+from omnicli.streams.files.stored import is_fifo
 from omnicli.streams.files.urls import shown
 
 if TYPE_CHECKING:

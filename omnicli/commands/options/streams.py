@@ -1,7 +1,6 @@
 """Options for inputs and outputs, and their checks before anything is opened."""
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from omnicli.commands.options.engine import EngineOptions
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
+from omnicli.streams.files.stored import is_fifo
 from omnicli.streams.files.urls import url_of
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ class StreamOptions(EngineOptions, InputOptions):
             )
         if self.takes_next and (self.engine or self.missing or not self.to_folder):
             raise UsageError("--part next takes whole input files: give -o DIR/, without --engine and --missing")
+        if self.takes_next and not self.resume:
+            raise UsageError("--part next --no-resume: each task would make every file; empty the folder instead")
         self.check_engine(to_folder=self.to_folder)
         if self.missing and self.engine:
             raise UsageError("--missing runs nothing: leave --engine out")
@@ -277,14 +279,6 @@ def check_one_file(path: str | Path | None, *, command: str, what: str) -> Path:
 def is_folder(path: str | None) -> bool:
     """Whether an output names a folder: it ends with / or is one."""
     return path is not None and (path.endswith("/") or Path(path).is_dir())
-
-
-def is_fifo(name: str) -> bool:
-    """Whether the name is a pipe, such as ``<(command)``."""
-    try:
-        return stat.S_ISFIFO(Path(name).stat().st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def parse_max_bad(text: str | None, num_in: int) -> float | None:

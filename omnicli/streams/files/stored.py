@@ -41,6 +41,14 @@ def read_stdin() -> bytes:
     return _pipes[key]
 
 
+def is_fifo(name: str) -> bool:
+    """Whether the name is a pipe, such as ``<(command)``."""
+    try:
+        return stat.S_ISFIFO(Path(name).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def content_of_pipe(name: str) -> bytes | None:
     """What ``read_file`` has read from this pipe, which is empty now; None for what it has not read."""
     if not _pipes:

@@ -45,6 +45,7 @@ def test_somebody_waits_where_an_input_is_a_pipe(tmp_path):
         (StreamOptions(output="out/"), "--top", "cannot be combined with -o DIR/"),
         (StreamOptions(missing=True), None, "--missing needs -o DIR/ and --parts N"),
         (StreamOptions(missing=True, output="out/"), None, "--missing needs"),
+        (StreamOptions(part="next", output="out/", resume=False), None, "--part next --no-resume: each task would"),
         (StreamOptions(parts=3), None, "--parts needs --missing"),
         (StreamOptions(output="out/", rejects="one.jsonl"), None, "--rejects OTHERDIR/"),
         (StreamOptions(null_separated=True), None, "-0 needs --files-from"),

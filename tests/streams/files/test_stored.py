@@ -58,3 +58,11 @@ def test_a_pipe_is_read_once_and_gives_the_same_again(tmp_path):
     assert stored.sha256_of(tmp_path / "pipe") == hashlib.sha256(b"content").hexdigest()
     writer.join()
     assert stored.read_file(tmp_path / "pipe") == b"content"
+
+
+def test_a_pipe_is_told_from_what_is_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    names = [tmp_path / "pipe", tmp_path / "file", tmp_path, tmp_path / "gone", "a\0b"]
+    assert [stored.is_fifo(str(name)) for name in names] == [True, False, False, False, False]
+    assert stored.content_of_pipe(str(tmp_path / "pipe")) is None  # nobody has read it
