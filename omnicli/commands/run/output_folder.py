@@ -50,8 +50,14 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
 def _run_here(jobs: "list[Job]", stage: OpenStage, accountant: RecordAccountant) -> None:
     """Run the jobs one after another; under ``--part next``, those that no other task has claimed, longest first."""
     from omnicli.streams.files.stored import size_and_time
+    from omnicli.streams.files.urls import url_of
 
     if stage.streams.takes_next:
+        if url_of(stage.streams.output or ""):
+            stage.console.say(
+                "warning: --part next knows of a URL only what tasks of this machine are making; tasks on several "
+                "machines would make the same files: there give --part I/N"
+            )
         sizes = {job: size_and_time(job.source)[0] for job in jobs}
         jobs = sorted(jobs, key=lambda job: (-sizes[job], job.key))
     num_elsewhere = 0

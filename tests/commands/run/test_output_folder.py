@@ -273,6 +273,15 @@ def test_tasks_take_the_next_file_longest_first_and_none_twice(crawl):
     assert sorted(path.name for path in (crawl / "out").iterdir() if path.name.startswith(".")) == []
 
 
+@pytest.mark.parametrize("part", ["next", "0/1"])
+def test_tasks_that_cannot_see_each_other_are_told_so(crawl, capsys, monkeypatch, part):
+    monkeypatch.setattr("omnicli.streams.files.urls._Allowed.typed", frozenset([("memory", "")]))
+    monkeypatch.setattr("tempfile.tempdir", str(crawl))
+    streams = StreamOptions(inputs=[str(crawl / "b.jsonl")], output=f"memory://{crawl.name}/out/", part=part)
+    run_stage(StageSpec(name="measure", make=lambda: lambda records, _: records, options={}), streams, LoggingOptions())
+    assert ("--part next knows of a URL only what tasks of this machine" in capsys.readouterr().err) == (part == "next")
+
+
 def test_what_other_tasks_are_making_is_said(crawl, capsys):
     from omnicli.streams.write.resume import claim_output
 
