@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omnicli.errors import InputError, OmniError
 from omnicli.models.model_files import digest_of_model
-from omnicli.streams.files.stored import sha256_of
+from omnicli.streams.files.stored import is_fifo, sha256_of
 from omnicli.streams.files.urls import shown, url_of
 
 
@@ -42,8 +42,10 @@ def digests_of_inputs(names: Sequence[str]) -> list[list[str]]:
             described.append([name, *_digest_of_remote(name)])
         elif path.is_dir():
             described.append([name, _digest_of_folder(path)])
+        elif is_fifo(name):  # its name is a number that the shell chooses
+            described.append(["a pipe", digest_of(path, InputError)])
         else:
-            described.append([name, *([digest_of(path, InputError)] if path.is_file() or path.is_fifo() else [])])
+            described.append([name, *([digest_of(path, InputError)] if path.is_file() else [])])
     return described
 
 

@@ -44,7 +44,9 @@ def test_a_pipe_is_told_by_what_it_gives_and_its_records_are_read_all_the_same(t
         line = f'{{"id": "{name}", "path": "{name}.jpg"}}\n'
         writer = threading.Thread(target=(tmp_path / name).write_text, args=[line])
         writer.start()
-        digests.add(digests_of_inputs([str(tmp_path / name)])[0][1])
+        [[shown, digest]] = digests_of_inputs([str(tmp_path / name)])
+        assert shown == "a pipe"
+        digests.add(digest)
         writer.join()
         assert [record["id"] for record in read_records([str(tmp_path / name)], on_drop=print)] == [name]
     assert len(digests) == 2
