@@ -1,5 +1,6 @@
 """Every command line in README, docs and examples is valid; README and the tutorial run as written."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -145,6 +146,23 @@ def test_every_option_in_the_text_exists():
                 continue
             unknown = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", code)) - known
             assert not unknown, f"{page.relative_to(REPOSITORY)}: {code}"
+
+
+def warnings_in(source):
+    """The longest constant piece of each warning: of ``warnings.warn``, or said with "warning:"."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args):
+        pieces = [str(part.value) for part in ast.walk(call.args[0]) if isinstance(part, ast.Constant)]
+        if ast.unparse(call.func) == "warnings.warn" or (pieces and pieces[0].startswith("warning: ")):
+            yield max(pieces, key=len)
+
+
+def test_every_warning_is_explained():
+    page = " ".join((REPOSITORY / "docs" / "warnings.md").read_text(encoding="utf-8").split())
+    found = {
+        text: path.name for path in (REPOSITORY / "omnicli").rglob("*.py") for text in warnings_in(path.read_text())
+    }
+    assert len(found) >= 8
+    assert {text: name for text, name in found.items() if text.strip(" ;:,") not in page} == {}
 
 
 def test_every_benchmark_of_the_pages_exists():
