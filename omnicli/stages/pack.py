@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from omnicli.media.frame_times import frames_at, frames_at_rate
 from omnicli.media.image import encode_jpeg
 from omnicli.media.record_map import Dropped, keep_drops, map_records
 from omnicli.media.resizing import resize_short_side
-from omnicli.media.source import SLACK_SEC, MediaSource, open_media
+from omnicli.media.source import SLACK_SEC, MediaSource, is_image, open_media
 from omnicli.media.source_rate import source_rate
 from omnicli.motion.camera import MIN_CROP
 from omnicli.streams.record import OnDrop, Record
@@ -130,8 +131,11 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
         times = np.asarray(source.times)[packed]
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
-    facts: dict[str, float] = {"width": shape[1], "height": shape[0]}
-    if duration_sec:  # an image has none
+        is_still = is_image(source)
+    facts: dict[str, Any] = {"width": shape[1], "height": shape[0]}
+    if is_still:
+        facts["media"] = "image"  # whatever the record says, or does not: its row is opened as one
+    else:
         fps = round(len(frames) / duration_sec, ROUND_DIGITS)
         facts |= {"num_frames": len(frames), "fps": fps, "duration_sec": duration_sec}
         if rate:

@@ -108,10 +108,11 @@ def test_judged_frames_are_all_that_is_packed_and_are_found_by_their_times(
         np.testing.assert_array_equal(np.round(source.times * 25), sorted(positive | negative))
 
 
-def test_an_image_stays_an_image(tmp_path):
+@pytest.mark.parametrize("named", [{"media": "image"}, {}, {"media": "video"}])  # a crawl often says it wrong
+def test_an_image_stays_an_image(tmp_path, named):
     cv2.imwrite(str(tmp_path / "a.jpg"), film(1, 300, 400)[0])
     row = through_shard(
-        tmp_path / "shards", pack_record(Record({"path": str(tmp_path / "a.jpg"), "media": "image"}), PackOptions())
+        tmp_path / "shards", pack_record(Record({"path": str(tmp_path / "a.jpg"), **named}), PackOptions())
     )
     assert (row["media"], row["width"], row["height"]) == ("image", 341, 256)
     assert "fps" not in row

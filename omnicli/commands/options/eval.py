@@ -130,9 +130,9 @@ class StoredScoreOptions:
         self._check_list()
         if shards_dir:
             folder = shards_dir.resolve()
-            if folder in {found.resolve() for path in self.fuse or [] for found in (path, path.parent)}:
+            if any(_is_among(folder, path) for path in self.fuse or []):
                 raise UsageError(f"--shards {shards_dir}: holds the scores to be fused; give another folder")
-            if self.baseline and folder in {self.baseline.resolve(), self.baseline.parent.resolve()}:
+            if self.baseline and _is_among(folder, self.baseline):
                 raise UsageError(f"--shards {shards_dir}: holds the scores of --baseline; give another folder")
 
     def _check_fuse(self, context: typer.Context) -> None:
@@ -218,6 +218,11 @@ class StoredScoreOptions:
         if not is_result(path) or self.fuse_list is None:
             return open_scores(path)
         return open_results(path, self.fuse_list, stack.enter_context(TemporaryDirectory(prefix="omni-eval-")))
+
+
+def _is_among(folder: Path, scores: Path) -> bool:
+    """Whether shards written to ``folder`` would be, or replace, those of ``scores``, a shard or a folder."""
+    return folder == scores.parent.resolve() or folder.is_relative_to(scores.resolve())
 
 
 def is_result(path: Path) -> bool:

@@ -93,10 +93,14 @@ def open_score_shards(name: str, shards: tuple[str, ...]) -> ScoreSet:
 
 
 def shards_under(path: str | Path) -> tuple[str, ...]:
-    """The shard itself, or those of a folder, sorted. Raises InputError."""
+    """The shard itself, or those below a folder, sorted: ``-o DIR/`` keeps the folders of its inputs.
+
+    Raises:
+        InputError: there is none.
+    """
     if not Path(path).is_dir():
         return (str(path),)
-    shards = tuple(str(shard) for shard in sorted(Path(path).glob("*.h5")))
+    shards = tuple(str(shard) for shard in sorted(Path(path).rglob("*.h5")))
     if not shards:
         raise InputError(f"{path}: no .h5 shard in this folder; eval --shards writes them")
     return shards

@@ -116,7 +116,7 @@ def test_fewer_records_than_the_baselines_are_said(shards, teacher, world):
 
 def test_a_baseline_is_not_overwritten(tmp_path):
     (tmp_path / "a").mkdir()
-    for baseline in (tmp_path / "a", tmp_path / "a" / "00000.h5"):
+    for baseline in (tmp_path / "a", tmp_path / "a" / "00000.h5", tmp_path):
         result = omni("eval", "--checkpoint", "t.pth", "--baseline", baseline, "--shards", tmp_path / "a")
         assert (result.exit_code, result.stdout) == (2, "")
         assert f"--shards {tmp_path / 'a'}: holds the scores of --baseline; give another folder" in result.stderr

@@ -106,6 +106,13 @@ def test_a_single_file_is_a_set_as_a_folder_is(tmp_path):
     assert open_scores(a / "00000.h5").rows.keys() == open_scores(a).rows.keys()
 
 
+def test_the_shards_of_jobs_are_found_in_all_folders(tmp_path):
+    rows = drawn(1)
+    write(tmp_path / "scores", rows[:2])
+    write(tmp_path / "scores" / "b" / "c", rows[2:])
+    assert open_scores(tmp_path / "scores").rows.keys() == {name for name, _, _ in rows}
+
+
 def test_an_id_that_occurs_twice_is_named_at_both_places(tmp_path):
     rows = drawn(1)
     path = write(tmp_path / "a", [*rows[:5], rows[1]], rows_per_shard=4)
