@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
@@ -119,6 +118,8 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
     if record.get("media") == "flow":
         raise MediaError("optical flow, which is packed already")
     with open_media(record, root=packing.root) as source:
+        if is_image(source):  # whatever the record says, or does not: its row is opened as one
+            record = record.derive(media="image")
         indices = wanted_frames(record, source, packing)
         short_side = min(packed_side(record, packing), source.height, source.width)
         frames, packed, shape = [], list[int](), (0, 0)
@@ -131,11 +132,8 @@ def pack_record(record: Record, packing: PackOptions) -> Record:
         times = np.asarray(source.times)[packed]
         span_sec = (source.start_sec, source.start_sec + source.duration_sec)
         duration_sec = round(float(source.duration_sec), ROUND_DIGITS)
-        is_still = is_image(source)
-    facts: dict[str, Any] = {"width": shape[1], "height": shape[0]}
-    if is_still:
-        facts["media"] = "image"  # whatever the record says, or does not: its row is opened as one
-    else:
+    facts: dict[str, float] = {"width": shape[1], "height": shape[0]}
+    if duration_sec:  # an image has none
         fps = round(len(frames) / duration_sec, ROUND_DIGITS)
         facts |= {"num_frames": len(frames), "fps": fps, "duration_sec": duration_sec}
         if rate:

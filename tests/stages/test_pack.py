@@ -118,6 +118,10 @@ def test_an_image_stays_an_image(tmp_path, named):
     assert "fps" not in row
     with open_media(row) as source:
         assert (source.num_frames, source.duration_sec) == (1, 0.0)
+    moving = pack_record(
+        Record({"path": str(tmp_path / "a.jpg"), **named}), PackOptions(short_side=100, for_camera=True)
+    )
+    assert moving["height"] == 145
 
 
 def test_a_row_can_be_packed_again(folder, tmp_path):
