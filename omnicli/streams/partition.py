@@ -63,6 +63,8 @@ def parse_part(text: str, *, environment: Mapping[str, str] | None = None) -> Pa
     if not match:
         raise UsageError(f"--part: expected I/N (0-based, such as 0/64) auto or next, got {text!r}")
     index, total = int(match[1]), int(match[2])
+    if total == 0:
+        raise UsageError(f"--part {text}: N must be at least 1")
     if index >= total:
         raise UsageError(f"--part {text}: I must be from 0 to N - 1 = {total - 1}")
     return Part(index, total)

@@ -44,6 +44,12 @@ def test_anything_else_is_a_usage_error(text):
         parse_part(text)
 
 
+@pytest.mark.parametrize(("text", "says"), [("1/0", "N must be at least 1"), ("4/4", "from 0 to N - 1 = 3")])
+def test_the_number_that_is_out_of_range_is_named(text, says):
+    with pytest.raises(UsageError, match=says):
+        parse_part(text)
+
+
 def test_a_slurm_array_names_its_own_part():
     assert parse_part("auto", environment=ARRAY) == Part(3, 8)
     assert parse_part("auto", environment=ARRAY | {"RANK": "0", "WORLD_SIZE": "2"}) == Part(3, 8)
