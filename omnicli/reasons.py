@@ -25,6 +25,7 @@ SMALL_CLASS = "small class"  # balance --min-per-class
 HEAD_CLASS = "head class"  # balance --keep-tail
 NOT_DRAWN = "not drawn"  # balance --resample; index --label-share
 NO_SCORES = "no scores"  # eval --fuse: not in every set of scores
+BEFORE_SCORING = (UNREADABLE, INTERNAL_ERROR, NO_CLASS, TOO_SHORT, TOO_LONG)  # such rejects may lack scores
 
 MAX_KINDS = 100  # kinds of unreadable records that are counted apart
 _NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)\d[\d,.]*(?:e[+-]?\d+)?(?![\w-])")  # not those in HDF5, UTF-8, 16-bit

@@ -16,8 +16,8 @@
 
 Every record gains pseudo_label, pseudo_class, confidence and top_scores. The last line is the summary: top1_acc,
 top5_acc, mean_class_acc, mean_ap, view (what the model was shown), and the most confused classes; for records with
-several labels only mean_ap. Rows of features (omni features) of the model's own backbone are scored by its classifier
-alone.
+several labels only mean_ap. Another class with the label's score counts as better, in every metric. Rows of features
+(omni features) of the model's own backbone are scored by its classifier alone.
 
 A checkpoint remembers what it was trained on (ids, parents and contents, as digests): records among these stop the
 test with exit code 65, unless --allow-overlap is given.

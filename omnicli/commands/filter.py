@@ -12,7 +12,7 @@ queries, it only ranks the results of each query, and the share that seems to fi
 whole stream; for --part and -o DIR/, score with --score-only and decide with --stored-scores.
 
 Without --teacher, stored scores decide again without reading media; files written by --rejects can be decided again,
-too.
+too: what left before it was scored (no class, too short, unreadable) leaves again for the same reason.
 
 Images need a 2D teacher (tsn-...); videos accept 2D and 3D teachers. Rows of features (omni features) of the teacher's
 own backbone are scored by its classifier alone; --as-media writes them as the media they were made from.

@@ -55,7 +55,7 @@ def command(
     }  # fmt: skip
     command = TrainingCommand(
         name="teacher-train", streams=streams, compute=compute, logging=logging, options=options,
-        allow_overlap=training.allow_overlap,
+        allow_overlap=training.allow_overlap, augmentations=training.augmentations(),
     )  # fmt: skip
 
     def train(setting: "TrainingContext", accountant: ReadAccountant) -> "Iterator[Metrics]":

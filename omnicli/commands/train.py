@@ -101,5 +101,5 @@ def command(
 
     TrainingCommand(
         name="train", streams=streams, compute=compute, logging=logging, options=options, tensorboard=tensorboard,
-        compile=compile_model, allow_overlap=training.allow_overlap,
+        compile=compile_model, allow_overlap=training.allow_overlap, augmentations=training.augmentations(),
     ).run(train)  # fmt: skip

@@ -66,10 +66,13 @@ def align_classes(models: Sequence[LoadedModel]) -> tuple[str, ...]:
     """The class names that all models share, in any spelling; as the first model spells them.
 
     Raises:
-        ModelError: two models differ in their class names or the order of these.
+        ModelError: two models differ in their class names or the order of these, or in what their scores are.
     """
     first = models[0]
     for other in models[1:]:
+        if other.spec.multi_label != first.spec.multi_label:
+            kinds = ("sigmoid" if model.spec.multi_label else "softmax" for model in (other, first))
+            raise ModelError(f"{other.name}: {next(kinds)} scores, but {next(kinds)} in {first.name}: no mean of both")
         ours_all, theirs_all = ([normalise_class(name) for name in model.classes] for model in (first, other))
         if ours_all != theirs_all:
             pairs = zip(ours_all, theirs_all, strict=False)

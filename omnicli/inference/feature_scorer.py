@@ -18,6 +18,7 @@ from omnicli.inference.views import ViewOptions
 from omnicli.models.loading import LoadedModel
 from omnicli.models.video.registry import published_test
 from omnicli.reasons import unreadable
+from omnicli.streams.files.sniff import VIDEO_SUFFIXES
 from omnicli.streams.reading import reading
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import FeatureRow, StoredFeatures, check_backbone
@@ -121,7 +122,7 @@ def score_feature_frames(
         row = reader.read(record, on_drop)
         if row is None:
             continue
-        if skip(record) or row.made_of.get("media") == "image":
+        if skip(record) or _is_still(row):
             yield record, None
             continue
         if not all(model.network.is_framewise for model in reader.models):
@@ -137,6 +138,14 @@ def score_feature_frames(
         times_sec, first_rows = np.unique(row.times, return_index=True)  # a slow video's frames are stored repeatedly
         scores = chunk_scores([logits[first_rows] for logits in reader.logits(row)], reader.models, record)
         yield record, TimedScores(times_sec, scores)
+
+
+def _is_still(row: FeatureRow) -> bool:
+    """True for a row of an image, whose record need not say so: one feature at 0 s, and not of a video by its name."""
+    kind = row.made_of.get("media")
+    if kind is not None:
+        return bool(kind == "image")
+    return row.times.tolist() == [0.0] and not str(row.made_of.get("path")).lower().endswith(VIDEO_SUFFIXES)
 
 
 def _logits(features: np.ndarray, model: LoadedModel) -> np.ndarray:

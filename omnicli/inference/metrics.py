@@ -31,7 +31,7 @@ def rounded_score(scores: np.ndarray, label: int) -> float:
 def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of samples whose label is among their k best classes; 1 if K <= k.
 
-    Ties and NaN count against the label, so that a constant output has accuracy 0.
+    Ties and NaN count against the label, so that a constant output has accuracy 0: the rule of all metrics.
 
     Args:
         scores: (N, K) logits or scores, N >= 1.
@@ -41,6 +41,19 @@ def top_k_acc(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     own = scores[np.arange(len(labels)), labels][:, None]  # (N, 1)
     ahead = (~(scores < own)).sum(axis=1) - 1  # (N,) classes at or above the label's
     return float(((ahead < k) & ~np.isnan(own[:, 0])).mean())
+
+
+def predicted_classes(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) the best classes of samples: the label only where ``top_k_acc`` counts it as right, else the best other one.
+
+    >>> predicted_classes(np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]]), np.array([0, 2]))
+    array([1, 2])
+    """
+    rows = np.arange(len(labels))
+    others = scores.astype(np.float64)
+    others[rows, labels] = -np.inf
+    best_other = others.argmax(axis=1)
+    return np.where(scores[rows, labels] > others[rows, best_other], labels, best_other)
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -62,7 +75,7 @@ def mean_class_acc(confusion: np.ndarray) -> float:
 
 def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """``top1_acc``, ``top5_acc`` and ``mean_class_acc`` of scores (N, K) and labels (N,), N >= 1."""
-    confusion = confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])
+    confusion = confusion_matrix(labels, predicted_classes(scores, labels), scores.shape[1])
     return {
         "top1_acc": top_k_acc(scores, labels, 1),
         "top5_acc": top_k_acc(scores, labels, 5),

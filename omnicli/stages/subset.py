@@ -19,12 +19,14 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.reasons import NO_CLASS, NOT_DRAWN, OVER_BUDGET, TOO_LONG, TOO_SHORT
 from omnicli.rng import keyed_seed
+from omnicli.rounding import count_of
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import OnDrop, Record, partition_key
 from omnicli.streams.stage_run import Stage
 from omnicli.streams.temp_records import spooled
 
 STAGE = "subset"
+SLACK_SEC = 1e-6  # of a budget: sums of floats are not exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def _reasons(hashes: np.ndarray, seconds: np.ndarray, groups: np.ndarray, subset
     if subset.label_share is not None and len(hashes):
         order = np.lexsort((np.arange(len(hashes)), hashes, groups))
         sizes = np.bincount(groups[groups >= 0])
-        quotas = np.maximum(np.floor(sizes * subset.label_share + 0.5), 1)
+        quotas = np.array([max(count_of(size, subset.label_share), 1) for size in sizes.tolist()], np.int64)
         sorted_groups = groups[order]
         starts = np.searchsorted(sorted_groups, np.arange(len(sizes)))
         has_class = sorted_groups >= 0
@@ -153,6 +155,6 @@ def _reasons(hashes: np.ndarray, seconds: np.ndarray, groups: np.ndarray, subset
     if subset.minutes is not None:
         left = np.flatnonzero(reasons == "")
         order = left[np.lexsort((left, hashes[left]))]
-        is_over = np.cumsum(seconds[order]) > subset.minutes * 60
+        is_over = np.cumsum(seconds[order]) > subset.minutes * 60 + SLACK_SEC
         reasons[order[is_over & (seconds[order] > 0)]] = OVER_BUDGET
     return reasons.tolist()

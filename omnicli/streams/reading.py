@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from omnicli.errors import InputError, OmniError, RecordError, is_out_of_memory
 from omnicli.process import crash_log
-from omnicli.reasons import DAMAGED_TAR, INTERNAL_ERROR, category_of, count_reject, detail_of
+from omnicli.reasons import BEFORE_SCORING, DAMAGED_TAR, INTERNAL_ERROR, category_of, count_reject, detail_of
 from omnicli.streams.record import Record
 
 NUM_SLOTS = 512  # threads that read at once
@@ -103,6 +103,12 @@ class IncompleteVideos:
 
 
 incomplete = IncompleteVideos()
+
+
+def why_unscored(record: Record) -> str:
+    """The reason of an earlier ``--rejects`` for which a record may lack scores, else ""."""
+    reason = record.verdict.get("reason") or ""
+    return reason if category_of(reason) in BEFORE_SCORING else ""
 
 
 def count_missing_frames(name: str, num_missing: int, *, counters: Counter[str], examples: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ class TrainingContext:
         compile: compile the model with torch.compile.
         allow_overlap: train although sets share records.
         say: takes a line for people.
+        augmentations: options that the user gave for training clips, which rows of features do not have.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -34,6 +35,7 @@ class TrainingContext:
     compile: bool = False
     allow_overlap: bool = False
     say: Callable[[str], None] = lambda line: None
+    augmentations: tuple[str, ...] = ()
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass in ``precision``."""

@@ -22,6 +22,7 @@ from omnicli.models.loading import LoadedModel
 from omnicli.models.recogniser import Recogniser
 from omnicli.reasons import unreadable
 from omnicli.streams.record import OnDrop
+from omnicli.streams.shards.features import is_stored
 from omnicli.training.batch_sampler import TARGET, make_sampler, with_ratio
 from omnicli.training.context import TrainingContext
 from omnicli.training.data_checks import check_data
@@ -212,7 +213,10 @@ def _check_media(
     data: TrainingData, student: StudentRecipe, backbone: str | None, spec: ModelSpec, model: Recogniser,
     context: TrainingContext,
 ) -> None:  # fmt: skip
-    """Raise InputError for records that the model cannot learn from."""
+    """Raise InputError for records that the model cannot learn from, UsageError for options without effect on them."""
+    learned = RecordsOf(data.target, *data.auxiliary.values())
+    if context.augmentations and all(is_stored(record) for record in learned):
+        raise UsageError(f"{context.augmentations[0]} has no effect on rows of features: remove it, or give the media")
     check_media(
         RecordsOf(*data.sets), is_2d=model.is_2d, is_frozen=student.freeze == "backbone",
         backbone=backbone, signature=spec.signature, content=cache(partial(digest_of_backbone, model.backbone, spec)),

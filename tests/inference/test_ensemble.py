@@ -39,6 +39,13 @@ def test_models_must_share_their_classes(model):
         align_classes([model, dataclasses.replace(model, spec=fewer)])
 
 
+def test_the_mean_of_sigmoids_and_softmaxes_is_refused(model):
+    several = dataclasses.replace(model, spec=dataclasses.replace(model.spec, multi_label=True), name="several.pth")
+    assert align_classes([several, several]) == model.classes
+    with pytest.raises(ModelError, match=r"several.pth: sigmoid scores, but softmax in "):
+        align_classes([model, several])
+
+
 def test_models_may_spell_their_classes_in_several_ways(model):
     spec = dataclasses.replace(model.spec, classes=[name.upper().replace("_", "-") for name in model.classes])
     assert align_classes([model, dataclasses.replace(model, spec=spec)]) == model.classes

@@ -17,6 +17,7 @@ from omnicli.media.source import open_media
 from omnicli.models.loading import load_model
 from omnicli.stages.features import feature_records
 from omnicli.streams.read.reader import read_records
+from omnicli.streams.record import Record
 from omnicli.streams.shards.reader import read_shard
 from omnicli.streams.shards.writer import ShardWriter
 
@@ -109,6 +110,12 @@ def test_the_frames_of_a_row_are_scored_like_those_of_its_video(media, rows, mod
         assert found.times_sec.tolist() == expected.times_sec.tolist()
         np.testing.assert_allclose(found.scores, expected.scores, atol=2e-3)
     assert frame_scores_of(rows[:1], model)[0][1] is None  # an image is skipped
+
+
+def test_an_image_whose_record_has_no_media_is_no_video_of_one_frame(media, model, tmp_path):
+    unnamed = [Record({**record, "media": None}) for record in (media[0], media[3])]
+    rows = store(unnamed, model, tmp_path, checkpoint=model.sha256)
+    assert [scored is None for _, scored in frame_scores_of(rows, model)] == [True, False]
 
 
 def test_features_at_another_frame_rate_are_refused(media, rows, model, tmp_path):

@@ -11,6 +11,7 @@ from omnicli.inference.metrics import (
     confusion_matrix,
     mean_average_precision,
     mean_class_acc,
+    predicted_classes,
     shares_at_thresholds,
     top_k_acc,
 )
@@ -34,6 +35,16 @@ def test_top5_is_at_least_top1_and_a_constant_changes_nothing(scores, labels):
 
 def test_a_constant_output_has_accuracy_0():
     assert top_k_acc(np.zeros((4, 8)), np.array([0, 1, 2, 3]), 5) == 0.0
+
+
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_ties_count_against_the_label_in_all_metrics(seed, num_classes):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.integers(0, 3, (20, num_classes)) / 2, rng.integers(0, num_classes, 20)
+    right = predicted_classes(scores, labels) == labels
+    assert right.tolist() == [bool(top_k_acc(scores[[i]], labels[[i]], 1)) for i in range(20)]
+    confusion = confusion_matrix(labels, predicted_classes(scores, labels), num_classes)
+    assert classification_metrics(scores, labels)["mean_class_acc"] == mean_class_acc(confusion)
 
 
 def test_nan_scores_count_against_the_label():

@@ -86,6 +86,8 @@ def test_a_budget_is_used_to_the_last_second():
     records = stream(*({"duration_sec": 1.0} for _ in range(100)))
     assert len(run(records, minutes=0.5)[0]) == 30
     assert len(run(records, minutes=0.51)[0]) == 30
+    assert len(run(stream(*({"duration_sec": 2.2} for _ in range(100))), minutes=1.1)[0]) == 30
+    assert len(run(stream(*({"class_name": "a"} for _ in range(50))), label_share=0.29)[0]) == 15
 
 
 def test_a_share_of_the_labels_of_each_class():

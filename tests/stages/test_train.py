@@ -74,10 +74,14 @@ def web(world: Path) -> dict[str, list[Record]]:
     return {"gg": crawled(world, "image", ".jpg", 3), "ig": crawled(world, "video", ".mp4", 1)}
 
 
-def train(target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compile_model=False, **options):
+def train(
+    target, web, out, recipe=SCRATCH, *, should_stop=lambda: False, compile_model=False, augmentations=(), **options
+):
     """Metric records without seconds, and who left."""
     left: list[tuple[str, str]] = []
-    setting = TrainingContext(workers=2, should_stop=should_stop, compile=compile_model, allow_overlap=True)
+    setting = TrainingContext(
+        workers=2, should_stop=should_stop, compile=compile_model, allow_overlap=True, augmentations=augmentations
+    )
     lines = train_student(
         target, web, recipe=recipe, out=out, context=setting,
         on_drop=lambda record, reason: left.append((record["id"], reason)), **options,
@@ -525,6 +529,11 @@ def test_on_ready_features_it_is_logistic_regression_as_scikit_learn_has_it(shar
     assert np.abs((ours - ours.mean(1, keepdims=True)) - (theirs - theirs.mean(1, keepdims=True))).max() < 1e-2
     assert lines[-2]["val_top1_acc"] > 0.8
     assert left == []
+
+
+def test_augmentations_that_ready_features_do_not_have_are_refused(shards, tmp_path):
+    with pytest.raises(UsageError, match="--flip has no effect on rows of features"):
+        train(shards["t"], {}, tmp_path / "a.pth", replace(FROZEN, ratio=()), augmentations=("--flip",))
 
 
 def test_features_cannot_train_a_backbone_nor_another_one(shards, world, tmp_path):

@@ -11,6 +11,7 @@ import typer
 from omnicli.commands.options.engine import EngineOptions
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
+from omnicli.rounding import part_of
 from omnicli.streams.files.stored import is_fifo
 from omnicli.streams.files.urls import url_of
 
@@ -286,8 +287,8 @@ def parse_max_bad(text: str | None, num_in: int) -> float | None:
     if text is None:
         return None
     try:
-        limit = float(text.removesuffix("%")) / 100 * num_in if text.endswith("%") else float(int(text))
-    except ValueError:
+        limit = float(part_of(num_in, float(text.removesuffix("%"))) / 100 if text.endswith("%") else int(text))
+    except (ValueError, ArithmeticError):
         raise UsageError(f"--max-bad: expected a number or a percentage such as 100 or 2%, got {text!r}") from None
     if not limit >= 0:  # NaN too
         raise UsageError(f"--max-bad: expected a number or a percentage of 0 or more, got {text!r}")

@@ -208,6 +208,13 @@ class TrainingOptions:
         values["train_clips"] = parse_count(self.train_clips, name="--train-clips")
         return {name: value for name, value in values.items() if value is not None}
 
+    def augmentations(self) -> tuple[str, ...]:
+        """The options given for training clips that change their pixels."""
+        randaugment = self.randaugment not in (None, "none")
+        given = {"--crop": self.crop, "--flip": self.flip, "--randaugment": randaugment,
+                 "--random-erasing": self.random_erasing}  # fmt: skip
+        return tuple(name for name, value in given.items() if value)
+
     def resolve(self) -> tuple[str, TeacherRecipe]:
         """The recipe's name, and the recipe with what the user gave.
 

@@ -37,6 +37,7 @@ class TrainingCommand:
         tensorboard: folder for TensorBoard, or None.
         compile: compile the model with torch.compile.
         allow_overlap: train although sets share records.
+        augmentations: the options given for training clips that change their pixels.
     """
 
     name: str
@@ -47,6 +48,7 @@ class TrainingCommand:
     tensorboard: Path | None = None
     compile: bool = False
     allow_overlap: bool = False
+    augmentations: tuple[str, ...] = ()
 
     def run(self, train: Train) -> None:
         """Train and print the metric lines. Only the first of several processes writes. Raises OmniError."""
@@ -71,7 +73,7 @@ class TrainingCommand:
                 context = TrainingContext(
                     device=world.device, root=streams.root, should_stop=lambda: stop.is_requested, world=world,
                     compile=self.compile, allow_overlap=self.allow_overlap, say=accountant.console.say,
-                    **self._resolved(world),
+                    augmentations=self.augmentations, **self._resolved(world),
                 )  # fmt: skip
                 self._print(train(context, accountant), accountant, world, draw)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from omnicli.inference.metrics import mean_average_precision, top_k_acc
+from omnicli.inference.metrics import mean_average_precision, predicted_classes, top_k_acc
 from omnicli.stages.eval.confusion import class_accs
 from omnicli.streams.temp_records import TempFile
 
@@ -45,7 +45,7 @@ class Evaluator:
         label = labels[0]
         right = {k: bool(top_k_acc(scores[None], np.array([label]), k)) for k in self._num_right}
         self._num_right = {k: count + right[k] for k, count in self._num_right.items()}
-        self.counts[label, int(scores.argmax())] += 1
+        self.counts[label, int(predicted_classes(scores[None], np.array([label]))[0])] += 1
         return right[1]
 
     def metrics(self) -> dict[str, float]:

@@ -22,6 +22,23 @@ def with_scores(record: Record, scores: TeacherScores, queries: Queries) -> Reco
     return record.derive(**fields)
 
 
+def without_label(record: Record) -> Record:
+    """The record without the label and confidence of an earlier run, which this one does not confirm."""
+    return _without(record, "pseudo_label", "pseudo_class", "confidence")
+
+
+def without_scores(record: Record) -> Record:
+    """The record, which was not scored, without the scores and the label of an earlier run."""
+    return _without(without_label(record), "top_scores", "query_score")
+
+
+def _without(record: Record, *fields: str) -> Record:
+    made = record.derive()
+    for field in fields:
+        made.pop(field, None)
+    return made
+
+
 def stored_query_score(record: Record, queries: Queries) -> float | None:
     """The score of the class that the query names now, which may be another one than when the record was scored.
 

@@ -9,7 +9,7 @@ import numpy as np
 from omnicli.data.query_labels import Queries
 from omnicli.inference.metrics import NUM_TOP_SCORES
 from omnicli.reasons import BY_VERDICT, LOW_CONFIDENCE, LOW_RANK, NO_CLASS
-from omnicli.stages.filter.labelling import pseudo_label
+from omnicli.stages.filter.labelling import pseudo_label, without_label
 from omnicli.stages.filter.query_shares import Scored, Shares, query_shares
 from omnicli.stages.filter.rules import (
     FilterRule,
@@ -82,11 +82,14 @@ def keep_by_query(
     ranked = zip(has_class.tolist(), kept.tolist(), strict=True)
     for record, reason in spool:
         is_named, is_kept = (False, False) if reason else next(ranked)
-        labelled = pseudo_label(record, queries, "query") if is_named else record
-        if is_kept or (is_named and verdicts.accepts(labelled)):
+        if not is_named:
+            on_drop(record if reason else without_label(record), reason or NO_CLASS)
+            continue
+        labelled = pseudo_label(record, queries, "query")
+        if is_kept or verdicts.accepts(labelled):
             yield labelled
         else:
-            on_drop(labelled, LOW_RANK if is_named else reason or NO_CLASS)
+            on_drop(labelled, LOW_RANK)
 
 
 def _without_rejected(incoming: Incoming, queries: Queries, verdicts: Verdicts) -> Incoming:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from omnicli.data.query_labels import Queries, distinct_queries
+from omnicli.rounding import count_of
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
 
@@ -84,8 +85,9 @@ def best_of_groups(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray
 
 
 def quota(sizes: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
-    """How many of each group are kept: (G,) sizes and (G,) shares in [0, 1] → (G,)."""
-    return np.floor(sizes * shares + 0.5)
+    """How many of each group are kept: (G,) sizes and (G,) shares in [0, 1] → (G,) int64."""
+    pairs = zip(sizes.tolist(), np.broadcast_to(shares, sizes.shape).tolist(), strict=True)
+    return np.array([count_of(size, share) for size, share in pairs], np.int64)
 
 
 def most_confident(confidences: np.ndarray, groups: np.ndarray, ties: np.ndarray, quotas: np.ndarray) -> np.ndarray:

@@ -22,10 +22,19 @@ from omnicli.errors import InputError
 from omnicli.inference.metrics import best_scores, rounded_score
 from omnicli.inference.protocols import ScoreRecords
 from omnicli.reasons import BY_VERDICT, DISAGREES, LOW_CONFIDENCE, NO_CLASS
-from omnicli.stages.filter.labelling import TeacherScores, agrees, pseudo_label, stored_query_score, with_scores
+from omnicli.stages.filter.labelling import (
+    TeacherScores,
+    agrees,
+    pseudo_label,
+    stored_query_score,
+    with_scores,
+    without_label,
+    without_scores,
+)
 from omnicli.stages.filter.ranking import keep_best, keep_by_query
 from omnicli.stages.filter.rules import FilterRule
 from omnicli.stages.filter.undecided import decides_alone, is_undecided
+from omnicli.streams.reading import why_unscored
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.verdicts import NO_VERDICTS, Verdicts
 
@@ -111,7 +120,7 @@ def _score(
     undecided = partial(is_undecided, rule=rule, queries=queries) if decides_alone(rule) else None
     for record, scores in score(records, skip=is_skipped, undecided=undecided, on_drop=on_drop):
         if scores is None:
-            on_drop(record, why_not(record) or NO_CLASS)
+            on_drop(without_scores(record), why_not(record) or NO_CLASS)
             continue
         found = queries.find(record)
         query_score = None if found is None else rounded_score(scores, found[0])
@@ -124,7 +133,7 @@ def _read_scores(
     """The scores an earlier run stored."""
     for record in _readable_then(records, "top_scores", on_drop):
         if rule.needs_query and queries.find(record) is None:
-            on_drop(record, NO_CLASS)
+            on_drop(without_label(record), NO_CLASS)
             continue
         top_scores = record.require("top_scores")
         highest = max((index for index, _ in top_scores), default=len(queries.classes))
@@ -143,10 +152,10 @@ def _as_stored(records: Iterable[Record], on_drop: OnDrop) -> Iterator[Record]:
 
 
 def _readable_then(records: Iterable[Record], scores: str, on_drop: OnDrop) -> Iterator[Record]:
-    """Reject records without the field ``scores`` that an earlier run could not read, again with the same reason."""
+    """Reject records without the field ``scores`` that an earlier run rejected unscored, again for the same reason."""
     for record in records:
-        if record.why_unreadable and record.get(scores) is None:
-            on_drop(record, record.why_unreadable)
+        if record.get(scores) is None and (why := why_unscored(record)):
+            on_drop(record, why)
         else:
             yield record
 

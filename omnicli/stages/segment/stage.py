@@ -33,6 +33,7 @@ from omnicli.inference.metrics import DECIMALS
 from omnicli.inference.protocols import ScoreVideos
 from omnicli.inference.undecided import may_cross, may_lead
 from omnicli.reasons import NO_CLASS, NO_POSITIVE, TOO_SHORT
+from omnicli.streams.reading import why_unscored
 from omnicli.streams.record import OnDrop, Record
 
 
@@ -206,10 +207,10 @@ def _divide_frames(
 
 
 def _decide_again(record: Record, rule: SegmentRule, on_drop: OnDrop) -> Iterator[Record]:
-    """2D, from what an earlier run wrote; what it could not read is rejected again for the same reason."""
+    """2D, from what an earlier run wrote; what it rejected unscored is rejected again for the same reason."""
     if record.get("frame_scores") is None:
-        if record.why_unreadable:
-            on_drop(record, record.why_unreadable)
+        if why := why_unscored(record):
+            on_drop(record, why)
             return
         raise InputError(
             f"{record.where}: no field 'frame_scores' of an earlier run; give --teacher "

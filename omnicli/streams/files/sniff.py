@@ -6,11 +6,14 @@ LFS_MAGIC = b"version https://git-lfs"
 LFS_POINTER = "a Git LFS pointer: fetch the file with git lfs pull"
 
 # Distinguish a list or JSONL from a web page saved as x.jpg; the content decides the media kind.
-MEDIA_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".avifs"),
+)
+VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".flv", ".wmv", ".asf", ".mpg", ".mpeg", ".ts", ".m2ts"),
     *(".mts", ".ogv", ".ogg", ".3gp", ".vob", ".rm", ".h264", ".264", ".hevc", ".h265", ".265", ".ivf", ".dv", ".mxf"),
 )
+MEDIA_SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 
 _FIXED = (
     (b"\xff\xd8\xff", "image", "JPEG"),

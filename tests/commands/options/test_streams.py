@@ -10,7 +10,16 @@ from omnicli.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("text", "num_in", "limit"), [(None, 100, None), ("0", 100, 0), ("7", 100, 7), ("2%", 300, 6), ("0.5%", 1000, 5)]
+    ("text", "num_in", "limit"),
+    [
+        (None, 100, None),
+        ("0", 100, 0),
+        ("7", 100, 7),
+        ("2%", 300, 6),
+        ("29%", 100, 29),
+        ("4.4%", 750, 33),
+        ("0.5%", 1000, 5),
+    ],
 )
 def test_max_bad_is_a_number_or_a_share(text, num_in, limit):
     assert parse_max_bad(text, num_in) == limit

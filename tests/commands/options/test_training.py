@@ -16,6 +16,12 @@ def test_clips_are_mirrored_unless_classes_have_a_direction():
     assert not TrainingOptions(model="tsn-resnet50", flip=False).resolve()[1].flip
 
 
+def test_augmentations_are_those_given_that_change_pixels():
+    given = TrainingOptions(flip=True, crop="random", randaugment="rand-m7", random_erasing=0.5)
+    assert given.augmentations() == ("--crop", "--flip", "--randaugment", "--random-erasing")
+    assert TrainingOptions(flip=False, randaugment="none", random_erasing=0.0).augmentations() == ()
+
+
 def test_milestones_are_epochs_with_commas():
     assert parse_milestones(None) is None
     assert parse_milestones("40,80") == (40, 80)

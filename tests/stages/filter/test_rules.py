@@ -1,11 +1,13 @@
 """Ranks and quotas within groups."""
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.data.query_labels import Queries
-from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups, group_of
+from omnicli.stages.filter.rules import FilterRule, QueryRule, best_of_groups, group_of, quota
 from omnicli.streams.class_names import ClassIndex
 from omnicli.streams.record import Record
 
@@ -20,8 +22,14 @@ def test_the_best_of_each_group_equal_a_plain_loop(rows, quota):
     kept = best_of_groups(confidences, groups.astype(np.int64), ties.astype(np.uint64), rule)
     for group in set(groups.tolist()):
         members = sorted((-c, t, i) for i, (c, g, t) in enumerate(rows) if g == group)
-        count = quota if isinstance(quota, int) else int(len(members) * quota + 0.5)
+        count = quota if isinstance(quota, int) else int(len(members) * Fraction(repr(quota)) + Fraction(1, 2))
         assert {i for _, _, i in members[:count]} == {i for _, _, i in members if kept[i]}
+
+
+def test_a_share_is_the_decimal_number_that_is_typed():
+    assert quota(np.array([50, 100, 0]), 0.29).tolist() == [15, 29, 0]
+    assert quota(np.array([45, 50]), np.array([0.7, 0.57])).tolist() == [32, 29]
+    assert quota(np.empty(0, np.int64), 0.5).tolist() == []
 
 
 def test_the_rule_for_weak_teachers_needs_queries_only_where_nothing_else_decides():

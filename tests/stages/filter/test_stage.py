@@ -185,7 +185,39 @@ def test_scores_decide_whatever_became_of_the_file_and_other_reasons_do_not_excu
     assert run([gone], FilterRule(), score=None)[0] == [gone]
     for label_by, field in (("teacher", "top_scores"), ("stored", "confidence")):
         with pytest.raises(InputError, match=f"web.jsonl:1: no field '{field}'"):
-            run([rejected_before(crawl([{}])[0], "no class")], FilterRule(label_by=label_by), score=None)
+            run([rejected_before(crawl([{}])[0], "duplicate")], FilterRule(label_by=label_by), score=None)
+
+
+STALE = {"pseudo_label": 1, "pseudo_class": "Horse Race", "confidence": 0.99, "top_scores": [[1, 0.99]]}
+
+
+@pytest.mark.parametrize("label_by", ["teacher", "stored"])
+def test_what_was_rejected_unscored_leaves_again_and_carries_no_scores_of_another_teacher(label_by):
+    rows = [{"scores": peaked(0), "query": "Archery", **STALE}, {"scores": peaked(0), "query": "chess", **STALE}]
+    kept, [(left, reason)] = run(crawl(rows), FilterRule(agree=True))
+    assert reason == "no class" and not STALE.keys() & left.keys()
+    kept, again = run([*kept, rejected_before(left, reason)], FilterRule(label_by=label_by), score=None)
+    assert [record["id"] for record in kept] == ["0"]
+    assert [(record["id"], reason) for record, reason in again] == [("1", "no class")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "score"),
+    [
+        (FilterRule(label_by="query"), None),
+        (FilterRule(threshold=None, by_query=QueryRule(accuracy=None)), None),
+        (FilterRule(threshold=None, by_query=QueryRule(accuracy=None, threshold=0.5)), fake_score),
+    ],
+)
+def test_a_scored_record_without_a_class_keeps_its_scores_but_no_confidence(rule, score):
+    named = {"scores": peaked(1), "query": "Surfing", "query_score": 0.002, **STALE}
+    dropped = {
+        record["id"]: (record, reason)
+        for record, reason in run(crawl([named, {**named, "query": "chess"}]), rule, score=score)[1]
+    }
+    left, reason = dropped["1"]
+    assert reason == "no class"
+    assert left["top_scores"][0][0] == 1 and "confidence" not in left
 
 
 def test_stored_scores_of_another_class_list_are_refused():

@@ -201,6 +201,12 @@ def test_without_a_teacher_a_video_must_carry_its_scores(fields, message):
         run(crawl(fields), score=None, queries=None)
 
 
+def test_a_video_that_was_rejected_unscored_leaves_again_for_the_same_reason():
+    _, [(left, reason)] = run(crawl({"scores": ARCHERY}), label_by="query")
+    line = format_record(left.derive(reason=reason))
+    assert run([parse_record(line, origin="x", line_number=1)], score=None, queries=None)[1] == [(left, "no class")]
+
+
 VIDEOS = [
     {"scores": ARCHERY, "query": "horse race"},
     {"scores": ARCHERY, "query": "archery"},
@@ -236,7 +242,7 @@ def test_without_a_teacher_what_could_not_be_read_leaves_again_for_the_same_reas
     [broken], [other] = crawl({"media": "video"}), crawl({"media": "video"})
     broken.verdict = {"reason": "unreadable: empty file"}
     assert run([broken], score=None, queries=None) == ([], [(broken, "unreadable: empty file")])
-    other.verdict = {"reason": "no class"}
+    other.verdict = {"reason": "duplicate"}
     with pytest.raises(InputError, match=r"web.jsonl:1: no field 'frame_scores'"):
         run([other], score=None, queries=None)
 
