@@ -27,7 +27,9 @@ from omnicli.models.tsm import TSM
 from omnicli.models.tsn import TSN
 from omnicli.models.video.library_model import IMAGENET_MEAN, IMAGENET_STD, LibraryConfig, LibraryModel
 from omnicli.models.video.registry import library_config, library_names
+from omnicli.models.weight_names import AUXILIARY
 
+WITH_AUXILIARY = ("inception_v3", "googlenet")  # torchvision's, with more classifiers in training
 CLASSIFIERS = ("fc", "classifier", "head", "heads")  # torchvision's names of the layers after the features
 
 
@@ -166,6 +168,8 @@ def default_input(backbone: str) -> tuple[tuple[float, float, float], tuple[floa
     """Mean and std (RGB, 0-255) and side in pixels of a 2D backbone's input; ImageNet's if the backbone states none."""
     if backbone == "bninception":
         return (128.0, 117.0, 104.0), (1.0, 1.0, 1.0), 224  # the Caffe model's means, in RGB order
+    if backbone.removeprefix(TORCHVISION) in WITH_AUXILIARY and backbone.startswith(TORCHVISION):
+        return (127.5,) * 3, (127.5,) * 3, 224  # what ``transform_input`` makes of ImageNet's mean and std
     own = None
     if not backbone.startswith(TORCHVISION):
         own = library("timm").get_pretrained_cfg(imagenet_weights(backbone), allow_unregistered=True)
@@ -226,11 +230,17 @@ def _torchvision_backbone(name: str, *, pretrained: bool) -> tuple[nn.Module, in
     try:
         with failing_fast() if pretrained else nullcontext():
             weights = TORCHVISION_WEIGHTS if pretrained else None
-            module: nn.Module = library("torchvision.models").get_model(name, weights=weights)
+            draws = {"init_weights": True} if name in WITH_AUXILIARY and not pretrained else {}
+            module: nn.Module = library("torchvision.models").get_model(name, weights=weights, **draws)
     except Exception as error:
         if not pretrained:
             raise
         raise _no_download(TORCHVISION + name, error) from None
+    if name in WITH_AUXILIARY:  # weights decide about these in torchvision, and a checkpoint does not remember them
+        module.aux_logits = module.transform_input = False  # type: ignore[assignment]
+        for auxiliary in AUXILIARY:
+            if hasattr(module, auxiliary):
+                setattr(module, auxiliary, None)
     for classifier in CLASSIFIERS:
         removed = getattr(module, classifier, None)
         if isinstance(removed, nn.Module):

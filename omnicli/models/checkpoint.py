@@ -13,7 +13,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,7 @@ class Weights:
         classes: (K,) names, which mmaction2 files may have; else None.
         ignored: other keys of the file, such as the optimizer's state.
         program: in an ONNX file, which has no ``state_dict``; else None.
+        meta: that mmaction2 files have; else empty.
     """
 
     state_dict: dict[str, Tensor]
@@ -80,6 +81,7 @@ class Weights:
     classes: tuple[str, ...] | None = None
     ignored: tuple[str, ...] = ()
     program: Program | None = None
+    meta: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(path: str | Path, *, meta: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> str:
@@ -129,7 +131,7 @@ def load_any(path: str | Path) -> Checkpoint | Weights:
         return Weights(weights, sha256, str(path), ignored=_ignored(content))
     if isinstance(meta.get(STAMP), str):
         return _stamped(meta, weights, sha256, path)
-    return Weights(weights, sha256, str(path), _classes_in(meta), _ignored(content))
+    return Weights(weights, sha256, str(path), _classes_in(meta), _ignored(content), meta=meta)
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:

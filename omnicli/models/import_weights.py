@@ -1,8 +1,11 @@
 """Models from other codebases' weights: finds the architecture and the input it was trained on."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +13,9 @@ from torch import Tensor
 from omnicli.errors import ModelError
 from omnicli.models.architectures import find_config_3d, new_model
 from omnicli.models.factory import ModelSpec, empty_model, load_exactly, model_spec
-from omnicli.models.flow_spec import flow_spec, pairs_in
+from omnicli.models.flow_spec import STEMS, flow_spec, pairs_in
+from omnicli.models.libraries import library
+from omnicli.models.mmaction2_config import check_same_network, read_config, takes_bgr, timm_backbone, with_input
 from omnicli.models.published_input import (
     KINETICS_MEAN,
     KINETICS_STD,
@@ -40,6 +45,7 @@ OTHER_BACKBONES = (
 )
 
 NUM_IMAGENET_CLASSES = 1000
+CAFFE_STD = (1.0, 1.0, 1.0)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -53,6 +59,7 @@ def build_foreign(
     num_segments: int | None = None,
     num_frames: int | None = None,
     frame_interval: int | None = None,
+    meta: Mapping[Any, Any] = MappingProxyType({}),
 ) -> tuple[Recogniser, ModelSpec]:
     """The model of weights of any layout, on the CPU, in ``eval`` mode.
 
@@ -66,21 +73,24 @@ def build_foreign(
         num_segments: of a 2D model; default as published.
         num_frames: per clip; default as published.
         frame_interval: of a clip; default as published.
+        meta: of a file of mmaction2, which may hold the config of its training.
 
     Raises:
         UsageError: unknown architecture ``name``.
-        ModelError: the architecture cannot be inferred, the weights do not fit it, there is no classifier, or the
-            classifier has another number of classes.
+        ModelError: the architecture cannot be inferred, the weights do not fit it, its config is of another network,
+            there is no classifier, or the classifier has another number of classes.
     """
     theirs = bare_names(weights)
     ours = to_omni(theirs)
     flow_pairs = pairs_in(ours)
+    config = read_config(meta)
+    name = name or timm_backbone(config)
     name = name or infer_name(ours, is_shifted=is_tsm(theirs), path=path, flow_pairs=flow_pairs)
     spec = model_spec(
         name, classes=classes, num_segments=num_segments, num_frames=num_frames, frame_interval=frame_interval
     )
-    layout = recognise_layout(theirs)
-    if layout in ("mmaction", "mmaction2") and find_config_3d(name) is None:
+    layout, is_caffe = recognise_layout(theirs), name.endswith("-bninception")
+    if layout in ("mmaction", "mmaction2") and find_config_3d(name) is None and not is_caffe:
         spec = replace(spec, mean=KINETICS_MEAN, std=KINETICS_STD)
     elif layout in ("torchvision-video", "vmz") and not isinstance(find_config_3d(name), LibraryConfig):
         spec = replace(spec, mean=VIDEO_MEAN, std=VIDEO_STD)
@@ -88,10 +98,23 @@ def build_foreign(
             spec = replace(spec, short_side=VIDEO_SHORT_SIDE, crop_size=VIDEO_CROP_SIZE)
     if flow_pairs:
         spec = flow_spec(spec, flow_pairs)
+        spec = replace(spec, std=CAFFE_STD) if is_caffe else spec
+    elif takes_bgr(config) is not None and takes_bgr(config) != (is_caffe and layout == "mmaction"):
+        ours = _other_colour_order(ours, path)
+    check_same_network(spec, config, path=path)
+    spec = with_input(spec, config)
     _check_classifier(ours, classes, path=path)
     model = empty_model(spec)
     load_exactly(model, ours, path=path, what=name)
     return model.to(memory_format=model.memory_format).eval(), spec
+
+
+def _other_colour_order(weights: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Weights whose first layer takes RGB instead of BGR, or the other way round. Raises ModelError: it is unknown."""
+    stem = next((f"backbone.{stem}" for stem in STEMS if f"backbone.{stem}" in weights), None)
+    if stem is None:
+        raise ModelError(f"{path}: its config takes BGR, and the first layer is unknown, which must be turned to RGB")
+    return {**weights, stem: weights[stem].flip(1)}
 
 
 def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str, flow_pairs: int = 0) -> str:
@@ -111,6 +134,7 @@ def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str, fl
     for name in _candidates(shapes, is_shifted=is_shifted):
         wanted = shapes_of_backbone(name, flow_pairs)
         if wanted == shapes:
+            _warn_of_twin(name, path)
             return name
         differences = _differences(shapes, wanted)
         if not nearest or len(differences) < len(differing):
@@ -120,6 +144,17 @@ def infer_name(weights: Mapping[str, Tensor], *, is_shifted: bool, path: str, fl
         f"{path}: the architecture cannot be inferred from the weights ({what}{'; '.join(differing[:3])}"
         f"{f' and {len(differing) - 3} more' if len(differing) > 3 else ''}); give --model"
     )
+
+
+def _warn_of_twin(name: str, path: str) -> None:
+    """Say that weights that came from TensorFlow (``tf_``) have the shapes of others, which pad otherwise."""
+    twin = name.replace("-tf_", "-", 1)
+    if twin != name and library("timm").is_model(twin.partition("-")[2]):
+        warnings.warn(
+            f"{path}: the weights fit {name} and {twin}, which differ in padding and scores; taken is the first; "
+            "--model says which it is",
+            stacklevel=3,
+        )
 
 
 @cache

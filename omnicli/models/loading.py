@@ -201,7 +201,7 @@ def open_model(
         _check_same_classes(path, file.classes, classes)  # otherwise the file may name the classes of another dataset
     network, spec = build_foreign(
         file.state_dict, path=str(path), classes=classes or file.classes or (), name=name, num_segments=num_segments,
-        num_frames=num_frames, frame_interval=frame_interval,
+        num_frames=num_frames, frame_interval=frame_interval, meta=file.meta,
     )  # fmt: skip
     return OpenedModel(network, spec, None, file)
 

@@ -14,6 +14,9 @@ from omnicli.models.video.torchvision_video import is_video, to_ours
 from omnicli.models.vmz import from_vmz, is_vmz
 
 Layout = Literal["omni", "mmaction2", "mmaction", "torchvision-video", "vmz", "bare"]
+AUXILIARY = ("AuxLogits", "aux1", "aux2")  # classifiers of torchvision's GoogLeNet and Inception, for training
+BNINCEPTION_STEM = "conv1_7x7_s2.weight"
+UNUSED = ("data_preprocessor.", *(f"{prefix}{name}." for prefix in ("", "backbone.") for name in AUXILIARY))
 CLASSIFIER_NAMES = ("fc.", "classifier.", "head.fc.", "head.", "cls_head.", "last_linear.")
 
 # mmaction2 to omni; only the first matching rule is applied
@@ -83,6 +86,7 @@ TORCHVISION_IP_RULES = (  # ipCSN in the PyTorch code of VMZ
 )
 
 # the stem, without ``backbone.`` in files of a backbone alone (``pretrained=`` of its configs)
+GOOGLENET = re.compile(r"(backbone\.)?inception3a\.")  # torchvision's, whose stem has the same name
 MMACTION2_STEM = re.compile(r"backbone\.(\w+\.)*conv1\.conv\.|((slow|fast)_path\.)?conv1\.conv\.")
 
 Rules = tuple[tuple[str, str], ...]
@@ -102,9 +106,9 @@ def bare_name(name: str) -> str:
 
 
 def bare_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without what wrappers put before their names and without ``data_preprocessor.*``."""
+    """Weights without what wrappers put before their names, ``data_preprocessor.*`` and auxiliary classifiers."""
     names = {bare_name(name): tensor for name, tensor in weights.items()}
-    return {name: tensor for name, tensor in names.items() if not name.startswith("data_preprocessor.")}
+    return {name: tensor for name, tensor in names.items() if not name.startswith(UNUSED)}
 
 
 def recognise_layout(names: Iterable[str]) -> Layout:
@@ -116,7 +120,7 @@ def recognise_layout(names: Iterable[str]) -> Layout:
     'mmaction'
     """
     known = set(names)
-    if any(MMACTION2_STEM.match(name) for name in known):
+    if any(MMACTION2_STEM.match(name) for name in known) and not any(map(GOOGLENET.match, known)):
         return "mmaction2"
     if is_vmz(known):
         return "vmz"
@@ -141,7 +145,7 @@ def to_omni(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             rules = (*(IP_RULES if is_ip else IR_RULES), *MMACTION2_RULES)
             return {_to_backbone(_head_to_ours(_rename(name, rules))): tensor for name, tensor in weights.items()}
         case "mmaction":
-            return {_head_to_ours(_unwrapped(name)): tensor for name, tensor in weights.items()}
+            return {_head_to_ours(_unwrapped(name)): _in_rgb(name, tensor) for name, tensor in weights.items()}
         case "torchvision-video":
             if is_video(weights):
                 return to_ours(weights)
@@ -235,8 +239,9 @@ def _bare_to_ours(name: str) -> str:
 
 
 def _in_rgb(name: str, tensor: Tensor) -> Tensor:
-    """Flip the stem of BN-Inception, whose ImageNet weights come from Caffe and take BGR."""
-    return tensor.flip(1) if name == "conv1_7x7_s2.weight" else tensor
+    """Flip the stem of BN-Inception, which takes BGR: ImageNet weights come from Caffe, and old mmaction kept it."""
+    is_stem = name.removeprefix("backbone.") == BNINCEPTION_STEM and tensor.ndim == 4 and tensor.shape[1] == 3
+    return tensor.flip(1) if is_stem else tensor
 
 
 def _shifted_names(weights: Mapping[str, Tensor]) -> set[str]:

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torchvision import models
 
 from omnicli.errors import ModelError, UsageError
 from omnicli.models import architectures
 from omnicli.models.architectures import default_dropout, default_input, find_config_3d, imagenet_resnet, new_model
+from omnicli.models.factory import create_model
 from omnicli.models.resnet3d_configs import RESNET3D_CONFIGS
 from omnicli.models.slowfast import SLOWFAST_CONFIGS
 
@@ -24,6 +26,18 @@ def test_every_architecture_can_be_built(name):
 def test_torchvisions_backbones_give_pooled_features(backbone):
     model = new_model(f"tsn-torchvision.{backbone}", 3).eval()
     assert model(torch.randn(2, 3, 2, 64, 64)).shape == (2, 3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_auxiliary_classifiers_are_left_out_in_training_and_from_files(name, tmp_path):
+    whole = models.get_model(name, weights=None, init_weights=False).state_dict()
+    assert any(key.startswith(("aux1.", "AuxLogits.")) for key in whole)
+    torch.save(whole, tmp_path / "a.pth")
+    model = create_model(f"tsn-torchvision.{name}", num_classes=3, init=str(tmp_path / "a.pth")).train()
+    assert model(torch.randn(2, 3, 1, 96, 96)).shape == (2, 3)
+    assert default_input(f"torchvision.{name}")[:2] == ((127.5,) * 3, (127.5,) * 3)
+    assert model.backbone.transform_input is False  # its pretrained weights would turn it on, a checkpoint would not
 
 
 @pytest.mark.parametrize(

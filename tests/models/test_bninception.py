@@ -5,8 +5,10 @@ import torch
 
 from omnicli.errors import UsageError
 from omnicli.models import bninception
+from omnicli.models.architectures import new_model
 from omnicli.models.bninception import BNInception
 from omnicli.models.factory import model_spec
+from omnicli.models.loading import load_model
 from omnicli.models.weight_names import to_omni
 
 
@@ -40,6 +42,19 @@ def test_the_stem_of_the_caffe_weights_is_flipped_to_rgb():
     ours = to_omni(theirs)
     assert torch.equal(ours["backbone.conv1_7x7_s2.weight"][:, 0], theirs["conv1_7x7_s2.weight"][:, 2])
     assert "fc.bias" in ours
+
+
+@pytest.mark.parametrize(("channels", "mean", "std"), [(3, (128.0, 117.0, 104.0), 1.0), (10, (128.0,) * 3, 1.0)])
+def test_a_checkpoint_of_old_mmaction_takes_bgr_and_the_means_of_caffe(tmp_path, channels, mean, std):
+    ours = new_model("tsn-bninception", 2, flow_pairs=0 if channels == 3 else 5).eval()
+    theirs = {name.replace("fc.", "cls_head.fc_cls."): tensor for name, tensor in ours.state_dict().items()}
+    torch.save({"meta": {"CLASSES": ["a", "b"]}, "state_dict": theirs}, tmp_path / "a.pth")
+    loaded = load_model(tmp_path / "a.pth")
+    assert (loaded.spec.mean, loaded.spec.std) == (mean, (std,) * 3)
+    clips = torch.randn(1, 3, 1 if channels == 3 else 5, 64, 64)
+    with torch.no_grad():
+        wanted = ours(clips.flip(1) if channels == 3 else clips)
+        assert torch.allclose(loaded.network(clips), wanted, rtol=1e-3, atol=1e-5)
 
 
 def fits_unguarded(model, side, monkeypatch):

@@ -1,5 +1,6 @@
 """Imported models compute the released implementation's outputs; errors name what does not fit."""
 
+import contextlib
 import json
 import re
 from dataclasses import replace
@@ -106,7 +107,11 @@ def test_an_old_file_without_counts_gives_the_recorded_logits(reference, tmp_pat
 )
 def test_other_2d_backbones_are_recognised_by_their_keys(reference, file, name):
     theirs = reference.empty_weights(file)
-    assert infer_name(to_omni(theirs), is_shifted=is_tsm(theirs), path="a.pth") == name
+    twin = pytest.warns(
+        UserWarning, match="fit tsn-tf_efficientnet_b4 and tsn-efficientnet_b4, which differ in padding"
+    )
+    with twin if "-tf_" in name else contextlib.nullcontext():
+        assert infer_name(to_omni(theirs), is_shifted=is_tsm(theirs), path="a.pth") == name
 
 
 def recorded_model(reference, model):

@@ -11,6 +11,7 @@ configuration in a folder only what describes layers is used: names of other fil
 
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from omnicli.models.downloads import failing_fast
 
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 SAFETENSORS = ".safetensors"
 SUFFIXES = (SAFETENSORS, ".bin", ".pth", ".pt")
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
@@ -100,16 +102,37 @@ def _find(given: str, open_clip: Any) -> _Found:
             f"--clip {given}: no such file, and open_clip has no model {name!r}; expected MODEL:TAG, such as "
             "ViT-B-16-SigLIP2:webli, or a folder"
         )
+    if tag and Path(tag).is_file():
+        return _Found(name, config, _usual_preprocessing(name, tag, open_clip), Path(tag), name, given)
     published, weights = _weights_of(name, tag, open_clip)
-    if published:  # Ours: the activation that the weights were trained with; open_clip warns that the name's is another
-        config["quick_gelu"] = bool(published.get("quick_gelu", False))
+    # Ours: the activation that the weights were trained with; open_clip warns that the name's is another
+    config["quick_gelu"] = bool(published.get("quick_gelu", False))
     return _Found(name, config, published, weights, name, given)
 
 
+def _usual_preprocessing(name: str, file: str, open_clip: Any) -> Mapping[str, Any]:
+    """That of the published weights of a model, for a file of weights, which names none; open_clip's own without any.
+
+    Ours: where published weights differ, those of most of them, with a warning.
+    """
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    published = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]
+    known = [{key: own[key] for key in PREPROCESSING if own.get(key) is not None} for own in published]
+    if not known:
+        return {}
+    usual = max(known, key=known.count)
+    if any(own != usual for own in known):
+        shown = ", ".join(f"{key} {value}" for key, value in usual.items())
+        warnings.warn(
+            f"{file}: published weights of {name} differ in preprocessing; taken is {shown}; a folder with {CONFIG} "
+            "names its own",
+            stacklevel=2,
+        )
+    return usual
+
+
 def _weights_of(name: str, tag: str, open_clip: Any) -> tuple[Mapping[str, Any], Path]:
-    """Preprocessing and file of the weights of a model in open_clip's registry."""
-    if tag and Path(tag).is_file():
-        return {}, Path(tag)
+    """Preprocessing and file of published weights of a model in open_clip's registry."""
     published = open_clip.get_pretrained_cfg(name, tag) if tag else None
     if not published:
         tags = open_clip.list_pretrained_tags_by_model(name)

@@ -64,6 +64,22 @@ def test_a_model_of_the_registry_takes_a_file_of_weights(tmp_path, registered):
     assert same(found.network, new_network(SIGLIP, seed=2)) and found.name == registered
 
 
+def test_a_file_of_weights_is_prepared_as_the_published_weights_of_its_model(tmp_path, registered, monkeypatch):
+    torch.save(new_network(SIGLIP).state_dict(), tmp_path / "weights.pt")
+    theirs = open_clip.get_pretrained_cfg("ViT-B-16-SigLIP2", "webli")
+    tags = {"a": dict(theirs), "b": dict(theirs)}
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda name: [*tags])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda name, tag: tags[tag])
+    given = f"{registered}:{tmp_path / 'weights.pt'}"
+    wanted = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "interpolation": "bicubic", "resize_mode": "squash"}
+    found = open_published(given).preprocessing
+    assert {key: found[key] for key in wanted} == wanted
+    tags["c"] = {**theirs, "mean": (0.0, 0.0, 0.0)}
+    with pytest.warns(UserWarning, match="published weights of Tiny-Sigmoid differ in preprocessing; taken is mean"):
+        found = open_published(given).preprocessing
+    assert {key: found[key] for key in wanted} == wanted
+
+
 def test_a_repository_of_the_hub_is_such_a_folder(tmp_path, monkeypatch):
     folder = published(tmp_path / "Tiny", licence="mit")
 
