@@ -19,6 +19,7 @@ from omnicli.commands.run.one_output import OneOutput, StageSpec
 from omnicli.console import Console
 from omnicli.errors import (
     ClaimedError,
+    InputError,
     Interrupted,
     ModelError,
     OmniError,
@@ -199,11 +200,13 @@ def _run_job(stage: OpenStage, job: "Job", should_stop: Callable[[], bool] | Non
 def _run_claimed(
     stage: OpenStage, job: "Job", streams: StreamOptions, claim: "Claim", should_stop: Callable[[], bool] | None
 ) -> JobResult:
+    from omnicli.streams.files.stored import size_and_time
     from omnicli.streams.write.markers import is_done, mark_done, unmark
 
     spec, wanted = stage.spec, options_of_folder(stage.spec, stage.streams)
     if streams.resume and is_done(job, wanted):
         return JobResult(status="already", source=shown(job.source), out=shown(job.out))
+    before = size_and_time(job.source)
     unmark(job)
     accountant = RecordAccountant(streams.max_bad)
     deciding = deciding_options(spec, streams)
@@ -211,6 +214,10 @@ def _run_claimed(
     counters = output.run(stage.stage)
     if not accountant.too_many_bad:
         claim.check(shown(job.out))
+        if size_and_time(job.source) != before:
+            raise InputError(
+                f"{shown(job.source)}: has changed while it was read; the same command makes its output again"
+            )
         mark_done(job, options=wanted, counters=counters)
     stage.console.detail(f"{job.source} -> {job.out}: {counters['in']:,} in, {counters['kept']:,} kept")
     return JobResult(

@@ -44,6 +44,11 @@ class RecordFiles:
         """The file that names the number of files, written last."""
         return self.folder / f"{self.prefix}records.done.json"
 
+    @property
+    def _note(self) -> Path:
+        """The number of files that may exist, while there is no marker."""
+        return self.marker.with_name(f".{self.marker.name}")
+
     def path(self, index: int) -> Path:
         """The file of this number."""
         return self.folder / f"{self.prefix}{index:05d}.jsonl"
@@ -67,8 +72,13 @@ class RecordFiles:
         from omnicli.streams.files.stored import remove_file
         from omnicli.streams.write.atomic import named_errors, open_atomic
 
-        num_before, num_files, num_records = self._num_files() or 0, 0, 0
+        num_files = num_records = 0
         with named_errors(str(self.folder)):
+            with self.whole.open("rb") as records:
+                num_now = -(-sum(1 for _ in records) // self.per_file)
+            num_before = max(self._num_files() or 0, num_now)
+            with open_atomic(self._note) as file:  # a killed run has written some of these
+                file.write(msgspec.json.encode({"files": num_before}))
             remove_file(self.marker)
             with self.whole.open("rb") as records:
                 while first := records.readline():
@@ -80,6 +90,7 @@ class RecordFiles:
             with open_atomic(self.marker) as file:
                 content = {"files": num_files, "records": num_records, "records_per_file": self.per_file}
                 file.write(msgspec.json.encode(content) + b"\n")
+            remove_file(self._note)
             self.whole.unlink()
 
     def _copy(self, first: bytes, records: "BinaryIO | Any", file: "BinaryIO") -> int:
@@ -92,13 +103,15 @@ class RecordFiles:
         return count
 
     def _num_files(self) -> int | None:
-        """The number of files that an earlier run wrote; None without a marker."""
+        """The number of files that an earlier run wrote, or began to write; None without a marker."""
         from omnicli.streams.files.stored import read_file
 
-        try:
-            return int(msgspec.json.decode(read_file(self.marker))["files"])
-        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
-            return None
+        for path in (self.marker, self._note):
+            try:
+                return int(msgspec.json.decode(read_file(path))["files"])
+            except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+                continue
+        return None
 
 
 def run_in_files(run: Callable[[StreamOptions], None], streams: StreamOptions, per_file: int, *, is_dry: bool) -> None:

@@ -17,6 +17,7 @@ from itertools import chain, islice
 
 from omnicli.errors import InputError
 from omnicli.streams.files.sniff import MEDIA_SUFFIXES
+from omnicli.streams.files.stored import read_file
 from omnicli.streams.read.hmdb51 import is_hmdb51, read_hmdb51
 from omnicli.streams.read.kinetics import is_kinetics, read_kinetics
 from omnicli.streams.read.raw_videos import fits, holds_clips, video_records
@@ -204,6 +205,11 @@ def _frames(row: Line, name: str, root: str | None) -> Record:
     if len(numbers) < 2 or min(numbers) < 0:
         raise InputError(f"{name}:{number}: expected 'folder num_frames label', got {line[:60]!r}")
     num_frames, *labels = numbers
+    if num_frames == 0 and len(labels) > 1:
+        raise InputError(
+            f"{name}:{number}: a folder of 0 frames with {len(labels)} labels: lists with offsets ('folder offset "
+            f"num_frames label') are not read: {line[:60]!r}"
+        )
     fields = {
         "id": normalise_id(path),
         "path": path,
@@ -242,8 +248,7 @@ def _read_class_ind(name: str) -> list[str]:
     """The class names in ``classInd.txt`` beside the list, in order; [] without this file. Raises InputError."""
     path = os.path.join(os.path.dirname(name), "classInd.txt")  # noqa: PTH118, PTH120
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            rows = [line.split() for line in file if line.strip()]
+        rows = [line.split() for line in read_file(path).decode().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
         return []
     for number, row in enumerate(rows, 1):

@@ -118,7 +118,7 @@ def _open_level(
         return FoundFile(path, b"", problem=reason_of(error))
     if frames and not folders and len(names) > 1 and are_numbered(names):
         return FoundFile(path, b"", num_frames=len(names))
-    if frames and not folders and len(names) > 1 and _are_flow(names):
+    if frames and not folders and len(names) > 1 and are_flow(names):
         return FoundFile(path, b"", num_frames=len(names) // 2, is_flow=True)
     return _Level(path, name, iter(names), folders, identity)
 
@@ -168,7 +168,7 @@ def are_numbered(names: list[bytes]) -> bool:
     return len(prefixes) == 1
 
 
-def _are_flow(names: list[bytes]) -> bool:
+def are_flow(names: list[bytes]) -> bool:
     """True if all names are those of images of flow, one for each axis."""
     matches = [_NUMBERED_FLOW.fullmatch(name) for name in names]
     return all(matches) and 2 * len({(match[1], match[2]) for match in matches if match}) == len(names)

@@ -9,7 +9,7 @@ from omnicli.errors import InputError
 from omnicli.streams.files.media_files import reason_of
 from omnicli.streams.files.remote import list_files
 from omnicli.streams.files.urls import path_below, url_of
-from omnicli.streams.read.folder import FoundFile, OnHidden, are_numbered, is_hidden, is_leftover
+from omnicli.streams.read.folder import FoundFile, OnHidden, are_flow, are_numbered, is_hidden, is_leftover
 
 
 def walk_remote(
@@ -28,10 +28,11 @@ def walk_remote(
     for folder, group in groupby(shown, key=os.path.dirname):
         files = [os.fsencode(found) for found in group]
         names_here = [os.path.basename(found) for found in files]  # noqa: PTH119 (bytes)
-        if frames and len(files) > 1 and folder not in above_others and are_numbered(names_here):
+        is_flow = are_flow(names_here)
+        if frames and len(files) > 1 and folder not in above_others and (is_flow or are_numbered(names_here)):
             above = os.path.basename(os.path.dirname(folder))  # noqa: PTH119, PTH120
             path = os.fsencode(f"{top}/{folder}".rstrip("/"))
-            yield FoundFile(path, os.fsencode(above), num_frames=len(files))
+            yield FoundFile(path, os.fsencode(above), num_frames=len(files) // (1 + is_flow), is_flow=is_flow)
             continue
         of = os.fsencode(os.path.basename(folder)) if folder else own  # noqa: PTH119
         yield from (FoundFile(os.fsencode(top) + b"/" + found, of) for found in files)

@@ -79,6 +79,25 @@ def test_one_bad_file_fails_alone(crawl):
     assert sorted(outputs(crawl / "out")) == ["a.jsonl", "c.jsonl"]
 
 
+def test_an_input_that_changes_while_it_is_read_is_not_done(crawl):
+    command = still(crawl, "out")
+    stage, grown = open_stage(command), []
+    job = plan(command)[0]
+
+    def growing():
+        if not grown:
+            grown.append(job.source)
+            with job.source.open("a") as file:
+                file.write('{"id": "late", "path": "late.jpg", "media": "image"}\n')
+        return False
+
+    result = run_job(stage, job, should_stop=growing)
+    assert (result.status, result.exit_code) == ("failed", 65)
+    assert result.reason.startswith(f"{job.source}: has changed while it was read")
+    assert run_job(stage, plan(command)[0]).status == "done"
+    assert run_job(stage, job).status == "already"
+
+
 def test_a_remote_file_that_fails_is_named_once_as_the_user_typed_it(tmp_path, capsys, monkeypatch):
     (tmp_path / "b.jsonl").write_text("nonsense\n")
     url = f"memory://{tmp_path.name}/b.jsonl"

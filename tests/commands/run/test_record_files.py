@@ -88,6 +88,12 @@ def test_a_kill_between_the_files_is_mended_by_the_next_run(monkeypatch):
     left[0] = 99
     assert omni("web", "--records-per-file", 10, "-o", "records/").exit_code == 0
     assert names("records") == ["00000.jsonl", "00001.jsonl", "00002.jsonl", "records.done.json"]
+    left[0] = 1
+    with pytest.raises(KilledError):
+        omni("web", "--records-per-file", 20, "-o", "records/")
+    left[0] = 99
+    assert omni("web", "--records-per-file", 30, "-o", "records/").exit_code == 0
+    assert names("records") == ["00000.jsonl", "records.done.json"], "none of the longer runs is left"
 
 
 def test_parts_write_side_by_side_and_together_are_the_whole():

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicli.errors import InputError
+from omnicli.streams.files import remote
+from omnicli.streams.files.urls import allow_typed
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.record import Record
 
@@ -76,6 +78,25 @@ def test_ucf101_counts_from_one_in_the_order_of_class_ind():
     assert record == {"id": f"Archery/{UCF}", "path": f"Archery/{UCF}", "class_name": "Archery", "label": 1}
     (record,) = read(f"Archery/{UCF}")
     assert record["label"] == 1, "test lists carry no number"
+
+
+def test_the_class_ind_beside_a_remote_list_is_read(tmp_path):
+    url = f"memory://{tmp_path.name}"
+    allow_typed(["memory://"])
+    Path("classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n")
+    remote.upload("classInd.txt", f"{url}/classInd.txt")
+    Path("classInd.txt").unlink()
+    try:
+        assert read(f"Archery/{UCF} 2", name=f"{url}/trainlist01.txt")[0]["label"] == 1
+    finally:
+        allow_typed([])
+
+
+def test_lists_with_offsets_are_refused_where_they_show():
+    assert read("v 0 3", list_format="frames")[0]["num_frames"] == 0
+    assert "list.txt:1: a folder of 0 frames with 2 labels: lists with offsets" in message(
+        "v 0 120 3", list_format="frames"
+    )
 
 
 def test_mmaction_lists_of_ucf101_count_from_zero():

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from omnicli.errors import InputError
+from omnicli.streams.files import remote
+from omnicli.streams.files.urls import allow_typed
 from omnicli.streams.read.annotations import read_annotations
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.record import Record
@@ -41,6 +43,24 @@ def test_kinetics_videos_are_found_below_the_root_or_beside_the_list(name):
     (record,) = read(row, name="data/train.csv")
     assert record == {"id": f"data/{name}", "path": f"data/{name}", **fields}
     assert record.where == "data/train.csv:2"
+
+
+def test_kinetics_videos_are_found_on_a_remote_store(tmp_path):
+    url = f"memory://{tmp_path.name}"
+    allow_typed(["memory://"])
+    Path("x.mp4").write_bytes(b"x")
+    remote.upload("x.mp4", f"{url}/data/air drumming/abc_000000_000010.mkv")
+    text = KINETICS + "air drumming,abc,0,10,train\nair drumming,xyz,0,10,train\n"
+    try:
+        for options in ({"root": f"{url}/data", "name": f"{url}/lists/train.csv"}, {"name": f"{url}/data/train.csv"}):
+            found, missing = read(text, **options)
+            top = "" if "root" in options else f"{url}/data/"
+            assert found["path"] == f"{top}air drumming/abc_000000_000010.mkv"
+            assert type(missing) is Rejected and missing["path"] == f"{top}xyz_000000_000010.mp4"
+    finally:
+        allow_typed([])
+    with pytest.raises(InputError, match=r"memory://.* is not opened"):
+        read(text, root=url)
 
 
 def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():

@@ -11,6 +11,7 @@ from omnicli.streams.read.folder import walk_files
 
 NAMES = (
     "b/2.jpg", "b/1.jpg", "b/c/1.jpg", "b/z.jpg", "b-/1.jpg", "a é.jpg", "v/img_1.jpg", "v/img_2.jpg", "v/img_10.jpg",
+    "w/flow_x_1.jpg", "w/flow_x_2.jpg", "w/flow_y_1.jpg", "w/flow_y_2.jpg",
     ".hidden/x.jpg", "b/.x.jpg", "Thumbs.db", "a.jsonl.done.json", ".a.jsonl.part", "out/a.jsonl",
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def test_files_come_in_the_same_order_with_the_same_folders(both, frames, below)
         walks.append([(found._replace(path=found.path[len(top) :])) for found in found])
         assert len(hidden) == (3 if not below else 0)
     assert walks[0] == walks[1]
-    assert len(walks[0]) == {"": 10 - 2 * frames, "/v": 3 - 2 * frames, "/b-": 1}[below] - (not below and 1)
+    assert len(walks[0]) == {"": 14 - 5 * frames, "/v": 3 - 2 * frames, "/b-": 1}[below] - (not below and 1)
 
 
 def test_a_folder_that_is_not_there_has_no_files_and_one_that_may_not_be_listed_stops(both):
