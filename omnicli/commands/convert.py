@@ -31,6 +31,7 @@ from omnicli.errors import UsageError
 from omnicli.extras import need
 from omnicli.models.model_files import local_path
 from omnicli.process import stopping_stage
+from omnicli.streams.files.stored import size_and_time
 
 if TYPE_CHECKING:
     from omnicli.models.loading import OpenedModel
@@ -91,7 +92,7 @@ def command(
         console.detail(f"sha256 {sha256}")
         console.say(
             f"{facts['name']}, {len(opened.spec.classes):,} classes, {facts['num_tensors']:,} tensors: "
-            f"{facts['from']} → {facts['to']}, {out.stat().st_size / 1e6:,.1f} MB"
+            f"{facts['from']} → {facts['to']}, {size_and_time(out)[0] / 1e6:,.1f} MB"
         )
 
 

@@ -22,12 +22,15 @@ from omnicli.inference.switching import Compiled
 from omnicli.inference.views import ViewOptions, feature_indices, read_views
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_modality
+from omnicli.models.input_sizes import check_views
 from omnicli.models.loading import LoadedModel
+from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.recogniser import ClipModel
 from omnicli.models.video.library_model import LibraryModel
 from omnicli.streams.record import OnDrop, Record
 from omnicli.streams.shards.features import read_stored_or_media
 
+WIDER = 32  # pixels, by which whole frames are no squares
 RECORD = attrgetter("record")  # of a PendingRecord
 
 
@@ -224,6 +227,9 @@ def _logits_of(model: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Ten
         UsageError: ``fully_convolutional`` has no effect on this model or these views.
     """
     network, spec = model.network, model.spec
+    if (views.crop_size or views.crops == "full") and not isinstance(network, OnnxModel):
+        side = (views.short_side or spec.short_side) if views.crops == "full" else views.crop_size or 0
+        check_views(spec, (side, side + WIDER * (views.crops == "full")))
     if not views.fully_convolutional:
         return network
     if isinstance(network, LibraryModel):

@@ -14,6 +14,7 @@ from omnicli.models.bninception import check_side
 from omnicli.models.checkpoint import Checkpoint, load_weights
 from omnicli.models.clip.tower import import_open_clip, is_clip
 from omnicli.models.flow_stem import cross_modality
+from omnicli.models.input_sizes import check_sizes
 from omnicli.models.model_files import is_model_folder
 from omnicli.models.pretrained import without_tag
 from omnicli.models.published_input import published_input
@@ -135,8 +136,7 @@ def model_spec(
     if not (short_side or crop_size):
         short_side, crop_size = own.short_side, own.crop_size
     size = crop_size or (min(own.crop_size, round(short_side * 7 / 8)) if short_side else own.crop_size)
-    if isinstance(config, LibraryConfig):
-        config.check(name, num_frames, size)
+    check_sizes(name, config, num_frames=num_frames, sides=(size, size), published_side=own.crop_size)
     return ModelSpec(
         name=name,
         classes=tuple(classes),

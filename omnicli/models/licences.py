@@ -2,8 +2,11 @@
 
 import re
 import warnings
+from pathlib import Path
 
-NON_COMMERCIAL = re.compile(r"(^|[-_ ])nc([-_ ]|$)|non-?commercial|research", re.IGNORECASE)
+# amlr: Apple's licence of machine learning research models, such as MobileCLIP 2
+NON_COMMERCIAL = re.compile(r"(^|[-_ ])(nc|amlr)([-_ ]|$)|non-?commercial|research", re.IGNORECASE)
+MAX_LINES, MAX_CHARACTERS = 200, 80  # of the front matter, of a licence
 _said: set[tuple[str, str]] = set()
 
 
@@ -21,6 +24,24 @@ def say_licence(licence: str, *, path: object) -> None:
             f"{path}: licence {licence}: these weights, and models trained from them, are not for commercial use",
             stacklevel=2,
         )
+
+
+def licence_of(folder: Path) -> str:
+    """The licence that the model card (README.md) in a folder names; "" if it names none.
+
+    ``license_name`` comes before ``license``, which is ``other`` beside it.
+    """
+    try:
+        lines = (folder / "README.md").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    fields = {}
+    for line in lines[1:MAX_LINES] if lines[:1] == ["---"] else ():
+        if line.strip() == "---":
+            break
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip().strip("\"'")[:MAX_CHARACTERS]
+    return fields.get("license_name") or fields.get("license") or ""
 
 
 def is_non_commercial(licence: str) -> bool:

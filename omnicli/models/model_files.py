@@ -4,6 +4,7 @@ Nothing here imports PyTorch: which extra a checkpoint needs is known before the
 """
 
 import hashlib
+import json
 import re
 import zipfile
 import zlib
@@ -77,17 +78,28 @@ def _local_path(name: str | Path) -> Path:
     if not str(name).startswith(HUB):
         return Path(name)
     folder = _download(str(name).removeprefix(HUB), str(name))
-    if (folder / CONFIG).exists():
+    if is_model_folder(folder):
         return folder
     files = [path for patterns in WEIGHTS for pattern in patterns for path in sorted(folder.glob(pattern))]
     if len(files) != 1:
-        raise ModelError(f"{name}: {len(files)} files of weights and no {CONFIG}; give one of them as a local file")
+        raise ModelError(
+            f"{name}: {len(files)} files of weights and no {CONFIG} of transformers; give one of them as a local file"
+        )
     return files[0]
 
 
 def is_model_folder(path: str | Path) -> bool:
-    """Whether it is a folder with a ``config.json``."""
-    return url_of(path) is None and (Path(path) / CONFIG).is_file()
+    """Whether it is a folder with a ``config.json``, but not timm's, whose weights are a file like any other."""
+    return url_of(path) is None and (Path(path) / CONFIG).is_file() and not _is_of_timm(Path(path) / CONFIG)
+
+
+def _is_of_timm(config: Path) -> bool:
+    try:
+        with config.open("rb") as file:
+            fields = json.loads(file.read(MAX_HEADER_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False  # damage is named where the file is read
+    return isinstance(fields, dict) and "architecture" in fields and "model_type" not in fields
 
 
 def digest_of_model(name: str | Path) -> str:

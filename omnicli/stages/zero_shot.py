@@ -138,7 +138,11 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def read_synonyms(path: Path, classes: Sequence[str]) -> dict[int, list[str]]:
-    """Other names of classes, lines ``class<TAB>synonym``, by label. Raises InputError: no such class or no tab."""
+    """Other names of classes, lines ``class<TAB>synonym`` with one or more, by label.
+
+    Raises:
+        InputError: no such class, or no tab.
+    """
     index = ClassIndex(classes)
     found: dict[int, list[str]] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -151,7 +155,7 @@ def read_synonyms(path: Path, classes: Sequence[str]) -> dict[int, list[str]]:
         if label is None:
             near = ", ".join(index.nearest(name))
             raise InputError(f"{path}:{number}: no class {name!r}" + (f"; near: {near}" if near else ""))
-        found.setdefault(label, []).append(synonym.strip())
+        found.setdefault(label, []).extend(part.strip() for part in synonym.split("\t") if part.strip())
     return found
 
 

@@ -7,7 +7,9 @@ import torch
 from typer.testing import CliRunner
 
 from omnicli.app import app
+from omnicli.models.architectures import new_model
 from omnicli.models.checkpoint import load_any, save_checkpoint
+from omnicli.models.factory import model_spec
 
 
 def omni(*arguments):
@@ -62,6 +64,13 @@ def test_the_config_and_what_is_lost_are_said(teacher, tmp_path):
     assert "model = dict(type='Recognizer2D', backbone=dict(type='timm.resnet10t'" in result.stderr
     quiet = done("convert", tmp_path / "a.pth", tmp_path / "c.pth", "--to", "mmaction2", "-q")
     assert quiet.stderr == ""
+
+
+def test_out_may_be_a_url(tmp_path):
+    spec, network = model_spec("tsn-resnet10t", classes=["a", "b"]), new_model("tsn-resnet10t", 2)
+    meta = {"model": spec.to_meta(), "temperature": None, "metrics": {}, "provenance": {}}
+    save_checkpoint(tmp_path / "a.pth", meta=meta, state_dict=network.state_dict())
+    assert " MB" in done("convert", tmp_path / "a.pth", "memory://converted/a.safetensors").stderr
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(teacher, tmp_path):

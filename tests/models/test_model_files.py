@@ -31,6 +31,12 @@ def test_a_name_on_the_hub_is_its_folder_or_its_only_file(hub):
     assert local_path("hf-hub:owner/name") == hub
 
 
+def test_a_repository_of_timm_is_its_file_of_weights(hub):
+    (hub / "model.safetensors").write_bytes(b"x")
+    (hub / "config.json").write_text('{"architecture": "resnet50", "num_classes": 1000, "pretrained_cfg": {}}')
+    assert local_path("hf-hub:owner/name") == hub / "model.safetensors"
+
+
 def test_several_checkpoints_are_not_guessed_among(hub):
     for name in ("a.pth", "b.pth"):
         (hub / name).write_bytes(b"x")

@@ -25,6 +25,7 @@ from omnicli.models.checkpoint import load_weights, plain_tensors
 from omnicli.models.clip.tower import check_options, import_open_clip, tower_options
 from omnicli.models.clip.words import Tokenize, tokenizer_of
 from omnicli.models.downloads import failing_fast
+from omnicli.models.licences import licence_of
 
 HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
@@ -85,7 +86,7 @@ def open_published(given: str) -> Published:
     preprocessing = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), found.preprocessing)
     return Published(
         network.eval(), tokenizer_of(found.tokenizer, found.config["text_cfg"], open_clip), found.name, tower,
-        {**preprocessing, "size": size}, found.source, _licence_of(found.weights.parent),
+        {**preprocessing, "size": size}, found.source, licence_of(found.weights.parent),
     )  # fmt: skip
 
 
@@ -219,14 +220,3 @@ def _load(network: Any, weights: Path, open_clip: Any) -> None:
         except (RuntimeError, KeyError, ValueError, AttributeError) as error:
             first = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
             raise ModelError(f"{weights}: does not fit the model ({first})") from None
-
-
-def _licence_of(folder: Path) -> str:
-    """The licence that the model card (README.md) in a folder names; "" if it names none."""
-    try:
-        lines = (folder / "README.md").read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    card = lines[1 : lines.index("---", 1)] if lines[:1] == ["---"] and "---" in lines[1:] else []
-    fields = dict(line.split(":", 1) for line in card if line.startswith(("license:", "license_name:")) and ":" in line)
-    return (fields.get("license_name") or fields.get("license") or "").strip().strip("\"'")

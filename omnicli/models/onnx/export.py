@@ -1,8 +1,9 @@
 """A model as an ONNX program for other tools, and as a teacher without its library.
 
 TSN and image towers become programs of single images (N, C, H, W), whose logits are averaged over the snippets of a
-video; all others take clips (N, C, T, H, W) of their own length. The input is normalised by the mean and std of the
-description, which travels in the file. Any number of images or clips goes through at once; sizes are those of training.
+video, or of stacked flow (N, 2 * P, H, W), x and y of P pairs in turn; all others take clips (N, C, T, H, W) of their
+own length. The input is normalised by the mean and std of the description, which travels in the file. Any number of
+images or clips goes through at once; sizes are those of training.
 """
 
 import io
@@ -34,7 +35,14 @@ class _Exported(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images.unsqueeze(2) if images.ndim == 4 else images)  # type: ignore[no-any-return]
+        return self.network(as_clips(images, self.network.flow_pairs))  # type: ignore[no-any-return]
+
+
+def as_clips(batch: Tensor, flow_pairs: int) -> Tensor:
+    """Clips (N, C, T, H, W) of images (N, C, H, W), of stacked flow (N, 2 * P, H, W), or of clips."""
+    if batch.ndim == 5:
+        return batch
+    return batch.view(-1, flow_pairs, 2, *batch.shape[2:]).transpose(1, 2) if flow_pairs else batch.unsqueeze(2)
 
 
 def program_of(network: Recogniser, spec: ModelSpec, *, stamp: str, path: str | Path) -> bytes:
@@ -78,20 +86,19 @@ def program_of(network: Recogniser, spec: ModelSpec, *, stamp: str, path: str | 
 
 def shape_of(network: Recogniser, spec: ModelSpec) -> tuple[int, ...]:
     """One input of the program: (C, H, W), or (C, T, H, W)."""
-    sides = (3, spec.crop_size, spec.crop_size)
+    sides = (spec.crop_size, spec.crop_size)
     if network.is_framewise:
-        return sides
-    frames = spec.num_segments if network.is_2d else spec.num_frames
-    return (sides[0], frames, *sides[1:])
+        return (2 * spec.flow_pairs or 3, *sides)
+    return (3, spec.num_segments if network.is_2d else spec.num_frames, *sides)
 
 
 def _check_scores(
     data: bytes, batch: Tensor, logits: Tensor, spec: ModelSpec, *, path: str | Path, is_2d: bool
 ) -> None:
     """Raise ModelError if the program scores a batch unlike its model."""
-    program = OnnxModel(read_program(path, data), is_2d=is_2d)
+    program = OnnxModel(read_program(path, data), is_2d=is_2d, flow_pairs=spec.flow_pairs)
     program.start(torch.device("cpu"))
-    clips = batch.unsqueeze(2) if batch.ndim == 4 else batch
+    clips = as_clips(batch, spec.flow_pairs)
     score = torch.sigmoid if spec.multi_label else nn.Softmax(dim=-1)
     difference = (score(program(clips)) - score(logits)).abs().max().item()
     if not difference <= TOLERANCE:

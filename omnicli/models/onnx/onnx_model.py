@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from omnicli.errors import ModelError, UsageError, is_out_of_memory
+from omnicli.models.flow_stem import stack_pairs
 from omnicli.models.onnx.program import Program
 from omnicli.models.recogniser import Recogniser
 
@@ -40,20 +41,21 @@ class OnnxModel(Recogniser):
     Args:
         program: maps images or clips to logits.
         is_2d: it takes images, or the segments of a video as a TSM does.
-        num_channels: of its input.
+        flow_pairs: pairs of optical flow that it takes; 0 if it takes RGB.
 
     Raises:
         ModelError: no axis of its input has so many channels.
     """
 
-    def __init__(self, program: Program, *, is_2d: bool, num_channels: int = 3) -> None:
+    def __init__(self, program: Program, *, is_2d: bool, flow_pairs: int = 0) -> None:
         nn.Module.__init__(self)
         self.program = program
         self.is_2d = is_2d
         self.is_framewise = len(program.images.shape) == 4
         self.average_views: Literal["logits", "scores"] = "logits" if is_2d else "scores"
         self.backbone = NoBackbone(program.path)
-        self.axes = axes_of(program, num_channels)
+        self.flow_pairs = flow_pairs if self.is_framewise else 0  # clips of flow have a third channel, a constant
+        self.axes = axes_of(program, 2 * self.flow_pairs or 3)
         self._session: Any = None
 
     def start(self, device: torch.device) -> torch.device:
@@ -89,6 +91,8 @@ class OnnxModel(Recogniser):
         """Logits (N, K) float32 of clips (N, C, T, H, W), on the CPU; of a program for images, their mean over T."""
         if not self.is_framewise:
             return torch.from_numpy(self._run(clips.permute(["NCTHW".index(axis) for axis in self.axes])))
+        if self.flow_pairs:
+            clips = stack_pairs(clips, self.flow_pairs)
         images = clips.transpose(1, 2).flatten(0, 1).permute(["NCHW".index(axis) for axis in self.axes])
         return torch.from_numpy(self._run(images)).view(len(clips), clips.shape[2], -1).mean(dim=1)
 

@@ -23,7 +23,7 @@ def model_of(program: Program, spec: ModelSpec) -> OnnxModel:
     """The model of a program with a known description. Raises ModelError: they do not fit each other."""
     is_images = len(program.images.shape) == 4
     is_2d = is_images or spec.name.startswith("tsm-")
-    model = OnnxModel(program, is_2d=is_2d)
+    model = OnnxModel(program, is_2d=is_2d, flow_pairs=spec.flow_pairs)
     frames = spec.num_segments if is_2d else spec.num_frames
     own = {"H": spec.crop_size, "W": spec.crop_size, "T": frames}
     for axis, size in sizes_of(program, model.axes).items():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omnicli.errors import ModelError
 from omnicli.models.checkpoint import load_weights
+from omnicli.models.licences import licence_of
 from omnicli.models.model_files import CONFIG, digest_of_model, weight_files
 from omnicli.models.video.library_model import LibraryConfig, Triple
 from omnicli.models.video.transformers_video import CLASS_NAMES, PREFIX, checked_options, configured
@@ -74,7 +75,7 @@ def read_folder(path: str | Path) -> ModelFolder:
         raise ModelError(f"{path}: holds an adapter (adapter_config.json); merge it into the model first")
     config = configured(family, checked_options(family, fields, path=str(folder / CONFIG)))
     names = _class_names(fields)
-    config = replace(_with_preprocessing(config, folder), licence=_licence(folder))
+    config = replace(_with_preprocessing(config, folder), licence=licence_of(folder))
     return ModelFolder(str(path), family, config, names, len(fields.get("id2label") or ()) or 2)
 
 
@@ -142,18 +143,3 @@ def _with_preprocessing(config: LibraryConfig, folder: Path) -> LibraryConfig:
 def _triple(values: list[float]) -> Triple:
     red, green, blue = (round(value, 6) for value in values)
     return red, green, blue
-
-
-def _licence(folder: Path) -> str:
-    """``license`` of the model card's front matter; "" without one."""
-    try:
-        lines = (folder / "README.md").read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines[1:200] if lines[:1] == ["---"] else ():
-        if line.strip() == "---":
-            break
-        key, colon, value = line.partition(":")
-        if colon and key.strip() in ("license", "license_name") and value.strip():
-            return value.strip().strip("\"'")[:80]
-    return ""

@@ -8,8 +8,12 @@ from made_onnx import onnx
 from small_models import FAMILIES, small_model
 
 from omnicli.errors import ModelError
+from omnicli.models.architectures import new_model
+from omnicli.models.factory import model_spec
+from omnicli.models.flow_spec import flow_spec
 from omnicli.models.onnx.export import program_of, shape_of
 from omnicli.models.onnx.onnx_model import OnnxModel
+from omnicli.models.onnx.opening import model_of
 from omnicli.models.onnx.program import read_program
 
 CPU = torch.device("cpu")
@@ -29,6 +33,18 @@ def test_a_program_has_the_logits_of_its_model(family, tmp_path, monkeypatch):
         wanted = network(clips)
         assert wanted.std() > 1e-4
         assert (program(clips) - wanted).abs().max() < 1e-4 * max(1.0, float(wanted.abs().max()))
+
+
+@torch.no_grad()
+def test_a_program_of_stacked_flow_takes_x_and_y_of_each_pair(tmp_path):
+    spec = flow_spec(model_spec("tsn-resnet10t", classes=["a", "b"], crop_size=32), 5)
+    network = new_model(spec.name, 2, flow_pairs=5).eval()
+    data = program_of(network, spec, stamp="{}", path="m.onnx")
+    assert str(read_program("m.onnx", data).images) == "images (?, 10, 32, 32)"
+    program = model_of(read_program("m.onnx", data), spec)
+    program.start(CPU)
+    clips = torch.randn(2, 3, 3 * 5, 32, 32)  # 3 snippets
+    assert (program(clips) - network(clips)).abs().max() < 1e-4
 
 
 def test_equal_models_give_equal_bytes(tmp_path, monkeypatch):
