@@ -160,8 +160,11 @@ def test_the_checkpoint_remembers_where_it_is_from(tmp_path):
 def test_prompts_and_synonyms_are_files_of_lines(tmp_path):
     (tmp_path / "prompts.txt").write_text("a photo of {}.\n\n{} in the rain\n")
     assert read_prompts(tmp_path / "prompts.txt") == ["a photo of {}.", "{} in the rain"]
-    (tmp_path / "synonyms.tsv").write_text("Archery\tbow shooting\nplaying_harp\tharpist\tharp player\narchery\tlongbow\n")
-    assert read_synonyms(tmp_path / "synonyms.tsv", CLASSES) == {2: ["bow shooting", "longbow"], 1: ["harpist", "harp player"]}
+    (tmp_path / "synonyms.tsv").write_text("Archery\tbow shooting\nplaying_harp\tharpist\tharps\narchery\tlongbow\n")
+    assert read_synonyms(tmp_path / "synonyms.tsv", CLASSES) == {
+        2: ["bow shooting", "longbow"],
+        1: ["harpist", "harps"],
+    }
 
 
 def test_prompts_may_be_remote(tmp_path):

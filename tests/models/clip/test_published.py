@@ -9,7 +9,6 @@ import torch
 from made_clip import CLIP, SIGLIP, SQUASH, TEXT, new_network, published, write_config
 
 from omnicli.errors import ModelError, UsageError
-from omnicli.models.clip import published as module
 from omnicli.models.clip.published import open_published
 
 open_clip = pytest.importorskip("open_clip", reason="needs pip install 'omnicli[clip]'")
@@ -187,9 +186,3 @@ def test_weights_of_another_model_are_refused(tmp_path):
     write_config(folder, {**CLIP, "embed_dim": 8})
     with pytest.raises(ModelError, match="does not fit the model"):
         open_published(str(folder))
-
-
-def test_only_a_model_card_names_a_licence(tmp_path):
-    for text, licence in (("# Hello\n", ""), ("---\nlicense: other\nlicense_name: apple-amlr\n---\n", "apple-amlr")):
-        (tmp_path / "README.md").write_text(text)
-        assert module._licence_of(tmp_path) == licence
