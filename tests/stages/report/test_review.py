@@ -150,3 +150,25 @@ def test_every_control_has_a_name_and_the_sample_hides_its_scores_until_decided(
         assert browser.run(score) == "hidden"
         browser.press("n", "a")
         assert browser.run(score) == "visible"
+
+
+def test_a_line_about_both_questions_counts_once_until_one_is_answered_otherwise(crawl, tmp_path):
+    given = written(tmp_path / "given.jsonl", [{"id": "027.jpg", "verdict": "accept"}])
+    page = tmp_path / "report.html"
+    done = omni("report", crawl / "kept.jsonl", "--verdicts", given, "-o", page)
+    assert done.exit_code == 0, done.stderr
+    with Browser(tmp_path) as browser:
+        browser.open(page)
+        assert text(browser, "review-count") == "1 verdicts: 1 accepted, 0 rejected"
+        exported = "omniReview.lines().map((line) => JSON.parse(line))"
+        assert browser.run(exported) == [{"id": "027.jpg", "verdict": "accept"}]
+        browser.run("document.querySelector('figure[data-id=\"027.jpg\"] button[data-verdict=reject]').click()")
+        assert sorted((line["about"], line["verdict"]) for line in browser.run(exported)) == [
+            ("duplicate", "accept"), ("record", "reject")
+        ]  # fmt: skip
+        opened = "document.getElementById('review-help').open"
+        key = "document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, key: '?', %s}))"
+        browser.run(key % "ctrlKey: true")
+        assert not browser.run(opened)
+        browser.run(key % "ctrlKey: true, altKey: true")  # AltGr on Windows
+        assert browser.run(opened)

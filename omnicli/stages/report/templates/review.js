@@ -22,7 +22,7 @@ const omniReview = (() => {
   function load() {
     for (const line of data.verdicts)
       for (const about of line.about ? [line.about] : ["record", "duplicate"])
-        state.set(keyFor(about, line.id, line.class), { ...line, about });
+        state.set(keyFor(about, line.id, line.class), line);
     try {
       for (const [key, line] of JSON.parse(localStorage.getItem(STORE) || "[]")) state.set(key, line);
     } catch (error) { warn(); }
@@ -165,8 +165,20 @@ const omniReview = (() => {
     line.append(cell);
     return line;
   }
+  /* The verdicts, each once: a line without `about` answers both questions, until one is answered otherwise. */
+  function verdicts() {
+    const found = [];
+    for (const [key, line] of state) {
+      if (!line || line.about) { if (line) found.push([key, line]); continue; }
+      const [about, ...rest] = key.split("\u0000");
+      const other = state.get([about === "record" ? "duplicate" : "record", ...rest].join("\u0000"));
+      if (!other || other.about) found.push([key, { ...line, about }]);
+      else if (about === "record") found.push([key, line]);
+    }
+    return found;
+  }
   function refresh() {
-    const lines = [...state.values()].filter(Boolean);
+    const lines = verdicts().map(([, line]) => line);
     const accepted = lines.filter((line) => line.verdict === "accept").length;
     $("review-count").textContent = `${lines.length} verdicts: ${accepted} accepted, ${lines.length - accepted} rejected`;
     if (!$("precision-rows")) return;
@@ -191,7 +203,7 @@ const omniReview = (() => {
   function lines() {
     const [, , last] = seenOfSample();
     const drawn = new Map(sampled.filter((card) => Number(card.dataset.rank) <= last).map((card) => [keyOf(card), card.dataset]));
-    return [...state].filter(([, line]) => line).map(([key, line]) => {
+    return verdicts().map(([key, line]) => {
       const card = drawn.get(key);
       const sample = card && { rank: Number(card.rank), stratum: Number(card.stratum), size: Number(card.size) };
       return JSON.stringify(sample ? { ...line, sample } : line) + "\n";
@@ -212,7 +224,10 @@ const omniReview = (() => {
     u: undo, n: nextOfSample, e: exportLines, "?": help,
   };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+    // many keyboards type brackets with AltGr (on Windows Ctrl and Alt), those of Apple with Alt
+    const isTyped = "[]?".includes(event.key) && event.altKey === (event.altKey || event.ctrlKey);
+    if (event.metaKey || (!isTyped && (event.ctrlKey || event.altKey))) return;
+    if (event.target.closest("input, select, textarea")) return;
     if ($("review-help").open && event.key !== "?") return;
     const act = keys[event.key];
     if (act) { event.preventDefault(); act(); }
