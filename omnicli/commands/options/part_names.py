@@ -18,7 +18,8 @@ def with_part(streams: StreamOptions) -> StreamOptions:
     """
     from omnicli.streams.partition import parse_part
 
-    names = {"-o": streams.output, "--rejects": streams.rejects, "--summary": str(streams.summary or "")}
+    names = {"-o": streams.output, "--rejects": streams.rejects, "--summary": str(streams.summary or ""),
+             "--shards": str(streams.shards_dir or "")}  # fmt: skip
     if not streams.part or streams.takes_next:
         for option, name in names.items():
             if PART in (name or ""):
@@ -32,8 +33,8 @@ def with_part(streams: StreamOptions) -> StreamOptions:
                     f"{option} {name}: each of {part.total} tasks would write this file; put {PART} into its name"
                 )
     filled = {name: value and value.replace(PART, str(part)) for name, value in names.items()}
-    summary = Path(filled["--summary"]) if filled["--summary"] else None
-    return replace(streams, output=filled["-o"], rejects=filled["--rejects"], summary=summary)
+    summary, shards = (Path(name) if (name := filled[option]) else None for option in ("--summary", "--shards"))
+    return replace(streams, output=filled["-o"], rejects=filled["--rejects"], summary=summary, shards_dir=shards)
 
 
 def _has_number(name: str, number: int) -> bool:

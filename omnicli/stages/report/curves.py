@@ -61,9 +61,10 @@ def summary_of(record: Mapping[str, Any], names: Mapping[int, str]) -> dict[str,
     """Numbers of an evaluation, its confusion as a heat map (rows: truth), and its pairs of classes as tables."""
     confusion = record.get("confusion")
     plot = None
-    if isinstance(confusion, list) and confusion and len(confusion) <= MAX_CONFUSION:
+    if _is_square(confusion) and len(confusion) <= MAX_CONFUSION:
         classes = record.get("classes")
-        labels = classes if isinstance(classes, list) else [names.get(i, str(i)) for i in range(len(confusion))]
+        fits = isinstance(classes, list) and len(classes) == len(confusion)
+        labels = classes if fits else [names.get(i, str(i)) for i in range(len(confusion))]
         plot = plots.heat_map(confusion, [str(name) for name in labels])
     compared = _mapping(record.get("baseline"))
     numbers = {
@@ -89,6 +90,14 @@ def _pair_rows(pairs: Any) -> list[tuple[str, str]]:
         scores = [pair[name] for name in ("score", "before", "after") if _is_number(pair.get(name))]
         rows.append((" – ".join(map(str, pair["classes"])), " → ".join(f"{score:.3f}" for score in scores)))
     return rows
+
+
+def _is_square(value: Any) -> bool:
+    """True for a matrix of counts; another program may call something else a confusion."""
+    rows = value if isinstance(value, list) else []
+    return bool(rows) and all(
+        isinstance(row, list) and len(row) == len(rows) and all(map(_is_number, row)) for row in rows
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

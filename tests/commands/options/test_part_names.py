@@ -20,6 +20,7 @@ def test_the_part_is_in_the_names_of_all_outputs():
         StreamOptions(part="auto", output="k.{part}.jsonl", rejects="r.{part}.jsonl", summary=Path("s.{part}.json"))
     )
     assert (filled.output, filled.rejects, filled.summary) == ("k.7of64.jsonl", "r.7of64.jsonl", Path("s.7of64.json"))
+    assert with_part(StreamOptions(part="3/4", shards_dir=Path("f.{part}"))).shards_dir == Path("f.3of4")
     assert with_part(StreamOptions(part="3/4", output="{part}/kept.jsonl")).output == "3of4/kept.jsonl"
 
 

@@ -36,6 +36,13 @@ def test_a_summary_names_its_classes_from_itself_or_from_the_records():
     assert summary_of(summary, {})["numbers"] == {"top1_acc": 0.5}
 
 
+def test_what_is_no_square_of_counts_or_has_other_classes_stops_no_report():
+    for confusion in ([1, 2], [[1, 2]], [[1], [2, 3]], [[1, None], [0, 2]], "none"):
+        assert summary_of({"top1_acc": 0.5, "confusion": confusion}, {})["confusion"] is None
+    plot = summary_of({"confusion": [[1, 2], [3, 4]], "classes": ["a"]}, {1: "surfing"})["confusion"]
+    assert "surfing" in plot
+
+
 def test_a_confusion_of_very_many_classes_is_not_drawn():
     assert summary_of({"confusion": [[0] * 400] * 400}, {})["confusion"] is None
 
