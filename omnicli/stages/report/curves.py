@@ -59,13 +59,13 @@ def _family(name: str) -> str:
 
 def summary_of(record: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:
     """Numbers of an evaluation, its confusion as a heat map (rows: truth), and its pairs of classes as tables."""
-    confusion = record.get("confusion")
+    confusion = _square(record.get("confusion"))
     plot = None
-    if _is_square(confusion) and len(confusion) <= MAX_CONFUSION:
+    if confusion and len(confusion) <= MAX_CONFUSION:
         classes = record.get("classes")
-        fits = isinstance(classes, list) and len(classes) == len(confusion)
-        labels = classes if fits else [names.get(i, str(i)) for i in range(len(confusion))]
-        plot = plots.heat_map(confusion, [str(name) for name in labels])
+        if not isinstance(classes, list) or len(classes) != len(confusion):
+            classes = [names.get(i, str(i)) for i in range(len(confusion))]
+        plot = plots.heat_map(confusion, [str(name) for name in classes])
     compared = _mapping(record.get("baseline"))
     numbers = {
         **record,
@@ -92,12 +92,11 @@ def _pair_rows(pairs: Any) -> list[tuple[str, str]]:
     return rows
 
 
-def _is_square(value: Any) -> bool:
-    """True for a matrix of counts; another program may call something else a confusion."""
+def _square(value: Any) -> list[list[float]]:
+    """A matrix of counts; [] for what another program calls a confusion."""
     rows = value if isinstance(value, list) else []
-    return bool(rows) and all(
-        isinstance(row, list) and len(row) == len(rows) and all(map(_is_number, row)) for row in rows
-    )
+    is_square = all(isinstance(row, list) and len(row) == len(rows) and all(map(_is_number, row)) for row in rows)
+    return rows if is_square else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
