@@ -161,8 +161,8 @@ def find_duplicates(collected: RecordCollector, cards: CardMaker) -> list[Duplic
     for record in collected.duplicates.records():
         match = record.verdict["match"]
         name = str(match.get("id") or match.get("path") or match.get("target") or "")
-        its_sec = match.get("time_sec", match.get("start_sec"))
-        at_sec = match.get("target_time_sec", match.get("target_start_sec"))
+        its_sec = _number(match.get("time_sec", match.get("start_sec")))
+        at_sec = _number(match.get("target_time_sec", match.get("target_start_sec")))
         shown_fields = {"id": name, "path": match.get("path") or name, "media": match.get("media")}
         target = make_thumbnail(Record({**shown_fields, "row": match.get("row")}), root=cards.root, at_sec=at_sec)
         where = "earlier in the stream" if record.verdict.get("reason") == "repeat" else "in the target set"
@@ -178,6 +178,11 @@ def find_duplicates(collected: RecordCollector, cards: CardMaker) -> list[Duplic
         verified = bool(match["verified"]) if "verified" in match else None
         pairs.append(DuplicatePair(shown, beside, similarity, verified, match.get("inliers")))
     return pairs
+
+
+def _number(value: object) -> float | None:
+    """None for what another program wrote."""
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _at(seconds: float | None) -> str:

@@ -23,7 +23,7 @@ from omnicli.streams.read.input_queries import queries_of_inputs
 from omnicli.streams.read.line_reader import STDIN, Lines, open_input, read_lines, read_names, why_absent
 from omnicli.streams.read.list_options import ListOptions
 from omnicli.streams.read.own_outputs import Identity, is_among, refuse_stdout
-from omnicli.streams.read.raw_videos import read_json_list, refuse_other_json
+from omnicli.streams.read.raw_videos import is_array, read_json_list, refuse_other_json
 from omnicli.streams.read.webdataset import read_tar
 from omnicli.streams.reading import NO_POSITION, reading
 from omnicli.streams.record import Record, normalise_id, parse_record
@@ -256,7 +256,7 @@ class Reader:
             self.lists.refuse_for(name)
             refuse_other_json(start, name)
             yield from self.parse_lines(again, name)
-        elif start.startswith(b"["):
+        elif is_array(start):
             data = b"\n".join(line for batch in again for line in batch.lines)
             yield from self.lists.placed(read_json_list(data, name, each_clip=self.lists.each_clip))
         else:

@@ -55,7 +55,7 @@ def read_kinetics(
             continue
         try:
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise InputError(f"{name}:{number}: time_start and time_end must be seconds: {line[:60]!r}") from None
         stem, extra = f"{row['youtube_id']}_{start:06d}_{end:06d}", dict[str, Any]()
         if raw_videos:

@@ -10,6 +10,7 @@ Ours: with ``each_clip`` every positive clip is a record with its video as ``par
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from omnicli.reasons import NO_POSITIVE
 from omnicli.streams.read.file_records import Rejected
 from omnicli.streams.record import JSON_KINDS, Fields, Record, normalise_id
 
+_ARRAY = re.compile(rb'\[\s*([]["{]|$)')
 MEDIA = "clips"  # a folder of numbered clips
 CLIP_NAME = "part_{}.mp4"
 JSON_KEYS = ("video_dir", "label", "num_clips", "positive_clip_inds")
@@ -52,12 +54,23 @@ def read_json_list(data: bytes, name: str, *, each_clip: bool = False) -> Iterat
         yield from video_records(str(entry["video_dir"]), [*numbers, *positive], name, number, each_clip=each_clip)
 
 
+def is_array(start: bytes) -> bool:
+    """Whether a list begins as a JSON array, and not with a path.
+
+    >>> [is_array(line) for line in (b"[", b'[{"label": 3}', b"[]", b"[2019] a.mp4 3")]
+    [True, True, True, False]
+    """
+    return _ARRAY.match(start) is not None
+
+
 def refuse_other_json(line: bytes, name: str) -> None:
-    """Refuse a ``.json`` file whose first object has no field of a record: a class map, a Kinetics list, a summary.
+    """Refuse a ``.json`` file whose first object has no field of a record, such as a class map, and an indented object.
 
     Raises:
         InputError: says what its keys are.
     """
+    if line == b"{":
+        raise InputError(f"{name}:1: a JSON object over several lines; expected one record per line: jq -c . {name}")
     if not name.lower().endswith(".json"):
         return
     try:

@@ -11,7 +11,7 @@ from omnicli.streams.files.sniff import HEAD_BYTES, sniff
 from omnicli.streams.files.stored import close_file, pread
 from omnicli.streams.files.tar_headers import Member, open_tar, walk_members
 from omnicli.streams.read.file_records import escaped_name, file_fields, unreadable_file
-from omnicli.streams.read.sidecar import parse_sidecar
+from omnicli.streams.read.sidecar import OTHER_FIELDS, parse_sidecar
 from omnicli.streams.record import Record
 
 if TYPE_CHECKING:
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 _SIDECARS = (".json", ".txt", ".cls")
 MAX_SIDECAR_BYTES = 64 << 20
+MAX_DIGITS = 10  # of a label
 
 
 def read_tar(path: str, *, root: str | None) -> Iterator[Record]:
     """Yield one record per media member, in stored order, with the fields of its ``.json`` member.
 
-    The key is the name up to the first dot after the last slash. ``.txt`` becomes ``caption`` unless the ``.json`` has
-    one. Other members are skipped if their key has media. Ours: two media members of one key are two records with the
-    same fields; the folder inside the tar is the ``query``, as for files; a member that is truncated, sparse or a link
-    is a reject, and so are a sample whose ``.json`` is not JSON and the rest of a tar behind a damaged header.
+    The key is the name up to the first dot after the last slash. ``.txt`` becomes ``caption`` and ``.cls``, an integer,
+    ``label`` unless the ``.json`` has one. Other members are skipped if their key has media. Ours: two media members of
+    one key are two records with the same fields; the folder inside the tar is the ``query``, as for files; a member
+    that is truncated, sparse or a link is a reject, and so are a sample whose ``.json`` is not JSON and the rest of a
+    tar behind a damaged header.
 
     Raises:
         InputError: it cannot be read.
@@ -103,14 +105,23 @@ def _read_sidecars(sidecars: list[Member], handle: "int | RemoteFile") -> Record
     """The fields of the ``.json`` members, and the ``caption``. Raises InputError."""
     shared = Record()
     for member in sorted(sidecars, key=lambda sidecar: not sidecar.name.endswith(".json")):
-        if not member.name.endswith((".json", ".txt")):
-            continue
         where = escaped_name(member.name) or member.name
         if member.size > MAX_SIDECAR_BYTES:
             raise InputError(f"{where}: {member.size:,} bytes are too many for the fields of one record")
         content = pread(handle, member.size, member.offset)
         if member.name.endswith(".json"):
             shared.update(parse_sidecar(content, origin=where))
+        elif member.name.endswith(".cls"):
+            _set_class(shared, content.decode("utf-8", "replace").strip())
         elif shared.get("caption") is None:
             shared["caption"] = content.decode("utf-8", "replace").strip()
     return Record({name: value for name, value in shared.items() if not (name in ("id", "query") and value is None)})
+
+
+def _set_class(shared: Record, text: str) -> None:
+    """The class of a sample: an integer is its ``label``; other text is kept in the field ``sidecar``, as ``cls``."""
+    if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS:
+        if shared.get("label") is None:
+            shared["label"] = int(text)
+    elif text and isinstance(other := shared.get(OTHER_FIELDS, {}), dict):
+        shared[OTHER_FIELDS] = {"cls": text, **other}

@@ -253,6 +253,8 @@ def test_lines_keep_their_numbers_over_blank_ones():
 def test_lists_are_recognised_among_inputs_and_can_be_forced():
     write("train.txt", "a b/1.mp4 3\nc.mp4 4\n")
     assert [(record["path"], record["label"]) for record in read("train.txt")] == [("a b/1.mp4", 3), ("c.mp4", 4)]
+    write("years.txt", "[2019] a.mp4 3\n[x] b.mp4 4\n")
+    assert [record["path"] for record in read("years.txt")] == ["[2019] a.mp4", "[x] b.mp4"]
     write("list", "a/b 120 3\n")
     (record,) = read("list", list_format="frames")
     assert (record["media"], record["num_frames"], record["label"]) == ("frames", 120, 3)
@@ -361,6 +363,11 @@ def test_json_of_another_program_is_no_record(text):
     write("k400.json", text)
     with pytest.raises(
         InputError, match=r"k400\.json:1: a JSON object of \d keys such as '.*', not a record; a class map"
+    ):
+        read("k400.json")
+    write("k400.json", '{\n  "database": {}\n}')
+    with pytest.raises(
+        InputError, match=r"k400\.json:1: a JSON object over several lines; expected one record per line"
     ):
         read("k400.json")
     write("web.json", '{"path": "a.jpg", "17": 0}')

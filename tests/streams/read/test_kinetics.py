@@ -71,6 +71,10 @@ def test_a_kinetics_video_that_was_never_downloaded_is_a_reject():
     assert record["path"] == "abc_000000_000010.mp4"
 
 
+def test_a_time_without_end_is_no_second():
+    assert message(KINETICS + "x,abc,0,inf,train").startswith("list.txt:2: time_start and time_end must be seconds")
+
+
 def test_kinetics_test_lists_have_no_label():
     (record,) = read("youtube_id,time_start,time_end,split\nabc,1,11,test")
     assert "class_name" not in record

@@ -60,6 +60,15 @@ def test_text_becomes_the_caption_in_whatever_order_the_members_lie():
         assert (record["caption"], record["url"]) == ("a cat", "u")
 
 
+def test_a_class_number_becomes_the_label_unless_the_json_has_one():
+    (record,) = read([("1.jpg", JPEG), ("1.cls", b"3\n")])
+    assert record["label"] == 3
+    (record,) = read([("1.cls", b"3"), ("1.jpg", JPEG), ("1.json", b'{"label": 4}')])
+    assert record["label"] == 4
+    (record,) = read([("1.jpg", JPEG), ("1.cls", b"archery"), ("1.json", b'{"fps": "x"}')])
+    assert (record.get("label"), record["sidecar"]) == (None, {"cls": "archery", "fps": "x"})
+
+
 def test_equal_names_in_different_folders_are_different_records_and_the_folder_is_the_query():
     records = read([("archery/1.jpg", JPEG), ("surfing/1.jpg", PNG), ("a.b/c d/1.jpg", JPEG), ("2.jpg", JPEG)])
     assert [record.get("query") for record in records] == ["archery", "surfing", "c d", None]
