@@ -31,14 +31,14 @@ def test_a_teacher_from_class_names_and_a_folder(tmp_path, classes):
     pytest.importorskip("open_clip")
     from omnicli.models.loading import load_model
 
-    folder = published(tmp_path / "Tiny", "siglip", licence="apple-amlr")
+    folder = published(tmp_path / "Tiny", "siglip", licence="mit-like")
     (tmp_path / "prompts.txt").write_text("{} outdoors\n")
     (tmp_path / "synonyms.tsv").write_text("archery\tbow shooting\n")
     out = tmp_path / "t.pth"
     result = omni(classes, "--clip", folder, "-o", out, "--prompts", tmp_path / "prompts.txt", "--synonyms",
                   tmp_path / "synonyms.tsv", "--num-segments", 5, "--scores", "softmax")  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "")
-    assert f"licence of {folder}: apple-amlr" in result.stderr
+    assert f"licence of {folder}: mit-like" in result.stderr
     assert "2 classes x 1 prompts, softmax scores: clip-Tiny" in result.stderr
     model = load_model(out)
     assert model.classes == ("riding a bike", "archery")

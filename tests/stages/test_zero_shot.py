@@ -144,14 +144,14 @@ def test_scores_can_be_asked_for_as_softmax(tmp_path):
 
 
 def test_the_checkpoint_remembers_where_it_is_from(tmp_path):
-    folder = published(tmp_path / "hub", licence="apple-amlr")
+    folder = published(tmp_path / "hub", licence="mit-like")
     write = partial(zero_shot, CLASSES, model=open_published(str(folder)), synonyms={2: ["bow shooting"]})
     first, spec = write(out=tmp_path / "a.pth")
     second, _ = write(out=tmp_path / "b.pth")
     assert first == second  # the same inputs, the same bytes
     model = load_model(tmp_path / "a.pth")
     assert model.spec == spec and model.classes == tuple(CLASSES) and model.temperature == 1.0
-    assert model.spec.licence == "apple-amlr" and model.spec.resize == "bicubic shortest"
+    assert model.spec.licence == "mit-like" and model.spec.resize == "bicubic shortest"
     assert model.meta["provenance"]["synonyms"] == {"archery": ["bow shooting"]}
     assert model.meta["provenance"]["prompts"] == list(PROMPTS)
     assert model.spec.name == "clip-hub"
