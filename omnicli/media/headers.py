@@ -162,14 +162,14 @@ def exif_orientation(block: bytes) -> int:
 
 
 def _tiff_tags(block: bytes) -> dict[int, int]:
-    """First values of the first directory's whole-number tags. Raises struct.error where the block is cut."""
+    """First values of the first directory's whole-number tags, as far as it goes. Raises struct.error: it has none."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:
         raise struct.error("no byte order")
     (directory,) = struct.unpack_from(order + "I", block, 4)
     (count,) = struct.unpack_from(order + "H", block, directory)
     tags = {}
-    for position in range(directory + 2, directory + 2 + 12 * count, 12):
+    for position in range(directory + 2, min(directory + 2 + 12 * count, len(block) - 11), 12):
         tag, kind = struct.unpack_from(order + "HH", block, position)
         if kind in (1, 3, 4):
             (tags[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], block, position + 8)

@@ -1,4 +1,4 @@
-"""Boxes of image files: the clean aperture of an AVIF, since its decoder leaves the crop to the caller."""
+"""Boxes of image files: the clean aperture of an AVIF, which its decoder leaves to the caller, and what is coded."""
 
 import struct
 from collections.abc import Iterator
@@ -32,6 +32,54 @@ def clean_aperture(data: bytes, width: int, height: int) -> tuple[int, int, int,
             if item == wanted and 0 < index <= len(kinds) and kinds[index - 1][0] == b"clap":
                 return _aperture(kinds[index - 1][1], width, height) or whole
     return whole
+
+
+def coded_parts(data: bytes) -> Iterator[bytes]:
+    """The bytes of coded images in the file, without those of metadata (Exif, XMP), one stretch after the other.
+
+    Raises:
+        struct.error: a box is cut.
+    """
+    meta = next((body[4:] for name, body in boxes(data) if name == b"meta"), b"")
+    inner = dict(boxes(meta))
+    metadata = set(_metadata_items(inner.get(b"iinf", b"")))
+    for item, start, length in _extents(inner.get(b"iloc", b"")):
+        if item not in metadata:
+            yield data[start : start + length] if length else data[start:]
+
+
+def _metadata_items(body: bytes) -> Iterator[int]:
+    """Numbers of the items of an ``iinf`` box that are no images."""
+    for name, entry in boxes(body[8 if body[:1] > b"\0" else 6 :]):
+        if name == b"infe" and entry[:1] >= b"\x02":
+            item, _, kind = struct.unpack_from(">HH4s" if entry[:1] == b"\x02" else ">IH4s", entry, 4)
+            if kind in (b"Exif", b"mime"):
+                yield item
+
+
+def _extents(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """(item, position in the file, bytes) of an ``iloc`` box; not what lies in other boxes or files."""
+    if not body:
+        return
+    version, position = body[0], 6
+    sizes = (body[4] >> 4, body[4] & 15, body[5] >> 4, body[5] & 15 if version else 0)  # offset, length, base, index
+
+    def take(count: int) -> int:
+        nonlocal position
+        if position + count > len(body):
+            raise struct.error("cut")
+        position += count
+        return int.from_bytes(body[position - count : position], "big")
+
+    for _ in range(take(4 if version == 2 else 2)):
+        item = take(4 if version == 2 else 2)
+        method = take(2) & 15 if version else 0
+        source, base = take(2), take(sizes[2])
+        for _ in range(take(2)):
+            take(sizes[3])
+            start, length = base + take(sizes[0]), take(sizes[1])
+            if not method and not source:
+                yield item, start, length
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from omnicli.errors import MediaError
 from omnicli.media.headers import webp_chunks
-from omnicli.media.heif_boxes import boxes
+from omnicli.media.heif_boxes import coded_parts
 
 _MIN_ZEROS = 64
 _VP8_SHARE = 0.1
@@ -38,7 +38,7 @@ def check_tail(data: bytes, kind: str, tags: Mapping[int, Any] | None = None) ->
     if kind == "WebP":
         is_missing = _is_webp_missing(data)
     elif kind in ("AVIF", "HEIC"):
-        is_missing = any(name == b"mdat" and _ends_in_zeros(body) for name, body in boxes(data))
+        is_missing = any(map(_ends_in_zeros, coded_parts(data)))  # Exif may be padded
     elif kind == "BMP":
         is_missing = _is_bmp_missing(data)
     else:

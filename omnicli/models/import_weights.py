@@ -45,6 +45,7 @@ OTHER_BACKBONES = (
 )
 
 NUM_IMAGENET_CLASSES = 1000
+NO_CLASSES = "names no classes; --classes FILE must list one per line, in training order (omni convert stores them)"
 CAFFE_STD = (1.0, 1.0, 1.0)
 
 Shapes = dict[str, tuple[int, ...]]

@@ -14,7 +14,7 @@ from omnicli.models.checkpoint import Checkpoint, Weights, load_any
 from omnicli.models.content import digest_of_backbone
 from omnicli.models.factory import ModelSpec, build_model, create_model, model_spec, spec_of
 from omnicli.models.folding import fold_by_shape
-from omnicli.models.import_weights import build_foreign, check_can_score
+from omnicli.models.import_weights import NO_CLASSES, build_foreign, check_can_score
 from omnicli.models.licences import say_licence
 from omnicli.models.model_files import is_model_folder, local_path
 from omnicli.models.onnx.onnx_model import OnnxModel
@@ -196,7 +196,7 @@ def open_model(
         return OpenedModel(model_of(file.program, spec), spec, None, file)
     check_can_score(file.state_dict, path=str(path), num_classes=len(classes or file.classes or ()))
     if classes is None and file.classes is None:
-        raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
+        raise ModelError(f"{path}: {NO_CLASSES}")
     if file.classes is not None and classes is not None and len(file.classes) == len(classes):
         _check_same_classes(path, file.classes, classes)  # otherwise the file may name the classes of another dataset
     network, spec = build_foreign(
@@ -215,7 +215,7 @@ def _open_folder(
         raise UsageError(f"--model {name}: {path} is a {folder.name}; remove it")
     names = tuple(classes or folder.classes or ())
     if not names:
-        raise ModelError(f"{path}: names no classes; --classes FILE must list one per line, in training order")
+        raise ModelError(f"{path}: {NO_CLASSES}")
     if folder.classes and len(folder.classes) == len(names):
         _check_same_classes(path, folder.classes, classes)
     say_licence(folder.config.licence, path=path)
@@ -249,7 +249,7 @@ def load_extractor(
     """
     device = device or torch.device("cpu")
     name = f"tsn-{backbone}"
-    create = partial(create_model, name, num_classes=1, init=str(weights) if weights else "imagenet")
+    create = partial(create_model, name, num_classes=1, init=str(local_path(weights)) if weights else "imagenet")
     model = create().eval()
     spec = model_spec(name, classes=())
     content = digest_of_backbone(model.backbone, spec) if with_content else ""

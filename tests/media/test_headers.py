@@ -77,6 +77,10 @@ def test_an_orientation_is_always_one_of_eight(block):
     assert exif_orientation(b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0") == 1
 
 
+def test_the_orientation_before_the_cut_of_a_block_counts():
+    assert exif_orientation(b"MM\0*\0\0\0\x08\0\x09\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\x01") == 6
+
+
 def test_formats_we_do_not_read_are_named():
     with pytest.raises(MediaError, match="PDF images are not supported"):
         read_header(b"", "PDF")

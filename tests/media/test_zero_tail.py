@@ -80,6 +80,17 @@ def test_the_orientation_of_a_webp_must_have_arrived():
         read_image(data[:place].ljust(len(data), b"\0"))
 
 
+def test_exif_that_is_padded_with_zeros_is_no_missing_image():
+    plugin = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[270] = "a description"
+    buffer = io.BytesIO()
+    plugin.from_pillow(Image.fromarray(RGB)).save(buffer, exif=exif.tobytes() + bytes(200))
+    assert read_image(buffer.getvalue()).shape == RGB.shape
+    with pytest.raises(MediaError, match="truncated HEIC"):
+        read_image(half(buffer.getvalue(), 0.71))
+
+
 def test_zeros_behind_the_image_do_not_matter():
     for name in ("webp", "avif", "bmp"):
         assert np.array_equal(read_image(FILES[name] + bytes(4096)), read_image(FILES[name]))

@@ -56,6 +56,14 @@ def check_views(models: "Sequence[LoadedModel]", *, has_segments: bool, has_clip
         raise UsageError(f"--num-clips is for 3D models, and {models[0].name} is 2D: remove it, or give --num-segments")
 
 
+def check_frames(models: "Sequence[LoadedModel]", options: "ModelOptions") -> None:
+    """Raises UsageError: ``--num-frames`` or ``--frame-interval`` was given, and none of the models takes clips."""
+    given = {"--num-frames": options.num_frames, "--frame-interval": options.frame_interval}
+    idle = [option for option, value in given.items() if value is not None]
+    if idle and all(model.network.is_2d for model in models):
+        raise UsageError(f"{' and '.join(idle)}: {models[0].name} is a 2D model, which takes no clips; remove it")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The architecture of a checkpoint of another program."""
@@ -121,6 +129,7 @@ class ModelOptions:
             for path in paths
         ]
         models = [beside(model, precision) for model in models] if with_exact else models
+        check_frames(models, self)
         for model in models:
             check_modality(model, self.modality)
         return [compute.prepare(model, is_long=is_long) for model in models]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from omnicli.errors import ModelError, UsageError
 from omnicli.models.architectures import find_config_3d
 from omnicli.models.factory import ModelSpec, model_spec
+from omnicli.models.import_weights import NO_CLASSES
 from omnicli.models.onnx.onnx_model import OnnxModel, axes_of, sizes_of
 from omnicli.models.onnx.program import Program
 from omnicli.models.published_input import KINETICS_MEAN, KINETICS_STD, published_input
@@ -54,7 +55,7 @@ def described(
         ModelError: classes are missing, or for clips the distance between frames.
     """
     if not classes:
-        raise ModelError(f"{program.path}: names no classes; --classes FILE must list one per line, in training order")
+        raise ModelError(f"{program.path}: {NO_CLASSES}")
     sizes = sizes_of(program, axes_of(program))
     side, is_images = _side_of(program, sizes), "T" not in sizes
     if not is_images and num_frames not in (None, sizes["T"] or num_frames):

@@ -10,6 +10,7 @@ from omnicli.commands.options.model import (
     DEFAULT_BACKBONE,
     BackboneOptions,
     ModelOptions,
+    check_frames,
     check_modality,
     check_views,
     strength_of,
@@ -60,6 +61,17 @@ def test_a_backbone_has_the_tag_of_its_weights_only_if_they_are_downloaded():
     assert BackboneOptions().name == f"{DEFAULT_BACKBONE}.tv_in1k"
     assert BackboneOptions(weights="w.pth").name == DEFAULT_BACKBONE
     assert BackboneOptions(checkpoint="tsn.pth").name is None
+
+
+def test_frames_of_clips_are_for_3d_models():
+    both: Any = [SimpleNamespace(name=f"{is_2d}.pth", network=SimpleNamespace(is_2d=is_2d)) for is_2d in (True, False)]
+    tsn, slowonly = both
+    check_frames([tsn], ModelOptions())
+    check_frames([tsn, slowonly], ModelOptions(num_frames=8))
+    with pytest.raises(
+        UsageError, match=r"^--num-frames and --frame-interval: True\.pth is a 2D model, which takes no"
+    ):
+        check_frames([tsn], ModelOptions(num_frames=8, frame_interval=2))
 
 
 def test_files_of_weights_have_a_digest(tmp_path):
