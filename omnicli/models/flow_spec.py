@@ -36,4 +36,6 @@ def check_takes_flow(name: str) -> None:
 def pairs_in(weights: Mapping[str, Tensor]) -> int:
     """Pairs of flow that the first layer of these weights, by omni's names, takes at once; 0 for RGB."""
     shapes = [weights[f"backbone.{stem}"].shape for stem in STEMS if f"backbone.{stem}" in weights]
-    return shapes[0][1] // 2 if shapes and shapes[0][1] not in (1, RGB_CHANNELS) else 0
+    if not shapes or len(shapes[0]) < 4:  # of a damaged file, which is refused later
+        return 0
+    return shapes[0][1] // 2 if shapes[0][1] not in (1, RGB_CHANNELS) else 0

@@ -8,7 +8,7 @@ import torch
 from omnicli.errors import UsageError
 from omnicli.models.checkpoint import save_checkpoint
 from omnicli.models.factory import ModelSpec, create_model, model_spec
-from omnicli.models.flow_spec import check_takes_flow, flow_spec
+from omnicli.models.flow_spec import check_takes_flow, flow_spec, pairs_in
 from omnicli.models.loading import load_model
 from omnicli.models.weight_names import from_omni
 
@@ -48,3 +48,8 @@ def test_our_checkpoint_says_that_it_takes_flow_and_one_of_rgb_is_as_it_was(tmp_
     assert "modality" not in rgb.to_meta()
     assert ModelSpec.from_meta(json.loads(json.dumps(rgb.to_meta()))) == rgb
     assert rgb.signature in spec.signature != rgb.signature
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (64, 10)])
+def test_a_first_layer_that_is_none_takes_no_flow(shape):
+    assert pairs_in({"backbone.conv1.weight": torch.zeros(shape)}) == 0
