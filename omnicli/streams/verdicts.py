@@ -30,6 +30,7 @@ MET = "verdicts: met"  # counts verdicts whose record was read
 ACCEPTED = "verdicts: accepted"  # counts records
 REJECTED = "verdicts: rejected"
 OTHER_CLASS = "verdicts: other class"
+FILES_NOT_READ = "files not read"  # counts input files of -o DIR/ that were done before, or failed
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -174,7 +175,7 @@ class Verdicts:
         if other:
             lines.append(f"{other:,} records have another class than their verdicts are about, so the rule decided")
         num_unknown = len(self._by_id) - counters.get(MET, 0)
-        if num_unknown > 0 and is_whole and counters.get("in"):
+        if num_unknown > 0 and is_whole and counters.get("in") and not counters.get(FILES_NOT_READ):
             names = f": {named(self._unmet)}" if len(self._unmet) == num_unknown else ""
             of = f"{num_unknown:,} of {len(self._by_id):,}"
             lines.append(f"{of} verdicts name no readable record of the input{names}")

@@ -168,6 +168,24 @@ def test_result_files_of_mmaction2_are_fused_by_their_list(tmp_path, monkeypatch
     assert (alone.exit_code, "--fuse-list is for result files" in alone.stderr) == (2, True)
 
 
+def test_records_that_a_set_lacks_are_rejects_of_fuse(tmp_path):
+    from omnicli.streams.record import Record
+    from omnicli.streams.shards.writer import ShardWriter
+
+    for name, count in (("s", 2), ("t", 1)):
+        writer = ShardWriter(tmp_path / name, stage="eval", kind="scores", provenance={"class_names": ["x", "y"]})
+        for number in range(count):
+            record = Record({"id": f"{number}.mp4", "label": 0, "class_name": "x"})
+            record.arrays = {"scores": np.array([0.75, 0.25])}
+            writer.add(record)
+        writer.close()
+    rejects = tmp_path / "r.jsonl"
+    result = omni("eval", "--fuse", tmp_path / "s", "--fuse", tmp_path / "t", "--rejects", rejects)
+    assert result.exit_code == 0, result.stderr
+    [left] = parsed(rejects.read_text())
+    assert (left["id"], left["reason"]) == ("1.mp4", f"no scores: not in {tmp_path / 't'}")
+
+
 def test_the_mean_over_splits(tmp_path):
     paths = []
     for number, accuracy in enumerate((0.9, 0.8, 0.7)):

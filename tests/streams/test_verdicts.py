@@ -7,7 +7,7 @@ import pytest
 
 from omnicli.errors import InputError
 from omnicli.streams.record import Record
-from omnicli.streams.verdicts import Verdicts, read_verdicts
+from omnicli.streams.verdicts import FILES_NOT_READ, Verdicts, read_verdicts
 
 
 def written(path, *lines):
@@ -80,4 +80,5 @@ def test_what_was_applied_adds_up_and_what_was_not_is_said(tmp_path):
         "1 verdicts are for omni dedup --verdicts and had no effect",
     ]
     assert len(verdicts.closing(counters, is_whole=False)) == 3
+    assert len(verdicts.closing(counters | {FILES_NOT_READ: 1})) == 3
     assert Verdicts().closing(counters) == []

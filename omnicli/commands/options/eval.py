@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from omnicli.stages.eval.fusion import ScoreSet
 
 RESULT_SUFFIXES = (".pkl", ".pickle", ".json")
-WITH_FUSE = {"fuse", "fuse_by", "fuse_list", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "summary",
-             "dry_run", "quiet", "verbose"}  # fmt: skip
+WITH_FUSE = {"fuse", "fuse_by", "fuse_list", "fuse_ratio", "baseline", "classes", "shards_dir", "output", "rejects",
+             "summary", "dry_run", "quiet", "verbose"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

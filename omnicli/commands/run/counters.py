@@ -25,6 +25,7 @@ from omnicli.streams.reading import (
     note_reject,
 )
 from omnicli.streams.record import Record
+from omnicli.streams.verdicts import FILES_NOT_READ
 
 if TYPE_CHECKING:
     from omnicli.commands.run.jobs import JobResult
@@ -82,6 +83,7 @@ class RecordAccountant:
             self.too_many_bad.append(result.reason)
         if result.status == "failed":
             self.failed.append(result)
+            self.counters[FILES_NOT_READ] += 1
             console.say(f"failed: {_named_once(result)}")
         crash_log.path = crash_log.path or result.crash_log
 

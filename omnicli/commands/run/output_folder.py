@@ -24,6 +24,7 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
     Raises:
         OmniError: an output in the folder was made with other options, or an input has changed.
     """
+    from omnicli.streams.verdicts import FILES_NOT_READ
     from omnicli.streams.write.markers import is_done
     from omnicli.streams.write.output_folder import missing_array
 
@@ -37,6 +38,7 @@ def run_folder(spec: StageSpec, streams: StreamOptions, accountant: RecordAccoun
     left = [job for job in jobs if not streams.resume or not is_done(job, wanted)]
     if len(left) < len(jobs):
         console.say(f"{len(jobs) - len(left):,} of {len(jobs):,} files were done before")
+        accountant.counters[FILES_NOT_READ] += len(jobs) - len(left)
     if left and streams.engine:
         from omnicli.commands.engine.driver import run_on_engine
 

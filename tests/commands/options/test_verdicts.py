@@ -86,3 +86,14 @@ def test_mistakes_are_one_line(scored, tmp_path, monkeypatch, arguments, code, m
     written(tmp_path / "v.jsonl", {"id": "a", "verdict": "accept"}, {"id": "a", "verdict": "reject"})
     done = omni("filter", "--verdicts", "v.jsonl", *arguments, "scored.jsonl")
     assert (done.exit_code, done.stdout, done.stderr) == (code, "", f"omni filter: {message}\n")
+
+
+def test_verdicts_about_files_that_were_done_before_are_not_called_unknown(scored, tmp_path):
+    verdicts = written(tmp_path / "v.jsonl", {"id": "9.jpg", "verdict": "reject"}, {"id": "gone", "verdict": "accept"})
+    other = written(tmp_path / "other.jsonl", json.loads(scored.read_text().splitlines()[0]) | {"id": "a.jpg"})
+    command = ("filter", "--verdicts", verdicts, scored, other, "-o", f"{tmp_path}/out/")
+    assert "1 of 2 verdicts name no readable record of the input: gone" in omni(*command).stderr
+    (tmp_path / "out" / "other.jsonl").unlink()
+    again = omni(*command)
+    assert "1 of 2 files were done before" in again.stderr
+    assert "name no readable record" not in again.stderr
