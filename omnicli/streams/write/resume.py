@@ -28,6 +28,7 @@ STATE_VERSION = 1
 # Where and how a run computes: a smaller batch after a lack of memory, another GPU or another mount point goes on;
 # so does a newer omni, which writes the same bytes. A state that it cannot read has another STATE_VERSION.
 NOT_DECIDING = {"batch_size", "device", "omni", "root"}
+ROOT_DECIDES = {"index": {"root"}}  # by command: the paths in its output start from there
 
 
 class State(msgspec.Struct):
@@ -242,6 +243,7 @@ def changed_options(earlier: Mapping[str, Any], options: Mapping[str, Any]) -> s
     """
     now = msgspec.json.decode(msgspec.json.encode(dict(options)))
     same = NOT_DECIDING | ({"shards"} if now.get("shards") and earlier.get("shards") else set())
+    same -= ROOT_DECIDES.get(str(now.get("command")), set())
     names = sorted(name for name in (now.keys() | earlier.keys()) - same if now.get(name) != earlier.get(name))
     shown = {"shard": "part"}  # files of 0.1.0 have this key
     return ", ".join(f"{shown.get(key, key)} {earlier.get(key)!r} then, {now.get(key)!r} now" for key in names)

@@ -33,6 +33,14 @@ def test_what_decides_verdicts_may_not(job, change):
         is_done(job, OPTIONS | change)
 
 
+def test_another_root_gives_index_other_paths(job):
+    options = {"command": "index", "root": "/mnt/a"}
+    mark_done(job, options=options, counters={"in": 1})
+    assert is_done(job, options)
+    with pytest.raises(OmniError, match=r"made with other options .root '/mnt/a' then, '/mnt/b' now"):
+        is_done(job, options | {"root": "/mnt/b"})
+
+
 def test_an_output_that_another_process_wrote_to_is_made_again(job):
     with job.out.open("a") as file:
         file.write('{"id": "b"}\n')
