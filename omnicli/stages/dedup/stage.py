@@ -120,8 +120,14 @@ def dedup_records(
 def decide_again(
     records: Iterable[Record], *, threshold: float, verdicts: Verdicts = NO_VERDICTS, on_drop: OnDrop
 ) -> Iterator[Record]:
-    """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError without one."""
+    """Drop by the ``similarity`` that an earlier run with ``score_only`` wrote. Raises InputError without one.
+
+    What that run could not read is rejected again for the same reason.
+    """
     for record in records:
+        if record.why_unreadable and record.get("similarity") is None:
+            on_drop(record, record.why_unreadable)
+            continue
         is_alike = record.require("similarity") >= threshold
         if verdicts.rejects(record):
             on_drop(record.derive(match=record.require("nearest")) if is_alike else record, BY_VERDICT)

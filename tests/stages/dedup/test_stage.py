@@ -236,6 +236,13 @@ def test_deciding_again_needs_scores():
         list(decide_again([Record({"id": "a"})], threshold=0.5, on_drop=None))
 
 
+def test_what_could_not_be_read_leaves_again_for_the_same_reason():
+    broken, dropped = Record({"id": "a"}), []
+    broken.verdict = {"reason": "unreadable: empty file"}
+    assert list(decide_again([broken], threshold=0.5, on_drop=lambda *leaving: dropped.append(leaving))) == []
+    assert dropped == [(broken, "unreadable: empty file")]
+
+
 def test_features_made_now_stay_with_the_record_when_asked():
     [record], _ = run([{"frames": [900, 901]}], keep_features=True)
     assert record.arrays["features"].shape == (2, 48) and record.arrays["features"].dtype == np.float16
