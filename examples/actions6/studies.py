@@ -41,6 +41,7 @@ STUDIES = {
 ALSO = {  # further comparisons: study → (setting, with)
     "few": [("best", "unfiltered"), ("best", "second")],
     "paper": [
+        ("balanced", "target"),
         ("per class", "target"),
         ("agree", "target"),
         ("query all", "target"),
