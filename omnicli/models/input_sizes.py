@@ -56,7 +56,7 @@ def check_sizes(
     if isinstance(config, SlowFastConfig) and frames % config.tau:
         nearest = max(frames // config.tau, 1) * config.tau
         raise UsageError(f"--num-frames {frames}: {name} takes a multiple of {config.tau}: give {nearest}")
-    if isinstance(config, ResNet3DConfig) and config.has_time_pool and frames < FEWEST_I3D:
+    if num_frames and isinstance(config, ResNet3DConfig) and config.has_time_pool and frames < FEWEST_I3D:
         raise UsageError(f"--num-frames {frames}: {name} takes {FEWEST_I3D} or more, as it halves them three times")
     is_usual = frames == usual and sides == (published_side, published_side)
     if is_usual or not _is_choosy(name, config):
