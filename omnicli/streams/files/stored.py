@@ -27,7 +27,9 @@ def read_file(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     key = found.st_dev, found.st_ino
     if key not in _pipes:
-        _pipes[key] = Path(path).read_bytes()
+        descriptor = os.open(path, os.O_RDONLY)  # stays open, so that no later pipe has this inode
+        with open(descriptor, "rb", closefd=False) as file:
+            _pipes[key] = file.read()
     return _pipes[key]
 
 

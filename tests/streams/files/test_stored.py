@@ -58,6 +58,9 @@ def test_a_pipe_is_read_once_and_gives_the_same_again(tmp_path):
     assert stored.sha256_of(tmp_path / "pipe") == hashlib.sha256(b"content").hexdigest()
     writer.join()
     assert stored.read_file(tmp_path / "pipe") == b"content"
+    (tmp_path / "pipe").unlink()
+    os.mkfifo(tmp_path / "pipe")
+    assert stored.content_of_pipe(str(tmp_path / "pipe")) is None  # another one of that name
 
 
 def test_a_pipe_is_told_from_what_is_none(tmp_path):
