@@ -198,7 +198,7 @@ def compare(
     ways: dict[str, Callable[[], Spent]] = {"mmaction2": partial(ask, workers=workers, **settings)}
     for name, teacher in teachers.items():
         ways[name] = partial(time_filter, records, teacher, num_frames, chosen.batch_size)
-        time_filter(records[: settings["batch_size"]], teacher, num_frames, chosen.batch_size)
+        time_filter(records[: chosen.batch_size], teacher, num_frames, chosen.batch_size)  # a full batch is compiled
     runs: dict[str, list[Spent]] = {name: [] for name in ways}
     for _ in range(chosen.rounds):
         for name, way in ways.items():
