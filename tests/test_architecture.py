@@ -23,7 +23,7 @@ LONG_FUNCTIONS: set[str] = set()
 UNTESTED: set[str] = {"omnicli.__main__"}
 ROOT_MODULES = {
     "__init__", "__main__", "app", "console", "cpus", "errors", "extras", "jobs", "memory_limit", "printable",
-    "process", "reasons", "rng", "rounding",
+    "process", "reasons", "rng",
 }  # fmt: skip
 SHARED_CLASS_NAMES: set[str] = set()
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "common", "misc", "core", "base"}

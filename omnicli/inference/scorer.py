@@ -22,7 +22,7 @@ from omnicli.inference.switching import Compiled
 from omnicli.inference.views import ViewOptions, feature_indices, read_views
 from omnicli.media.frame_times import frames_at
 from omnicli.media.source import open_modality
-from omnicli.models.input_sizes import check_views
+from omnicli.models.input_sizes import check_view_sizes
 from omnicli.models.loading import LoadedModel
 from omnicli.models.onnx.onnx_model import OnnxModel
 from omnicli.models.recogniser import ClipModel
@@ -229,7 +229,7 @@ def _logits_of(model: LoadedModel, views: ViewOptions) -> Callable[[Tensor], Ten
     network, spec = model.network, model.spec
     if (views.crop_size or views.crops == "full") and not isinstance(network, OnnxModel):
         side = (views.short_side or spec.short_side) if views.crops == "full" else views.crop_size or 0
-        check_views(spec, (side, side + WIDER * (views.crops == "full")))
+        check_view_sizes(spec, (side, side + WIDER * (views.crops == "full")))
     if not views.fully_convolutional:
         return network
     if isinstance(network, LibraryModel):

@@ -89,7 +89,7 @@ def _is_choosy(name: str, config: Config3D | None) -> bool:
     return bool(own and own.fixed_input_size)
 
 
-def check_views(spec: "ModelSpec", sides: tuple[int, int]) -> None:
+def check_view_sizes(spec: "ModelSpec", sides: tuple[int, int]) -> None:
     """Refuse views of these sides that a model cannot compute with. Raises UsageError."""
     config = find_config_3d(spec.name)
     if isinstance(config, LibraryConfig):

@@ -19,9 +19,9 @@ import numpy as np
 from omnicli.errors import InputError
 from omnicli.reasons import NO_CLASS, NOT_DRAWN, OVER_BUDGET, TOO_LONG, TOO_SHORT
 from omnicli.rng import keyed_seed
-from omnicli.rounding import count_of
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import OnDrop, Record, partition_key
+from omnicli.streams.rounding import count_of
 from omnicli.streams.stage_run import Stage
 from omnicli.streams.temp_records import spooled
 

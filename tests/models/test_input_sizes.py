@@ -5,7 +5,7 @@ import pytest
 from omnicli.errors import UsageError
 from omnicli.models import input_sizes
 from omnicli.models.factory import model_spec
-from omnicli.models.input_sizes import check_views
+from omnicli.models.input_sizes import check_view_sizes
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_others_are_taken_without_a_try(name, sizes, monkeypatch):
 
 def test_views_of_other_sides_are_refused_for_fixed_models():
     spec = model_spec("tsn-vit_tiny_patch16_224", classes=["a"])
-    check_views(spec, (224, 224))
+    check_view_sizes(spec, (224, 224))
     with pytest.raises(UsageError, match="cannot take 288 x 256 pixels"):
-        check_views(spec, (256, 288))
+        check_view_sizes(spec, (256, 288))

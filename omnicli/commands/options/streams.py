@@ -11,9 +11,9 @@ import typer
 from omnicli.commands.options.engine import EngineOptions
 from omnicli.commands.options.groups import INPUT_OUTPUT, RARE
 from omnicli.errors import OutputError, UsageError
-from omnicli.rounding import part_of
 from omnicli.streams.files.stored import is_fifo
 from omnicli.streams.files.urls import url_of
+from omnicli.streams.rounding import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from omnicli.data.query_labels import Queries, distinct_queries
-from omnicli.rounding import count_of
 from omnicli.streams.class_names import normalise_class
 from omnicli.streams.record import Record
+from omnicli.streams.rounding import count_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,10 +22,9 @@ def read_file(path: str | Path) -> bytes:
         from omnicli.streams.files.remote_file import read_remote  # noqa: PLC0415 (most files are local)
 
         return read_remote(url)
-    found = Path(path).stat()
-    if not stat.S_ISFIFO(found.st_mode):
+    key = _pipe(str(path))
+    if key is None:
         return Path(path).read_bytes()
-    key = found.st_dev, found.st_ino
     if key not in _pipes:
         descriptor = os.open(path, os.O_RDONLY)  # stays open, so that no later pipe has this inode
         with open(descriptor, "rb", closefd=False) as file:
@@ -45,21 +44,21 @@ def read_stdin() -> bytes:
 
 def is_fifo(name: str) -> bool:
     """Whether the name is a pipe, such as ``<(command)``."""
-    try:
-        return stat.S_ISFIFO(Path(name).stat().st_mode)
-    except (OSError, ValueError):
-        return False
+    return _pipe(name) is not None
 
 
 def content_of_pipe(name: str) -> bytes | None:
     """What ``read_file`` has read from this pipe, which is empty now; None for what it has not read."""
-    if not _pipes:
-        return None
+    return _pipes.get(key) if _pipes and (key := _pipe(name)) else None
+
+
+def _pipe(name: str) -> tuple[int, int] | None:
+    """Device and inode of a pipe; None for what is none."""
     try:
         found = os.stat(name)  # noqa: PTH116 (Path refuses some names)
     except (OSError, ValueError):
         return None
-    return _pipes.get((found.st_dev, found.st_ino)) if stat.S_ISFIFO(found.st_mode) else None
+    return (found.st_dev, found.st_ino) if stat.S_ISFIFO(found.st_mode) else None
 
 
 def file_exists(path: Path) -> bool:

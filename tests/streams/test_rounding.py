@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicli.rounding import count_of, part_of
+from omnicli.streams.rounding import count_of, part_of
 
 
 @given(st.integers(0, 100_000), st.integers(0, 1000))
